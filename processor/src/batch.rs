@@ -1,0 +1,349 @@
+//! The outcomes of a run of records, ready to be written in one transaction.
+//!
+//! All bytes live in one arena that is reused from batch to batch: a skipped record costs a count
+//! and a position, an issued voucher a copy of a few hundred bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use runtime::dead_letter;
+use runtime::kafka::Outgoing;
+use runtime::record::{InputRecord, Offset, Partition, Positions};
+use runtime::trace_context::{TRACEPARENT, TraceParent};
+use schemas::{Malformed, Reason};
+
+use crate::evaluate::{Evaluator, Issued};
+use crate::rule::Skip;
+
+/// Headers of a voucher's record: where it comes from and what made it.
+pub mod headers {
+    /// The topic of the order status.
+    pub const SOURCE_TOPIC: &str = "source.topic";
+    /// Its partition.
+    pub const SOURCE_PARTITION: &str = "source.partition";
+    /// Its offset.
+    pub const SOURCE_OFFSET: &str = "source.offset";
+    /// The backfill or redrive that issued it; absent in the live flow.
+    pub const SOURCE_RUN: &str = "source.run";
+    /// The rule's fingerprint.
+    pub const VOUCHER_RULE: &str = "voucher.rule";
+    /// The signing key's id.
+    pub const VOUCHER_KEY_ID: &str = "voucher.key-id";
+}
+
+/// How vouchers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoucherFormat {
+    /// Without a registry.
+    Json,
+    /// Framed, under the id of our schema.
+    Avro {
+        /// The id.
+        schema_id: u32,
+    },
+}
+
+/// The topics of the flow.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Order statuses.
+    pub source: String,
+    /// Vouchers.
+    pub vouchers: String,
+    /// Dead letters of the order statuses.
+    pub dead_letters: String,
+}
+
+/// How many records had which outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Vouchers.
+    pub vouchers: u64,
+    /// Skipped, by reason.
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Dead letters, by reason.
+    pub dead: BTreeMap<Reason, u64>,
+}
+
+impl Tally {
+    /// All records.
+    pub fn records(&self) -> u64 {
+        self.vouchers + self.skipped.values().sum::<u64>() + self.dead.values().sum::<u64>()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Batch {
+    topics: Topics,
+    format: VoucherFormat,
+    arena: Arena,
+    outputs: Vec<Output>,
+    work: Vec<PartitionWork>,
+    records: usize,
+}
+
+/// Keys, values and headers of all records to be written, one behind the other.
+#[derive(Debug, Default)]
+struct Arena {
+    bytes: Vec<u8>,
+    headers: Vec<HeaderSpan>,
+}
+
+/// One record to be written; its bytes are in the arena.
+#[derive(Debug)]
+struct Output {
+    source: Partition,
+    dead: bool,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Range<usize>,
+}
+
+#[derive(Debug)]
+struct HeaderSpan {
+    name: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+/// What was done of one partition.
+#[derive(Debug)]
+struct PartitionWork {
+    partition: Partition,
+    next: Offset,
+    tally: Tally,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(topics: Topics, format: VoucherFormat) -> Self {
+        Self {
+            topics,
+            format,
+            arena: Arena::default(),
+            outputs: Vec::new(),
+            work: Vec::new(),
+            records: 0,
+        }
+    }
+
+    /// Whether nothing was added since it was cleared.
+    pub fn is_empty(&self) -> bool {
+        self.work.is_empty()
+    }
+
+    /// Records added.
+    pub const fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Bytes to be written.
+    pub fn bytes(&self) -> usize {
+        self.arena.bytes.len()
+    }
+
+    /// Whether anything is to be written: if not, offsets need no transaction.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// How many records are to be written.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// The next offset of every partition that was read.
+    pub fn positions(&self) -> Positions {
+        self.work
+            .iter()
+            .map(|work| (work.partition, work.next))
+            .collect()
+    }
+
+    /// The outcomes of every partition that was read.
+    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.work.iter().map(|work| &work.tally)
+    }
+
+    /// A record that earns nothing.
+    pub fn skip(&mut self, record: &impl InputRecord, skip: Skip) {
+        *self.advance(record).skipped.entry(skip).or_default() += 1;
+    }
+
+    /// A record that earned a voucher.
+    pub fn issue(&mut self, record: &impl InputRecord, issued: &Issued<'_>, evaluator: &Evaluator) {
+        let arena = &mut self.arena;
+        let voucher = evaluator.voucher(issued);
+        let value_from = arena.bytes.len();
+        match self.format {
+            VoucherFormat::Json => voucher.write_json(&mut arena.bytes),
+            VoucherFormat::Avro { schema_id } => {
+                // A rule whose amount the schema can't hold is refused at the start (Evaluator::new).
+                let written = voucher.write_avro(schema_id, &mut arena.bytes);
+                debug_assert!(written.is_ok(), "the rule's amount fits the schema");
+            }
+        }
+        let value = value_from..arena.bytes.len();
+        let key = arena.put(issued.order_id.as_bytes());
+        let first_header = arena.headers.len();
+        arena.header(headers::SOURCE_TOPIC, Some(self.topics.source.as_bytes()));
+        arena.number_header(headers::SOURCE_PARTITION, i64::from(record.partition()));
+        arena.number_header(headers::SOURCE_OFFSET, record.offset());
+        arena.header(
+            headers::VOUCHER_RULE,
+            Some(evaluator.fingerprint().as_bytes()),
+        );
+        let key_id = evaluator.key_id(issued.sent_at);
+        arena.header(headers::VOUCHER_KEY_ID, Some(key_id.as_bytes()));
+        if let Some(parent) = record
+            .header(TRACEPARENT)
+            .and_then(|value| TraceParent::parse(&value))
+        {
+            arena.header(TRACEPARENT, Some(parent.child().to_string().as_bytes()));
+        }
+        self.outputs.push(Output {
+            source: record.partition(),
+            dead: false,
+            key: Some(key),
+            value: Some(value),
+            headers: first_header..arena.headers.len(),
+        });
+        self.advance(record).vouchers += 1;
+    }
+
+    /// A record that can't be used, byte for byte.
+    pub fn bury(&mut self, record: &impl InputRecord, cause: &Malformed) {
+        let arena = &mut self.arena;
+        let key = record.key().map(|key| arena.put(key));
+        let value = record.value().map(|value| arena.put(value));
+        let first_header = arena.headers.len();
+        for (name, value) in
+            dead_letter::headers(record, &self.topics.source, "processor", cause, 1)
+        {
+            arena.header(&name, value.as_deref());
+        }
+        self.outputs.push(Output {
+            source: record.partition(),
+            dead: true,
+            key,
+            value,
+            headers: first_header..arena.headers.len(),
+        });
+        *self.advance(record).dead.entry(cause.reason()).or_default() += 1;
+    }
+
+    /// Forgets what was read of a partition that is another's now.
+    pub fn forget(&mut self, partition: Partition) {
+        self.work.retain(|work| work.partition != partition);
+        self.outputs.retain(|output| output.source != partition);
+    }
+
+    /// Calls `write` with every record to be written, in the order of their sources.
+    ///
+    /// # Errors
+    /// The first error of `write`.
+    pub fn each_output<E>(
+        &self,
+        mut write: impl FnMut(&Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut headers = Vec::with_capacity(8);
+        for output in &self.outputs {
+            headers.clear();
+            headers.extend(
+                self.arena.headers[output.headers.clone()]
+                    .iter()
+                    .map(|span| {
+                        // Names were copied from text as a whole.
+                        let name =
+                            std::str::from_utf8(self.arena.get(&span.name)).unwrap_or_default();
+                        (name, span.value.as_ref().map(|value| self.arena.get(value)))
+                    }),
+            );
+            write(&Outgoing {
+                topic: if output.dead {
+                    &self.topics.dead_letters
+                } else {
+                    &self.topics.vouchers
+                },
+                key: output.key.as_ref().map(|key| self.arena.get(key)),
+                value: output.value.as_ref().map(|value| self.arena.get(value)),
+                headers: &headers,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The records were written: only the positions and outcomes remain to be told.
+    pub fn clear_outputs(&mut self) {
+        self.outputs.clear();
+        self.arena.headers.clear();
+        self.arena.bytes.clear();
+    }
+
+    /// Ready for the next batch; keeps its memory, up to a bound.
+    pub fn clear(&mut self) {
+        self.clear_outputs();
+        self.arena.bytes.shrink_to(ARENA_KEPT);
+        self.work.clear();
+        self.records = 0;
+    }
+
+    /// The tally of the record's partition, whose position is moved past the record.
+    fn advance(&mut self, record: &impl InputRecord) -> &mut Tally {
+        self.records += 1;
+        let partition = record.partition();
+        let index = match self
+            .work
+            .iter()
+            .position(|work| work.partition == partition)
+        {
+            Some(index) => index,
+            None => {
+                self.work.push(PartitionWork {
+                    partition,
+                    next: 0,
+                    tally: Tally::default(),
+                });
+                self.work.len() - 1
+            }
+        };
+        let work = &mut self.work[index];
+        debug_assert!(
+            work.next <= record.offset(),
+            "offsets of a partition only grow"
+        );
+        work.next = record.offset() + 1;
+        &mut work.tally
+    }
+}
+
+impl Arena {
+    fn get(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.clone()]
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        from..self.bytes.len()
+    }
+
+    fn header(&mut self, name: &str, value: Option<&[u8]>) {
+        let name = self.put(name.as_bytes());
+        let value = value.map(|value| self.put(value));
+        self.headers.push(HeaderSpan { name, value });
+    }
+
+    fn number_header(&mut self, name: &str, number: i64) {
+        use std::io::Write;
+        let name = self.put(name.as_bytes());
+        let from = self.bytes.len();
+        // Writing into a vector does not fail.
+        let _ = write!(self.bytes, "{number}");
+        let value = Some(from..self.bytes.len());
+        self.headers.push(HeaderSpan { name, value });
+    }
+}
+
+/// A batch of unusually large dead letters must not hold their memory for ever.
+const ARENA_KEPT: usize = 16 * 1024 * 1024;

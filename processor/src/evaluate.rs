@@ -1,0 +1,173 @@
+//! One record in, its outcome out. The live loop, a backfill and a redrive all ask here.
+
+use std::sync::Arc;
+
+use runtime::record::InputRecord;
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::{
+    Currency, DecimalError, Malformed, OrderStatus, OrderStatusPlan, Payload, Timestamp, Voucher,
+};
+
+use crate::code::Code;
+use crate::rule::{Rule, Skip, Verdict};
+use crate::signing_keys::SigningKeys;
+
+/// What becomes of one record.
+#[derive(Debug)]
+pub enum Outcome<'k> {
+    /// A voucher.
+    Voucher(Issued<'k>),
+    /// Well formed, but no voucher.
+    Skip(Skip),
+    /// Can't be used: a dead letter.
+    Dead(Malformed),
+    /// Can't be told yet: the registry is being asked for this schema. Evaluate again later.
+    Wait {
+        /// The schema's id.
+        schema_id: u32,
+    },
+}
+
+/// A voucher that was earned.
+#[derive(Debug, Clone, Copy)]
+pub struct Issued<'k> {
+    /// The order, as the record's key has it.
+    pub order_id: &'k str,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// The voucher's code.
+    pub code: Code,
+}
+
+/// The rule, the keys and the defaults: all that an outcome depends on beside the record.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    rule: Rule,
+    keys: SigningKeys,
+    default_currency: Currency,
+    fingerprint: String,
+}
+
+impl Evaluator {
+    /// The evaluation of one campaign.
+    ///
+    /// # Errors
+    /// When the rule's amount is one that a voucher's schema can't hold exactly.
+    pub fn new(
+        rule: Rule,
+        keys: SigningKeys,
+        default_currency: Currency,
+    ) -> Result<Self, DecimalError> {
+        let evaluator = Self {
+            fingerprint: rule.fingerprint(),
+            rule,
+            keys,
+            default_currency,
+        };
+        let sent_at = Timestamp::from_millis(0);
+        let sample = Issued {
+            order_id: "sample",
+            sent_at,
+            code: evaluator
+                .keys
+                .at(sent_at)
+                .code(&evaluator.rule.campaign, "sample"),
+        };
+        evaluator.voucher(&sample).write_avro(0, &mut Vec::new())?;
+        Ok(evaluator)
+    }
+
+    /// The campaign's rule.
+    pub const fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// See [`Rule::fingerprint`].
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The id of the key that signs what was sent then.
+    pub fn key_id(&self, sent_at: Timestamp) -> &str {
+        self.keys.at(sent_at).id()
+    }
+
+    /// The outcome of one record: decode, judge, sign.
+    pub fn evaluate<'k, S>(&self, record: &'k impl InputRecord, schemas: &mut S) -> Outcome<'k>
+    where
+        S: SchemaSource<Plan = OrderStatusPlan>,
+    {
+        match self.decode(record, schemas) {
+            Ok(Decoded::Order(order)) => self.judge(&order, record).unwrap_or_else(Outcome::Dead),
+            Ok(Decoded::Tombstone) => Outcome::Skip(Skip::Tombstone),
+            Ok(Decoded::Wait { schema_id }) => Outcome::Wait { schema_id },
+            Err(malformed) => Outcome::Dead(malformed),
+        }
+    }
+
+    fn decode<'k, S>(
+        &self,
+        record: &'k impl InputRecord,
+        schemas: &mut S,
+    ) -> Result<Decoded<'k>, Malformed>
+    where
+        S: SchemaSource<Plan = OrderStatusPlan>,
+    {
+        match Payload::of(record.value())? {
+            Payload::Tombstone => Ok(Decoded::Tombstone),
+            Payload::Json(value) => {
+                OrderStatus::from_json(record.key(), value, self.default_currency)
+                    .map(Decoded::Order)
+            }
+            Payload::Avro { schema_id, body } => match schemas.lookup(schema_id) {
+                Lookup::Known(plan) => {
+                    OrderStatus::from_avro(record.key(), body, &plan, self.default_currency)
+                        .map(Decoded::Order)
+                }
+                Lookup::Pending => Ok(Decoded::Wait { schema_id }),
+                Lookup::Bad(malformed) => Err(malformed),
+            },
+        }
+    }
+
+    fn judge<'k>(
+        &self,
+        order: &OrderStatus<'k>,
+        record: &impl InputRecord,
+    ) -> Result<Outcome<'k>, Malformed> {
+        let written_at = record.timestamp_millis().map(Timestamp::from_millis);
+        Ok(match self.rule.judge(order, written_at)? {
+            Verdict::Skip(skip) => Outcome::Skip(skip),
+            Verdict::Eligible { sent_at } => Outcome::Voucher(Issued {
+                order_id: order.order_id,
+                sent_at,
+                code: self
+                    .keys
+                    .at(sent_at)
+                    .code(&self.rule.campaign, order.order_id),
+            }),
+        })
+    }
+
+    /// The voucher's record as it is written to the topic.
+    pub fn voucher<'a>(&'a self, issued: &'a Issued<'_>) -> Voucher<'a> {
+        Voucher {
+            campaign: self.rule.campaign.as_str().into(),
+            order_id: issued.order_id,
+            code: issued.code.as_str().into(),
+            amount: self.rule.amount,
+            currency: self.rule.currency,
+            issued_at: issued.sent_at,
+            expires_at: self.rule.expires_at(issued.sent_at),
+        }
+    }
+}
+
+enum Decoded<'k> {
+    Order(OrderStatus<'k>),
+    Tombstone,
+    Wait { schema_id: u32 },
+}
+
+/// Shared by all tasks of a process.
+pub type SharedEvaluator = Arc<Evaluator>;

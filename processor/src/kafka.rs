@@ -1,0 +1,140 @@
+//! The ports over librdkafka: thin, because what is in here the simulator does not see.
+
+use std::time::Duration;
+
+use runtime::kafka::rdkafka::ClientConfig;
+use runtime::kafka::rdkafka::message::BorrowedMessage;
+use runtime::kafka::{
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Profile, Subscription,
+    TransactionError, TransactionalProducer,
+};
+use runtime::lifecycle::Failure;
+use runtime::record::Positions;
+
+use crate::ports::Log;
+use crate::task::Guarantee;
+
+/// How long a record may wait for room in the producer's queue.
+const ROOM: Duration = Duration::from_secs(5);
+
+/// A task's two clients.
+pub struct KafkaLog {
+    consumer_config: ClientConfig,
+    producer_config: ClientConfig,
+    topic: String,
+    subscription: Subscription,
+    producer: TransactionalProducer,
+}
+
+impl KafkaLog {
+    /// Joins the group. `member` is this task's stable name: a restart within the session timeout
+    /// takes its partitions back without a rebalance.
+    ///
+    /// # Errors
+    /// Exit code 2 for settings that can't work.
+    pub fn new(
+        settings: &KafkaSettings,
+        topic: &str,
+        group: &str,
+        member: &str,
+        guarantee: Guarantee,
+        transactional_id: &str,
+    ) -> Result<Self, Failure> {
+        let mut consumer_config = settings.consumer(group, Profile::Live)?;
+        consumer_config.set("group.instance.id", member);
+        let producer_config = match guarantee {
+            Guarantee::ExactlyOnce => settings.transactional_producer(transactional_id)?,
+            Guarantee::AtLeastOnce => settings.producer()?,
+        };
+        Ok(Self {
+            subscription: Subscription::join(&consumer_config, topic)?,
+            producer: TransactionalProducer::new(&producer_config)?,
+            consumer_config,
+            producer_config,
+            topic: topic.to_owned(),
+        })
+    }
+}
+
+impl Log for KafkaLog {
+    type Record<'a> = BorrowedMessage<'a>;
+
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.producer = TransactionalProducer::new(&self.producer_config)?;
+        Ok(())
+    }
+
+    fn open_consumer(&mut self) -> Result<(), Failure> {
+        self.subscription = Subscription::join(&self.consumer_config, &self.topic)?;
+        Ok(())
+    }
+
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.init(timeout)
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
+        self.subscription.poll(timeout)
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.subscription.take_changes()
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        self.subscription.keep_alive(time);
+    }
+
+    fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
+        self.subscription
+            .rewind(timeout)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.subscription.positions()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.subscription.commit(positions)
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.producer.begin()
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.producer.send(record, ROOM)
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.drain(timeout)
+    }
+
+    fn send_offsets(
+        &mut self,
+        positions: &Positions,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
+        let offsets = self
+            .subscription
+            .list(positions)
+            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
+        // Asked for now, not kept: after a rebalance an old generation would be refused.
+        let Some(group) = self.subscription.group_metadata() else {
+            return Err(TransactionError::Abortable(
+                "this consumer is in no group".to_owned(),
+            ));
+        };
+        self.producer.send_offsets(&offsets, &group, timeout)
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.commit(timeout)
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.abort(timeout)
+    }
+}

@@ -1,0 +1,38 @@
+//! Sent orders in, vouchers out, exactly once.
+//!
+//! ```text
+//! order-status ──poll──▶ evaluate ──▶ outcomes of the batch ──▶ one transaction:
+//!                        │ decode (schemas)                       vouchers
+//!                        │ rule   (rule)                          order-status.dlq
+//!                        │ code   (code)                          offsets of the group
+//!                        └ circuit breaker                        commit
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`rule`] | which order earns which voucher: pure |
+//! | [`code`] | the voucher's code, from campaign, order id and a signing key: pure |
+//! | [`signing_keys`] | which key signs what was sent when |
+//! | [`evaluate`] | one record in, its outcome out: pure but for the schema look-up |
+//! | [`batch`] | outcomes of many records, ready to be written; positions to commit |
+//! | [`task`] | the exactly-once loop: an explicit state machine over narrow [`ports`] |
+//! | [`kafka`] | the ports over librdkafka, thin |
+//! | [`observer`] | metrics and readiness of a task |
+//! | [`settings`], [`service`] | `processor run` |
+//! | [`verify`] | `processor verify` |
+//!
+//! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
+//! function of the record, the rule and the keys, so that a replay gives the same voucher.
+
+pub mod batch;
+pub mod code;
+pub mod evaluate;
+pub mod kafka;
+pub mod observer;
+pub mod ports;
+pub mod rule;
+pub mod service;
+pub mod settings;
+pub mod signing_keys;
+pub mod task;
+pub mod verify;

@@ -1,0 +1,118 @@
+//! Metrics and readiness of one task.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use runtime::health::Part;
+use runtime::metrics as names;
+use schemas::Reason;
+
+use crate::batch::Tally;
+use crate::ports::{Observer, TransactionEnd};
+use crate::rule::Skip;
+
+/// Handles are looked up once; a batch only adds.
+pub struct TaskObserver {
+    part: Part,
+    vouchers: Counter,
+    skipped: Counter,
+    dead: Counter,
+    skips: HashMap<Skip, Counter>,
+    reasons: HashMap<Reason, Counter>,
+    committed: Counter,
+    aborted: Counter,
+    unknown: Counter,
+    seconds: Histogram,
+    fenced: Counter,
+    partitions: Gauge,
+    circuit: Gauge,
+}
+
+impl TaskObserver {
+    /// Of the task with this number.
+    pub fn new(task: u16, part: Part) -> Self {
+        let records =
+            |outcome: &'static str| counter!(names::PROCESSOR_RECORDS, "outcome" => outcome);
+        let transactions =
+            |outcome: &'static str| counter!(names::PROCESSOR_TRANSACTIONS, "outcome" => outcome);
+        let task = task.to_string();
+        Self {
+            part,
+            vouchers: records("voucher"),
+            skipped: records("skipped"),
+            dead: records("dead_letter"),
+            skips: Skip::ALL
+                .into_iter()
+                .map(|skip| {
+                    (
+                        skip,
+                        counter!(names::PROCESSOR_SKIPPED, "reason" => skip.word()),
+                    )
+                })
+                .collect(),
+            reasons: HashMap::new(),
+            committed: transactions("committed"),
+            aborted: transactions("aborted"),
+            unknown: transactions("unknown"),
+            seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
+            fenced: counter!(names::PROCESSOR_FENCED),
+            partitions: gauge!(names::PROCESSOR_PARTITIONS, "task" => task.clone()),
+            circuit: gauge!(names::PROCESSOR_CIRCUIT_OPEN, "task" => task),
+        }
+    }
+}
+
+impl Observer for TaskObserver {
+    fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration) {
+        for tally in tallies {
+            self.vouchers.increment(tally.vouchers);
+            for (skip, count) in &tally.skipped {
+                self.skipped.increment(*count);
+                if let Some(counter) = self.skips.get(skip) {
+                    counter.increment(*count);
+                }
+            }
+            for (reason, count) in &tally.dead {
+                self.dead.increment(*count);
+                self.reasons
+                    .entry(*reason)
+                    .or_insert_with(
+                        || counter!(names::PROCESSOR_DEAD_LETTERS, "reason" => reason.word()),
+                    )
+                    .increment(*count);
+            }
+        }
+        self.seconds.record(took);
+    }
+
+    fn transaction_ended(&mut self, end: TransactionEnd) {
+        match end {
+            TransactionEnd::Committed => &self.committed,
+            TransactionEnd::Aborted => &self.aborted,
+            TransactionEnd::Unknown => &self.unknown,
+        }
+        .increment(1);
+    }
+
+    fn fenced(&mut self) {
+        self.fenced.increment(1);
+    }
+
+    fn assigned(&mut self, partitions: usize) {
+        self.partitions
+            .set(u32::try_from(partitions).unwrap_or(u32::MAX));
+    }
+
+    fn flowing(&mut self) {
+        self.part.ready();
+    }
+
+    fn standing(&mut self, reason: &str) {
+        self.part.not_ready(reason);
+    }
+
+    fn circuit(&mut self, open: bool) {
+        self.circuit.set(u8::from(open));
+    }
+}

@@ -1,0 +1,110 @@
+//! What the exactly-once loop needs of the world, and no more.
+//!
+//! librdkafka is behind it in the service, a model of Kafka in the simulator; the loop is the same.
+//! Every call that can wait takes a bounded time and says what to do next.
+
+use std::time::Duration;
+
+use runtime::kafka::{AssignmentChange, CommitError, Outgoing, Polled, TransactionError};
+use runtime::lifecycle::Failure;
+use runtime::record::{InputRecord, Positions};
+
+use crate::batch::Tally;
+
+/// The consumer and the producer of one task.
+pub trait Log {
+    /// A record, borrowed from the client until the next call.
+    type Record<'a>: InputRecord
+    where
+        Self: 'a;
+
+    /// A new producer; whatever the old one had under way is given up. Does not wait.
+    ///
+    /// # Errors
+    /// Only for settings that can't work.
+    fn open_producer(&mut self) -> Result<(), Failure>;
+
+    /// A new member of the group. Does not wait.
+    ///
+    /// # Errors
+    /// Only for settings that can't work.
+    fn open_consumer(&mut self) -> Result<(), Failure>;
+
+    /// Takes over the transactional id: ends what a predecessor left open, fences it for good.
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
+
+    /// The next record.
+    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>>;
+
+    /// What rebalances did since the last call, in order. They happen inside `poll` and `keep_alive`.
+    fn take_changes(&mut self) -> Vec<AssignmentChange>;
+
+    /// Stays a member of the group for `time` without taking records.
+    fn keep_alive(&mut self, time: Duration);
+
+    /// Reads every assigned partition again from the group's committed offset.
+    ///
+    /// # Errors
+    /// Why not; call again.
+    fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
+
+    /// The next offset of each partition that was read, past control records.
+    fn positions(&mut self) -> Positions;
+
+    /// Commits offsets outside of a transaction; none is open.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError>;
+
+    /// Opens a transaction.
+    fn begin(&mut self) -> Result<(), TransactionError>;
+
+    /// Hands over a record to be written.
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError>;
+
+    /// Waits until all that was sent is acknowledged.
+    fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError>;
+
+    /// Adds offsets to the transaction, with this member's generation, which fences zombies.
+    fn send_offsets(
+        &mut self,
+        positions: &Positions,
+        timeout: Duration,
+    ) -> Result<(), TransactionError>;
+
+    /// Commits the transaction.
+    fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError>;
+
+    /// Aborts the transaction.
+    fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError>;
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionEnd {
+    /// Its records and offsets are visible.
+    Committed,
+    /// As if it had not been.
+    Aborted,
+    /// Not known here; the group's offsets tell.
+    Unknown,
+}
+
+/// Who watches the loop: metrics and readiness. Never changes what it does.
+pub trait Observer {
+    /// These outcomes are durable; the first of them was read `took` ago.
+    fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
+    /// A transaction ended.
+    fn transaction_ended(&mut self, end: TransactionEnd);
+    /// Another producer took over.
+    fn fenced(&mut self);
+    /// The number of partitions that are ours; hearing it once means having joined the group.
+    fn assigned(&mut self, partitions: usize);
+    /// The flow goes on.
+    fn flowing(&mut self);
+    /// The flow stands still, for this reason.
+    fn standing(&mut self, reason: &str);
+    /// The circuit breaker opened (or closed).
+    fn circuit(&mut self, open: bool);
+}

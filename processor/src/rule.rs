@@ -1,0 +1,296 @@
+//! Which order earns which voucher. Pure: no clock, no look-ups.
+
+use chrono::{DateTime, Days, Utc};
+use rust_decimal::Decimal;
+use schemas::{Currency, Malformed, OrderStatus, Status, Timestamp};
+use sha2::{Digest, Sha256};
+
+/// One campaign's rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The campaign's name, part of every voucher's identity.
+    pub campaign: String,
+    /// The smallest total that earns a voucher, inclusive.
+    pub min_total: Decimal,
+    /// What the voucher is worth.
+    pub amount: Decimal,
+    /// The currency of the orders that count and of the voucher.
+    pub currency: Currency,
+    /// Days from the sending to the voucher's end; none: it does not end.
+    pub valid_days: Option<u32>,
+    /// Orders sent from this moment on count (inclusive).
+    pub sent_from: Option<Timestamp>,
+    /// Orders sent before this moment count (exclusive).
+    pub sent_until: Option<Timestamp>,
+}
+
+/// The first reason, in this order, for which a well-formed order status earns no voucher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Skip {
+    /// The order was deleted; that deletes no voucher.
+    Tombstone,
+    /// Not sent, and never was.
+    Status,
+    /// In another currency than the campaign's.
+    Currency,
+    /// Below the campaign's smallest total.
+    Threshold,
+    /// Sent before the campaign began or after it ended.
+    CampaignDates,
+}
+
+impl Skip {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [
+        Self::Tombstone,
+        Self::Status,
+        Self::Currency,
+        Self::Threshold,
+        Self::CampaignDates,
+    ];
+
+    /// The reason as a machine word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstone",
+            Self::Status => "status",
+            Self::Currency => "currency",
+            Self::Threshold => "threshold",
+            Self::CampaignDates => "campaign_dates",
+        }
+    }
+}
+
+/// What the rule says of a well-formed order status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A voucher, earned when the order was sent.
+    Eligible {
+        /// When the order was sent; signs, dates and bounds the voucher.
+        sent_at: Timestamp,
+    },
+    /// No voucher.
+    Skip(Skip),
+}
+
+impl Rule {
+    /// The verdict on one order status. `written_at` is the record's own timestamp, the last
+    /// resort for a SENT record without times.
+    ///
+    /// # Errors
+    /// A SENT record without any usable time is malformed.
+    pub fn judge(
+        &self,
+        order: &OrderStatus<'_>,
+        written_at: Option<Timestamp>,
+    ) -> Result<Verdict, Malformed> {
+        let sent_at = match (order.status, order.earned_at(written_at)?) {
+            (Status::Sent | Status::Delivered | Status::Cancelled, Some(sent_at)) => sent_at,
+            _ => return Ok(Verdict::Skip(Skip::Status)),
+        };
+        let skip = if order.currency != self.currency {
+            Skip::Currency
+        } else if order.total < self.min_total {
+            Skip::Threshold
+        } else if self.sent_from.is_some_and(|from| sent_at < from)
+            || self.sent_until.is_some_and(|until| sent_at >= until)
+        {
+            Skip::CampaignDates
+        } else {
+            return Ok(Verdict::Eligible { sent_at });
+        };
+        Ok(Verdict::Skip(skip))
+    }
+
+    /// When a voucher that was earned at `sent_at` ends.
+    pub fn expires_at(&self, sent_at: Timestamp) -> Option<Timestamp> {
+        let days = self.valid_days?;
+        let end = DateTime::<Utc>::from(sent_at).checked_add_days(Days::new(u64::from(days)))?;
+        Some(Timestamp::from(end))
+    }
+
+    /// Names what the vouchers of this rule are worth: amount, currency and validity. Two rules of
+    /// one campaign with other fingerprints would give two customers different vouchers under one
+    /// name, so that needs a new campaign. Who earns one (threshold, dates) may change.
+    pub fn fingerprint(&self) -> String {
+        let amount = self.amount.normalize();
+        let days = self
+            .valid_days
+            .map_or("-".to_owned(), |days| days.to_string());
+        let text = format!(
+            "rule/1\0{}\0{amount}\0{}\0{days}",
+            self.campaign,
+            self.currency.as_str()
+        );
+        let digest = Sha256::digest(text.as_bytes());
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule() -> Rule {
+        Rule {
+            campaign: "order-reward".to_owned(),
+            min_total: "100.00".parse().unwrap(),
+            amount: "5.00".parse().unwrap(),
+            currency: "EUR".parse().unwrap(),
+            valid_days: None,
+            sent_from: None,
+            sent_until: None,
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    fn sent(total: &str) -> OrderStatus<'static> {
+        OrderStatus {
+            order_id: "17",
+            status: Status::Sent,
+            total: total.parse().unwrap(),
+            currency: "EUR".parse().unwrap(),
+            version: None,
+            occurred_at: None,
+            sent_at: Some(at("2026-05-01T00:00:00Z")),
+        }
+    }
+
+    fn skip(rule: &Rule, order: &OrderStatus<'_>) -> Option<Skip> {
+        match rule.judge(order, None).unwrap() {
+            Verdict::Skip(skip) => Some(skip),
+            Verdict::Eligible { .. } => None,
+        }
+    }
+
+    #[test]
+    fn the_threshold_is_inclusive_and_exact() {
+        assert_eq!(skip(&rule(), &sent("100.00")), None);
+        assert_eq!(skip(&rule(), &sent("100")), None);
+        assert_eq!(
+            skip(&rule(), &sent("99.9999999999999999999999999")),
+            Some(Skip::Threshold)
+        );
+    }
+
+    #[test]
+    fn delivered_and_cancelled_count_only_when_they_carry_the_sending() {
+        for status in [Status::Delivered, Status::Cancelled] {
+            let carried = OrderStatus {
+                status,
+                ..sent("100")
+            };
+            assert_eq!(skip(&rule(), &carried), None);
+            let never_sent = OrderStatus {
+                sent_at: None,
+                ..carried
+            };
+            assert_eq!(skip(&rule(), &never_sent), Some(Skip::Status));
+        }
+        let pending = OrderStatus {
+            status: Status::Pending,
+            ..sent("100")
+        };
+        assert_eq!(skip(&rule(), &pending), Some(Skip::Status));
+    }
+
+    #[test]
+    fn the_first_reason_in_order_is_the_one_that_is_told() {
+        let dated = Rule {
+            sent_from: Some(at("2026-06-01T00:00:00Z")),
+            ..rule()
+        };
+        let all_wrong = OrderStatus {
+            currency: "USD".parse().unwrap(),
+            status: Status::Pending,
+            ..sent("1")
+        };
+        assert_eq!(skip(&dated, &all_wrong), Some(Skip::Status));
+        let sent_anyway = OrderStatus {
+            status: Status::Sent,
+            ..all_wrong
+        };
+        assert_eq!(skip(&dated, &sent_anyway), Some(Skip::Currency));
+        assert_eq!(skip(&dated, &sent("1")), Some(Skip::Threshold));
+        assert_eq!(skip(&dated, &sent("100")), Some(Skip::CampaignDates));
+    }
+
+    #[test]
+    fn the_campaign_is_half_open_on_the_sending() {
+        let sent_at = at("2026-05-01T00:00:00Z");
+        let from = Rule {
+            sent_from: Some(sent_at),
+            ..rule()
+        };
+        assert_eq!(skip(&from, &sent("100")), None);
+        let until = Rule {
+            sent_until: Some(sent_at),
+            ..rule()
+        };
+        assert_eq!(skip(&until, &sent("100")), Some(Skip::CampaignDates));
+    }
+
+    #[test]
+    fn a_sent_record_without_times_was_sent_when_it_was_written() {
+        let bare = OrderStatus {
+            sent_at: None,
+            ..sent("100")
+        };
+        let written = at("2026-05-02T00:00:00Z");
+        assert_eq!(
+            rule().judge(&bare, Some(written)).unwrap(),
+            Verdict::Eligible { sent_at: written }
+        );
+        assert!(rule().judge(&bare, None).is_err());
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_vouchers_worth_alone() {
+        let same = Rule {
+            min_total: "1".parse().unwrap(),
+            amount: "5".parse().unwrap(),
+            sent_from: Some(at("2026-05-01T00:00:00Z")),
+            ..rule()
+        };
+        assert_eq!(same.fingerprint(), rule().fingerprint());
+        for other in [
+            Rule {
+                amount: "6".parse().unwrap(),
+                ..rule()
+            },
+            Rule {
+                currency: "USD".parse().unwrap(),
+                ..rule()
+            },
+            Rule {
+                valid_days: Some(30),
+                ..rule()
+            },
+            Rule {
+                campaign: "other".to_owned(),
+                ..rule()
+            },
+        ] {
+            assert_ne!(other.fingerprint(), rule().fingerprint());
+        }
+    }
+
+    #[test]
+    fn validity_counts_from_the_sending() {
+        let valid = Rule {
+            valid_days: Some(30),
+            ..rule()
+        };
+        assert_eq!(
+            valid.expires_at(at("2026-05-01T12:00:00Z")),
+            Some(at("2026-05-31T12:00:00Z"))
+        );
+        assert_eq!(rule().expires_at(at("2026-05-01T12:00:00Z")), None);
+    }
+}

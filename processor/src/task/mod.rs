@@ -1,0 +1,258 @@
+//! The exactly-once loop: an explicit state machine over narrow [`ports`](crate::ports).
+//!
+//! ```text
+//!              ┌────────────────────────────── nothing to write ──▶ CommittingOffsets ─┐
+//! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ Draining ▶ SendingOffsets ▶ Committing
+//!    ▲                        ▲          │  ▲                    │            │            │  │
+//!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
+//!    │ outcome unknown        └──────────│───────────────────── Aborting ◀────┴────────────┘
+//!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: paused, still polling
+//! ```
+//!
+//! One transaction holds the vouchers, the dead letters and the offsets of one batch. What it rests
+//! on, in the order in which it would be doubted:
+//!
+//! - **A poll never meets an open transaction.** Rebalances happen inside `poll` and `keep_alive`;
+//!   what they take away is forgotten before anything of it is written, and when they come while a
+//!   transaction waits for the broker, that transaction is aborted if they touch it.
+//! - **Offsets carry the member's generation** at that moment, so a zombie's transaction is refused.
+//! - **After an abort, and whenever an outcome is unknown, nothing is kept in memory**: every
+//!   partition is read again from the group's committed offsets, which are the only truth.
+//! - **After a call that was interrupted the producer is replaced** before the next transaction: a
+//!   straggling end of the old one would otherwise hit the new one (no epoch bump per transaction
+//!   in librdkafka's protocol versions).
+//!
+//! Each step makes at most one call that can wait or fail.
+
+mod fences;
+mod step;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use runtime::backoff::Backoff;
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::AssignmentChange;
+use runtime::lifecycle::Failure;
+use runtime::record::{OwnedRecord, Partition, Positions};
+use runtime::registry::SchemaSource;
+use schemas::OrderStatusPlan;
+
+use crate::batch::{Batch, Topics, VoucherFormat};
+use crate::evaluate::SharedEvaluator;
+use crate::ports::{Log, Observer};
+use fences::Fences;
+
+/// Whether a voucher record may be written twice after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Vouchers, dead letters and offsets in one transaction.
+    ExactlyOnce,
+    /// Vouchers acknowledged, then offsets: quicker, and consumers must ignore echoes (the sink does).
+    AtLeastOnce,
+}
+
+/// What one task needs to know.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// See [`Guarantee`].
+    pub guarantee: Guarantee,
+    /// The flow's topics.
+    pub topics: Topics,
+    /// How vouchers are written.
+    pub format: VoucherFormat,
+    /// The name that fences: told when another process has it too.
+    pub transactional_id: String,
+}
+
+/// A batch ends when the queue is empty, or at one of these bounds: they keep a transaction far
+/// below its timeout, and a rebalance from waiting long.
+const MOST_RECORDS: usize = 20_000;
+const MOST_OUTPUTS: usize = 5_000;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a poll of an empty topic waits; also how soon a stop is noticed.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// How long one call may wait for the broker before the group is polled again.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// A call that has not answered after this long is given up: the transaction has timed out at the
+/// coordinator by then, whatever became of it.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long the circuit stays open before the same records are tried again.
+const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a step says to its driver.
+#[derive(Debug)]
+pub enum Step {
+    /// Call again.
+    Continue,
+    /// The task can't go on.
+    Stop(Failure),
+}
+
+/// Where the task is.
+#[derive(Debug)]
+enum State {
+    /// A new producer is to be built.
+    Opening,
+    /// The transactional id is being taken over.
+    Initializing,
+    /// Partitions go back to the group's committed offsets.
+    Rewinding,
+    /// Records are read and evaluated.
+    Reading,
+    /// The batch's records are handed to the producer.
+    Producing,
+    /// All of them must be acknowledged.
+    Draining,
+    /// The offsets are added to the transaction.
+    SendingOffsets,
+    /// The transaction is committed.
+    Committing,
+    /// Offsets alone are committed.
+    CommittingOffsets,
+    /// The transaction is aborted.
+    Aborting,
+    /// A held record waits for its schema.
+    WaitingForSchema { schema_id: u32 },
+    /// Too many records are dead; the same are tried again at `until`.
+    CircuitOpen { until: Duration },
+    /// A pause before `Opening`, so that two processes with one name don't fence in a frenzy.
+    Pausing { until: Duration },
+}
+
+/// One task: the only owner of its consumer, its producer and its batch.
+pub struct Task<L, S, C, O> {
+    log: L,
+    schemas: S,
+    clock: C,
+    observer: O,
+    evaluator: SharedEvaluator,
+    settings: TaskSettings,
+    state: State,
+    batch: Batch,
+    /// When the batch's first record was read.
+    batch_began: Duration,
+    /// When the open transaction began; what it may wait for ends at `deadline`.
+    transaction_began: Duration,
+    deadline: Duration,
+    /// Whether a call of this transaction had to be repeated.
+    interrupted: bool,
+    /// Read from the client, but its schema isn't known yet.
+    held: Option<OwnedRecord>,
+    breaker: CircuitBreaker,
+    /// As it was before the batch: an outcome counts only once.
+    breaker_before: CircuitBreaker,
+    assigned: BTreeSet<Partition>,
+    joined: bool,
+    /// The highest offsets known to be committed.
+    committed: Positions,
+    fences: Fences,
+    backoff: Backoff,
+}
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// A task that has not done anything yet.
+    pub fn new(
+        log: L,
+        schemas: S,
+        clock: C,
+        observer: O,
+        evaluator: SharedEvaluator,
+        breaker: CircuitBreaker,
+        settings: TaskSettings,
+    ) -> Self {
+        let batch = Batch::new(settings.topics.clone(), settings.format);
+        Self {
+            log,
+            schemas,
+            clock,
+            observer,
+            evaluator,
+            settings,
+            state: State::Opening,
+            batch,
+            batch_began: Duration::ZERO,
+            transaction_began: Duration::ZERO,
+            deadline: Duration::ZERO,
+            interrupted: false,
+            held: None,
+            breaker_before: breaker.clone(),
+            breaker,
+            assigned: BTreeSet::new(),
+            joined: false,
+            committed: Positions::new(),
+            fences: Fences::default(),
+            backoff: Backoff::outside(),
+        }
+    }
+
+    /// Whether stopping now leaves nothing half done.
+    pub fn is_idle(&self) -> bool {
+        matches!(
+            self.state,
+            State::Opening
+                | State::Initializing
+                | State::Rewinding
+                | State::Reading
+                | State::WaitingForSchema { .. }
+                | State::CircuitOpen { .. }
+                | State::Pausing { .. }
+        )
+    }
+
+    /// Takes note of what rebalances did. Says whether they took something of the batch away.
+    fn follow_assignment(&mut self) -> bool {
+        let mut lost = false;
+        let changes = self.log.take_changes();
+        if changes.is_empty() {
+            return false;
+        }
+        for change in changes {
+            match change {
+                AssignmentChange::Assigned(partitions) => self.assigned.extend(partitions),
+                AssignmentChange::Revoked(partitions) => {
+                    for partition in partitions {
+                        lost |= self.batch.positions().contains_key(&partition);
+                        self.batch.forget(partition);
+                        self.committed.remove(&partition);
+                        self.assigned.remove(&partition);
+                        self.held.take_if(|held| held.partition == partition);
+                    }
+                }
+            }
+        }
+        self.joined = true;
+        tracing::info!(partitions = ?self.assigned, "assignment");
+        self.observer.assigned(self.assigned.len());
+        lost
+    }
+
+    /// Forgets all that was read and not committed.
+    fn forget_batch(&mut self) {
+        self.batch.clear();
+        self.held = None;
+        self.breaker = self.breaker_before.clone();
+    }
+
+    /// The batch is durable.
+    fn settle_batch(&mut self) {
+        let took = self.clock.now().saturating_sub(self.batch_began);
+        self.committed.extend(self.batch.positions());
+        self.observer.committed(self.batch.tallies(), took);
+        self.batch.clear();
+        self.breaker_before = self.breaker.clone();
+        self.backoff.reset();
+    }
+}

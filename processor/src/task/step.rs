@@ -1,0 +1,533 @@
+//! The steps, in the order in which a batch goes through them.
+
+use std::time::Duration;
+
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::{CommitError, Polled, TransactionError};
+use runtime::lifecycle::Failure;
+use runtime::record::{InputRecord, OwnedRecord, Positions};
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::OrderStatusPlan;
+
+use super::{
+    CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, MOST_BYTES, MOST_OUTPUTS, MOST_RECORDS, SLICE, State,
+    Step, Task,
+};
+use crate::batch::Batch;
+use crate::evaluate::{Evaluator, Outcome};
+use crate::ports::{Log, Observer, TransactionEnd};
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Does the next thing. The data's way is `read`, `produce`, `drain`, `send_offsets`, `commit`.
+    pub fn step(&mut self) -> Step {
+        match self.state {
+            State::Opening => self.open(),
+            State::Initializing => self.initialize(),
+            State::Rewinding => self.rewind(),
+            State::Reading => self.read(),
+            State::Producing => self.produce(),
+            State::Draining => self.drain(),
+            State::SendingOffsets => self.send_offsets(),
+            State::Committing => self.commit(),
+            State::CommittingOffsets => self.commit_offsets(),
+            State::Aborting => self.abort(),
+            State::WaitingForSchema { schema_id } => self.wait_for_schema(schema_id),
+            State::CircuitOpen { until } => self.wait_until(until, State::Rewinding),
+            State::Pausing { until } => self.wait_until(until, State::Opening),
+        }
+    }
+
+    fn open(&mut self) -> Step {
+        self.forget_batch();
+        self.interrupted = false;
+        if let Err(failure) = self.log.open_producer() {
+            return Step::Stop(failure);
+        }
+        self.state = match self.settings.guarantee {
+            Guarantee::ExactlyOnce => State::Initializing,
+            Guarantee::AtLeastOnce => State::Rewinding,
+        };
+        Step::Continue
+    }
+
+    fn initialize(&mut self) -> Step {
+        match self.log.init(SLICE) {
+            Ok(()) => {
+                self.backoff.reset();
+                self.state = State::Rewinding;
+                Step::Continue
+            }
+            Err(TransactionError::Retriable(why)) => {
+                self.observer
+                    .standing(&format!("waiting for the transaction coordinator: {why}"));
+                self.stay_in_group(Duration::ZERO);
+                Step::Continue
+            }
+            Err(error) => self.recover(error),
+        }
+    }
+
+    /// Nothing is in hand: every partition is read from the group's committed offset.
+    fn rewind(&mut self) -> Step {
+        self.forget_batch();
+        if self.assigned.is_empty() {
+            self.state = State::Reading;
+            return Step::Continue;
+        }
+        match self.log.rewind(SLICE) {
+            Ok(()) => {
+                self.backoff.reset();
+                self.committed.clear();
+                self.state = State::Reading;
+            }
+            Err(why) => {
+                self.observer
+                    .standing(&format!("can't read the group's offsets: {why}"));
+                let pause = self.backoff.next_pause();
+                self.stay_in_group(pause);
+            }
+        }
+        Step::Continue
+    }
+
+    /// Reads and evaluates until the queue is empty or the batch is full.
+    fn read(&mut self) -> Step {
+        self.breaker_before = self.breaker.clone();
+        let mut received = match self.held.take() {
+            Some(held) => self.take_held(held),
+            None => self.receive(IDLE),
+        };
+        loop {
+            match received {
+                Received::Taken if self.batch_is_full() => return self.finish_batch(None),
+                Received::Taken => received = self.receive(Duration::ZERO),
+                Received::Nothing => {
+                    self.follow_assignment();
+                    return self.finish_batch(None);
+                }
+                Received::Held { schema_id } => return self.finish_batch(Some(schema_id)),
+                Received::CircuitOpened => return self.open_circuit(),
+                Received::Fatal(why) => return self.rejoin(&why),
+            }
+        }
+    }
+
+    /// Polls for one record and takes it into the batch.
+    fn receive(&mut self, timeout: Duration) -> Received {
+        let record = match self.log.poll(timeout) {
+            Polled::Record(record) => record,
+            Polled::Nothing => return Received::Nothing,
+            Polled::Fatal(why) => return Received::Fatal(why),
+        };
+        if self.batch.is_empty() {
+            self.batch_began = self.clock.now();
+        }
+        let received = take_in(
+            &record,
+            &self.evaluator,
+            &mut self.schemas,
+            &mut self.batch,
+            &mut self.breaker,
+        );
+        if matches!(received, Received::Held { .. }) {
+            self.held = Some(owned(&record));
+        }
+        received
+    }
+
+    fn take_held(&mut self, held: OwnedRecord) -> Received {
+        self.batch_began = self.clock.now();
+        let received = take_in(
+            &held,
+            &self.evaluator,
+            &mut self.schemas,
+            &mut self.batch,
+            &mut self.breaker,
+        );
+        if matches!(received, Received::Held { .. }) {
+            self.held = Some(held);
+        }
+        received
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.batch.records() >= MOST_RECORDS
+            || self.batch.outputs() >= MOST_OUTPUTS
+            || self.batch.bytes() >= MOST_BYTES
+    }
+
+    /// The batch has ended: write it, commit its offsets, or wait for what ended it.
+    fn finish_batch(&mut self, waits_for: Option<u32>) -> Step {
+        if self.joined && waits_for.is_none() {
+            self.observer.flowing();
+        }
+        if self.batch.has_outputs() {
+            self.state = State::Producing;
+            return Step::Continue;
+        }
+        if !self.batch.is_empty() {
+            self.state = State::CommittingOffsets;
+            return Step::Continue;
+        }
+        if let Some(schema_id) = waits_for {
+            self.state = State::WaitingForSchema { schema_id };
+            return Step::Continue;
+        }
+        // Idle: step over the control records at the end of the last transactions, so that a
+        // consumer group without lag shows none.
+        let past = self.uncommitted_positions();
+        if !past.is_empty() && self.log.commit_offsets(&past).is_ok() {
+            self.committed.extend(past);
+        }
+        Step::Continue
+    }
+
+    fn uncommitted_positions(&mut self) -> Positions {
+        let mut positions = self.log.positions();
+        positions.retain(|partition, position| {
+            self.assigned.contains(partition)
+                && self
+                    .committed
+                    .get(partition)
+                    .is_none_or(|committed| *position > *committed)
+        });
+        positions
+    }
+
+    fn produce(&mut self) -> Step {
+        self.transaction_began = self.clock.now();
+        self.deadline = self.transaction_began + DEADLINE;
+        self.interrupted = false;
+        if self.settings.guarantee == Guarantee::ExactlyOnce
+            && let Err(error) = self.log.begin()
+        {
+            return self.recover(error);
+        }
+        let log = &mut self.log;
+        match self.batch.each_output(|record| log.send(record)) {
+            Ok(()) => {
+                self.state = State::Draining;
+                Step::Continue
+            }
+            // The client's queue is larger than a batch: no room means that nothing moves.
+            Err(TransactionError::Retriable(why)) => self.recover(TransactionError::Abortable(why)),
+            Err(error) => self.recover(error),
+        }
+    }
+
+    fn drain(&mut self) -> Step {
+        match self.log.drain(SLICE) {
+            Ok(()) => {
+                self.state = match self.settings.guarantee {
+                    Guarantee::ExactlyOnce => State::SendingOffsets,
+                    Guarantee::AtLeastOnce => State::CommittingOffsets,
+                };
+                Step::Continue
+            }
+            Err(error) => self.again_or_recover(error),
+        }
+    }
+
+    fn send_offsets(&mut self) -> Step {
+        match self.log.send_offsets(&self.batch.positions(), SLICE) {
+            Ok(()) => {
+                self.state = State::Committing;
+                Step::Continue
+            }
+            Err(error) => self.again_or_recover(error),
+        }
+    }
+
+    fn commit(&mut self) -> Step {
+        match self.log.commit(SLICE) {
+            Ok(()) => {
+                self.observer.transaction_ended(TransactionEnd::Committed);
+                self.settle_batch();
+                self.state = if self.interrupted {
+                    State::Opening
+                } else {
+                    State::Reading
+                };
+                Step::Continue
+            }
+            // The end is under way; only its own answer says which it is.
+            Err(TransactionError::Retriable(why)) => {
+                self.interrupted = true;
+                if self.clock.now() >= self.deadline {
+                    return self.recover(TransactionError::Fatal(why));
+                }
+                self.observer
+                    .standing(&format!("waiting for a commit's answer: {why}"));
+                self.stay_in_group(Duration::ZERO);
+                Step::Continue
+            }
+            Err(error) => self.recover(error),
+        }
+    }
+
+    /// Without a transaction: what was read earns nothing, or is acknowledged already.
+    fn commit_offsets(&mut self) -> Step {
+        match self.log.commit_offsets(&self.batch.positions()) {
+            Ok(()) => self.settle_batch(),
+            Err(CommitError::NotOwner(error)) => {
+                // Its new owner reads the same again and comes to the same outcomes.
+                tracing::debug!(%error, "offsets not committed: the group moved on");
+                self.forget_batch();
+                self.state = State::Rewinding;
+                return Step::Continue;
+            }
+            Err(CommitError::Unavailable(error)) => {
+                // The outcomes stand; a later commit covers these offsets.
+                tracing::debug!(%error, "offsets not committed yet");
+                self.batch.clear_outputs();
+                self.observer
+                    .standing(&format!("can't commit offsets: {error}"));
+                let pause = self.backoff.next_pause();
+                if self.stay_in_group(pause) {
+                    self.forget_batch();
+                    self.state = State::Rewinding;
+                }
+                return Step::Continue;
+            }
+        }
+        self.state = State::Reading;
+        Step::Continue
+    }
+
+    /// Waits for the acknowledgements first: an abort must not overtake the first record's
+    /// registration with the coordinator (confluentinc/librdkafka#4849).
+    fn abort(&mut self) -> Step {
+        let late = self.clock.now() >= self.deadline;
+        if let Err(TransactionError::Retriable(_)) = self.log.drain(SLICE)
+            && !late
+        {
+            self.stay_in_group(Duration::ZERO);
+            return Step::Continue;
+        }
+        match self.log.abort(SLICE) {
+            Ok(()) => {
+                self.observer.transaction_ended(TransactionEnd::Aborted);
+                self.state = if self.interrupted {
+                    State::Opening
+                } else {
+                    State::Rewinding
+                };
+                self.forget_batch();
+                // What failed once may fail again at once.
+                let pause = self.backoff.next_pause();
+                self.stay_in_group(pause);
+                Step::Continue
+            }
+            Err(TransactionError::Retriable(why)) if !late => {
+                self.interrupted = true;
+                self.observer.standing(&format!("waiting to abort: {why}"));
+                self.stay_in_group(Duration::ZERO);
+                Step::Continue
+            }
+            Err(TransactionError::Retriable(why) | TransactionError::Abortable(why)) => {
+                self.recover(TransactionError::Fatal(why))
+            }
+            Err(error) => self.recover(error),
+        }
+    }
+
+    fn wait_for_schema(&mut self, schema_id: u32) -> Step {
+        if self.held.is_none() || !matches!(self.schemas.lookup(schema_id), Lookup::Pending) {
+            self.state = State::Reading;
+            return Step::Continue;
+        }
+        self.stay_in_group(Duration::from_millis(20));
+        Step::Continue
+    }
+
+    fn open_circuit(&mut self) -> Step {
+        let why = self.breaker.to_string();
+        tracing::error!("{why}");
+        self.observer.standing(&why);
+        self.observer.circuit(true);
+        self.forget_batch();
+        self.state = State::CircuitOpen {
+            until: self.clock.now() + CIRCUIT_PAUSE,
+        };
+        Step::Continue
+    }
+
+    fn wait_until(&mut self, until: Duration, then: State) -> Step {
+        if self.clock.now() >= until {
+            self.observer.circuit(false);
+            self.state = then;
+        } else {
+            self.stay_in_group(Duration::from_millis(100));
+        }
+        Step::Continue
+    }
+
+    /// Polls the group without taking records. Says whether something of the batch was lost.
+    fn stay_in_group(&mut self, time: Duration) -> bool {
+        self.log.keep_alive(time);
+        self.follow_assignment()
+    }
+
+    /// Before the end of the transaction is under way: the same call again until its deadline,
+    /// unless a rebalance took a part of the batch meanwhile.
+    fn again_or_recover(&mut self, error: TransactionError) -> Step {
+        let TransactionError::Retriable(why) = error else {
+            return self.recover(error);
+        };
+        self.interrupted = true;
+        self.observer
+            .standing(&format!("waiting for the broker: {why}"));
+        if self.stay_in_group(Duration::ZERO) {
+            return self.recover(TransactionError::Abortable(
+                "a rebalance took partitions of the open transaction".to_owned(),
+            ));
+        }
+        if self.clock.now() >= self.deadline {
+            return self.recover(TransactionError::Abortable(why));
+        }
+        Step::Continue
+    }
+
+    /// What an error says to do next.
+    fn recover(&mut self, error: TransactionError) -> Step {
+        tracing::warn!(%error, state = ?self.state, "a transaction did not go through; nothing is lost");
+        let now = self.clock.now();
+        match error {
+            TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
+                match self.settings.guarantee {
+                    Guarantee::ExactlyOnce => {
+                        self.deadline = now + DEADLINE;
+                        self.state = State::Aborting;
+                    }
+                    Guarantee::AtLeastOnce => self.pause_then_open(),
+                }
+                Step::Continue
+            }
+            TransactionError::Fatal(_) => {
+                self.observer.transaction_ended(TransactionEnd::Unknown);
+                self.pause_then_open();
+                Step::Continue
+            }
+            TransactionError::Fenced(_) => {
+                self.observer.transaction_ended(TransactionEnd::Unknown);
+                let outlived = now.saturating_sub(self.transaction_began) >= OUTLIVED
+                    && !matches!(self.state, State::Initializing);
+                if !outlived {
+                    self.observer.fenced();
+                    if self.fences.note(now) {
+                        return Step::Stop(self.another_has_our_name());
+                    }
+                }
+                self.pause_then_open();
+                Step::Continue
+            }
+        }
+    }
+
+    fn pause_then_open(&mut self) {
+        self.forget_batch();
+        self.state = State::Pausing {
+            until: self.clock.now() + self.backoff.next_pause(),
+        };
+    }
+
+    /// The consumer is dead: another member has its name, or librdkafka gave up.
+    fn rejoin(&mut self, why: &str) -> Step {
+        tracing::warn!(why, "the consumer can't go on; joining the group anew");
+        self.forget_batch();
+        self.assigned.clear();
+        self.committed.clear();
+        self.joined = false;
+        self.observer
+            .standing(&format!("joining the group anew: {why}"));
+        self.observer.fenced();
+        if self.fences.note(self.clock.now()) {
+            return Step::Stop(self.another_has_our_name());
+        }
+        match self.log.open_consumer() {
+            Ok(()) => {
+                self.pause_then_open();
+                Step::Continue
+            }
+            Err(failure) => Step::Stop(failure),
+        }
+    }
+
+    fn another_has_our_name(&self) -> Failure {
+        Failure::failed(format!(
+            "another process keeps taking over \"{}\"; each instance needs a PROCESSOR_INSTANCE_ID \
+             of its own (the default is the host's name)",
+            self.settings.transactional_id
+        ))
+    }
+}
+
+/// A transaction older than this was ended by the coordinator: that fence is its timeout's work.
+const OUTLIVED: Duration = runtime::kafka::TRANSACTION_TIMEOUT;
+
+/// What one turn of reading brought.
+enum Received {
+    /// A record, and it is in the batch.
+    Taken,
+    /// A record that is kept aside until its schema is known.
+    Held { schema_id: u32 },
+    /// A record too many that is dead.
+    CircuitOpened,
+    /// The queue is empty, or the group had something to say.
+    Nothing,
+    /// The consumer can't go on.
+    Fatal(String),
+}
+
+/// One record into the batch. A function, because the record may borrow the task's client.
+fn take_in<S>(
+    record: &impl InputRecord,
+    evaluator: &Evaluator,
+    schemas: &mut S,
+    batch: &mut Batch,
+    breaker: &mut CircuitBreaker,
+) -> Received
+where
+    S: SchemaSource<Plan = OrderStatusPlan>,
+{
+    let outcome = evaluator.evaluate(record, schemas);
+    if let Outcome::Wait { schema_id } = outcome {
+        return Received::Held { schema_id };
+    }
+    breaker.observe(match &outcome {
+        Outcome::Dead(malformed) => Some(malformed.reason()),
+        _ => None,
+    });
+    if breaker.is_open() {
+        return Received::CircuitOpened;
+    }
+    match outcome {
+        Outcome::Skip(skip) => batch.skip(record, skip),
+        Outcome::Voucher(issued) => batch.issue(record, &issued, evaluator),
+        Outcome::Dead(malformed) => batch.bury(record, &malformed),
+        Outcome::Wait { .. } => unreachable!("returned above"),
+    }
+    Received::Taken
+}
+
+fn owned(record: &impl InputRecord) -> OwnedRecord {
+    let mut headers = Vec::new();
+    record.each_header(&mut |name, value| {
+        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+    });
+    OwnedRecord {
+        partition: record.partition(),
+        offset: record.offset(),
+        timestamp_millis: record.timestamp_millis(),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.value().map(<[u8]>::to_vec),
+        headers,
+    }
+}

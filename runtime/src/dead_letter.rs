@@ -1,0 +1,106 @@
+//! The headers that tell why a record could not be used, and where it came from.
+//!
+//! A dead letter is the original record, byte for byte: key, value and headers stay, and these are
+//! added. Its identity is the original (topic, partition, offset).
+
+use schemas::Malformed;
+
+use crate::record::{Header, InputRecord};
+
+/// Machine word of the cause, such as `invalid_total`.
+pub const REASON: &str = "dlq.reason";
+/// A sentence for a person, at most 1 KiB.
+pub const MESSAGE: &str = "dlq.message";
+/// The topic that it was read from.
+pub const TOPIC: &str = "dlq.topic";
+/// The partition that it was read from.
+pub const PARTITION: &str = "dlq.partition";
+/// Its offset there.
+pub const OFFSET: &str = "dlq.offset";
+/// The original's timestamp, milliseconds since the epoch; absent when it had none.
+pub const TIMESTAMP: &str = "dlq.timestamp";
+/// Who could not use it: processor or sink.
+pub const SERVICE: &str = "dlq.service";
+/// How often it was tried; 1 the first time.
+pub const ATTEMPTS: &str = "dlq.attempts";
+
+/// The longest message, in bytes; all dead letter headers together stay far below the 64 KiB that
+/// the dead letter topic allows on top of its source's largest record.
+pub const LONGEST_MESSAGE: usize = 1024;
+
+/// The original's headers, then ours.
+pub fn headers(
+    record: &impl InputRecord,
+    topic: &str,
+    service: &str,
+    cause: &Malformed,
+    attempts: u32,
+) -> Vec<Header> {
+    let mut headers = Vec::with_capacity(8);
+    record.each_header(&mut |name, value| {
+        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+    });
+    let mut add =
+        |name: &str, value: String| headers.push((name.to_owned(), Some(value.into_bytes())));
+    add(REASON, cause.reason().word().to_owned());
+    add(MESSAGE, shortened(&cause.to_string()));
+    add(TOPIC, topic.to_owned());
+    add(PARTITION, record.partition().to_string());
+    add(OFFSET, record.offset().to_string());
+    if let Some(timestamp) = record.timestamp_millis() {
+        add(TIMESTAMP, timestamp.to_string());
+    }
+    add(SERVICE, service.to_owned());
+    add(ATTEMPTS, attempts.to_string());
+    headers
+}
+
+/// Control characters become spaces, so that no line or terminal is broken by a header.
+fn shortened(message: &str) -> String {
+    let mut short = String::with_capacity(message.len().min(LONGEST_MESSAGE));
+    for character in message.chars() {
+        let character = if character.is_control() {
+            ' '
+        } else {
+            character
+        };
+        if short.len() + character.len_utf8() > LONGEST_MESSAGE {
+            break;
+        }
+        short.push(character);
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::OwnedRecord;
+    use schemas::Reason;
+
+    #[test]
+    fn the_originals_headers_come_first_and_stay_as_they_were() {
+        let record = OwnedRecord {
+            partition: 2,
+            offset: 41,
+            timestamp_millis: Some(1_700_000_000_000),
+            headers: vec![("a".to_owned(), Some(vec![0, 255])), ("a".to_owned(), None)],
+            ..OwnedRecord::default()
+        };
+        let cause = Malformed::new(Reason::InvalidJson, "line\nbreak ".repeat(200));
+        let headers = headers(&record, "order-status", "processor", &cause, 1);
+        assert_eq!(headers[..2], record.headers[..]);
+        let value = |name: &str| {
+            headers
+                .iter()
+                .find(|(header, _)| header == name)
+                .and_then(|(_, value)| value.clone())
+                .map(|bytes| String::from_utf8(bytes).unwrap())
+                .unwrap()
+        };
+        assert_eq!(value(REASON), "invalid_json");
+        assert_eq!(value(OFFSET), "41");
+        assert!(value(MESSAGE).len() <= LONGEST_MESSAGE);
+        assert!(!value(MESSAGE).contains('\n'));
+    }
+}

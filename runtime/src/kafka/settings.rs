@@ -1,0 +1,203 @@
+//! Where the brokers are, and the configuration of each kind of client.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::properties::{self, Source};
+use crate::lifecycle::Failure;
+use crate::settings::{Secret, read_secret_file};
+
+/// A transaction that takes longer is aborted by the broker. It bounds how long a crashed
+/// instance that never comes back hides later vouchers from readers.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Kafka's settings, the same for every service.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct KafkaSettings {
+    /// Brokers to start from, host:port,host:port.
+    #[arg(
+        long,
+        env = "KAFKA_BOOTSTRAP_SERVERS",
+        default_value = "localhost:9092"
+    )]
+    pub kafka_bootstrap_servers: String,
+
+    /// More librdkafka properties, name=value,name=value (a comma in a value: \,).
+    #[arg(
+        long,
+        env = "KAFKA_PROPERTIES",
+        hide_env_values = true,
+        conflicts_with = "kafka_properties_file"
+    )]
+    pub kafka_properties: Option<Secret>,
+
+    /// A file of librdkafka properties, one name=value a line.
+    #[arg(long, env = "KAFKA_PROPERTIES_FILE")]
+    pub kafka_properties_file: Option<PathBuf>,
+}
+
+/// What a consumer is tuned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// A service that reads for ever: latency first, little memory.
+    Live,
+    /// A tool that reads a range once: throughput first.
+    Replay,
+}
+
+impl KafkaSettings {
+    /// Checks the properties without connecting.
+    ///
+    /// # Errors
+    /// Exit code 2 with what librdkafka or we have against a property.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.consumer("check", Profile::Live)?
+            .create_native_config()
+            .map_err(|error| Failure::bad_setting(format!("KAFKA_PROPERTIES: {error}")))?;
+        Ok(())
+    }
+
+    /// What all clients share, with the user's properties on top.
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.kafka_bootstrap_servers)
+            .set("client.id", env!("CARGO_PKG_NAME"))
+            // A broker that comes back is found within a second, not ten.
+            .set("reconnect.backoff.max.ms", "1000")
+            // Topics that are created after the start are seen soon.
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            .set("socket.keepalive.enable", "true")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    fn with_user_properties(&self, mut config: ClientConfig) -> Result<ClientConfig, Failure> {
+        let source = match (&self.kafka_properties, &self.kafka_properties_file) {
+            (Some(text), _) => Source::Variable(text.clone()),
+            (None, Some(path)) => Source::File(Secret::new(read_secret_file(
+                "KAFKA_PROPERTIES_FILE",
+                path,
+            )?)),
+            (None, None) => return Ok(config),
+        };
+        for (name, value) in properties::parse(&source)? {
+            config.set(name, value.reveal());
+        }
+        Ok(config)
+    }
+
+    /// A consumer's configuration: read committed, from the earliest offset, offsets by us alone.
+    ///
+    /// # Errors
+    /// Exit code 2 for properties that are wrong or ours.
+    pub fn consumer(&self, group: &str, profile: Profile) -> Result<ClientConfig, Failure> {
+        let mut config = self.base();
+        config
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("check.crcs", "true")
+            // One fetch is outstanding per broker: a partition that was just assigned or sought
+            // waits for the one under way, which at the default lasts half a second.
+            .set("fetch.wait.max.ms", "100")
+            // The default of a second makes a partition stand still each time its queue was full.
+            .set("fetch.queue.backoff.ms", "2");
+        match profile {
+            Profile::Live => config.set("queued.max.messages.kbytes", "16384"),
+            Profile::Replay => config
+                .set("queued.min.messages", "1000000")
+                .set("queued.max.messages.kbytes", "49152")
+                .set("fetch.message.max.bytes", "4194304"),
+        };
+        self.with_user_properties(config)
+    }
+
+    /// An idempotent producer's configuration, with the partitioner of Kafka's own tools.
+    ///
+    /// # Errors
+    /// Exit code 2 for properties that are wrong or ours.
+    pub fn producer(&self) -> Result<ClientConfig, Failure> {
+        let mut config = self.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            // Batches are formed by our loops; waiting for more would only cost latency.
+            .set("linger.ms", "0")
+            .set("compression.type", "lz4")
+            // The topic's own limit decides: a record at it must fit into a dead letter too.
+            .set("message.max.bytes", "1000000000")
+            // One client request; the rest of a large batch follows in the next.
+            .set("batch.size", "1000000")
+            .set("message.timeout.ms", millis(TRANSACTION_TIMEOUT))
+            // The next transaction meets the last one's markers and is told to come again
+            // (CONCURRENT_TRANSACTIONS): soon, not in the default 100 ms.
+            .set("retry.backoff.ms", "5");
+        self.with_user_properties(config)
+    }
+
+    /// A transactional producer's configuration.
+    ///
+    /// # Errors
+    /// Exit code 2 for properties that are wrong or ours.
+    pub fn transactional_producer(&self, transactional_id: &str) -> Result<ClientConfig, Failure> {
+        let mut config = self.producer()?;
+        config.set("transactional.id", transactional_id);
+        if config.get("transaction.timeout.ms").is_none() {
+            config.set("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT));
+        }
+        Ok(config)
+    }
+
+    /// A client that only asks about the cluster.
+    ///
+    /// # Errors
+    /// Exit code 2 for properties that are wrong or ours.
+    pub fn observer(&self) -> Result<ClientConfig, Failure> {
+        self.with_user_properties(self.base())
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(properties: &str) -> KafkaSettings {
+        KafkaSettings {
+            kafka_bootstrap_servers: "localhost:9092".to_owned(),
+            kafka_properties: Some(Secret::new(properties)),
+            kafka_properties_file: None,
+        }
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_does_not_know_is_a_bad_setting() {
+        let failure = settings("no.such.property=1").check().unwrap_err();
+        assert!(
+            failure.to_string().contains("no.such.property"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn sasl_and_tls_pass_through() {
+        settings("security.protocol=SASL_SSL,sasl.mechanism=SCRAM-SHA-512,sasl.username=u,sasl.password=p")
+            .check()
+            .unwrap();
+    }
+}

@@ -1,0 +1,283 @@
+//! Transactions whose errors say what to do next.
+//!
+//! One thread owns the producer and drives it: begin, send, drain, offsets, commit. The wrapper's
+//! own commit waits in slices of 100 ms while anything is unacknowledged, so [`drain`] comes first.
+//!
+//! [`drain`]: TransactionalProducer::drain
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, TopicPartitionList};
+
+use crate::lifecycle::Failure;
+
+/// What to do after a transactional call failed.
+#[derive(Debug, Clone)]
+pub enum TransactionError {
+    /// Nothing is decided yet: call the same again.
+    Retriable(String),
+    /// This transaction can only be aborted; the producer lives on.
+    Abortable(String),
+    /// The producer is dead, and whether its last transaction was committed may be unknown:
+    /// build a new one and ask the group for its offsets.
+    Fatal(String),
+    /// As fatal, because another producer took over the transactional id (or the transaction
+    /// outlived its timeout).
+    Fenced(String),
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retriable(why) => write!(f, "{why} (to be tried again)"),
+            Self::Abortable(why) => write!(f, "{why} (the transaction is to be aborted)"),
+            Self::Fatal(why) => write!(f, "{why} (a new producer is needed)"),
+            Self::Fenced(why) => write!(f, "{why} (fenced)"),
+        }
+    }
+}
+
+impl TransactionError {
+    /// Tests the flags in librdkafka's order: fatal, abort, retry; none set is a bug of ours, and
+    /// treated as fatal (rdkafka.h, "Transactional producer API").
+    fn of(error: KafkaError) -> Self {
+        let why = error.to_string();
+        match &error {
+            KafkaError::Transaction(cause) => {
+                let fenced = matches!(
+                    cause.code(),
+                    RDKafkaErrorCode::Fenced
+                        | RDKafkaErrorCode::ProducerFenced
+                        | RDKafkaErrorCode::InvalidProducerEpoch
+                        | RDKafkaErrorCode::FencedInstanceId
+                );
+                if cause.is_fatal() {
+                    if fenced {
+                        Self::Fenced(why)
+                    } else {
+                        Self::Fatal(why)
+                    }
+                } else if cause.txn_requires_abort() {
+                    Self::Abortable(why)
+                } else if cause.is_retriable() {
+                    Self::Retriable(why)
+                } else {
+                    Self::Fatal(why)
+                }
+            }
+            // The wrapper's flush ran out of time before the commit: nothing was ended yet.
+            KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Self::Retriable(why),
+            _ => Self::Fatal(why),
+        }
+    }
+}
+
+/// A record to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// To which topic.
+    pub topic: &'a str,
+    /// Decides the partition, as Kafka's own tools would.
+    pub key: Option<&'a [u8]>,
+    /// Null is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// All headers in order: a name, and a value that may be null.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+}
+
+/// A producer with a transactional id. Made again after a fatal error.
+pub struct TransactionalProducer {
+    producer: BaseProducer<Deliveries>,
+}
+
+/// Remembers the first record of the transaction that could not be delivered.
+#[derive(Default)]
+struct Deliveries {
+    first_failure: Mutex<Option<KafkaError>>,
+}
+
+impl Deliveries {
+    fn first_failure(&self) -> std::sync::MutexGuard<'_, Option<KafkaError>> {
+        self.first_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::subscription::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.first_failure().get_or_insert(error.clone());
+        }
+    }
+}
+
+impl TransactionalProducer {
+    /// Builds the client; does not talk to the broker yet.
+    ///
+    /// # Errors
+    /// Exit code 2 when librdkafka refuses the configuration.
+    pub fn new(config: &ClientConfig) -> Result<Self, Failure> {
+        let producer = config
+            .create_with_context(Deliveries::default())
+            .map_err(|error| Failure::bad_setting(format!("Kafka producer: {error}")))?;
+        Ok(Self { producer })
+    }
+
+    /// Takes over the transactional id: fences whoever had it, and ends what they left open.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]; retriable while the broker does not answer.
+    pub fn init(&self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer
+            .init_transactions(timeout)
+            .map_err(TransactionError::of)
+    }
+
+    /// Opens a transaction; local.
+    ///
+    /// # Errors
+    /// See [`TransactionError`].
+    pub fn begin(&self) -> Result<(), TransactionError> {
+        *self.producer.context().first_failure() = None;
+        self.producer
+            .begin_transaction()
+            .map_err(TransactionError::of)
+    }
+
+    /// Hands a record to the client, waiting up to `timeout` for room in its queue.
+    ///
+    /// # Errors
+    /// [`TransactionError::Retriable`] when there was no room in time, [`TransactionError::Abortable`]
+    /// otherwise: an earlier record of the transaction failed, or this one can't be sent at all.
+    pub fn send(&self, record: &Outgoing<'_>, timeout: Duration) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + timeout;
+        let mut message = BaseRecord::<[u8], [u8]>::to(record.topic);
+        message.key = record.key;
+        message.payload = record.value;
+        if !record.headers.is_empty() {
+            message.headers = Some(kafka_headers(record.headers));
+        }
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    if Instant::now() >= deadline {
+                        return Err(TransactionError::Retriable(
+                            "the producer's queue is full".to_owned(),
+                        ));
+                    }
+                    self.producer.poll(Duration::from_millis(1));
+                    message = returned;
+                }
+                Err((error, _)) => {
+                    let first = self.producer.context().first_failure().clone();
+                    return Err(self.fatal_or(TransactionError::Abortable(
+                        first.unwrap_or(error).to_string(),
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Waits until every record is acknowledged.
+    ///
+    /// # Errors
+    /// [`TransactionError::Retriable`] when some still are not after `timeout`;
+    /// [`TransactionError::Abortable`] when one was refused.
+    pub fn drain(&self, timeout: Duration) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + timeout;
+        self.producer.poll(Duration::ZERO);
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(TransactionError::Retriable(format!(
+                    "{} records are not acknowledged yet",
+                    self.producer.in_flight_count()
+                )));
+            }
+            // Returns only after its time, whatever came: keep it short.
+            self.producer.poll(Duration::from_micros(500));
+        }
+        let failure = self.producer.context().first_failure().clone();
+        match failure {
+            None => Ok(()),
+            Some(error) => Err(self.fatal_or(TransactionError::Abortable(error.to_string()))),
+        }
+    }
+
+    /// Adds a group's offsets to the transaction.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]. Retry with the very same arguments only.
+    pub fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
+        self.producer
+            .send_offsets_to_transaction(offsets, group, timeout)
+            .map_err(TransactionError::of)
+    }
+
+    /// Commits. [`drain`](Self::drain) first.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]; when retriable, call it again: it resumes.
+    pub fn commit(&self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer
+            .commit_transaction(timeout)
+            .map_err(TransactionError::of)
+    }
+
+    /// Aborts. [`drain`](Self::drain) first: an abort that overtakes the first record's
+    /// registration kills the client (confluentinc/librdkafka#4849).
+    ///
+    /// # Errors
+    /// See [`TransactionError`]; when retriable, call it again: it resumes.
+    pub fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer
+            .abort_transaction(timeout)
+            .map_err(TransactionError::of)
+    }
+
+    /// A failed delivery may be the first sign of a dead client.
+    fn fatal_or(&self, otherwise: TransactionError) -> TransactionError {
+        match self.producer.client().fatal_error() {
+            None => otherwise,
+            Some((code, why)) => match code {
+                RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch => TransactionError::Fenced(why),
+                _ => TransactionError::Fatal(why),
+            },
+        }
+    }
+}
+
+fn kafka_headers(headers: &[(&str, Option<&[u8]>)]) -> OwnedHeaders {
+    headers.iter().fold(
+        OwnedHeaders::new_with_capacity(headers.len()),
+        |owned, (key, value)| owned.insert(KafkaHeader { key, value: *value }),
+    )
+}

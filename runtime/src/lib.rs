@@ -1,0 +1,34 @@
+//! What the three services share, each in its own room:
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`settings`] | flags and environment variables, secrets, what to write instead of a wrong setting |
+//! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
+//! | [`record`] | a consumed record as the loops see it |
+//! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
+//! | [`dead_letter`] | the headers that tell why a record could not be used, and where it came from |
+//! | [`preflight`] | what must exist before a service starts, in the words of `check` |
+//! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the accept loop behind every listener |
+//! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
+//! | [`lifecycle`] | start, supervised parts, draining within a deadline, exit codes |
+//! | [`circuit_breaker`] | stops the flow when most of what comes in is dead |
+//! | [`backoff`], [`clock`] | the one retry; time as the loops see it |
+//! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
+//!
+//! Dependencies point one way: services -> runtime -> schemas.
+
+pub mod backoff;
+pub mod circuit_breaker;
+pub mod clock;
+pub mod dead_letter;
+pub mod health;
+pub mod http;
+pub mod kafka;
+pub mod lifecycle;
+pub mod metrics;
+pub mod preflight;
+pub mod record;
+pub mod registry;
+pub mod settings;
+pub mod telemetry;
+pub mod trace_context;

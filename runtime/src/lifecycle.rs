@@ -1,0 +1,272 @@
+//! Start, supervised parts, draining within a deadline, exit codes.
+
+use std::fmt;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Why a command ends early, and with which exit code: 1 failed, 2 bad usage or settings.
+///
+/// Its message is for a person: what is wrong, where, what to do.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// The work failed: exit code 1.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self {
+            code: 1,
+            message: message.to_string(),
+        }
+    }
+
+    /// A setting is wrong: exit code 2. Say what to write instead.
+    pub fn bad_setting(message: impl fmt::Display) -> Self {
+        Self {
+            code: 2,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Says when to stop. Cheap to clone; every clone hears the same word.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+}
+
+impl Shutdown {
+    /// Not asked for yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks every part to stop.
+    pub fn request(&self) {
+        self.token.cancel();
+    }
+
+    /// Whether to stop; for threads.
+    pub fn is_requested(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Resolves when it is time to stop.
+    pub async fn requested(&self) {
+        self.token.cancelled().await;
+    }
+}
+
+/// How one supervised part ended.
+struct Ended {
+    part: String,
+    result: Result<(), Failure>,
+}
+
+/// The parts of a running service. When one ends, for whatever reason, the others are asked to
+/// stop; a service with half of its parts is worse than one that is restarted.
+#[derive(Debug)]
+pub struct Supervisor {
+    shutdown: Shutdown,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    report: mpsc::UnboundedSender<Ended>,
+    running: usize,
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended: {:?}", self.part, self.result)
+    }
+}
+
+impl Supervisor {
+    /// No parts yet.
+    pub fn new(shutdown: Shutdown) -> Self {
+        let (report, ended) = mpsc::unbounded_channel();
+        Self {
+            shutdown,
+            ended,
+            report,
+            running: 0,
+        }
+    }
+
+    /// What the parts watch to know when to stop.
+    pub const fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Runs an asynchronous part.
+    pub fn task(
+        &mut self,
+        part: impl Into<String>,
+        future: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    ) {
+        let part = part.into();
+        let report = self.report.clone();
+        self.running += 1;
+        let handle = tokio::spawn(future);
+        tokio::spawn(async move {
+            let result = handle.await.unwrap_or_else(|error| {
+                Err(Failure::failed(format!(
+                    "{part} stopped unexpectedly: {error}"
+                )))
+            });
+            // The receiver is gone only when the service is already ending.
+            let _ = report.send(Ended { part, result });
+        });
+    }
+
+    /// Runs a part that blocks, such as a Kafka client's loop, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn thread(
+        &mut self,
+        part: impl Into<String>,
+        body: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let part = part.into();
+        let report = self.report.clone();
+        let name = part.clone();
+        std::thread::Builder::new()
+            .name(part.clone())
+            .spawn(move || {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body))
+                    .unwrap_or_else(|_| {
+                        Err(Failure::failed(format!(
+                            "{part} stopped unexpectedly; the panic above says where"
+                        )))
+                    });
+                let _ = report.send(Ended { part, result });
+            })
+            .map_err(|error| Failure::failed(format!("can't start the thread {name}: {error}")))?;
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Waits until shutdown is asked for or a part ends, then until all have ended.
+    ///
+    /// # Errors
+    /// The first part's failure; or the names of those that did not end within `deadline`.
+    pub async fn run(mut self, deadline: Duration) -> Result<(), Failure> {
+        let mut first_failure = None;
+        if self.running > 0 {
+            tokio::select! {
+                ended = self.ended.recv() => self.note(ended, &mut first_failure),
+                () = self.shutdown.requested() => {}
+            }
+        }
+        self.shutdown.request();
+        let drained = tokio::time::timeout(deadline, async {
+            while self.running > 0 {
+                let ended = self.ended.recv().await;
+                self.note(ended, &mut first_failure);
+            }
+        })
+        .await;
+        match (first_failure, drained) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(())) => Ok(()),
+            (None, Err(_)) => Err(Failure::failed(format!(
+                "{} part(s) had not ended {deadline:?} after shutdown was asked for; \
+                 nothing is lost, what was not committed will be done again at the next start",
+                self.running
+            ))),
+        }
+    }
+
+    fn note(&mut self, ended: Option<Ended>, first_failure: &mut Option<Failure>) {
+        let Some(Ended { part, result }) = ended else {
+            return;
+        };
+        self.running -= 1;
+        match result {
+            Ok(()) if self.shutdown.is_requested() => tracing::debug!(part, "stopped"),
+            Ok(()) => tracing::info!(part, "ended; stopping the others"),
+            Err(failure) => {
+                tracing::error!(part, "{failure}");
+                first_failure.get_or_insert(failure);
+            }
+        }
+    }
+}
+
+/// Runs a service or a command: a Tokio runtime around `body`, signals turned into [`Shutdown`],
+/// the outcome into an exit code. The settings were read before, without a runtime.
+pub fn run<F, B>(body: B) -> ExitCode
+where
+    B: FnOnce(Shutdown) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return exit(&Failure::failed(format!(
+                "can't start the runtime: {error}"
+            )));
+        }
+    };
+    let shutdown = Shutdown::new();
+    let result = runtime.block_on(async {
+        tokio::spawn(watch_signals(shutdown.clone()));
+        body(shutdown).await
+    });
+    // Blocking calls that are stuck in a client must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => exit(&failure),
+    }
+}
+
+/// Prints the failure as one sentence and gives its exit code.
+pub fn exit(failure: &Failure) -> ExitCode {
+    eprintln!("error: {failure}");
+    ExitCode::from(failure.code)
+}
+
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 8))
+}
+
+/// The first SIGTERM or SIGINT asks for a shutdown; the second ends the process at once.
+async fn watch_signals(shutdown: Shutdown) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::warn!("can't watch for signals; a stop will be abrupt (and safe)");
+        return;
+    };
+    for again in [false, true] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if again {
+            std::process::exit(1);
+        }
+        tracing::info!("stopping; a second signal stops at once");
+        shutdown.request();
+    }
+}

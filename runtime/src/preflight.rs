@@ -1,0 +1,74 @@
+//! What must exist before a service starts.
+//!
+//! A broker that does not answer is waited for; a topic that does not exist is a person's to
+//! create, because its configuration (compaction, retention) is part of the promise.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::backoff::Backoff;
+use crate::kafka::KafkaSettings;
+use crate::lifecycle::{Failure, Shutdown};
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Waits for the broker and checks that `topics` exist. Blocks its thread.
+///
+/// Ends early, without an error, when shutdown is asked for.
+///
+/// # Errors
+/// Exit code 1 naming the missing topics; 2 when the client can't be built.
+pub fn topics_exist(
+    settings: &KafkaSettings,
+    topics: &[&str],
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let client: BaseConsumer = settings
+        .observer()?
+        .create()
+        .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
+    let mut backoff = Backoff::outside();
+    while !shutdown.is_requested() {
+        match missing_topics(&client, topics) {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => {
+                return Err(Failure::failed(format!(
+                    "there is no topic {} at {}; create it with the configuration that \
+                     docs/operations.md lists (the local stack creates all topics)",
+                    missing.join(", "),
+                    settings.kafka_bootstrap_servers
+                )));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    brokers = settings.kafka_bootstrap_servers,
+                    "waiting for Kafka"
+                );
+                std::thread::sleep(backoff.next_pause());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn missing_topics(
+    client: &BaseConsumer,
+    topics: &[&str],
+) -> Result<Vec<String>, rdkafka::error::KafkaError> {
+    let mut missing = Vec::new();
+    for topic in topics {
+        let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+        let unknown = metadata.topics().iter().any(|found| {
+            found.error().is_some_and(|error| {
+                error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            })
+        });
+        if unknown {
+            missing.push((*topic).to_owned());
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,118 @@
+//! A consumed record as the loops see it, whether it comes from librdkafka or from a model of it.
+
+use rdkafka::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+
+/// A partition of the one topic that a loop reads.
+pub type Partition = i32;
+
+/// A record's place in its partition.
+pub type Offset = i64;
+
+/// The next offset to read of each partition.
+pub type Positions = std::collections::BTreeMap<Partition, Offset>;
+
+/// One header: a name, and a value that may be null.
+pub type Header = (String, Option<Vec<u8>>);
+
+/// What a loop needs to see of a record. Borrowed from the client: nothing is copied.
+pub trait InputRecord {
+    /// The partition that it was read from.
+    fn partition(&self) -> Partition;
+    /// Its offset there.
+    fn offset(&self) -> Offset;
+    /// Milliseconds since the epoch, as the producer or the broker set it.
+    fn timestamp_millis(&self) -> Option<i64>;
+    /// The key's bytes; null is not empty.
+    fn key(&self) -> Option<&[u8]>;
+    /// The value's bytes; null (a tombstone) is not empty.
+    fn value(&self) -> Option<&[u8]>;
+    /// Calls `each` with every header in order. Headers are parsed only when asked for.
+    fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>));
+
+    /// The last value of the header `name`.
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        let mut found = None;
+        self.each_header(&mut |header, value| {
+            if header == name {
+                found = value.map(<[u8]>::to_vec);
+            }
+        });
+        found
+    }
+}
+
+impl InputRecord for BorrowedMessage<'_> {
+    fn partition(&self) -> Partition {
+        rdkafka::Message::partition(self)
+    }
+
+    fn offset(&self) -> Offset {
+        rdkafka::Message::offset(self)
+    }
+
+    fn timestamp_millis(&self) -> Option<i64> {
+        rdkafka::Message::timestamp(self).to_millis()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        rdkafka::Message::key(self)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        rdkafka::Message::payload(self)
+    }
+
+    fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        if let Some(headers) = self.headers() {
+            for header in headers.iter() {
+                each(header.key, header.value);
+            }
+        }
+    }
+}
+
+/// A record that owns its bytes: for tests, and for tools that keep records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// See [`InputRecord::partition`].
+    pub partition: Partition,
+    /// See [`InputRecord::offset`].
+    pub offset: Offset,
+    /// See [`InputRecord::timestamp_millis`].
+    pub timestamp_millis: Option<i64>,
+    /// See [`InputRecord::key`].
+    pub key: Option<Vec<u8>>,
+    /// See [`InputRecord::value`].
+    pub value: Option<Vec<u8>>,
+    /// All headers in order.
+    pub headers: Vec<Header>,
+}
+
+impl InputRecord for OwnedRecord {
+    fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    fn timestamp_millis(&self) -> Option<i64> {
+        self.timestamp_millis
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
+    fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        for (name, value) in &self.headers {
+            each(name, value.as_deref());
+        }
+    }
+}

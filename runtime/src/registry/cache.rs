@@ -1,0 +1,199 @@
+//! Compiled writer schemas by id, fetched beside the loop that needs them.
+//!
+//! A loop never waits inside a call: a schema that isn't there yet is [`Lookup::Pending`], and the
+//! loop pauses its partitions and keeps polling until it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use schemas::{Malformed, Reason};
+
+use super::{Registry, RegistryError};
+use crate::backoff::Backoff;
+use crate::health::Part;
+
+/// A schema that the registry does not know is asked for again this long before it is the data's
+/// fault: a writer may be ahead of the registry's replicas.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long "unknown" is believed. Within it, further unknown ids are asked for once, so that a
+/// stream of invented ids can't hold the flow for [`PATIENCE`] each.
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// Bounds the memory that invented ids can take.
+const MOST_UNKNOWN: usize = 10_000;
+
+/// What is known of a schema id.
+#[derive(Debug)]
+pub enum Lookup<P> {
+    /// Compiled, ready to read with.
+    Known(Arc<P>),
+    /// Being asked for; look again later.
+    Pending,
+    /// Records with this id are dead letters, for this reason.
+    Bad(Malformed),
+}
+
+/// Where a loop looks schemas up; a model of it drives the same loop in the simulator.
+pub trait SchemaSource {
+    /// The compiled schema.
+    type Plan;
+
+    /// What is known of `id` now; asks for it when nothing is.
+    fn lookup(&mut self, id: u32) -> Lookup<Self::Plan>;
+}
+
+/// Turns a schema's text into what records are read with.
+pub type Compile<P> = fn(&str) -> Result<P, Malformed>;
+
+/// A loop's own cache, filled by a fetcher task. Not shared: a lookup takes no lock.
+pub struct SchemaCache<P> {
+    known: HashMap<u32, Arc<P>>,
+    bad: HashMap<u32, (Malformed, Instant)>,
+    pending: Option<u32>,
+    fetcher: Option<Fetcher<P>>,
+}
+
+struct Fetcher<P> {
+    requests: tokio::sync::mpsc::UnboundedSender<u32>,
+    answers: mpsc::Receiver<(u32, Result<Arc<P>, Malformed>)>,
+}
+
+impl<P: Send + Sync + 'static> SchemaCache<P> {
+    /// Without a registry every Avro record is the dead letter `registry_not_configured`.
+    /// `part` says when a record waits for a registry that does not answer.
+    ///
+    /// Must be called within a Tokio runtime, on which the fetcher lives until the cache is dropped.
+    pub fn new(registry: Option<Registry>, compile: Compile<P>, part: Part) -> Self {
+        part.ready();
+        Self {
+            known: HashMap::new(),
+            bad: HashMap::new(),
+            pending: None,
+            fetcher: registry.map(|registry| Fetcher::spawn(registry, compile, part)),
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let Some(fetcher) = &self.fetcher else {
+            return;
+        };
+        while let Ok((id, answer)) = fetcher.answers.try_recv() {
+            self.pending = self.pending.filter(|pending| *pending != id);
+            match answer {
+                Ok(plan) => {
+                    self.bad.remove(&id);
+                    self.known.insert(id, plan);
+                }
+                Err(malformed) => {
+                    if self.bad.len() >= MOST_UNKNOWN {
+                        self.bad.clear();
+                    }
+                    self.bad.insert(id, (malformed, Instant::now()));
+                }
+            }
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> SchemaSource for SchemaCache<P> {
+    type Plan = P;
+
+    fn lookup(&mut self, id: u32) -> Lookup<P> {
+        if let Some(plan) = self.known.get(&id) {
+            return Lookup::Known(Arc::clone(plan));
+        }
+        self.take_answers();
+        if let Some(plan) = self.known.get(&id) {
+            return Lookup::Known(Arc::clone(plan));
+        }
+        if let Some((malformed, since)) = self.bad.get(&id) {
+            // A schema that was never right stays wrong; one that was unknown may be registered.
+            if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_FOR {
+                return Lookup::Bad(malformed.clone());
+            }
+            self.bad.remove(&id);
+        }
+        let Some(fetcher) = &self.fetcher else {
+            return Lookup::Bad(Malformed::new(
+                Reason::RegistryNotConfigured,
+                format!("the value is Avro (schema {id}) and SCHEMA_REGISTRY_URL is not set"),
+            ));
+        };
+        if self.pending != Some(id) {
+            self.pending = Some(id);
+            // The fetcher ends only with the cache.
+            let _ = fetcher.requests.send(id);
+        }
+        Lookup::Pending
+    }
+}
+
+impl<P: Send + Sync + 'static> Fetcher<P> {
+    fn spawn(registry: Registry, compile: Compile<P>, part: Part) -> Self {
+        let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel::<u32>();
+        let (answer, answers) = mpsc::channel();
+        tokio::spawn(async move {
+            let mut last_unknown: Option<Instant> = None;
+            while let Some(id) = asked.recv().await {
+                let patience = match last_unknown {
+                    Some(since) if since.elapsed() < UNKNOWN_FOR => Duration::ZERO,
+                    _ => PATIENCE,
+                };
+                let result = match fetch(&registry, id, patience, &part).await {
+                    Ok(text) => compile(&text).map(Arc::new),
+                    Err(malformed) => Err(malformed),
+                };
+                if let Err(malformed) = &result
+                    && malformed.reason() == Reason::UnknownSchema
+                {
+                    last_unknown = Some(Instant::now());
+                }
+                if answer.send((id, result)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { requests, answers }
+    }
+}
+
+/// Asks until the registry answers; a "not found" is believed after `patience`.
+async fn fetch(
+    registry: &Registry,
+    id: u32,
+    patience: Duration,
+    part: &Part,
+) -> Result<String, Malformed> {
+    let mut backoff = Backoff::outside();
+    let mut not_found_since: Option<Instant> = None;
+    loop {
+        match registry.schema(id).await {
+            Ok(text) => {
+                part.ready();
+                return Ok(text);
+            }
+            Err(RegistryError::Unsupported(why)) => {
+                part.ready();
+                return Err(Malformed::new(Reason::UnsupportedSchema, why));
+            }
+            Err(RegistryError::NotFound(why)) => {
+                part.ready();
+                let since = *not_found_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= patience {
+                    return Err(Malformed::new(
+                        Reason::UnknownSchema,
+                        format!("the registry does not know it: {why}"),
+                    ));
+                }
+            }
+            Err(RegistryError::Unavailable(why)) => {
+                not_found_since = None;
+                part.not_ready(format!("a record waits for schema {id}: {why}"));
+            }
+        }
+        tokio::time::sleep(backoff.next_pause()).await;
+    }
+}
