@@ -26,6 +26,8 @@
 
 mod fences;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -152,6 +154,11 @@ pub struct Task<L, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
+    /// Every partition that this consumer ever had.
+    known: BTreeSet<Partition>,
+    /// Those of which nothing was read and given up: only their position in the client, which a
+    /// seek does not move back, may be committed as it is.
+    followed: BTreeSet<Partition>,
     fences: Fences,
     backoff: Backoff,
 }
@@ -193,6 +200,8 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
+            known: BTreeSet::new(),
+            followed: BTreeSet::new(),
             fences: Fences::default(),
             backoff: Backoff::outside(),
         }
@@ -221,13 +230,21 @@ where
         }
         for change in changes {
             match change {
-                AssignmentChange::Assigned(partitions) => self.assigned.extend(partitions),
+                AssignmentChange::Assigned(partitions) => {
+                    for partition in partitions {
+                        self.assigned.insert(partition);
+                        if self.known.insert(partition) {
+                            self.followed.insert(partition);
+                        }
+                    }
+                }
                 AssignmentChange::Revoked(partitions) => {
                     for partition in partitions {
                         lost |= self.batch.positions().contains_key(&partition);
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.assigned.remove(&partition);
+                        self.followed.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
                 }
@@ -249,7 +266,9 @@ where
     /// The batch is durable.
     fn settle_batch(&mut self) {
         let took = self.clock.now().saturating_sub(self.batch_began);
-        self.committed.extend(self.batch.positions());
+        let positions = self.batch.positions();
+        self.followed.extend(positions.keys());
+        self.committed.extend(positions);
         self.observer.committed(self.batch.tallies(), took);
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

@@ -85,6 +85,7 @@ where
             Ok(()) => {
                 self.backoff.reset();
                 self.committed.clear();
+                self.followed.clear();
                 self.state = State::Reading;
             }
             Err(why) => {
@@ -192,7 +193,7 @@ where
     fn uncommitted_positions(&mut self) -> Positions {
         let mut positions = self.log.positions();
         positions.retain(|partition, position| {
-            self.assigned.contains(partition)
+            self.followed.contains(partition)
                 && self
                     .committed
                     .get(partition)
@@ -444,6 +445,8 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
+        self.known.clear();
+        self.followed.clear();
         self.joined = false;
         self.observer
             .standing(&format!("joining the group anew: {why}"));
