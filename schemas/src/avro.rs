@@ -1,0 +1,10 @@
+//! Avro: a plan compiled from the writer's schema, the reader that follows it, and the writer.
+//!
+//! No generic value is ever built. What a schema may ask of the reader is bounded, because schema
+//! and bytes may be anybody's: see the constants in `plan` and `read`.
+
+mod plan;
+mod read;
+pub(crate) mod write;
+
+pub(crate) use plan::Plan;

@@ -1,0 +1,272 @@
+//! Amounts of money, exact: from text, from Avro's unscaled bytes, and back.
+//!
+//! Every way in ends in one normal form, `coefficient * 10^exponent` with a coefficient that does
+//! not end in zero, and only then are the bounds checked. So `100`, `"100.000"`, `1e2` and
+//! a `decimal(38,30)` of 100 are the same, and how a number was written decides nothing.
+
+use rust_decimal::Decimal;
+
+/// The most significant digits, and the most decimals: what a [`Decimal`] always holds.
+const MOST_DIGITS: usize = 28;
+
+/// Amounts are below ten to this power.
+const MOST_INTEGER_DIGITS: i64 = 15;
+
+/// The most bytes of an unscaled value, leading zeros not counted: 155 digits.
+const MOST_UNSCALED_BYTES: usize = 64;
+
+/// Why something is no amount. All bounds are of the exact value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DecimalError {
+    /// The text is not a JSON number.
+    #[error("a decimal number such as 100.00 (no spaces, no plus sign, no leading zeros)")]
+    NotANumber,
+    /// Below zero (minus zero is zero).
+    #[error("a number that is not negative")]
+    Negative,
+    /// 10^15 or more.
+    #[error("a number below 10^15")]
+    TooLarge,
+    /// Only rounding would make it fit.
+    #[error("a number of at most 28 significant digits and 28 decimals")]
+    TooPrecise,
+}
+
+/// Reads the grammar of a JSON number (RFC 8259, section 6), to its last byte.
+///
+/// The result is exact and normalised: `"100.00"` gives `100`.
+///
+/// # Errors
+/// Another grammar; below zero; 10^15 or more; more than 28 significant digits or decimals.
+pub fn parse(text: &str) -> Result<Decimal, DecimalError> {
+    let (number, rest) = Number::split(text).ok_or(DecimalError::NotANumber)?;
+    if !rest.is_empty() {
+        return Err(DecimalError::NotANumber);
+    }
+    number.value()
+}
+
+/// Reads Avro's decimal: `unscaled` is a big-endian two's complement integer of any length (none:
+/// zero), the value is `unscaled * 10^-scale`.
+///
+/// # Errors
+/// As [`parse`]; an unscaled value beyond 64 bytes is too precise, whatever its scale.
+pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalError> {
+    if unscaled.first().is_some_and(|byte| byte & 0x80 != 0) {
+        return Err(DecimalError::Negative);
+    }
+    let zeros = unscaled.iter().take_while(|byte| **byte == 0).count();
+    let significant = &unscaled[zeros..];
+    if let Some(padding) = size_of::<u64>().checked_sub(significant.len()) {
+        let mut bytes = [0; size_of::<u64>()];
+        bytes[padding..].copy_from_slice(significant);
+        let (coefficient, zeros) = without_trailing_zeros(u64::from_be_bytes(bytes));
+        let digits = coefficient
+            .checked_ilog10()
+            .map_or(0, |log| log as usize + 1);
+        return assemble(coefficient.into(), digits, zeros - i64::from(scale), false);
+    }
+    if significant.len() > MOST_UNSCALED_BYTES {
+        return Err(DecimalError::TooPrecise);
+    }
+    let mut digits = [0; MOST_UNSCALED_BYTES * 5 / 2];
+    let digits = decimal_digits(significant, &mut digits);
+    Number {
+        negative: false,
+        integer: digits,
+        fraction: &[],
+        exponent: -i64::from(scale),
+    }
+    .value()
+}
+
+/// The value as an integer of units of `10^-scale`, exactly; `None` if that would round or overflow.
+#[must_use]
+pub fn to_unscaled(value: Decimal, scale: u32) -> Option<i128> {
+    let value = value.normalize();
+    let zeros = scale.checked_sub(value.scale())?;
+    value.mantissa().checked_mul(10_i128.checked_pow(zeros)?)
+}
+
+/// As [`to_unscaled`], for an amount within the bounds that readers demand.
+pub(crate) fn storable(value: Decimal, scale: u32) -> Result<i128, DecimalError> {
+    if value.is_sign_negative() && !value.is_zero() {
+        return Err(DecimalError::Negative);
+    }
+    if value >= Decimal::from(10_u64.pow(MOST_INTEGER_DIGITS as u32)) {
+        return Err(DecimalError::TooLarge);
+    }
+    to_unscaled(value, scale).ok_or(DecimalError::TooPrecise)
+}
+
+/// The fewest bytes that hold `unscaled` in big-endian two's complement, at least one: what
+/// [`from_unscaled`] reads, handed to `take`.
+pub(crate) fn minimal_bytes<R>(unscaled: i128, take: impl FnOnce(&[u8]) -> R) -> R {
+    let bits = 129
+        - if unscaled < 0 {
+            unscaled.leading_ones()
+        } else {
+            unscaled.leading_zeros()
+        };
+    let length = bits.div_ceil(8) as usize;
+    take(&unscaled.to_be_bytes()[size_of::<i128>() - length..])
+}
+
+/// The number as people write money: at least two decimals, more where the value has them.
+pub(crate) fn as_money(value: Decimal) -> Decimal {
+    let mut value = value.normalize();
+    if value.scale() < 2 {
+        // Adds zeros only; a value too large to take them stays as it is.
+        value.rescale(2);
+    }
+    value
+}
+
+/// A number's text in its parts; the digits are ASCII.
+struct Number<'a> {
+    negative: bool,
+    integer: &'a [u8],
+    fraction: &'a [u8],
+    /// Saturated: beyond the bounds of `i64` it is out of every range anyway.
+    exponent: i64,
+}
+
+impl<'a> Number<'a> {
+    /// The longest number at the start of `text`, and what follows it.
+    fn split(text: &'a str) -> Option<(Self, &'a [u8])> {
+        let rest = text.as_bytes();
+        let (negative, rest) = match rest {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, rest),
+        };
+        let (integer, mut rest) = split_digits(rest)?;
+        if integer.len() > 1 && integer[0] == b'0' {
+            return None;
+        }
+        let mut fraction: &[u8] = &[];
+        if let [b'.', after @ ..] = rest {
+            (fraction, rest) = split_digits(after)?;
+        }
+        let mut exponent = 0;
+        if let [b'e' | b'E', after @ ..] = rest {
+            let (sign, after) = match after {
+                [b'-', after @ ..] => (-1, after),
+                [b'+', after @ ..] => (1, after),
+                _ => (1, after),
+            };
+            let digits;
+            (digits, rest) = split_digits(after)?;
+            exponent = digits.iter().fold(0_i64, |value, digit| {
+                value
+                    .saturating_mul(10)
+                    .saturating_add(sign * i64::from(digit - b'0'))
+            });
+        }
+        Some((
+            Self {
+                negative,
+                integer,
+                fraction,
+                exponent,
+            },
+            rest,
+        ))
+    }
+
+    /// The exact value, within the bounds.
+    fn value(&self) -> Result<Decimal, DecimalError> {
+        let digits = self.integer.iter().chain(self.fraction);
+        // The coefficient without the zeros at its ends. Zeros are held back until a digit follows.
+        let mut coefficient: u128 = 0;
+        let mut significant = 0;
+        let mut zeros = 0;
+        for digit in digits {
+            if *digit == b'0' {
+                zeros += usize::from(significant > 0);
+                continue;
+            }
+            significant += zeros + 1;
+            if significant <= MOST_DIGITS {
+                // At most 28 digits: far below the 38 of the type.
+                coefficient *= 10_u128.pow(zeros as u32 + 1);
+                coefficient += u128::from(digit - b'0');
+            }
+            zeros = 0;
+        }
+        let exponent = self
+            .exponent
+            .saturating_sub(self.fraction.len() as i64)
+            .saturating_add(zeros as i64);
+        assemble(coefficient, significant, exponent, self.negative)
+    }
+}
+
+/// The value `coefficient * 10^exponent`. The coefficient has `digits` digits, 0 for zero, and does
+/// not end in zero; beyond 28 digits it is not looked at.
+fn assemble(
+    coefficient: u128,
+    digits: usize,
+    exponent: i64,
+    negative: bool,
+) -> Result<Decimal, DecimalError> {
+    if digits == 0 {
+        return Ok(Decimal::ZERO);
+    }
+    if negative {
+        return Err(DecimalError::Negative);
+    }
+    if exponent.saturating_add(digits as i64) > MOST_INTEGER_DIGITS {
+        return Err(DecimalError::TooLarge);
+    }
+    if digits > MOST_DIGITS || exponent < -(MOST_DIGITS as i64) {
+        return Err(DecimalError::TooPrecise);
+    }
+    // The checks above bound the product by 10^15, the coefficient by 10^28 and the scale by 28.
+    let (mantissa, scale) = match u32::try_from(exponent) {
+        Ok(zeros) => (coefficient * 10_u128.pow(zeros), 0),
+        Err(_) => (coefficient, exponent.unsigned_abs() as u32),
+    };
+    let (low, middle, high) = (
+        mantissa as u32,
+        (mantissa >> 32) as u32,
+        (mantissa >> 64) as u32,
+    );
+    Ok(Decimal::from_parts(low, middle, high, false, scale))
+}
+
+fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (length > 0).then(|| text.split_at(length))
+}
+
+fn without_trailing_zeros(mut value: u64) -> (u64, i64) {
+    let mut zeros = 0;
+    while value != 0 && value.is_multiple_of(10) {
+        value /= 10;
+        zeros += 1;
+    }
+    (value, zeros)
+}
+
+/// The ASCII digits of a big-endian unsigned integer of at most [`MOST_UNSCALED_BYTES`] bytes,
+/// written to the end of `digits`.
+fn decimal_digits<'d>(bytes: &[u8], digits: &'d mut [u8]) -> &'d [u8] {
+    let mut limbs = [0_u8; MOST_UNSCALED_BYTES];
+    let limbs = &mut limbs[..bytes.len()];
+    limbs.copy_from_slice(bytes);
+    let mut start = digits.len();
+    while limbs.iter().any(|limb| *limb != 0) {
+        let mut remainder: u16 = 0;
+        for limb in limbs.iter_mut() {
+            let value = (remainder << 8) | u16::from(*limb);
+            *limb = (value / 10) as u8;
+            remainder = value % 10;
+        }
+        start -= 1;
+        digits[start] = b'0' + remainder as u8;
+    }
+    &digits[start..]
+}
+
+#[cfg(test)]
+mod tests;

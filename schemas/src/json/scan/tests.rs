@@ -1,0 +1,283 @@
+use proptest::prelude::*;
+use serde::de::IgnoredAny;
+
+use super::*;
+
+const NAMES: [&str; 3] = ["a", "b", "total"];
+
+fn slots(json: &str) -> [Slot<'_>; 3] {
+    read(json.as_bytes(), &NAMES).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+fn reason(json: impl AsRef<[u8]>) -> Option<Reason> {
+    read(json.as_ref(), &NAMES)
+        .err()
+        .map(|error| error.reason())
+}
+
+fn text(text: &str) -> Slot<'_> {
+    Slot::Text(text.into())
+}
+
+#[test]
+fn known_fields_are_kept_and_unknown_ones_are_passed() {
+    let json =
+        " {\"x\":[{\"a\":1},[],{},\"]\"],\"total\":1.50e+2,\t\"a\":\"é\",\r\n\"y\":{\"b\":null}} ";
+    assert_eq!(
+        slots(json),
+        [text("é"), Slot::Absent, Slot::Number("1.50e+2")]
+    );
+    assert_eq!(slots("{}"), [Slot::Absent, Slot::Absent, Slot::Absent]);
+    assert_eq!(
+        slots(r#"{"a":null,"b":-0}"#),
+        [Slot::Null, Slot::Number("-0"), Slot::Absent]
+    );
+    let kinds = |json| slots(json)[0].kind();
+    assert_eq!(kinds(r#"{"a":true}"#), "a boolean");
+    assert_eq!(kinds(r#"{"a":false}"#), "a boolean");
+    assert_eq!(kinds(r#"{"a":[1]}"#), "an array");
+    assert_eq!(kinds(r#"{"a":{"b":1}}"#), "an object");
+}
+
+#[test]
+fn names_and_texts_are_compared_unescaped() {
+    let json = r#"{"\u0061":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00","t\u006Ftal":1,"\\u0062":2}"#;
+    assert_eq!(
+        slots(json),
+        [
+            text("\"\\/\u{8}\u{c}\n\r\té😀"),
+            Slot::Absent,
+            Slot::Number("1")
+        ]
+    );
+}
+
+#[test]
+fn a_text_without_escapes_is_borrowed() {
+    let [Slot::Text(Cow::Borrowed("plain é")), ..] = slots(r#"{"a":"plain é"}"#) else {
+        panic!("the text was copied");
+    };
+}
+
+#[test]
+fn a_field_that_is_read_must_not_be_repeated() {
+    for json in [
+        r#"{"a":1,"a":1}"#,
+        r#"{"a":null,"a":1}"#,
+        r#"{"a":1,"x":2,"\u0061":3}"#,
+        r#"{"b":1,"a":{},"b":1}"#,
+    ] {
+        assert_eq!(reason(json), Some(Reason::RepeatedField), "{json}");
+    }
+    // Nobody reads these.
+    assert_eq!(reason(r#"{"x":1,"x":2,"y":{"a":1,"a":2}}"#), None);
+}
+
+#[test]
+fn of_several_faults_the_same_one_is_told_wherever_they_are() {
+    let table = [
+        (r#"{"a":1,"a":2,"b":}"#, Reason::InvalidJson),
+        (r#"{"a":1,"a":2} x"#, Reason::TrailingBytes),
+        (r"[1] x", Reason::TrailingBytes),
+        (r"[1", Reason::InvalidJson),
+    ];
+    for (json, expected) in table {
+        assert_eq!(reason(json), Some(expected), "{json}");
+    }
+    let message = |json: &str| read(json.as_bytes(), &NAMES).unwrap_err().to_string();
+    assert_eq!(
+        message(r#"{"b":1,"a":1,"b":1,"a":1}"#),
+        message(r#"{"a":1,"a":1,"b":1,"b":1}"#),
+    );
+}
+
+#[test]
+fn another_top_level_than_an_object_is_told_apart_from_broken_json() {
+    for json in ["null", "true", "1", "\"x\"", "[]", " [{}] "] {
+        assert_eq!(reason(json), Some(Reason::NotAnObject), "{json}");
+    }
+    assert_eq!(reason(""), Some(Reason::EmptyValue));
+    for json in [" ", "nul", "\u{feff}{}", "undefined", "'a'"] {
+        assert_eq!(reason(json), Some(Reason::InvalidJson), "{json}");
+    }
+}
+
+#[test]
+fn syntax_is_checked_to_the_last_byte_also_in_fields_that_nobody_reads() {
+    for value in [
+        "",
+        "nul",
+        "nulll",
+        "True",
+        "01",
+        "-",
+        "+1",
+        "1.",
+        ".1",
+        "1e",
+        "1e+",
+        "0x1",
+        "--1",
+        "NaN",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[",
+        "]",
+        "{",
+        "{]",
+        "{1:2}",
+        "{\"b\"}",
+        "{\"b\":}",
+        "{\"b\":1,}",
+        "{\"b\":1 \"c\":2}",
+        "{,}",
+        "\"",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\U0041\"",
+        "\"a\nb\"",
+        "\"\u{0}\"",
+        "\"\u{1f}\"",
+        "'x'",
+        "1,",
+        "/**/1",
+        "\u{a0}1",
+    ] {
+        for name in ["a", "x"] {
+            let json = format!("{{\"{name}\":{value}}}");
+            assert_eq!(reason(&json), Some(Reason::InvalidJson), "{json}");
+        }
+    }
+    for json in ["{}{}", "{},", "{}\0", "{} }", "{}null"] {
+        assert_eq!(reason(json), Some(Reason::TrailingBytes), "{json}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_no_text() {
+    for body in [
+        r"\ud800",
+        r"\udc00",
+        r"\ud83dx",
+        r"\ud83d\n",
+        r"\ud83d\ud83d",
+        r"\ude00\ud83d",
+        r"\ud83d\u0041",
+        r"\ud83d\u",
+        r"\ud83d\u12",
+    ] {
+        for json in [
+            format!("{{\"a\":\"{body}\"}}"),
+            format!("{{\"x\":[\"{body}\"]}}"),
+        ] {
+            assert_eq!(reason(&json), Some(Reason::InvalidJson), "{json}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_refused_wherever_they_are() {
+    for json in [
+        &b"{\"a\":\"\xff\"}"[..],
+        b"{\"x\":\"\xc3\"}",
+        b"{\"\xed\xa0\x80\":1}",
+        b"\xfe{}",
+        b"{}\x80",
+    ] {
+        assert_eq!(reason(json), Some(Reason::InvalidJson), "{json:?}");
+    }
+}
+
+#[test]
+fn nesting_ends_at_128_levels() {
+    let nested = |arrays: usize| format!("{{\"x\":{}{}}}", "[".repeat(arrays), "]".repeat(arrays));
+    assert_eq!(reason(nested(127)), None);
+    assert_eq!(reason(nested(128)), Some(Reason::InvalidJson));
+    let objects = |n: usize| format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n));
+    assert_eq!(reason(objects(128)), None);
+    assert_eq!(reason(objects(129)), Some(Reason::InvalidJson));
+    for hostile in ["[".repeat(1 << 20), "{\"a\":[".repeat(1 << 18)] {
+        assert_eq!(reason(hostile), Some(Reason::InvalidJson));
+    }
+}
+
+#[test]
+fn every_prefix_of_an_object_is_broken() {
+    let json = r#"{"a":"x\u00e9y","b":[1.5e-3,{"c":null}],"x":true}"#;
+    assert_eq!(reason(json), None);
+    for end in 1..json.len() {
+        assert_eq!(
+            reason(&json[..end]),
+            Some(Reason::InvalidJson),
+            "{}",
+            &json[..end]
+        );
+    }
+}
+
+#[test]
+fn plain_bytes_end_at_every_special_byte_at_every_place() {
+    for length in 0..40 {
+        for fill in [b'x', 0x7f, 0x80, 0xff, b'!', b' ', b'#', b'[', b']'] {
+            assert_eq!(plain_bytes(&vec![fill; length]), length);
+            for at in 0..length {
+                for special in [0, 1, 0x1f, b'"', b'\\'] {
+                    let mut bytes = vec![fill; length];
+                    bytes[at] = special;
+                    assert_eq!(plain_bytes(&bytes), at, "{special} among {fill}");
+                    bytes[length - 1] = special;
+                    assert_eq!(plain_bytes(&bytes), at);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn what_is_json_is_decided_as_serde_json_does(
+        json in r#"(\{|\[|\}|\]|,|:|"|"a"|"b":|"x":|\{"a":|\[1|null|true|false|0|-|1\.5|e|E3| |\\|\\n|é){0,12}"#,
+    ) {
+        let expected = serde_json::from_str::<IgnoredAny>(&json).is_ok();
+        let found = !matches!(reason(&json), Some(Reason::EmptyValue | Reason::InvalidJson | Reason::TrailingBytes));
+        prop_assert_eq!(found, expected, "{}", json);
+    }
+
+    #[test]
+    fn a_changed_byte_is_judged_as_serde_json_does(
+        at: prop::sample::Index,
+        byte in prop::sample::select(&b"{}[],:\"\\0123456789.eE+-nultrfas \n\x01\x7f"[..]),
+    ) {
+        let mut json = br#"{"a":"x y","b":[1.5e-3,{"c":null}],"x":true,"total":-0.25}"#.to_vec();
+        let at = at.index(json.len());
+        json[at] = byte;
+        let json = String::from_utf8(json).unwrap();
+        let expected = serde_json::from_str::<IgnoredAny>(&json).is_ok();
+        let found = !matches!(reason(&json), Some(Reason::EmptyValue | Reason::InvalidJson | Reason::TrailingBytes));
+        prop_assert_eq!(found, expected, "{}", json);
+    }
+
+    #[test]
+    fn a_string_is_read_as_serde_json_does(
+        body in r#"([a-zé😀 ]|\\["\\/bfnrtu]|\\u[0-9a-fA-F]{4}|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}){0,12}"#,
+    ) {
+        let json = format!("{{\"a\":\"{body}\"}}");
+        let expected = serde_json::from_str::<String>(&format!("\"{body}\"")).ok();
+        let found = read(json.as_bytes(), &NAMES).ok().map(|[found, ..]| match found {
+            Slot::Text(text) => text.into_owned(),
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(found, expected, "{}", json);
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_a_panic(bytes: Vec<u8>, start in r#"\{?("a":)?(\[|")?"#) {
+        let _ = reason(&bytes);
+        let _ = reason([start.as_bytes(), &bytes].concat());
+    }
+}

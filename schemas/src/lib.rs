@@ -1,0 +1,54 @@
+//! The contract: order statuses and vouchers as Avro and JSON, and their wire format. No I/O.
+//!
+//! A record's bytes become a typed value in three steps, the same for both formats:
+//!
+//! 1. [`Payload::of`] tells a tombstone, JSON and Avro apart by the first byte.
+//! 2. A front end (`json`, or `avro` with a plan compiled from the writer's schema) walks the whole
+//!    value, checks its form to the last byte, and puts what it finds of the known fields into an
+//!    array of slots (`slot`).
+//! 3. One interpretation (`field`, [`OrderStatus`], [`Voucher`]) turns the slots into a value, or
+//!    into the [`Malformed`] that names the first rule that is broken.
+//!
+//! Step 3 sees neither the format nor the order of the fields, so the verdict on a record and the
+//! reason for it can't depend on them. Decimals never pass through a float, and nothing is rounded.
+//! Reading a well-formed record allocates nothing, unless a JSON string that is read has escapes.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `framing` | the first bytes of a value |
+//! | `json` | a strict scanner, and the strings that are written |
+//! | `avro` | the plan of a writer's schema, the reader that follows it, the writer |
+//! | `slot`, `field` | what was found in a field; how it is understood |
+//! | `decimal`, `timestamp`, `currency`, `order_id`, `campaign` | the types of the fields |
+//! | `order_status`, `voucher` | the two records |
+//! | `malformed` | why a record is a dead letter |
+
+mod avro;
+mod campaign;
+mod currency;
+pub mod decimal;
+mod field;
+mod framing;
+mod json;
+mod malformed;
+mod order_id;
+mod order_status;
+mod slot;
+mod timestamp;
+mod voucher;
+
+pub use campaign::{Campaign, InvalidCampaign};
+pub use currency::{Currency, InvalidCurrency};
+pub use decimal::DecimalError;
+pub use framing::{Payload, write_header};
+pub use malformed::{Malformed, Reason};
+pub use order_id::{InvalidOrderId, OrderId};
+pub use order_status::{NewOrderStatus, OrderStatus, OrderStatusPlan, Status, UnknownStatus};
+pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use voucher::{Voucher, VoucherPlan};
+
+/// The Avro schema of the values of the order status topic, as it is registered.
+pub const ORDER_STATUS_AVSC: &str = include_str!("../order_status.avsc");
+
+/// The Avro schema of the values of the vouchers topic, as it is registered.
+pub const VOUCHER_AVSC: &str = include_str!("../voucher.avsc");

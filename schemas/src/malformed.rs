@@ -1,0 +1,227 @@
+//! Why a record is a dead letter: a word for machines, a sentence for people.
+
+use std::fmt::{self, Write};
+
+/// The longest message in bytes: it travels in a header of the dead letter.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// How many characters of a text that was found are shown.
+const LONGEST_QUOTE: usize = 64;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// The kind of fault; its [`word`](Reason::word) is the header `dlq.reason` and a metric's
+        /// label, so words are never renamed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, for metrics that start at zero and for documentation.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The machine word, in `snake_case`.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+
+            /// The reason of a machine word, the inverse of [`word`](Self::word).
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The value is there and has no bytes (a null value is a tombstone, this is none).
+    EmptyValue = "empty_value",
+    /// The value starts as Avro and ends before its schema id does.
+    InvalidFraming = "invalid_framing",
+    /// The value is no JSON (RFC 8259, UTF-8, at most 128 levels deep).
+    InvalidJson = "invalid_json",
+    /// The bytes do not follow the writer's Avro schema.
+    InvalidAvro = "invalid_avro",
+    /// The value goes on after the record's end.
+    TrailingBytes = "trailing_bytes",
+    /// The value is well formed and no object (JSON) or record (Avro).
+    NotAnObject = "not_an_object",
+    /// A field that is read is there twice.
+    RepeatedField = "repeated_field",
+    /// The registry does not know the schema id.
+    UnknownSchema = "unknown_schema",
+    /// The writer's schema can't be read, or is no record's.
+    UnsupportedSchema = "unsupported_schema",
+    /// The value is Avro and no registry is set.
+    RegistryNotConfigured = "registry_not_configured",
+    /// The order id is absent, of a wrong type, too long, or has control characters.
+    InvalidOrderId = "invalid_order_id",
+    /// `order_id` and `id` differ.
+    ConflictingOrderIds = "conflicting_order_ids",
+    /// The record has no key.
+    MissingKey = "missing_key",
+    /// The key's bytes are not those of the order id.
+    KeyMismatch = "key_mismatch",
+    /// The status is absent or no text.
+    InvalidStatus = "invalid_status",
+    /// The status is a text that names no status.
+    UnknownStatus = "unknown_status",
+    /// The total is absent or no decimal number.
+    InvalidTotal = "invalid_total",
+    /// The total is negative, or 10^15 or more.
+    TotalOutOfRange = "total_out_of_range",
+    /// The total has more than 28 significant digits, or more than 28 decimals.
+    TotalTooPrecise = "total_too_precise",
+    /// The currency is not three ASCII letters.
+    InvalidCurrency = "invalid_currency",
+    /// The version is no integer of 64 bits.
+    InvalidVersion = "invalid_version",
+    /// A time is absent where one is required, or can't be read.
+    InvalidTimestamp = "invalid_timestamp",
+    /// A time is before 2000 or after 2099.
+    TimestampOutOfRange = "timestamp_out_of_range",
+    /// A sent order's record has no time at all, not even Kafka's.
+    MissingTimestamp = "missing_timestamp",
+    /// The campaign's name is absent or not `[a-z0-9-]{1,64}`.
+    InvalidCampaign = "invalid_campaign",
+    /// The voucher's code is absent or not 1 to 64 printable characters.
+    InvalidCode = "invalid_code",
+    /// The voucher's amount is absent, not above zero, 10^15 or more, or too precise.
+    InvalidAmount = "invalid_amount",
+    /// Another voucher holds the code.
+    CodeTaken = "code_taken",
+    /// The database refuses this row alone, for its data.
+    RejectedByDatabase = "rejected_by_database",
+    /// Processing failed on this record again and again, for a reason that nobody foresaw.
+    ProcessingFailed = "processing_failed",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A fault in a record's data: the record is a dead letter.
+///
+/// Displays as the sentence for a person: at most 1 KiB, without control characters, and without
+/// any voucher's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    reason: Reason,
+    message: String,
+}
+
+impl Malformed {
+    /// A fault; control characters of the message are escaped, and what goes beyond 1 KiB is cut.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
+        Self {
+            reason,
+            message: printable(message.as_ref(), LONGEST_MESSAGE),
+        }
+    }
+
+    /// The kind of fault.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The sentence for a person.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// The start of `text` in quotes, for a message.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("\"{}...\"", &text[..end]),
+        None => format!("\"{text}\""),
+    }
+}
+
+/// `text` with control characters escaped, cut to `longest` bytes.
+fn printable(text: &str, longest: usize) -> String {
+    const CUT: &str = "...";
+    let mut shown = String::with_capacity(text.len().min(longest));
+    // Where the text may be cut so that the mark still fits.
+    let mut cut_at = 0;
+    for character in text.chars() {
+        if shown.len() + CUT.len() <= longest {
+            cut_at = shown.len();
+        }
+        if character.is_control() {
+            // Writing to a string can't fail.
+            let _ = write!(shown, "{}", character.escape_default());
+        } else {
+            shown.push(character);
+        }
+        if shown.len() > longest {
+            shown.truncate(cut_at);
+            shown.push_str(CUT);
+            break;
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_word_in_snake_case() {
+        for (at, reason) in Reason::ALL.iter().enumerate() {
+            let word = reason.word();
+            assert_eq!(Reason::from_word(word), Some(*reason));
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(Reason::ALL[..at].iter().all(|other| other.word() != word));
+        }
+        assert_eq!(Reason::from_word("no_such_reason"), None);
+    }
+
+    #[test]
+    fn a_message_is_one_printable_line_of_at_most_1_kib() {
+        let message = |text: String| Malformed::new(Reason::InvalidJson, text).to_string();
+        assert_eq!(message("a\nb\u{0}\u{85}".into()), "a\\nb\\u{0}\\u{85}");
+        assert_eq!(message("x".repeat(1024)), "x".repeat(1024));
+        for long in ["x", "é", "漢", "\n", "\u{85}", "😀"] {
+            for offset in 0..8 {
+                let shown = message("x".repeat(offset) + &long.repeat(2000));
+                assert!(shown.len() <= 1024 && shown.len() > 1000, "{}", shown.len());
+                assert!(shown.ends_with("..."));
+                assert!(!shown.contains(char::is_control));
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_is_shortened_between_characters() {
+        assert_eq!(quoted("short"), "\"short\"");
+        assert_eq!(quoted(&"é".repeat(64)), format!("\"{}\"", "é".repeat(64)));
+        assert_eq!(
+            quoted(&"é".repeat(65)),
+            format!("\"{}...\"", "é".repeat(64))
+        );
+    }
+}

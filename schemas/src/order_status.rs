@@ -1,0 +1,176 @@
+//! One change of an order's status, as it is read from the topic.
+
+mod status;
+mod write;
+
+use rust_decimal::Decimal;
+
+use crate::avro::Plan;
+use crate::currency::Currency;
+use crate::decimal::DecimalError;
+use crate::field::{Field, order_id};
+use crate::json;
+use crate::malformed::{Malformed, Reason};
+use crate::slot::Slot;
+use crate::timestamp::Timestamp;
+
+pub use status::{Status, UnknownStatus};
+pub use write::NewOrderStatus;
+
+/// The fields that are read, in the order in which they are judged.
+const FIELDS: [&str; 8] = [
+    "order_id",
+    "id",
+    "status",
+    "total",
+    "currency",
+    "version",
+    "occurred_at",
+    "sent_at",
+];
+
+/// An order's state after one change, valid in every field.
+///
+/// Borrows from the record's key only: the value's bytes may be reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderStatus<'k> {
+    /// The order, as the record's key has it; see [`OrderId`](crate::OrderId).
+    pub order_id: &'k str,
+    /// What became of it.
+    pub status: Status,
+    /// What it costs: exact, at least 0, below 10^15, at most 28 significant digits.
+    pub total: Decimal,
+    /// The total's currency.
+    pub currency: Currency,
+    /// Grows by one per change, where the writer counts; nothing here depends on it.
+    pub version: Option<i64>,
+    /// When the change happened, within 2000 to 2099.
+    pub occurred_at: Option<Timestamp>,
+    /// When the order was sent, within 2000 to 2099; carried by every record after that.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// How to read order statuses that were written with one Avro schema.
+#[derive(Debug, Clone)]
+pub struct OrderStatusPlan(Plan<{ FIELDS.len() }>);
+
+impl OrderStatusPlan {
+    /// Compiles the writer's schema. Fields are found by name; those that are not known are skipped,
+    /// those that are missing count as absent.
+    ///
+    /// # Errors
+    /// [`Reason::UnsupportedSchema`]: no Avro schema, no record's, or beyond the limits.
+    pub fn compile(schema: &str) -> Result<Self, Malformed> {
+        Plan::compile(schema, &FIELDS).map(Self)
+    }
+}
+
+impl<'k> OrderStatus<'k> {
+    /// Reads a JSON value.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks. The order of the fields does not change it.
+    pub fn from_json(
+        key: Option<&'k [u8]>,
+        value: &[u8],
+        default_currency: Currency,
+    ) -> Result<Self, Malformed> {
+        Self::from_slots(key, &json::read(value, &FIELDS)?, default_currency)
+    }
+
+    /// Reads an Avro value after its framing, written with the schema of `plan`.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks, the same as for JSON of the same content.
+    pub fn from_avro(
+        key: Option<&'k [u8]>,
+        body: &[u8],
+        plan: &OrderStatusPlan,
+        default_currency: Currency,
+    ) -> Result<Self, Malformed> {
+        Self::from_slots(key, &plan.0.read(body)?, default_currency)
+    }
+
+    fn from_slots(
+        key: Option<&'k [u8]>,
+        slots: &[Slot<'_>; FIELDS.len()],
+        default_currency: Currency,
+    ) -> Result<Self, Malformed> {
+        let fields: [Field<'_, '_>; FIELDS.len()] =
+            std::array::from_fn(|at| Field::new(FIELDS[at], &slots[at]));
+        let [
+            id,
+            old_id,
+            status,
+            total,
+            currency,
+            version,
+            occurred_at,
+            sent_at,
+        ] = fields;
+        Ok(Self {
+            order_id: order_id(key, &[id, old_id])?,
+            status: status_of(status)?,
+            total: total_of(total)?,
+            currency: currency.currency_or(default_currency)?,
+            version: version.version()?,
+            occurred_at: occurred_at.timestamp()?,
+            sent_at: sent_at.timestamp()?,
+        })
+    }
+
+    /// When the order was sent, and with that when its voucher is earned; none if this record does
+    /// not say that it was.
+    ///
+    /// A SENT record was sent at its `sent_at`, else `occurred_at`, else at the record's own
+    /// timestamp. Of any other status only its own `sent_at` counts.
+    ///
+    /// # Errors
+    /// A SENT record that has to take `record_timestamp`, which is missing or outside 2000 to 2099.
+    pub fn earned_at(
+        &self,
+        record_timestamp: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, Malformed> {
+        match (
+            self.status,
+            self.sent_at,
+            self.occurred_at,
+            record_timestamp,
+        ) {
+            (_, Some(sent_at), _, _) => Ok(Some(sent_at)),
+            (Status::Sent, None, Some(occurred_at), _) => Ok(Some(occurred_at)),
+            (Status::Sent, None, None, Some(time)) if time.is_in_range() => Ok(Some(time)),
+            (Status::Sent, None, None, Some(time)) => Err(Malformed::new(
+                Reason::TimestampOutOfRange,
+                format!(
+                    "the order was sent, and the record's own timestamp {time} is not of the years 2000 to 2099"
+                ),
+            )),
+            (Status::Sent, None, None, None) => Err(Malformed::new(
+                Reason::MissingTimestamp,
+                "the order was sent, and neither sent_at, occurred_at nor the record's own timestamp says when",
+            )),
+            (_, None, _, _) => Ok(None),
+        }
+    }
+}
+
+fn status_of(field: Field<'_, '_>) -> Result<Status, Malformed> {
+    match field.text() {
+        Some(text) => text
+            .parse()
+            .map_err(|error| field.refuse(Reason::UnknownStatus, error)),
+        None => Err(field.refuse(Reason::InvalidStatus, UnknownStatus)),
+    }
+}
+
+fn total_of(field: Field<'_, '_>) -> Result<Decimal, Malformed> {
+    field.decimal().map_err(|error| {
+        let reason = match error {
+            DecimalError::NotANumber => Reason::InvalidTotal,
+            DecimalError::Negative | DecimalError::TooLarge => Reason::TotalOutOfRange,
+            DecimalError::TooPrecise => Reason::TotalTooPrecise,
+        };
+        field.refuse(reason, error)
+    })
+}

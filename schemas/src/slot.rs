@@ -1,0 +1,64 @@
+//! What a front end found in a known field, before it is understood.
+
+use std::borrow::Cow;
+
+use crate::malformed::quoted;
+
+/// One known field of one record, whatever its format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot<'a> {
+    /// The record has no such field.
+    Absent,
+    /// JSON or Avro null.
+    Null,
+    /// A string, or an Avro enum's symbol. Owned only when a JSON string has escapes.
+    Text(Cow<'a, str>),
+    /// A JSON number, as it is written; its grammar has been checked.
+    Number(&'a str),
+    /// An Avro int or long.
+    Integer(i64),
+    /// An Avro decimal: `unscaled * 10^-scale`.
+    Decimal {
+        /// Big-endian two's complement, as it came.
+        unscaled: &'a [u8],
+        /// The writer's scale.
+        scale: u32,
+    },
+    /// Avro timestamp-millis, since the epoch.
+    TimestampMillis(i64),
+    /// Avro timestamp-micros, since the epoch.
+    TimestampMicros(i64),
+    /// A type that no field may have; the text says which, with its article.
+    Other(&'static str),
+}
+
+impl Slot<'_> {
+    /// Absent, or null, which counts as absent.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Absent | Self::Null)
+    }
+
+    /// The type, with its article, for a message.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Absent => "nothing",
+            Self::Null => "null",
+            Self::Text(_) => "a string",
+            Self::Number(_) => "a number",
+            Self::Integer(_) => "an integer",
+            Self::Decimal { .. } => "a decimal",
+            Self::TimestampMillis(_) | Self::TimestampMicros(_) => "a timestamp",
+            Self::Other(kind) => kind,
+        }
+    }
+
+    /// The content, shortened, for a message; the type where the content says nothing.
+    pub(crate) fn shown(&self) -> Cow<'static, str> {
+        match self {
+            Self::Text(text) => quoted(text).into(),
+            Self::Number(token) => quoted(token).into(),
+            Self::Integer(value) => value.to_string().into(),
+            _ => self.kind().into(),
+        }
+    }
+}
