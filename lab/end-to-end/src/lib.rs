@@ -1,0 +1,14 @@
+//! What the end-to-end tests stand on: real services, isolated flows, waiting for conditions.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`shop`] | one isolated flow: its own topics, databases and service processes |
+//! | [`topic`] | reading and writing topics as any client would |
+//! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
+//!
+//! Kafka, the registry and Postgres are started once for the whole test binary and shared; a test
+//! that stops one of them starts its own.
+
+pub mod shop;
+pub mod topic;
+pub mod wait;

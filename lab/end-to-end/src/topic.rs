@@ -1,0 +1,244 @@
+//! Reading and writing topics as any client would, apart from the product's own client code.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+/// A record that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// The key's bytes.
+    pub key: Option<Vec<u8>>,
+    /// The value's bytes.
+    pub value: Option<Vec<u8>>,
+    /// All headers in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The last value of a header, as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.headers
+            .iter()
+            .rev()
+            .find(|(header, _)| header == name)
+            .and_then(|(_, value)| value.as_ref())
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The key as text.
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(self.key.as_deref().unwrap_or_default()).into_owned()
+    }
+
+    /// The value as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.value.as_deref().unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+/// A record to write.
+#[derive(Debug, Clone, Default)]
+pub struct NewRecord {
+    /// The key's bytes.
+    pub key: Option<Vec<u8>>,
+    /// The value's bytes.
+    pub value: Option<Vec<u8>>,
+    /// All headers in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The record's own timestamp; none: now.
+    pub timestamp_millis: Option<i64>,
+}
+
+impl NewRecord {
+    /// Key and value.
+    pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        Self {
+            key: Some(key.into()),
+            value: Some(value.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads everything committed in `topic` up to its end as it is now.
+///
+/// Blocks; call it through [`read`] from async code.
+///
+/// # Errors
+/// When the broker does not answer, or the end is not reached in a minute (an open transaction).
+pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    // The true end, not the last stable offset: that would miss what an open transaction hides.
+    let observer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("isolation.level", "read_uncommitted")
+        .create()?;
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "end-to-end-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "20")
+        .create()?;
+    let timeout = Duration::from_secs(20);
+    let metadata = observer.fetch_metadata(Some(topic), timeout)?;
+    let partitions = metadata
+        .topics()
+        .first()
+        .with_context(|| format!("no topic {topic}"))?
+        .partitions();
+    let mut ends = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for partition in partitions {
+        let (low, high) = observer.fetch_watermarks(topic, partition.id(), timeout)?;
+        if high > low {
+            ends.insert(partition.id(), high);
+            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        }
+    }
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    consumer.assign(&assignment)?;
+    let mut records = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let reached = |consumer: &BaseConsumer| -> Result<bool> {
+        let positions = consumer.position()?;
+        Ok(ends.iter().all(|(partition, end)| {
+            positions
+                .find_partition(topic, *partition)
+                .is_some_and(|found| matches!(found.offset(), Offset::Offset(at) if at >= *end))
+        }))
+    };
+    while Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                if ends.get(&message.partition()).is_some_and(|end| message.offset() < *end) {
+                    records.push(owned(&message));
+                }
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => {
+                if reached(&consumer)? {
+                    return Ok(records);
+                }
+            }
+            Some(Err(_)) => {}
+        }
+    }
+    bail!("the end of {topic} ({ends:?}) was not reached: {:?}", consumer.position()?)
+}
+
+fn owned(message: &impl Message) -> Record {
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: message
+            .headers()
+            .map(|headers| {
+                headers
+                    .iter()
+                    .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                    .collect()
+            })
+            .unwrap_or_default(),
+    }
+}
+
+/// See [`read_blocking`].
+///
+/// # Errors
+/// As there.
+pub async fn read(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || read_blocking(&brokers, &topic)).await?
+}
+
+/// Writes records and waits for their acknowledgement; the partition as Kafka's own tools choose it.
+///
+/// # Errors
+/// When one is not acknowledged.
+pub async fn write(brokers: &str, topic: &str, records: Vec<NewRecord>) -> Result<()> {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || write_blocking(&brokers, &topic, &records)).await?
+}
+
+fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<()> {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("partitioner", "murmur2_random")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "1")
+        .set("message.max.bytes", "100000000")
+        .create()?;
+    for record in records {
+        let mut message = BaseRecord::<[u8], [u8]>::to(&topic);
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        message.timestamp = record.timestamp_millis;
+        if !record.headers.is_empty() {
+            message.headers = Some(record.headers.iter().fold(
+                OwnedHeaders::new(),
+                |headers, (key, value)| {
+                    headers.insert(Header {
+                        key,
+                        value: value.as_deref(),
+                    })
+                },
+            ));
+        }
+        while let Err((error, returned)) = producer.send(message) {
+            if error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::QueueFull) {
+                return Err(error.into());
+            }
+            producer.poll(Duration::from_millis(10));
+            message = returned;
+        }
+    }
+    producer.flush(Duration::from_secs(60))?;
+    Ok(())
+}
+
+/// How far a group is behind the end of a topic, all partitions together.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn lag(brokers: &str, group: &str, topic: &str) -> Result<i64> {
+    let (brokers, group, topic) = (brokers.to_owned(), group.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let observer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &brokers)
+            .set("group.id", &group)
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_uncommitted")
+            .create()?;
+        let timeout = Duration::from_secs(20);
+        let metadata = observer.fetch_metadata(Some(&topic), timeout)?;
+        let mut asked = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            asked.add_partition(&topic, partition.id());
+        }
+        let mut lag = 0;
+        for committed in observer.committed_offsets(asked, timeout)?.elements() {
+            let (low, high) = observer.fetch_watermarks(&topic, committed.partition(), timeout)?;
+            lag += high
+                - match committed.offset() {
+                    Offset::Offset(offset) => offset,
+                    _ => low,
+                };
+        }
+        Ok(lag)
+    })
+    .await?
+}

@@ -1,0 +1,53 @@
+//! Waiting for a condition, with a deadline that names what was missing.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Long enough for a slow machine; a test that waits this long has failed.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Asks `state` until `done` says so of its answer, and gives that answer.
+///
+/// # Panics
+/// After [`DEADLINE`], with `what` and the last answer.
+pub async fn until<T, F, S, D>(what: &str, state: S, done: D) -> T
+where
+    T: Debug,
+    F: Future<Output = T>,
+    S: FnMut() -> F,
+    D: FnMut(&T) -> bool,
+{
+    until_within(DEADLINE, what, state, done).await
+}
+
+/// As [`until`], with a deadline of its own.
+///
+/// # Panics
+/// After `deadline`, with `what` and the last answer.
+pub async fn until_within<T, F, S, D>(
+    deadline: Duration,
+    what: &str,
+    mut state: S,
+    mut done: D,
+) -> T
+where
+    T: Debug,
+    F: Future<Output = T>,
+    S: FnMut() -> F,
+    D: FnMut(&T) -> bool,
+{
+    let end = Instant::now() + deadline;
+    loop {
+        let answer = state().await;
+        if done(&answer) {
+            return answer;
+        }
+        assert!(
+            Instant::now() < end,
+            "waited {deadline:?} for {what}; it was {answer:?}"
+        );
+        // Between two questions, not for an effect: the condition decides.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
