@@ -19,12 +19,13 @@
 //! | [`kafka`] | the ports over librdkafka, thin |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `processor run` |
-//! | [`verify`] | `processor verify` |
+//! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
 
 pub mod batch;
+pub mod check;
 pub mod code;
 pub mod evaluate;
 pub mod kafka;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use processor::check::CheckSettings;
 use processor::settings::RunSettings;
 use runtime::{lifecycle, telemetry};
 
@@ -18,6 +19,8 @@ struct Cli {
 enum Command {
     /// Read order statuses and write vouchers, for ever.
     Run(Box<RunSettings>),
+    /// Look whether topics and schemas are there; --fix makes what is missing.
+    Check(Box<CheckSettings>),
     /// Check the form of a voucher's code, as a person typed it.
     Verify {
         /// The code, such as A527-R3XF-YDHK-X2AD.
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| processor::service::run(*settings, shutdown))
+        }
+        Command::Check(settings) => {
+            lifecycle::run(|shutdown| processor::check::run(*settings, shutdown))
         }
         Command::Verify { code } => processor::verify::run(&code),
     }

@@ -7,6 +7,7 @@
 //! | [`record`] | a consumed record as the loops see it |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`dead_letter`] | the headers that tell why a record could not be used, and where it came from |
+//! | [`provision`] | topics and schemas as the design has them |
 //! | [`preflight`] | what must exist before a service starts, in the words of `check` |
 //! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the accept loop behind every listener |
 //! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
@@ -27,6 +28,7 @@ pub mod kafka;
 pub mod lifecycle;
 pub mod metrics;
 pub mod preflight;
+pub mod provision;
 pub mod record;
 pub mod registry;
 pub mod settings;

@@ -9,7 +9,9 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
-use stack::{Backends, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries};
+use stack::{
+    Backends, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
+};
 use tokio::sync::OnceCell;
 
 use crate::topic::{self, NewRecord, Record};
@@ -50,10 +52,17 @@ pub async fn own_backends(name: &str) -> Backends {
     }
 }
 
+/// One folder per test process, so that two runs don't clash; what dead ones left is removed.
 fn directory(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/end-to-end")
-        .join(name)
+    let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/end-to-end");
+    for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+        let owner = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
+        if owner.is_some_and(|pid| !stack::is_alive(pid)) {
+            // Another process may be removing the same.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    all.join(std::process::id().to_string()).join(name)
 }
 
 /// One voucher's row.
@@ -121,7 +130,9 @@ impl Shop {
             backends.register_schemas(&topics).await?;
         }
         let orders_url = backends.create_database(&format!("orders_{name}")).await?;
-        let vouchers_url = backends.create_database(&format!("vouchers_{name}")).await?;
+        let vouchers_url = backends
+            .create_database(&format!("vouchers_{name}"))
+            .await?;
         let pool = |url: &str| {
             PgPoolOptions::new()
                 .max_connections(4)
@@ -261,14 +272,23 @@ impl Shop {
 
     /// Waits until a group has read all of a topic.
     pub async fn caught_up(&self, group: &str, topic: &str) {
-        let state = || async { topic::lag(self.brokers(), group, topic).await.unwrap_or(i64::MAX) };
-        wait::until(&format!("{group} to read all of {topic}"), state, |lag| *lag == 0).await;
+        let state = || async {
+            topic::lag(self.brokers(), group, topic)
+                .await
+                .unwrap_or(i64::MAX)
+        };
+        wait::until(&format!("{group} to read all of {topic}"), state, |lag| {
+            *lag == 0
+        })
+        .await;
     }
 
     /// Waits until all that was written so far is evaluated, and all vouchers are rows.
     pub async fn settled(&self) {
-        self.caught_up(&self.processor_group(), &self.topics.order_status).await;
-        self.caught_up(&self.sink_group(), &self.topics.vouchers).await;
+        self.caught_up(&self.processor_group(), &self.topics.order_status)
+            .await;
+        self.caught_up(&self.sink_group(), &self.topics.vouchers)
+            .await;
     }
 
     /// The sink's table, in the order of its key; empty while there is none.
@@ -358,7 +378,14 @@ pub async fn metric(service: &Service, name: &str, labels: &str) -> Result<u64> 
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
         })
-        .filter_map(|line| line.rsplit(' ').next()?.split('.').next()?.parse::<u64>().ok())
+        .filter_map(|line| {
+            line.rsplit(' ')
+                .next()?
+                .split('.')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
         .sum())
 }
 

@@ -123,7 +123,10 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
     while Instant::now() < deadline {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                if ends.get(&message.partition()).is_some_and(|end| message.offset() < *end) {
+                if ends
+                    .get(&message.partition())
+                    .is_some_and(|end| message.offset() < *end)
+                {
                     records.push(owned(&message));
                 }
             }
@@ -135,7 +138,10 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
             Some(Err(_)) => {}
         }
     }
-    bail!("the end of {topic} ({ends:?}) was not reached: {:?}", consumer.position()?)
+    bail!(
+        "the end of {topic} ({ends:?}) was not reached: {:?}",
+        consumer.position()?
+    )
 }
 
 fn owned(message: &impl Message) -> Record {
@@ -226,7 +232,11 @@ pub async fn lag(brokers: &str, group: &str, topic: &str) -> Result<i64> {
         let timeout = Duration::from_secs(20);
         let metadata = observer.fetch_metadata(Some(&topic), timeout)?;
         let mut asked = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             asked.add_partition(&topic, partition.id());
         }
         let mut lag = 0;

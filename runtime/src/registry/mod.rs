@@ -34,6 +34,7 @@ pub struct RegistrySettings {
 #[derive(Debug, Clone)]
 pub struct Registry {
     settings: SrSettings,
+    http: reqwest::Client,
     url: Secret,
 }
 
@@ -79,8 +80,13 @@ impl Registry {
             .map_err(|error| {
                 Failure::bad_setting(format!("SCHEMA_REGISTRY_URL: {}", error.error))
             })?;
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|error| Failure::failed(format!("HTTP client: {error}")))?;
         Ok(Some(Self {
             settings,
+            http,
             url: Secret::new(trimmed),
         }))
     }
@@ -132,6 +138,47 @@ impl Registry {
             .await
             .map(|registered| registered.id)
             .map_err(|error| self.error(&error, &format!("subject {subject}")))
+    }
+
+    /// Makes the registry refuse versions of `subject` that are not compatible both ways with all
+    /// others, and reads the level back: Apicurio checks nothing unless told so.
+    ///
+    /// # Errors
+    /// See [`RegistryError`].
+    pub async fn hold_compatible(&self, subject: &str) -> Result<(), RegistryError> {
+        const LEVEL: &str = "FULL_TRANSITIVE";
+        let url = format!(
+            "{}/config/{}",
+            self.url.reveal(),
+            subject.replace('/', "%2F")
+        );
+        let unavailable = |error: reqwest::Error| {
+            RegistryError::Unavailable(format!(
+                "{subject}: {}",
+                shortened(&error.without_url().to_string())
+            ))
+        };
+        let level = serde_json::json!({ "compatibility": LEVEL });
+        let set = self.http.put(&url).json(&level).send().await;
+        set.and_then(reqwest::Response::error_for_status)
+            .map_err(unavailable)?;
+        let read: serde_json::Value = self
+            .http
+            .get(&url)
+            .send()
+            .await
+            .map_err(unavailable)?
+            .json()
+            .await
+            .map_err(unavailable)?;
+        if read["compatibilityLevel"] == LEVEL {
+            Ok(())
+        } else {
+            Err(RegistryError::Unavailable(format!(
+                "{subject} was set to {LEVEL}, and the registry says {}",
+                shortened(&read.to_string())
+            )))
+        }
     }
 
     /// Waits until the id of `schema` is known: the registry may be away, or not set up yet.

@@ -2,4 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod exactly_once;
+mod instances;
+mod load;
 mod verdicts;

@@ -1,0 +1,110 @@
+//! The containers' files can't be run where there is no container engine: they are held to what
+//! the binaries say of themselves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use stack::{ServiceBinaries, service_binaries};
+use yaml_serde::Value;
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn compose() -> Result<Value> {
+    let mut file: Value =
+        yaml_serde::from_str(&std::fs::read_to_string(project().join("docker-compose.yml"))?)?;
+    file.apply_merge()?;
+    Ok(file)
+}
+
+fn services(compose: &Value) -> Result<BTreeMap<String, Value>> {
+    let services = compose["services"].as_mapping().context("services")?;
+    Ok(services
+        .iter()
+        .map(|(name, service)| (name.as_str().unwrap_or_default().to_owned(), service.clone()))
+        .collect())
+}
+
+fn words(value: &Value) -> Vec<String> {
+    let words = value.as_sequence().into_iter().flatten();
+    words.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The `--help` of a command line, which says every flag and variable that it knows.
+fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
+    let (name, rest) = command.split_first().context("an empty command")?;
+    let binary = match name.as_str() {
+        "producer" => &binaries.producer,
+        "processor" => &binaries.processor,
+        "sink" => &binaries.sink,
+        other => anyhow::bail!("the image has no {other}"),
+    };
+    let subcommand = rest.first().context("no subcommand")?;
+    let output = Command::new(binary).arg(subcommand).arg("--help").output()?;
+    anyhow::ensure!(output.status.success(), "{command:?} is no command of {name}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<()> {
+    let binaries = service_binaries().await?;
+    let mut ours = 0;
+    for (name, service) in services(&compose()?)? {
+        if service["build"].is_null() {
+            continue;
+        }
+        ours += 1;
+        let command = words(&service["command"]);
+        let help = help(&binaries, &command)?;
+        for flag in command.iter().skip(2) {
+            assert!(help.contains(flag.as_str()), "{name}: {flag} is not in\n{help}");
+        }
+        for (variable, _) in service["environment"].as_mapping().context("environment")? {
+            let variable = variable.as_str().context("a variable's name")?;
+            assert!(
+                help.contains(&format!("[env: {variable}")),
+                "{name}: {variable} is no variable of {command:?}\n{help}"
+            );
+        }
+    }
+    assert_eq!(ours, 4, "setup, producer, processor, sink");
+    Ok(())
+}
+
+#[test]
+fn images_are_pinned_and_dependencies_exist() -> Result<()> {
+    let compose = compose()?;
+    let services = services(&compose)?;
+    for (name, service) in &services {
+        let image = service["image"].as_str().context("image")?;
+        let (_, tag) = image.rsplit_once(':').with_context(|| format!("{name}: {image} has no tag"))?;
+        assert_ne!(tag, "latest", "{name}");
+        for (needed, _) in service["depends_on"].as_mapping().into_iter().flatten() {
+            assert!(services.contains_key(needed.as_str().unwrap_or_default()), "{name}: {needed:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_dockerfile_builds_what_is_in_the_workspace_and_does_not_run_as_root() -> Result<()> {
+    let text = std::fs::read_to_string(project().join("deploy/Dockerfile"))?;
+    for service in ["producer", "processor", "sink"] {
+        assert!(text.contains(&format!("-p {service}")) && project().join(service).is_dir());
+    }
+    for line in text.lines().filter(|line| line.starts_with("FROM ")) {
+        assert!(line.contains(':') && !line.contains("latest"), "not pinned: {line}");
+    }
+    let user = text.lines().rfind(|line| line.starts_with("USER "));
+    assert!(user.is_some_and(|user| user != "USER root" && user != "USER 0"));
+    let manifest = std::fs::read_to_string(project().join("Cargo.toml"))?;
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'))
+        .context("rust-version")?;
+    assert!(text.contains(&format!("FROM rust:{version}.")), "the Dockerfile's Rust is not {version}");
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! One row per eligible order, whatever is killed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use end_to_end::shop::{START, Shop, own_backends};
+use end_to_end::{topic, wait};
+use rand::Rng;
+use stack::Service;
+
+use crate::load;
+
+const ORDERS: u32 = 20_000;
+const KILLS: u32 = 10;
+
+#[tokio::test]
+async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_row() -> Result<()> {
+    let backends = Arc::new(own_backends("exactly-once").await);
+    let shop = Shop::on(Arc::clone(&backends), true).await?;
+    let mut processor = shop.processor().await?;
+    let mut sink = shop.sink().await?;
+
+    // Orders keep coming while things die; a broker that is away is waited for by the writer too.
+    let writing = tokio::spawn({
+        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        async move {
+            for some in load::orders(0..ORDERS).chunks(400) {
+                topic::write(&brokers, &topic, some.to_vec()).await?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    for kill in 0..KILLS {
+        kill_at_random(&mut processor).await?;
+        if kill == KILLS / 2 {
+            backends.kafka().kill().await?;
+            backends.kafka().start().await?;
+            backends.kafka().wait_ready().await?;
+        }
+    }
+    for _ in 0..KILLS {
+        kill_at_random(&mut sink).await?;
+    }
+    writing.await??;
+    processor.wait_ready(START).await?;
+    sink.wait_ready(START).await?;
+    shop.settled().await;
+
+    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
+    let rows = shop.vouchers().await?;
+    let with_row: BTreeSet<u32> = rows
+        .iter()
+        .map(|row| row.order_id.parse())
+        .collect::<Result<_, _>>()?;
+    let eligible: BTreeSet<u32> = (0..ORDERS).filter(|id| load::is_eligible(*id)).collect();
+    assert_eq!(with_row, eligible);
+    assert_eq!(rows.len(), eligible.len(), "one row each");
+    assert!(
+        shop.dead_letters().await?.is_empty(),
+        "a fault outside the data is no dead letter"
+    );
+    Ok(())
+}
+
+/// Lets a service work for a random while, kills it, and starts it again at once.
+async fn kill_at_random(service: &mut Service) -> Result<()> {
+    let moment = Duration::from_millis(rand::rng().random_range(50..1500));
+    // The moment of the kill is the fault under test, not a wait for an effect.
+    let _ = wait::happens_within(moment, || service.exit_status().is_some()).await;
+    service.kill().await?;
+    service.restart().await
+}

@@ -1,0 +1,77 @@
+//! Several processors, and two with one name.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use end_to_end::shop::{Shop, ready};
+use end_to_end::topic::NewRecord;
+use end_to_end::wait;
+
+use crate::load;
+
+#[tokio::test]
+async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
+    let shop = Shop::open().await?;
+    let first = ready(shop.processor_command("a").await?.arg("--tasks=2")).await?;
+    let orders = load::orders(0..6_000);
+    let writing = tokio::spawn({
+        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        let orders = orders.clone();
+        async move {
+            for some in orders.chunks(500) {
+                end_to_end::topic::write(&brokers, &topic, some.to_vec()).await?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    let second = ready(shop.processor_command("b").await?).await?;
+    second.terminate(end_to_end::shop::STOP).await?;
+    let third = ready(shop.processor_command("c").await?).await?;
+    first.kill().await?;
+    writing.await??;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
+    assert!(shop.dead_letters().await?.is_empty());
+    drop(third);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result<()> {
+    let shop = Shop::open().await?;
+    let first = ready(shop.processor_command("same").await?).await?;
+    let second = shop.processor_command("same").await?.start().await?;
+    let ended = wait::until(
+        "one of the two to end",
+        || async { (first.exit_status(), second.exit_status()) },
+        |(first, second)| first.is_some() || second.is_some(),
+    )
+    .await;
+    let loser = if ended.0.is_some() { &first } else { &second };
+    let status = loser.wait(Duration::from_secs(1)).await?;
+    assert_eq!(status.code(), Some(1));
+    let log = std::fs::read_to_string(loser.log())?;
+    assert!(
+        log.contains("PROCESSOR_INSTANCE_ID") && log.contains("/same/0"),
+        "{log}"
+    );
+
+    // The winner goes on.
+    shop.write_orders(vec![NewRecord::new(
+        "1",
+        r#"{"order_id":"1","status":"SENT","total":100}"#,
+    )])
+    .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(shop.voucher_records().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _processor = ready(shop.processor_command("many").await?.arg("--tasks=6")).await?;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! A load of which every outcome is known beforehand.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use anyhow::Result;
+use end_to_end::shop::Shop;
+use end_to_end::topic::{self, NewRecord};
+
+/// One record an order: two in five are sent and eligible, one is below, one pending, one deleted.
+pub(crate) fn orders(ids: Range<u32>) -> Vec<NewRecord> {
+    ids.map(|id| {
+        let value = match id % 5 {
+            0 | 1 => format!(
+                r#"{{"order_id":"{id}","status":"SENT","total":"{}.00"}}"#,
+                100 + id % 50
+            ),
+            2 => format!(r#"{{"order_id":"{id}","status":"SENT","total":99.99}}"#),
+            3 => format!(r#"{{"order_id":"{id}","status":"PENDING","total":500}}"#),
+            _ => {
+                return NewRecord {
+                    key: Some(id.to_string().into_bytes()),
+                    ..NewRecord::default()
+                };
+            }
+        };
+        NewRecord::new(id.to_string(), value)
+    })
+    .collect()
+}
+
+/// Whether an order of [`orders`] earns a voucher.
+pub(crate) const fn is_eligible(id: u32) -> bool {
+    id % 5 < 2
+}
+
+/// Exactly one committed voucher record for every eligible input record, by its `source.*` headers.
+pub(crate) async fn assert_each_eligible_record_has_one_voucher_record(shop: &Shop) -> Result<()> {
+    let inputs = topic::read(shop.brokers(), &shop.topics.order_status).await?;
+    let eligible: BTreeMap<(String, String), String> = inputs
+        .iter()
+        .filter(|record| record.key_text().parse().is_ok_and(is_eligible))
+        .map(|record| {
+            (
+                (record.partition.to_string(), record.offset.to_string()),
+                record.key_text(),
+            )
+        })
+        .collect();
+    let mut seen = BTreeMap::new();
+    for voucher in shop.voucher_records().await? {
+        let header = |name: &str| voucher.header(name).unwrap_or_default();
+        assert_eq!(header("source.topic"), shop.topics.order_status);
+        let source = (header("source.partition"), header("source.offset"));
+        assert_eq!(
+            eligible.get(&source),
+            Some(&voucher.key_text()),
+            "{source:?}"
+        );
+        let earlier = seen.insert(source.clone(), voucher.offset);
+        assert_eq!(
+            earlier, None,
+            "two voucher records of one input record {source:?}"
+        );
+    }
+    assert_eq!(
+        seen.len(),
+        eligible.len(),
+        "an eligible record has no voucher record"
+    );
+    Ok(())
+}
