@@ -20,6 +20,9 @@ use crate::wait;
 /// 00 01 .. 1f: the key of the design's test vectors.
 pub const SIGNING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// Its id, in the header `voucher.key-id`.
+pub const SIGNING_KEY_ID: &str = "fa0cde5e";
+
 /// Long enough for a service to start on a loaded machine.
 pub const START: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,33 @@ static BINARIES: OnceCell<ServiceBinaries> = OnceCell::const_new();
 pub async fn shared_backends() -> Arc<Backends> {
     let start = || async { Arc::new(own_backends("shared").await) };
     Arc::clone(SHARED.get_or_init(start).await)
+}
+
+/// The services' binaries, built once.
+///
+/// # Errors
+/// When they don't build.
+pub async fn binaries() -> Result<&'static ServiceBinaries> {
+    BINARIES
+        .get_or_try_init(service_binaries)
+        .await
+        .context("the services don't build")
+}
+
+/// The shared Kafka and Postgres with a schema registry of its own, for a test that has to know
+/// which id the next schema will get.
+///
+/// # Panics
+/// As [`own_backends`].
+pub async fn own_registry(name: &str) -> Backends {
+    let shared = shared_backends().await;
+    let mut options = Options::new(directory(name));
+    options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
+    options.database_url = Some(shared.database_url().to_owned());
+    match Backends::start(options).await {
+        Ok(backends) => backends,
+        Err(error) => panic!("the registry does not start: {error:#}"),
+    }
 }
 
 /// Backends for a test that stops them.
@@ -156,6 +186,11 @@ impl Shop {
         self.backends.bootstrap_servers()
     }
 
+    /// Whether the services know of the registry, and write Avro.
+    pub const fn has_registry(&self) -> bool {
+        self.avro
+    }
+
     /// The processor's group.
     pub fn processor_group(&self) -> String {
         format!("processor-{}", self.name)
@@ -167,10 +202,7 @@ impl Shop {
     }
 
     async fn command(&self, service: &str, instance: &str) -> Result<ServiceCommand> {
-        let binaries = BINARIES
-            .get_or_try_init(service_binaries)
-            .await
-            .context("the services don't build")?;
+        let binaries = binaries().await?;
         let binary = match service {
             "producer" => &binaries.producer,
             "processor" => &binaries.processor,
@@ -204,11 +236,19 @@ impl Shop {
     /// # Errors
     /// When the services don't build.
     pub async fn processor_command(&self, instance: &str) -> Result<ServiceCommand> {
+        let command = self.processor_command_without_key(instance).await?;
+        Ok(command.env("VOUCHER_SIGNING_KEY", SIGNING_KEY))
+    }
+
+    /// As [`Shop::processor_command`], but without a signing key.
+    ///
+    /// # Errors
+    /// When the services don't build.
+    pub async fn processor_command_without_key(&self, instance: &str) -> Result<ServiceCommand> {
         let command = self.command("processor", instance).await?;
         Ok(command
             .env("PROCESSOR_GROUP", self.processor_group())
-            .env("PROCESSOR_INSTANCE_ID", instance)
-            .env("VOUCHER_SIGNING_KEY", SIGNING_KEY))
+            .env("PROCESSOR_INSTANCE_ID", instance))
     }
 
     /// `sink run`, to be changed and started.
@@ -252,6 +292,14 @@ impl Shop {
     /// When one is not acknowledged.
     pub async fn write_orders(&self, records: Vec<NewRecord>) -> Result<()> {
         topic::write(self.brokers(), &self.topics.order_status, records).await
+    }
+
+    /// All records of the order status topic.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn order_records(&self) -> Result<Vec<Record>> {
+        topic::read(self.brokers(), &self.topics.order_status).await
     }
 
     /// All committed records of the vouchers topic.

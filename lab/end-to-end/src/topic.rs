@@ -1,13 +1,15 @@
 //! Reading and writing topics as any client would, apart from the product's own client code.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, Headers, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, Headers, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
 /// A record that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Record {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
+    /// Its own timestamp, in milliseconds since the epoch.
+    pub timestamp_millis: Option<i64>,
     /// The key's bytes.
     pub key: Option<Vec<u8>>,
     /// The value's bytes.
@@ -148,6 +152,7 @@ fn owned(message: &impl Message) -> Record {
     Record {
         partition: message.partition(),
         offset: message.offset(),
+        timestamp_millis: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: message
@@ -180,14 +185,31 @@ pub async fn write(brokers: &str, topic: &str, records: Vec<NewRecord>) -> Resul
     tokio::task::spawn_blocking(move || write_blocking(&brokers, &topic, &records)).await?
 }
 
+/// Keeps the first record that was refused.
+#[derive(Default)]
+struct Refusals(Mutex<Option<KafkaError>>);
+
+impl ClientContext for Refusals {}
+
+impl ProducerContext for Refusals {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error.clone());
+        }
+    }
+}
+
 fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<()> {
-    let producer: BaseProducer = ClientConfig::new()
+    let producer: BaseProducer<Refusals> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("partitioner", "murmur2_random")
         .set("enable.idempotence", "true")
         .set("linger.ms", "1")
         .set("message.max.bytes", "100000000")
-        .create()?;
+        .create_with_context(Refusals::default())?;
     for record in records {
         let mut message = BaseRecord::<[u8], [u8]>::to(&topic);
         message.key = record.key.as_deref();
@@ -213,7 +235,11 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
         }
     }
     producer.flush(Duration::from_secs(60))?;
-    Ok(())
+    let refused = producer.context().0.lock();
+    match refused.unwrap_or_else(PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(error) => Err(error.into()),
+    }
 }
 
 /// How far a group is behind the end of a topic, all partitions together.

@@ -5,4 +5,12 @@
 mod exactly_once;
 mod instances;
 mod load;
+mod outages;
+mod rebuild;
+mod record;
+mod relay;
+mod rules;
+mod table;
+mod texts;
 mod verdicts;
+mod voucher;

@@ -1,33 +1,32 @@
 //! Each rule of "one record's verdict", good and bad, in JSON and in Avro.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
-use end_to_end::topic::NewRecord;
+use end_to_end::shop::{Shop, ready};
+
+use crate::table::check;
+use crate::{rules, texts};
 
 #[tokio::test]
-async fn a_sent_order_in_json_becomes_one_voucher_record() -> Result<()> {
+async fn every_record_becomes_a_voucher_a_skip_or_a_dead_letter_by_the_rules() -> Result<()> {
     let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
-    shop.write_orders(vec![
-        NewRecord::new("17", r#"{"order_id":"17","status":"SENT","total":100}"#),
-        NewRecord::new(
-            "18",
-            r#"{"order_id":"18","status":"SENT","total":"99.995"}"#,
-        ),
-        NewRecord::new("19", "not json"),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
-        .await;
-    let vouchers = shop.voucher_records().await?;
-    assert_eq!(vouchers.len(), 1);
-    assert_eq!(vouchers[0].key_text(), "17");
-    let letters = shop.dead_letters().await?;
-    assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].value.as_deref(), Some(b"not json".as_slice()));
-    assert_eq!(
-        letters[0].header("dlq.reason").as_deref(),
-        Some("invalid_json")
-    );
-    Ok(())
+    let processor = shop.processor().await?;
+    let cases = [rules::cases(), texts::cases()].concat();
+    check(&shop, &processor, cases).await
+}
+
+#[tokio::test]
+async fn at_least_once_comes_to_the_same_outcomes() -> Result<()> {
+    let shop = Shop::open().await?;
+    let command = shop.processor_command("1").await?;
+    let processor = ready(command.env("PROCESSING_GUARANTEE", "at_least_once")).await?;
+    let cases = [rules::cases(), texts::cases()].concat();
+    check(&shop, &processor, cases).await
+}
+
+#[tokio::test]
+async fn without_a_registry_vouchers_are_json_and_avro_is_a_dead_letter() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let processor = shop.processor().await?;
+    let cases = [rules::cases(), texts::cases()].concat();
+    check(&shop, &processor, cases).await
 }

@@ -1,0 +1,51 @@
+//! The table is a view of the topic: rebuilt from it, row for row the same.
+
+use anyhow::Result;
+use end_to_end::shop::{Shop, ready};
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+
+use crate::load;
+
+/// An echo: another voucher of an identity that has one, with another amount and code.
+fn echo(order_id: &str, code: &str) -> NewRecord {
+    NewRecord::new(
+        order_id,
+        format!(
+            r#"{{"campaign":"order-reward","order_id":"{order_id}","code":"{code}","amount":"7.50","currency":"EUR","issued_at":"2026-01-01T00:00:00Z","expires_at":null}}"#
+        ),
+    )
+}
+
+#[tokio::test]
+async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> Result<()> {
+    let shop = Shop::open().await?;
+    let sink = shop.sink().await?;
+    let processor = shop.processor().await?;
+    shop.write_orders(load::orders(0..500)).await?;
+    shop.settled().await;
+    let echoes = vec![echo("0", "OTHER-0"), echo("1", "OTHER-1"), echo("new", "NEW")];
+    topic::write(shop.brokers(), &shop.topics.vouchers, echoes).await?;
+    shop.settled().await;
+    let before = shop.vouchers().await?;
+    assert_eq!(before.len(), 201, "200 eligible orders, and one voucher from elsewhere");
+    assert!(before.iter().all(|row| row.code != "OTHER-0" && row.code != "OTHER-1"));
+    drop(processor);
+
+    // An empty table, and a group that starts again: first record = first row.
+    sink.terminate(end_to_end::shop::STOP).await?;
+    shop.execute_on_vouchers("truncate vouchers").await?;
+    let _rebuild = ready(
+        shop.sink_command("rebuild").await?.env("SINK_GROUP", format!("rebuild-{}", shop.name)),
+    )
+    .await?;
+    wait::until(
+        "the table to be rebuilt",
+        || async { shop.vouchers().await.unwrap_or_default().len() },
+        |rows| *rows == before.len(),
+    )
+    .await;
+    shop.caught_up(&format!("rebuild-{}", shop.name), &shop.topics.vouchers).await;
+    assert_eq!(shop.vouchers().await?, before);
+    Ok(())
+}
