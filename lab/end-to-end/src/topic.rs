@@ -211,7 +211,7 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
         .set("message.max.bytes", "100000000")
         .create_with_context(Refusals::default())?;
     for record in records {
-        let mut message = BaseRecord::<[u8], [u8]>::to(&topic);
+        let mut message = BaseRecord::<[u8], [u8]>::to(topic);
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.timestamp = record.timestamp_millis;

@@ -14,8 +14,9 @@ fn project() -> PathBuf {
 }
 
 fn compose() -> Result<Value> {
-    let mut file: Value =
-        yaml_serde::from_str(&std::fs::read_to_string(project().join("docker-compose.yml"))?)?;
+    let mut file: Value = yaml_serde::from_str(&std::fs::read_to_string(
+        project().join("docker-compose.yml"),
+    )?)?;
     file.apply_merge()?;
     Ok(file)
 }
@@ -24,7 +25,12 @@ fn services(compose: &Value) -> Result<BTreeMap<String, Value>> {
     let services = compose["services"].as_mapping().context("services")?;
     Ok(services
         .iter()
-        .map(|(name, service)| (name.as_str().unwrap_or_default().to_owned(), service.clone()))
+        .map(|(name, service)| {
+            (
+                name.as_str().unwrap_or_default().to_owned(),
+                service.clone(),
+            )
+        })
         .collect())
 }
 
@@ -43,8 +49,14 @@ fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
         other => anyhow::bail!("the image has no {other}"),
     };
     let subcommand = rest.first().context("no subcommand")?;
-    let output = Command::new(binary).arg(subcommand).arg("--help").output()?;
-    anyhow::ensure!(output.status.success(), "{command:?} is no command of {name}");
+    let output = Command::new(binary)
+        .arg(subcommand)
+        .arg("--help")
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{command:?} is no command of {name}"
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -60,7 +72,10 @@ async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<
         let command = words(&service["command"]);
         let help = help(&binaries, &command)?;
         for flag in command.iter().skip(2) {
-            assert!(help.contains(flag.as_str()), "{name}: {flag} is not in\n{help}");
+            assert!(
+                help.contains(flag.as_str()),
+                "{name}: {flag} is not in\n{help}"
+            );
         }
         for (variable, _) in service["environment"].as_mapping().context("environment")? {
             let variable = variable.as_str().context("a variable's name")?;
@@ -80,10 +95,15 @@ fn images_are_pinned_and_dependencies_exist() -> Result<()> {
     let services = services(&compose)?;
     for (name, service) in &services {
         let image = service["image"].as_str().context("image")?;
-        let (_, tag) = image.rsplit_once(':').with_context(|| format!("{name}: {image} has no tag"))?;
+        let (_, tag) = image
+            .rsplit_once(':')
+            .with_context(|| format!("{name}: {image} has no tag"))?;
         assert_ne!(tag, "latest", "{name}");
         for (needed, _) in service["depends_on"].as_mapping().into_iter().flatten() {
-            assert!(services.contains_key(needed.as_str().unwrap_or_default()), "{name}: {needed:?}");
+            assert!(
+                services.contains_key(needed.as_str().unwrap_or_default()),
+                "{name}: {needed:?}"
+            );
         }
     }
     Ok(())
@@ -96,7 +116,10 @@ fn the_dockerfile_builds_what_is_in_the_workspace_and_does_not_run_as_root() -> 
         assert!(text.contains(&format!("-p {service}")) && project().join(service).is_dir());
     }
     for line in text.lines().filter(|line| line.starts_with("FROM ")) {
-        assert!(line.contains(':') && !line.contains("latest"), "not pinned: {line}");
+        assert!(
+            line.contains(':') && !line.contains("latest"),
+            "not pinned: {line}"
+        );
     }
     let user = text.lines().rfind(|line| line.starts_with("USER "));
     assert!(user.is_some_and(|user| user != "USER root" && user != "USER 0"));
@@ -105,6 +128,9 @@ fn the_dockerfile_builds_what_is_in_the_workspace_and_does_not_run_as_root() -> 
         .lines()
         .find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'))
         .context("rust-version")?;
-    assert!(text.contains(&format!("FROM rust:{version}.")), "the Dockerfile's Rust is not {version}");
+    assert!(
+        text.contains(&format!("FROM rust:{version}.")),
+        "the Dockerfile's Rust is not {version}"
+    );
     Ok(())
 }

@@ -15,6 +15,9 @@ use crate::settings::{Secret, read_secret_file};
 /// instance that never comes back hides later vouchers from readers.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A member that does not answer for so long is dead. Brokers allow no less by default.
+const SESSION_TIMEOUT_MS: &str = "6000";
+
 /// Kafka's settings, the same for every service.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Kafka")]
@@ -105,7 +108,7 @@ impl KafkaSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "6000")
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", "2000")
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
@@ -165,7 +168,10 @@ impl KafkaSettings {
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
     pub fn observer(&self) -> Result<ClientConfig, Failure> {
-        self.with_user_properties(self.base())
+        let mut config = self.base();
+        // Never in a group; but a short max.poll.interval.ms of the user's is checked against it.
+        config.set("session.timeout.ms", SESSION_TIMEOUT_MS);
+        self.with_user_properties(config)
     }
 }
 
@@ -192,6 +198,14 @@ mod tests {
             failure.to_string().contains("no.such.property"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_short_poll_interval_is_fine_for_every_client() {
+        let settings = settings("max.poll.interval.ms=10000");
+        for config in [settings.consumer("g", Profile::Live), settings.observer()] {
+            config.unwrap().create::<rdkafka::consumer::BaseConsumer>().unwrap();
+        }
     }
 
     #[test]

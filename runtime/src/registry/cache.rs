@@ -18,9 +18,13 @@ use crate::health::Part;
 /// fault: a writer may be ahead of the registry's replicas.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long "unknown" is believed. Within it, further unknown ids are asked for once, so that a
-/// stream of invented ids can't hold the flow for [`PATIENCE`] each.
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// How long "unknown" is believed of an id. No longer than a circuit breaker's pause: the records
+/// that opened it may be readable at its next try.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// For so long after an unknown id, further ones are asked for once, so that a stream of invented
+/// ids can't hold the flow for [`PATIENCE`] each.
+const IMPATIENT_FOR: Duration = Duration::from_secs(60);
 
 /// Bounds the memory that invented ids can take.
 const MOST_UNKNOWN: usize = 10_000;
@@ -139,7 +143,7 @@ impl<P: Send + Sync + 'static> Fetcher<P> {
             let mut last_unknown: Option<Instant> = None;
             while let Some(id) = asked.recv().await {
                 let patience = match last_unknown {
-                    Some(since) if since.elapsed() < UNKNOWN_FOR => Duration::ZERO,
+                    Some(since) if since.elapsed() < IMPATIENT_FOR => Duration::ZERO,
                     _ => PATIENCE,
                 };
                 let result = match fetch(&registry, id, patience, &part).await {

@@ -2,14 +2,21 @@
 
 #![allow(missing_docs)]
 
+mod avro;
+mod campaigns;
+mod circuit_breaker;
+mod console;
 mod exactly_once;
 mod instances;
+mod late_schemas;
+mod limits;
 mod load;
 mod outages;
 mod rebuild;
 mod record;
 mod relay;
 mod rules;
+mod settings;
 mod table;
 mod texts;
 mod verdicts;

@@ -25,7 +25,8 @@ impl Flow {
     async fn start(name: &str) -> Result<Self> {
         let backends = Arc::new(own_backends(name).await);
         let shop = Shop::on(backends, true).await?;
-        let with_interval = |command: stack::ServiceCommand| command.env("KAFKA_PROPERTIES", POLL_INTERVAL);
+        let with_interval =
+            |command: stack::ServiceCommand| command.env("KAFKA_PROPERTIES", POLL_INTERVAL);
         Ok(Self {
             producer: shop.producer().await?,
             processor: ready(with_interval(shop.processor_command("1").await?)).await?,
@@ -71,9 +72,15 @@ impl Flow {
     async fn stays_away(&self, ready: [bool; 3]) -> Result<()> {
         for (service, ready) in self.all().into_iter().zip(ready) {
             let what = format!("{} to say ready: {ready}", service.name());
-            let answer = wait::until(&what, || readiness(service), |answer| {
-                answer.as_ref().is_ok_and(|(code, _)| (*code == 200) == ready)
-            })
+            let answer = wait::until(
+                &what,
+                || readiness(service),
+                |answer| {
+                    answer
+                        .as_ref()
+                        .is_ok_and(|(code, _)| (*code == 200) == ready)
+                },
+            )
             .await;
             answer?;
         }
@@ -100,13 +107,18 @@ impl Flow {
         self.shop.settled().await;
         assert!(self.shop.dead_letters().await?.is_empty());
         let of_the_sink = self.shop.topics.vouchers_dead_letters();
-        assert!(topic::read(self.shop.brokers(), &of_the_sink).await?.is_empty());
+        assert!(
+            topic::read(self.shop.brokers(), &of_the_sink)
+                .await?
+                .is_empty()
+        );
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn while_the_broker_is_away_the_ingress_takes_orders_and_all_arrive_afterwards() -> Result<()> {
+async fn while_the_broker_is_away_the_ingress_takes_orders_and_all_arrive_afterwards() -> Result<()>
+{
     let flow = Flow::start("broker-away").await?;
     flow.send_order("before").await?;
     flow.has_row("before").await?;
@@ -123,13 +135,17 @@ async fn while_the_broker_is_away_the_ingress_takes_orders_and_all_arrive_afterw
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterwards() -> Result<()> {
+async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterwards() -> Result<()>
+{
     let flow = Flow::start("postgres-away").await?;
     flow.send_order("before").await?;
     flow.has_row("before").await?;
     flow.shop.backends.postgres().stop().await?;
     flow.shop
-        .write_orders(vec![NewRecord::new("meanwhile", r#"{"order_id":"meanwhile","status":"SENT","total":100}"#)])
+        .write_orders(vec![NewRecord::new(
+            "meanwhile",
+            r#"{"order_id":"meanwhile","status":"SENT","total":100}"#,
+        )])
         .await?;
     let refused = reqwest::Client::new()
         .post(flow.producer.url("/orders"))
@@ -140,7 +156,9 @@ async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterw
     assert!(refused.headers().contains_key("retry-after"));
     flow.stays_away([false, true, false]).await?;
     let processor_group = flow.shop.processor_group();
-    flow.shop.caught_up(&processor_group, &flow.shop.topics.order_status).await;
+    flow.shop
+        .caught_up(&processor_group, &flow.shop.topics.order_status)
+        .await;
     flow.shop.backends.postgres().start().await?;
     flow.shop.backends.postgres().wait_ready().await?;
     flow.has_row("meanwhile").await?;
@@ -175,7 +193,9 @@ async fn while_the_registry_is_away_known_schemas_flow_and_a_new_one_waits() -> 
         sent_at: None,
     }
     .write_avro(u32::try_from(schema_id)?, &mut value)?;
-    flow.shop.write_orders(vec![NewRecord::new("newer", value)]).await?;
+    flow.shop
+        .write_orders(vec![NewRecord::new("newer", value)])
+        .await?;
     flow.stays_away([true, false, true]).await?;
     flow.shop.backends.registry().resume()?;
     flow.has_row("newer").await?;

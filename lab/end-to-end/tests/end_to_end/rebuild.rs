@@ -24,19 +24,33 @@ async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> R
     let processor = shop.processor().await?;
     shop.write_orders(load::orders(0..500)).await?;
     shop.settled().await;
-    let echoes = vec![echo("0", "OTHER-0"), echo("1", "OTHER-1"), echo("new", "NEW")];
+    let echoes = vec![
+        echo("0", "OTHER-0"),
+        echo("1", "OTHER-1"),
+        echo("new", "NEW"),
+    ];
     topic::write(shop.brokers(), &shop.topics.vouchers, echoes).await?;
     shop.settled().await;
     let before = shop.vouchers().await?;
-    assert_eq!(before.len(), 201, "200 eligible orders, and one voucher from elsewhere");
-    assert!(before.iter().all(|row| row.code != "OTHER-0" && row.code != "OTHER-1"));
+    assert_eq!(
+        before.len(),
+        201,
+        "200 eligible orders, and one voucher from elsewhere"
+    );
+    assert!(
+        before
+            .iter()
+            .all(|row| row.code != "OTHER-0" && row.code != "OTHER-1")
+    );
     drop(processor);
 
     // An empty table, and a group that starts again: first record = first row.
     sink.terminate(end_to_end::shop::STOP).await?;
     shop.execute_on_vouchers("truncate vouchers").await?;
     let _rebuild = ready(
-        shop.sink_command("rebuild").await?.env("SINK_GROUP", format!("rebuild-{}", shop.name)),
+        shop.sink_command("rebuild")
+            .await?
+            .env("SINK_GROUP", format!("rebuild-{}", shop.name)),
     )
     .await?;
     wait::until(
@@ -45,7 +59,8 @@ async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> R
         |rows| *rows == before.len(),
     )
     .await;
-    shop.caught_up(&format!("rebuild-{}", shop.name), &shop.topics.vouchers).await;
+    shop.caught_up(&format!("rebuild-{}", shop.name), &shop.topics.vouchers)
+        .await;
     assert_eq!(shop.vouchers().await?, before);
     Ok(())
 }

@@ -117,10 +117,7 @@ pub(crate) fn sent(changes: impl IntoIterator<Item = Field>) -> Vec<Field> {
 }
 
 /// As [`sent`], without these fields.
-pub(crate) fn sent_without(
-    names: &[&str],
-    changes: impl IntoIterator<Item = Field>,
-) -> Vec<Field> {
+pub(crate) fn sent_without(names: &[&str], changes: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let mut fields = sent(changes);
     fields.retain(|field| !names.contains(&field.name));
     fields

@@ -35,7 +35,9 @@ async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    let clients = futures::future::join_all((0..8).map(|client| place_orders(client, &address, &stop, &journal)));
+    let clients = futures::future::join_all(
+        (0..8).map(|client| place_orders(client, &address, &stop, &journal)),
+    );
     let (killed, _) = futures::join!(kills, clients);
     killed?;
     assert_promises_kept(&shop, &journal.into_inner()?).await
@@ -67,14 +69,19 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
         stop.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    let clients = futures::future::join_all((0..8).map(|client| place_orders(client, &address, &stop, &journal)));
+    let clients = futures::future::join_all(
+        (0..8).map(|client| place_orders(client, &address, &stop, &journal)),
+    );
     let (slept, _) = futures::join!(zombies, clients);
     slept?;
     assert_promises_kept(&shop, &journal.into_inner()?).await
 }
 
 async fn is_active(producer: &Service) -> bool {
-    end_to_end::shop::metric(producer, "producer_relay_active", "").await.unwrap_or(0) == 1
+    end_to_end::shop::metric(producer, "producer_relay_active", "")
+        .await
+        .unwrap_or(0)
+        == 1
 }
 
 async fn active_and_standby<'a>(one: &'a Service, two: &'a Service) -> (&'a Service, &'a Service) {
@@ -84,7 +91,12 @@ async fn active_and_standby<'a>(one: &'a Service, two: &'a Service) -> (&'a Serv
 }
 
 /// Creates orders and sends them until told to stop. Only what was answered with 2xx is a promise.
-async fn place_orders(client: u32, address: &Mutex<Vec<String>>, stop: &AtomicBool, journal: &Journal) {
+async fn place_orders(
+    client: u32,
+    address: &Mutex<Vec<String>>,
+    stop: &AtomicBool,
+    journal: &Journal,
+) {
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .build()
@@ -118,7 +130,9 @@ async fn note(answer: reqwest::Result<reqwest::Response>, order_id: &str, journa
     if !answer.status().is_success() {
         return;
     }
-    let Ok(body) = answer.json::<Value>().await else { return };
+    let Ok(body) = answer.json::<Value>().await else {
+        return;
+    };
     if let Some(version) = body["version"].as_i64() {
         let mut journal = journal.lock().expect("no panic");
         let highest = journal.entry(order_id.to_owned()).or_default();
@@ -127,11 +141,17 @@ async fn note(answer: reqwest::Result<reqwest::Response>, order_id: &str, journa
 }
 
 async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> Result<()> {
-    assert!(journal.len() > 100, "the load was too small to mean anything: {}", journal.len());
+    assert!(
+        journal.len() > 100,
+        "the load was too small to mean anything: {}",
+        journal.len()
+    );
     wait::until(
         "the outbox to be published",
         || async {
-            let count = sqlx::query("select count(*) from outbox").fetch_one(shop.orders()).await;
+            let count = sqlx::query("select count(*) from outbox")
+                .fetch_one(shop.orders())
+                .await;
             count.ok().and_then(|row| row.try_get::<i64, _>(0).ok())
         },
         |rows| *rows == Some(0),
@@ -149,12 +169,23 @@ async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> R
         versions.entry(record.key_text()).or_default().push(version);
     }
     for (order_id, acknowledged) in journal {
-        let stored = stored.get(order_id).with_context(|| format!("{order_id} is not in Postgres"))?;
-        assert!(stored >= acknowledged, "{order_id}: {acknowledged} was acknowledged, {stored} is stored");
+        let stored = stored
+            .get(order_id)
+            .with_context(|| format!("{order_id} is not in Postgres"))?;
+        assert!(
+            stored >= acknowledged,
+            "{order_id}: {acknowledged} was acknowledged, {stored} is stored"
+        );
     }
     for (order_id, stored) in &stored {
-        let seen = versions.get(order_id).with_context(|| format!("{order_id} is not in the topic"))?;
-        assert_eq!(seen.last(), Some(stored), "{order_id}: the last record is the highest version: {seen:?}");
+        let seen = versions
+            .get(order_id)
+            .with_context(|| format!("{order_id} is not in the topic"))?;
+        assert_eq!(
+            seen.last(),
+            Some(stored),
+            "{order_id}: the last record is the highest version: {seen:?}"
+        );
         let mut firsts = Vec::new();
         for version in seen {
             if !firsts.contains(version) {
@@ -162,7 +193,10 @@ async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> R
             }
         }
         let expected: Vec<i64> = (1..=*stored).collect();
-        assert_eq!(firsts, expected, "{order_id}: first occurrences in the order of versions: {seen:?}");
+        assert_eq!(
+            firsts, expected,
+            "{order_id}: first occurrences in the order of versions: {seen:?}"
+        );
     }
     Ok(())
 }

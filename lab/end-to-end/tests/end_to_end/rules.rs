@@ -25,7 +25,11 @@ fn ids() -> Vec<Case> {
     let long = |length: usize| "x".repeat(length);
     let two = |first, second| sent([first, second]);
     let bad = |name: &str, field: Field| {
-        Case::fields(format!("id: {name}"), sent([field]), dead("invalid_order_id"))
+        Case::fields(
+            format!("id: {name}"),
+            sent([field]),
+            dead("invalid_order_id"),
+        )
     };
     vec![
         Case::fields("id: a string", sent([]), VOUCHER),
@@ -237,14 +241,19 @@ fn totals() -> Vec<Case> {
     ]
     .concat();
     cases.extend(
-        ["", "abc", "100,00", " 100", "100 ", "+100", "0100", "1_000", "NaN", "Infinity", "0x64"]
-            .map(string),
+        [
+            "", "abc", "100,00", " 100", "100 ", "+100", "0100", "1_000", "NaN", "Infinity", "0x64",
+        ]
+        .map(string),
     );
-    let other = |name: &str, fields| {
-        Case::fields(format!("total: {name}"), fields, dead("invalid_total"))
-    };
+    let other =
+        |name: &str, fields| Case::fields(format!("total: {name}"), fields, dead("invalid_total"));
     cases.extend([
-        Case::fields("total: an integer", sent([Field::integer("total", 100)]), VOUCHER),
+        Case::fields(
+            "total: an integer",
+            sent([Field::integer("total", 100)]),
+            VOUCHER,
+        ),
         Case::fields(
             "total: an integer below",
             sent([Field::integer("total", 99)]),
@@ -258,7 +267,10 @@ fn totals() -> Vec<Case> {
         other("null", sent([Field::null("total")])),
         other("true", sent([Field::boolean("total")])),
         other("an array", sent([Field::json("total", "[100]")])),
-        other("an object", sent([Field::json("total", r#"{"value":100}"#)])),
+        other(
+            "an object",
+            sent([Field::json("total", r#"{"value":100}"#)]),
+        ),
         other("absent", sent_without(&["total"], [])),
     ]);
     cases
@@ -314,7 +326,11 @@ fn times() -> Vec<Case> {
         };
         let text = |text: &str, expected| time(text, Field::text(name, text), expected);
         let millis = |millis: i64, expected| {
-            time(&format!("{millis} ms"), Field::integer(name, millis), expected)
+            time(
+                &format!("{millis} ms"),
+                Field::integer(name, millis),
+                expected,
+            )
         };
         let range = Dead("timestamp_out_of_range", "2000 to 2099");
         let unreadable = Dead("invalid_timestamp", name);
@@ -324,7 +340,10 @@ fn times() -> Vec<Case> {
                 "2026-04-01T01:30:00.123456+02:00",
                 Voucher("2026-03-31T23:30:00.123456Z"),
             ),
-            text("2026-04-01t00:00:00.5z", Voucher("2026-04-01T00:00:00.500Z")),
+            text(
+                "2026-04-01t00:00:00.5z",
+                Voucher("2026-04-01T00:00:00.500Z"),
+            ),
             millis(1_700_000_000_123, Voucher("2023-11-14T22:13:20.123Z")),
             text("2000-01-01T00:00:00Z", Voucher("2000-01-01T00:00:00Z")),
             text(
@@ -342,7 +361,11 @@ fn times() -> Vec<Case> {
             text("1700000000123", unreadable),
             text("", unreadable),
             time("true", Field::boolean(name), unreadable),
-            time("a fraction", Field::json(name, "1700000000123.0"), unreadable),
+            time(
+                "a fraction",
+                Field::json(name, "1700000000123.0"),
+                unreadable,
+            ),
         ]);
     }
     let [sent_at, occurred_at] = [

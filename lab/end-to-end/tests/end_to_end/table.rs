@@ -325,7 +325,14 @@ fn check_voucher(shop: &Shop, input: &Record, record: &Record, issued_at: &str) 
     } else {
         "5.00"
     };
-    let expected = ("order-reward", key, amount.to_owned(), "EUR", issued_at, None);
+    let expected = (
+        "order-reward",
+        key,
+        amount.to_owned(),
+        "EUR",
+        issued_at,
+        None,
+    );
     anyhow::ensure!(seen == expected, "{seen:?} is not {expected:?}");
     let mut names: Vec<_> = record.headers.iter().map(|(name, _)| name).collect();
     names.retain(|name| *name != "traceparent");
@@ -392,10 +399,7 @@ fn check_letter(
 }
 
 /// What is skipped leaves no record: only the counters tell.
-async fn check_counts(
-    processor: &Service,
-    all: impl Iterator<Item = Expected>,
-) -> Result<()> {
+async fn check_counts(processor: &Service, all: impl Iterator<Item = Expected>) -> Result<()> {
     let mut expected = BTreeMap::<(&str, String), u64>::new();
     let mut count = |metric, label: &str, value: &str| {
         *expected

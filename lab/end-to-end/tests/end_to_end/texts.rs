@@ -15,7 +15,13 @@ fn good(more: &str) -> String {
 }
 
 fn json() -> Vec<Case> {
-    let nested = |depth: usize| good(&format!(",\"a\":{}{}", "[".repeat(depth), "]".repeat(depth)));
+    let nested = |depth: usize| {
+        good(&format!(
+            ",\"a\":{}{}",
+            "[".repeat(depth),
+            "]".repeat(depth)
+        ))
+    };
     let repeated = |member: &str| {
         Case::text(
             format!("json: repeated {member}"),
@@ -126,7 +132,11 @@ fn framing() -> Vec<Case> {
         ),
         cut(1),
         cut(4),
-        Case::bytes("framing: another first byte", [1, 0, 0, 0, 1], dead("invalid_json")),
+        Case::bytes(
+            "framing: another first byte",
+            [1, 0, 0, 0, 1],
+            dead("invalid_json"),
+        ),
     ]
 }
 
@@ -156,11 +166,7 @@ fn headers() -> Vec<Case> {
         .header("dlq.reason", Some(b"unknown_status"))
         .header("dlq.offset", Some(b"7")),
         Case::text("headers: a trace", &good(""), VOUCHER).header("traceparent", Some(trace)),
-        Case::text(
-            "headers: a bad record's trace",
-            "bad",
-            dead("invalid_json"),
-        )
-        .header("traceparent", Some(trace)),
+        Case::text("headers: a bad record's trace", "bad", dead("invalid_json"))
+            .header("traceparent", Some(trace)),
     ]
 }

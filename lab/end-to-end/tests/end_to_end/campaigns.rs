@@ -1,0 +1,204 @@
+//! Campaigns by their settings: codes, dates, currencies, validity, signing keys.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use end_to_end::shop::{SIGNING_KEY, SIGNING_KEY_ID, Shop, metric, ready};
+use end_to_end::topic::NewRecord;
+use end_to_end::wait;
+
+use crate::voucher::{self, Voucher};
+
+/// All vouchers with the id of the key that signed them, in the order of their identity and time.
+async fn vouchers(shop: &Shop) -> Result<Vec<(Voucher, String)>> {
+    let mut vouchers = Vec::new();
+    for record in shop.voucher_records().await? {
+        let key_id = record.header("voucher.key-id").unwrap_or_default();
+        vouchers.push((voucher::read(shop, &record)?, key_id));
+    }
+    vouchers.sort_by_key(|(voucher, _)| {
+        let Voucher {
+            campaign,
+            order_id,
+            issued_at,
+            ..
+        } = voucher;
+        (campaign.clone(), order_id.clone(), issued_at.clone())
+    });
+    Ok(vouchers)
+}
+
+fn sent(order_id: &str, more: &str) -> NewRecord {
+    let value = format!(r#"{{"order_id":"{order_id}","status":"SENT"{more}}}"#);
+    NewRecord::new(order_id, value)
+}
+
+#[tokio::test]
+async fn codes_are_the_designs_and_the_same_for_every_record_of_an_order() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _processor = shop.processor().await?;
+    let uuid = "019a8f4e-7c1b-7000-8000-000000000001";
+    let later = |status: &str| {
+        let value = format!(
+            r#"{{"order_id":"17","status":"{status}","total":100,"sent_at":"2026-05-02T00:00:00Z"}}"#
+        );
+        NewRecord::new("17", value)
+    };
+    shop.write_orders(vec![
+        sent("17", r#","total":100,"sent_at":"2026-05-01T00:00:00Z""#),
+        sent(uuid, r#","total":1000"#),
+        later("DELIVERED"),
+        later("CANCELLED"),
+    ])
+    .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    let codes: Vec<_> = vouchers(&shop)
+        .await?
+        .into_iter()
+        .map(|(voucher, key_id)| (voucher.order_id, voucher.code, key_id))
+        .collect();
+    let of_17 = ("17", "A527-R3XF-YDHK-X2AD");
+    let expected = [(uuid, "BJGZ-KS6E-A4SQ-Q26Z"), of_17, of_17, of_17]
+        .map(|(id, code)| (id.to_owned(), code.to_owned(), SIGNING_KEY_ID.to_owned()));
+    assert_eq!(codes, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _reward = shop.processor().await?;
+    let group = format!("spring-{}", shop.name);
+    let command = shop.processor_command("spring").await?;
+    let spring = ready(
+        command
+            .env("PROCESSOR_GROUP", &group)
+            .env("VOUCHER_CAMPAIGN", "spring-2027")
+            .env("VOUCHER_CURRENCY", "usd")
+            .env("ORDER_DEFAULT_CURRENCY", "USD")
+            .env("VOUCHER_MIN_TOTAL", "50.5")
+            .env("VOUCHER_VALID_DAYS", "30")
+            .env("VOUCHER_SENT_FROM", "2027-03-01T00:00:00+01:00")
+            .arg("--voucher-sent-until=2027-04-01T00:00:00Z")
+            .arg("--voucher-amount=7.25"),
+    )
+    .await?;
+    let order = |id: &str, total: &str, currency: &str, sent_at: &str| {
+        let currency = match currency {
+            "" => String::new(),
+            _ => format!(r#","currency":"{currency}""#),
+        };
+        sent(
+            id,
+            &format!(r#","total":{total},"sent_at":"{sent_at}"{currency}"#),
+        )
+    };
+    let within = "2027-03-15T12:00:00Z";
+    shop.write_orders(vec![
+        order("17", "100", "", within),
+        order("first", "50.50", "USD", "2027-02-28T23:00:00Z"),
+        order("too early", "100", "USD", "2027-02-28T22:59:59.999999Z"),
+        order("last", "50.5", "usd", "2027-03-31T23:59:59.999999Z"),
+        order("too late", "100", "USD", "2027-04-01T00:00:00Z"),
+        order("too little", "50.49", "USD", within),
+        order("euros", "100", "EUR", within),
+    ])
+    .await?;
+    for group in [&shop.processor_group(), &group] {
+        shop.caught_up(group, &shop.topics.order_status).await;
+    }
+
+    let seen: Vec<_> = vouchers(&shop)
+        .await?
+        .into_iter()
+        .map(|(voucher, _)| {
+            let Voucher {
+                campaign,
+                order_id,
+                amount,
+                currency,
+                issued_at,
+                expires_at,
+                ..
+            } = voucher;
+            let amount = format!("{} {currency}", amount.normalize());
+            let expires_at = expires_at.unwrap_or_default();
+            [campaign, order_id, amount, issued_at, expires_at].join(" | ")
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "order-reward | 17 | 5 EUR | 2027-03-15T12:00:00Z | ",
+            "order-reward | euros | 5 EUR | 2027-03-15T12:00:00Z | ",
+            "spring-2027 | 17 | 7.25 USD | 2027-03-15T12:00:00Z | 2027-04-14T12:00:00Z",
+            "spring-2027 | first | 7.25 USD | 2027-02-28T23:00:00Z | 2027-03-30T23:00:00Z",
+            "spring-2027 | last | 7.25 USD | 2027-03-31T23:59:59.999999Z | 2027-04-30T23:59:59.999999Z",
+        ]
+    );
+    let codes: BTreeMap<_, _> = vouchers(&shop)
+        .await?
+        .into_iter()
+        .map(|(voucher, _)| ((voucher.campaign, voucher.order_id), voucher.code))
+        .collect();
+    let of_17 = |campaign: &str| codes[&(campaign.to_owned(), "17".to_owned())].as_str();
+    assert_eq!(of_17("order-reward"), "A527-R3XF-YDHK-X2AD");
+    assert_eq!(of_17("spring-2027"), "303S-RTTP-7JWZ-DYES");
+    assert!(shop.dead_letters().await?.is_empty());
+
+    let skips = || async {
+        let mut skips = BTreeMap::new();
+        for reason in ["currency", "threshold", "campaign_dates"] {
+            let labels = format!("reason=\"{reason}\"");
+            let count = metric(&spring, "processor_skipped_total", &labels).await;
+            skips.insert(reason, count.unwrap_or_default());
+        }
+        skips
+    };
+    let expected = BTreeMap::from([("currency", 1), ("threshold", 1), ("campaign_dates", 2)]);
+    wait::until("the campaign's skips to be counted", skips, |skips| {
+        *skips == expected
+    })
+    .await;
+    Ok(())
+}
+
+/// 01 02 .. 20; its id and codes by another implementation of the design.
+const NEXT_KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const NEXT_KEY_ID: &str = "9aadb289";
+
+#[tokio::test]
+async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Result<()> {
+    let shop = Shop::open().await?;
+    let file = shop
+        .backends
+        .directory()
+        .join(format!("keys-{}", shop.name));
+    let lines = format!("# rotated\n- {SIGNING_KEY}\n2026-06-01T02:00:00+02:00 {NEXT_KEY}\n");
+    std::fs::write(&file, lines)?;
+    let command = shop.processor_command_without_key("1").await?;
+    let path = file.display().to_string();
+    let _processor = ready(command.env("VOUCHER_SIGNING_KEYS_FILE", path)).await?;
+    let order =
+        |id: &str, sent_at: &str| sent(id, &format!(r#","total":100,"sent_at":"{sent_at}""#));
+    shop.write_orders(vec![
+        order("18", "2026-06-01T00:00:00Z"),
+        order("17", "2026-05-31T23:59:59.999999Z"),
+    ])
+    .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    let signed: Vec<_> = vouchers(&shop)
+        .await?
+        .into_iter()
+        .map(|(voucher, key_id)| (voucher.order_id, voucher.code, key_id))
+        .collect();
+    let expected = [
+        ("17", "A527-R3XF-YDHK-X2AD", SIGNING_KEY_ID),
+        ("18", "9GEK-TRPH-J7Z6-WAK9", NEXT_KEY_ID),
+    ]
+    .map(|(id, code, key)| (id.to_owned(), code.to_owned(), key.to_owned()));
+    assert_eq!(signed, expected);
+    Ok(())
+}

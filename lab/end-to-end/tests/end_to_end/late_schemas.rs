@@ -1,0 +1,111 @@
+//! Records whose schema the registry does not know: yet, or ever.
+//!
+//! On a registry of its own, where nobody else registers anything: the id of the next schema is
+//! known before it is registered.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use apache_avro::types::Value;
+use end_to_end::shop::{Shop, own_registry, readiness, ready};
+use end_to_end::topic::NewRecord;
+use end_to_end::wait;
+use stack::Backends;
+
+use crate::record::{encode, framed, good_json};
+
+/// The order of every record: one key, so that they are in one partition, one behind the other.
+const KEY: &str = "17";
+
+/// A writer's schema, with a field that makes it another than every other.
+fn schema(name: &str) -> String {
+    format!(
+        r#"{{"type":"record","name":"OrderStatus","fields":[
+            {{"name":"order_id","type":"string"}},
+            {{"name":"status","type":"string"}},
+            {{"name":"total","type":"int"}},
+            {{"name":"{name}","type":"null"}}]}}"#
+    )
+}
+
+fn record(name: &str, id: u32) -> Result<NewRecord> {
+    let fields = [
+        ("order_id", Value::String(KEY.to_owned())),
+        ("status", Value::String("SENT".to_owned())),
+        ("total", Value::Int(100)),
+        (name, Value::Null),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    let body = encode(&schema(name), Value::Record(fields.into()))?;
+    Ok(NewRecord::new(KEY, framed(id, &body)))
+}
+
+async fn register(backends: &Backends, name: &str) -> Result<u32> {
+    let id = backends.register_schema(name, &schema(name)).await?;
+    Ok(u32::try_from(id)?)
+}
+
+async fn vouchers(shop: &Shop) -> usize {
+    shop.voucher_records()
+        .await
+        .map_or(0, |vouchers| vouchers.len())
+}
+
+#[tokio::test]
+async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not() -> Result<()> {
+    let backends = Arc::new(own_registry("late-schemas").await);
+    let shop = Shop::on(Arc::clone(&backends), true).await?;
+    let _processor = shop.processor().await?;
+
+    // The one before it is a voucher: the processor is at the record that it can't read.
+    let id = register(&backends, "probe").await? + 1;
+    shop.write_orders(vec![good_json(KEY), record("late", id)?])
+        .await?;
+    let count = || vouchers(&shop);
+    wait::until("the first voucher", count, |count| *count == 1).await;
+    assert_eq!(register(&backends, "late").await?, id);
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(vouchers(&shop).await, 2);
+    assert!(shop.dead_letters().await?.is_empty());
+
+    let never = record("never", 0x7fff_ffff)?;
+    shop.write_orders(vec![good_json(KEY), never.clone(), good_json(KEY)])
+        .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(vouchers(&shop).await, 4, "the flow goes on behind it");
+    let letters = shop.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value, never.value);
+    let header = |name| letters[0].header(name).unwrap_or_default();
+    assert_eq!(header("dlq.reason"), "unknown_schema");
+    assert!(header("dlq.message").contains("schema 2147483647"));
+
+    the_circuit_closes_when_the_schema_is_there(backends).await
+}
+
+/// Part of the above, for its registry.
+async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) -> Result<()> {
+    let shop = Shop::on(Arc::clone(&backends), true).await?;
+    let command = shop.processor_command("1").await?;
+    let processor = ready(command.env("DEAD_LETTER_LIMIT", "0")).await?;
+    // As many as it takes until the circuit may open.
+    shop.write_orders(vec![good_json(KEY); 1000]).await?;
+    let id = register(&backends, "another-probe").await? + 1;
+    shop.write_orders(vec![record("later", id)?, good_json(KEY)])
+        .await?;
+    let ready = || async { readiness(&processor).await.unwrap_or_default() };
+    let (_, parts) = wait::until("the circuit to open", ready, |(code, _)| *code == 503).await;
+    let reason = parts["parts"]["task-0"].as_str().unwrap_or_default();
+    assert!(reason.contains("unknown_schema 1"), "{parts}");
+    assert_eq!(vouchers(&shop).await, 1000);
+
+    assert_eq!(register(&backends, "later").await?, id);
+    wait::until("the circuit to close", ready, |(code, _)| *code == 200).await;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(vouchers(&shop).await, 1002);
+    assert!(shop.dead_letters().await?.is_empty());
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! The command line: `stack demo`, `stack up`, `stack tool`.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::backends::{Options, Ports};
+use crate::progress::Progress;
+use crate::{demo, tool, up};
+
+/// The local stack: a real Kafka, schema registry and Postgres, without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "stack", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything, let orders flow through it, and show what happened.
+    Demo(DemoArguments),
+    /// Start the backends (and the services) and keep them running until Ctrl-C.
+    Up(UpArguments),
+    /// Run one of Kafka's own command line tools against the running stack.
+    Tool(ToolArguments),
+}
+
+#[derive(Debug, Args)]
+struct Shared {
+    /// Where data and logs lie [default: target/stack]
+    #[arg(long, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+    /// Go on with the data of the last time instead of starting clean
+    #[arg(long)]
+    keep: bool,
+    /// Use this Kafka instead of starting one
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap_servers: Option<String>,
+    /// Use this schema registry (its Confluent-compatible API) instead of starting one
+    #[arg(long, value_name = "URL")]
+    schema_registry_url: Option<String>,
+    /// Use this Postgres database instead of starting one
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Kafka's port [default: a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port_kafka: Option<u16>,
+    /// The schema registry's port [default: a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port_registry: Option<u16>,
+    /// Postgres's port [default: a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port_postgres: Option<u16>,
+}
+
+impl Shared {
+    fn options(self) -> Options {
+        Options {
+            keep: self.keep,
+            bootstrap_servers: self.bootstrap_servers,
+            schema_registry_url: self.schema_registry_url,
+            database_url: self.database_url,
+            ports: Ports {
+                kafka: self.port_kafka,
+                registry: self.port_registry,
+                postgres: self.port_postgres,
+            },
+            progress: Progress::auto(),
+            ..Options::new(self.directory.unwrap_or_else(default_directory))
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// How many orders to place over HTTP
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    orders: u32,
+    /// End after the report
+    #[arg(long)]
+    once: bool,
+    /// Print the report as one JSON object, the last line of stdout; everything else to stderr
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Args)]
+struct UpArguments {
+    /// Start producer, processor and sink too
+    #[arg(long)]
+    services: bool,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Args)]
+struct ToolArguments {
+    /// The tool, by the name of Kafka's script: kafka-console-producer, kafka-topics, ...
+    name: String,
+    /// Its arguments, after `--`; --bootstrap-server is added when the stack is up
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    /// Where the running stack's data lies [default: target/stack]
+    #[arg(long, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+}
+
+/// The program: 0 done, 1 failed (one sentence on stderr), 2 bad usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            let mut stderr = std::io::stderr();
+            let (red, plain) = if stderr.is_terminal() {
+                ("\x1b[31m", "\x1b[0m")
+            } else {
+                ("", "")
+            };
+            let _ = writeln!(stderr, "{red}error:{plain} {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match command {
+        Command::Demo(arguments) => {
+            let demo = demo::Demo {
+                orders: arguments.orders,
+                once: arguments.once,
+                json: arguments.json,
+            };
+            runtime.block_on(demo.run(arguments.shared.options()))
+        }
+        Command::Up(arguments) => {
+            runtime.block_on(up::run(arguments.shared.options(), arguments.services))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tool(arguments) => {
+            let directory = arguments.directory.unwrap_or_else(default_directory);
+            let command = runtime.block_on(tool::for_terminal(
+                &directory,
+                &arguments.name,
+                &arguments.arguments,
+            ))?;
+            drop(runtime);
+            Err(replace_this_process(command))
+        }
+    }
+}
+
+/// Becomes `command`: stdin, signals and the exit code are the tool's own.
+fn replace_this_process(mut command: std::process::Command) -> anyhow::Error {
+    use std::os::unix::process::CommandExt;
+    anyhow::Error::new(command.exec()).context("the tool could not be started")
+}
+
+/// `target/stack` of the workspace that this program was built from, else of the current folder.
+fn default_directory() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = workspace
+        .canonicalize()
+        .ok()
+        .filter(|root| root.join("Cargo.lock").is_file())
+        .or_else(|| std::env::current_dir().ok())
+        .unwrap_or_default();
+    root.join("target/stack")
+}
+
+/// Ctrl-C and SIGTERM, from now on.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    pub(crate) fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = "signals can't be listened to";
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context(failed)?,
+            terminate: signal(SignalKind::terminate()).context(failed)?,
+        })
+    }
+
+    /// Returns at the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_tools_arguments_are_passed_on_as_they_are() {
+        let line = [
+            "stack",
+            "tool",
+            "kafka-topics",
+            "--",
+            "--list",
+            "--exclude-internal",
+        ];
+        let Command::Tool(tool) = Arguments::try_parse_from(line).unwrap().command else {
+            panic!("not a tool");
+        };
+        assert_eq!(tool.name, "kafka-topics");
+        assert_eq!(tool.arguments, ["--list", "--exclude-internal"]);
+    }
+}

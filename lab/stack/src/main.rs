@@ -1,0 +1,7 @@
+//! Wires the stack.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stack::cli::main()
+}

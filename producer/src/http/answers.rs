@@ -1,0 +1,120 @@
+//! From what came of a change to what a client is told.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::etag::etag;
+use super::idempotency::IDEMPOTENCY_REPLAYED;
+use super::problem::Problem;
+use crate::ingress::Outcome;
+use crate::orders::{Order, render};
+
+/// Everything but RFC 3986's unreserved characters.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A success: an order's JSON, and what stands beside it in the headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// 200 or 201.
+    pub status: StatusCode,
+    /// The order's JSON.
+    pub body: Vec<u8>,
+    /// Whether the same request was answered before.
+    pub replayed: bool,
+    order_id: String,
+    version: i64,
+}
+
+/// What of a stored answer goes into headers.
+#[derive(Debug, Deserialize)]
+struct Stored {
+    order_id: String,
+    version: i64,
+}
+
+impl Answer {
+    /// An order.
+    pub(super) fn order(status: StatusCode, order: &Order) -> Self {
+        Self {
+            status,
+            body: render(order),
+            replayed: false,
+            order_id: order.order_id.clone(),
+            version: order.version,
+        }
+    }
+
+    /// What came of a change.
+    ///
+    /// # Errors
+    /// The problem that it is to the client.
+    pub(super) fn of(outcome: Outcome) -> Result<Self, Problem> {
+        match outcome {
+            Outcome::Placed(order) => Ok(Self::order(StatusCode::CREATED, &order)),
+            Outcome::Changed(order) | Outcome::Unchanged(order) => {
+                Ok(Self::order(StatusCode::OK, &order))
+            }
+            Outcome::Replayed { status, body } => {
+                let stored: Stored =
+                    serde_json::from_slice(&body).map_err(|_| Problem::Internal)?;
+                Ok(Self {
+                    status: StatusCode::from_u16(status).map_err(|_| Problem::Internal)?,
+                    body,
+                    replayed: true,
+                    order_id: stored.order_id,
+                    version: stored.version,
+                })
+            }
+            Outcome::Exists { order_id } => Err(Problem::OrderExists(order_id)),
+            Outcome::NotFound => Err(Problem::OrderNotFound),
+            Outcome::Refused { current, wanted } => {
+                Err(Problem::TransitionRefused { current, wanted })
+            }
+            Outcome::PreconditionFailed { version } => Err(Problem::PreconditionFailed { version }),
+            Outcome::KeyReused => Err(Problem::KeyReused),
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ETAG, etag(self.version));
+        if self.status == StatusCode::CREATED
+            && let Ok(location) = HeaderValue::from_str(&order_path(&self.order_id))
+        {
+            headers.insert(LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// The path of an order.
+pub(super) fn order_path(order_id: &str) -> String {
+    format!("/orders/{}", utf8_percent_encode(order_id, ESCAPED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_id_has_a_path() {
+        assert_eq!(order_path("17"), "/orders/17");
+        assert_eq!(order_path("a/b ?é"), "/orders/a%2Fb%20%3F%C3%A9");
+    }
+}

@@ -1,0 +1,147 @@
+//! `POST /orders/bulk`: lines in, a result per line out, both as streams.
+
+mod line;
+mod lines;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use futures::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Api;
+use super::answers::Answer;
+use super::auth::Caller;
+use super::idempotency::IDEMPOTENCY_KEY;
+use super::json::{media_type, refuse_announced_excess};
+use super::orders::trace;
+use super::problem::{Problem, ProblemDetails};
+use crate::ingress::Pending;
+
+pub(super) use line::BulkResult;
+use lines::{Line, Lines};
+
+/// The media type of a body of JSON lines.
+const NDJSON: &str = "application/x-ndjson";
+
+/// So many lines of one request are at work at a time; no more are read meanwhile.
+const LINES_AT_WORK: usize = 512;
+
+/// Place many orders, and change their status.
+///
+/// A JSON object a line: `{"op":"create", ...}` with the fields of a new order, or
+/// `{"op":"status","order_id":..,"status":..,"if_match":VERSION}`; each may have an
+/// `idempotency_key`. Without `op` a line with a `status` is a change. Lines are independent of
+/// each other, except that lines about one order are done in their order. The results come in the
+/// order of the lines, while they are being done; a 2xx there is as durable as one of a single
+/// request.
+#[utoipa::path(
+    post,
+    path = "/orders/bulk",
+    tag = "orders",
+    request_body(content = String, content_type = "application/x-ndjson",
+        example = "{\"op\":\"create\",\"order_id\":\"17\",\"total\":100}\n{\"op\":\"status\",\"order_id\":\"17\",\"status\":\"SENT\"}\n"),
+    responses(
+        (status = 200, description = "A result per line, as lines", body = BulkResult, content_type = "application/x-ndjson"),
+        (status = 400, description = "Malformed; an Idempotency-Key belongs into the lines", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON lines", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn bulk(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let is_ndjson = media_type(&headers).is_some_and(|media| {
+        matches!(
+            media.as_str(),
+            NDJSON | "application/ndjson" | "application/jsonl"
+        )
+    });
+    if !is_ndjson {
+        return Err(Problem::UnsupportedMediaType(NDJSON));
+    }
+    if headers.contains_key(IDEMPOTENCY_KEY) {
+        return Err(Problem::BadRequest(
+            "a bulk request has no Idempotency-Key; give each line its idempotency_key".to_owned(),
+        ));
+    }
+    refuse_announced_excess(&headers, api.limits.bulk)?;
+    let permit = Arc::clone(&api.bulk_requests)
+        .try_acquire_owned()
+        .map_err(|_| Problem::Overloaded)?;
+    let lines = Lines::new(body, &api.limits);
+    let results = results(api, caller, headers, lines, permit);
+    let mut response = Response::new(Body::from_stream(results.map(Ok::<_, Infallible>)));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    Ok(response)
+}
+
+/// What became of a line: known already, or when its group is committed.
+enum Work {
+    Done(Problem),
+    Pending(Pending),
+}
+
+/// Lines are taken in one after the other, so that those of one order keep their order; their
+/// results are waited for together and given in the lines' order.
+fn results(
+    api: Api,
+    caller: Caller,
+    headers: HeaderMap,
+    lines: Lines,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Bytes> {
+    let trace = trace(&headers);
+    lines
+        .into_stream()
+        .then(move |line| {
+            let (api, caller) = (api.clone(), caller.clone());
+            // Keeps the request counted until its last line.
+            let _ = &permit;
+            async move {
+                let Line { number, content } = line;
+                (number, take_in(&api, &caller, trace, content).await)
+            }
+        })
+        .map(|(number, work)| async move {
+            let done = match work {
+                Work::Done(problem) => Err(problem),
+                Work::Pending(pending) => match pending.outcome().await {
+                    Ok(outcome) => Answer::of(outcome),
+                    Err(why) => Err(why.into()),
+                },
+            };
+            line::result(number, done)
+        })
+        .buffered(LINES_AT_WORK)
+}
+
+async fn take_in(
+    api: &Api,
+    caller: &Caller,
+    trace: runtime::trace_context::TraceParent,
+    content: Result<Vec<u8>, Problem>,
+) -> Work {
+    let change = content.and_then(|line| line::change(&line, caller, trace, api.default_currency));
+    match change {
+        Err(problem) => Work::Done(problem),
+        Ok(change) => match api.ingress.submit_in_turn(change).await {
+            Ok(pending) => Work::Pending(pending),
+            Err(why) => Work::Done(why.into()),
+        },
+    }
+}

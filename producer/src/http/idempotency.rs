@@ -1,0 +1,175 @@
+//! `Idempotency-Key`: how a request is known when it comes again.
+
+use axum::http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use super::auth::Caller;
+use super::problem::Problem;
+use crate::ingress::{Action, Claim, Precondition};
+use crate::orders::{OrderName, money_text};
+
+/// The request's header.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// In the answer to a request that was answered before.
+pub(super) const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
+
+/// The longest key.
+const LONGEST: usize = 255;
+
+/// The request's claim on its idempotency key.
+///
+/// # Errors
+/// 400 for a key that is none, or for two of them.
+pub(super) fn claim(
+    headers: &HeaderMap,
+    caller: &Caller,
+    action: &Action,
+) -> Result<Option<Claim>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Problem::BadRequest(
+            "Idempotency-Key: send it once".to_owned(),
+        ));
+    }
+    let key = key(value.as_bytes())
+        .ok_or_else(|| Problem::BadRequest(format!("Idempotency-Key: {KEY_RULE}")))?;
+    Ok(Some(claim_of(key, caller, action)))
+}
+
+/// What a key is, for messages.
+pub(super) const KEY_RULE: &str = "write 1 to 255 visible ASCII characters, such as a UUID";
+
+/// The key that these bytes are.
+pub(super) fn key(bytes: &[u8]) -> Option<&str> {
+    let valid =
+        (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_graphic());
+    valid.then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
+/// The claim of `action` on `key`.
+pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
+    Claim {
+        api_key_id: caller.api_key_id.clone(),
+        key: key.to_owned(),
+        request_hash: request_hash(action),
+    }
+}
+
+/// A digest of what is asked for, not of how it is written: field order, white space and `100.0`
+/// for `100` don't make another request. Every part has its length before it, so that no two
+/// requests run together.
+fn request_hash(action: &Action) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |part: &str| {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    };
+    match action {
+        Action::Place(order) => {
+            add("POST /orders");
+            match &order.name {
+                OrderName::Given(order_id) => {
+                    add("given");
+                    add(order_id);
+                }
+                OrderName::Uuid => add("uuid"),
+                OrderName::Number => add("number"),
+            }
+            add(&money_text(order.total));
+            add(order.currency.as_str());
+            add(&order.products.len().to_string());
+            for product in &order.products {
+                add(product.name());
+                add(&money_text(product.price()));
+            }
+        }
+        Action::SetStatus {
+            order_id,
+            wanted,
+            precondition,
+        } => {
+            add("PATCH /orders/");
+            add(order_id);
+            add(wanted.as_str());
+            match precondition {
+                None => add("none"),
+                Some(Precondition::Any) => add("any"),
+                Some(Precondition::Versions(versions)) => {
+                    for version in versions {
+                        add(&version.to_string());
+                    }
+                }
+            }
+        }
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+    use schemas::{Currency, Status};
+
+    use super::*;
+    use crate::orders::{NewOrder, NewProduct};
+
+    fn place(name: OrderName, total: Decimal, products: &[&str]) -> Action {
+        Action::Place(NewOrder {
+            name,
+            total,
+            currency: Currency::EUR,
+            products: products
+                .iter()
+                .map(|name| NewProduct::new((*name).to_owned(), Decimal::ONE).unwrap())
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn how_an_amount_is_written_makes_no_other_request() {
+        let one = place(OrderName::Uuid, Decimal::new(100, 0), &[]);
+        let other = place(OrderName::Uuid, Decimal::new(10000, 2), &[]);
+        assert_eq!(request_hash(&one), request_hash(&other));
+    }
+
+    #[test]
+    fn every_difference_makes_another_request() {
+        let set = |order_id: &str, wanted, precondition| Action::SetStatus {
+            order_id: order_id.to_owned(),
+            wanted,
+            precondition,
+        };
+        let given = |id: &str| OrderName::Given(id.to_owned());
+        let actions = [
+            place(OrderName::Uuid, Decimal::ONE, &[]),
+            place(OrderName::Uuid, Decimal::TWO, &[]),
+            place(given("uuid"), Decimal::ONE, &[]),
+            place(given("a"), Decimal::ONE, &[]),
+            place(OrderName::Uuid, Decimal::ONE, &["ab", "c"]),
+            place(OrderName::Uuid, Decimal::ONE, &["a", "bc"]),
+            set("a", Status::Sent, None),
+            set("b", Status::Sent, None),
+            set("a", Status::Cancelled, None),
+            set("a", Status::Sent, Some(Precondition::Any)),
+            set("a", Status::Sent, Some(Precondition::Versions(vec![1]))),
+        ];
+        for (at, one) in actions.iter().enumerate() {
+            for other in &actions[..at] {
+                assert_ne!(request_hash(one), request_hash(other), "{one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii() {
+        assert_eq!(key(b"a-b_c"), Some("a-b_c"));
+        assert_eq!(key(&[b'x'; 255]).map(str::len), Some(255));
+        for bad in [&b""[..], b"a b", b"a\x7f", "é".as_bytes(), &[b'x'; 256]] {
+            assert_eq!(key(bad), None);
+        }
+    }
+}

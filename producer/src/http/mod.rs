@@ -1,0 +1,169 @@
+//! The HTTP API: orders, the old system's routes, health, and its own description.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `orders`, `list`, `bulk`, `old` | the routes |
+//! | `requests`, `answers` | what clients ask for; what they are told |
+//! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
+//! | `problem` | every error, as RFC 9457 has it |
+//! | `guard` | counting, bounds, problems instead of bare errors |
+//! | `schema` | what the description says of bodies that are parsed by hand |
+
+mod answers;
+pub mod auth;
+mod bulk;
+mod etag;
+mod guard;
+mod idempotency;
+mod json;
+mod list;
+mod old;
+mod orders;
+mod problem;
+mod requests;
+mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use runtime::lifecycle::Shutdown;
+use schemas::Currency;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::ingress::Ingress;
+use auth::ApiKeys;
+use problem::{Problem, ProblemDetails};
+use schema::BearerKeys;
+
+/// At most so many bulk requests at a time: each may fill a good part of the queue.
+const BULK_REQUESTS: usize = 16;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    ingress: Ingress,
+    pool: PgPool,
+    default_currency: Currency,
+    limits: Limits,
+    requests: Arc<Semaphore>,
+    bulk_requests: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+/// How much, how many, how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest body, and the longest line of a bulk body, in bytes.
+    pub body: u32,
+    /// The longest bulk body, in bytes.
+    pub bulk: u64,
+    /// A body must arrive in this time; of a bulk body, its next part.
+    pub body_time: Duration,
+    /// A request may take so long.
+    pub request_time: Duration,
+    /// The most requests at work at a time.
+    pub requests: u32,
+}
+
+/// Who may use which routes.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The keys; none asks for none.
+    pub keys: Option<ApiKeys>,
+    /// Whether the old routes ask for none either way.
+    pub old_routes_without_key: bool,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Orders",
+        description = "Places orders and changes their status. Every change is published; an order \
+                       that is sent may earn a voucher. Errors are RFC 9457 problems."
+    ),
+    tags(
+        (name = "orders", description = "Orders"),
+        (name = "old system", description = "As the system before answered; for its clients"),
+    ),
+    components(schemas(ProblemDetails))
+)]
+struct Description;
+
+impl Api {
+    /// What the handlers share.
+    pub fn new(
+        ingress: Ingress,
+        pool: PgPool,
+        default_currency: Currency,
+        limits: Limits,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            ingress,
+            pool,
+            default_currency,
+            limits,
+            requests: Arc::new(Semaphore::new(limits.requests as usize)),
+            bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
+            shutdown,
+        }
+    }
+}
+
+/// All routes; `health` brings `/livez`, `/readyz` and `/metrics`.
+pub fn router(api: Api, access: &Access, health: Router) -> Router {
+    let old_keys = access
+        .keys
+        .clone()
+        .filter(|_| !access.old_routes_without_key);
+    let orders = OpenApiRouter::new()
+        .routes(routes!(orders::place_order, list::list_orders))
+        .routes(routes!(bulk::bulk))
+        .routes(routes!(orders::get_order, orders::set_status))
+        .layer(from_fn_with_state(access.keys.clone(), auth::require_key));
+    let old = OpenApiRouter::new()
+        .routes(routes!(old::create))
+        .routes(routes!(old::status_update))
+        .layer(from_fn_with_state(old_keys, auth::require_key));
+    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+        .merge(orders)
+        .merge(old)
+        .split_for_parts();
+    BearerKeys {
+        asked_for: access.keys.is_some(),
+    }
+    .modify(&mut description);
+
+    // An order may be called "bulk".
+    let named_bulk = Router::new()
+        .route(
+            "/orders/bulk",
+            get(orders::get_order).patch(orders::set_status),
+        )
+        .layer(from_fn_with_state(access.keys.clone(), auth::require_key));
+
+    routes
+        .merge(named_bulk)
+        .layer(from_fn_with_state(api.clone(), guard::bound))
+        .route("/healthz", get(old::healthz))
+        .route("/readiness", get(old::readiness))
+        .with_state(api)
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .merge(health)
+        .fallback(|| async { Problem::NoSuchPath })
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn(guard::problems))
+        .layer(from_fn(guard::observe))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! What the API's description says of the bodies and headers that are parsed by hand.
+
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
+use utoipa::{IntoParams, Modify, PartialSchema, ToSchema};
+
+use crate::orders::{LONGEST_PRODUCT_NAME, MOST_PRODUCTS};
+
+/// An amount: a JSON number or a string, exact, 0 or more, below 10^15, at most two decimals.
+#[derive(Debug)]
+pub(super) struct Money;
+
+impl ToSchema for Money {}
+
+impl PartialSchema for Money {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .minimum(Some(0))
+            .examples([serde_json::json!(100)])
+            .build();
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r"^[0-9]{1,15}(\.[0-9]+)?$"))
+            .examples([serde_json::json!("100.00")])
+            .build();
+        OneOfBuilder::new()
+            .item(number)
+            .item(text)
+            .description(Some(
+                "An amount: a JSON number or a string, exact, 0 or more, below 10^15, at most two \
+                 decimals. It is never rounded.",
+            ))
+            .into()
+    }
+}
+
+/// Ids as bodies may hold them.
+#[derive(Debug)]
+pub(super) struct OrderIdField;
+
+impl ToSchema for OrderIdField {}
+
+impl PartialSchema for OrderIdField {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(128))
+            .build();
+        let number = ObjectBuilder::new().schema_type(Type::Integer).build();
+        OneOfBuilder::new()
+            .item(text)
+            .item(number)
+            .description(Some(
+                "1 to 128 bytes of UTF-8 without control characters; an integer stands for its digits.",
+            ))
+            .into()
+    }
+}
+
+/// The products of a new order.
+#[derive(Debug)]
+pub(super) struct Products;
+
+impl ToSchema for Products {}
+
+impl PartialSchema for Products {
+    fn schema() -> RefOr<Schema> {
+        let product = ObjectBuilder::new()
+            .property(
+                "name",
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .min_length(Some(1))
+                    .max_length(Some(LONGEST_PRODUCT_NAME)),
+            )
+            .property("price", Money::schema())
+            .required("name")
+            .required("price");
+        ArrayBuilder::new()
+            .items(product)
+            .max_items(Some(MOST_PRODUCTS))
+            .into()
+    }
+}
+
+/// A new order.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code)]
+pub(super) struct PlaceOrder {
+    /// Its id; a UUID when there is none.
+    #[schema(value_type = Option<OrderIdField>, inline)]
+    order_id: Option<String>,
+    #[schema(value_type = Money, inline)]
+    total: String,
+    /// Three letters of any case; the service's default when there is none.
+    #[schema(pattern = "^[A-Za-z]{3}$", example = "EUR")]
+    currency: Option<String>,
+    #[schema(value_type = Option<Products>, inline)]
+    products: Option<String>,
+}
+
+/// A status change.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code)]
+pub(super) struct SetStatus {
+    /// PENDING, SENT, DELIVERED or CANCELLED, in any case.
+    #[schema(example = "SENT")]
+    status: String,
+}
+
+/// A new order of the old system's clients.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code)]
+pub(super) struct OldPlaceOrder {
+    #[schema(value_type = Money, inline)]
+    total: String,
+    #[schema(value_type = Option<Products>, inline)]
+    products: Option<String>,
+}
+
+/// A status change of the old system's clients.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code)]
+pub(super) struct OldSetStatus {
+    /// A number, or a string of its digits.
+    #[schema(value_type = OrderIdField, inline)]
+    id: String,
+    /// PENDING, SENT, DELIVERED or CANCELLED, in any case.
+    #[schema(example = "SENT")]
+    status: String,
+}
+
+/// The header that makes a repeat safe.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)]
+pub(super) struct IdempotencyKey {
+    /// 1 to 255 visible ASCII characters. The same request again gets the answer of the first for
+    /// 24 hours, if that took effect; another request under the same key is refused.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// Names the bearer keys in the description.
+#[derive(Debug)]
+pub(super) struct BearerKeys {
+    /// Whether a key is asked for.
+    pub asked_for: bool,
+}
+
+impl Modify for BearerKeys {
+    fn modify(&self, api: &mut OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("One of the keys of API_KEYS_FILE"))
+            .build();
+        api.components
+            .get_or_insert_default()
+            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
+        if self.asked_for {
+            api.security = Some(vec![SecurityRequirement::new(
+                "api_key",
+                std::iter::empty::<String>(),
+            )]);
+        }
+    }
+}

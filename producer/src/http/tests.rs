@@ -1,0 +1,173 @@
+//! The routes as clients meet them, as far as they need no database.
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use runtime::settings::Secret;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+use crate::database;
+use crate::ingress::{Gate, Queue};
+
+/// The API over a database that does not exist.
+fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
+    let nowhere = Secret::new("postgres://nobody@127.0.0.1:1/nowhere");
+    let pool = database::pool(database::connect_options(&nowhere).unwrap(), 1);
+    let gate = Arc::new(Gate::default());
+    gate.set_database_away(true);
+    let api = Api::new(
+        Ingress::new(Queue::new(10), gate),
+        pool,
+        Currency::EUR,
+        Limits {
+            body: 4096,
+            bulk: 8192,
+            body_time: Duration::from_secs(5),
+            request_time: Duration::from_secs(10),
+            requests: 10,
+        },
+        Shutdown::new(),
+    );
+    let access = Access {
+        keys: keys.map(|keys| ApiKeys::parse(keys).unwrap()),
+        old_routes_without_key,
+    };
+    router(api, &access, Router::new())
+}
+
+async fn ask(app: Router, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+    let response = app.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    (parts.status, parts.headers, value)
+}
+
+fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+#[track_caller]
+fn assert_problem(answer: &(StatusCode, HeaderMap, Value), status: u16, what: &str) {
+    assert_eq!(answer.0.as_u16(), status, "{what}: {}", answer.2);
+    assert_eq!(answer.1[CONTENT_TYPE], problem::PROBLEM_JSON, "{what}");
+    assert_eq!(answer.2["status"], status, "{what}");
+}
+
+#[tokio::test]
+async fn bad_bodies_are_the_clients_problem() {
+    let huge = format!("{{\"total\":1,\"x\":\"{}\"}}", "a".repeat(5000));
+    for (body, status) in [
+        ("{", 400),
+        ("", 400),
+        ("{\"total\":NaN}", 400),
+        ("{\"total\":1e400}", 422),
+        ("{\"total\":-1}", 422),
+        ("{\"total\":true}", 422),
+        ("[]", 422),
+        (huge.as_str(), 413),
+    ] {
+        for path in ["/orders", "/order/create"] {
+            let request = request("POST", path, body.to_owned());
+            let answer = ask(app(None, false), request).await;
+            assert_problem(&answer, status, &format!("{path} {body:.40}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_good_order_without_a_database_is_to_be_tried_again() {
+    let answer = ask(
+        app(None, false),
+        request("POST", "/orders", "{\"total\":1}"),
+    )
+    .await;
+    assert_problem(&answer, 503, "no database");
+    assert!(answer.1.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_and_types_are_problems_too() {
+    let answer = ask(app(None, false), request("GET", "/nope", "")).await;
+    assert_problem(&answer, 404, "path");
+    let answer = ask(app(None, false), request("DELETE", "/orders/17", "")).await;
+    assert_problem(&answer, 405, "method");
+    assert!(answer.1.contains_key(ALLOW));
+    let mut form = request("POST", "/orders", "total=1");
+    form.headers_mut().insert(
+        CONTENT_TYPE,
+        "application/x-www-form-urlencoded".parse().unwrap(),
+    );
+    assert_problem(&ask(app(None, false), form).await, 415, "type");
+    let answer = ask(app(None, false), request("POST", "/orders/bulk", "{}")).await;
+    assert_problem(&answer, 415, "bulk type");
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_and_the_old_routes_can_do_without() {
+    let bad = || "{".to_owned();
+    for path in [
+        "/orders",
+        "/orders/bulk",
+        "/order/create",
+        "/order/status-update",
+    ] {
+        let answer = ask(app(Some("key"), false), request("POST", path, bad())).await;
+        assert_problem(&answer, 401, path);
+    }
+    for path in ["/order/create", "/order/status-update"] {
+        let answer = ask(app(Some("key"), true), request("POST", path, bad())).await;
+        assert_problem(&answer, 400, path);
+    }
+    let mut known = request("POST", "/orders", bad());
+    known
+        .headers_mut()
+        .insert(AUTHORIZATION, "Bearer key".parse().unwrap());
+    assert_problem(&ask(app(Some("key"), true), known).await, 400, "with a key");
+    let answer = ask(app(Some("key"), false), request("GET", "/healthz", "")).await;
+    assert_eq!(answer.0, StatusCode::OK, "health asks for none");
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_with_its_problems() {
+    let (status, _, api) = ask(app(Some("key"), false), request("GET", "/openapi.json", "")).await;
+    assert_eq!(status, StatusCode::OK);
+    for (path, method) in [
+        ("/orders", "post"),
+        ("/orders", "get"),
+        ("/orders/{order_id}", "get"),
+        ("/orders/{order_id}", "patch"),
+        ("/orders/bulk", "post"),
+        ("/order/create", "post"),
+        ("/order/status-update", "post"),
+    ] {
+        let responses = &api["paths"][path][method]["responses"];
+        for status in ["401", "500", "503"] {
+            let content = &responses[status]["content"];
+            assert!(
+                content[problem::PROBLEM_JSON].is_object(),
+                "{method} {path} {status}: {responses}"
+            );
+        }
+    }
+    let schemas = &api["components"]["schemas"];
+    assert!(
+        schemas["Problem"].is_object() && schemas["Order"].is_object(),
+        "{schemas}"
+    );
+    assert_eq!(
+        api["components"]["securitySchemes"]["api_key"]["scheme"],
+        "bearer"
+    );
+    let total = &api["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        ["properties"]["total"];
+    assert_eq!(total["oneOf"].as_array().map(Vec::len), Some(2), "{total}");
+}

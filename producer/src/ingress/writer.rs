@@ -1,0 +1,193 @@
+//! The loop: take, commit, halve or wait, answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use runtime::backoff::Backoff;
+use runtime::lifecycle::Failure;
+use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+
+use super::change::{NotWritten, Outcome};
+use super::commit::{CommitError, commit_group};
+use super::queue::{Job, Queue};
+use super::wakeup::Wakeup;
+use crate::database::{Fault, fault_of};
+
+/// A database that accepts a connection but does not answer is away too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A group that takes longer met a database that hangs. Longer than its own statement timeout, so
+/// that normally the server has the word.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// So many conflicts in a row are no accident; from then on the group waits between tries.
+const QUICK_RETRIES: u32 = 5;
+
+/// One writer, with a connection of its own.
+#[derive(Debug)]
+pub struct Writer {
+    queue: Arc<Queue>,
+    options: PgConnectOptions,
+    wakeup: Wakeup,
+    connection: Option<PgConnection>,
+    backoff: Backoff,
+    conflicts: u32,
+}
+
+/// What to do with a group after a try.
+enum Next {
+    Answer(Vec<Result<Outcome, NotWritten>>),
+    Again,
+    Halve,
+    Wait,
+}
+
+impl Writer {
+    /// Writes what `queue` has, over connections of its own.
+    pub const fn new(queue: Arc<Queue>, options: PgConnectOptions, wakeup: Wakeup) -> Self {
+        Self {
+            queue,
+            options,
+            wakeup,
+            connection: None,
+            backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
+            conflicts: 0,
+        }
+    }
+
+    /// Writes until the queue is closed and empty.
+    ///
+    /// # Errors
+    /// None; the type is that of a part.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        while let Some(mut group) = self.queue.take().await {
+            let jobs = std::mem::take(&mut group.jobs);
+            self.write(jobs).await;
+            // Only now may the next change of the same orders be taken.
+            drop(group);
+        }
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+        Ok(())
+    }
+
+    /// Writes a group, and answers each of its changes.
+    async fn write(&mut self, jobs: Vec<Job>) {
+        let mut groups = vec![jobs];
+        while let Some(jobs) = groups.pop() {
+            let mut jobs = without_late(jobs);
+            if jobs.is_empty() {
+                continue;
+            }
+            match self.try_once(&mut jobs).await {
+                Next::Answer(outcomes) => self.answer(jobs, outcomes),
+                Next::Again => groups.push(jobs),
+                Next::Halve if jobs.len() == 1 => {
+                    counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
+                    for job in jobs {
+                        job.answer(Err(NotWritten::Rejected));
+                    }
+                }
+                Next::Halve => {
+                    counter!(INGRESS_GROUPS, "outcome" => "halved").increment(1);
+                    let rest = jobs.split_off(jobs.len() / 2);
+                    groups.push(rest);
+                    groups.push(jobs);
+                }
+                Next::Wait => {
+                    counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
+                    tokio::time::sleep(self.backoff.next_pause()).await;
+                    self.queue.give_up_late();
+                    groups.push(jobs);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, jobs: Vec<Job>, outcomes: Vec<Result<Outcome, NotWritten>>) {
+        assert_eq!(jobs.len(), outcomes.len(), "every change gets its answer");
+        self.backoff.reset();
+        self.conflicts = 0;
+        let wrote = outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Ok(Outcome::Placed(_) | Outcome::Changed(_))));
+        if wrote {
+            self.wakeup.wake();
+        }
+        counter!(INGRESS_GROUPS, "outcome" => "committed").increment(1);
+        counter!(INGRESS_GROUP_CHANGES).increment(jobs.len() as u64);
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            job.answer(outcome);
+        }
+    }
+
+    async fn try_once(&mut self, jobs: &mut [Job]) -> Next {
+        let mut connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(error, "can't write orders: no connection to Postgres");
+                return Next::Wait;
+            }
+        };
+        let tried = tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, jobs)).await;
+        match tried {
+            Ok(Ok(outcomes)) => {
+                self.connection = Some(connection);
+                Next::Answer(outcomes)
+            }
+            Ok(Err(CommitError::KeyTaken)) => self.conflict(connection),
+            Ok(Err(CommitError::Database(error))) => match fault_of(&error) {
+                Fault::Conflict => self.conflict(connection),
+                Fault::Data => {
+                    if jobs.len() == 1 {
+                        tracing::warn!(%error, "Postgres refuses a change for its data");
+                    }
+                    self.connection = Some(connection);
+                    Next::Halve
+                }
+                Fault::Away => {
+                    tracing::warn!(%error, "can't write orders: trying again on a new connection");
+                    Next::Wait
+                }
+            },
+            Err(_) => {
+                tracing::warn!("can't write orders: Postgres did not answer in {GROUP_TIMEOUT:?}");
+                Next::Wait
+            }
+        }
+    }
+
+    /// The transaction was undone because another one was in the way.
+    fn conflict(&mut self, connection: PgConnection) -> Next {
+        self.connection = Some(connection);
+        self.conflicts += 1;
+        if self.conflicts > QUICK_RETRIES {
+            return Next::Wait;
+        }
+        Next::Again
+    }
+
+    async fn connect(&mut self) -> Result<PgConnection, String> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let connecting = PgConnection::connect_with(&self.options);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer in {CONNECT_TIMEOUT:?}")),
+        }
+    }
+}
+
+fn without_late(jobs: Vec<Job>) -> Vec<Job> {
+    let now = Instant::now();
+    let (late, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_late(now));
+    for job in late {
+        job.give_up();
+    }
+    jobs
+}

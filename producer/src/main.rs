@@ -1,0 +1,34 @@
+//! Wires the producer's commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use producer::service::{self, Checked};
+use producer::settings::RunSettings;
+use runtime::{lifecycle, telemetry};
+
+/// Takes orders over HTTP and publishes what becomes of them.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take orders and publish their status, for ever.
+    Run(Box<RunSettings>),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(settings) => {
+            telemetry::start(&settings.log);
+            match Checked::new(*settings) {
+                Ok(checked) => lifecycle::run(|shutdown| service::run(checked, shutdown)),
+                Err(failure) => lifecycle::exit(&failure),
+            }
+        }
+    }
+}

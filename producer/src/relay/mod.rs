@@ -1,0 +1,254 @@
+//! The outbox relay: publishes the outbox's rows to the order status topic and deletes a row only
+//! after the transaction that published it is committed.
+//!
+//! An explicit state machine over narrow [`ports`], on a thread of its own:
+//!
+//! ```text
+//!              lock taken                init: fences      the lock is still ours
+//! StandingBy ─────────────▶ Opening ▶ Fencing ───────▶ Confirming ─┬▶ Reading ◀──────▶ Idle
+//!    ▲                        ▲                                    │     │  └▶ OpeningBacklog
+//!    │ lock lost, fenced,     │ producer dead, or the outcome of   ▼     ▼
+//!    │ no progress            │ a commit unknown: same batch    Publishing ▶ Draining ▶ Committing
+//!    └── any state            └── any state below Confirming       ▲            │           │
+//!                                                                  └─ Aborting ◀┴───────────┤
+//!                                                       Reading ◀─────────── Deleting ◀─────┘
+//! ```
+//!
+//! # Why the topic never goes back
+//!
+//! Promised is: after every committed transaction the last record of an order is the highest
+//! version that was ever published of it, and versions appear first in their order. Records may be
+//! repeated.
+//!
+//! 1. **A snapshot has no gaps below.** A row is inserted while its transaction holds the order's
+//!    row, so version n+1 gets its id, and is committed, only after version n was committed: a
+//!    snapshot that sees a version sees every earlier one of that order that isn't deleted. (The
+//!    identity column must keep its `CACHE 1`.) Between orders ids say nothing: a row may turn up
+//!    late, below others that were published long ago. So nothing remembers "up to which id", and
+//!    a read starts at the first row that is there.
+//! 2. **Deleting is closed below too.** A batch is deleted whole, in one transaction, and only by
+//!    the relay that saw its own transaction of that batch committed. So it does not matter when
+//!    that happens, nor whether that relay still has the lock by then.
+//! 3. **Batches of different relays don't mix.** A relay publishes only under an epoch of the
+//!    transactional id that it got *after* it had the lock, and after the lock's own session
+//!    answered once more *since* (Confirming, or a read). Whoever has the lock later has a later
+//!    epoch, and the broker refuses the earlier one for good; whoever had it before is fenced
+//!    before the first read. Without that second look a relay that slept between its lock and its
+//!    init would wake up with the newest epoch and an old batch.
+//! 4. **A batch whose outcome isn't known is published again whole**, from memory, so that it ends
+//!    with the same versions as before.
+//! 5. **Rows that another relay may have published are published again order by order.** It may
+//!    have died between its commit and its delete, and a row that turned up late shifts what the
+//!    first n rows are: the same order's versions 1 and 2, published together before, could now
+//!    fall on both sides of the end of a batch, and version 1 alone would be the newest record. So
+//!    after the lock is taken the first read must either be of all rows there are, or else all rows
+//!    of one snapshot are published in batches that never part the rows of an order. After that
+//!    every row that is read is one that nobody published, and batches go by id.
+//! 6. **After a call that was interrupted the producer is replaced** before its next transaction:
+//!    librdkafka's protocol versions have one epoch for many transactions, so a commit that is
+//!    still in the network could hit the next one and end it half written.
+//!
+//! Deletes are not waited for on disk (`synchronous_commit` off): a crash of Postgres may bring
+//! back rows, latest deletes first, and ends every session with it; so they are rows of point 5.
+//!
+//! # What it waits for
+//!
+//! Everything, without end and without losing anything: Postgres, the broker, the registry, the
+//! topic. The ingress goes on taking orders meanwhile. A batch that the broker refuses for its data,
+//! or a row that the schema can't hold, would stand in the way of all later ones. The ingress's
+//! bounds (an id of 128 bytes, a total of two decimals below 10^15) make both impossible; should
+//! one come, it is an error in the log with the rows' ids every time it is tried again, the health
+//! part says so, and the backlog grows until a person mends it. Leaving the row out would be worse:
+//! its order's status would be lost without a trace.
+
+mod batch;
+mod observer;
+mod outbox_postgres;
+pub mod ports;
+mod row;
+mod service;
+mod step;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod topic_kafka;
+
+use std::time::Duration;
+
+use runtime::backoff::Backoff;
+
+use batch::Batch;
+use ports::{Log, Observer, Outbox, Timer};
+
+pub use row::{Format, Row, Unwritable};
+pub use service::{DRAIN, RelaySettings, spawn};
+
+/// How long one call may wait for the broker before the lock is looked after again.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// A transaction that has no end after this long is given up: the coordinator's own timeout is
+/// over by then, whatever became of it.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How often the lock's session must hear of us; far below the time after which the server ends
+/// it ([`outbox_postgres`]).
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// The safety net under the wake-ups: how long a row may go unnoticed.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How often an instance that stands by asks for the lock.
+const STANDBY: Duration = Duration::from_millis(500);
+
+/// A holder of the lock that gets nothing done for this long lets another instance try.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most rows of one read.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In id order. A larger batch would cost latency and gain little: the price of a transaction
+    /// is spread thin already.
+    pub rows: usize,
+    /// Of the backlog that is taken over.
+    pub backlog: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rows: 5_000,
+            backlog: 10_000,
+        }
+    }
+}
+
+/// What a step says to its driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A batch is under way: call again.
+    Busy,
+    /// Nothing is half done: call again, or stop here.
+    Resting,
+}
+
+/// Where the relay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Somebody else may have the lock.
+    StandingBy,
+    /// The lock is ours; a new producer is to be built.
+    Opening,
+    /// The transactional id is being taken over.
+    Fencing,
+    /// The lock's session must answer once more, now that the others are fenced.
+    Confirming,
+    /// Rows are read.
+    Reading,
+    /// A snapshot of all rows is to be kept.
+    OpeningBacklog,
+    /// The outbox was empty; new rows or the next poll end it.
+    Idle,
+    /// The batch is handed to the producer, in a new transaction.
+    Publishing,
+    /// All of it must be acknowledged.
+    Draining,
+    /// The transaction is being committed.
+    Committing,
+    /// The transaction is being aborted.
+    Aborting,
+    /// The batch is in the topic for good; its rows are to be deleted.
+    Deleting,
+}
+
+/// What the next read takes, by what others may have published of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The lock was just taken: any row may have been published.
+    TakenOver,
+    /// So may any row of the snapshot, which is read order by order.
+    Backlog,
+    /// Nobody published any row that is there.
+    Fresh,
+}
+
+/// The relay: the only owner of its session, its producer and its batch.
+pub struct Relay<O, L, C, W> {
+    outbox: O,
+    log: L,
+    clock: C,
+    observer: W,
+    topic: String,
+    format: Format,
+    limits: Limits,
+    state: State,
+    source: Source,
+    batch: Batch,
+    /// The last value that was written.
+    value: Vec<u8>,
+    /// Nothing but heartbeats happens before.
+    resume_at: Duration,
+    /// When the lock's session answered last.
+    heard_at: Duration,
+    /// When something was published last, or the lock was taken.
+    progress_at: Duration,
+    /// The end of what the open transaction may wait for.
+    deadline: Duration,
+    /// Whether a call to this producer may still be under way in the network.
+    interrupted: bool,
+    backoff: Backoff,
+}
+
+impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
+    /// A relay that has not done anything yet.
+    pub fn new(
+        (outbox, log, clock, observer): (O, L, C, W),
+        topic: String,
+        format: Format,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            outbox,
+            log,
+            clock,
+            observer,
+            topic,
+            format,
+            limits,
+            state: State::StandingBy,
+            source: Source::TakenOver,
+            batch: Batch::default(),
+            value: Vec::new(),
+            resume_at: Duration::ZERO,
+            heard_at: Duration::ZERO,
+            progress_at: Duration::ZERO,
+            deadline: Duration::ZERO,
+            interrupted: false,
+            backoff: Backoff::outside(),
+        }
+    }
+
+    /// Lets go of the producer and of the lock, and stands by. What is in hand is forgotten: it is
+    /// in the outbox.
+    pub fn let_go(&mut self) {
+        self.log.close();
+        self.outbox.let_go();
+        self.batch.forget();
+        self.source = Source::TakenOver;
+        self.interrupted = false;
+        self.state = State::StandingBy;
+        self.observer.inactive();
+    }
+
+    const fn is_resting(&self) -> bool {
+        matches!(
+            self.state,
+            State::StandingBy
+                | State::Opening
+                | State::Fencing
+                | State::Confirming
+                | State::Reading
+                | State::OpeningBacklog
+                | State::Idle
+        )
+    }
+}

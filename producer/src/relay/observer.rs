@@ -1,0 +1,66 @@
+//! Metrics and readiness of the relay.
+
+use metrics::{Counter, Gauge, counter, gauge};
+use runtime::health::Part;
+use runtime::metrics as names;
+
+use super::ports::Observer;
+
+/// Handles are looked up once; a batch only adds.
+pub(super) struct RelayObserver {
+    part: Part,
+    active: Gauge,
+    published: Counter,
+    committed: Counter,
+    failed: Counter,
+}
+
+impl RelayObserver {
+    /// `part` is never "not ready": without the relay the ingress takes orders all the same.
+    pub(super) fn new(part: Part) -> Self {
+        let transactions =
+            |outcome: &'static str| counter!(names::RELAY_TRANSACTIONS, "outcome" => outcome);
+        let observer = Self {
+            part,
+            active: gauge!(names::RELAY_ACTIVE),
+            published: counter!(names::RELAY_PUBLISHED),
+            committed: transactions("committed"),
+            failed: transactions("failed"),
+        };
+        observer.active.set(0);
+        observer
+    }
+}
+
+impl Observer for RelayObserver {
+    fn standing_by(&mut self) {
+        self.part.ready();
+    }
+
+    fn active(&mut self) {
+        tracing::debug!("this instance's relay publishes");
+        self.active.set(1);
+    }
+
+    fn inactive(&mut self) {
+        self.active.set(0);
+    }
+
+    fn flowing(&mut self) {
+        self.part.ready();
+    }
+
+    fn waiting(&mut self, reason: &str) {
+        self.part.degraded(reason);
+    }
+
+    fn published(&mut self, rows: usize) {
+        self.committed.increment(1);
+        self.published
+            .increment(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+
+    fn transaction_failed(&mut self) {
+        self.failed.increment(1);
+    }
+}

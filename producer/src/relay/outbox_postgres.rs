@@ -1,0 +1,260 @@
+//! The outbox in Postgres: thin, because what is in here the simulator does not see.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use rust_decimal::Decimal;
+use schemas::Timestamp;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{Connection, PgConnection, Row as _};
+use tokio::runtime::Handle;
+
+use super::ports::{Outbox, OutboxError};
+use super::row::Row;
+
+/// What the server does to a session that isn't heard of: a relay that is stopped (SIGSTOP), or
+/// whose host or network is gone, loses its lock after 5 to 11 s. The first line is for the former,
+/// the others are for the latter; over a Unix socket they don't apply.
+const SESSION: [(&str, &str); 9] = [
+    ("idle_session_timeout", "6s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+    ("lock_timeout", "4s"),
+    // Ours end it sooner; keeping a large backlog's snapshot takes longer than an order may.
+    ("statement_timeout", "10min"),
+    ("application_name", "producer-relay"),
+    // The outbox is empty in one moment and has a million rows in the next: no plan may be kept.
+    ("plan_cache_mode", "force_custom_plan"),
+];
+
+/// How long an answer may take; then the session is given up.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The same for the snapshot of the whole backlog, which is sorted.
+const BACKLOG_ANSWER: Duration = Duration::from_secs(600);
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The first half of the lock's name, to be told from other users of advisory locks ("chko"); the
+/// second is the table's own number, so that there is one lock per outbox.
+const LOCK_CLASS: i32 = 0x6368_6b6f;
+const LOCK: &str = "SELECT pg_try_advisory_lock($1, 'outbox'::regclass::oid::integer)";
+
+/// The columns by name, in the order of [`decode`]; a macro, because statements are literals.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, order_id, version, status, total, currency, occurred_at, sent_at, traceparent \
+             FROM outbox ",
+            $rest
+        )
+    };
+}
+const READ: &str = select!("ORDER BY id LIMIT $1");
+/// Kept by the server beyond its transaction, so that no snapshot holds vacuum back.
+const OPEN_BACKLOG: &str = concat!(
+    "DECLARE backlog NO SCROLL CURSOR WITH HOLD FOR ",
+    select!("ORDER BY order_id, id")
+);
+const CLOSE_BACKLOG: &str = "CLOSE backlog";
+/// One round trip. The worst that a lost delete does is a repeated record.
+const DELETE: &str = "WITH setting AS (SELECT set_config('synchronous_commit', 'off', true)) \
+     DELETE FROM outbox USING setting WHERE id = ANY($1)";
+
+/// The outbox through one session of its own; blocks its thread, which must not be one of the
+/// runtime's.
+pub(super) struct PostgresOutbox {
+    runtime: Handle,
+    options: PgConnectOptions,
+    session: Option<PgConnection>,
+}
+
+impl PostgresOutbox {
+    /// Does not connect yet.
+    pub(super) fn new(runtime: Handle, options: PgConnectOptions) -> Self {
+        Self {
+            runtime,
+            options: options.options(SESSION),
+            session: None,
+        }
+    }
+
+    fn connect(&mut self) -> Result<(), OutboxError> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let connecting = PgConnection::connect_with(&self.options);
+        let session = self
+            .runtime
+            .block_on(async { tokio::time::timeout(ANSWER, connecting).await });
+        match session {
+            Ok(Ok(session)) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(OutboxError::Lost(error.to_string())),
+            Err(_) => Err(no_answer(ANSWER)),
+        }
+    }
+
+    /// Calls Postgres. After everything but the server's own refusal, the session is over: whether
+    /// it still lives at the other end is not known here.
+    fn call<T>(
+        &mut self,
+        patience: Duration,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, OutboxError> {
+        let Some(mut session) = self.session.take() else {
+            return Err(OutboxError::Lost("there is no session".to_owned()));
+        };
+        self.runtime.block_on(async {
+            match tokio::time::timeout(patience, statement(&mut session)).await {
+                Ok(Ok(answer)) => {
+                    self.session = Some(session);
+                    Ok(answer)
+                }
+                Ok(Err(error)) if is_refusal(&error) => {
+                    self.session = Some(session);
+                    Err(OutboxError::Refused(error.to_string()))
+                }
+                Ok(Err(error)) => Err(OutboxError::Lost(error.to_string())),
+                Err(_) => Err(no_answer(patience)),
+            }
+        })
+    }
+}
+
+impl Outbox for PostgresOutbox {
+    fn try_lock(&mut self) -> Result<bool, OutboxError> {
+        self.connect()?;
+        self.call(ANSWER, async |session| {
+            sqlx::query_scalar(LOCK)
+                .bind(LOCK_CLASS)
+                .fetch_one(session)
+                .await
+        })
+    }
+
+    fn let_go(&mut self) {
+        if let Some(session) = self.session.take() {
+            // Without a goodbye the server notices by itself.
+            let _ = self
+                .runtime
+                .block_on(async { tokio::time::timeout(GOODBYE, session.close()).await });
+        }
+    }
+
+    fn confirm(&mut self) -> Result<(), OutboxError> {
+        self.call(ANSWER, async |session| {
+            sqlx::query("SELECT 1").execute(session).await.map(|_| ())
+        })
+    }
+
+    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        self.call(ANSWER, async |session| {
+            let query = sqlx::query(READ).bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let mut found = query.fetch(session);
+            while let Some(row) = found.try_next().await? {
+                rows.push(decode(&row)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn open_backlog(&mut self) -> Result<(), OutboxError> {
+        self.call(BACKLOG_ANSWER, async |session| {
+            // From an earlier try on this session; an error when there is none.
+            let _ = sqlx::raw_sql(CLOSE_BACKLOG).execute(&mut *session).await;
+            sqlx::raw_sql(OPEN_BACKLOG)
+                .execute(session)
+                .await
+                .map(|_| ())
+        })
+    }
+
+    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let fetch = format!("FETCH FORWARD {most} FROM backlog");
+        self.call(ANSWER, async |session| {
+            let before = rows.len();
+            {
+                // Nothing in the text comes from outside.
+                let mut found = sqlx::query(sqlx::AssertSqlSafe(fetch)).fetch(&mut *session);
+                while let Some(row) = found.try_next().await? {
+                    rows.push(decode(&row)?);
+                }
+            }
+            if rows.len() - before < most {
+                sqlx::raw_sql(CLOSE_BACKLOG).execute(session).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
+        self.call(ANSWER, async |session| {
+            sqlx::query(DELETE)
+                .bind(ids)
+                .execute(session)
+                .await
+                .map(|_| ())
+        })
+    }
+}
+
+fn no_answer(patience: Duration) -> OutboxError {
+    OutboxError::Lost(format!("no answer within {patience:?}"))
+}
+
+/// Whether the session goes on after this error: the server refused a statement, or gave a row that
+/// we can't read. Class 57P is a server that ends sessions, 08 a broken connection, 25006 one that
+/// is no primary any more.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            !(code.starts_with("57P") || code.starts_with("08") || code == "25006")
+        }),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    }
+}
+
+/// A row as it is; an error names the row, because it stands in the way of all later ones.
+fn decode(row: &PgRow) -> sqlx::Result<Row> {
+    let id: i64 = row.try_get(0)?;
+    columns(id, row).map_err(|error| {
+        tracing::error!(
+            row = id,
+            %error,
+            "outbox row {id} can't be read; it and all later rows wait for a person"
+        );
+        sqlx::Error::Decode(format!("outbox row {id}: {error}").into())
+    })
+}
+
+fn columns(id: i64, row: &PgRow) -> sqlx::Result<Row> {
+    fn parsed<T: std::str::FromStr>(row: &PgRow, column: usize) -> sqlx::Result<T>
+    where
+        T::Err: std::error::Error + Send + Sync + 'static,
+    {
+        row.try_get::<&str, _>(column)?
+            .parse()
+            .map_err(|error: T::Err| sqlx::Error::ColumnDecode {
+                index: column.to_string(),
+                source: Box::new(error),
+            })
+    }
+    Ok(Row {
+        id,
+        order_id: row.try_get(1)?,
+        version: row.try_get(2)?,
+        status: parsed(row, 3)?,
+        total: row.try_get::<Decimal, _>(4)?,
+        currency: parsed(row, 5)?,
+        occurred_at: Timestamp::from(row.try_get::<DateTime<Utc>, _>(6)?),
+        sent_at: row
+            .try_get::<Option<DateTime<Utc>>, _>(7)?
+            .map(Timestamp::from),
+        traceparent: row.try_get(8)?,
+    })
+}

@@ -1,0 +1,523 @@
+//! A small model of Postgres and Kafka, shared by several relays, with faults at any call.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use runtime::clock::Clock;
+use runtime::kafka::{Outgoing, TransactionError};
+use rust_decimal::Decimal;
+use schemas::{Currency, OrderStatus, Status, Timestamp};
+
+use crate::relay::ports::{Log, Observer, Outbox, OutboxError, Timer};
+use crate::relay::{Format, Limits, Relay, Row, Step};
+
+pub(super) type Order = usize;
+pub(super) type Version = i64;
+type Records = Vec<(Order, Version)>;
+
+/// What goes wrong at one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Not done; the session, or the producer, lives.
+    Refused,
+    /// Not done; the session, or the producer, is dead.
+    Broken,
+    /// Done, but the answer is lost, and the session or the producer with it.
+    DoneThenBroken,
+    /// Kafka: no answer in time, nothing done. Postgres: as `Refused`.
+    Late,
+    /// Kafka's commit: no answer in time, and the request stays in the network.
+    InTheNetwork,
+}
+
+/// The server ends a session that it hears nothing of for this long.
+const IDLE_SESSION: Duration = Duration::from_secs(6);
+
+/// How long a call that gets no answer takes.
+const NO_ANSWER: Duration = Duration::from_millis(500);
+
+struct Session {
+    heard_at: Duration,
+    /// The snapshot that it keeps.
+    backlog: Option<Vec<Row>>,
+}
+
+/// Everything that outlives a relay.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) now: Duration,
+    pub(super) faults: VecDeque<Option<Fault>>,
+
+    rows: BTreeMap<i64, Row>,
+    /// Inserted, their id is taken, not committed: one at most per order.
+    uncommitted: Vec<Row>,
+    next_id: i64,
+    pub(super) versions: BTreeMap<Order, Version>,
+    lock: Option<u64>,
+    sessions: BTreeMap<u64, Session>,
+    next_session: u64,
+    /// Deletes that are not on disk yet, oldest first.
+    unflushed: Vec<Vec<Row>>,
+
+    epoch: u64,
+    open: BTreeMap<u64, Records>,
+    /// Commits of these epochs that are still in the network.
+    stragglers: Vec<u64>,
+    /// What a reader of committed records sees, transaction by transaction.
+    pub(super) committed: Vec<Records>,
+    newest: BTreeMap<Order, Version>,
+    pub(super) violations: Vec<String>,
+}
+
+impl World {
+    fn fault(&mut self) -> Option<Fault> {
+        let fault = self.faults.pop_front().flatten();
+        self.now += match fault {
+            Some(Fault::Late | Fault::InTheNetwork) => NO_ANSWER,
+            _ => Duration::from_millis(3),
+        };
+        fault
+    }
+
+    fn end_idle_sessions(&mut self) {
+        let now = self.now;
+        self.sessions
+            .retain(|_, session| now - session.heard_at < IDLE_SESSION);
+        self.lock
+            .take_if(|holder| !self.sessions.contains_key(holder));
+    }
+
+    /// An order's next change, in a transaction that is still open.
+    pub(super) fn insert(&mut self, order: Order) {
+        if self
+            .uncommitted
+            .iter()
+            .any(|row| row.order_id == name(order))
+        {
+            return; // the order's row is locked
+        }
+        let version = self.versions.entry(order).or_insert(0);
+        *version += 1;
+        self.next_id += 1;
+        self.uncommitted.push(row(self.next_id, order, *version));
+    }
+
+    /// One of the open transactions commits.
+    pub(super) fn commit_insert(&mut self, which: usize) {
+        if !self.uncommitted.is_empty() {
+            let row = self.uncommitted.remove(which % self.uncommitted.len());
+            self.rows.insert(row.id, row);
+        }
+    }
+
+    pub(super) fn commit_all_inserts(&mut self) {
+        while !self.uncommitted.is_empty() {
+            self.commit_insert(0);
+        }
+    }
+
+    /// Postgres crashes: sessions end, and the last `lost` deletes were not on disk.
+    pub(super) fn crash_postgres(&mut self, lost: usize) {
+        for _ in 0..lost {
+            for row in self.unflushed.pop().unwrap_or_default() {
+                self.rows.insert(row.id, row);
+            }
+        }
+        self.unflushed.clear();
+        self.sessions.clear();
+        self.lock = None;
+        // Their clients will try again; nothing was promised.
+        for row in std::mem::take(&mut self.uncommitted) {
+            let version = self.versions.entry(number(&row.order_id)).or_insert(1);
+            *version -= 1;
+        }
+    }
+
+    pub(super) fn end_session_of_holder(&mut self) {
+        if let Some(session) = self.lock {
+            self.end_session(session);
+        }
+    }
+
+    fn end_session(&mut self, session: u64) {
+        self.sessions.remove(&session);
+        if self.lock == Some(session) {
+            self.lock = None;
+        }
+    }
+
+    /// What is in the network arrives: it ends whatever its producer has open by now.
+    pub(super) fn deliver_stragglers(&mut self) {
+        for epoch in std::mem::take(&mut self.stragglers) {
+            if epoch == self.epoch {
+                self.commit_transaction(epoch);
+            }
+        }
+    }
+
+    fn commit_transaction(&mut self, epoch: u64) {
+        let Some(records) = self.open.remove(&epoch) else {
+            return;
+        };
+        if records.is_empty() {
+            return;
+        }
+        let mut last = BTreeMap::new();
+        for (order, version) in &records {
+            let newest = self.newest.entry(*order).or_insert(0);
+            if *version > *newest + 1 {
+                self.violations.push(format!(
+                    "order {order}: {version} came before {}",
+                    *newest + 1
+                ));
+            }
+            *newest = (*newest).max(*version);
+            last.insert(*order, *version);
+        }
+        for (order, version) in last {
+            let newest = self.newest[&order];
+            if version < newest {
+                self.violations.push(format!(
+                    "order {order}: went back from {newest} to {version}"
+                ));
+            }
+        }
+        self.committed.push(records);
+    }
+
+    pub(super) fn backlog(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The highest version of each order in the topic.
+    pub(super) fn newest(&self) -> &BTreeMap<Order, Version> {
+        &self.newest
+    }
+}
+
+pub(super) type Shared = Rc<RefCell<World>>;
+
+pub(super) fn name(order: Order) -> String {
+    format!("order-{order}")
+}
+
+fn number(name: &str) -> Order {
+    name.trim_start_matches("order-").parse().unwrap()
+}
+
+fn row(id: i64, order: Order, version: Version) -> Row {
+    Row {
+        id,
+        order_id: name(order),
+        version,
+        status: Status::Sent,
+        total: Decimal::from(100),
+        currency: Currency::EUR,
+        occurred_at: Timestamp::FIRST,
+        sent_at: Some(Timestamp::FIRST),
+        traceparent: None,
+    }
+}
+
+/// Postgres, as one relay sees it.
+pub(super) struct ModelOutbox {
+    world: Shared,
+    session: Option<u64>,
+}
+
+impl ModelOutbox {
+    fn call<T>(&mut self, work: impl FnOnce(&mut World, u64) -> T) -> Result<T, OutboxError> {
+        let world = &mut *self.world.borrow_mut();
+        world.end_idle_sessions();
+        let fault = world.fault();
+        let now = world.now;
+        let lost = || OutboxError::Lost("scripted".to_owned());
+        let Some(session) = self.session.filter(|id| world.sessions.contains_key(id)) else {
+            self.session = None;
+            return Err(lost());
+        };
+        if let Some(session) = world.sessions.get_mut(&session) {
+            session.heard_at = now;
+        }
+        match fault {
+            Some(Fault::Refused | Fault::Late | Fault::InTheNetwork) => {
+                return Err(OutboxError::Refused("scripted".to_owned()));
+            }
+            // The client is sure that it is over; the server may notice only later.
+            Some(Fault::Broken) => {
+                self.session = None;
+                world.end_session(session);
+                return Err(lost());
+            }
+            Some(Fault::DoneThenBroken) => {
+                work(world, session);
+                self.session = None;
+                world.end_session(session);
+                return Err(lost());
+            }
+            None => {}
+        }
+        Ok(work(world, session))
+    }
+}
+
+impl Outbox for ModelOutbox {
+    fn try_lock(&mut self) -> Result<bool, OutboxError> {
+        if self.session.is_none() {
+            let world = &mut *self.world.borrow_mut();
+            world.next_session += 1;
+            let session = Session {
+                heard_at: world.now,
+                backlog: None,
+            };
+            world.sessions.insert(world.next_session, session);
+            self.session = Some(world.next_session);
+        }
+        self.call(|world, session| *world.lock.get_or_insert(session) == session)
+    }
+
+    fn let_go(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.world.borrow_mut().end_session(session);
+        }
+    }
+
+    fn confirm(&mut self) -> Result<(), OutboxError> {
+        self.call(|_, _| ())
+    }
+
+    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        self.call(|world, _| rows.extend(world.rows.values().take(most).cloned()))
+    }
+
+    fn open_backlog(&mut self) -> Result<(), OutboxError> {
+        self.call(|world, session| {
+            let mut rows: Vec<_> = world.rows.values().cloned().collect();
+            rows.sort_by(|a, b| (&a.order_id, a.id).cmp(&(&b.order_id, b.id)));
+            world.sessions.get_mut(&session).unwrap().backlog = Some(rows);
+        })
+    }
+
+    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        self.call(|world, session| {
+            let snapshot = world.sessions.get_mut(&session).unwrap();
+            let snapshot = snapshot.backlog.as_mut().expect("a snapshot");
+            rows.extend(snapshot.drain(..most.min(snapshot.len())));
+        })
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
+        self.call(|world, _| {
+            let deleted = ids.iter().filter_map(|id| world.rows.remove(id)).collect();
+            world.unflushed.push(deleted);
+        })
+    }
+}
+
+/// Kafka, as one relay sees it.
+pub(super) struct ModelLog {
+    world: Shared,
+    /// `Some(0)` before init.
+    epoch: Option<u64>,
+    dead: bool,
+}
+
+impl ModelLog {
+    fn call(&mut self, work: impl FnOnce(&mut World, u64)) -> Result<(), TransactionError> {
+        let world = &mut *self.world.borrow_mut();
+        let fault = world.fault();
+        let epoch = self.epoch.expect("a producer");
+        let why = || "scripted".to_owned();
+        if self.dead {
+            return Err(TransactionError::Fatal(why()));
+        }
+        match fault {
+            Some(Fault::Late) => return Err(TransactionError::Retriable(why())),
+            Some(Fault::InTheNetwork) => {
+                world.stragglers.push(epoch);
+                return Err(TransactionError::Retriable(why()));
+            }
+            _ => {}
+        }
+        if epoch != world.epoch {
+            self.dead = true;
+            return Err(TransactionError::Fenced(why()));
+        }
+        match fault {
+            Some(Fault::Refused) => Err(TransactionError::Abortable(why())),
+            Some(Fault::Broken) => {
+                self.dead = true;
+                Err(TransactionError::Fatal(why()))
+            }
+            Some(Fault::DoneThenBroken) => {
+                work(world, epoch);
+                self.dead = true;
+                Err(TransactionError::Fatal(why()))
+            }
+            _ => {
+                work(world, epoch);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Log for ModelLog {
+    fn open(&mut self) -> Result<(), String> {
+        let world = &mut *self.world.borrow_mut();
+        self.epoch = None;
+        if world.fault() == Some(Fault::Broken) {
+            return Err("scripted".to_owned());
+        }
+        self.epoch = Some(0);
+        self.dead = false;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.epoch = None;
+    }
+
+    fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
+        let world = &mut *self.world.borrow_mut();
+        let why = || "scripted".to_owned();
+        let fault = world.fault();
+        if matches!(
+            fault,
+            Some(Fault::Late | Fault::InTheNetwork | Fault::Refused)
+        ) {
+            return Err(TransactionError::Retriable(why()));
+        }
+        world.epoch += 1;
+        world.open.clear();
+        self.epoch = Some(world.epoch);
+        if fault.is_some() {
+            self.dead = true;
+            return Err(TransactionError::Fatal(why()));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        if self.dead {
+            return Err(TransactionError::Fatal("dead".to_owned()));
+        }
+        let world = &mut *self.world.borrow_mut();
+        let epoch = self.epoch.expect("a producer");
+        if epoch == world.epoch {
+            world.open.insert(epoch, Vec::new());
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        if self.dead {
+            return Err(TransactionError::Fatal("dead".to_owned()));
+        }
+        let status = OrderStatus::from_json(record.key, record.value.unwrap(), Currency::EUR)
+            .expect("a record that the processor can read");
+        let world = &mut *self.world.borrow_mut();
+        let epoch = self.epoch.expect("a producer");
+        // A straggler may arrive in the middle of the next transaction.
+        if world.fault() == Some(Fault::InTheNetwork) {
+            world.deliver_stragglers();
+            world.open.entry(epoch).or_default();
+        }
+        // The producer of an old epoch learns of it at its next answer, not here.
+        if epoch == world.epoch {
+            world
+                .open
+                .entry(epoch)
+                .or_default()
+                .push((number(status.order_id), status.version.unwrap()));
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, _: Duration) -> Result<(), TransactionError> {
+        self.call(|_, _| ())
+    }
+
+    fn commit(&mut self, _: Duration) -> Result<(), TransactionError> {
+        self.call(|world, epoch| world.commit_transaction(epoch))
+    }
+
+    fn abort(&mut self, _: Duration) -> Result<(), TransactionError> {
+        self.call(|world, epoch| {
+            world.open.remove(&epoch);
+        })
+    }
+}
+
+/// Virtual time.
+pub(super) struct ModelTimer(Shared);
+
+impl Clock for ModelTimer {
+    fn now(&self) -> Duration {
+        self.0.borrow().now
+    }
+}
+
+impl Timer for ModelTimer {
+    fn wait(&mut self, at_most: Duration) {
+        self.0.borrow_mut().now += at_most;
+    }
+}
+
+/// Nobody watches.
+pub(super) struct Blind;
+
+impl Observer for Blind {
+    fn standing_by(&mut self) {}
+    fn active(&mut self) {}
+    fn inactive(&mut self) {}
+    fn flowing(&mut self) {}
+    fn waiting(&mut self, _: &str) {}
+    fn published(&mut self, _: usize) {}
+    fn transaction_failed(&mut self) {}
+}
+
+pub(super) type ModelRelay = Relay<ModelOutbox, ModelLog, ModelTimer, Blind>;
+
+/// Small enough that most batches are cut.
+const LIMITS: Limits = Limits {
+    rows: 3,
+    backlog: 4,
+};
+
+pub(super) fn relay(world: &Shared) -> ModelRelay {
+    let log = ModelLog {
+        world: Rc::clone(world),
+        epoch: None,
+        dead: false,
+    };
+    let outbox = ModelOutbox {
+        world: Rc::clone(world),
+        session: None,
+    };
+    Relay::new(
+        (outbox, log, ModelTimer(Rc::clone(world)), Blind),
+        "order-status".to_owned(),
+        Format::Json,
+        LIMITS,
+    )
+}
+
+/// Steps until nothing is left to publish.
+pub(super) fn settle(world: &Shared, relays: &mut [ModelRelay]) {
+    for _ in 0..20_000 {
+        let mut resting = true;
+        for relay in &mut *relays {
+            resting &= relay.step() == Step::Resting;
+        }
+        if resting && world.borrow().backlog() == 0 {
+            return;
+        }
+    }
+    panic!(
+        "{} rows are still there after the faults stopped",
+        world.borrow().backlog()
+    );
+}

@@ -1,0 +1,181 @@
+//! `producer run`: wires the parts and watches over them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::backoff::Backoff;
+use runtime::health::{self, Health, Part};
+use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::registry::Registry;
+use runtime::{http as listener, metrics};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::database;
+use crate::http::auth::ApiKeys;
+use crate::http::{Access, Api, Limits, router};
+use crate::ingress::{Gate, Ingress, Queue, Upkeep, Wakeup, Writer};
+use crate::relay::{self, RelaySettings};
+use crate::settings::RunSettings;
+
+/// The most changes that wait or are being written: a few dozen full groups.
+const QUEUE: usize = 16_384;
+
+/// A stop waits this long: the listener drains its requests, then the writers what they left.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Settings that were found to be right, without a runtime and without connecting anywhere.
+#[derive(Debug)]
+pub struct Checked {
+    settings: RunSettings,
+    database: PgConnectOptions,
+    keys: Option<ApiKeys>,
+    registry: Option<Registry>,
+}
+
+impl Checked {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Exit code 2, saying what to write instead.
+    pub fn new(settings: RunSettings) -> Result<Self, Failure> {
+        settings.kafka.check()?;
+        Ok(Self {
+            database: database::connect_options(&settings.database.database_url)?,
+            keys: settings.api_keys()?,
+            registry: Registry::of(&settings.registry)?,
+            settings,
+        })
+    }
+}
+
+/// Runs until shutdown.
+///
+/// HTTP answers from the start on; a database that is down is waited for, and until it is there
+/// orders are answered 503.
+///
+/// # Errors
+/// Exit code 1 for everything that a person has to mend.
+pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
+    let Checked {
+        settings,
+        database,
+        keys,
+        registry,
+    } = checked;
+    let recorder = metrics::install("producer")?;
+    let health = Health::new();
+    let mut supervisor = Supervisor::new(shutdown.clone());
+
+    let gate = Arc::new(Gate::default());
+    gate.set_database_away(true);
+    let queue = Queue::new(QUEUE);
+    let ingress = Ingress::new(Arc::clone(&queue), Arc::clone(&gate));
+    let pool = database::pool(database.clone(), settings.database.database_pool);
+    let wakeup = Wakeup::default();
+
+    let api = Api::new(
+        ingress.clone(),
+        pool.clone(),
+        settings.ingress.order_default_currency,
+        limits(&settings),
+        shutdown.clone(),
+    );
+    let access = Access {
+        keys,
+        old_routes_without_key: settings.access.old_routes_without_key,
+    };
+    let routes = router(api, &access, health::routes(health.clone(), recorder));
+    let address = settings.address();
+    let socket = listener::bind(address).await?;
+    let http_shutdown = shutdown.clone();
+    supervisor.task("http", async move {
+        let served = listener::serve(socket, routes, http_shutdown).await;
+        // Only now is nobody left who could bring a change.
+        ingress.close();
+        served
+    });
+
+    let writers: Vec<Writer> = (0..settings.ingress.order_writers)
+        .map(|_| Writer::new(Arc::clone(&queue), database.clone(), wakeup.clone()))
+        .collect();
+    for (number, writer) in writers.into_iter().enumerate() {
+        supervisor.task(format!("writer-{number}"), writer.run());
+    }
+    supervisor.task(
+        "wake-others",
+        wakeup.clone().tell_others(pool.clone(), shutdown.clone()),
+    );
+    relay::spawn(
+        &mut supervisor,
+        RelaySettings {
+            kafka: settings.kafka,
+            topic: settings.topics.order_status_topic,
+            registry,
+            database: database.clone(),
+        },
+        wakeup.relay(),
+        health.part("relay", "starting"),
+    )?;
+
+    let upkeep = Upkeep {
+        pool,
+        gate,
+        outbox_limit: settings.ingress.outbox_limit,
+        postgres: health.part("postgres", "connecting"),
+        backlog: health.part("backlog", "not measured yet"),
+    };
+    supervisor.task("upkeep", async move {
+        if migrated(&database, &upkeep.postgres, &shutdown).await? {
+            upkeep.run(shutdown).await?;
+        }
+        Ok(())
+    });
+    tracing::info!(%address, "producer started");
+    supervisor.run(DRAIN).await
+}
+
+/// Brings the schema up to date, waiting for a database that is away. False when it was time to
+/// stop before that.
+async fn migrated(
+    options: &PgConnectOptions,
+    postgres: &Part,
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
+    use sqlx::migrate::MigrateError;
+    let mut backoff = Backoff::outside();
+    loop {
+        let tried = tokio::select! {
+            tried = database::migrate(options) => tried,
+            () = shutdown.requested() => return Ok(false),
+        };
+        let error = match tried {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        };
+        if let MigrateError::VersionMismatch(_)
+        | MigrateError::VersionMissing(_)
+        | MigrateError::Dirty(_) = &error
+        {
+            return Err(Failure::failed(format!(
+                "the tables were made by another version of this service: {error}"
+            )));
+        }
+        postgres.not_ready(format!("the tables can't be brought up to date: {error}"));
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_pause()) => {}
+            () = shutdown.requested() => return Ok(false),
+        }
+    }
+}
+
+fn limits(settings: &RunSettings) -> Limits {
+    let request_time = settings.ingress.timeout();
+    Limits {
+        body: settings.ingress.http_body_limit,
+        bulk: settings.ingress.http_bulk_limit,
+        // Whoever sends slowly hears that the body was slow, not that we were.
+        body_time: request_time / 2,
+        request_time,
+        requests: settings.ingress.http_concurrency,
+    }
+}

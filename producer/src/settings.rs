@@ -1,0 +1,198 @@
+//! What `producer run` reads from flags and environment variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use runtime::kafka::KafkaSettings;
+use runtime::lifecycle::Failure;
+use runtime::registry::RegistrySettings;
+use runtime::settings::{HttpSettings, Secret, TopicSettings, read_secret_file};
+use runtime::telemetry::LogSettings;
+use schemas::Currency;
+
+use crate::http::auth::ApiKeys;
+
+/// The port of the system that this one replaces.
+const DEFAULT_PORT: u16 = 54322;
+
+/// All settings of `producer run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunSettings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistrySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub topics: TopicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub http: HttpSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub access: AccessSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub ingress: IngressSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogSettings,
+}
+
+/// Where orders are kept.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Postgres")]
+pub struct DatabaseSettings {
+    /// The database of orders, postgres://user:password@host:5432/database.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+
+    /// Connections of the routes that read; the writers and the relay have their own.
+    #[arg(long, env = "DATABASE_POOL", default_value = "8", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_pool: u32,
+}
+
+/// Who may use the API.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessSettings {
+    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it.
+    #[arg(long, env = "API_KEYS_FILE")]
+    pub api_keys_file: Option<PathBuf>,
+
+    /// Let the old system's routes (/order/...) be used without a key, as its clients do.
+    #[arg(
+        long,
+        env = "OLD_ROUTES_WITHOUT_KEY",
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    pub old_routes_without_key: bool,
+
+    /// Listen on an address that others can reach although no key is asked for.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// What is taken in, and how much of it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Ingress")]
+pub struct IngressSettings {
+    /// The currency of an order that names none.
+    #[arg(long, env = "ORDER_DEFAULT_CURRENCY", default_value = "EUR", value_parser = currency)]
+    pub order_default_currency: Currency,
+
+    /// The most events that may wait to be published; beyond it orders are answered 503.
+    #[arg(long, env = "OUTBOX_LIMIT", default_value = "1000000", value_parser = clap::value_parser!(i64).range(1..))]
+    pub outbox_limit: i64,
+
+    /// Writers: connections that commit groups of changes.
+    #[arg(long, env = "ORDER_WRITERS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub order_writers: u16,
+
+    /// The most requests at work at a time; beyond it they are answered 503.
+    #[arg(long, env = "HTTP_CONCURRENCY", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub http_concurrency: u32,
+
+    /// The longest body, in bytes; a line of a bulk request is bounded by it too.
+    #[arg(long, env = "HTTP_BODY_LIMIT", default_value = "262144", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    pub http_body_limit: u32,
+
+    /// The longest body of a bulk request, in bytes.
+    #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = clap::value_parser!(u64).range(1024..))]
+    pub http_bulk_limit: u64,
+
+    /// How long a request may take, in seconds; its body must arrive in that time too.
+    #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub http_timeout: u64,
+}
+
+impl RunSettings {
+    /// The address to listen on.
+    pub fn address(&self) -> SocketAddr {
+        self.http.address(DEFAULT_PORT)
+    }
+
+    /// The API keys; none asks for none.
+    ///
+    /// # Errors
+    /// Exit code 2 for a file that can't be read or has no key in it, and for an address that others
+    /// can reach without any key.
+    pub fn api_keys(&self) -> Result<Option<ApiKeys>, Failure> {
+        let address = self.address();
+        let Some(path) = &self.access.api_keys_file else {
+            if address.ip().is_loopback() || self.access.insecure {
+                return Ok(None);
+            }
+            return Err(Failure::bad_setting(format!(
+                "HTTP_ADDR {address} can be reached by others, and API_KEYS_FILE is not set: name a \
+                 file of keys (openssl rand -hex 32 makes one), or listen on \
+                 127.0.0.1:{}, or say --insecure",
+                address.port()
+            )));
+        };
+        let text = read_secret_file("API_KEYS_FILE", path)?;
+        let keys = ApiKeys::parse(&text)
+            .map_err(|error| Failure::bad_setting(format!("API_KEYS_FILE: {error}")))?;
+        Ok(Some(keys))
+    }
+}
+
+impl IngressSettings {
+    /// How long a request may take.
+    pub const fn timeout(&self) -> Duration {
+        Duration::from_secs(self.http_timeout)
+    }
+}
+
+fn currency(text: &str) -> Result<Currency, String> {
+    text.parse()
+        .map_err(|_| "write three letters such as EUR".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: RunSettings,
+    }
+
+    fn settings(flags: &[&str]) -> RunSettings {
+        let all = ["producer", "--database-url", "postgres://u@h/d"]
+            .iter()
+            .chain(flags);
+        Cli::try_parse_from(all).unwrap().settings
+    }
+
+    #[test]
+    fn an_open_address_without_keys_is_refused_unless_insecure() {
+        assert!(settings(&[]).api_keys().unwrap().is_none());
+        let open = ["--http-addr", "0.0.0.0:80"];
+        let failure = settings(&open).api_keys().unwrap_err().to_string();
+        assert!(failure.contains("API_KEYS_FILE"), "{failure}");
+        let insecure = [open.as_slice(), &["--insecure"]].concat();
+        assert!(settings(&insecure).api_keys().unwrap().is_none());
+    }
+
+    #[test]
+    fn old_routes_can_be_opened_by_flag() {
+        assert!(!settings(&[]).access.old_routes_without_key);
+        let open = settings(&["--old-routes-without-key"]);
+        assert!(open.access.old_routes_without_key);
+    }
+}

@@ -1,0 +1,140 @@
+//! The ports over librdkafka: thin, because what is in here the simulator does not see.
+
+use std::time::Duration;
+
+use runtime::kafka::rdkafka::ClientConfig;
+use runtime::kafka::rdkafka::message::BorrowedMessage;
+use runtime::kafka::{
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Profile, Subscription,
+    TransactionError, TransactionalProducer,
+};
+use runtime::lifecycle::Failure;
+use runtime::record::Positions;
+
+use crate::ports::{DeadLetters, Drained, Letter, Source};
+
+/// How long a letter may wait for room in the producer's queue.
+const ROOM: Duration = Duration::from_secs(5);
+
+/// A group member that reads the vouchers, committed records only.
+pub struct KafkaSource {
+    config: ClientConfig,
+    topic: String,
+    subscription: Subscription,
+}
+
+impl KafkaSource {
+    /// Joins the group. Does not wait for the broker.
+    ///
+    /// # Errors
+    /// Exit code 2 for settings that can't work.
+    pub fn join(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, Failure> {
+        let config = settings.consumer(group, Profile::Live)?;
+        Ok(Self {
+            subscription: Subscription::join(&config, topic)?,
+            topic: topic.to_owned(),
+            config,
+        })
+    }
+}
+
+impl Source for KafkaSource {
+    type Record<'a> = BorrowedMessage<'a>;
+
+    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
+        self.subscription.poll(timeout)
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.subscription.take_changes()
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        self.subscription.keep_alive(time);
+    }
+
+    fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
+        self.subscription
+            .rewind(timeout)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.subscription.positions()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.subscription.commit(positions)
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.subscription = Subscription::join(&self.config, &self.topic)?;
+        Ok(())
+    }
+}
+
+/// The dead letter topic, through an idempotent producer without transactions.
+pub struct KafkaDeadLetters {
+    config: ClientConfig,
+    topic: String,
+    producer: TransactionalProducer,
+}
+
+impl KafkaDeadLetters {
+    /// Builds the client. Does not wait for the broker.
+    ///
+    /// # Errors
+    /// Exit code 2 for settings that can't work.
+    pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, Failure> {
+        let config = settings.producer()?;
+        Ok(Self {
+            producer: TransactionalProducer::new(&config)?,
+            config,
+            topic,
+        })
+    }
+}
+
+impl DeadLetters for KafkaDeadLetters {
+    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+        let headers: Vec<_> = letter
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        let outgoing = Outgoing {
+            topic: &self.topic,
+            key: letter.key,
+            value: letter.value,
+            headers: &headers,
+        };
+        self.producer
+            .send(&outgoing, ROOM)
+            .map_err(|error| self.sentence(&error))
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Drained {
+        match self.producer.drain(timeout) {
+            Ok(()) => Drained::All,
+            Err(TransactionError::Retriable(_)) => Drained::NotYet,
+            Err(error) => Drained::Failed(self.sentence(&error)),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.producer = TransactionalProducer::new(&self.config)?;
+        Ok(())
+    }
+}
+
+impl KafkaDeadLetters {
+    /// Without what the error would mean in a transaction, since there is none.
+    fn sentence(&self, error: &TransactionError) -> String {
+        let (TransactionError::Retriable(why)
+        | TransactionError::Abortable(why)
+        | TransactionError::Fatal(why)
+        | TransactionError::Fenced(why)) = error;
+        format!("{}: {why}", self.topic)
+    }
+}

@@ -1,0 +1,65 @@
+//! Vouchers into Postgres: idempotent batches, then offsets.
+//!
+//! ```text
+//! vouchers ──poll──▶ decide ──▶ batch ──▶ one statement: INSERT .. SELECT FROM UNNEST(columns)
+//! (read_committed)   │ decode (schemas)   │               ON CONFLICT (campaign, order_id) DO NOTHING
+//!                    └ circuit breaker    │                        │ refused for its data
+//!                                         │                        ▼ in halves, to the row alone
+//!                                         ├──────▶ vouchers.dlq, acknowledged
+//!                                         └──────▶ offsets, last
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`task`] | the loop: an explicit state machine over narrow [`ports`] |
+//! | [`decide`] | one record in, its outcome into the batch: pure but for the schema look-up |
+//! | [`batch`] | a run of records, their rows, the dead among them, the offsets to commit |
+//! | [`columns`], [`texts`] | the rows of one statement, column by column |
+//! | [`halves`] | which part of a batch is written next, after a refusal |
+//! | [`tally`] | how many records had which outcome |
+//! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
+//! | [`observer`] | metrics and readiness of a task |
+//! | [`settings`], [`service`] | `sink run` |
+//!
+//! # When a batch is written
+//! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
+//! is written alone, at the cost of one statement. Each task has its own thread, group member and
+//! connection; a batch has one statement, whatever is there already.
+//!
+//! # What an error does
+//! | what went wrong | what is done |
+//! |---|---|
+//! | a record can't be decoded, or its schema is unknown | dead letter |
+//! | a null value | skipped: it deletes no voucher |
+//! | the row is there | nothing; `existing`, or `different` when its code, amount or currency differs |
+//! | a statement is refused for its data | halved until the row stands alone: dead letter `rejected_by_database` |
+//! | a row's code is there | the same; dead letter `code_taken` only when another identity has it, else once more |
+//! | two transactions met (40001, 40P01) | the same statement again |
+//! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, paused and polling |
+//! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
+//! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead | all of the batch is taken back; not ready until a person accepts, or the cause is gone |
+//! | a rebalance takes partitions away | their offsets and letters are the new owner's; rows that were written stay, since it writes the same |
+//! | killed at any point | offsets come last, so it is done again; rows are known by their identity |
+//!
+//! # What the table is
+//! For each partition exactly what its records give when they are taken one after the other: of an
+//! identity the first usable record is the row, and of two identities with one code the earlier has
+//! it. A rebuild from the topic gives the same rows.
+//!
+//! What is deliberately absent: updates and deletes, a memory of what was written, and offsets in the
+//! database. A dead letter may be written twice when the sink is killed between its acknowledgement
+//! and the offsets; its identity is the original's place, so a reader can tell.
+
+pub mod batch;
+pub mod columns;
+pub mod decide;
+pub mod halves;
+pub mod kafka;
+pub mod observer;
+pub mod ports;
+pub mod postgres;
+pub mod service;
+pub mod settings;
+pub mod tally;
+pub mod task;
+pub mod texts;

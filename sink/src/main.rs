@@ -1,0 +1,30 @@
+//! Wires the sink's commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::{lifecycle, telemetry};
+use sink::settings::RunSettings;
+
+/// Writes vouchers into Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "sink", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read vouchers and write rows, for ever.
+    Run(Box<RunSettings>),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| sink::service::run(*settings, shutdown))
+        }
+    }
+}

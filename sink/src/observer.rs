@@ -1,0 +1,96 @@
+//! Metrics and readiness of one task.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use runtime::health::Part;
+use runtime::metrics as names;
+use schemas::Reason;
+
+use crate::ports::{Cause, Observer};
+use crate::tally::Tally;
+
+/// Handles are looked up once; a batch only adds.
+pub struct TaskObserver {
+    part: Part,
+    inserted: Counter,
+    existing: Counter,
+    different: Counter,
+    tombstones: Counter,
+    dead: Counter,
+    reasons: BTreeMap<Reason, Counter>,
+    batch_seconds: Histogram,
+    data_errors: Counter,
+    outages: Counter,
+    circuit: Gauge,
+    partitions: Gauge,
+}
+
+impl TaskObserver {
+    /// Of the task with this number.
+    pub fn new(task: u16, part: Part) -> Self {
+        let rows = |outcome: &'static str| counter!(names::SINK_ROWS, "outcome" => outcome);
+        let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
+        let task = task.to_string();
+        Self {
+            part,
+            inserted: rows("inserted"),
+            existing: rows("existing"),
+            different: rows("different"),
+            tombstones: rows("tombstone"),
+            dead: rows("dead_letter"),
+            reasons: BTreeMap::new(),
+            batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
+            data_errors: errors("data"),
+            outages: errors("unavailable"),
+            circuit: gauge!(names::SINK_CIRCUIT_OPEN, "task" => task.clone()),
+            partitions: gauge!(names::SINK_PARTITIONS, "task" => task),
+        }
+    }
+}
+
+impl Observer for TaskObserver {
+    fn written(&mut self, took: Duration) {
+        self.batch_seconds.record(took);
+    }
+
+    fn write_failed(&mut self, cause: Cause) {
+        match cause {
+            Cause::Data => &self.data_errors,
+            Cause::Unavailable => &self.outages,
+        }
+        .increment(1);
+    }
+
+    fn settled(&mut self, tally: &Tally) {
+        self.inserted.increment(tally.inserted);
+        self.existing.increment(tally.existing);
+        self.different.increment(tally.different);
+        self.tombstones.increment(tally.tombstones);
+        for (reason, count) in &tally.dead {
+            self.dead.increment(*count);
+            self.reasons
+                .entry(*reason)
+                .or_insert_with(|| counter!(names::SINK_DEAD_LETTERS, "reason" => reason.word()))
+                .increment(*count);
+        }
+    }
+
+    fn assigned(&mut self, partitions: usize) {
+        self.partitions
+            .set(u32::try_from(partitions).unwrap_or(u32::MAX));
+    }
+
+    fn flowing(&mut self) {
+        self.part.ready();
+    }
+
+    fn standing(&mut self, reason: &str) {
+        self.part.not_ready(reason);
+    }
+
+    fn circuit(&mut self, open: bool) {
+        self.circuit.set(u8::from(open));
+    }
+}

@@ -1,0 +1,111 @@
+//! What an error of Postgres asks for: one place, by SQLSTATE (appendix A of its manual).
+
+use sqlx::Error;
+use sqlx::postgres::PgDatabaseError;
+
+/// What to do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A row's data is refused: again would be refused again.
+    Data,
+    /// A row's code is another row's.
+    CodeClash,
+    /// Two transactions met: the same again, soon.
+    Conflict,
+    /// The database is away, or can't right now: the same again, later, on a new connection.
+    Away,
+    /// A person has to mend rights or schema; then the same again.
+    NeedsPerson,
+}
+
+/// The constraint of the migration that makes codes unique.
+const CODE_CONSTRAINT: &str = "vouchers_code_key";
+
+/// What this error asks for. Whatever is not known to be the data's fault is waited out, since a
+/// record that is wrongly dead is lost work and one that waits is not.
+pub fn fault_of(error: &Error) -> Fault {
+    match error {
+        Error::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .map_or(Fault::Away, |error| {
+                by_code(error.code(), error.constraint())
+            }),
+        // A value that Postgres has no form for.
+        Error::Encode(_) => Fault::Data,
+        _ => Fault::Away,
+    }
+}
+
+fn by_code(code: &str, constraint: Option<&str>) -> Fault {
+    match code {
+        "23505" if constraint == Some(CODE_CONSTRAINT) => Fault::CodeClash,
+        "40001" | "40P01" => Fault::Conflict,
+        // 54000: a row or an index entry that is too big. 21000: a cardinality.
+        "21000" | "54000" => Fault::Data,
+        _ => match code.get(..2) {
+            // Data exceptions; constraints.
+            Some("22" | "23") => Fault::Data,
+            // Who we are; which database; rights, tables, columns.
+            Some("28" | "3D" | "3F" | "42") => Fault::NeedsPerson,
+            _ => Fault::Away,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_faults_in_the_data_are_the_datas() {
+        for code in [
+            "21000", "22001", "22003", "22008", "22021", "22P05", "23502", "23503", "23505",
+            "23514", "23P01", "54000",
+        ] {
+            assert_eq!(by_code(code, Some("mine")), Fault::Data, "{code}");
+            assert_eq!(by_code(code, None), Fault::Data, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_clash_on_the_code_is_known_by_its_constraint() {
+        assert_eq!(by_code("23505", Some(CODE_CONSTRAINT)), Fault::CodeClash);
+        assert_eq!(by_code("23514", Some(CODE_CONSTRAINT)), Fault::Data);
+        let migration = include_str!("../../migrations/0001_vouchers.sql");
+        assert!(migration.contains(&format!("CONSTRAINT {CODE_CONSTRAINT} UNIQUE (code)")));
+    }
+
+    #[test]
+    fn transactions_that_met_are_tried_again() {
+        for code in ["40001", "40P01"] {
+            assert_eq!(by_code(code, None), Fault::Conflict, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_waited_out() {
+        for code in [
+            "08000", "08006", "25006", "53000", "53100", "53200", "53300", "55P03", "57014",
+            "57P01", "57P02", "57P03", "58030", "0A000", "XX000", "P0001", "",
+        ] {
+            assert_eq!(by_code(code, None), Fault::Away, "{code}");
+        }
+        for error in [
+            Error::PoolTimedOut,
+            Error::WorkerCrashed,
+            Error::Protocol("cut".to_owned()),
+            Error::Io(std::io::ErrorKind::ConnectionReset.into()),
+        ] {
+            assert_eq!(fault_of(&error), Fault::Away, "{error}");
+        }
+    }
+
+    #[test]
+    fn rights_and_schema_are_a_persons_to_mend() {
+        for code in [
+            "28000", "28P01", "3D000", "3F000", "42501", "42703", "42P01",
+        ] {
+            assert_eq!(by_code(code, None), Fault::NeedsPerson, "{code}");
+        }
+    }
+}

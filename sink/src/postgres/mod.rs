@@ -1,0 +1,13 @@
+//! Postgres: how it is reached, its schema, and the port over it.
+
+mod connect;
+mod fault;
+mod migrate;
+mod probe;
+mod table;
+
+pub use connect::{Database, connect_options};
+pub use fault::{Fault, fault_of};
+pub use migrate::migrate;
+pub use probe::DatabaseProbe;
+pub use table::PostgresTable;

@@ -1,0 +1,269 @@
+//! The sink's loop: an explicit state machine over narrow [`ports`](crate::ports).
+//!
+//! ```text
+//!                  ┌─────────────────── nothing to write, nothing dead ──────────────────┐
+//! Reading ─────────┴──▶ Writing ──────────────▶ DeadLettering ───────────▶ CommittingOffsets
+//!  ▲ │ ▲ ▲               │ ▲  │ refused: halves, │ ▲                        │ ▲        │
+//!  │ │ │ │               ▼ │  └─▶ a row alone    ▼ │                        ▼ │        │
+//!  │ │ │ │     WaitingForDatabase              WaitingForBroker      WaitingToCommit   │
+//!  │ │ │ └─────────────────────────────────── done ──────────────────────────────────────┘
+//!  │ │ └─ WaitingForSchema: the record in hand is kept
+//!  │ └──▶ CircuitOpen ──▶ Rewinding ─┐
+//!  └─────────────────────────────────┘
+//! ```
+//!
+//! What it rests on, in the order in which it would be doubted:
+//!
+//! - **Offsets come last**: a batch's are committed after its rows are durable and its dead letters
+//!   acknowledged. Whatever is interrupted before is done again, and changes nothing then: the rows
+//!   are known by (campaign, order).
+//! - **The table is what the records give one after the other**: of an identity the first record is
+//!   the row, of two identities with one code the earlier has it. A statement does many at once only
+//!   because one that goes through has done the same as that, and one that doesn't is halved, the
+//!   earlier half first.
+//! - **Only the data is ever dead**: a fault outside is waited out in the state that it met, with
+//!   partitions paused and the group polled.
+//! - **A rebalance takes offsets and letters away, never rows**: what another member does again
+//!   gives the same rows.
+//! - **The circuit breaker takes back the whole batch**: nothing dead-lettered, nothing committed,
+//!   all read again.
+//!
+//! Each step makes at most one call that can wait or fail.
+
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use runtime::backoff::Backoff;
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::AssignmentChange;
+use runtime::lifecycle::Failure;
+use runtime::record::{OwnedRecord, Partition, Positions};
+use runtime::registry::SchemaSource;
+use schemas::VoucherPlan;
+
+use crate::batch::Batch;
+use crate::columns::Columns;
+use crate::halves::Halves;
+use crate::ports::{DeadLetters, Observer, Source, Table};
+
+/// A batch ends when the queue is empty, or at one of these bounds.
+const MOST_RECORDS: usize = 2_000;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a poll of an empty topic waits; also how soon a stop is noticed.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// How long one question to the database or the broker may wait.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A statement that takes longer lets the group be polled: pausing drops what the client has
+/// fetched ahead, which a quick statement isn't worth.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// A statement that takes longer is told: the service is not ready.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// How long the circuit stays open before the same records are tried again.
+const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a step says to its driver.
+#[derive(Debug)]
+pub enum Step {
+    /// Call again.
+    Continue,
+    /// The task can't go on.
+    Stop(Failure),
+}
+
+/// Where the task is.
+#[derive(Debug)]
+enum State {
+    /// Records are read and decoded; nothing is in hand but a record that waited for its schema.
+    Reading,
+    /// The batch's rows go to the database, part by part; the current part's statement was started
+    /// at `since`, or is not yet.
+    Writing {
+        halves: Halves,
+        since: Option<Duration>,
+    },
+    /// The database is away, or two transactions met; the same part again at `until`.
+    WaitingForDatabase { halves: Halves, until: Duration },
+    /// The batch's dead letters go out; when `sent`, they are to be acknowledged.
+    DeadLettering { sent: bool },
+    /// They were not acknowledged; all of them again at `until`.
+    WaitingForBroker { until: Duration },
+    /// All is durable; the batch's offsets are committed.
+    CommittingOffsets,
+    /// The broker did not take them; the same again at `until`.
+    WaitingToCommit { until: Duration },
+    /// A held record waits for its schema.
+    WaitingForSchema { schema_id: u32 },
+    /// Too many records are dead; the same are tried again at `until`.
+    CircuitOpen { until: Duration },
+    /// Partitions go back to the group's committed offsets.
+    Rewinding { not_before: Duration },
+    /// The consumer is dead; the group is joined anew at `until`.
+    Rejoining { until: Duration },
+}
+
+/// The ports of one task.
+#[derive(Debug)]
+pub struct Ports<K, T, D, S, C, O> {
+    /// The vouchers.
+    pub source: K,
+    /// Where they go.
+    pub table: T,
+    /// Where those go that can't be used.
+    pub dead_letters: D,
+    /// The writers' schemas.
+    pub schemas: S,
+    /// Time.
+    pub clock: C,
+    /// Who watches.
+    pub observer: O,
+}
+
+/// One task: the only owner of its consumer, its connection and its batch.
+pub struct Task<K, T, D, S, C, O> {
+    ports: Ports<K, T, D, S, C, O>,
+    /// The source's name, for the dead letters.
+    topic: String,
+    state: State,
+    batch: Batch,
+    /// Kept for its memory while no statement has it.
+    columns: Columns,
+    /// Read from the client, but its schema isn't known yet.
+    held: Option<OwnedRecord>,
+    breaker: CircuitBreaker,
+    /// As it was before the batch: an outcome counts only once.
+    breaker_before: CircuitBreaker,
+    circuit_is_open: bool,
+    assigned: BTreeSet<Partition>,
+    joined: bool,
+    /// The highest offsets known to be committed.
+    committed: Positions,
+    /// Those whose position in the client is past nothing but what is in hand or durable, so that
+    /// it may be committed when nothing is in hand.
+    followed: BTreeSet<Partition>,
+    backoff: Backoff,
+}
+
+impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+where
+    K: Source,
+    T: Table,
+    D: DeadLetters,
+    S: SchemaSource<Plan = VoucherPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// A task that has not done anything yet; `topic` is what its source reads.
+    pub fn new(ports: Ports<K, T, D, S, C, O>, topic: String, breaker: CircuitBreaker) -> Self {
+        Self {
+            ports,
+            topic,
+            state: State::Reading,
+            batch: Batch::default(),
+            columns: Columns::default(),
+            held: None,
+            breaker_before: breaker.clone(),
+            breaker,
+            circuit_is_open: false,
+            assigned: BTreeSet::new(),
+            joined: false,
+            committed: Positions::new(),
+            followed: BTreeSet::new(),
+            backoff: Backoff::outside(),
+        }
+    }
+
+    /// Whether stopping now leaves nothing half done that a little more time would finish.
+    pub const fn is_idle(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets
+        )
+    }
+
+    /// Takes note of what rebalances did.
+    fn follow_assignment(&mut self) {
+        let changes = self.ports.source.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        for change in changes {
+            match change {
+                AssignmentChange::Assigned(partitions) => {
+                    self.assigned.extend(partitions);
+                }
+                AssignmentChange::Revoked(partitions) => {
+                    for partition in partitions {
+                        self.batch.forget(partition);
+                        self.committed.remove(&partition);
+                        self.assigned.remove(&partition);
+                        self.followed.remove(&partition);
+                        self.held.take_if(|held| held.partition == partition);
+                    }
+                }
+            }
+        }
+        self.joined = true;
+        self.follow_unread();
+        tracing::info!(partitions = ?self.assigned, "assignment");
+        self.ports.observer.assigned(self.assigned.len());
+    }
+
+    /// A partition of which nothing was read yet: whatever is read from now on goes through our
+    /// hands. One that has a position from before may have it from records that were given up.
+    fn follow_unread(&mut self) {
+        let read = self.ports.source.positions();
+        let unread = |partition: &&Partition| !read.contains_key(partition);
+        self.followed.extend(self.assigned.iter().filter(unread));
+    }
+
+    /// Polls the group without taking records.
+    fn stay_in_group(&mut self, time: Duration) {
+        self.ports.source.keep_alive(time);
+        self.follow_assignment();
+    }
+
+    /// Forgets all that was read and not committed.
+    fn forget_batch(&mut self) {
+        self.batch.clear();
+        self.held = None;
+        self.breaker = self.breaker_before.clone();
+    }
+
+    /// The batch is durable, whether its offsets are committed or not.
+    fn settle_batch(&mut self) {
+        self.followed.extend(self.batch.positions().keys());
+        self.ports.observer.settled(self.batch.tally());
+        self.batch.clear();
+        self.breaker_before = self.breaker.clone();
+        self.backoff.reset();
+        self.flows();
+    }
+
+    fn flows(&mut self) {
+        self.note_circuit(false);
+        if self.joined {
+            self.ports.observer.flowing();
+        }
+    }
+
+    fn note_circuit(&mut self, open: bool) {
+        if self.circuit_is_open != open {
+            self.circuit_is_open = open;
+            self.ports.observer.circuit(open);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.ports.clock.now()
+    }
+}

@@ -1,0 +1,522 @@
+//! The steps, in the order in which a batch goes through them.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::{CommitError, Polled};
+use runtime::lifecycle::Failure;
+use runtime::record::{InputRecord, OwnedRecord, Positions};
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::{Malformed, VoucherPlan};
+
+use super::{CIRCUIT_PAUSE, IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Step, Task};
+use crate::batch::Batch;
+use crate::decide::{Decision, code_taken, decide, rejected};
+use crate::halves::Halves;
+use crate::ports::{
+    Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
+};
+
+impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+where
+    K: Source,
+    T: Table,
+    D: DeadLetters,
+    S: SchemaSource<Plan = VoucherPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Does the next thing. The data's way is `read` (receive, decode, decide), `write`, `bury`
+    /// (acknowledged dead letters), `commit_offsets`; all others are waits.
+    pub fn step(&mut self) -> Step {
+        let next = match std::mem::replace(&mut self.state, State::Reading) {
+            State::Reading => Ok(self.read()),
+            State::Writing { halves, since } => Ok(self.write(halves, since)),
+            State::DeadLettering { sent } => self.bury(sent),
+            State::CommittingOffsets => Ok(self.commit_offsets()),
+
+            State::WaitingForDatabase { halves, until } => {
+                Ok(self.wait_for_database(halves, until))
+            }
+            State::WaitingForBroker { until } => Ok(self.wait_for_broker(until)),
+            State::WaitingToCommit { until } => Ok(self.wait_to_commit(until)),
+            State::WaitingForSchema { schema_id } => Ok(self.wait_for_schema(schema_id)),
+            State::CircuitOpen { until } => Ok(self.wait_for_circuit(until)),
+            State::Rewinding { not_before } => Ok(self.rewind(not_before)),
+            State::Rejoining { until } => self.rejoin(until),
+        };
+        match next {
+            Ok(state) => {
+                self.state = state;
+                Step::Continue
+            }
+            Err(failure) => Step::Stop(failure),
+        }
+    }
+
+    /// Reads and decodes until the queue is empty or the batch is full.
+    fn read(&mut self) -> State {
+        self.breaker_before = self.breaker.clone();
+        let mut received = match self.held.take() {
+            Some(held) => self.take_held(held),
+            None => self.receive(IDLE),
+        };
+        loop {
+            match received {
+                Received::Taken if self.batch_is_full() => return self.end_batch(),
+                Received::Taken => received = self.receive(Duration::ZERO),
+                Received::Nothing => {
+                    self.follow_assignment();
+                    return self.end_batch();
+                }
+                Received::Held { schema_id } if self.batch.is_empty() => {
+                    return State::WaitingForSchema { schema_id };
+                }
+                Received::Held { .. } => return self.end_batch(),
+                Received::CircuitOpened => return self.open_circuit(),
+                Received::Fatal(why) => return self.give_up_consumer(&why),
+            }
+        }
+    }
+
+    /// Polls for one record and takes it into the batch.
+    fn receive(&mut self, timeout: Duration) -> Received {
+        let record = match self.ports.source.poll(timeout) {
+            Polled::Record(record) => record,
+            Polled::Nothing => return Received::Nothing,
+            Polled::Fatal(why) => return Received::Fatal(why),
+        };
+        let received = take_in(
+            &record,
+            &mut self.ports.schemas,
+            &mut self.batch,
+            &mut self.breaker,
+        );
+        if matches!(received, Received::Held { .. }) {
+            self.held = Some(owned(&record));
+        }
+        received
+    }
+
+    fn take_held(&mut self, held: OwnedRecord) -> Received {
+        let received = take_in(
+            &held,
+            &mut self.ports.schemas,
+            &mut self.batch,
+            &mut self.breaker,
+        );
+        if matches!(received, Received::Held { .. }) {
+            self.held = Some(held);
+        }
+        received
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.batch.records() >= MOST_RECORDS || self.batch.bytes() >= MOST_BYTES
+    }
+
+    /// Nothing more is read into the batch.
+    fn end_batch(&mut self) -> State {
+        if !self.batch.is_empty() {
+            return State::Writing {
+                halves: Halves::whole(self.batch.rows()),
+                since: None,
+            };
+        }
+        // Idle: step over the control records at the end of the last transactions, so that a
+        // consumer group without lag shows none.
+        self.flows();
+        self.follow_unread();
+        let past = self.positions_past_the_committed();
+        if !past.is_empty() && self.ports.source.commit_offsets(&past).is_ok() {
+            self.committed.extend(past);
+        }
+        State::Reading
+    }
+
+    fn positions_past_the_committed(&mut self) -> Positions {
+        let mut positions = self.ports.source.positions();
+        positions.retain(|partition, position| {
+            self.followed.contains(partition)
+                && self
+                    .committed
+                    .get(partition)
+                    .is_none_or(|committed| *position > *committed)
+        });
+        positions
+    }
+
+    /// Writes the current part, or what a refusal left of it.
+    fn write(&mut self, halves: Halves, since: Option<Duration>) -> State {
+        let Some(part) = halves.current() else {
+            return self.end_writing();
+        };
+        let since = since.unwrap_or_else(|| {
+            let mut columns = std::mem::take(&mut self.columns);
+            columns.fill(&self.batch, part.clone());
+            self.ports.table.start(columns);
+            self.now()
+        });
+        let Some((columns, result)) = self.ports.table.poll(SLICE) else {
+            return self.wait_for_answer(halves, since);
+        };
+        self.columns = columns;
+        match result {
+            Ok(written) => self.note_written(halves, &written, since),
+            Err(error) => self.recover(halves, part, error),
+        }
+    }
+
+    fn wait_for_answer(&mut self, halves: Halves, since: Duration) -> State {
+        let waited = self.now().saturating_sub(since);
+        if waited >= SLOW {
+            self.ports
+                .observer
+                .standing("the database has not answered a statement for seconds");
+        }
+        if waited >= QUICK {
+            self.stay_in_group(Duration::ZERO);
+        }
+        State::Writing {
+            halves,
+            since: Some(since),
+        }
+    }
+
+    fn note_written(&mut self, mut halves: Halves, written: &Written, since: Duration) -> State {
+        self.batch.note_written(&self.columns, written);
+        let took = self.now().saturating_sub(since);
+        self.ports.observer.written(took);
+        self.backoff.reset();
+        halves.settle();
+        State::Writing {
+            halves,
+            since: None,
+        }
+    }
+
+    /// What an error says to do next.
+    fn recover(&mut self, mut halves: Halves, part: Range<usize>, error: WriteError) -> State {
+        match error {
+            WriteError::Data(_) | WriteError::CodeClash { .. } if part.len() > 1 => {
+                self.ports.observer.write_failed(Cause::Data);
+                halves.halve();
+                State::Writing {
+                    halves,
+                    since: None,
+                }
+            }
+            WriteError::Data(sentence) => {
+                let sentence = without(self.batch.code(part.start), &sentence);
+                self.refuse(halves, part.start, rejected(&sentence))
+            }
+            WriteError::CodeClash {
+                holder: Some(holder),
+            } if !self.is_of(part.start, &holder) => {
+                let Identity { campaign, order_id } = holder;
+                let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
+                self.refuse(halves, part.start, cause)
+            }
+            // Another writer of this very voucher was quicker, or the holder is gone: once more.
+            WriteError::CodeClash { .. } => self.write_again(halves),
+            WriteError::Conflict(why) => {
+                tracing::debug!(why, "two transactions met");
+                self.write_again(halves)
+            }
+            WriteError::Unavailable(why) => {
+                if self.backoff.tries() == 0 {
+                    tracing::warn!(why, "the database is away; waiting, nothing is lost");
+                }
+                self.stand(&format!("waiting for the database: {why}"));
+                self.write_again(halves)
+            }
+            WriteError::NeedsPerson(why) => {
+                tracing::error!(
+                    why,
+                    "the database has to be mended; waiting, nothing is lost"
+                );
+                self.stand(&format!("the database has to be mended: {why}"));
+                self.write_again(halves)
+            }
+        }
+    }
+
+    fn is_of(&self, row: usize, identity: &Identity) -> bool {
+        self.batch.campaign(row) == identity.campaign
+            && self.batch.order_id(row) == identity.order_id
+    }
+
+    fn write_again(&mut self, halves: Halves) -> State {
+        self.ports.observer.write_failed(Cause::Unavailable);
+        State::WaitingForDatabase {
+            halves,
+            until: self.pause_ends(),
+        }
+    }
+
+    /// A row stands alone and is refused: it is dead, unless there are too many of them.
+    fn refuse(&mut self, mut halves: Halves, row: usize, cause: Malformed) -> State {
+        self.batch.refuse(row, cause);
+        if self.circuit_opens_within_batch() {
+            return self.open_circuit();
+        }
+        halves.settle();
+        State::Writing {
+            halves,
+            since: None,
+        }
+    }
+
+    /// Counts the batch's outcomes anew, from the window as it was at its start: the rows that the
+    /// database refused had counted as good.
+    fn circuit_opens_within_batch(&mut self) -> bool {
+        self.breaker = self.breaker_before.clone();
+        for outcome in self.batch.outcomes() {
+            self.breaker.observe(outcome);
+            if self.breaker.is_open() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn end_writing(&self) -> State {
+        if self.batch.dead().next().is_some() {
+            State::DeadLettering { sent: false }
+        } else {
+            State::CommittingOffsets
+        }
+    }
+
+    /// Sends the batch's dead letters, then waits until they are acknowledged.
+    fn bury(&mut self, sent: bool) -> Result<State, Failure> {
+        if !sent {
+            return match self.send_letters() {
+                Ok(()) => Ok(State::DeadLettering { sent: true }),
+                Err(why) => self.bury_again(&why),
+            };
+        }
+        match self.ports.dead_letters.drain(SLICE) {
+            Drained::All => Ok(State::CommittingOffsets),
+            Drained::NotYet => {
+                self.stay_in_group(Duration::ZERO);
+                Ok(State::DeadLettering { sent })
+            }
+            Drained::Failed(why) => self.bury_again(&why),
+        }
+    }
+
+    fn send_letters(&mut self) -> Result<(), String> {
+        for (record, cause) in self.batch.dead() {
+            let headers = record.letter_headers(&self.topic, cause);
+            self.ports.dead_letters.send(&Letter {
+                key: record.key(),
+                value: record.value(),
+                headers: &headers,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn bury_again(&mut self, why: &str) -> Result<State, Failure> {
+        tracing::warn!(
+            why,
+            "dead letters were not acknowledged; sending them again"
+        );
+        self.stand(&format!("waiting to write dead letters: {why}"));
+        self.ports.dead_letters.reopen()?;
+        Ok(State::WaitingForBroker {
+            until: self.pause_ends(),
+        })
+    }
+
+    /// All that the batch asked for is durable.
+    fn commit_offsets(&mut self) -> State {
+        match self.ports.source.commit_offsets(self.batch.positions()) {
+            Ok(()) => self.committed.extend(self.batch.positions()),
+            // Whoever has the partitions now does the same again, to no effect.
+            Err(CommitError::NotOwner(error)) => {
+                tracing::debug!(%error, "offsets not committed: the group moved on");
+            }
+            Err(CommitError::Unavailable(error)) => {
+                self.stand(&format!("can't commit offsets: {error}"));
+                return State::WaitingToCommit {
+                    until: self.pause_ends(),
+                };
+            }
+        }
+        self.settle_batch();
+        State::Reading
+    }
+
+    fn wait_for_database(&mut self, halves: Halves, until: Duration) -> State {
+        if self.waits(until) {
+            return State::WaitingForDatabase { halves, until };
+        }
+        State::Writing {
+            halves,
+            since: None,
+        }
+    }
+
+    fn wait_for_broker(&mut self, until: Duration) -> State {
+        if self.waits(until) {
+            return State::WaitingForBroker { until };
+        }
+        // A rebalance may have taken the letters away meanwhile.
+        self.end_writing()
+    }
+
+    fn wait_to_commit(&mut self, until: Duration) -> State {
+        if self.waits(until) {
+            return State::WaitingToCommit { until };
+        }
+        State::CommittingOffsets
+    }
+
+    fn wait_for_schema(&mut self, schema_id: u32) -> State {
+        let is_pending = matches!(self.ports.schemas.lookup(schema_id), Lookup::Pending);
+        if self.held.is_none() || !is_pending {
+            return State::Reading;
+        }
+        self.stay_in_group(SLICE);
+        State::WaitingForSchema { schema_id }
+    }
+
+    fn open_circuit(&mut self) -> State {
+        let why = self.breaker.to_string();
+        tracing::error!("{why}");
+        self.stand(&why);
+        self.note_circuit(true);
+        self.forget_batch();
+        State::CircuitOpen {
+            until: self.now() + CIRCUIT_PAUSE,
+        }
+    }
+
+    fn wait_for_circuit(&mut self, until: Duration) -> State {
+        if self.waits(until) {
+            return State::CircuitOpen { until };
+        }
+        State::Rewinding { not_before: until }
+    }
+
+    /// Nothing is in hand: every partition is read from the group's committed offset.
+    fn rewind(&mut self, not_before: Duration) -> State {
+        if self.waits(not_before) {
+            return State::Rewinding { not_before };
+        }
+        self.followed.clear();
+        self.committed.clear();
+        if self.assigned.is_empty() {
+            return State::Reading;
+        }
+        if let Err(why) = self.ports.source.rewind(SLICE * 10) {
+            self.stand(&format!("can't read the group's offsets: {why}"));
+            return State::Rewinding {
+                not_before: self.pause_ends(),
+            };
+        }
+        self.follow_unread();
+        self.backoff.reset();
+        State::Reading
+    }
+
+    /// The consumer is dead: another member has its name, or librdkafka gave up.
+    fn give_up_consumer(&mut self, why: &str) -> State {
+        tracing::warn!(why, "the consumer can't go on; joining the group anew");
+        self.stand(&format!("joining the group anew: {why}"));
+        self.forget_batch();
+        self.assigned.clear();
+        self.committed.clear();
+        self.followed.clear();
+        self.joined = false;
+        State::Rejoining {
+            until: self.pause_ends(),
+        }
+    }
+
+    fn rejoin(&mut self, until: Duration) -> Result<State, Failure> {
+        if self.waits(until) {
+            return Ok(State::Rejoining { until });
+        }
+        self.ports.source.reopen()?;
+        Ok(State::Reading)
+    }
+
+    /// Stays in the group for a little while; false when `until` is over.
+    fn waits(&mut self, until: Duration) -> bool {
+        let left = until.saturating_sub(self.now());
+        if left.is_zero() {
+            return false;
+        }
+        self.stay_in_group(left.min(SLICE));
+        true
+    }
+
+    fn pause_ends(&mut self) -> Duration {
+        self.now() + self.backoff.next_pause()
+    }
+
+    fn stand(&mut self, reason: &str) {
+        self.ports.observer.standing(reason);
+    }
+}
+
+/// What one turn of reading brought.
+enum Received {
+    /// A record, and it is in the batch.
+    Taken,
+    /// A record that is kept aside until its schema is known.
+    Held { schema_id: u32 },
+    /// A record too many that is dead.
+    CircuitOpened,
+    /// The queue is empty, or the group had something to say.
+    Nothing,
+    /// The consumer can't go on.
+    Fatal(String),
+}
+
+/// One record into the batch. A function, because the record may borrow the task's client.
+fn take_in<S>(
+    record: &impl InputRecord,
+    schemas: &mut S,
+    batch: &mut Batch,
+    breaker: &mut CircuitBreaker,
+) -> Received
+where
+    S: SchemaSource<Plan = VoucherPlan>,
+{
+    match decide(record, schemas, batch) {
+        Decision::Wait { schema_id } => return Received::Held { schema_id },
+        Decision::Row | Decision::Tombstone => breaker.observe(None),
+        Decision::Dead(reason) => breaker.observe(Some(reason)),
+    }
+    if breaker.is_open() {
+        Received::CircuitOpened
+    } else {
+        Received::Taken
+    }
+}
+
+/// A sentence of the database's that holds the code (one of a trigger could) must not be told.
+fn without(code: &str, sentence: &str) -> String {
+    sentence.replace(code, "****")
+}
+
+fn owned(record: &impl InputRecord) -> OwnedRecord {
+    let mut headers = Vec::new();
+    record.each_header(&mut |name, value| {
+        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+    });
+    OwnedRecord {
+        partition: record.partition(),
+        offset: record.offset(),
+        timestamp_millis: record.timestamp_millis(),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.value().map(<[u8]>::to_vec),
+        headers,
+    }
+}

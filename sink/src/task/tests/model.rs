@@ -1,0 +1,691 @@
+//! A small model of Kafka and Postgres, with faults at any call.
+//!
+//! It checks what must hold at every moment: no offset is committed past a record that is neither a
+//! row nor a letter, and committed offsets never go back.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::clock::Clock;
+use runtime::dead_letter;
+use runtime::kafka::rdkafka::error::KafkaError;
+use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::lifecycle::Failure;
+use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
+use runtime::registry::{Lookup, SchemaSource};
+use rust_decimal::Decimal;
+use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
+
+use crate::columns::Columns;
+use crate::ports::{
+    Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
+};
+use crate::tally::Tally;
+use crate::task::{Ports, Step, Task};
+
+/// What goes wrong at one call; a call that can't go wrong like this goes well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// No answer yet; the queue seems empty.
+    Slow,
+    /// Not done.
+    Away,
+    /// Done, but the answer says otherwise.
+    AnswerLost,
+    /// Two transactions met.
+    Conflict,
+    /// A code was there for a moment: another writer of the same voucher.
+    Race,
+    /// The group moves on: partition 0 is taken away at the next poll, and given back after it.
+    Rebalance,
+    /// The consumer can't go on.
+    Fatal,
+    /// The process is killed; what was under way is done, or (in `KilledBefore`) not.
+    KilledAfter,
+    KilledBefore,
+}
+
+/// Where a fault comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Port {
+    Poll,
+    Table,
+    Letters,
+    Commit,
+    Rewind,
+}
+
+/// What the table has of a voucher: code, amount, trace context.
+pub(super) type StoredRow = (String, Decimal, String);
+
+/// A row's identity.
+pub(super) type Key = (String, String);
+
+/// A letter in the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredLetter {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<Header>,
+}
+
+impl StoredLetter {
+    pub(super) fn header(&self, name: &str) -> String {
+        let (_, value) = self.headers.iter().find(|(n, _)| n == name).unwrap();
+        String::from_utf8(value.clone().unwrap()).unwrap()
+    }
+
+    fn place(&self) -> (Partition, Offset) {
+        (
+            self.header(dead_letter::PARTITION).parse().unwrap(),
+            self.header(dead_letter::OFFSET).parse().unwrap(),
+        )
+    }
+}
+
+/// Everything outside of the task.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) now: Duration,
+    /// Of the next calls, of whatever port.
+    pub(super) faults: VecDeque<Fault>,
+    /// Of the next calls of one port; they come first.
+    pub(super) faults_at: BTreeMap<Port, VecDeque<Fault>>,
+    /// The database gives no answers, or only this one.
+    pub(super) database: Option<WriteError>,
+    pub(super) broker_refuses_letters: bool,
+    /// A marker follows the last record of each partition.
+    pub(super) markers: bool,
+    pub(super) killed: Option<Fault>,
+
+    pub(super) inputs: BTreeMap<Partition, Vec<OwnedRecord>>,
+    pub(super) committed: Positions,
+    pub(super) commits: usize,
+    pub(super) kept_alive: usize,
+    fetched: Positions,
+    client_positions: Positions,
+    /// Assigned again; the client still has their positions of before.
+    stale: BTreeSet<Partition>,
+    changes: Vec<AssignmentChange>,
+    to_assign: BTreeSet<Partition>,
+    old_generation: bool,
+
+    pub(super) rows: BTreeMap<Key, StoredRow>,
+    pub(super) statements: Vec<usize>,
+    under_way: Option<Columns>,
+
+    pub(super) letters: Vec<StoredLetter>,
+    unacknowledged: Vec<StoredLetter>,
+
+    pub(super) tallies: Tally,
+    pub(super) standing: Option<String>,
+    pub(super) circuit_openings: usize,
+    pub(super) partitions: usize,
+    pub(super) failed_for_data: usize,
+}
+
+/// Rows of this amount are refused, as a constraint of the user's would.
+pub(super) fn refused_amount() -> Decimal {
+    Decimal::from(13)
+}
+
+impl World {
+    pub(super) fn new(records: Vec<OwnedRecord>) -> Self {
+        let mut world = Self {
+            inputs: BTreeMap::from([(0, Vec::new()), (1, Vec::new())]),
+            to_assign: BTreeSet::from([0, 1]),
+            ..Self::default()
+        };
+        for mut record in records {
+            let partition = world.inputs.get_mut(&record.partition).unwrap();
+            record.offset = i64::try_from(partition.len()).unwrap();
+            partition.push(record);
+        }
+        world
+    }
+
+    fn fault(&mut self, port: Port) -> Fault {
+        self.now += Duration::from_millis(1);
+        let at_port = self.faults_at.get_mut(&port).and_then(VecDeque::pop_front);
+        let fault = at_port
+            .or_else(|| self.faults.pop_front())
+            .unwrap_or(Fault::None);
+        match fault {
+            Fault::Rebalance => {
+                self.old_generation = true;
+                Fault::None
+            }
+            Fault::KilledAfter | Fault::KilledBefore => {
+                self.killed = Some(fault);
+                Fault::Away
+            }
+            _ => fault,
+        }
+    }
+
+    /// What a poll does of the group's business; true when it did something.
+    fn serve_group(&mut self) -> bool {
+        if std::mem::take(&mut self.old_generation) {
+            if self.fetched.remove(&0).is_some() {
+                self.changes.push(AssignmentChange::Revoked(vec![0]));
+                self.to_assign.insert(0);
+            }
+            return true;
+        }
+        let due = !self.to_assign.is_empty();
+        for partition in std::mem::take(&mut self.to_assign) {
+            let from = self.committed.get(&partition).copied().unwrap_or(0);
+            self.fetched.insert(partition, from);
+            self.stale.insert(partition);
+            self.changes
+                .push(AssignmentChange::Assigned(vec![partition]));
+        }
+        due
+    }
+
+    /// The client gets to it in its own time; until then nothing is fetched.
+    fn forget_stale(&mut self) -> bool {
+        let stale = std::mem::take(&mut self.stale);
+        for partition in &stale {
+            self.client_positions.remove(partition);
+        }
+        !stale.is_empty()
+    }
+
+    pub(super) fn revoke(&mut self) {
+        self.old_generation = true;
+    }
+
+    /// A new member without anything of the old one.
+    fn restart(&mut self) {
+        if self.killed.take() == Some(Fault::KilledAfter) {
+            if let Some(columns) = self.under_way.take() {
+                let _ = self.apply(&columns);
+            }
+            let letters = std::mem::take(&mut self.unacknowledged);
+            self.letters.extend(letters);
+        }
+        self.under_way = None;
+        self.unacknowledged.clear();
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.fetched.clear();
+        self.client_positions.clear();
+        self.stale.clear();
+        self.changes.clear();
+        self.old_generation = false;
+        self.to_assign = BTreeSet::from([0, 1]);
+    }
+
+    /// As Postgres: all rows or none, those of a known identity are left as they are.
+    fn apply(&mut self, columns: &Columns) -> Result<Written, WriteError> {
+        let mut rows = self.rows.clone();
+        let mut written = Written::default();
+        for at in 0..columns.len() {
+            let key = (
+                columns.campaigns.get(at).to_owned(),
+                columns.order_ids.get(at).to_owned(),
+            );
+            let code = columns.codes.get(at);
+            let amount = columns.amounts[at];
+            if let Some((there, worth, _)) = rows.get(&key) {
+                if there != code || *worth != amount {
+                    written.different.push(at);
+                }
+                continue;
+            }
+            if amount == refused_amount() {
+                return Err(WriteError::Data(format!(
+                    "no 13, says the trigger of {code}"
+                )));
+            }
+            if let Some((holder, _)) = rows.iter().find(|(_, (there, ..))| there == code) {
+                let alone = columns.len() == 1;
+                return Err(WriteError::CodeClash {
+                    holder: alone.then(|| Identity {
+                        campaign: holder.0.clone(),
+                        order_id: holder.1.clone(),
+                    }),
+                });
+            }
+            let traceparent = columns.traceparents.get(at).to_owned();
+            rows.insert(key, (code.to_owned(), amount, traceparent));
+            written.inserted += 1;
+        }
+        self.rows = rows;
+        Ok(written)
+    }
+
+    fn commit(&mut self, positions: &Positions) {
+        for (partition, offset) in positions {
+            assert!(self.fetched.contains_key(partition), "not ours any more");
+            let before = self.committed.insert(*partition, *offset).unwrap_or(0);
+            assert!(before <= *offset, "committed offsets never go back");
+            for record in &self.inputs[partition] {
+                let newly = before <= record.offset && record.offset < *offset;
+                assert!(!newly || self.is_done(record), "passed: {record:?}");
+            }
+        }
+        self.commits += 1;
+    }
+
+    pub(super) fn is_done(&self, record: &OwnedRecord) -> bool {
+        let place = (record.partition, record.offset);
+        let is_letter = || self.letters.iter().any(|letter| letter.place() == place);
+        match voucher_of(record) {
+            None if record.value.is_none() => true,
+            None => is_letter(),
+            Some(voucher) => self.rows.contains_key(&voucher.0) || is_letter(),
+        }
+    }
+
+    /// The table that the records give one after the other, partition by partition.
+    pub(super) fn expected_rows(&self) -> BTreeMap<Key, StoredRow> {
+        let mut rows = BTreeMap::<Key, StoredRow>::new();
+        let vouchers = self.inputs.values().flatten().filter_map(voucher_of);
+        for (key, row) in vouchers {
+            let code_is_taken = rows.values().any(|(code, ..)| *code == row.0);
+            if !rows.contains_key(&key) && !code_is_taken && row.1 != refused_amount() {
+                rows.insert(key, row);
+            }
+        }
+        rows
+    }
+
+    pub(super) fn end(&self) -> Positions {
+        self.inputs
+            .iter()
+            .filter(|(_, records)| !records.is_empty())
+            .map(|(partition, records)| {
+                let end = i64::try_from(records.len()).unwrap();
+                (*partition, end + i64::from(self.markers))
+            })
+            .collect()
+    }
+}
+
+/// A record's voucher, when it has one that can be decoded.
+fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
+    let key = record.key.as_deref();
+    let voucher = match Payload::of(record.value.as_deref()).ok()? {
+        Payload::Json(value) => Voucher::from_json(key, value).ok()?,
+        Payload::Avro { schema_id: 7, body } => Voucher::from_avro(key, body, plan()).ok()?,
+        _ => return None,
+    };
+    let identity = (voucher.campaign.to_string(), voucher.order_id.to_owned());
+    let code = voucher.code.to_string();
+    Some((identity, (code, voucher.amount, String::new())))
+}
+
+fn plan() -> &'static Arc<VoucherPlan> {
+    static PLAN: OnceLock<Arc<VoucherPlan>> = OnceLock::new();
+    PLAN.get_or_init(|| Arc::new(VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap()))
+}
+
+/// One handle for all ports.
+#[derive(Clone, Default)]
+pub(super) struct Outside(pub(super) Rc<RefCell<World>>);
+
+impl Source for Outside {
+    type Record<'a> = OwnedRecord;
+
+    fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
+        let mut world = self.0.borrow_mut();
+        match world.fault(Port::Poll) {
+            Fault::Fatal => return Polled::Fatal("scripted".to_owned()),
+            Fault::Slow | Fault::Away => return Polled::Nothing,
+            _ if world.forget_stale() || world.serve_group() => return Polled::Nothing,
+            _ => {}
+        }
+        let world = &mut *world;
+        for (partition, position) in &mut world.fetched {
+            let records = &world.inputs[partition];
+            let at = usize::try_from(*position).unwrap();
+            if let Some(record) = records.get(at) {
+                *position += 1;
+                world.client_positions.insert(*partition, *position);
+                return Polled::Record(record.clone());
+            }
+            if world.markers && at == records.len() && at > 0 {
+                // Stepped over inside of a poll.
+                *position += 1;
+                world.client_positions.insert(*partition, *position);
+            }
+        }
+        world.now += timeout;
+        Polled::Nothing
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        std::mem::take(&mut self.0.borrow_mut().changes)
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        let mut world = self.0.borrow_mut();
+        world.now += time;
+        world.kept_alive += 1;
+        world.serve_group();
+    }
+
+    fn rewind(&mut self, _: Duration) -> Result<(), String> {
+        let mut world = self.0.borrow_mut();
+        if world.fault(Port::Rewind) != Fault::None {
+            return Err("scripted".to_owned());
+        }
+        let world = &mut *world;
+        for (partition, position) in &mut world.fetched {
+            *position = world.committed.get(partition).copied().unwrap_or(0);
+        }
+        world.client_positions.clear();
+        Ok(())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.0.borrow().client_positions.clone()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        let mut world = self.0.borrow_mut();
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let fault = world.fault(Port::Commit);
+        if world.old_generation {
+            return Err(CommitError::NotOwner(KafkaError::Canceled));
+        }
+        match fault {
+            Fault::Away | Fault::Conflict => Err(CommitError::Unavailable(KafkaError::Canceled)),
+            Fault::AnswerLost => {
+                world.commit(positions);
+                Err(CommitError::Unavailable(KafkaError::Canceled))
+            }
+            _ => {
+                world.commit(positions);
+                Ok(())
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.0.borrow_mut().join();
+        Ok(())
+    }
+}
+
+impl Table for Outside {
+    fn start(&mut self, columns: Columns) {
+        let mut world = self.0.borrow_mut();
+        assert!(world.under_way.is_none(), "one statement at a time");
+        assert!(!columns.is_empty(), "a statement has rows");
+        let keys: Vec<_> = columns
+            .campaigns
+            .iter()
+            .zip(columns.order_ids.iter())
+            .collect();
+        assert!(
+            keys.is_sorted_by(|a, b| a < b),
+            "in order, each once: {keys:?}"
+        );
+        world.statements.push(columns.len());
+        world.under_way = Some(columns);
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
+        let mut world = self.0.borrow_mut();
+        let fault = world.fault(Port::Table);
+        if fault == Fault::Slow {
+            world.now += timeout;
+            return None;
+        }
+        if world.killed.is_some() {
+            return None;
+        }
+        let columns = world.under_way.take()?;
+        let result = match (fault, world.database.clone()) {
+            (_, Some(error)) => Err(error),
+            (Fault::Away, _) => Err(WriteError::Unavailable("scripted".to_owned())),
+            (Fault::Conflict, _) => Err(WriteError::Conflict("scripted".to_owned())),
+            (Fault::Race, _) => Err(WriteError::CodeClash { holder: None }),
+            (Fault::AnswerLost, _) => {
+                let _ = world.apply(&columns);
+                Err(WriteError::Unavailable("the answer was lost".to_owned()))
+            }
+            _ => world.apply(&columns),
+        };
+        Some((columns, result))
+    }
+}
+
+impl DeadLetters for Outside {
+    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+        let mut world = self.0.borrow_mut();
+        if world.fault(Port::Letters) == Fault::Away {
+            return Err("scripted".to_owned());
+        }
+        world.unacknowledged.push(StoredLetter {
+            key: letter.key.map(<[u8]>::to_vec),
+            value: letter.value.map(<[u8]>::to_vec),
+            headers: letter.headers.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Drained {
+        let mut world = self.0.borrow_mut();
+        match world.fault(Port::Letters) {
+            Fault::Slow => {
+                world.now += timeout;
+                Drained::NotYet
+            }
+            Fault::Away => Drained::Failed("scripted".to_owned()),
+            _ if world.broker_refuses_letters => Drained::Failed("scripted".to_owned()),
+            fault => {
+                let letters = std::mem::take(&mut world.unacknowledged);
+                world.letters.extend(letters);
+                if fault == Fault::AnswerLost {
+                    Drained::Failed("the answer was lost".to_owned())
+                } else {
+                    Drained::All
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.0.borrow_mut().unacknowledged.clear();
+        Ok(())
+    }
+}
+
+impl Clock for Outside {
+    fn now(&self) -> Duration {
+        self.0.borrow().now
+    }
+}
+
+impl Observer for Outside {
+    fn written(&mut self, _: Duration) {}
+
+    fn write_failed(&mut self, cause: Cause) {
+        self.0.borrow_mut().failed_for_data += usize::from(cause == Cause::Data);
+    }
+
+    fn settled(&mut self, tally: &Tally) {
+        let all = &mut self.0.borrow_mut().tallies;
+        all.inserted += tally.inserted;
+        all.existing += tally.existing;
+        all.different += tally.different;
+        all.tombstones += tally.tombstones;
+        for (reason, count) in &tally.dead {
+            *all.dead.entry(*reason).or_default() += count;
+        }
+    }
+
+    fn assigned(&mut self, partitions: usize) {
+        self.0.borrow_mut().partitions = partitions;
+    }
+
+    fn flowing(&mut self) {
+        self.0.borrow_mut().standing = None;
+    }
+
+    fn standing(&mut self, reason: &str) {
+        self.0.borrow_mut().standing = Some(reason.to_owned());
+    }
+
+    fn circuit(&mut self, open: bool) {
+        self.0.borrow_mut().circuit_openings += usize::from(open);
+    }
+}
+
+/// Schema 7 becomes known at the third question, all others never.
+#[derive(Default)]
+pub(super) struct Schemas {
+    asked: usize,
+}
+
+impl SchemaSource for Schemas {
+    type Plan = VoucherPlan;
+
+    fn lookup(&mut self, id: u32) -> Lookup<VoucherPlan> {
+        self.asked += 1;
+        match id {
+            7 if self.asked < 3 => Lookup::Pending,
+            7 => Lookup::Known(Arc::clone(plan())),
+            _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
+        }
+    }
+}
+
+pub(super) type ModelTask = Task<Outside, Outside, Outside, Schemas, Outside, Outside>;
+
+/// A world with one task in it.
+pub(super) struct Run {
+    pub(super) outside: Outside,
+    pub(super) task: ModelTask,
+    accept_dead_letters: bool,
+}
+
+impl Run {
+    pub(super) fn new(world: World) -> Self {
+        Self::with_breaker(world, false)
+    }
+
+    pub(super) fn with_breaker(world: World, accept_dead_letters: bool) -> Self {
+        let outside = Outside(Rc::new(RefCell::new(world)));
+        Self {
+            task: task(&outside, accept_dead_letters),
+            outside,
+            accept_dead_letters,
+        }
+    }
+
+    pub(super) fn world(&self) -> std::cell::RefMut<'_, World> {
+        self.outside.0.borrow_mut()
+    }
+
+    pub(super) fn step(&mut self) {
+        if let Step::Stop(failure) = self.task.step() {
+            panic!("stopped: {failure}");
+        }
+        if self.world().killed.is_some() {
+            self.kill();
+        }
+    }
+
+    /// The process ends at once, and another starts.
+    pub(super) fn kill(&mut self) {
+        self.world().restart();
+        self.task = task(&self.outside, self.accept_dead_letters);
+    }
+
+    /// Steps until `done`; the number of steps is bounded, since faults end.
+    pub(super) fn until(&mut self, what: &str, done: impl Fn(&World) -> bool) {
+        for _ in 0..20_000 {
+            if done(&self.world()) {
+                return;
+            }
+            self.step();
+        }
+        let world = self.world();
+        panic!(
+            "did not happen: {what}; {:?}, committed {:?}, rows {:?}",
+            self.task.state, world.committed, world.rows,
+        );
+    }
+
+    pub(super) fn finish(mut self) -> World {
+        self.until("all offsets committed", |world| {
+            world.committed == world.end()
+        });
+        while !self.task.is_idle() {
+            self.step();
+        }
+        std::mem::take(&mut *self.world())
+    }
+}
+
+fn task(outside: &Outside, accept_dead_letters: bool) -> ModelTask {
+    let ports = Ports {
+        source: outside.clone(),
+        table: outside.clone(),
+        dead_letters: outside.clone(),
+        schemas: Schemas::default(),
+        clock: outside.clone(),
+        observer: outside.clone(),
+    };
+    let breaker = CircuitBreaker::new(&CircuitBreakerSettings {
+        dead_letter_limit: 500,
+        accept_dead_letters,
+    });
+    Task::new(ports, "vouchers".to_owned(), breaker)
+}
+
+/// A record of `order` in `partition`; its offset is given by the world.
+pub(super) fn record(partition: Partition, order: &str, value: Option<&[u8]>) -> OwnedRecord {
+    OwnedRecord {
+        partition,
+        timestamp_millis: Some(1_780_000_000_000),
+        key: Some(order.as_bytes().to_vec()),
+        value: value.map(<[u8]>::to_vec),
+        headers: vec![("source.offset".to_owned(), Some(b"5".to_vec()))],
+        ..OwnedRecord::default()
+    }
+}
+
+fn value(order: &str, code: &str, amount: u32, schema_id: Option<u32>) -> Vec<u8> {
+    let voucher = Voucher {
+        campaign: "order-reward".into(),
+        order_id: order,
+        code: code.into(),
+        amount: amount.into(),
+        currency: "EUR".parse().unwrap(),
+        issued_at: schemas::Timestamp::from_millis(1_780_000_000_000),
+        expires_at: None,
+    };
+    let mut value = Vec::new();
+    match schema_id {
+        Some(id) => voucher.write_avro(id, &mut value).unwrap(),
+        None => voucher.write_json(&mut value),
+    }
+    value
+}
+
+pub(super) fn voucher(partition: Partition, order: &str, code: &str, amount: u32) -> OwnedRecord {
+    record(partition, order, Some(&value(order, code, amount, None)))
+}
+
+pub(super) fn avro(partition: Partition, order: &str, code: &str, schema_id: u32) -> OwnedRecord {
+    record(
+        partition,
+        order,
+        Some(&value(order, code, 5, Some(schema_id))),
+    )
+}
