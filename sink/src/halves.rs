@@ -75,10 +75,7 @@ mod tests {
     #[test]
     fn a_good_batch_is_one_statement() {
         let (tried, refused) = settle_all(2000, &[]);
-        assert_eq!(
-            (tried.as_slice(), refused.as_slice()),
-            (&[0..2000][..], &[][..])
-        );
+        assert_eq!((tried.len(), refused.len()), (1, 0));
     }
 
     #[test]

@@ -204,7 +204,10 @@ mod tests {
     fn a_short_poll_interval_is_fine_for_every_client() {
         let settings = settings("max.poll.interval.ms=10000");
         for config in [settings.consumer("g", Profile::Live), settings.observer()] {
-            config.unwrap().create::<rdkafka::consumer::BaseConsumer>().unwrap();
+            config
+                .unwrap()
+                .create::<rdkafka::consumer::BaseConsumer>()
+                .unwrap();
         }
     }
 

@@ -28,8 +28,16 @@ pub(super) enum Fault {
     DoneThenBroken,
     /// Kafka: no answer in time, nothing done. Postgres: as `Refused`.
     Late,
-    /// Kafka's commit: no answer in time, and the request stays in the network.
+    /// Kafka's commit and abort: no answer in time, and the request stays in the network. Other
+    /// calls: as `Late`. A send: what is in the network arrives just before it.
     InTheNetwork,
+}
+
+/// How a transaction is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Commit,
+    Abort,
 }
 
 /// The server ends a session that it hears nothing of for this long.
@@ -49,6 +57,8 @@ struct Session {
 pub(super) struct World {
     pub(super) now: Duration,
     pub(super) faults: VecDeque<Option<Fault>>,
+    /// Every call to it is `Late`.
+    pub(super) kafka_is_away: bool,
 
     rows: BTreeMap<i64, Row>,
     /// Inserted, their id is taken, not committed: one at most per order.
@@ -63,8 +73,8 @@ pub(super) struct World {
 
     epoch: u64,
     open: BTreeMap<u64, Records>,
-    /// Commits of these epochs that are still in the network.
-    stragglers: Vec<u64>,
+    /// Ends of transactions that are still in the network: of which epoch, and which end.
+    stragglers: Vec<(u64, End)>,
     /// What a reader of committed records sees, transaction by transaction.
     pub(super) committed: Vec<Records>,
     newest: BTreeMap<Order, Version>,
@@ -74,6 +84,15 @@ pub(super) struct World {
 impl World {
     fn fault(&mut self) -> Option<Fault> {
         let fault = self.faults.pop_front().flatten();
+        self.take(fault)
+    }
+
+    fn kafka_fault(&mut self) -> Option<Fault> {
+        let fault = self.faults.pop_front().flatten();
+        self.take(fault.or(self.kafka_is_away.then_some(Fault::Late)))
+    }
+
+    fn take(&mut self, fault: Option<Fault>) -> Option<Fault> {
         self.now += match fault {
             Some(Fault::Late | Fault::InTheNetwork) => NO_ANSWER,
             _ => Duration::from_millis(3),
@@ -150,9 +169,18 @@ impl World {
 
     /// What is in the network arrives: it ends whatever its producer has open by now.
     pub(super) fn deliver_stragglers(&mut self) {
-        for epoch in std::mem::take(&mut self.stragglers) {
+        for (epoch, end) in std::mem::take(&mut self.stragglers) {
             if epoch == self.epoch {
-                self.commit_transaction(epoch);
+                self.end_transaction(epoch, end);
+            }
+        }
+    }
+
+    fn end_transaction(&mut self, epoch: u64, end: End) {
+        match end {
+            End::Commit => self.commit_transaction(epoch),
+            End::Abort => {
+                self.open.remove(&epoch);
             }
         }
     }
@@ -325,9 +353,9 @@ pub(super) struct ModelLog {
 }
 
 impl ModelLog {
-    fn call(&mut self, work: impl FnOnce(&mut World, u64)) -> Result<(), TransactionError> {
+    fn call(&mut self, end: Option<End>) -> Result<(), TransactionError> {
         let world = &mut *self.world.borrow_mut();
-        let fault = world.fault();
+        let fault = world.kafka_fault();
         let epoch = self.epoch.expect("a producer");
         let why = || "scripted".to_owned();
         if self.dead {
@@ -336,7 +364,7 @@ impl ModelLog {
         match fault {
             Some(Fault::Late) => return Err(TransactionError::Retriable(why())),
             Some(Fault::InTheNetwork) => {
-                world.stragglers.push(epoch);
+                world.stragglers.extend(end.map(|end| (epoch, end)));
                 return Err(TransactionError::Retriable(why()));
             }
             _ => {}
@@ -352,12 +380,12 @@ impl ModelLog {
                 Err(TransactionError::Fatal(why()))
             }
             Some(Fault::DoneThenBroken) => {
-                work(world, epoch);
+                end.map(|end| world.end_transaction(epoch, end));
                 self.dead = true;
                 Err(TransactionError::Fatal(why()))
             }
             _ => {
-                work(world, epoch);
+                end.map(|end| world.end_transaction(epoch, end));
                 Ok(())
             }
         }
@@ -368,7 +396,7 @@ impl Log for ModelLog {
     fn open(&mut self) -> Result<(), String> {
         let world = &mut *self.world.borrow_mut();
         self.epoch = None;
-        if world.fault() == Some(Fault::Broken) {
+        if world.kafka_fault() == Some(Fault::Broken) {
             return Err("scripted".to_owned());
         }
         self.epoch = Some(0);
@@ -383,7 +411,7 @@ impl Log for ModelLog {
     fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
         let world = &mut *self.world.borrow_mut();
         let why = || "scripted".to_owned();
-        let fault = world.fault();
+        let fault = world.kafka_fault();
         if matches!(
             fault,
             Some(Fault::Late | Fault::InTheNetwork | Fault::Refused)
@@ -421,7 +449,7 @@ impl Log for ModelLog {
         let world = &mut *self.world.borrow_mut();
         let epoch = self.epoch.expect("a producer");
         // A straggler may arrive in the middle of the next transaction.
-        if world.fault() == Some(Fault::InTheNetwork) {
+        if world.kafka_fault() == Some(Fault::InTheNetwork) {
             world.deliver_stragglers();
             world.open.entry(epoch).or_default();
         }
@@ -437,17 +465,15 @@ impl Log for ModelLog {
     }
 
     fn drain(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(|_, _| ())
+        self.call(None)
     }
 
     fn commit(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(|world, epoch| world.commit_transaction(epoch))
+        self.call(Some(End::Commit))
     }
 
     fn abort(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(|world, epoch| {
-            world.open.remove(&epoch);
-        })
+        self.call(Some(End::Abort))
     }
 }
 
