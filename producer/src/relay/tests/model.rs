@@ -380,12 +380,16 @@ impl ModelLog {
                 Err(TransactionError::Fatal(why()))
             }
             Some(Fault::DoneThenBroken) => {
-                end.map(|end| world.end_transaction(epoch, end));
+                if let Some(end) = end {
+                    world.end_transaction(epoch, end);
+                }
                 self.dead = true;
                 Err(TransactionError::Fatal(why()))
             }
             _ => {
-                end.map(|end| world.end_transaction(epoch, end));
+                if let Some(end) = end {
+                    world.end_transaction(epoch, end);
+                }
                 Ok(())
             }
         }
