@@ -48,7 +48,8 @@ pub trait Log {
     /// Why not; call again.
     fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
 
-    /// The next offset of each partition that was read, past control records.
+    /// The next offset of each partition of which something was read, or the end reached, since it
+    /// was assigned or rewound; past control records.
     fn positions(&mut self) -> Positions;
 
     /// Commits offsets outside of a transaction; none is open.

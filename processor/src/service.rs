@@ -8,7 +8,7 @@ use runtime::clock::MonotonicClock;
 use runtime::health::{self, Health, Part};
 use runtime::kafka::BrokerProbe;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
-use runtime::registry::{Registry, SchemaCache};
+use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::{http, metrics, preflight};
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 
@@ -69,6 +69,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         evaluator,
         instance,
         registry,
+        schemas: KnownSchemas::default(),
         health,
     };
     supervisor.task("flow", flow.run(shutdown));
@@ -81,6 +82,7 @@ struct Flow {
     evaluator: SharedEvaluator,
     instance: String,
     registry: Option<Registry>,
+    schemas: KnownSchemas<OrderStatusPlan>,
     health: Health,
 }
 
@@ -159,6 +161,7 @@ impl Flow {
         let schemas = SchemaCache::new(
             self.registry.clone(),
             OrderStatusPlan::compile,
+            self.schemas.clone(),
             registry_part,
         );
         let part: Part = self

@@ -44,7 +44,7 @@ pub fn start(settings: &LogSettings) {
         });
     // librdkafka reports every lost connection by itself; what matters of it we say ourselves.
     let filter = EnvFilter::try_new(format!(
-        "librdkafka=warn,rdkafka=warn,sqlx=warn,{}",
+        "librdkafka=off,rdkafka=off,sqlx=warn,{}",
         settings.filter
     ))
     .unwrap_or_else(|_| EnvFilter::new("info"));

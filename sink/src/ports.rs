@@ -36,9 +36,8 @@ pub trait Source {
     /// Why not; call again.
     fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
 
-    /// The next offset of each partition of which something was read since it was assigned or
-    /// rewound, past control records. Shortly after a partition was assigned again it may still be
-    /// the one of before.
+    /// The next offset of each partition of which something was read, or the end reached, since it
+    /// was assigned or rewound; past control records.
     fn positions(&mut self) -> Positions;
 
     /// Commits offsets and waits for the answer.

@@ -7,7 +7,7 @@ use runtime::clock::MonotonicClock;
 use runtime::health::{self, Health};
 use runtime::kafka::BrokerProbe;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
-use runtime::registry::{Registry, SchemaCache};
+use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::{http, metrics, preflight};
 use schemas::VoucherPlan;
 use tokio::runtime::Handle;
@@ -65,6 +65,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         settings,
         database,
         registry,
+        schemas: KnownSchemas::default(),
         health,
     };
     supervisor.task("flow", flow.run(shutdown));
@@ -76,6 +77,7 @@ struct Flow {
     settings: RunSettings,
     database: Database,
     registry: Option<Registry>,
+    schemas: KnownSchemas<VoucherPlan>,
     health: Health,
 }
 
@@ -133,7 +135,12 @@ impl Flow {
             source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group)?,
             table: PostgresTable::new(self.database.clone(), Handle::current()),
             dead_letters: KafkaDeadLetters::new(kafka, topics.voucher_dead_letters())?,
-            schemas: SchemaCache::new(self.registry.clone(), VoucherPlan::compile, registry_part),
+            schemas: SchemaCache::new(
+                self.registry.clone(),
+                VoucherPlan::compile,
+                self.schemas.clone(),
+                registry_part,
+            ),
             clock: MonotonicClock::new(),
             observer: TaskObserver::new(number, part),
         };

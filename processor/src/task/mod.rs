@@ -154,11 +154,6 @@ pub struct Task<L, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
-    /// Every partition that this consumer ever had.
-    known: BTreeSet<Partition>,
-    /// Those of which nothing was read and given up: only their position in the client, which a
-    /// seek does not move back, may be committed as it is.
-    followed: BTreeSet<Partition>,
     fences: Fences,
     backoff: Backoff,
 }
@@ -200,8 +195,6 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
-            known: BTreeSet::new(),
-            followed: BTreeSet::new(),
             fences: Fences::default(),
             backoff: Backoff::outside(),
         }
@@ -231,12 +224,7 @@ where
         for change in changes {
             match change {
                 AssignmentChange::Assigned(partitions) => {
-                    for partition in partitions {
-                        self.assigned.insert(partition);
-                        if self.known.insert(partition) {
-                            self.followed.insert(partition);
-                        }
-                    }
+                    self.assigned.extend(partitions);
                 }
                 AssignmentChange::Revoked(partitions) => {
                     for partition in partitions {
@@ -244,7 +232,6 @@ where
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.assigned.remove(&partition);
-                        self.followed.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
                 }
@@ -266,9 +253,7 @@ where
     /// The batch is durable.
     fn settle_batch(&mut self) {
         let took = self.clock.now().saturating_sub(self.batch_began);
-        let positions = self.batch.positions();
-        self.followed.extend(positions.keys());
-        self.committed.extend(positions);
+        self.committed.extend(self.batch.positions());
         self.observer.committed(self.batch.tallies(), took);
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

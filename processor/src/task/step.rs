@@ -85,7 +85,6 @@ where
             Ok(()) => {
                 self.backoff.reset();
                 self.committed.clear();
-                self.followed.clear();
                 self.state = State::Reading;
             }
             Err(why) => {
@@ -193,11 +192,9 @@ where
     fn uncommitted_positions(&mut self) -> Positions {
         let mut positions = self.log.positions();
         positions.retain(|partition, position| {
-            self.followed.contains(partition)
-                && self
-                    .committed
-                    .get(partition)
-                    .is_none_or(|committed| *position > *committed)
+            self.committed
+                .get(partition)
+                .is_none_or(|committed| *position > *committed)
         });
         positions
     }
@@ -445,8 +442,6 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
-        self.known.clear();
-        self.followed.clear();
         self.joined = false;
         self.observer
             .standing(&format!("joining the group anew: {why}"));

@@ -79,6 +79,7 @@ impl Kafka {
 
     fn revoke(&mut self, partition: Partition) {
         if self.positions.remove(&partition).is_some() {
+            self.client_positions.remove(&partition);
             self.changes
                 .push(AssignmentChange::Revoked(vec![partition]));
             self.to_assign.insert(partition);
@@ -161,10 +162,10 @@ impl Log for Kafka {
         for (partition, position) in &mut self.positions {
             *position = self.committed.get(partition).copied().unwrap_or(0);
         }
+        self.client_positions.clear();
         Ok(())
     }
 
-    /// As librdkafka's: of what was never read it knows nothing, and a seek leaves it as it was.
     fn positions(&mut self) -> Positions {
         self.client_positions.clone()
     }

@@ -40,7 +40,10 @@ const OURS: &[(&str, &str)] = &[
         "partitioner",
         "every writer of a key must choose the same partition (murmur2_random)",
     ),
-    ("enable.partition.eof", "the services read for ever"),
+    (
+        "enable.partition.eof",
+        "the services need to know where a partition ends",
+    ),
     (
         "group.protocol",
         "the services need the classic protocol (librdkafka 2.12, see docs/adr)",

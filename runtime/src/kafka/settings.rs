@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use super::properties::{self, Source};
 use crate::lifecycle::Failure;
@@ -61,7 +62,13 @@ impl KafkaSettings {
     pub fn check(&self) -> Result<(), Failure> {
         self.consumer("check", Profile::Live)?
             .create_native_config()
-            .map_err(|error| Failure::bad_setting(format!("KAFKA_PROPERTIES: {error}")))?;
+            .map_err(|error| match error {
+                // Without the value: it may be a password.
+                KafkaError::ClientConfig(_, why, _, _) => {
+                    Failure::bad_setting(format!("KAFKA_PROPERTIES: {why}"))
+                }
+                other => Failure::bad_setting(format!("KAFKA_PROPERTIES: {other}")),
+            })?;
         Ok(())
     }
 
@@ -107,6 +114,8 @@ impl KafkaSettings {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            // Tells when a partition was read to its end, past the last transaction's marker.
+            .set("enable.partition.eof", "true")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", "2000")

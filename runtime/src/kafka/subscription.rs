@@ -4,6 +4,8 @@
 //! assignment does not change, so a loop that finishes its transaction before it polls again
 //! never loses a partition in the middle of one.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,11 +55,50 @@ pub struct Subscription {
     consumer: BaseConsumer<GroupContext>,
     topic: String,
     paused: bool,
+    progress: Progress,
+}
+
+/// What the last polls told.
+#[derive(Default)]
+struct Progress {
+    changes: Vec<AssignmentChange>,
+    /// Partitions whose position in the client is true. librdkafka keeps the position of before
+    /// through a seek and a rebalance, until the next record or the partition's end is handed out.
+    exact: BTreeSet<Partition>,
+    /// The one that was made exact last: spares the set a look-up per record.
+    last: Option<Partition>,
+}
+
+impl Progress {
+    /// Takes over what rebalances did during a poll.
+    fn follow(&mut self, context: &GroupContext) {
+        for change in context.take() {
+            if let AssignmentChange::Revoked(partitions) = &change {
+                self.forget(partitions.iter());
+            }
+            self.changes.push(change);
+        }
+    }
+
+    fn reached(&mut self, partition: Partition) {
+        if self.last != Some(partition) {
+            self.exact.insert(partition);
+            self.last = Some(partition);
+        }
+    }
+
+    fn forget<'a>(&mut self, partitions: impl Iterator<Item = &'a Partition>) {
+        self.last = None;
+        for partition in partitions {
+            self.exact.remove(partition);
+        }
+    }
 }
 
 /// Collects what the rebalance callbacks tell, in order.
 #[derive(Default)]
 struct GroupContext {
+    changed: AtomicBool,
     changes: Mutex<Vec<AssignmentChange>>,
 }
 
@@ -67,6 +108,14 @@ impl GroupContext {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(change);
+        self.changed.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Vec<AssignmentChange> {
+        if !self.changed.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -107,7 +156,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         }
         _ if matches!(
             facility,
-            "FAIL" | "ERROR" | "REQTMOUT" | "MAXPOLL" | "SESSTMOUT"
+            "FAIL" | "ERROR" | "REQTMOUT" | "MAXPOLL" | "SESSTMOUT" | "CONFWARN" | "GETPID"
         ) =>
         {
             tracing::debug!(facility, message, "librdkafka");
@@ -139,6 +188,7 @@ impl Subscription {
             consumer,
             topic: topic.to_owned(),
             paused: false,
+            progress: Progress::default(),
         })
     }
 
@@ -148,37 +198,43 @@ impl Subscription {
         self.poll_as_is(timeout)
     }
 
-    fn poll_as_is(&self, timeout: Duration) -> Polled<BorrowedMessage<'_>> {
-        match self.consumer.poll(timeout) {
-            None => Polled::Nothing,
-            Some(Ok(message)) => Polled::Record(message),
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                let cause = self
-                    .consumer
-                    .client()
-                    .fatal_error()
-                    .map_or_else(|| code.to_string(), |(_, reason)| reason);
-                Polled::Fatal(cause)
-            }
-            // Anything else passes by itself: lost connections, an unknown topic that may still be
-            // created, a poll that came late. The client goes on, and so do we.
-            Some(Err(error)) => {
-                tracing::debug!(%error, topic = self.topic, "poll");
-                Polled::Nothing
+    fn poll_as_is(&mut self, mut timeout: Duration) -> Polled<BorrowedMessage<'_>> {
+        loop {
+            let event = self.consumer.poll(timeout);
+            self.progress.follow(self.consumer.context());
+            match event {
+                None => return Polled::Nothing,
+                Some(Ok(message)) => {
+                    self.progress.reached(InputRecord::partition(&message));
+                    return Polled::Record(message);
+                }
+                // Other partitions may have records at hand.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.progress.reached(partition);
+                    timeout = Duration::ZERO;
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let cause = self
+                        .consumer
+                        .client()
+                        .fatal_error()
+                        .map_or_else(|| code.to_string(), |(_, reason)| reason);
+                    return Polled::Fatal(cause);
+                }
+                // Anything else passes by itself: lost connections, an unknown topic that may still
+                // be created, a poll that came late. The client goes on, and so do we.
+                Some(Err(error)) => {
+                    tracing::debug!(%error, topic = self.topic, "poll");
+                    return Polled::Nothing;
+                }
             }
         }
     }
 
     /// What rebalances did since the last call, in order.
     pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        std::mem::take(
-            &mut *self
-                .consumer
-                .context()
-                .changes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        self.progress.follow(self.consumer.context());
+        std::mem::take(&mut self.progress.changes)
     }
 
     /// Stays a member of the group for `time` while the loop waits for something else: partitions
@@ -232,6 +288,7 @@ impl Subscription {
         }
         // Resuming goes back to the position of before the pause, so it comes first.
         self.resume();
+        self.progress.forget(positions.keys());
         let sought = self
             .consumer
             .seek_partitions(self.list(positions)?, timeout)?;
@@ -259,6 +316,7 @@ impl Subscription {
                 }
                 _ => KafkaOffset::Beginning,
             };
+            self.progress.forget(std::iter::once(&element.partition()));
             list.add_partition_offset(&self.topic, element.partition(), offset)?;
         }
         if list.count() > 0 {
@@ -270,7 +328,7 @@ impl Subscription {
     }
 
     /// The next offsets to read, past control records that were stepped over; only of partitions
-    /// of which something was read.
+    /// of which something was read, or the end reached, since they were assigned or sought.
     pub fn positions(&self) -> Positions {
         let Ok(list) = self.consumer.position() else {
             return Positions::new();
@@ -278,7 +336,11 @@ impl Subscription {
         list.elements_for_topic(&self.topic)
             .into_iter()
             .filter_map(|element| match element.offset() {
-                KafkaOffset::Offset(offset) => Some((element.partition(), offset)),
+                KafkaOffset::Offset(offset)
+                    if self.progress.exact.contains(&element.partition()) =>
+                {
+                    Some((element.partition(), offset))
+                }
                 _ => None,
             })
             .collect()

@@ -4,8 +4,8 @@
 //! loop pauses its partitions and keeps polling until it is.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemas::{Malformed, Reason};
@@ -52,8 +52,37 @@ pub trait SchemaSource {
 /// Turns a schema's text into what records are read with.
 pub type Compile<P> = fn(&str) -> Result<P, Malformed>;
 
-/// A loop's own cache, filled by a fetcher task. Not shared: a lookup takes no lock.
+/// What any loop of the process has fetched: a schema is asked for once, and a partition that moves
+/// to another task waits for no registry.
+pub struct KnownSchemas<P>(Arc<Mutex<HashMap<u32, Arc<P>>>>);
+
+impl<P> Default for KnownSchemas<P> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<P> Clone for KnownSchemas<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P> KnownSchemas<P> {
+    fn get(&self, id: u32) -> Option<Arc<P>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&id).cloned()
+    }
+
+    fn insert(&self, id: u32, plan: Arc<P>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id, plan);
+    }
+}
+
+/// A loop's own cache, filled by a fetcher task: a lookup of what it had before takes no lock.
 pub struct SchemaCache<P> {
+    shared: KnownSchemas<P>,
     known: HashMap<u32, Arc<P>>,
     bad: HashMap<u32, (Malformed, Instant)>,
     pending: Option<u32>,
@@ -70,9 +99,15 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
     /// `part` says when a record waits for a registry that does not answer.
     ///
     /// Must be called within a Tokio runtime, on which the fetcher lives until the cache is dropped.
-    pub fn new(registry: Option<Registry>, compile: Compile<P>, part: Part) -> Self {
+    pub fn new(
+        registry: Option<Registry>,
+        compile: Compile<P>,
+        shared: KnownSchemas<P>,
+        part: Part,
+    ) -> Self {
         part.ready();
         Self {
+            shared,
             known: HashMap::new(),
             bad: HashMap::new(),
             pending: None,
@@ -89,6 +124,7 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
             match answer {
                 Ok(plan) => {
                     self.bad.remove(&id);
+                    self.shared.insert(id, Arc::clone(&plan));
                     self.known.insert(id, plan);
                 }
                 Err(malformed) => {
@@ -110,8 +146,9 @@ impl<P: Send + Sync + 'static> SchemaSource for SchemaCache<P> {
             return Lookup::Known(Arc::clone(plan));
         }
         self.take_answers();
-        if let Some(plan) = self.known.get(&id) {
-            return Lookup::Known(Arc::clone(plan));
+        if let Some(plan) = self.shared.get(id) {
+            self.known.insert(id, Arc::clone(&plan));
+            return Lookup::Known(plan);
         }
         if let Some((malformed, since)) = self.bad.get(&id) {
             // A schema that was never right stays wrong; one that was unknown may be registered.

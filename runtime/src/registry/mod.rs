@@ -13,7 +13,7 @@ use schema_registry_converter::schema_registry_common::{
     RawError, SchemaType, SrCall, SuppliedSchema,
 };
 
-pub use cache::{Compile, Lookup, SchemaCache, SchemaSource};
+pub use cache::{Compile, KnownSchemas, Lookup, SchemaCache, SchemaSource};
 
 use crate::lifecycle::Failure;
 use crate::settings::Secret;

@@ -147,9 +147,6 @@ pub struct Task<K, T, D, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
-    /// Those whose position in the client is past nothing but what is in hand or durable, so that
-    /// it may be committed when nothing is in hand.
-    followed: BTreeSet<Partition>,
     backoff: Backoff,
 }
 
@@ -177,7 +174,6 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
-            followed: BTreeSet::new(),
             backoff: Backoff::outside(),
         }
     }
@@ -206,24 +202,14 @@ where
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.assigned.remove(&partition);
-                        self.followed.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
                 }
             }
         }
         self.joined = true;
-        self.follow_unread();
         tracing::info!(partitions = ?self.assigned, "assignment");
         self.ports.observer.assigned(self.assigned.len());
-    }
-
-    /// A partition of which nothing was read yet: whatever is read from now on goes through our
-    /// hands. One that has a position from before may have it from records that were given up.
-    fn follow_unread(&mut self) {
-        let read = self.ports.source.positions();
-        let unread = |partition: &&Partition| !read.contains_key(partition);
-        self.followed.extend(self.assigned.iter().filter(unread));
     }
 
     /// Polls the group without taking records.
@@ -241,7 +227,6 @@ where
 
     /// The batch is durable, whether its offsets are committed or not.
     fn settle_batch(&mut self) {
-        self.followed.extend(self.batch.positions().keys());
         self.ports.observer.settled(self.batch.tally());
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

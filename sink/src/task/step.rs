@@ -128,7 +128,6 @@ where
         // Idle: step over the control records at the end of the last transactions, so that a
         // consumer group without lag shows none.
         self.flows();
-        self.follow_unread();
         let past = self.positions_past_the_committed();
         if !past.is_empty() && self.ports.source.commit_offsets(&past).is_ok() {
             self.committed.extend(past);
@@ -139,11 +138,9 @@ where
     fn positions_past_the_committed(&mut self) -> Positions {
         let mut positions = self.ports.source.positions();
         positions.retain(|partition, position| {
-            self.followed.contains(partition)
-                && self
-                    .committed
-                    .get(partition)
-                    .is_none_or(|committed| *position > *committed)
+            self.committed
+                .get(partition)
+                .is_none_or(|committed| *position > *committed)
         });
         positions
     }
@@ -408,7 +405,6 @@ where
         if self.waits(not_before) {
             return State::Rewinding { not_before };
         }
-        self.followed.clear();
         self.committed.clear();
         if self.assigned.is_empty() {
             return State::Reading;
@@ -419,7 +415,6 @@ where
                 not_before: self.pause_ends(),
             };
         }
-        self.follow_unread();
         self.backoff.reset();
         State::Reading
     }
@@ -431,7 +426,6 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
-        self.followed.clear();
         self.joined = false;
         State::Rejoining {
             until: self.pause_ends(),

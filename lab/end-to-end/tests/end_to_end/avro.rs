@@ -556,7 +556,7 @@ async fn other_kinds_of_schema(shop: &Shop) -> Result<Vec<Case>> {
     let kinds = [
         (
             "JSON Schema",
-            json!({"schemaType": "JSON", "schema": r#"{"type":"object"}"#}),
+            json!({"schemaType": "JSON", "schema": r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}"#}),
         ),
         (
             "Protobuf",

@@ -92,7 +92,7 @@ async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) ->
     let processor = ready(command.env("DEAD_LETTER_LIMIT", "0")).await?;
     // As many as it takes until the circuit may open.
     shop.write_orders(vec![good_json(KEY); 1000]).await?;
-    let id = register(&backends, "another-probe").await? + 1;
+    let id = register(&backends, "another_probe").await? + 1;
     shop.write_orders(vec![record("later", id)?, good_json(KEY)])
         .await?;
     let ready = || async { readiness(&processor).await.unwrap_or_default() };

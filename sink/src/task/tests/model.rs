@@ -109,8 +109,6 @@ pub(super) struct World {
     pub(super) kept_alive: usize,
     fetched: Positions,
     client_positions: Positions,
-    /// Assigned again; the client still has their positions of before.
-    stale: BTreeSet<Partition>,
     changes: Vec<AssignmentChange>,
     to_assign: BTreeSet<Partition>,
     old_generation: bool,
@@ -172,6 +170,7 @@ impl World {
     fn serve_group(&mut self) -> bool {
         if std::mem::take(&mut self.old_generation) {
             if self.fetched.remove(&0).is_some() {
+                self.client_positions.remove(&0);
                 self.changes.push(AssignmentChange::Revoked(vec![0]));
                 self.to_assign.insert(0);
             }
@@ -181,20 +180,10 @@ impl World {
         for partition in std::mem::take(&mut self.to_assign) {
             let from = self.committed.get(&partition).copied().unwrap_or(0);
             self.fetched.insert(partition, from);
-            self.stale.insert(partition);
             self.changes
                 .push(AssignmentChange::Assigned(vec![partition]));
         }
         due
-    }
-
-    /// The client gets to it in its own time; until then nothing is fetched.
-    fn forget_stale(&mut self) -> bool {
-        let stale = std::mem::take(&mut self.stale);
-        for partition in &stale {
-            self.client_positions.remove(partition);
-        }
-        !stale.is_empty()
     }
 
     pub(super) fn revoke(&mut self) {
@@ -218,7 +207,6 @@ impl World {
     fn join(&mut self) {
         self.fetched.clear();
         self.client_positions.clear();
-        self.stale.clear();
         self.changes.clear();
         self.old_generation = false;
         self.to_assign = BTreeSet::from([0, 1]);
@@ -341,7 +329,7 @@ impl Source for Outside {
         match world.fault(Port::Poll) {
             Fault::Fatal => return Polled::Fatal("scripted".to_owned()),
             Fault::Slow | Fault::Away => return Polled::Nothing,
-            _ if world.forget_stale() || world.serve_group() => return Polled::Nothing,
+            _ if world.serve_group() => return Polled::Nothing,
             _ => {}
         }
         let world = &mut *world;
