@@ -131,15 +131,30 @@ pub fn subjects(topics: &TopicSettings) -> [(String, &'static str); 2] {
 /// When the registry does not answer or refuses one.
 pub async fn register_schemas(registry: &Registry, topics: &TopicSettings) -> Result<(), Failure> {
     for (subject, schema) in subjects(topics) {
-        registry.register(&subject, schema).await.map_err(|error| {
-            Failure::failed(format!("the schema could not be registered: {error}"))
-        })?;
-        registry
-            .hold_compatible(&subject)
-            .await
-            .map_err(|error| Failure::failed(format!("the compatibility level of {error}")))?;
+        register_schema(registry, &subject, schema).await?;
     }
     Ok(())
+}
+
+/// Registers one schema and its subject's compatibility level; gives its id. The level comes
+/// second: Apicurio knows no subject without a version.
+///
+/// # Errors
+/// As [`register_schemas`].
+pub async fn register_schema(
+    registry: &Registry,
+    subject: &str,
+    schema: &str,
+) -> Result<u32, Failure> {
+    let id = registry
+        .register(subject, schema)
+        .await
+        .map_err(|error| Failure::failed(format!("the schema could not be registered: {error}")))?;
+    registry
+        .hold_compatible(subject)
+        .await
+        .map_err(|error| Failure::failed(format!("the compatibility level of {error}")))?;
+    Ok(id)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::download::Cache;
 use crate::ports::Port;
 use crate::progress::Progress;
 use crate::topics::Topics;
-use crate::{kafka, postgres, registry, subjects, tool, topics};
+use crate::{kafka, postgres, registry, tool, topics};
 
 /// What to start, where, and what the user has already.
 #[derive(Clone, Debug)]
@@ -298,7 +298,7 @@ impl Backends {
     /// # Errors
     /// When the registry refuses, an incompatible schema included.
     pub async fn register_schemas(&self, topics: &Topics) -> Result<()> {
-        subjects::register(&self.schema_registry_url, topics).await
+        topics::register_schemas(&self.schema_registry_url, topics).await
     }
 
     /// Registers any schema under any subject; its id.
@@ -306,7 +306,7 @@ impl Backends {
     /// # Errors
     /// As [`Backends::register_schemas`].
     pub async fn register_schema(&self, subject: &str, schema: &str) -> Result<i64> {
-        subjects::register_one(&self.schema_registry_url, subject, schema).await
+        topics::register_schema(&self.schema_registry_url, subject, schema).await
     }
 
     /// One of Kafka's own tools (see [`crate::TOOLS`]), with the broker's address unless the
