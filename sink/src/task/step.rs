@@ -95,7 +95,7 @@ where
             &mut self.breaker,
         );
         if matches!(received, Received::Held { .. }) {
-            self.held = Some(owned(&record));
+            self.held = Some(OwnedRecord::of(&record));
         }
         received
     }
@@ -498,19 +498,4 @@ where
 /// A sentence of the database's that holds the code (one of a trigger could) must not be told.
 fn without(code: &str, sentence: &str) -> String {
     sentence.replace(code, "****")
-}
-
-fn owned(record: &impl InputRecord) -> OwnedRecord {
-    let mut headers = Vec::new();
-    record.each_header(&mut |name, value| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    });
-    OwnedRecord {
-        partition: record.partition(),
-        offset: record.offset(),
-        timestamp_millis: record.timestamp_millis(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.value().map(<[u8]>::to_vec),
-        headers,
-    }
 }
