@@ -79,9 +79,11 @@ pub(crate) async fn register_schemas(registry: &str, topics: &Topics) -> Result<
 
 /// Registers one schema; its id.
 pub(crate) async fn register_schema(registry: &str, subject: &str, schema: &str) -> Result<i64> {
-    Ok(provision::register_schema(&client(registry)?, subject, schema)
-        .await?
-        .into())
+    Ok(
+        provision::register_schema(&client(registry)?, subject, schema)
+            .await?
+            .into(),
+    )
 }
 
 fn client(url: &str) -> Result<Registry> {
