@@ -12,7 +12,7 @@ mod transaction;
 pub use probe::BrokerProbe;
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{Outgoing, TransactionError, TransactionalProducer};
+pub use transaction::{Outgoing, Producer, TransactionError};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;
