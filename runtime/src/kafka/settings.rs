@@ -64,7 +64,8 @@ impl KafkaSettings {
             .create_native_config()
             .map_err(|error| match error {
                 // Without the value: it may be a password.
-                KafkaError::ClientConfig(_, why, _, _) => {
+                KafkaError::ClientConfig(_, why, _, value) if !value.is_empty() => {
+                    let why = why.replace(&format!("\"{value}\""), "(not shown)");
                     Failure::bad_setting(format!("KAFKA_PROPERTIES: {why}"))
                 }
                 other => Failure::bad_setting(format!("KAFKA_PROPERTIES: {other}")),
