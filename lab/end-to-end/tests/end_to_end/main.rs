@@ -7,6 +7,7 @@ mod campaigns;
 mod circuit_breaker;
 mod console;
 mod exactly_once;
+mod http;
 mod instances;
 mod late_schemas;
 mod limits;
