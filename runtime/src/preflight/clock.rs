@@ -16,7 +16,7 @@ const NOTICEABLE: Duration = Duration::from_secs(5);
 const REFUSED: Duration = Duration::from_secs(3600);
 
 /// Our clock against that of `source`, such as Postgres.
-pub fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> Verdict {
+pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> Verdict {
     let subject = format!("clock and {source}");
     let (apart, ahead) = match ours.duration_since(theirs) {
         Ok(ahead) => (ahead, true),

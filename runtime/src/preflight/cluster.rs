@@ -80,6 +80,11 @@ impl Cluster {
         })
     }
 
+    /// Where it was looked for.
+    pub(super) fn servers(&self) -> &str {
+        &self.settings.kafka_bootstrap_servers
+    }
+
     /// The brokers, or the verdict that none of them answers.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ impl Unread {
 }
 
 /// Whether compaction or retention may take what the group has not read.
-pub fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Verdict {
+pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Verdict {
     let subject = format!("group {}", facts.group);
     let name = &facts.topic;
     let gone: i64 = facts
@@ -119,7 +119,7 @@ pub fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Verdict {
 }
 
 /// How long the offsets of a group outlive its last member.
-pub fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict {
+pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict {
     let subject = format!("offsets of {}", facts.group);
     let config = match &brokers.config {
         Ok(config) => config,

@@ -6,7 +6,7 @@ use super::cluster::{BrokerFacts, Config};
 use super::verdict::Verdict;
 
 /// Broker settings: what they would lose, or keep from starting.
-pub fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
+pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
     let subject = "brokers";
     let config = match &facts.config {
         Ok(config) => config,

@@ -10,16 +10,19 @@
 //! | `limits` | our clients' timeouts against the brokers' bounds; broker settings that lose records |
 //! | `keys` | whether the keys that others write can be used, and lie where ours would |
 //! | `schemas` | the registry: our schemas, and what later ones are held to |
-//! | `database` | migrations |
+//! | `database` | Postgres: whether it answers, migrations |
 //! | `clock` | our clock against the others' |
+//! | `look`, `fix` | fetches and judges what all checks have in common; makes what is missing |
 //! | `start` | the quick part: what `run` waits for, and what it refuses to start without |
 
 mod clock;
 mod cluster;
 mod database;
+mod fix;
 mod group;
 mod keys;
 mod limits;
+mod look;
 mod schemas;
 mod start;
 mod topics;
@@ -29,15 +32,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-pub use clock::{from_source, from_topic};
+pub use clock::from_topic;
 pub use cluster::{BrokerFacts, Cluster, Config, PartitionFacts, TopicFacts};
-pub use database::{MigrationFacts, absent as database_absent, migrations};
-pub use group::{GroupFacts, Unread, lag, offsets_kept};
+pub use database::database;
+pub use fix::{fix, refused};
 pub use keys::keys;
-pub use limits::{brokers, clients};
-pub use schemas::registered;
+pub use limits::clients;
+pub use look::{Found, Reader, kafka, reader, registry};
 pub use start::topics_exist;
-pub use topics::{configuration, replication, tasks};
 pub use verdict::{Level, Report, Verdict};
 
 /// What every `check` takes.

@@ -4,7 +4,7 @@ use super::verdict::Verdict;
 use crate::registry::{LEVEL, RegistryError};
 
 /// Judges what the registry says of our schema of `subject`: its id, and the subject's level.
-pub fn registered(
+pub(super) fn registered(
     subject: &str,
     id: Result<u32, RegistryError>,
     level: Result<Option<String>, RegistryError>,

@@ -9,7 +9,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::topics;
-use super::verdict::Verdict;
 use crate::backoff::Backoff;
 use crate::kafka::KafkaSettings;
 use crate::lifecycle::{Failure, Shutdown};
@@ -37,8 +36,8 @@ pub fn topics_exist(
         match missing_topics(&client, topics) {
             Ok(missing) if missing.is_empty() => return Ok(()),
             Ok(missing) => {
-                let verdicts = missing.iter().map(|name| topics::missing(name, servers));
-                return Err(refusal(&verdicts.collect::<Vec<_>>()));
+                let verdict = topics::missing(&missing.join(", "), servers);
+                return Err(Failure::failed(verdict.sentence()));
             }
             Err(error) => {
                 tracing::warn!(%error, brokers = servers, "waiting for Kafka");
@@ -47,13 +46,6 @@ pub fn topics_exist(
         }
     }
     Ok(())
-}
-
-/// All findings, and their advice once.
-fn refusal(verdicts: &[Verdict]) -> Failure {
-    let mut parts: Vec<&str> = verdicts.iter().map(|v| v.finding.as_str()).collect();
-    parts.extend(verdicts.last().and_then(|v| v.advice.as_deref()));
-    Failure::failed(parts.join("; "))
 }
 
 fn missing_topics<'a>(
@@ -73,18 +65,4 @@ fn missing_topics<'a>(
         }
     }
     Ok(missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_missing_topic_is_named_and_what_to_do_is_said_once() {
-        let verdicts = ["a", "b"].map(|name| topics::missing(name, "localhost:9092"));
-        let said = refusal(&verdicts).to_string();
-        assert!(said.starts_with(&verdicts[0].finding), "{said}");
-        assert!(said.contains("no topic b at localhost:9092"), "{said}");
-        assert_eq!(said.matches("check --fix").count(), 1, "{said}");
-    }
 }

@@ -6,17 +6,21 @@ use super::verdict::Verdict;
 use crate::provision::TopicPlan;
 use std::time::Duration;
 
-/// A topic that is not there; `run` refuses to start with the same words.
-pub(super) fn missing(name: &str, servers: &str) -> Verdict {
+/// Topics that are not there; `run` refuses to start with the same words.
+pub(super) fn missing(names: &str, servers: &str) -> Verdict {
     Verdict::fail(
-        format!("topic {name}"),
-        format!("there is no topic {name} at {servers}"),
+        format!("topic {names}"),
+        format!("there is no topic {names} at {servers}"),
         "processor check --fix creates all topics as the design has them",
     )
 }
 
 /// A topic's configuration against its plan.
-pub fn configuration(plan: &TopicPlan, servers: &str, topic: Option<&TopicFacts>) -> Verdict {
+pub(super) fn configuration(
+    plan: &TopicPlan,
+    servers: &str,
+    topic: Option<&TopicFacts>,
+) -> Verdict {
     let Some(topic) = topic else {
         return missing(&plan.name, servers);
     };
@@ -121,7 +125,7 @@ fn shown(name: &str, value: &str) -> String {
 }
 
 /// Whether a topic can lose brokers without losing records or standing still.
-pub fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
+pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
     let subject = format!("replication of {}", topic.name);
     let fewest = |of: fn(&super::PartitionFacts) -> usize| {
         topic.partitions.iter().map(of).min().unwrap_or_default()
@@ -202,7 +206,7 @@ pub fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
 
 /// Whether every task of one process finds a partition to read. Vouchers lie by their own key, so
 /// their topic may have more or fewer partitions than the order statuses.
-pub fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Verdict> {
+pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Verdict> {
     let partitions = topic.partitions.len();
     (usize::from(tasks) > partitions).then(|| {
         Verdict::warn(
