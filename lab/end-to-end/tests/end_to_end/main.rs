@@ -4,6 +4,7 @@
 
 mod avro;
 mod campaigns;
+mod check;
 mod circuit_breaker;
 mod console;
 mod exactly_once;
