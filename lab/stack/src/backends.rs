@@ -13,7 +13,7 @@ use crate::kafka::{self, Listener};
 use crate::ports::Port;
 use crate::progress::Progress;
 use crate::topics::Topics;
-use crate::{postgres, registry, subjects, tool, topics};
+use crate::{postgres, registry, tool, topics};
 
 /// What to start, where, and what the user has already.
 #[derive(Clone, Debug)]
@@ -302,7 +302,7 @@ impl Backends {
     /// # Errors
     /// When the registry refuses, an incompatible schema included.
     pub async fn register_schemas(&self, topics: &Topics) -> Result<()> {
-        subjects::register(&self.schema_registry_url, topics).await
+        topics::register_schemas(&self.schema_registry_url, topics).await
     }
 
     /// Registers any schema under any subject; its id.
@@ -310,7 +310,7 @@ impl Backends {
     /// # Errors
     /// As [`Backends::register_schemas`].
     pub async fn register_schema(&self, subject: &str, schema: &str) -> Result<i64> {
-        subjects::register_one(&self.schema_registry_url, subject, schema).await
+        topics::register_schema(&self.schema_registry_url, subject, schema).await
     }
 
     /// One of Kafka's own tools (see [`crate::TOOLS`]), with the broker's address unless the

@@ -21,7 +21,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// As long as a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What this service calls its migrations table, so that the sink's may live beside it.
-const MIGRATIONS_TABLE: &str = "producer_migrations";
+pub(crate) const MIGRATIONS_TABLE: &str = "producer_migrations";
 
 /// The connect options of all our connections.
 ///
@@ -44,14 +44,19 @@ pub fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
 /// # Errors
 /// The database's, or a migration that was changed after it ran.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrateError> {
-    let mut migrator: Migrator = sqlx::migrate!();
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     // A migration may take longer than a request: waiting for another instance's, or an index.
     let patient = options
         .clone()
         .options([("statement_timeout", "0"), ("lock_timeout", "60s")]);
     let pool = pool(patient, 1);
-    let done = migrator.run(&pool).await;
+    let done = migrator().run(&pool).await;
     pool.close().await;
     done
+}
+
+/// What this version knows of the schema.
+pub(crate) fn migrator() -> Migrator {
+    let mut migrator: Migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator
 }
