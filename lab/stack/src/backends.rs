@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::backend::{Backend, Ready};
 use crate::download::Cache;
+use crate::kafka::{self, Listener};
 use crate::ports::Port;
 use crate::progress::Progress;
 use crate::topics::Topics;
-use crate::{kafka, postgres, registry, tool, topics};
+use crate::{postgres, registry, tool, topics};
 
 /// What to start, where, and what the user has already.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Options {
     pub ports: Ports,
     /// How progress is shown.
     pub progress: Progress,
+    /// More addresses of the broker.
+    pub listeners: Vec<Listener>,
     /// More `server.properties` for the broker; they win over ours.
     pub broker_settings: Vec<(String, String)>,
     /// Whether Postgres waits for the disk, as it does in production. Off is quicker and loses
@@ -50,6 +53,7 @@ impl Options {
             database_url: None,
             ports: Ports::default(),
             progress: Progress::Silent,
+            listeners: Vec::new(),
             broker_settings: Vec::new(),
             postgres_fsync: true,
         }
@@ -160,14 +164,14 @@ impl Backends {
             let backend = match &tools {
                 Some(tools) => {
                     let folder = directory.join("kafka");
-                    let more = &options.broker_settings;
                     kafka::prepare(
                         tools,
                         &folder,
                         log("kafka"),
                         kafka_port,
                         controller_port,
-                        more,
+                        &options.listeners,
+                        &options.broker_settings,
                     )
                     .await?
                 }

@@ -51,6 +51,7 @@ mod up;
 pub use backend::Backend;
 pub use backends::{Backends, Options, Ports};
 pub use child::is_alive;
+pub use kafka::Listener;
 pub use ports::Port;
 pub use progress::Progress;
 pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand, service_binaries};

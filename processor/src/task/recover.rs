@@ -56,8 +56,9 @@ where
                 }
                 Step::Continue
             }
-            TransactionError::Fatal(_) => {
+            TransactionError::Fatal(why) => {
                 self.observer.transaction_ended(TransactionEnd::Unknown);
+                self.observer.standing(&why);
                 self.pause_then_open();
                 Step::Continue
             }

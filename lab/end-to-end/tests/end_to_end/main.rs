@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod access;
 mod avro;
 mod campaigns;
 mod check;
