@@ -5,11 +5,13 @@
 
 mod probe;
 mod properties;
+mod range;
 mod settings;
 mod subscription;
 mod transaction;
 
 pub use probe::BrokerProbe;
+pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
 pub use transaction::{Outgoing, TransactionError, TransactionalProducer};

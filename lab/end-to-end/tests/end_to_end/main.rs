@@ -12,6 +12,7 @@ mod late_schemas;
 mod limits;
 mod load;
 mod outages;
+mod ranges;
 mod rebuild;
 mod record;
 mod relay;
