@@ -19,7 +19,7 @@ struct Cli {
 enum Command {
     /// Read order statuses and write vouchers, for ever.
     Run(Box<RunSettings>),
-    /// Look whether topics and schemas are there; --fix makes what is missing.
+    /// Look whether all is right around it, and say what to do; --fix makes what is missing.
     Check(Box<CheckSettings>),
     /// Check the form of a voucher's code, as a person typed it.
     Verify {

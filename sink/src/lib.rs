@@ -20,6 +20,7 @@
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
+//! | [`check`] | `sink check` |
 //!
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
@@ -51,6 +52,7 @@
 //! and the offsets; its identity is the original's place, so a reader can tell.
 
 pub mod batch;
+pub mod check;
 pub mod columns;
 pub mod decide;
 pub mod halves;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::{lifecycle, telemetry};
+use sink::check::CheckSettings;
 use sink::settings::RunSettings;
 
 /// Writes vouchers into Postgres.
@@ -18,6 +19,8 @@ struct Cli {
 enum Command {
     /// Read vouchers and write rows, for ever.
     Run(Box<RunSettings>),
+    /// Look whether all is right around it, and say what to do; --fix makes what is missing.
+    Check(Box<CheckSettings>),
 }
 
 fn main() -> ExitCode {
@@ -25,6 +28,9 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| sink::service::run(*settings, shutdown))
+        }
+        Command::Check(settings) => {
+            lifecycle::run(|shutdown| sink::check::run(*settings, shutdown))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod partitioner;
 mod probe;
 mod properties;
 mod range;
@@ -10,11 +11,12 @@ mod settings;
 mod subscription;
 mod transaction;
 
+pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{Outgoing, TransactionError, TransactionalProducer};
+pub use transaction::{Outgoing, Producer, TransactionError};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

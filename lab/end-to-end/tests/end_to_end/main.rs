@@ -2,11 +2,13 @@
 
 #![allow(missing_docs)]
 
+mod access;
 mod avro;
 mod campaigns;
 mod circuit_breaker;
 mod console;
 mod exactly_once;
+mod http;
 mod instances;
 mod late_schemas;
 mod limits;
