@@ -87,6 +87,11 @@ impl Evaluator {
         &self.fingerprint
     }
 
+    /// The keys that sign.
+    pub const fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
     /// The id of the key that signs what was sent then.
     pub fn key_id(&self, sent_at: Timestamp) -> &str {
         self.keys.at(sent_at).id()

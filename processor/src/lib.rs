@@ -19,12 +19,14 @@
 //! | [`kafka`] | the ports over librdkafka, thin |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `processor run` |
+//! | [`backfill`] | `processor backfill`: a range of the topic again, or what that would give |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //! | [`campaign_history`] | by which rule a campaign's newest vouchers were issued |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
 
+pub mod backfill;
 pub mod batch;
 pub mod campaign_history;
 pub mod check;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use processor::backfill::BackfillSettings;
 use processor::check::CheckSettings;
 use processor::settings::RunSettings;
 use runtime::{lifecycle, telemetry};
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Read order statuses and write vouchers, for ever.
     Run(Box<RunSettings>),
+    /// Evaluate a part of the order statuses again, or say what that would give (--dry-run).
+    Backfill(Box<BackfillSettings>),
     /// Look whether all is right around it, and say what to do; --fix makes what is missing.
     Check(Box<CheckSettings>),
     /// Check the form of a voucher's code, as a person typed it.
@@ -33,6 +36,10 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| processor::service::run(*settings, shutdown))
+        }
+        Command::Backfill(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| processor::backfill::run(*settings, shutdown))
         }
         Command::Check(settings) => {
             lifecycle::run(|shutdown| processor::check::run(*settings, shutdown))

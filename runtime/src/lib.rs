@@ -6,6 +6,7 @@
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
 //! | [`postgres`] | the one way to reach a database |
+//! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`dead_letter`] | the headers that tell why a record could not be used, and where it came from |
 //! | [`provision`] | topics and schemas as the design has them |
@@ -33,6 +34,7 @@ pub mod preflight;
 pub mod provision;
 pub mod record;
 pub mod registry;
+pub mod replay;
 pub mod settings;
 pub mod telemetry;
 pub mod trace_context;

@@ -18,6 +18,7 @@
 //! | [`halves`] | which part of a batch is written next, after a refusal |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
+//! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
 //! | [`check`] | `sink check` |
@@ -51,6 +52,7 @@
 //! database. A dead letter may be written twice when the sink is killed between its acknowledgement
 //! and the offsets; its identity is the original's place, so a reader can tell.
 
+pub mod backfill;
 pub mod batch;
 pub mod check;
 pub mod columns;

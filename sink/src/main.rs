@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::{lifecycle, telemetry};
+use sink::backfill::BackfillSettings;
 use sink::check::CheckSettings;
 use sink::settings::RunSettings;
 
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Read vouchers and write rows, for ever.
     Run(Box<RunSettings>),
+    /// Write the rows of a part of the vouchers, such as all into an empty database.
+    Backfill(Box<BackfillSettings>),
     /// Look whether all is right around it, and say what to do; --fix makes what is missing.
     Check(Box<CheckSettings>),
 }
@@ -28,6 +31,10 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| sink::service::run(*settings, shutdown))
+        }
+        Command::Backfill(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| sink::backfill::run(*settings, shutdown))
         }
         Command::Check(settings) => {
             lifecycle::run(|shutdown| sink::check::run(*settings, shutdown))

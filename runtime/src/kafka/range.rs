@@ -100,8 +100,9 @@ impl TopicRange {
                 },
             );
         }
-        let froms = patiently(settings, || offsets_at(&client, topic, from, &held))?;
-        let tos = patiently(settings, || offsets_at(&client, topic, to, &held))?;
+        let (from, to) = (from.at_this_moment(), to.at_this_moment());
+        let froms = patiently(settings, || offsets_at(&client, topic, &from, &held))?;
+        let tos = patiently(settings, || offsets_at(&client, topic, &to, &held))?;
         Ok(Self {
             topic: topic.to_owned(),
             spans: held
@@ -224,7 +225,9 @@ fn offsets_at(
     let mut offsets: Positions = match bound {
         Bound::Earliest => held.iter().map(|(at, span)| (*at, span.from)).collect(),
         // A time that no record reaches is the end.
-        Bound::Latest | Bound::Time(_) => held.iter().map(|(at, span)| (*at, span.to)).collect(),
+        Bound::Latest | Bound::Time(_) | Bound::Ago(_) => {
+            held.iter().map(|(at, span)| (*at, span.to)).collect()
+        }
         Bound::Offsets(offsets) => offsets.clone(),
     };
     if let Bound::Time(millis) = bound

@@ -1,6 +1,7 @@
 //! Where a range begins and ends, as a person writes it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -17,6 +18,8 @@ pub enum Bound {
     Latest,
     /// Milliseconds since the epoch, against the records' timestamps.
     Time(i64),
+    /// Milliseconds before the moment at which the range is resolved.
+    Ago(i64),
     /// An offset for each partition; those that are not named are not read.
     Offsets(Positions),
 }
@@ -27,11 +30,11 @@ pub enum Bound {
 pub struct RangeSettings {
     /// From here on: earliest, a time (2026-05-01T00:00:00Z, or -7d, -12h, -30m, -90s from now), or
     /// an offset for each partition (0:100,1:50; others are not read).
-    #[arg(long, default_value = "earliest", value_parser = bound, allow_hyphen_values = true)]
+    #[arg(long, default_value = "earliest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub from: Bound,
 
     /// Up to here, exclusive: latest (the end as it is at the start), or as --from.
-    #[arg(long, default_value = "latest", value_parser = bound, allow_hyphen_values = true)]
+    #[arg(long, default_value = "latest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub to: Bound,
 
     /// Only these partitions, such as 0,3.
@@ -53,15 +56,15 @@ impl Bound {
     pub(super) fn partitions(&self) -> Option<BTreeSet<Partition>> {
         match self {
             Self::Offsets(offsets) => Some(offsets.keys().copied().collect()),
-            Self::Earliest | Self::Latest | Self::Time(_) => None,
+            Self::Earliest | Self::Latest | Self::Time(_) | Self::Ago(_) => None,
         }
     }
 
-    /// Reads what a person wrote; a time before now counts from `now_millis`.
+    /// Reads what a person wrote.
     ///
     /// # Errors
     /// What to write instead.
-    pub fn parse(text: &str, now_millis: i64) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "earliest" => return Ok(Self::Earliest),
             "latest" => return Ok(Self::Latest),
@@ -69,8 +72,7 @@ impl Bound {
         }
         if let Some(ago) = text.strip_prefix('-') {
             return millis_ago(ago)
-                .and_then(|ago| now_millis.checked_sub(ago))
-                .map(Self::Time)
+                .map(Self::Ago)
                 .ok_or_else(|| format!("-{ago}: write a number and d, h, m or s, such as -7d"));
         }
         if let Ok(time) = Timestamp::parse_rfc3339(text) {
@@ -82,15 +84,37 @@ impl Bound {
                 .to_owned()
         })
     }
+
+    /// An age becomes the time that it means now.
+    pub(super) fn at_this_moment(&self) -> Self {
+        let Self::Ago(ago) = self else {
+            return self.clone();
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_millis()).ok())
+            .unwrap_or_default();
+        Self::Time(now.saturating_sub(*ago))
+    }
 }
 
-fn bound(text: &str) -> Result<Bound, String> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or_default();
-    Bound::parse(text, now)
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Earliest => f.write_str("earliest"),
+            Self::Latest => f.write_str("latest"),
+            Self::Time(millis) => write!(f, "{}", Timestamp::from_millis(*millis)),
+            Self::Ago(millis) => write!(f, "-{}s", millis / 1000),
+            Self::Offsets(offsets) => {
+                let pairs: Vec<_> = offsets
+                    .iter()
+                    .map(|(partition, offset)| format!("{partition}:{offset}"))
+                    .collect();
+                f.write_str(&pairs.join(","))
+            }
+        }
+    }
 }
 
 fn millis_ago(text: &str) -> Option<i64> {
@@ -127,19 +151,32 @@ mod tests {
 
     #[test]
     fn a_bound_is_a_time_an_age_or_offsets() {
-        let now = 1_000_000_000_000;
         for (text, expected) in [
             ("earliest", Bound::Earliest),
             ("latest", Bound::Latest),
-            ("-7d", Bound::Time(now - 7 * 86_400_000)),
-            ("-90s", Bound::Time(now - 90_000)),
+            ("-7d", Bound::Ago(7 * 86_400_000)),
+            ("-90s", Bound::Ago(90_000)),
             ("2026-05-01T00:00:00Z", Bound::Time(1_777_593_600_000)),
             (
                 "0:100, 3:0",
                 Bound::Offsets(Positions::from([(0, 100), (3, 0)])),
             ),
         ] {
-            assert_eq!(Bound::parse(text, now), Ok(expected), "{text}");
+            assert_eq!(Bound::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_written_again() {
+        for text in [
+            "earliest",
+            "latest",
+            "-90s",
+            "2026-05-01T00:00:00Z",
+            "0:100,3:0",
+        ] {
+            let bound = Bound::parse(text).unwrap();
+            assert_eq!(Bound::parse(&bound.to_string()), Ok(bound), "{text}");
         }
     }
 
@@ -158,7 +195,7 @@ mod tests {
             "0:-5",
             "2026-05-01",
         ] {
-            assert!(Bound::parse(text, 0).is_err(), "{text}");
+            assert!(Bound::parse(text).is_err(), "{text}");
         }
     }
 }
