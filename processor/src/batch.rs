@@ -77,6 +77,7 @@ impl Tally {
 pub struct Batch {
     topics: Topics,
     format: VoucherFormat,
+    run: Option<String>,
     arena: Arena,
     outputs: Vec<Output>,
     work: Vec<PartitionWork>,
@@ -120,11 +121,19 @@ impl Batch {
         Self {
             topics,
             format,
+            run: None,
             arena: Arena::default(),
             outputs: Vec::new(),
             work: Vec::new(),
             records: 0,
         }
+    }
+
+    /// The vouchers name this run, a backfill's or a redrive's.
+    #[must_use]
+    pub fn of_run(mut self, run: &str) -> Self {
+        self.run = Some(run.to_owned());
+        self
     }
 
     /// Whether nothing was added since it was cleared.
@@ -189,6 +198,9 @@ impl Batch {
         arena.header(headers::SOURCE_TOPIC, Some(self.topics.source.as_bytes()));
         arena.number_header(headers::SOURCE_PARTITION, i64::from(record.partition()));
         arena.number_header(headers::SOURCE_OFFSET, record.offset());
+        if let Some(run) = &self.run {
+            arena.header(headers::SOURCE_RUN, Some(run.as_bytes()));
+        }
         arena.header(
             headers::VOUCHER_RULE,
             Some(evaluator.fingerprint().as_bytes()),

@@ -89,6 +89,24 @@ pub struct OwnedRecord {
     pub headers: Vec<Header>,
 }
 
+impl OwnedRecord {
+    /// A copy of `record`, which outlives the client's buffer.
+    pub fn of(record: &impl InputRecord) -> Self {
+        let mut headers = Vec::new();
+        record.each_header(&mut |name, value| {
+            headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+        });
+        Self {
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp_millis: record.timestamp_millis(),
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+}
+
 impl InputRecord for OwnedRecord {
     fn partition(&self) -> Partition {
         self.partition

@@ -113,7 +113,8 @@ pub(crate) fn minimal_bytes<R>(unscaled: i128, take: impl FnOnce(&[u8]) -> R) ->
 }
 
 /// The number as people write money: at least two decimals, more where the value has them.
-pub(crate) fn as_money(value: Decimal) -> Decimal {
+#[must_use]
+pub fn as_money(value: Decimal) -> Decimal {
     let mut value = value.normalize();
     if value.scale() < 2 {
         // Adds zeros only; a value too large to take them stays as it is.

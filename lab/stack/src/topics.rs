@@ -71,7 +71,7 @@ fn kept_for_ever(topic: NewTopic<'_>) -> NewTopic<'_> {
         .set("retention.bytes", "-1")
 }
 
-/// Creates the four topics; those that exist stay as they are.
+/// Creates the topics; those that exist stay as they are.
 pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
@@ -81,6 +81,7 @@ pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
         topics.order_status_dead_letters(),
         topics.vouchers_dead_letters(),
     );
+    let states = [&order_dead, &voucher_dead].map(|dead| format!("{dead}.state"));
     let largest = MAX_MESSAGE_BYTES.to_string();
     let largest_dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
     let topic = |name, partitions| NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -95,6 +96,8 @@ pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
             .set("max.message.bytes", &largest),
         kept_for_ever(topic(&order_dead, 1)).set("max.message.bytes", &largest_dead),
         kept_for_ever(topic(&voucher_dead, 1)).set("max.message.bytes", &largest_dead),
+        topic(&states[0], 1).set("cleanup.policy", "compact"),
+        topic(&states[1], 1).set("cleanup.policy", "compact"),
     ];
     let options = AdminOptions::new()
         .operation_timeout(Some(Duration::from_secs(20)))

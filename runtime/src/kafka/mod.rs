@@ -3,16 +3,20 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod partitioner;
 mod probe;
 mod properties;
 mod settings;
 mod subscription;
 mod transaction;
+mod whole;
 
+pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
 pub use transaction::{Outgoing, TransactionError, TransactionalProducer};
+pub use whole::{partitions, read_to_end};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;
