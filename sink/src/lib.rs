@@ -20,6 +20,7 @@
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
+//! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
 //!
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
@@ -52,12 +53,14 @@
 
 pub mod batch;
 pub mod columns;
+pub mod dead_letters;
 pub mod decide;
 pub mod halves;
 pub mod kafka;
 pub mod observer;
 pub mod ports;
 pub mod postgres;
+pub mod redrive;
 pub mod service;
 pub mod settings;
 pub mod tally;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::{lifecycle, telemetry};
+use sink::dead_letters::DeadLettersSettings;
+use sink::redrive::RedriveSettings;
 use sink::settings::RunSettings;
 
 /// Writes vouchers into Postgres.
@@ -18,6 +20,10 @@ struct Cli {
 enum Command {
     /// Read vouchers and write rows, for ever.
     Run(Box<RunSettings>),
+    /// Try the open dead letters again, from their original bytes.
+    Redrive(Box<RedriveSettings>),
+    /// List the dead letters by reason; show one in full; discard hopeless ones.
+    DeadLetters(Box<DeadLettersSettings>),
 }
 
 fn main() -> ExitCode {
@@ -26,5 +32,10 @@ fn main() -> ExitCode {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| sink::service::run(*settings, shutdown))
         }
+        Command::Redrive(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| sink::redrive::run(*settings, shutdown))
+        }
+        Command::DeadLetters(settings) => lifecycle::run(|_| sink::dead_letters::run(*settings)),
     }
 }

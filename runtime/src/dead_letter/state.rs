@@ -79,8 +79,8 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Voucher { campaign } => write!(f, "voucher of {campaign}"),
-            Self::Row { existed: false } => f.write_str("row written"),
-            Self::Row { existed: true } => f.write_str("row was there"),
+            Self::Row { existed: false } => f.write_str("row"),
+            Self::Row { existed: true } => f.write_str("row, which was there"),
             Self::Skipped { reason, message } => write!(f, "skipped, {reason}: {message}"),
             Self::Failed { reason, message } => write!(f, "failed, {reason}: {message}"),
             Self::Discarded { note } => write!(f, "discarded: {note}"),
