@@ -27,7 +27,7 @@ impl Story {
             &[
                 "voucher record",
                 "written",
-                "",
+                "role",
                 "campaign",
                 "amount",
                 "code",

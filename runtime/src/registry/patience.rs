@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 impl<P: Send + Sync + 'static> SchemaCache<P> {
     /// The cache of a command, which tells nobody of its health.
     pub fn of_command(registry: Option<Registry>, compile: Compile<P>) -> Self {
-        let part = Health::new().part("registry", "asking");
+        let part = Health::new().ready_part("registry");
         Self::new(registry, compile, KnownSchemas::default(), part)
     }
 }
