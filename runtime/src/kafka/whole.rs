@@ -1,76 +1,56 @@
-//! TEMPORARY until the range reader is there.
+//! All that a topic has by now, for a command that looks at it once.
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::{KafkaSettings, Profile};
+use super::{Bound, KafkaSettings, RangeEvent, RangeReader, TopicRange};
 use crate::lifecycle::Failure;
-use crate::record::{InputRecord, Partition};
+use crate::record::Partition;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one call waits for a record.
+const SLICE: Duration = Duration::from_millis(500);
 
-/// How many partitions the topic has; none: there is no such topic.
-pub fn partitions(settings: &KafkaSettings, topic: &str) -> Result<usize, Failure> {
-    let client: BaseConsumer = settings
-        .observer()?
-        .create()
-        .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
-    let metadata = client
-        .fetch_metadata(Some(topic), TIMEOUT)
-        .map_err(|error| Failure::failed(format!("the broker does not answer: {error}")))?;
-    Ok(metadata
-        .topics()
-        .first()
-        .map_or(0, |t| t.partitions().len()))
-}
+/// A person who waits for a command is told after so long without a record.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Every committed record there is by now.
+/// Calls `each` with every committed record of the topic, or of `only` one of its partitions, up to
+/// the end that is seen at the start; each partition's records in their order. Blocks its thread.
+///
+/// # Errors
+/// The first error of `each`; exit code 1 when there is no such topic, or no broker answers.
 pub fn read_to_end(
     settings: &KafkaSettings,
     topic: &str,
     only: Option<Partition>,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let failed = |error: KafkaError| Failure::failed(format!("{topic} can't be read: {error}"));
-    let count = partitions(settings, topic)?;
-    let consumer: BaseConsumer = settings
-        .consumer("unused", Profile::Replay)?
-        .create()
-        .map_err(failed)?;
-    for partition in 0..i32::try_from(count).unwrap_or(0) {
-        if only.is_some_and(|only| only != partition) {
-            continue;
-        }
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition, TIMEOUT)
-            .map_err(failed)?;
-        if low >= high {
-            continue;
-        }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Beginning)
-            .map_err(failed)?;
-        consumer.assign(&list).map_err(failed)?;
-        let mut last = Instant::now();
-        loop {
-            match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    last = Instant::now();
-                    if InputRecord::offset(&message) >= high {
-                        break;
-                    }
-                    each(&message)?;
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                _ if last.elapsed() > Duration::from_secs(30) => {
-                    return Err(Failure::failed("the broker does not answer"));
-                }
-                _ => {}
+    let only = only.map(|partition| BTreeSet::from([partition]));
+    let range = TopicRange::resolve(
+        settings,
+        topic,
+        &Bound::Earliest,
+        &Bound::Latest,
+        only.as_ref(),
+    )?;
+    let mut reader = RangeReader::open(settings, "reader", &range)?;
+    let mut last = Instant::now();
+    loop {
+        match reader.next(SLICE)? {
+            RangeEvent::Record(record) => {
+                each(&record)?;
+                last = Instant::now();
             }
+            RangeEvent::PartitionDone(_) => last = Instant::now(),
+            RangeEvent::Done => return Ok(()),
+            RangeEvent::Nothing if last.elapsed() >= PATIENCE => {
+                return Err(Failure::failed(format!(
+                    "Kafka at {} does not answer: nothing of {topic} came for {PATIENCE:?}",
+                    settings.kafka_bootstrap_servers
+                )));
+            }
+            RangeEvent::Nothing => {}
         }
     }
-    Ok(())
 }
