@@ -1,13 +1,25 @@
-//! `processor check`: whether topics and schemas are there, and with `--fix`, seeing to it.
+//! `processor check`: what must be right around it, and with `--fix`, making what is missing.
+
+use std::time::SystemTime;
 
 use clap::Args;
-use runtime::kafka::KafkaSettings;
+use runtime::kafka::{KafkaSettings, Profile};
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::registry::{Registry, RegistryError, RegistrySettings};
+use runtime::preflight::{self, CheckFlags, Cluster, Found, Reader, Report, Verdict};
+use runtime::provision;
+use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
-use runtime::{preflight, provision};
 
-/// What `processor check` reads from flags and environment variables.
+use crate::campaign_history;
+use crate::rule::Rule;
+use crate::settings::{FlowSettings, KeySettings, RuleSettings};
+use crate::task::Guarantee;
+
+/// So many of the newest offsets of each partition are looked at for their keys.
+const NEWEST: usize = 100;
+
+/// What `processor check` reads from flags and environment variables: all that `processor run`
+/// does, but it needs no key.
 #[derive(Debug, Clone, Args)]
 pub struct CheckSettings {
     #[command(flatten)]
@@ -19,72 +31,140 @@ pub struct CheckSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub topics: TopicSettings,
-
-    /// Create missing topics and register missing schemas.
-    #[arg(long)]
-    pub fix: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub rule: RuleSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub flow: FlowSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub check: CheckFlags,
 
     /// Partitions of topics that are created: chosen once, a topic can't grow.
     #[arg(long, default_value_t = provision::PARTITIONS, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub partitions: i32,
 }
 
-/// Prints one line for each thing looked at.
+/// Looks, and prints a table of verdicts or JSON.
 ///
 /// # Errors
-/// Exit code 1 when something is missing.
+/// Exit code 1 when anything fails, 2 for settings.
 pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let rule = settings.rule.rule()?;
     let registry = Registry::of(&settings.registry)?;
-    let plans = provision::topic_plans(&settings.topics, settings.partitions);
-    if settings.fix {
-        for name in provision::create_topics(&settings.kafka, &plans).await? {
-            println!("made  topic {name}");
-        }
-        if let Some(registry) = &registry {
-            provision::register_schemas(registry, &settings.topics).await?;
-        }
-    }
-    let mut failed = 0;
-    for plan in plans {
-        let kafka = settings.kafka.clone();
-        let shutdown = shutdown.clone();
-        let name = plan.name.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            preflight::topics_exist(&kafka, &[&name], &shutdown)
-        })
-        .await
-        .map_err(|error| Failure::failed(format!("check: {error}")))?;
-        failed += u32::from(!report(&format!("topic {}", plan.name), found));
-    }
-    match &registry {
-        None => println!("-     schemas: SCHEMA_REGISTRY_URL is not set, records are JSON"),
-        Some(registry) => {
-            for (subject, schema) in provision::subjects(&settings.topics) {
-                let found = registry.id_of(&subject, schema).await.map(|_| ());
-                failed += u32::from(!report(
-                    &format!("schema {subject}"),
-                    found.map_err(|error: RegistryError| Failure::failed(error)),
-                ));
-            }
-        }
-    }
-    if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} missing; processor check --fix makes what is missing"
-        )));
-    }
-    Ok(())
+    let cluster = Cluster::new(&settings.kafka)?;
+    let json = settings.check.json;
+    let report = tokio::select! {
+        report = look(&settings, &rule, registry.as_ref(), &cluster) => report?,
+        () = shutdown.requested() => return Err(Failure::failed("stopped before the end")),
+    };
+    report.finish(json)
 }
 
-fn report(what: &str, found: Result<(), Failure>) -> bool {
-    match found {
-        Ok(()) => {
-            println!("ok    {what}");
-            true
-        }
-        Err(failure) => {
-            println!("FAIL  {what}: {failure}");
-            false
-        }
+async fn look(
+    settings: &CheckSettings,
+    rule: &Rule,
+    registry: Option<&Registry>,
+    cluster: &Cluster,
+) -> Result<Report, Failure> {
+    let key = signing_key(&settings.keys)?;
+    let plans = provision::topic_plans(&settings.topics, settings.partitions);
+    let subjects = provision::subjects(&settings.topics);
+    let mut report = Report::default();
+    if settings.check.fix {
+        preflight::fix(&mut report, &settings.kafka, &plans, registry, &subjects).await;
     }
+    let mut verdicts = Vec::new();
+    if let Some(found) = preflight::kafka(cluster, &plans, &mut verdicts).await {
+        verdicts.extend(clients(settings, &found)?);
+        let reader = Reader {
+            group: &settings.flow.processor_group,
+            topic: &settings.topics.order_status_topic,
+            tasks: ("PROCESSOR_TASKS", settings.flow.tasks),
+        };
+        verdicts.extend(preflight::reader(cluster, &found, reader).await);
+        verdicts.extend(orders(settings, cluster, &found).await);
+        verdicts.extend(history(settings, cluster, registry, &found, rule).await);
+    }
+    report.add(verdicts);
+    report.add(preflight::registry(registry, &subjects).await);
+    report.add([key]);
+    Ok(report)
+}
+
+/// A wrong key is a wrong setting; without one nothing can be issued, but all else can be checked.
+fn signing_key(keys: &KeySettings) -> Result<Verdict, Failure> {
+    if keys.voucher_signing_key.is_none() && keys.voucher_signing_keys_file.is_none() {
+        return Ok(Verdict::warn(
+            "signing key",
+            "VOUCHER_SIGNING_KEY is not set (nor VOUCHER_SIGNING_KEYS_FILE): run, backfill and \
+             redrive end with exit code 2",
+            "set the key that signed this campaign's vouchers; a first one: openssl rand -base64 32",
+        ));
+    }
+    keys.signing_keys()?;
+    Ok(Verdict::ok("signing key", "set, and long enough"))
+}
+
+fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<Verdict>, Failure> {
+    let flow = &settings.flow;
+    let consumer = settings
+        .kafka
+        .consumer(&flow.processor_group, Profile::Live)?;
+    let producer = match flow.processing_guarantee {
+        Guarantee::ExactlyOnce => settings.kafka.transactional_producer("check")?,
+        Guarantee::AtLeastOnce => settings.kafka.producer()?,
+    };
+    Ok(preflight::clients(
+        &found.brokers,
+        Some(&consumer),
+        Some(&producer),
+    ))
+}
+
+/// The newest order statuses: their keys, and their times.
+async fn orders(settings: &CheckSettings, cluster: &Cluster, found: &Found) -> Vec<Verdict> {
+    let Some(topic) = found.topic(&settings.topics.order_status_topic) else {
+        return Vec::new();
+    };
+    match cluster.tail(topic, NEWEST).await {
+        Ok(newest) => {
+            let latest = newest
+                .iter()
+                .filter_map(|record| record.timestamp_millis)
+                .max();
+            let mut verdicts = vec![preflight::keys(topic, &newest)];
+            verdicts.extend(preflight::from_topic(
+                &topic.name,
+                SystemTime::now(),
+                latest,
+            ));
+            verdicts
+        }
+        Err(error) => vec![unread(&topic.name, &error)],
+    }
+}
+
+async fn history(
+    settings: &CheckSettings,
+    cluster: &Cluster,
+    registry: Option<&Registry>,
+    found: &Found,
+    rule: &Rule,
+) -> Option<Verdict> {
+    let vouchers = found.topic(&settings.topics.vouchers_topic)?;
+    let judged = campaign_history::judge(cluster, registry, vouchers, rule).await;
+    Some(judged.unwrap_or_else(|error| unread(&vouchers.name, &error)))
+}
+
+fn unread(topic: &str, error: &str) -> Verdict {
+    Verdict::fail(
+        format!("records of {topic}"),
+        format!("they can't be read: {error}"),
+        "see the brokers' logs; a user needs Read on the topic",
+    )
 }

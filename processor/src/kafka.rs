@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Profile, Subscription,
-    TransactionError, TransactionalProducer,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Profile,
+    Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -23,7 +23,7 @@ pub struct KafkaLog {
     producer_config: ClientConfig,
     topic: String,
     subscription: Subscription,
-    producer: TransactionalProducer,
+    producer: Producer,
 }
 
 impl KafkaLog {
@@ -48,7 +48,7 @@ impl KafkaLog {
         };
         Ok(Self {
             subscription: Subscription::join(&consumer_config, topic)?,
-            producer: TransactionalProducer::new(&producer_config)?,
+            producer: Producer::new(&producer_config)?,
             consumer_config,
             producer_config,
             topic: topic.to_owned(),
@@ -60,7 +60,7 @@ impl Log for KafkaLog {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producer = TransactionalProducer::new(&self.producer_config)?;
+        self.producer = Producer::new(&self.producer_config)?;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ enum Command {
     DeadLetters(Box<DeadLettersSettings>),
     /// Tell what became of an order, record by record, and why.
     Explain(Box<ExplainSettings>),
-    /// Look whether topics and schemas are there; --fix makes what is missing.
+    /// Look whether all is right around it, and say what to do; --fix makes what is missing.
     Check(Box<CheckSettings>),
     /// Check the form of a voucher's code, as a person typed it.
     Verify {

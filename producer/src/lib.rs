@@ -12,7 +12,9 @@
 //! | [`database`] | how Postgres is reached, and what its errors ask for |
 //! | [`relay`] | publishes the outbox |
 //! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
+//! | [`check`] | `producer check` |
 
+pub mod check;
 pub mod database;
 pub mod http;
 pub mod ingress;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use producer::check::{self, CheckSettings};
 use producer::service::{self, Checked};
 use producer::settings::RunSettings;
 use runtime::{lifecycle, telemetry};
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Take orders and publish their status, for ever.
     Run(Box<RunSettings>),
+    /// Look whether all is right around it, and say what to do; --fix makes what is missing.
+    Check(Box<CheckSettings>),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +33,6 @@ fn main() -> ExitCode {
                 Err(failure) => lifecycle::exit(&failure),
             }
         }
+        Command::Check(settings) => lifecycle::run(|shutdown| check::run(*settings, shutdown)),
     }
 }

@@ -5,6 +5,7 @@
 //! | [`settings`] | flags and environment variables, secrets, what to write instead of a wrong setting |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
+//! | [`postgres`] | the one way to reach a database |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`provision`] | topics and schemas as the design has them |
@@ -29,6 +30,7 @@ pub mod http;
 pub mod kafka;
 pub mod lifecycle;
 pub mod metrics;
+pub mod postgres;
 pub mod preflight;
 pub mod provision;
 pub mod record;

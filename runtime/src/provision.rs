@@ -11,7 +11,7 @@ use schemas::{ORDER_STATUS_AVSC, VOUCHER_AVSC};
 use crate::kafka::KafkaSettings;
 use crate::lifecycle::Failure;
 use crate::registry::Registry;
-use crate::settings::{TopicSettings, states_of};
+use crate::settings::{TopicSettings, dead_letters_of, states_of};
 
 /// Chosen once: a key stays in its partition for ever, so a topic can't grow partitions.
 pub const PARTITIONS: i32 = 12;
@@ -39,7 +39,15 @@ pub struct TopicPlan {
     pub config: Vec<(&'static str, String)>,
 }
 
-/// The topics of the flow, and what became of the dead letters; `partitions` is of the order statuses and the vouchers.
+impl TopicPlan {
+    /// Whether it is `topic` itself, or holds what could not be used of it.
+    pub fn belongs_to(&self, topic: &str) -> bool {
+        let dead_letters = dead_letters_of(topic);
+        self.name == topic || self.name.starts_with(&dead_letters)
+    }
+}
+
+/// The topics of the flow, and what became of its dead letters; `partitions` is of the order statuses and the vouchers.
 pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
     let source = MAX_MESSAGE_BYTES.to_string();
     let dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
@@ -123,12 +131,14 @@ pub async fn create_topics(
 /// The flow's subjects, each with its schema.
 pub fn subjects(topics: &TopicSettings) -> [(String, &'static str); 2] {
     [
-        (
-            format!("{}-value", topics.order_status_topic),
-            ORDER_STATUS_AVSC,
-        ),
-        (format!("{}-value", topics.vouchers_topic), VOUCHER_AVSC),
+        (subject_of(&topics.order_status_topic), ORDER_STATUS_AVSC),
+        (subject_of(&topics.vouchers_topic), VOUCHER_AVSC),
     ]
+}
+
+/// The subject of a topic's values.
+pub fn subject_of(topic: &str) -> String {
+    format!("{topic}-value")
 }
 
 /// Registers the flow's schemas, and makes the registry hold later ones to them: old readers must
@@ -138,15 +148,30 @@ pub fn subjects(topics: &TopicSettings) -> [(String, &'static str); 2] {
 /// When the registry does not answer or refuses one.
 pub async fn register_schemas(registry: &Registry, topics: &TopicSettings) -> Result<(), Failure> {
     for (subject, schema) in subjects(topics) {
-        registry.register(&subject, schema).await.map_err(|error| {
-            Failure::failed(format!("the schema could not be registered: {error}"))
-        })?;
-        registry
-            .hold_compatible(&subject)
-            .await
-            .map_err(|error| Failure::failed(format!("the compatibility level of {error}")))?;
+        register_schema(registry, &subject, schema).await?;
     }
     Ok(())
+}
+
+/// Registers one schema and its subject's compatibility level; gives its id. The level comes
+/// second: Apicurio knows no subject without a version.
+///
+/// # Errors
+/// As [`register_schemas`].
+pub async fn register_schema(
+    registry: &Registry,
+    subject: &str,
+    schema: &str,
+) -> Result<u32, Failure> {
+    let id = registry
+        .register(subject, schema)
+        .await
+        .map_err(|error| Failure::failed(format!("the schema could not be registered: {error}")))?;
+    registry
+        .hold_compatible(subject)
+        .await
+        .map_err(|error| Failure::failed(format!("the compatibility level of {error}")))?;
+    Ok(id)
 }
 
 #[cfg(test)]

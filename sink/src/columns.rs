@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rust_decimal::Decimal;
-use schemas::{Currency, Timestamp};
+use schemas::{Currency, Timestamp, decimal};
 
 use crate::batch::Batch;
 use crate::texts::Texts;
@@ -73,7 +73,8 @@ impl Columns {
         self.campaigns.push(batch.campaign(number));
         self.order_ids.push(batch.order_id(number));
         self.codes.push(batch.code(number));
-        self.amounts.push(row.amount);
+        // Postgres keeps the scale: 5.00, not 5.
+        self.amounts.push(decimal::as_money(row.amount));
         self.currencies.push(row.currency);
         self.issued_at.push(row.issued_at);
         self.expires_at.push(row.expires_at);

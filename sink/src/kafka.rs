@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Profile, Subscription,
-    TransactionError, TransactionalProducer,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Profile,
+    Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -78,7 +78,7 @@ impl Source for KafkaSource {
 pub struct KafkaDeadLetters {
     config: ClientConfig,
     topic: String,
-    producer: TransactionalProducer,
+    producer: Producer,
 }
 
 impl KafkaDeadLetters {
@@ -89,7 +89,7 @@ impl KafkaDeadLetters {
     pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, Failure> {
         let config = settings.producer()?;
         Ok(Self {
-            producer: TransactionalProducer::new(&config)?,
+            producer: Producer::new(&config)?,
             config,
             topic,
         })
@@ -123,7 +123,7 @@ impl DeadLetters for KafkaDeadLetters {
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
-        self.producer = TransactionalProducer::new(&self.config)?;
+        self.producer = Producer::new(&self.config)?;
         Ok(())
     }
 }

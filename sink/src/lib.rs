@@ -21,6 +21,7 @@
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
 //! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
+//! | [`check`] | `sink check` |
 //!
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
@@ -52,6 +53,7 @@
 //! and the offsets; its identity is the original's place, so a reader can tell.
 
 pub mod batch;
+pub mod check;
 pub mod columns;
 pub mod dead_letters;
 pub mod decide;

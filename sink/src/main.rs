@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::{lifecycle, telemetry};
+use sink::check::CheckSettings;
 use sink::dead_letters::DeadLettersSettings;
 use sink::redrive::RedriveSettings;
 use sink::settings::RunSettings;
@@ -24,6 +25,8 @@ enum Command {
     Redrive(Box<RedriveSettings>),
     /// List the dead letters by reason; show one in full; discard hopeless ones.
     DeadLetters(Box<DeadLettersSettings>),
+    /// Look whether all is right around it, and say what to do; --fix makes what is missing.
+    Check(Box<CheckSettings>),
 }
 
 fn main() -> ExitCode {
@@ -37,5 +40,8 @@ fn main() -> ExitCode {
             lifecycle::run(|shutdown| sink::redrive::run(*settings, shutdown))
         }
         Command::DeadLetters(settings) => lifecycle::run(|_| sink::dead_letters::run(*settings)),
+        Command::Check(settings) => {
+            lifecycle::run(|shutdown| sink::check::run(*settings, shutdown))
+        }
     }
 }

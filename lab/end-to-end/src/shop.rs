@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
 use stack::{
-    Backends, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
+    Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
 };
 use tokio::sync::OnceCell;
 
@@ -70,7 +70,21 @@ pub async fn own_registry(name: &str) -> Backends {
 /// # Panics
 /// When they don't start: a missing service is a failure, never a skipped test.
 pub async fn own_backends(name: &str) -> Backends {
+    own_secured_backends(name, Vec::new(), Vec::new()).await
+}
+
+/// As [`own_backends`], with a broker that has more addresses and settings.
+///
+/// # Panics
+/// As there.
+pub async fn own_secured_backends(
+    name: &str,
+    listeners: Vec<Listener>,
+    settings: Vec<(String, String)>,
+) -> Backends {
     let mut options = Options::new(directory(name));
+    options.listeners = listeners;
+    options.broker_settings = settings;
     // A killed consumer is noticed after its session: the floor of the broker's default is 6 s.
     let session = ("group.min.session.timeout.ms", "1000");
     options

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::backend::{Backend, Ready};
 use crate::download::Cache;
+use crate::kafka::{self, Listener};
 use crate::ports::Port;
 use crate::progress::Progress;
 use crate::topics::Topics;
-use crate::{kafka, postgres, registry, subjects, tool, topics};
+use crate::{postgres, registry, tool, topics};
 
 /// What to start, where, and what the user has already.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Options {
     pub ports: Ports,
     /// How progress is shown.
     pub progress: Progress,
+    /// More addresses of the broker.
+    pub listeners: Vec<Listener>,
     /// More `server.properties` for the broker; they win over ours.
     pub broker_settings: Vec<(String, String)>,
     /// Whether Postgres waits for the disk, as it does in production. Off is quicker and loses
@@ -50,6 +53,7 @@ impl Options {
             database_url: None,
             ports: Ports::default(),
             progress: Progress::Silent,
+            listeners: Vec::new(),
             broker_settings: Vec::new(),
             postgres_fsync: true,
         }
@@ -160,14 +164,14 @@ impl Backends {
             let backend = match &tools {
                 Some(tools) => {
                     let folder = directory.join("kafka");
-                    let more = &options.broker_settings;
                     kafka::prepare(
                         tools,
                         &folder,
                         log("kafka"),
                         kafka_port,
                         controller_port,
-                        more,
+                        &options.listeners,
+                        &options.broker_settings,
                     )
                     .await?
                 }
@@ -298,7 +302,7 @@ impl Backends {
     /// # Errors
     /// When the registry refuses, an incompatible schema included.
     pub async fn register_schemas(&self, topics: &Topics) -> Result<()> {
-        subjects::register(&self.schema_registry_url, topics).await
+        topics::register_schemas(&self.schema_registry_url, topics).await
     }
 
     /// Registers any schema under any subject; its id.
@@ -306,7 +310,7 @@ impl Backends {
     /// # Errors
     /// As [`Backends::register_schemas`].
     pub async fn register_schema(&self, subject: &str, schema: &str) -> Result<i64> {
-        subjects::register_one(&self.schema_registry_url, subject, schema).await
+        topics::register_schema(&self.schema_registry_url, subject, schema).await
     }
 
     /// One of Kafka's own tools (see [`crate::TOOLS`]), with the broker's address unless the

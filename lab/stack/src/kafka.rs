@@ -79,6 +79,17 @@ impl Distribution {
     }
 }
 
+/// One more address that the broker listens on, for tests of who gets in.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name in the broker's settings, upper case.
+    pub name: &'static str,
+    /// SASL_PLAINTEXT, SSL or SASL_SSL; how is said in the broker's settings.
+    pub protocol: &'static str,
+    /// Host and port.
+    pub address: String,
+}
+
 /// A broker on `port` with its data and log below `directory`; not started yet.
 pub(crate) async fn prepare(
     distribution: &Distribution,
@@ -86,13 +97,17 @@ pub(crate) async fn prepare(
     log: PathBuf,
     port: &Port,
     controller: &Port,
+    listeners: &[Listener],
     more: &[(String, String)],
 ) -> Result<Backend> {
     let data = directory.join("data");
     std::fs::create_dir_all(directory)?;
     let settings = directory.join("server.properties");
-    std::fs::write(&settings, properties(&data, port, controller, more))
-        .with_context(|| format!("{} can't be written", settings.display()))?;
+    std::fs::write(
+        &settings,
+        properties(&data, port, controller, listeners, more),
+    )
+    .with_context(|| format!("{} can't be written", settings.display()))?;
     if !data.join("meta.properties").is_file() {
         format(distribution, &settings).await?;
     }
@@ -106,17 +121,33 @@ pub(crate) async fn prepare(
     ))
 }
 
-fn properties(data: &Path, port: &Port, controller: &Port, more: &[(String, String)]) -> String {
+fn properties(
+    data: &Path,
+    port: &Port,
+    controller: &Port,
+    listeners: &[Listener],
+    more: &[(String, String)],
+) -> String {
     let broker = port.address();
     let controller = controller.address();
+    let (mut more_addresses, mut more_protocols) = (String::new(), String::new());
+    for Listener {
+        name,
+        protocol,
+        address,
+    } in listeners
+    {
+        more_addresses.push_str(&format!(",{name}://{address}"));
+        more_protocols.push_str(&format!(",{name}:{protocol}"));
+    }
     let mut text = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
-         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{broker}\n\
+         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}{more_addresses}\n\
+         advertised.listeners=PLAINTEXT://{broker}{more_addresses}\n\
          controller.listener.names=CONTROLLER\n\
          controller.quorum.voters=1@{controller}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{more_protocols}\n\
          inter.broker.listener.name=PLAINTEXT\n\
          log.dirs={}\n",
         data.display()
@@ -188,7 +219,7 @@ pub(crate) async fn write_archive(distribution: &Distribution, scratch: &Path) -
     std::fs::create_dir_all(scratch)?;
     std::fs::write(
         &settings,
-        properties(&scratch.join("data"), &port, &controller, &[]),
+        properties(&scratch.join("data"), &port, &controller, &[], &[]),
     )?;
     format(distribution, &settings).await?;
     let mut command = java::command(

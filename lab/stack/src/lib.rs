@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `backends`, `backend` | the three together; one of them as a process that is killed, paused, restarted |
 //! | `kafka`, `registry`, `postgres` | how each is set up and started |
-//! | `topics`, `subjects` | the design's topics and schemas on them |
+//! | `topics` | the design's topics and schemas on them |
 //! | `services`, `system` | one service as a process; the three of them on the backends |
 //! | `environment` | what services and shells need to know of the running stack |
 //! | `tool` | Kafka's own command line tools |
@@ -43,7 +43,6 @@ mod prerequisites;
 mod progress;
 mod registry;
 mod services;
-mod subjects;
 mod system;
 mod tool;
 mod topics;
@@ -52,6 +51,7 @@ mod up;
 pub use backend::Backend;
 pub use backends::{Backends, Options, Ports};
 pub use child::is_alive;
+pub use kafka::Listener;
 pub use ports::Port;
 pub use progress::Progress;
 pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand, service_binaries};

@@ -15,6 +15,7 @@ use crate::progress::Progress;
 
 /// The tools by the names of Kafka's shell scripts, and the classes behind them (Kafka 4.3).
 pub const TOOLS: &[(&str, &str)] = &[
+    ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
     ("kafka-configs", "kafka.admin.ConfigCommand"),
     (
         "kafka-console-consumer",

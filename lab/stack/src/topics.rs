@@ -1,23 +1,12 @@
-//! The topics of the design and their configuration.
+//! The design's topics and schemas, as the product itself creates them, under this stack's names.
 
-use std::time::Duration;
+use anyhow::{Context, Result};
+use runtime::kafka::KafkaSettings;
+use runtime::provision;
+use runtime::registry::{Registry, RegistrySettings};
+use runtime::settings::{Secret, TopicSettings, dead_letters_of};
 
-use anyhow::{Context, Result, bail};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::types::RDKafkaErrorCode;
-
-/// Chosen once: a key stays in its partition for ever, so that a topic can't grow partitions.
-pub const PARTITIONS: i32 = 12;
-
-/// The largest record batch of `order-status` and `vouchers` (Kafka's default), in bytes.
-pub const MAX_MESSAGE_BYTES: usize = 1_048_588;
-
-/// Room for the headers of a dead letter, so that the largest record fits with them, in bytes.
-pub const DEAD_LETTER_ROOM: usize = 65_536;
-
-const WEEK_MS: &str = "604800000";
+pub use runtime::provision::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, PARTITIONS};
 
 /// The names of the topics, and how many partitions the first two have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,63 +43,52 @@ impl Topics {
     /// The dead letters of the processor.
     #[must_use]
     pub fn order_status_dead_letters(&self) -> String {
-        format!("{}.dlq", self.order_status)
+        dead_letters_of(&self.order_status)
     }
 
     /// The dead letters of the sink.
     #[must_use]
     pub fn vouchers_dead_letters(&self) -> String {
-        format!("{}.dlq", self.vouchers)
+        dead_letters_of(&self.vouchers)
     }
-}
 
-fn kept_for_ever(topic: NewTopic<'_>) -> NewTopic<'_> {
-    topic
-        .set("cleanup.policy", "delete")
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1")
+    fn settings(&self) -> TopicSettings {
+        TopicSettings {
+            order_status_topic: self.order_status.clone(),
+            vouchers_topic: self.vouchers.clone(),
+        }
+    }
 }
 
 /// Creates the topics; those that exist stay as they are.
 pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("log_level", "0")
-        .create()?;
-    let (order_dead, voucher_dead) = (
-        topics.order_status_dead_letters(),
-        topics.vouchers_dead_letters(),
-    );
-    let states = [&order_dead, &voucher_dead].map(|dead| format!("{dead}.state"));
-    let largest = MAX_MESSAGE_BYTES.to_string();
-    let largest_dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
-    let topic = |name, partitions| NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    let wanted = [
-        topic(&topics.order_status, topics.partitions)
-            .set("cleanup.policy", "compact")
-            .set("min.compaction.lag.ms", WEEK_MS)
-            // A replay that is slower than this would miss that an order was deleted.
-            .set("delete.retention.ms", WEEK_MS)
-            .set("max.message.bytes", &largest),
-        kept_for_ever(topic(&topics.vouchers, topics.partitions))
-            .set("max.message.bytes", &largest),
-        kept_for_ever(topic(&order_dead, 1)).set("max.message.bytes", &largest_dead),
-        kept_for_ever(topic(&voucher_dead, 1)).set("max.message.bytes", &largest_dead),
-        topic(&states[0], 1).set("cleanup.policy", "compact"),
-        topic(&states[1], 1).set("cleanup.policy", "compact"),
-    ];
-    let options = AdminOptions::new()
-        .operation_timeout(Some(Duration::from_secs(20)))
-        .request_timeout(Some(Duration::from_secs(20)));
-    let results = admin
-        .create_topics(&wanted, &options)
-        .await
-        .context("the topics could not be created")?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => bail!("the topic {name} could not be created: {code}"),
-        }
-    }
+    let kafka = KafkaSettings {
+        kafka_bootstrap_servers: servers.to_owned(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    };
+    let plans = provision::topic_plans(&topics.settings(), topics.partitions);
+    provision::create_topics(&kafka, &plans).await?;
     Ok(())
+}
+
+/// Registers both schemas.
+pub(crate) async fn register_schemas(registry: &str, topics: &Topics) -> Result<()> {
+    Ok(provision::register_schemas(&client(registry)?, &topics.settings()).await?)
+}
+
+/// Registers one schema; its id.
+pub(crate) async fn register_schema(registry: &str, subject: &str, schema: &str) -> Result<i64> {
+    Ok(
+        provision::register_schema(&client(registry)?, subject, schema)
+            .await?
+            .into(),
+    )
+}
+
+fn client(url: &str) -> Result<Registry> {
+    Registry::of(&RegistrySettings {
+        schema_registry_url: Some(Secret::new(url)),
+    })?
+    .context("there is a URL")
 }

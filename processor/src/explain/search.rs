@@ -1,7 +1,7 @@
 //! Reading what the topics have of an order.
 
 use runtime::dead_letter::Shelf;
-use runtime::kafka::{KafkaSettings, partition_of, partitions, read_to_end};
+use runtime::kafka::{KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord};
 use runtime::registry::{Lookup, SchemaCache, SchemaSource as _, WaitsFor, settled};
@@ -62,21 +62,16 @@ impl Search {
     }
 
     fn topic(&self, name: &str, order_id: &str) -> Result<Topic, Failure> {
-        let count = partitions(&self.kafka, name)?;
-        let home = i32::try_from(count)
+        let range = TopicRange::whole(&self.kafka, name)?;
+        let home = i32::try_from(range.spans.len())
             .ok()
-            .and_then(|count| partition_of(order_id.as_bytes(), count));
-        match home {
-            Some(home) => Ok(Topic {
-                name: name.to_owned(),
-                partitions: count,
-                home,
-            }),
-            None => Err(Failure::failed(format!(
-                "there is no topic {name} at {}",
-                self.kafka.kafka_bootstrap_servers
-            ))),
-        }
+            .and_then(|count| partition_of(order_id.as_bytes(), count))
+            .ok_or_else(|| Failure::failed(format!("{name} has no partitions")))?;
+        Ok(Topic {
+            name: name.to_owned(),
+            partitions: range.spans.len(),
+            home,
+        })
     }
 
     /// Calls `each` with the order's records.
@@ -86,9 +81,12 @@ impl Search {
         order_id: &str,
         mut each: impl FnMut(&mut Self, &OwnedRecord) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let only = (!self.all_partitions).then_some(topic.home);
         let kafka = self.kafka.clone();
-        read_to_end(&kafka, &topic.name, only, |record| {
+        let mut range = TopicRange::whole(&kafka, &topic.name)?;
+        if !self.all_partitions {
+            range = range.only(topic.home);
+        }
+        range.read(&kafka, |record| {
             if record.key() == Some(order_id.as_bytes()) {
                 each(self, &OwnedRecord::of(record))?;
             }

@@ -1,10 +1,10 @@
 //! The vouchers' table, which is the sink's: only read here.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::lifecycle::Failure;
+use runtime::postgres::{Timeouts, connect_options};
 use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use schemas::{Timestamp, decimal};
@@ -20,19 +20,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ROWS: &str = "SELECT campaign, code, amount, currency, issued_at, expires_at FROM vouchers \
      WHERE campaign = ANY($1) AND order_id = $2 ORDER BY campaign";
 
+/// What the server gives up by itself: a person waits, and nothing is written.
+const TIMEOUTS: Timeouts = Timeouts {
+    statement: "5s",
+    lock: "5s",
+};
+
 /// How the database is reached.
 ///
 /// # Errors
-/// Exit code 2 for a URL that is none. The URL itself is not shown: it holds a password.
+/// Exit code 2 for a URL that is none.
 pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Failure> {
-    PgConnectOptions::from_str(url.reveal())
-        .map(|options| options.application_name("processor explain"))
-        .map_err(|_| {
-            Failure::bad_setting(
-                "DATABASE_URL: write postgres://user:password@host:5432/database \
-                 (special characters percent-encoded)",
-            )
-        })
+    connect_options(url, "processor explain", TIMEOUTS)
 }
 
 /// The order's rows of these campaigns.

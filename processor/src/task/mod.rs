@@ -25,6 +25,7 @@
 //! Each step makes at most one call that can wait or fail.
 
 mod fences;
+mod recover;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled, TransactionError};
-use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::OrderStatusPlan;
@@ -137,7 +136,7 @@ where
             &mut self.breaker,
         );
         if matches!(received, Received::Held { .. }) {
-            self.held = Some(owned(&record));
+            self.held = Some(OwnedRecord::of(&record));
         }
         received
     }
@@ -368,107 +367,11 @@ where
     }
 
     /// Polls the group without taking records. Says whether something of the batch was lost.
-    fn stay_in_group(&mut self, time: Duration) -> bool {
+    pub(super) fn stay_in_group(&mut self, time: Duration) -> bool {
         self.log.keep_alive(time);
         self.follow_assignment()
     }
-
-    /// Before the end of the transaction is under way: the same call again until its deadline,
-    /// unless a rebalance took a part of the batch meanwhile.
-    fn again_or_recover(&mut self, error: TransactionError) -> Step {
-        let TransactionError::Retriable(why) = error else {
-            return self.recover(error);
-        };
-        self.interrupted = true;
-        self.observer
-            .standing(&format!("waiting for the broker: {why}"));
-        if self.stay_in_group(Duration::ZERO) {
-            return self.recover(TransactionError::Abortable(
-                "a rebalance took partitions of the open transaction".to_owned(),
-            ));
-        }
-        if self.clock.now() >= self.deadline {
-            return self.recover(TransactionError::Abortable(why));
-        }
-        Step::Continue
-    }
-
-    /// What an error says to do next.
-    fn recover(&mut self, error: TransactionError) -> Step {
-        tracing::warn!(%error, state = ?self.state, "a transaction did not go through; nothing is lost");
-        let now = self.clock.now();
-        match error {
-            TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
-                match self.settings.guarantee {
-                    Guarantee::ExactlyOnce => {
-                        self.deadline = now + DEADLINE;
-                        self.state = State::Aborting;
-                    }
-                    Guarantee::AtLeastOnce => self.pause_then_open(),
-                }
-                Step::Continue
-            }
-            TransactionError::Fatal(_) => {
-                self.observer.transaction_ended(TransactionEnd::Unknown);
-                self.pause_then_open();
-                Step::Continue
-            }
-            TransactionError::Fenced(_) => {
-                self.observer.transaction_ended(TransactionEnd::Unknown);
-                let outlived = now.saturating_sub(self.transaction_began) >= OUTLIVED
-                    && !matches!(self.state, State::Initializing);
-                if !outlived {
-                    self.observer.fenced();
-                    if self.fences.note(now) {
-                        return Step::Stop(self.another_has_our_name());
-                    }
-                }
-                self.pause_then_open();
-                Step::Continue
-            }
-        }
-    }
-
-    fn pause_then_open(&mut self) {
-        self.forget_batch();
-        self.state = State::Pausing {
-            until: self.clock.now() + self.backoff.next_pause(),
-        };
-    }
-
-    /// The consumer is dead: another member has its name, or librdkafka gave up.
-    fn rejoin(&mut self, why: &str) -> Step {
-        tracing::warn!(why, "the consumer can't go on; joining the group anew");
-        self.forget_batch();
-        self.assigned.clear();
-        self.committed.clear();
-        self.joined = false;
-        self.observer
-            .standing(&format!("joining the group anew: {why}"));
-        self.observer.fenced();
-        if self.fences.note(self.clock.now()) {
-            return Step::Stop(self.another_has_our_name());
-        }
-        match self.log.open_consumer() {
-            Ok(()) => {
-                self.pause_then_open();
-                Step::Continue
-            }
-            Err(failure) => Step::Stop(failure),
-        }
-    }
-
-    fn another_has_our_name(&self) -> Failure {
-        Failure::failed(format!(
-            "another process keeps taking over \"{}\"; each instance needs a PROCESSOR_INSTANCE_ID \
-             of its own (the default is the host's name)",
-            self.settings.transactional_id
-        ))
-    }
 }
-
-/// A transaction older than this was ended by the coordinator: that fence is its timeout's work.
-const OUTLIVED: Duration = runtime::kafka::TRANSACTION_TIMEOUT;
 
 /// What one turn of reading brought.
 enum Received {
@@ -513,19 +416,4 @@ where
         Outcome::Wait { .. } => unreachable!("returned above"),
     }
     Received::Taken
-}
-
-fn owned(record: &impl InputRecord) -> OwnedRecord {
-    let mut headers = Vec::new();
-    record.each_header(&mut |name, value| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    });
-    OwnedRecord {
-        partition: record.partition(),
-        offset: record.offset(),
-        timestamp_millis: record.timestamp_millis(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.value().map(<[u8]>::to_vec),
-        headers,
-    }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
@@ -28,7 +29,13 @@ impl FromRequest<Api> for JsonBody {
             return Err(Problem::UnsupportedMediaType("application/json"));
         }
         let limit = u64::from(api.limits.body);
-        refuse_announced_excess(request.headers(), limit)?;
+        // A client that asks first (`Expect: 100-continue`) hears of it before it sends.
+        let taken = if request.headers().contains_key(EXPECT) {
+            limit
+        } else {
+            limit + MOST_DROPPED
+        };
+        refuse_announced_excess(request.headers(), taken).map_err(|_| Problem::TooLarge(limit))?;
         read(request.into_body(), api.limits.body, api.limits.body_time)
             .await
             .map(Self)
@@ -49,14 +56,34 @@ pub(super) fn refuse_announced_excess(headers: &HeaderMap, limit: u64) -> Result
     }
 }
 
-async fn read(body: Body, limit: u32, time: Duration) -> Result<Bytes, Problem> {
-    let limited = Limited::new(body, limit as usize);
-    match tokio::time::timeout(time, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge(limit.into())),
-        Ok(Err(_)) => Err(Problem::BadRequest("the body broke off".to_owned())),
-        Err(_) => Err(Problem::SlowBody),
-    }
+/// What is too long is read to its end and dropped, up to this bound, in bytes: a client that is cut
+/// off while it sends never reads the answer.
+const MOST_DROPPED: u64 = 8 * 1024 * 1024;
+
+async fn read(mut body: Body, limit: u32, time: Duration) -> Result<Bytes, Problem> {
+    let reading = async {
+        let mut bytes = BytesMut::new();
+        let mut length: u64 = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::BadRequest("the body broke off".to_owned()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            length += data.len() as u64;
+            if length <= u64::from(limit) {
+                bytes.extend_from_slice(&data);
+            } else if length > u64::from(limit) + MOST_DROPPED {
+                break;
+            }
+        }
+        if length > u64::from(limit) {
+            return Err(Problem::TooLarge(limit.into()));
+        }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(time, reading)
+        .await
+        .unwrap_or(Err(Problem::SlowBody))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::{KafkaSettings, Outgoing, TransactionError, TransactionalProducer};
+use runtime::kafka::{KafkaSettings, Outgoing, Producer, TransactionError};
 use runtime::lifecycle::Failure;
 
 use super::ports::Log;
@@ -20,7 +20,7 @@ pub(super) fn transactional_id(topic: &str) -> String {
 /// The producer, while this instance has the lock.
 pub(super) struct KafkaTopic {
     config: ClientConfig,
-    producer: Option<TransactionalProducer>,
+    producer: Option<Producer>,
 }
 
 impl KafkaTopic {
@@ -35,7 +35,7 @@ impl KafkaTopic {
         })
     }
 
-    fn producer(&self) -> Result<&TransactionalProducer, TransactionError> {
+    fn producer(&self) -> Result<&Producer, TransactionError> {
         self.producer
             .as_ref()
             .ok_or_else(|| TransactionError::Fatal("there is no producer".to_owned()))
@@ -46,8 +46,7 @@ impl Log for KafkaTopic {
     fn open(&mut self) -> Result<(), String> {
         // The old one first: two of one name in one process would only fence each other.
         self.producer = None;
-        self.producer =
-            Some(TransactionalProducer::new(&self.config).map_err(|failure| failure.to_string())?);
+        self.producer = Some(Producer::new(&self.config).map_err(|failure| failure.to_string())?);
         Ok(())
     }
 

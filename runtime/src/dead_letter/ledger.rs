@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Identity, State};
 use crate::backoff::Backoff;
-use crate::kafka::{KafkaSettings, Outgoing, TransactionError, TransactionalProducer};
+use crate::kafka::{KafkaSettings, Outgoing, Producer, TransactionError};
 use crate::lifecycle::Failure;
 use crate::record::Header;
 
@@ -50,7 +50,7 @@ impl OwnedOutgoing {
 
 /// The only writer of the states: its transactional id fences every other.
 pub struct Ledger {
-    producer: TransactionalProducer,
+    producer: Producer,
     transactional_id: String,
     topic: String,
 }
@@ -71,7 +71,7 @@ impl Ledger {
     ) -> Result<Self, Failure> {
         let config = settings.transactional_producer(&transactional_id)?;
         let ledger = Self {
-            producer: TransactionalProducer::new(&config)?,
+            producer: Producer::new(&config)?,
             transactional_id,
             topic,
         };
@@ -135,7 +135,7 @@ impl Ledger {
     /// The same call again for as long as it may yet succeed.
     fn until_answered(
         &self,
-        call: impl Fn(&TransactionalProducer) -> Result<(), TransactionError>,
+        call: impl Fn(&Producer) -> Result<(), TransactionError>,
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + DEADLINE;
         let mut backoff = Backoff::outside();

@@ -1,7 +1,7 @@
 //! Reading the dead letters of a topic, and what became of them.
 
 use super::{Ledger, Letter, NotALetter, States};
-use crate::kafka::{KafkaSettings, partitions, read_to_end};
+use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::InputRecord;
 use crate::settings::{dead_letters_of, states_of};
@@ -36,11 +36,7 @@ impl Shelf {
     pub fn states(&self) -> Result<States, Failure> {
         let topic = states_of(&self.dead_letters());
         let mut states = States::default();
-        if partitions(&self.kafka, &topic)? == 0 {
-            tracing::warn!("there is no topic {topic}: every letter counts as open");
-            return Ok(states);
-        }
-        read_to_end(&self.kafka, &topic, None, |record| {
+        TopicRange::whole(&self.kafka, &topic)?.read(&self.kafka, |record| {
             states.fold(record.key(), record.value()).map_err(|why| {
                 Failure::failed(format!(
                     "the record {topic}/{}/{} is no state of a dead letter: {why}; a newer version \
@@ -61,9 +57,8 @@ impl Shelf {
         &self,
         mut each: impl FnMut(Result<Letter, NotALetter>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        read_to_end(&self.kafka, &self.dead_letters(), None, |record| {
-            each(self.letter(record))
-        })
+        TopicRange::whole(&self.kafka, &self.dead_letters())?
+            .read(&self.kafka, |record| each(self.letter(record)))
     }
 
     fn letter(&self, record: &impl InputRecord) -> Result<Letter, NotALetter> {
@@ -81,13 +76,8 @@ impl Shelf {
     /// Exit code 1 when the topic is not there; see [`Ledger::open`].
     pub fn ledger(&self, group: &str) -> Result<Ledger, Failure> {
         let topic = states_of(&self.dead_letters());
-        if partitions(&self.kafka, &topic)? == 0 {
-            return Err(Failure::failed(format!(
-                "there is no topic {topic} at {}, which keeps what became of the dead letters; \
-                 create it (processor check --fix does), compacted",
-                self.kafka.kafka_bootstrap_servers
-            )));
-        }
+        // Looked for before anything is evaluated; it would be missed only when all is done.
+        TopicRange::whole(&self.kafka, &topic)?;
         Ledger::open(&self.kafka, format!("{group}/redrive"), topic)
     }
 }

@@ -6,6 +6,7 @@
 mod partitioner;
 mod probe;
 mod properties;
+mod range;
 mod settings;
 mod subscription;
 mod transaction;
@@ -13,10 +14,10 @@ mod whole;
 
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
+pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{Outgoing, TransactionError, TransactionalProducer};
-pub use whole::{partitions, read_to_end};
+pub use transaction::{Outgoing, Producer, TransactionError};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

@@ -54,6 +54,9 @@ pub enum Profile {
     Replay,
 }
 
+/// What the broker's logs and quotas know clients by that are no group's and no transaction's.
+const CLIENT_ID: &str = "checkout";
+
 impl KafkaSettings {
     /// Checks the properties without connecting.
     ///
@@ -64,7 +67,8 @@ impl KafkaSettings {
             .create_native_config()
             .map_err(|error| match error {
                 // Without the value: it may be a password.
-                KafkaError::ClientConfig(_, why, _, _) => {
+                KafkaError::ClientConfig(_, why, _, value) if !value.is_empty() => {
+                    let why = why.replace(&format!("\"{value}\""), "(not shown)");
                     Failure::bad_setting(format!("KAFKA_PROPERTIES: {why}"))
                 }
                 other => Failure::bad_setting(format!("KAFKA_PROPERTIES: {other}")),
@@ -77,7 +81,7 @@ impl KafkaSettings {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_bootstrap_servers)
-            .set("client.id", env!("CARGO_PKG_NAME"))
+            .set("client.id", CLIENT_ID)
             // A broker that comes back is found within a second, not ten.
             .set("reconnect.backoff.max.ms", "1000")
             // Topics that are created after the start are seen soon.
@@ -110,6 +114,7 @@ impl KafkaSettings {
         let mut config = self.base();
         config
             .set("group.id", group)
+            .set("client.id", group)
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
@@ -166,6 +171,9 @@ impl KafkaSettings {
     pub fn transactional_producer(&self, transactional_id: &str) -> Result<ClientConfig, Failure> {
         let mut config = self.producer()?;
         config.set("transactional.id", transactional_id);
+        if config.get("client.id") == Some(CLIENT_ID) {
+            config.set("client.id", transactional_id);
+        }
         if config.get("transaction.timeout.ms").is_none() {
             config.set("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT));
         }

@@ -3,7 +3,7 @@
 //! One thread owns the producer and drives it: begin, send, drain, offsets, commit. The wrapper's
 //! own commit waits in slices of 100 ms while anything is unacknowledged, so [`drain`] comes first.
 //!
-//! [`drain`]: TransactionalProducer::drain
+//! [`drain`]: Producer::drain
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::lifecycle::Failure;
@@ -93,8 +93,9 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
-/// A producer with a transactional id. Made again after a fatal error.
-pub struct TransactionalProducer {
+/// A producer that one thread drives: with a transactional id in its configuration it writes
+/// transactions, without one it sends and drains. Made again after a fatal error.
+pub struct Producer {
     producer: BaseProducer<Deliveries>,
 }
 
@@ -132,7 +133,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-impl TransactionalProducer {
+impl Producer {
     /// Builds the client; does not talk to the broker yet.
     ///
     /// # Errors

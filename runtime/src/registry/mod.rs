@@ -23,6 +23,10 @@ use crate::settings::Secret;
 /// A registry that hangs must not hang us: a request that takes longer is asked again.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Old readers must read new records and new readers old ones, over the whole history: topics are
+/// replayed, and services are not all replaced at once.
+pub const LEVEL: &str = "FULL_TRANSITIVE";
+
 /// Where the registry is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Schema registry")]
@@ -143,44 +147,52 @@ impl Registry {
     }
 
     /// Makes the registry refuse versions of `subject` that are not compatible both ways with all
-    /// others, and reads the level back: Apicurio checks nothing unless told so.
+    /// others ([`LEVEL`]), and reads the level back: Apicurio checks nothing unless told so.
     ///
     /// # Errors
     /// See [`RegistryError`].
     pub async fn hold_compatible(&self, subject: &str) -> Result<(), RegistryError> {
-        const LEVEL: &str = "FULL_TRANSITIVE";
-        let url = format!(
-            "{}/config/{}",
-            self.url.reveal(),
-            subject.replace('/', "%2F")
-        );
-        let unavailable = |error: reqwest::Error| {
-            RegistryError::Unavailable(format!(
-                "{subject}: {}",
-                shortened(&error.without_url().to_string())
-            ))
-        };
         let level = serde_json::json!({ "compatibility": LEVEL });
-        let set = self.http.put(&url).json(&level).send().await;
-        set.and_then(reqwest::Response::error_for_status)
-            .map_err(unavailable)?;
-        let read: serde_json::Value = self
+        let set = self
             .http
-            .get(&url)
+            .put(self.config_of(subject))
+            .json(&level)
             .send()
-            .await
-            .map_err(unavailable)?
+            .await;
+        set.and_then(reqwest::Response::error_for_status)
+            .map_err(|error| unavailable(subject, error))?;
+        match self.compatibility(subject).await? {
+            Some(level) if level == LEVEL => Ok(()),
+            other => Err(RegistryError::Unavailable(format!(
+                "{subject} was set to {LEVEL}, and the registry says {}",
+                shortened(&other.unwrap_or_default())
+            ))),
+        }
+    }
+
+    /// What later versions of `subject` are held to; `None` when nothing was set for it.
+    ///
+    /// # Errors
+    /// See [`RegistryError`].
+    pub async fn compatibility(&self, subject: &str) -> Result<Option<String>, RegistryError> {
+        let failed = |error| unavailable(subject, error);
+        let answer = self.http.get(self.config_of(subject)).send().await;
+        let answer = answer.map_err(failed)?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let config: serde_json::Value = answer
+            .error_for_status()
+            .map_err(failed)?
             .json()
             .await
-            .map_err(unavailable)?;
-        if read["compatibilityLevel"] == LEVEL {
-            Ok(())
-        } else {
-            Err(RegistryError::Unavailable(format!(
-                "{subject} was set to {LEVEL}, and the registry says {}",
-                shortened(&read.to_string())
-            )))
-        }
+            .map_err(failed)?;
+        Ok(config["compatibilityLevel"].as_str().map(str::to_owned))
+    }
+
+    fn config_of(&self, subject: &str) -> String {
+        let subject = subject.replace('/', "%2F");
+        format!("{}/config/{subject}", self.url.reveal())
     }
 
     /// Waits until the id of `schema` is known: the registry may be away, or not set up yet.
@@ -221,6 +233,13 @@ impl Registry {
             }
         }
     }
+}
+
+fn unavailable(subject: &str, error: reqwest::Error) -> RegistryError {
+    RegistryError::Unavailable(format!(
+        "{subject}: {}",
+        shortened(&error.without_url().to_string())
+    ))
 }
 
 fn shortened(text: &str) -> String {

@@ -8,7 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use super::connect::Database;
 
 /// What this service calls its migrations table, so that the producer's may live beside it.
-const MIGRATIONS_TABLE: &str = "sink_migrations";
+pub(crate) const MIGRATIONS_TABLE: &str = "sink_migrations";
 
 /// Brings the schema up to date; waits for a database that is away, or whose rights have to be
 /// mended, and tells `part`. Ends early, without an error, when shutdown is asked for.
@@ -39,11 +39,17 @@ pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> R
     }
 }
 
-async fn migrate_once(database: &Database) -> Result<(), MigrateError> {
-    let mut migrator: Migrator = sqlx::migrate!();
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+/// As [`migrate`], without waiting for anything.
+pub(crate) async fn migrate_once(database: &Database) -> Result<(), MigrateError> {
     let pool = database.patient_pool();
-    let migrated = migrator.run(&pool).await;
+    let migrated = migrator().run(&pool).await;
     pool.close().await;
     migrated
+}
+
+/// What this version knows of the schema.
+pub(crate) fn migrator() -> Migrator {
+    let mut migrator: Migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator
 }

@@ -9,5 +9,6 @@ mod table;
 pub use connect::{Database, connect_options};
 pub use fault::{Fault, fault_of};
 pub use migrate::migrate;
+pub(crate) use migrate::{MIGRATIONS_TABLE, migrate_once, migrator};
 pub use probe::DatabaseProbe;
 pub use table::PostgresTable;

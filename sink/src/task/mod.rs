@@ -33,6 +33,7 @@
 mod step;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

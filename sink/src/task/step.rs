@@ -8,10 +8,10 @@ use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Positions};
-use runtime::registry::{Lookup, SchemaSource};
+use runtime::registry::SchemaSource;
 use schemas::{Malformed, VoucherPlan};
 
-use super::{CIRCUIT_PAUSE, IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Step, Task};
+use super::{IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Step, Task};
 use crate::batch::Batch;
 use crate::decide::{Decision, code_taken, decide, rejected};
 use crate::halves::Halves;
@@ -95,7 +95,7 @@ where
             &mut self.breaker,
         );
         if matches!(received, Received::Held { .. }) {
-            self.held = Some(owned(&record));
+            self.held = Some(OwnedRecord::of(&record));
         }
         received
     }
@@ -279,7 +279,7 @@ where
         false
     }
 
-    fn end_writing(&self) -> State {
+    pub(super) fn end_writing(&self) -> State {
         if self.batch.dead().next().is_some() {
             State::DeadLettering { sent: false }
         } else {
@@ -347,116 +347,6 @@ where
         self.settle_batch();
         State::Reading
     }
-
-    fn wait_for_database(&mut self, halves: Halves, until: Duration) -> State {
-        if self.waits(until) {
-            return State::WaitingForDatabase { halves, until };
-        }
-        State::Writing {
-            halves,
-            since: None,
-        }
-    }
-
-    fn wait_for_broker(&mut self, until: Duration) -> State {
-        if self.waits(until) {
-            return State::WaitingForBroker { until };
-        }
-        // A rebalance may have taken the letters away meanwhile.
-        self.end_writing()
-    }
-
-    fn wait_to_commit(&mut self, until: Duration) -> State {
-        if self.waits(until) {
-            return State::WaitingToCommit { until };
-        }
-        State::CommittingOffsets
-    }
-
-    fn wait_for_schema(&mut self, schema_id: u32) -> State {
-        let is_pending = matches!(self.ports.schemas.lookup(schema_id), Lookup::Pending);
-        if self.held.is_none() || !is_pending {
-            return State::Reading;
-        }
-        self.stay_in_group(SLICE);
-        State::WaitingForSchema { schema_id }
-    }
-
-    fn open_circuit(&mut self) -> State {
-        let why = self.breaker.to_string();
-        tracing::error!("{why}");
-        self.stand(&why);
-        self.note_circuit(true);
-        self.forget_batch();
-        State::CircuitOpen {
-            until: self.now() + CIRCUIT_PAUSE,
-        }
-    }
-
-    fn wait_for_circuit(&mut self, until: Duration) -> State {
-        if self.waits(until) {
-            return State::CircuitOpen { until };
-        }
-        State::Rewinding { not_before: until }
-    }
-
-    /// Nothing is in hand: every partition is read from the group's committed offset.
-    fn rewind(&mut self, not_before: Duration) -> State {
-        if self.waits(not_before) {
-            return State::Rewinding { not_before };
-        }
-        self.committed.clear();
-        if self.assigned.is_empty() {
-            return State::Reading;
-        }
-        if let Err(why) = self.ports.source.rewind(SLICE * 10) {
-            self.stand(&format!("can't read the group's offsets: {why}"));
-            return State::Rewinding {
-                not_before: self.pause_ends(),
-            };
-        }
-        self.backoff.reset();
-        State::Reading
-    }
-
-    /// The consumer is dead: another member has its name, or librdkafka gave up.
-    fn give_up_consumer(&mut self, why: &str) -> State {
-        tracing::warn!(why, "the consumer can't go on; joining the group anew");
-        self.stand(&format!("joining the group anew: {why}"));
-        self.forget_batch();
-        self.assigned.clear();
-        self.committed.clear();
-        self.joined = false;
-        State::Rejoining {
-            until: self.pause_ends(),
-        }
-    }
-
-    fn rejoin(&mut self, until: Duration) -> Result<State, Failure> {
-        if self.waits(until) {
-            return Ok(State::Rejoining { until });
-        }
-        self.ports.source.reopen()?;
-        Ok(State::Reading)
-    }
-
-    /// Stays in the group for a little while; false when `until` is over.
-    fn waits(&mut self, until: Duration) -> bool {
-        let left = until.saturating_sub(self.now());
-        if left.is_zero() {
-            return false;
-        }
-        self.stay_in_group(left.min(SLICE));
-        true
-    }
-
-    fn pause_ends(&mut self) -> Duration {
-        self.now() + self.backoff.next_pause()
-    }
-
-    fn stand(&mut self, reason: &str) {
-        self.ports.observer.standing(reason);
-    }
 }
 
 /// What one turn of reading brought.
@@ -498,19 +388,4 @@ where
 /// A sentence of the database's that holds the code (one of a trigger could) must not be told.
 fn without(code: &str, sentence: &str) -> String {
     sentence.replace(code, "****")
-}
-
-fn owned(record: &impl InputRecord) -> OwnedRecord {
-    let mut headers = Vec::new();
-    record.each_header(&mut |name, value| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    });
-    OwnedRecord {
-        partition: record.partition(),
-        offset: record.offset(),
-        timestamp_millis: record.timestamp_millis(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.value().map(<[u8]>::to_vec),
-        headers,
-    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod access;
 mod avro;
 mod campaigns;
 mod circuit_breaker;
@@ -9,11 +10,13 @@ mod console;
 mod dead_letters;
 mod exactly_once;
 mod explain;
+mod http;
 mod instances;
 mod late_schemas;
 mod limits;
 mod load;
 mod outages;
+mod ranges;
 mod rebuild;
 mod record;
 mod redrive;

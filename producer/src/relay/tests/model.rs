@@ -1,17 +1,21 @@
 //! A small model of Postgres and Kafka, shared by several relays, with faults at any call.
 
+mod log;
+mod outbox;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::{Outgoing, TransactionError};
 use rust_decimal::Decimal;
-use schemas::{Currency, OrderStatus, Status, Timestamp};
+use schemas::{Currency, Status, Timestamp};
 
-use crate::relay::ports::{Log, Observer, Outbox, OutboxError, Timer};
+use crate::relay::ports::{Observer, Timer};
 use crate::relay::{Format, Limits, Relay, Row, Step};
+use log::ModelLog;
+use outbox::ModelOutbox;
 
 pub(super) type Order = usize;
 pub(super) type Version = i64;
@@ -246,238 +250,6 @@ fn row(id: i64, order: Order, version: Version) -> Row {
         occurred_at: Timestamp::FIRST,
         sent_at: Some(Timestamp::FIRST),
         traceparent: None,
-    }
-}
-
-/// Postgres, as one relay sees it.
-pub(super) struct ModelOutbox {
-    world: Shared,
-    session: Option<u64>,
-}
-
-impl ModelOutbox {
-    fn call<T>(&mut self, work: impl FnOnce(&mut World, u64) -> T) -> Result<T, OutboxError> {
-        let world = &mut *self.world.borrow_mut();
-        world.end_idle_sessions();
-        let fault = world.fault();
-        let now = world.now;
-        let lost = || OutboxError::Lost("scripted".to_owned());
-        let Some(session) = self.session.filter(|id| world.sessions.contains_key(id)) else {
-            self.session = None;
-            return Err(lost());
-        };
-        if let Some(session) = world.sessions.get_mut(&session) {
-            session.heard_at = now;
-        }
-        match fault {
-            Some(Fault::Refused | Fault::Late | Fault::InTheNetwork) => {
-                return Err(OutboxError::Refused("scripted".to_owned()));
-            }
-            // The client is sure that it is over; the server may notice only later.
-            Some(Fault::Broken) => {
-                self.session = None;
-                world.end_session(session);
-                return Err(lost());
-            }
-            Some(Fault::DoneThenBroken) => {
-                work(world, session);
-                self.session = None;
-                world.end_session(session);
-                return Err(lost());
-            }
-            None => {}
-        }
-        Ok(work(world, session))
-    }
-}
-
-impl Outbox for ModelOutbox {
-    fn try_lock(&mut self) -> Result<bool, OutboxError> {
-        if self.session.is_none() {
-            let world = &mut *self.world.borrow_mut();
-            world.next_session += 1;
-            let session = Session {
-                heard_at: world.now,
-                backlog: None,
-            };
-            world.sessions.insert(world.next_session, session);
-            self.session = Some(world.next_session);
-        }
-        self.call(|world, session| *world.lock.get_or_insert(session) == session)
-    }
-
-    fn let_go(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.world.borrow_mut().end_session(session);
-        }
-    }
-
-    fn confirm(&mut self) -> Result<(), OutboxError> {
-        self.call(|_, _| ())
-    }
-
-    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        self.call(|world, _| rows.extend(world.rows.values().take(most).cloned()))
-    }
-
-    fn open_backlog(&mut self) -> Result<(), OutboxError> {
-        self.call(|world, session| {
-            let mut rows: Vec<_> = world.rows.values().cloned().collect();
-            rows.sort_by(|a, b| (&a.order_id, a.id).cmp(&(&b.order_id, b.id)));
-            world.sessions.get_mut(&session).unwrap().backlog = Some(rows);
-        })
-    }
-
-    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        self.call(|world, session| {
-            let snapshot = world.sessions.get_mut(&session).unwrap();
-            let snapshot = snapshot.backlog.as_mut().expect("a snapshot");
-            rows.extend(snapshot.drain(..most.min(snapshot.len())));
-        })
-    }
-
-    fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
-        self.call(|world, _| {
-            let deleted = ids.iter().filter_map(|id| world.rows.remove(id)).collect();
-            world.unflushed.push(deleted);
-        })
-    }
-}
-
-/// Kafka, as one relay sees it.
-pub(super) struct ModelLog {
-    world: Shared,
-    /// `Some(0)` before init.
-    epoch: Option<u64>,
-    dead: bool,
-}
-
-impl ModelLog {
-    fn call(&mut self, end: Option<End>) -> Result<(), TransactionError> {
-        let world = &mut *self.world.borrow_mut();
-        let fault = world.kafka_fault();
-        let epoch = self.epoch.expect("a producer");
-        let why = || "scripted".to_owned();
-        if self.dead {
-            return Err(TransactionError::Fatal(why()));
-        }
-        match fault {
-            Some(Fault::Late) => return Err(TransactionError::Retriable(why())),
-            Some(Fault::InTheNetwork) => {
-                world.stragglers.extend(end.map(|end| (epoch, end)));
-                return Err(TransactionError::Retriable(why()));
-            }
-            _ => {}
-        }
-        if epoch != world.epoch {
-            self.dead = true;
-            return Err(TransactionError::Fenced(why()));
-        }
-        match fault {
-            Some(Fault::Refused) => Err(TransactionError::Abortable(why())),
-            Some(Fault::Broken) => {
-                self.dead = true;
-                Err(TransactionError::Fatal(why()))
-            }
-            Some(Fault::DoneThenBroken) => {
-                if let Some(end) = end {
-                    world.end_transaction(epoch, end);
-                }
-                self.dead = true;
-                Err(TransactionError::Fatal(why()))
-            }
-            _ => {
-                if let Some(end) = end {
-                    world.end_transaction(epoch, end);
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Log for ModelLog {
-    fn open(&mut self) -> Result<(), String> {
-        let world = &mut *self.world.borrow_mut();
-        self.epoch = None;
-        if world.kafka_fault() == Some(Fault::Broken) {
-            return Err("scripted".to_owned());
-        }
-        self.epoch = Some(0);
-        self.dead = false;
-        Ok(())
-    }
-
-    fn close(&mut self) {
-        self.epoch = None;
-    }
-
-    fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
-        let world = &mut *self.world.borrow_mut();
-        let why = || "scripted".to_owned();
-        let fault = world.kafka_fault();
-        if matches!(
-            fault,
-            Some(Fault::Late | Fault::InTheNetwork | Fault::Refused)
-        ) {
-            return Err(TransactionError::Retriable(why()));
-        }
-        world.epoch += 1;
-        world.open.clear();
-        self.epoch = Some(world.epoch);
-        if fault.is_some() {
-            self.dead = true;
-            return Err(TransactionError::Fatal(why()));
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), TransactionError> {
-        if self.dead {
-            return Err(TransactionError::Fatal("dead".to_owned()));
-        }
-        let world = &mut *self.world.borrow_mut();
-        let epoch = self.epoch.expect("a producer");
-        if epoch == world.epoch {
-            world.open.insert(epoch, Vec::new());
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        if self.dead {
-            return Err(TransactionError::Fatal("dead".to_owned()));
-        }
-        let status = OrderStatus::from_json(record.key, record.value.unwrap(), Currency::EUR)
-            .expect("a record that the processor can read");
-        let world = &mut *self.world.borrow_mut();
-        let epoch = self.epoch.expect("a producer");
-        // A straggler may arrive in the middle of the next transaction.
-        if world.kafka_fault() == Some(Fault::InTheNetwork) {
-            world.deliver_stragglers();
-            world.open.entry(epoch).or_default();
-        }
-        // The producer of an old epoch learns of it at its next answer, not here.
-        if epoch == world.epoch {
-            world
-                .open
-                .entry(epoch)
-                .or_default()
-                .push((number(status.order_id), status.version.unwrap()));
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(None)
-    }
-
-    fn commit(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(Some(End::Commit))
-    }
-
-    fn abort(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.call(Some(End::Abort))
     }
 }
 

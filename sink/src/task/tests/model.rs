@@ -3,6 +3,8 @@
 //! It checks what must hold at every moment: no offset is committed past a record that is neither a
 //! row nor a letter, and committed offsets never go back.
 
+mod ports;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -10,20 +12,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
-use runtime::clock::Clock;
 use runtime::dead_letter;
-use runtime::kafka::rdkafka::error::KafkaError;
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
-use runtime::lifecycle::Failure;
+use runtime::kafka::AssignmentChange;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use rust_decimal::Decimal;
 use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
 
 use crate::columns::Columns;
-use crate::ports::{
-    Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
-};
+use crate::ports::{Identity, WriteError, Written};
 use crate::tally::Tally;
 use crate::task::{Ports, Step, Task};
 
@@ -320,218 +317,6 @@ fn plan() -> &'static Arc<VoucherPlan> {
 /// One handle for all ports.
 #[derive(Clone, Default)]
 pub(super) struct Outside(pub(super) Rc<RefCell<World>>);
-
-impl Source for Outside {
-    type Record<'a> = OwnedRecord;
-
-    fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
-        let mut world = self.0.borrow_mut();
-        match world.fault(Port::Poll) {
-            Fault::Fatal => return Polled::Fatal("scripted".to_owned()),
-            Fault::Slow | Fault::Away => return Polled::Nothing,
-            _ if world.serve_group() => return Polled::Nothing,
-            _ => {}
-        }
-        let world = &mut *world;
-        for (partition, position) in &mut world.fetched {
-            let records = &world.inputs[partition];
-            let at = usize::try_from(*position).unwrap();
-            if let Some(record) = records.get(at) {
-                *position += 1;
-                world.client_positions.insert(*partition, *position);
-                return Polled::Record(record.clone());
-            }
-            if world.markers && at == records.len() && at > 0 {
-                // Stepped over inside of a poll.
-                *position += 1;
-                world.client_positions.insert(*partition, *position);
-            }
-        }
-        world.now += timeout;
-        Polled::Nothing
-    }
-
-    fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        std::mem::take(&mut self.0.borrow_mut().changes)
-    }
-
-    fn keep_alive(&mut self, time: Duration) {
-        let mut world = self.0.borrow_mut();
-        world.now += time;
-        world.kept_alive += 1;
-        world.serve_group();
-    }
-
-    fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        let mut world = self.0.borrow_mut();
-        if world.fault(Port::Rewind) != Fault::None {
-            return Err("scripted".to_owned());
-        }
-        let world = &mut *world;
-        for (partition, position) in &mut world.fetched {
-            *position = world.committed.get(partition).copied().unwrap_or(0);
-        }
-        world.client_positions.clear();
-        Ok(())
-    }
-
-    fn positions(&mut self) -> Positions {
-        self.0.borrow().client_positions.clone()
-    }
-
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        let mut world = self.0.borrow_mut();
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let fault = world.fault(Port::Commit);
-        if world.old_generation {
-            return Err(CommitError::NotOwner(KafkaError::Canceled));
-        }
-        match fault {
-            Fault::Away | Fault::Conflict => Err(CommitError::Unavailable(KafkaError::Canceled)),
-            Fault::AnswerLost => {
-                world.commit(positions);
-                Err(CommitError::Unavailable(KafkaError::Canceled))
-            }
-            _ => {
-                world.commit(positions);
-                Ok(())
-            }
-        }
-    }
-
-    fn reopen(&mut self) -> Result<(), Failure> {
-        self.0.borrow_mut().join();
-        Ok(())
-    }
-}
-
-impl Table for Outside {
-    fn start(&mut self, columns: Columns) {
-        let mut world = self.0.borrow_mut();
-        assert!(world.under_way.is_none(), "one statement at a time");
-        assert!(!columns.is_empty(), "a statement has rows");
-        let keys: Vec<_> = columns
-            .campaigns
-            .iter()
-            .zip(columns.order_ids.iter())
-            .collect();
-        assert!(
-            keys.is_sorted_by(|a, b| a < b),
-            "in order, each once: {keys:?}"
-        );
-        world.statements.push(columns.len());
-        world.under_way = Some(columns);
-    }
-
-    fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-        let mut world = self.0.borrow_mut();
-        let fault = world.fault(Port::Table);
-        if fault == Fault::Slow {
-            world.now += timeout;
-            return None;
-        }
-        if world.killed.is_some() {
-            return None;
-        }
-        let columns = world.under_way.take()?;
-        let result = match (fault, world.database.clone()) {
-            (_, Some(error)) => Err(error),
-            (Fault::Away, _) => Err(WriteError::Unavailable("scripted".to_owned())),
-            (Fault::Conflict, _) => Err(WriteError::Conflict("scripted".to_owned())),
-            (Fault::Race, _) => Err(WriteError::CodeClash { holder: None }),
-            (Fault::AnswerLost, _) => {
-                let _ = world.apply(&columns);
-                Err(WriteError::Unavailable("the answer was lost".to_owned()))
-            }
-            _ => world.apply(&columns),
-        };
-        Some((columns, result))
-    }
-}
-
-impl DeadLetters for Outside {
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
-        let mut world = self.0.borrow_mut();
-        if world.fault(Port::Letters) == Fault::Away {
-            return Err("scripted".to_owned());
-        }
-        world.unacknowledged.push(StoredLetter {
-            key: letter.key.map(<[u8]>::to_vec),
-            value: letter.value.map(<[u8]>::to_vec),
-            headers: letter.headers.to_vec(),
-        });
-        Ok(())
-    }
-
-    fn drain(&mut self, timeout: Duration) -> Drained {
-        let mut world = self.0.borrow_mut();
-        match world.fault(Port::Letters) {
-            Fault::Slow => {
-                world.now += timeout;
-                Drained::NotYet
-            }
-            Fault::Away => Drained::Failed("scripted".to_owned()),
-            _ if world.broker_refuses_letters => Drained::Failed("scripted".to_owned()),
-            fault => {
-                let letters = std::mem::take(&mut world.unacknowledged);
-                world.letters.extend(letters);
-                if fault == Fault::AnswerLost {
-                    Drained::Failed("the answer was lost".to_owned())
-                } else {
-                    Drained::All
-                }
-            }
-        }
-    }
-
-    fn reopen(&mut self) -> Result<(), Failure> {
-        self.0.borrow_mut().unacknowledged.clear();
-        Ok(())
-    }
-}
-
-impl Clock for Outside {
-    fn now(&self) -> Duration {
-        self.0.borrow().now
-    }
-}
-
-impl Observer for Outside {
-    fn written(&mut self, _: Duration) {}
-
-    fn write_failed(&mut self, cause: Cause) {
-        self.0.borrow_mut().failed_for_data += usize::from(cause == Cause::Data);
-    }
-
-    fn settled(&mut self, tally: &Tally) {
-        let all = &mut self.0.borrow_mut().tallies;
-        all.inserted += tally.inserted;
-        all.existing += tally.existing;
-        all.different += tally.different;
-        all.tombstones += tally.tombstones;
-        for (reason, count) in &tally.dead {
-            *all.dead.entry(*reason).or_default() += count;
-        }
-    }
-
-    fn assigned(&mut self, partitions: usize) {
-        self.0.borrow_mut().partitions = partitions;
-    }
-
-    fn flowing(&mut self) {
-        self.0.borrow_mut().standing = None;
-    }
-
-    fn standing(&mut self, reason: &str) {
-        self.0.borrow_mut().standing = Some(reason.to_owned());
-    }
-
-    fn circuit(&mut self, open: bool) {
-        self.0.borrow_mut().circuit_openings += usize::from(open);
-    }
-}
 
 /// Schema 7 becomes known at the third question, all others never.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! What must exist before a service starts.
+//! The quick part of `check`, at the start of `run`.
 //!
 //! A broker that does not answer is waited for; a topic that does not exist is a person's to
 //! create, because its configuration (compaction, retention) is part of the promise.
@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::topics;
 use crate::backoff::Backoff;
 use crate::kafka::KafkaSettings;
 use crate::lifecycle::{Failure, Shutdown};
@@ -19,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Ends early, without an error, when shutdown is asked for.
 ///
 /// # Errors
-/// Exit code 1 naming the missing topics; 2 when the client can't be built.
+/// Exit code 1 in the words of `check`; 2 when the client can't be built.
 pub fn topics_exist(
     settings: &KafkaSettings,
     topics: &[&str],
@@ -29,24 +30,17 @@ pub fn topics_exist(
         .observer()?
         .create()
         .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
+    let servers = &settings.kafka_bootstrap_servers;
     let mut backoff = Backoff::outside();
     while !shutdown.is_requested() {
         match missing_topics(&client, topics) {
             Ok(missing) if missing.is_empty() => return Ok(()),
             Ok(missing) => {
-                return Err(Failure::failed(format!(
-                    "there is no topic {} at {}; create it with the configuration that \
-                     docs/operations.md lists (the local stack creates all topics)",
-                    missing.join(", "),
-                    settings.kafka_bootstrap_servers
-                )));
+                let verdict = topics::missing(&missing.join(", "), servers);
+                return Err(Failure::failed(verdict.sentence()));
             }
             Err(error) => {
-                tracing::warn!(
-                    %error,
-                    brokers = settings.kafka_bootstrap_servers,
-                    "waiting for Kafka"
-                );
+                tracing::warn!(%error, brokers = servers, "waiting for Kafka");
                 std::thread::sleep(backoff.next_pause());
             }
         }
@@ -54,10 +48,10 @@ pub fn topics_exist(
     Ok(())
 }
 
-fn missing_topics(
+fn missing_topics<'a>(
     client: &BaseConsumer,
-    topics: &[&str],
-) -> Result<Vec<String>, rdkafka::error::KafkaError> {
+    topics: &[&'a str],
+) -> Result<Vec<&'a str>, rdkafka::error::KafkaError> {
     let mut missing = Vec::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
@@ -67,7 +61,7 @@ fn missing_topics(
             })
         });
         if unknown {
-            missing.push((*topic).to_owned());
+            missing.push(*topic);
         }
     }
     Ok(missing)

@@ -1,10 +1,13 @@
 //! One record's verdict: every rule of an order status, in both formats.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
 mod support;
+mod times;
+mod totals;
 
 use apache_avro::types::Value;
-use schemas::{Currency, OrderStatus, Reason, Status, Timestamp};
+use schemas::{Currency, OrderStatus, Reason, Status};
 use support::{Field, as_json, local, read, with, without};
 
 const KEY: Option<&[u8]> = Some(b"17");
@@ -30,25 +33,6 @@ fn reason(key: Option<&[u8]>, fields: &[Field]) -> Reason {
 #[track_caller]
 fn reason_with(field: Field) -> Reason {
     reason(KEY, &with(&sent(), field))
-}
-
-#[track_caller]
-fn total(field: Field) -> String {
-    read(KEY, &with(&sent(), field)).unwrap().total.to_string()
-}
-
-fn decimal(unscaled: i128, scale: u32) -> Field {
-    let kind =
-        format!(r#"{{"type":"bytes","logicalType":"decimal","precision":38,"scale":{scale}}}"#);
-    Field::avro(
-        "total",
-        kind,
-        Value::Decimal(unscaled.to_be_bytes().to_vec().into()),
-    )
-}
-
-fn micros(text: &str) -> Timestamp {
-    text.parse().unwrap()
 }
 
 #[test]
@@ -233,109 +217,6 @@ fn a_status_is_one_of_four_words_in_any_case() {
 }
 
 #[test]
-fn a_number_and_a_string_total_are_the_same() {
-    for text in ["100", "100.0", "100.000", "1e2", "1E+2", "10000e-2"] {
-        assert_eq!(total(Field::json("total", text)), "100", "{text}");
-        assert_eq!(total(Field::text("total", text)), "100", "{text}");
-    }
-    assert_eq!(total(Field::integer("total", 100)), "100");
-    assert_eq!(
-        total(Field::avro("total", "\"int\"", Value::Int(100))),
-        "100"
-    );
-}
-
-#[test]
-fn a_total_is_exact_where_a_float_is_not() {
-    for text in [
-        "99.995",
-        "0.1",
-        "99.99999999999999999999",
-        "100.00000000000000000001",
-        "999999999999999.9999999999999",
-    ] {
-        assert_eq!(total(Field::json("total", text)), text);
-        assert_eq!(total(Field::text("total", text)), text);
-    }
-    assert_eq!(total(decimal(99_995, 3)), "99.995");
-}
-
-#[test]
-fn an_avro_decimal_has_the_writers_scale() {
-    assert_eq!(total(decimal(100, 0)), "100");
-    assert_eq!(total(decimal(10_000, 2)), "100");
-    assert_eq!(total(decimal(10_000, 3)), "10");
-    assert_eq!(total(decimal(100 * 10_i128.pow(30), 30)), "100");
-    assert_eq!(total(decimal(0, 30)), "0");
-    let fixed =
-        r#"{"type":"fixed","name":"F","size":12,"logicalType":"decimal","precision":20,"scale":4}"#;
-    let unscaled = 1_000_000_i128.to_be_bytes()[4..].to_vec();
-    assert_eq!(
-        total(Field::avro("total", fixed, Value::Decimal(unscaled.into()))),
-        "100"
-    );
-    let optional = r#"["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]"#;
-    let union = Value::Union(1, Box::new(Value::Decimal(vec![0x27, 0x10].into())));
-    assert_eq!(total(Field::avro("total", optional, union)), "100");
-}
-
-#[test]
-fn a_total_that_is_no_amount_is_refused() {
-    use Reason::{InvalidTotal, TotalOutOfRange, TotalTooPrecise};
-    let numbers = [
-        ("-1", TotalOutOfRange),
-        ("-0.01", TotalOutOfRange),
-        ("1000000000000000", TotalOutOfRange),
-        ("1e400", TotalOutOfRange),
-        ("1234567890123456789012345678901234567890", TotalOutOfRange),
-        ("1.000000000000000000000000000001", TotalTooPrecise),
-        ("1e-30", TotalTooPrecise),
-    ];
-    for (text, expected) in numbers {
-        assert_eq!(reason_with(Field::json("total", text)), expected, "{text}");
-        assert_eq!(reason_with(Field::text("total", text)), expected, "{text}");
-    }
-    for text in [
-        "", "abc", "100,00", " 100", "100 ", "+100", "0100", "1_000", "NaN", "€100", "0x64",
-    ] {
-        assert_eq!(
-            reason_with(Field::text("total", text)),
-            InvalidTotal,
-            "{text}"
-        );
-    }
-    for field in [
-        Field::null("total"),
-        Field::boolean("total"),
-        Field::json("total", "[100]"),
-        Field::json("total", "{}"),
-        Field::avro("total", "\"double\"", Value::Double(100.0)),
-        Field::avro("total", "\"float\"", Value::Float(100.0)),
-        Field::avro("total", "\"bytes\"", Value::Bytes(vec![100])),
-        Field::avro(
-            "total",
-            r#"{"type":"long","logicalType":"timestamp-millis"}"#,
-            Value::TimestampMillis(100),
-        ),
-    ] {
-        assert_eq!(reason_with(field.clone()), InvalidTotal, "{field:?}");
-    }
-    assert_eq!(reason(KEY, &without(&sent(), "total")), InvalidTotal);
-    assert_eq!(reason_with(Field::integer("total", -1)), TotalOutOfRange);
-    assert_eq!(
-        reason_with(Field::integer("total", 10_i64.pow(15))),
-        TotalOutOfRange
-    );
-    assert_eq!(reason_with(decimal(-1, 2)), TotalOutOfRange);
-    assert_eq!(reason_with(decimal(10_i128.pow(17), 2)), TotalOutOfRange);
-    assert_eq!(reason_with(decimal(1, 29)), TotalTooPrecise);
-    assert_eq!(
-        reason_with(decimal(10_i128.pow(30) + 1, 30)),
-        TotalTooPrecise
-    );
-}
-
-#[test]
 fn a_currency_is_three_letters_of_any_case_or_the_default() {
     let currency = |field| read(KEY, &with(&sent(), field)).unwrap().currency;
     assert_eq!(currency(Field::text("currency", "EUR")), Currency::EUR);
@@ -375,139 +256,6 @@ fn a_version_is_an_integer_of_64_bits_or_missing() {
         Field::avro("version", "\"double\"", Value::Double(3.0)),
     ] {
         assert_eq!(reason_with(field), Reason::InvalidVersion);
-    }
-}
-
-#[test]
-fn a_time_is_rfc_3339_or_milliseconds_or_an_avro_timestamp() {
-    let expected = Some(micros("2023-11-14T22:13:20.123Z"));
-    let millis = 1_700_000_000_123;
-    for name in ["occurred_at", "sent_at"] {
-        for field in [
-            Field::text(name, "2023-11-14T23:13:20.123+01:00"),
-            Field::integer(name, millis),
-            Field::avro(
-                name,
-                r#"{"type":"long","logicalType":"timestamp-millis"}"#,
-                Value::TimestampMillis(millis),
-            ),
-            Field::avro(
-                name,
-                r#"{"type":"long","logicalType":"timestamp-micros"}"#,
-                Value::TimestampMicros(millis * 1000),
-            ),
-        ] {
-            let order = read(KEY, &with(&sent(), field)).unwrap();
-            let (read, other) = match name {
-                "sent_at" => (order.sent_at, order.occurred_at),
-                _ => (order.occurred_at, order.sent_at),
-            };
-            assert_eq!((read, other), (expected, None));
-        }
-        assert_eq!(
-            read(KEY, &with(&sent(), Field::null(name))),
-            read(KEY, &sent())
-        );
-    }
-}
-
-#[test]
-fn a_time_that_cant_be_read_or_is_out_of_range_is_refused_whatever_the_status() {
-    for status in Status::ALL {
-        for name in ["occurred_at", "sent_at"] {
-            let record = with(&sent(), Field::text("status", status.as_str()));
-            let reason_with = |field: Field| reason(KEY, &with(&record, field));
-            for field in [
-                Field::text(name, ""),
-                Field::text(name, "2023-11-14T22:13:20"),
-                Field::text(name, "1700000000123"),
-                Field::boolean(name),
-                Field::json(name, "1.5e12"),
-                Field::json(name, "1700000000123.0"),
-                Field::avro(
-                    name,
-                    r#"{"type":"long","logicalType":"local-timestamp-millis"}"#,
-                    Value::LocalTimestampMillis(1_700_000_000_123),
-                ),
-                Field::avro(
-                    name,
-                    r#"{"type":"int","logicalType":"date"}"#,
-                    Value::Date(19_000),
-                ),
-                Field::avro(name, "\"double\"", Value::Double(1.7e12)),
-            ] {
-                assert_eq!(
-                    reason_with(field.clone()),
-                    Reason::InvalidTimestamp,
-                    "{field:?}"
-                );
-            }
-            for field in [
-                Field::text(name, "1999-12-31T23:59:59.999999Z"),
-                Field::text(name, "2100-01-01T00:00:00Z"),
-                Field::integer(name, 0),
-                Field::integer(name, 1_700_000_000),
-                Field::integer(name, i64::MAX),
-                Field::json(name, "99999999999999999999999"),
-                Field::json(name, "-99999999999999999999999"),
-                Field::avro(
-                    name,
-                    r#"{"type":"long","logicalType":"timestamp-micros"}"#,
-                    Value::TimestampMicros(1_700_000_000_123),
-                ),
-            ] {
-                assert_eq!(
-                    reason_with(field.clone()),
-                    Reason::TimestampOutOfRange,
-                    "{field:?}"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn a_sent_order_is_earned_at_the_best_time_that_its_record_has() {
-    let [sent_at, occurred_at, recorded_at] = [
-        "2026-01-01T00:00:00Z",
-        "2026-01-02T00:00:00Z",
-        "2026-01-03T00:00:00Z",
-    ]
-    .map(micros);
-    for status in Status::ALL {
-        for (has_sent_at, has_occurred_at) in
-            [(true, true), (true, false), (false, true), (false, false)]
-        {
-            let order = OrderStatus {
-                status,
-                sent_at: has_sent_at.then_some(sent_at),
-                occurred_at: has_occurred_at.then_some(occurred_at),
-                ..read(KEY, &sent()).unwrap()
-            };
-            let is_sent = status == Status::Sent;
-            let expected = match (has_sent_at, has_occurred_at) {
-                (true, _) => Some(sent_at),
-                (false, true) if is_sent => Some(occurred_at),
-                (false, false) if is_sent => Some(recorded_at),
-                _ => None,
-            };
-            assert_eq!(order.earned_at(Some(recorded_at)), Ok(expected));
-            let reason = |time| order.earned_at(time).map_err(|error| error.reason());
-            if is_sent && expected == Some(recorded_at) {
-                assert_eq!(reason(None), Err(Reason::MissingTimestamp));
-                assert_eq!(
-                    reason(Some(Timestamp::END)),
-                    Err(Reason::TimestampOutOfRange)
-                );
-                assert_eq!(
-                    reason(Some(Timestamp::from_millis(-1))),
-                    Err(Reason::TimestampOutOfRange)
-                );
-            } else {
-                assert_eq!(reason(None), Ok(expected));
-                assert_eq!(reason(Some(Timestamp::END)), Ok(expected));
-            }
-        }
     }
 }
 

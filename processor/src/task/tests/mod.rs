@@ -1,0 +1,225 @@
+//! The loop against a small model of Kafka: faults at any call, and what must hold all the same.
+
+mod model;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::record::{OwnedRecord, Positions};
+
+use super::{Guarantee, Step, Task, TaskSettings};
+use crate::batch::{Topics, VoucherFormat};
+use crate::evaluate::Evaluator;
+use crate::rule::Rule;
+use crate::signing_keys::SigningKeys;
+use model::{Fault, Kafka, ModelClock, Schemas, Watch, Written, framed, record, sent};
+
+/// Steps until everything is committed. The number of steps is bounded: faults end, so must it.
+fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
+    let topics = Topics {
+        source: "order-status".to_owned(),
+        vouchers: "vouchers".to_owned(),
+        dead_letters: "order-status.dlq".to_owned(),
+    };
+    let rule = Rule {
+        campaign: "order-reward".to_owned(),
+        min_total: "100".parse().unwrap(),
+        amount: "5.00".parse().unwrap(),
+        currency: "EUR".parse().unwrap(),
+        valid_days: None,
+        sent_from: None,
+        sent_until: None,
+    };
+    let keys = SigningKeys::single("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let evaluator = Evaluator::new(rule, keys, "EUR".parse().unwrap()).unwrap();
+    let breaker = CircuitBreaker::new(&CircuitBreakerSettings {
+        dead_letter_limit: 500,
+        accept_dead_letters: false,
+    });
+    let clock = ModelClock::default();
+    let mut watch = Watch::default();
+    let mut task = Task::new(
+        kafka,
+        Schemas::default(),
+        clock.clone(),
+        &mut watch,
+        Arc::new(evaluator),
+        breaker,
+        TaskSettings {
+            guarantee,
+            topics,
+            format: VoucherFormat::Json,
+            transactional_id: "processor/test/0".to_owned(),
+        },
+    );
+    for _ in 0..20_000 {
+        clock.0.set(task.log.now);
+        let end: Positions = task
+            .log
+            .inputs
+            .iter()
+            .filter(|(_, records)| !records.is_empty())
+            .map(|(partition, records)| (*partition, i64::try_from(records.len()).unwrap()))
+            .collect();
+        if task.log.committed == end && task.is_idle() {
+            let kafka = task.log;
+            return (kafka, watch);
+        }
+        // Two processes with one name is a case of its own.
+        if let Step::Stop(failure) = task.step() {
+            assert!(
+                failure.to_string().contains("PROCESSOR_INSTANCE_ID"),
+                "{failure}"
+            );
+            task.fences = super::Fences::default();
+            task.state = super::State::Opening;
+        }
+    }
+    panic!(
+        "did not finish: {:?}, committed {:?}, assigned {:?}",
+        task.state, task.log.committed, task.assigned
+    );
+}
+
+fn kafka(inputs: Vec<OwnedRecord>, faults: Vec<Fault>) -> Kafka {
+    let mut kafka = Kafka {
+        faults: faults.into(),
+        inputs: BTreeMap::from([(0, Vec::new()), (1, Vec::new())]),
+        to_assign: BTreeSet::from([0, 1]),
+        ..Kafka::default()
+    };
+    for record in inputs {
+        kafka
+            .inputs
+            .get_mut(&record.partition)
+            .unwrap()
+            .push(record);
+    }
+    kafka
+}
+
+/// What each input must have become, once.
+fn expected(kafka: &Kafka) -> Vec<Written> {
+    let mut expected = Vec::new();
+    for record in kafka.inputs.values().flatten() {
+        let value = record.value.as_deref().unwrap_or_default();
+        let topic = match value.first() {
+            Some(0) if value[4] == 7 => "vouchers",
+            Some(0) => "order-status.dlq",
+            Some(b'{') if value.ends_with(b"150}") => "vouchers",
+            Some(b'x') => "order-status.dlq",
+            _ => continue,
+        };
+        expected.push((topic.to_owned(), record.partition, record.offset));
+    }
+    expected.sort();
+    expected
+}
+
+fn mixed() -> impl Strategy<Value = Vec<OwnedRecord>> {
+    prop::collection::vec((0..2_i32, 0..6_u8), 0..40).prop_map(|kinds| {
+        let mut next = [0_i64; 2];
+        kinds
+            .into_iter()
+            .map(|(partition, kind)| {
+                let slot = &mut next[usize::try_from(partition).unwrap()];
+                let offset = *slot;
+                *slot += 1;
+                match kind {
+                    0 | 1 => sent(partition, offset, 150),
+                    2 => sent(partition, offset, 20),
+                    3 => record(partition, offset, Some(b"x".to_vec())),
+                    4 => framed(partition, offset, 7),
+                    _ => record(partition, offset, None),
+                }
+            })
+            .collect()
+    })
+}
+
+fn faults() -> impl Strategy<Value = Vec<Fault>> {
+    prop::collection::vec(
+        prop_oneof![
+            6 => Just(Fault::None),
+            1 => Just(Fault::Retriable),
+            1 => Just(Fault::Abortable),
+            1 => Just(Fault::Fatal),
+            1 => Just(Fault::Fenced),
+            1 => Just(Fault::DoneThenFatal),
+            1 => Just(Fault::Rebalance),
+        ],
+        0..80,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn whatever_fails_every_record_has_its_outcome_exactly_once(inputs in mixed(), faults in faults()) {
+        let (kafka, _) = run(kafka(inputs, faults), Guarantee::ExactlyOnce);
+        let mut written = kafka.written.clone();
+        written.sort();
+        prop_assert_eq!(written, expected(&kafka));
+    }
+
+    #[test]
+    fn at_least_once_may_repeat_and_loses_nothing(inputs in mixed(), faults in faults()) {
+        let (kafka, _) = run(kafka(inputs, faults), Guarantee::AtLeastOnce);
+        let mut written = kafka.written.clone();
+        written.sort();
+        written.dedup();
+        prop_assert_eq!(written, expected(&kafka));
+    }
+}
+
+#[test]
+fn records_that_earn_nothing_need_no_transaction() {
+    let (kafka, watch) = run(
+        kafka(vec![sent(0, 0, 20), record(0, 1, None)], Vec::new()),
+        Guarantee::ExactlyOnce,
+    );
+    assert_eq!(kafka.offsets_only_commits, 1);
+    assert_eq!(watch.records, 2);
+}
+
+#[test]
+fn a_record_whose_schema_is_not_known_yet_waits_and_the_ones_before_it_do_not() {
+    let (kafka, _) = run(
+        kafka(
+            vec![sent(0, 0, 150), framed(0, 1, 7), sent(0, 2, 150)],
+            Vec::new(),
+        ),
+        Guarantee::ExactlyOnce,
+    );
+    assert_eq!(kafka.written, expected(&kafka));
+}
+
+#[test]
+fn a_thousand_dead_records_open_the_circuit_and_write_nothing_more() {
+    let inputs: Vec<_> = (0..1500)
+        .map(|offset| record(0, offset, Some(b"x".to_vec())))
+        .collect();
+    let outcome =
+        std::panic::catch_unwind(|| run(kafka(inputs, Vec::new()), Guarantee::ExactlyOnce));
+    let message = *outcome
+        .map(|_| ())
+        .unwrap_err()
+        .downcast::<String>()
+        .unwrap();
+    assert!(message.contains("did not finish: CircuitOpen"), "{message}");
+    assert!(
+        message.contains("committed {}"),
+        "nothing of the batch is committed: {message}"
+    );
+}
+
+#[test]
+fn a_process_that_is_fenced_again_and_again_ends_and_names_the_setting() {
+    // `run` checks the sentence of the failure, then goes on.
+    let faults = vec![Fault::Fenced; 3];
+    let (kafka, _) = run(kafka(vec![sent(0, 0, 150)], faults), Guarantee::ExactlyOnce);
+    assert_eq!(kafka.written.len(), 1);
+}

@@ -1,0 +1,258 @@
+//! A consumer group: whether what it has not read yet is safe, and its offsets while it is stopped.
+
+use std::time::Duration;
+
+use super::cluster::{BrokerFacts, TopicFacts};
+use super::topics::kept_uncompacted;
+use super::verdict::Verdict;
+use super::{WEEK, spoken};
+use crate::record::{Offset, Partition};
+
+/// A group on one topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// Its name.
+    pub group: String,
+    /// The topic that it reads.
+    pub topic: String,
+    /// How many members it has now; those of a stopped group are none.
+    pub members: usize,
+    /// What it has not read, by partition.
+    pub unread: Vec<Unread>,
+}
+
+/// What a group has not read of one partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Which partition.
+    pub partition: Partition,
+    /// The next offset to read; none when the group has not committed one.
+    pub committed: Option<Offset>,
+    /// The first offset that is still there.
+    pub first: Offset,
+    /// The offset of the next committed record to come.
+    pub end: Offset,
+    /// The timestamp of the oldest record that is not read yet.
+    pub oldest_millis: Option<i64>,
+}
+
+impl Unread {
+    /// The offset at which the group goes on.
+    pub fn next(&self) -> Offset {
+        self.committed.unwrap_or(self.first).max(self.first)
+    }
+
+    /// At most so many records are unread (offsets of markers and compacted records count too).
+    pub fn records(&self) -> i64 {
+        (self.end - self.next()).max(0)
+    }
+}
+
+/// Whether compaction or retention may take what the group has not read.
+pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Verdict {
+    let subject = format!("group {}", facts.group);
+    let name = &facts.topic;
+    let gone: i64 = facts
+        .unread
+        .iter()
+        .filter_map(|unread| Some((unread.first - unread.committed?).max(0)))
+        .sum();
+    if gone > 0 {
+        return Verdict::fail(
+            subject,
+            format!("{gone} offsets of {name} were deleted before it read them"),
+            "find out who deletes records of this topic (its retention, kafka-delete-records), and \
+             replay what is left with a backfill",
+        );
+    }
+    let behind: i64 = facts.unread.iter().map(Unread::records).sum();
+    let members = match facts.members {
+        0 => "no member now".to_owned(),
+        1 => "1 member".to_owned(),
+        count => format!("{count} members"),
+    };
+    if facts.unread.iter().all(|unread| unread.committed.is_none()) {
+        return Verdict::ok(
+            subject,
+            format!("it has no offsets yet: it will read {name} from its beginning"),
+        );
+    }
+    let oldest = facts.unread.iter().filter(|unread| unread.records() > 0);
+    let Some(oldest) = oldest.filter_map(|unread| unread.oldest_millis).min() else {
+        return Verdict::ok(subject, format!("has read all of {name}, {members}"));
+    };
+    let age = Duration::from_millis(u64::try_from(now_millis - oldest).unwrap_or_default());
+    let found = format!(
+        "{behind} offsets of {name} behind, the oldest record unread for {}, {members}",
+        spoken(age)
+    );
+    let Some(limit) = kept_uncompacted(topic) else {
+        return Verdict::ok(subject, found);
+    };
+    let start = if facts.members == 0 {
+        "start it"
+    } else {
+        "find out why it does not keep up (its /readyz and logs)"
+    };
+    if age > limit {
+        return Verdict::fail(
+            subject,
+            format!(
+                "{found}: longer than the topic keeps every record ({}), so statuses may be gone \
+                 unread",
+                spoken(limit)
+            ),
+            format!(
+                "{start}; orders whose last record carries sent_at lose nothing; raise \
+                 min.compaction.lag.ms above the longest outage"
+            ),
+        );
+    }
+    if age > limit / 2 {
+        return Verdict::warn(
+            subject,
+            format!("{found}; records are safe for {} more", spoken(limit - age)),
+            start,
+        );
+    }
+    Verdict::ok(subject, found)
+}
+
+/// How long the offsets of a group outlive its last member.
+pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict {
+    let subject = format!("offsets of {}", facts.group);
+    let config = match &brokers.config {
+        Ok(config) => config,
+        Err(error) => {
+            return Verdict::warn(
+                subject,
+                format!("the brokers' configuration can't be read: {error}"),
+                "allow DescribeConfigs on the cluster, or check with a user who may",
+            );
+        }
+    };
+    let minutes = config.get("offsets.retention.minutes");
+    // Kafka's default.
+    let minutes = minutes.and_then(|text| text.parse().ok()).unwrap_or(10_080);
+    let kept = Duration::from_secs(60 * minutes);
+    let found = format!(
+        "kept for {} after the group's last member left",
+        spoken(kept)
+    );
+    let found = if facts.members == 0 && facts.unread.iter().any(|u| u.committed.is_some()) {
+        format!("{found}, and it has none now")
+    } else {
+        found
+    };
+    if kept < WEEK {
+        return Verdict::warn(
+            subject,
+            format!(
+                "{found}; then it reads everything again: the same vouchers, which every reader \
+                 ignores, but for hours"
+            ),
+            "set offsets.retention.minutes to 10080 or more on the brokers",
+        );
+    }
+    Verdict::ok(subject, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Level;
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+    const NOW: i64 = 1_780_000_000_000;
+
+    fn topic(config: &[(&str, &str)]) -> TopicFacts {
+        let config = config
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        TopicFacts {
+            name: "order-status".to_owned(),
+            partitions: Vec::new(),
+            config: Ok(config.collect()),
+        }
+    }
+
+    fn compacted() -> TopicFacts {
+        topic(&[
+            ("cleanup.policy", "compact"),
+            ("min.compaction.lag.ms", "604800000"),
+        ])
+    }
+
+    fn group(committed: Option<i64>, first: i64, end: i64, age: i64) -> GroupFacts {
+        GroupFacts {
+            group: "processor".to_owned(),
+            topic: "order-status".to_owned(),
+            members: 0,
+            unread: vec![
+                // Never written to.
+                Unread::default(),
+                Unread {
+                    partition: 1,
+                    committed,
+                    first,
+                    end,
+                    oldest_millis: Some(NOW - age),
+                },
+            ],
+        }
+    }
+
+    fn level(facts: &GroupFacts, topic: &TopicFacts) -> Level {
+        lag(facts, topic, NOW).level
+    }
+
+    #[test]
+    fn what_is_unread_for_longer_than_the_compaction_lag_fails() {
+        let topic = compacted();
+        assert_eq!(level(&group(Some(5), 0, 9, DAY), &topic), Level::Ok);
+        assert_eq!(level(&group(Some(5), 0, 9, 4 * DAY), &topic), Level::Warn);
+        let verdict = lag(&group(Some(5), 0, 9, 8 * DAY), &topic, NOW);
+        assert_eq!(verdict.level, Level::Fail);
+        assert!(verdict.finding.contains("4 offsets"), "{verdict:?}");
+        assert!(verdict.finding.contains("unread for 8 d"), "{verdict:?}");
+        assert!(verdict.finding.contains("(7 d)"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_group_that_has_read_all_or_nothing_yet_is_fine() {
+        let topic = compacted();
+        assert_eq!(level(&group(Some(9), 0, 9, 99 * DAY), &topic), Level::Ok);
+        assert_eq!(level(&group(None, 0, 9, 99 * DAY), &topic), Level::Ok);
+    }
+
+    #[test]
+    fn records_that_are_kept_for_ever_may_wait_for_ever() {
+        let topic = topic(&[("cleanup.policy", "delete"), ("retention.ms", "-1")]);
+        assert_eq!(level(&group(Some(5), 0, 9, 99 * DAY), &topic), Level::Ok);
+    }
+
+    #[test]
+    fn records_that_were_deleted_unread_fail() {
+        let verdict = lag(&group(Some(5), 7, 9, 0), &compacted(), NOW);
+        assert_eq!(verdict.level, Level::Fail);
+        assert!(verdict.finding.contains("2 offsets"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_record_from_the_future_is_not_old() {
+        assert_eq!(level(&group(Some(5), 0, 9, -DAY), &compacted()), Level::Ok);
+    }
+
+    #[test]
+    fn offsets_that_are_forgotten_within_a_week_are_worth_a_warning() {
+        let brokers = |minutes: &str| BrokerFacts {
+            count: 1,
+            config: Ok([("offsets.retention.minutes".to_owned(), minutes.to_owned())].into()),
+        };
+        let stopped = group(Some(5), 0, 9, 0);
+        let verdict = offsets_kept(&stopped, &brokers("10080"));
+        assert_eq!(verdict.level, Level::Ok);
+        assert!(verdict.finding.contains("has none now"), "{verdict:?}");
+        assert_eq!(offsets_kept(&stopped, &brokers("1440")).level, Level::Warn);
+    }
+}

@@ -1,0 +1,70 @@
+//! The registry: whether it has our schemas, and what it holds later versions to.
+
+use super::verdict::Verdict;
+use crate::registry::{LEVEL, RegistryError};
+
+/// Judges what the registry says of our schema of `subject`: its id, and the subject's level.
+pub(super) fn registered(
+    subject: &str,
+    id: Result<u32, RegistryError>,
+    level: Result<Option<String>, RegistryError>,
+) -> Verdict {
+    let name = format!("schema {subject}");
+    let id = match id {
+        Ok(id) => id,
+        Err(RegistryError::NotFound(why)) => {
+            return Verdict::fail(
+                name,
+                format!("this version's schema is not registered ({why}): Avro can't be written"),
+                "processor check --fix registers it; if the registry refuses it, an incompatible \
+                 schema is registered under this subject",
+            );
+        }
+        Err(error) => return unavailable(name, &error),
+    };
+    match level {
+        Ok(Some(level)) if level == LEVEL => Verdict::ok(
+            name,
+            format!("registered as {id}, later versions must be {LEVEL}"),
+        ),
+        Ok(other) => Verdict::warn(
+            name,
+            format!(
+                "registered as {id}, but later versions are held to {}: one that can't be read \
+                 could be registered",
+                other.as_deref().unwrap_or("the registry's default")
+            ),
+            format!("processor check --fix sets the subject's level to {LEVEL}"),
+        ),
+        Err(error) => unavailable(name, &error),
+    }
+}
+
+fn unavailable(name: String, error: &RegistryError) -> Verdict {
+    Verdict::fail(
+        name,
+        format!("the registry gives no answer that can be used: {error}"),
+        "start it, or see to SCHEMA_REGISTRY_URL",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Level;
+    use super::*;
+
+    #[test]
+    fn a_schema_is_registered_and_later_ones_are_held_to_it() {
+        let level = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(registered("s", Ok(1), level(LEVEL)).level, Level::Ok);
+        assert_eq!(registered("s", Ok(1), level("BACKWARD")).level, Level::Warn);
+        assert_eq!(registered("s", Ok(1), Ok(None)).level, Level::Warn);
+        let missing = Err(RegistryError::NotFound("no subject".to_owned()));
+        let said = registered("s", missing, Ok(None));
+        assert_eq!(said.level, Level::Fail);
+        assert!(said.finding.contains("not registered"), "{said:?}");
+        let away = Err(RegistryError::Unavailable("refused".to_owned()));
+        let said = registered("s", away, Ok(None));
+        assert!(said.sentence().contains("SCHEMA_REGISTRY_URL"), "{said:?}");
+    }
+}

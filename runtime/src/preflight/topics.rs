@@ -1,0 +1,240 @@
+//! Topics: whether they are there, and configured as their promise needs.
+
+use super::cluster::{BrokerFacts, TopicFacts};
+use super::spoken;
+use super::verdict::Verdict;
+use crate::provision::TopicPlan;
+use std::time::Duration;
+
+/// Topics that are not there; `run` refuses to start with the same words.
+pub(super) fn missing(names: &str, servers: &str) -> Verdict {
+    Verdict::fail(
+        format!("topic {names}"),
+        format!("there is no topic {names} at {servers}"),
+        "processor check --fix creates all topics as the design has them",
+    )
+}
+
+/// A topic's configuration against its plan.
+pub(super) fn configuration(
+    plan: &TopicPlan,
+    servers: &str,
+    topic: Option<&TopicFacts>,
+) -> Verdict {
+    let Some(topic) = topic else {
+        return missing(&plan.name, servers);
+    };
+    let subject = format!("topic {}", plan.name);
+    let partitions = match topic.partitions.len() {
+        1 => "1 partition".to_owned(),
+        count => format!("{count} partitions"),
+    };
+    let config = match &topic.config {
+        Ok(config) => config,
+        Err(error) => {
+            return Verdict::warn(
+                subject,
+                format!("{partitions}; its configuration can't be read: {error}"),
+                "allow DescribeConfigs on it, or check with a user who may",
+            );
+        }
+    };
+    let mut lossy = Vec::new();
+    let mut weak = Vec::new();
+    let mut alter = Vec::new();
+    let mut found = vec![partitions];
+    for (name, wanted) in &plan.config {
+        let value = config.get(*name).map_or("", String::as_str);
+        let Some(flaw) = flaw(name, wanted, value) else {
+            found.push(shown(name, value));
+            continue;
+        };
+        alter.push(format!("{name}={wanted}"));
+        let sentence = format!("{}, {}", shown(name, value), flaw.why);
+        if flaw.loses {
+            lossy.push(sentence)
+        } else {
+            weak.push(sentence)
+        }
+    }
+    let advice = format!(
+        "kafka-configs --bootstrap-server {servers} --alter --entity-type topics --entity-name {} \
+         --add-config {}",
+        plan.name,
+        alter.join(",")
+    );
+    if !lossy.is_empty() {
+        lossy.append(&mut weak);
+        return Verdict::fail(subject, lossy.join("; "), advice);
+    }
+    if !weak.is_empty() {
+        return Verdict::warn(subject, weak.join("; "), advice);
+    }
+    Verdict::ok(subject, found.join(", "))
+}
+
+struct Flaw {
+    loses: bool,
+    why: &'static str,
+}
+
+/// What is wrong with a value, when another one was planned. More than planned is fine.
+fn flaw(name: &str, wanted: &str, value: &str) -> Option<Flaw> {
+    if value == wanted {
+        return None;
+    }
+    let at_least = || {
+        let number = |text: &str| text.parse::<i64>().ok();
+        number(value) >= number(wanted)
+    };
+    let (loses, why) = match name {
+        "cleanup.policy" if wanted == "compact" => (
+            true,
+            "so records are deleted by age, the last of an order too",
+        ),
+        "cleanup.policy" => (
+            true,
+            "so only the last record of a key is kept, and of two under one key the first counts",
+        ),
+        "retention.ms" | "retention.bytes" => {
+            (true, "so records are deleted that are kept for ever")
+        }
+        _ if at_least() => return None,
+        "min.compaction.lag.ms" => (
+            false,
+            "so a status can be gone before a processor that was away reads it",
+        ),
+        "delete.retention.ms" => (false, "so a slower replay misses that an order was deleted"),
+        "max.message.bytes" => (
+            true,
+            "so a large record does not fit, and the flow stops at it",
+        ),
+        _ => (false, "which is not as planned"),
+    };
+    Some(Flaw { loses, why })
+}
+
+fn shown(name: &str, value: &str) -> String {
+    match value.parse::<u64>() {
+        Ok(millis) if name.ends_with(".ms") => {
+            format!("{name} is {}", spoken(Duration::from_millis(millis)))
+        }
+        _ if value.is_empty() => format!("{name} is not set"),
+        _ => format!("{name} is {value}"),
+    }
+}
+
+/// Whether a topic can lose brokers without losing records or standing still.
+pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
+    let subject = format!("replication of {}", topic.name);
+    let fewest = |of: fn(&super::PartitionFacts) -> usize| {
+        topic.partitions.iter().map(of).min().unwrap_or_default()
+    };
+    let (replicas, in_sync) = (fewest(|p| p.replicas), fewest(|p| p.in_sync));
+    let config = topic.config.as_ref().ok();
+    let setting = |name: &str| {
+        config
+            .and_then(|config| config.get(name))
+            .map(String::as_str)
+    };
+    let required = setting("min.insync.replicas")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(1);
+    let leaderless = topic.partitions.iter().filter(|p| !p.has_leader).count();
+    let found =
+        format!("{replicas} replicas, {in_sync} in sync, min.insync.replicas is {required}");
+    if leaderless > 0 {
+        return Verdict::fail(
+            subject,
+            format!("{leaderless} partitions have no leader: they can't be written or read"),
+            "bring the brokers back that hold them",
+        );
+    }
+    if required > in_sync {
+        return Verdict::fail(
+            subject,
+            format!("{found}: nothing can be written"),
+            if required > replicas {
+                "lower min.insync.replicas, or give the topic more replicas"
+            } else {
+                "bring the brokers back that hold the other replicas"
+            },
+        );
+    }
+    if setting("unclean.leader.election.enable") == Some("true") {
+        return Verdict::warn(
+            subject,
+            format!(
+                "{found}, and unclean.leader.election.enable is true: acknowledged records can be lost"
+            ),
+            "set unclean.leader.election.enable=false",
+        );
+    }
+    if replicas == 1 {
+        return Verdict::warn(
+            subject,
+            format!(
+                "1 replica on a cluster of {}: a lost disk loses the topic",
+                brokers.count
+            ),
+            "fine for development; else 3 replicas and min.insync.replicas=2",
+        );
+    }
+    if required == 1 {
+        return Verdict::warn(
+            subject,
+            format!("{found}: a record is acknowledged that only one broker has"),
+            "set min.insync.replicas=2",
+        );
+    }
+    if in_sync < replicas {
+        return Verdict::warn(
+            subject,
+            format!("{found}: a replica is behind"),
+            "bring its broker back",
+        );
+    }
+    if required == replicas {
+        return Verdict::warn(
+            subject,
+            format!("{found}: with one broker away nothing can be written"),
+            "give the topic one replica more than min.insync.replicas",
+        );
+    }
+    Verdict::ok(subject, found)
+}
+
+/// Whether every task of one process finds a partition to read. Vouchers lie by their own key, so
+/// their topic may have more or fewer partitions than the order statuses.
+pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Verdict> {
+    let partitions = topic.partitions.len();
+    (usize::from(tasks) > partitions).then(|| {
+        Verdict::warn(
+            format!("tasks on {}", topic.name),
+            format!("{tasks} tasks share {partitions} partitions: some of them are idle"),
+            format!("set {setting} to {partitions} or less"),
+        )
+    })
+}
+
+/// How long a topic leaves a record alone: what a group that stands still may be behind.
+pub(super) fn kept_uncompacted(topic: &TopicFacts) -> Option<Duration> {
+    let config = topic.config.as_ref().ok()?;
+    let setting = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
+    let policy = config.get("cleanup.policy")?;
+    let compaction = policy
+        .contains("compact")
+        .then(|| setting("min.compaction.lag.ms"))
+        .flatten();
+    // -1, for ever, is no number of milliseconds.
+    let retention = policy
+        .contains("delete")
+        .then(|| setting("retention.ms"))
+        .flatten();
+    let shortest = [compaction, retention].into_iter().flatten().min()?;
+    Some(Duration::from_millis(shortest))
+}
+
+#[cfg(test)]
+#[path = "topics_tests.rs"]
+mod tests;

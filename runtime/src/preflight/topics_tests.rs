@@ -1,0 +1,172 @@
+use super::super::cluster::PartitionFacts;
+use super::super::verdict::Level;
+use super::*;
+use crate::provision::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, topic_plans};
+use crate::settings::TopicSettings;
+
+const SERVERS: &str = "localhost:9092";
+
+fn plans() -> Vec<TopicPlan> {
+    let topics = TopicSettings {
+        order_status_topic: "order-status".to_owned(),
+        vouchers_topic: "vouchers".to_owned(),
+    };
+    topic_plans(&topics, 12)
+}
+
+/// A topic that follows its plan.
+fn as_planned(plan: &TopicPlan) -> TopicFacts {
+    let planned = plan.config.iter();
+    let config = planned.map(|(name, value)| ((*name).to_owned(), value.clone()));
+    TopicFacts {
+        name: plan.name.clone(),
+        partitions: vec![partition(3, 3); 12],
+        config: Ok(config
+            .chain([("min.insync.replicas".to_owned(), "2".to_owned())])
+            .collect()),
+    }
+}
+
+const fn partition(replicas: usize, in_sync: usize) -> PartitionFacts {
+    PartitionFacts {
+        has_leader: true,
+        replicas,
+        in_sync,
+    }
+}
+
+fn with(mut topic: TopicFacts, name: &str, value: &str) -> TopicFacts {
+    if let Ok(config) = &mut topic.config {
+        config.insert(name.to_owned(), value.to_owned());
+    }
+    topic
+}
+
+#[test]
+fn topics_as_planned_are_fine() {
+    for plan in plans() {
+        let verdict = configuration(&plan, SERVERS, Some(&as_planned(&plan)));
+        assert_eq!(verdict.level, Level::Ok, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_missing_topic_is_named_with_its_cluster() {
+    let verdict = configuration(&plans()[0], SERVERS, None);
+    assert_eq!(verdict.level, Level::Fail);
+    assert_eq!(
+        verdict.finding,
+        "there is no topic order-status at localhost:9092"
+    );
+}
+
+#[test]
+fn what_loses_records_fails_and_what_may_is_a_warning() {
+    let dead_letters = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM - 1).to_string();
+    let cases = [
+        (0, "cleanup.policy", "delete", Level::Fail),
+        (0, "cleanup.policy", "compact,delete", Level::Fail),
+        (0, "min.compaction.lag.ms", "0", Level::Warn),
+        (0, "min.compaction.lag.ms", "604800001", Level::Ok),
+        (0, "delete.retention.ms", "86400000", Level::Warn),
+        (0, "max.message.bytes", "1000", Level::Fail),
+        (1, "cleanup.policy", "compact", Level::Fail),
+        (1, "retention.ms", "604800000", Level::Fail),
+        (1, "retention.bytes", "1000000", Level::Fail),
+        (2, "retention.ms", "604800000", Level::Fail),
+        (2, "max.message.bytes", dead_letters.as_str(), Level::Fail),
+        (2, "max.message.bytes", "2000000", Level::Ok),
+    ];
+    for (number, name, value, level) in cases {
+        let plan = &plans()[number];
+        let topic = with(as_planned(plan), name, value);
+        let verdict = configuration(plan, SERVERS, Some(&topic));
+        assert_eq!(verdict.level, level, "{name}={value}: {verdict:?}");
+        let advised = verdict.advice.as_deref().unwrap_or_default();
+        assert_eq!(
+            advised.contains("--add-config"),
+            level != Level::Ok,
+            "{advised}"
+        );
+        assert_eq!(advised.contains(name), level != Level::Ok, "{advised}");
+    }
+}
+
+#[test]
+fn a_configuration_that_may_not_be_read_is_a_warning() {
+    let plan = &plans()[0];
+    let mut topic = as_planned(plan);
+    topic.config = Err("TopicAuthorizationFailed".to_owned());
+    let verdict = configuration(plan, SERVERS, Some(&topic));
+    assert_eq!(verdict.level, Level::Warn);
+    assert!(verdict.finding.contains("TopicAuthorizationFailed"));
+}
+
+#[test]
+fn replication_outlives_a_broker_and_writes_go_on() {
+    let plan = &plans()[0];
+    let verdict = |partitions: PartitionFacts, required: &str| {
+        let mut topic = with(as_planned(plan), "min.insync.replicas", required);
+        topic.partitions[3] = partitions;
+        let brokers = BrokerFacts {
+            count: 3,
+            config: Ok([].into()),
+        };
+        replication(&topic, &brokers)
+    };
+    let leaderless = PartitionFacts {
+        has_leader: false,
+        ..partition(3, 3)
+    };
+    assert_eq!(verdict(partition(3, 3), "2").level, Level::Ok);
+    assert_eq!(verdict(partition(3, 2), "2").level, Level::Warn);
+    assert_eq!(verdict(partition(3, 1), "2").level, Level::Fail);
+    assert_eq!(verdict(partition(1, 1), "1").level, Level::Warn);
+    assert_eq!(verdict(partition(1, 1), "2").level, Level::Fail);
+    assert_eq!(verdict(partition(3, 3), "1").level, Level::Warn);
+    assert_eq!(verdict(partition(3, 3), "3").level, Level::Warn);
+    assert_eq!(verdict(leaderless, "2").level, Level::Fail);
+    let unclean = with(as_planned(plan), "unclean.leader.election.enable", "true");
+    let brokers = BrokerFacts {
+        count: 3,
+        config: Ok([].into()),
+    };
+    assert_eq!(replication(&unclean, &brokers).level, Level::Warn);
+}
+
+#[test]
+fn more_tasks_than_partitions_are_idle() {
+    let topic = as_planned(&plans()[0]);
+    assert_eq!(tasks("PROCESSOR_TASKS", 12, &topic), None);
+    let told = tasks("PROCESSOR_TASKS", 13, &topic).unwrap();
+    assert!(
+        told.sentence().contains("PROCESSOR_TASKS to 12"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_topic_keeps_records_for_the_shorter_of_compaction_and_retention() {
+    let kept = |config: &[(&str, &str)]| {
+        let topic = TopicFacts {
+            name: "t".to_owned(),
+            partitions: Vec::new(),
+            config: Ok(config
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect()),
+        };
+        kept_uncompacted(&topic).map(|kept| kept.as_millis())
+    };
+    let compact = ("cleanup.policy", "compact");
+    let delete = ("cleanup.policy", "delete");
+    let lag = ("min.compaction.lag.ms", "5");
+    let retention = ("retention.ms", "3");
+    assert_eq!(kept(&[compact, lag, retention]), Some(5));
+    assert_eq!(kept(&[delete, lag, retention]), Some(3));
+    assert_eq!(
+        kept(&[("cleanup.policy", "compact,delete"), lag, retention]),
+        Some(3)
+    );
+    assert_eq!(kept(&[delete, ("retention.ms", "-1")]), None);
+}
