@@ -21,6 +21,7 @@
 //! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
+//! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
 //! | [`check`] | `sink check` |
 //!
 //! # When a batch is written
@@ -56,12 +57,14 @@ pub mod backfill;
 pub mod batch;
 pub mod check;
 pub mod columns;
+pub mod dead_letters;
 pub mod decide;
 pub mod halves;
 pub mod kafka;
 pub mod observer;
 pub mod ports;
 pub mod postgres;
+pub mod redrive;
 pub mod service;
 pub mod settings;
 pub mod tally;

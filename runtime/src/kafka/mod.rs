@@ -10,6 +10,7 @@ mod range;
 mod settings;
 mod subscription;
 mod transaction;
+mod whole;
 
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;

@@ -78,7 +78,8 @@ impl TopicRange {
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         let there = patiently(settings, || partitions_of(&client, topic))?.ok_or_else(|| {
             Failure::failed(format!(
-                "there is no topic {topic} at {}",
+                "there is no topic {topic} at {}; processor check --fix creates all topics as the \
+                 design has them",
                 settings.kafka_bootstrap_servers
             ))
         })?;
