@@ -234,8 +234,7 @@ async fn begin(settings: &BackfillSettings, group: &str, plan: &Plan) -> Result<
     let asked = resolve(settings).await?;
     let (group, plan) = (group.to_owned(), plan.clone());
     blocking(move || {
-        use runtime::kafka::Bound::{Earliest, Latest};
-        let whole = TopicRange::resolve(&kafka, &topic, &Earliest, &Latest, None)?;
+        let whole = TopicRange::whole(&kafka, &topic)?;
         let ledger = Ledger::open(&kafka, &group, &topic)?;
         let config = kafka.transactional_producer(&format!("{group}/0"))?;
         let producer = Producer::new(&config)?;

@@ -4,6 +4,7 @@
 
 mod access;
 mod avro;
+mod backfill;
 mod campaigns;
 mod circuit_breaker;
 mod console;
