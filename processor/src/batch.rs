@@ -66,6 +66,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts what another tally counted too.
+    pub fn add(&mut self, other: &Self) {
+        self.vouchers += other.vouchers;
+        for (skip, count) in &other.skipped {
+            *self.skipped.entry(*skip).or_default() += count;
+        }
+        for (reason, count) in &other.dead {
+            *self.dead.entry(*reason).or_default() += count;
+        }
+    }
+
     /// All records.
     pub fn records(&self) -> u64 {
         self.vouchers + self.skipped.values().sum::<u64>() + self.dead.values().sum::<u64>()
@@ -77,10 +88,12 @@ impl Tally {
 pub struct Batch {
     topics: Topics,
     format: VoucherFormat,
+    run: Option<String>,
     arena: Arena,
     outputs: Vec<Output>,
     work: Vec<PartitionWork>,
     records: usize,
+    counts_dead: bool,
 }
 
 /// Keys, values and headers of all records to be written, one behind the other.
@@ -120,11 +133,27 @@ impl Batch {
         Self {
             topics,
             format,
+            run: None,
             arena: Arena::default(),
             outputs: Vec::new(),
             work: Vec::new(),
             records: 0,
+            counts_dead: false,
         }
+    }
+
+    /// The vouchers name this run, a backfill's or a redrive's.
+    #[must_use]
+    pub fn of_run(mut self, run: &str) -> Self {
+        self.run = Some(run.to_owned());
+        self
+    }
+
+    /// Records that can't be used are counted alone: their letters were written when they came.
+    #[must_use]
+    pub const fn without_dead_letters(mut self) -> Self {
+        self.counts_dead = true;
+        self
     }
 
     /// Whether nothing was added since it was cleared.
@@ -189,6 +218,9 @@ impl Batch {
         arena.header(headers::SOURCE_TOPIC, Some(self.topics.source.as_bytes()));
         arena.number_header(headers::SOURCE_PARTITION, i64::from(record.partition()));
         arena.number_header(headers::SOURCE_OFFSET, record.offset());
+        if let Some(run) = &self.run {
+            arena.header(headers::SOURCE_RUN, Some(run.as_bytes()));
+        }
         arena.header(
             headers::VOUCHER_RULE,
             Some(evaluator.fingerprint().as_bytes()),
@@ -213,6 +245,10 @@ impl Batch {
 
     /// A record that can't be used, byte for byte.
     pub fn bury(&mut self, record: &impl InputRecord, cause: &Malformed) {
+        if self.counts_dead {
+            *self.advance(record).dead.entry(cause.reason()).or_default() += 1;
+            return;
+        }
         let arena = &mut self.arena;
         let key = record.key().map(|key| arena.put(key));
         let value = record.value().map(|value| arena.put(value));

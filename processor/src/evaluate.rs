@@ -87,6 +87,11 @@ impl Evaluator {
         &self.fingerprint
     }
 
+    /// The keys that sign.
+    pub const fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
     /// The id of the key that signs what was sent then.
     pub fn key_id(&self, sent_at: Timestamp) -> &str {
         self.keys.at(sent_at).id()
@@ -97,36 +102,11 @@ impl Evaluator {
     where
         S: SchemaSource<Plan = OrderStatusPlan>,
     {
-        match self.decode(record, schemas) {
+        match decode(record, self.default_currency, schemas) {
             Ok(Decoded::Order(order)) => self.judge(&order, record).unwrap_or_else(Outcome::Dead),
             Ok(Decoded::Tombstone) => Outcome::Skip(Skip::Tombstone),
             Ok(Decoded::Wait { schema_id }) => Outcome::Wait { schema_id },
             Err(malformed) => Outcome::Dead(malformed),
-        }
-    }
-
-    fn decode<'k, S>(
-        &self,
-        record: &'k impl InputRecord,
-        schemas: &mut S,
-    ) -> Result<Decoded<'k>, Malformed>
-    where
-        S: SchemaSource<Plan = OrderStatusPlan>,
-    {
-        match Payload::of(record.value())? {
-            Payload::Tombstone => Ok(Decoded::Tombstone),
-            Payload::Json(value) => {
-                OrderStatus::from_json(record.key(), value, self.default_currency)
-                    .map(Decoded::Order)
-            }
-            Payload::Avro { schema_id, body } => match schemas.lookup(schema_id) {
-                Lookup::Known(plan) => {
-                    OrderStatus::from_avro(record.key(), body, &plan, self.default_currency)
-                        .map(Decoded::Order)
-                }
-                Lookup::Pending => Ok(Decoded::Wait { schema_id }),
-                Lookup::Bad(malformed) => Err(malformed),
-            },
         }
     }
 
@@ -163,10 +143,46 @@ impl Evaluator {
     }
 }
 
-enum Decoded<'k> {
+/// A record that could be read, before the rule has its say.
+#[derive(Debug)]
+pub enum Decoded<'k> {
+    /// An order's status.
     Order(OrderStatus<'k>),
+    /// A null value.
     Tombstone,
-    Wait { schema_id: u32 },
+    /// See [`Outcome::Wait`].
+    Wait {
+        /// The schema's id.
+        schema_id: u32,
+    },
+}
+
+/// Reads one record: the first half of [`Evaluator::evaluate`], which needs no keys.
+///
+/// # Errors
+/// When the record can't be used.
+pub fn decode<'k, S>(
+    record: &'k impl InputRecord,
+    default_currency: Currency,
+    schemas: &mut S,
+) -> Result<Decoded<'k>, Malformed>
+where
+    S: SchemaSource<Plan = OrderStatusPlan>,
+{
+    match Payload::of(record.value())? {
+        Payload::Tombstone => Ok(Decoded::Tombstone),
+        Payload::Json(value) => {
+            OrderStatus::from_json(record.key(), value, default_currency).map(Decoded::Order)
+        }
+        Payload::Avro { schema_id, body } => match schemas.lookup(schema_id) {
+            Lookup::Known(plan) => {
+                OrderStatus::from_avro(record.key(), body, &plan, default_currency)
+                    .map(Decoded::Order)
+            }
+            Lookup::Pending => Ok(Decoded::Wait { schema_id }),
+            Lookup::Bad(malformed) => Err(malformed),
+        },
+    }
 }
 
 /// Shared by all tasks of a process.

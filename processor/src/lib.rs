@@ -19,23 +19,32 @@
 //! | [`kafka`] | the ports over librdkafka, thin |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `processor run` |
+//! | [`backfill`] | `processor backfill`: a range of the topic again, or what that would give |
+//! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
+//! | [`explain`] | what became of one order, and why |
+//! | [`told`] | one record's verdict in words, by the same decoder and rule |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //! | [`campaign_history`] | by which rule a campaign's newest vouchers were issued |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
 
+pub mod backfill;
 pub mod batch;
 pub mod campaign_history;
 pub mod check;
 pub mod code;
+pub mod dead_letters;
 pub mod evaluate;
+pub mod explain;
 pub mod kafka;
 pub mod observer;
 pub mod ports;
+pub mod redrive;
 pub mod rule;
 pub mod service;
 pub mod settings;
 pub mod signing_keys;
 pub mod task;
+pub mod told;
 pub mod verify;

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use processor::backfill::BackfillSettings;
 use processor::check::CheckSettings;
+use processor::dead_letters::DeadLettersSettings;
+use processor::explain::ExplainSettings;
+use processor::redrive::RedriveSettings;
 use processor::settings::RunSettings;
 use runtime::{lifecycle, telemetry};
 
@@ -19,6 +23,14 @@ struct Cli {
 enum Command {
     /// Read order statuses and write vouchers, for ever.
     Run(Box<RunSettings>),
+    /// Evaluate a part of the order statuses again, or say what that would give (--dry-run).
+    Backfill(Box<BackfillSettings>),
+    /// Try the open dead letters again, from their original bytes, with today's code and rule.
+    Redrive(Box<RedriveSettings>),
+    /// List the dead letters by reason; show one in full; discard hopeless ones.
+    DeadLetters(Box<DeadLettersSettings>),
+    /// Tell what became of an order, record by record, and why.
+    Explain(Box<ExplainSettings>),
     /// Look whether all is right around it, and say what to do; --fix makes what is missing.
     Check(Box<CheckSettings>),
     /// Check the form of a voucher's code, as a person typed it.
@@ -33,6 +45,21 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| processor::service::run(*settings, shutdown))
+        }
+        Command::Backfill(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| processor::backfill::run(*settings, shutdown))
+        }
+        Command::Redrive(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|shutdown| processor::redrive::run(*settings, shutdown))
+        }
+        Command::DeadLetters(settings) => {
+            lifecycle::run(|_| processor::dead_letters::run(*settings))
+        }
+        Command::Explain(settings) => {
+            telemetry::start(&settings.log);
+            lifecycle::run(|_| processor::explain::run(*settings))
         }
         Command::Check(settings) => {
             lifecycle::run(|shutdown| processor::check::run(*settings, shutdown))

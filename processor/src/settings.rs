@@ -133,6 +133,15 @@ pub struct FlowSettings {
     pub tasks: u16,
 }
 
+/// Whose offsets and transactional ids a command stands beside.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flow")]
+pub struct GroupSettings {
+    /// The consumer group of `processor run`, whose dead letters these are.
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor")]
+    pub processor_group: String,
+}
+
 impl RunSettings {
     /// The evaluation that the settings describe.
     ///

@@ -69,6 +69,15 @@ impl SigningKeys {
         Ok(Self { first, later })
     }
 
+    /// Names all keys and their times, tells nothing of them.
+    pub fn fingerprint(&self) -> String {
+        self.later
+            .iter()
+            .fold(self.first.id().to_owned(), |text, (from, key)| {
+                format!("{text} {from} {}", key.id())
+            })
+    }
+
     /// The last key whose FROM is not after `sent_at`.
     pub fn at(&self, sent_at: Timestamp) -> &SigningKey {
         self.later

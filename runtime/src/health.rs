@@ -49,6 +49,16 @@ impl Health {
         part
     }
 
+    /// Adds a part that has nothing to wait for yet.
+    pub fn ready_part(&self, name: impl Into<String>) -> Part {
+        let part = Part {
+            health: self.clone(),
+            name: name.into(),
+        };
+        self.lock().insert(part.name.clone(), Condition::Ready);
+        part
+    }
+
     /// Whether every part can do its work.
     pub fn is_ready(&self) -> bool {
         self.lock()

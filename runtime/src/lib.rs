@@ -6,14 +6,16 @@
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
 //! | [`postgres`] | the one way to reach a database |
+//! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
-//! | [`dead_letter`] | the headers that tell why a record could not be used, and where it came from |
+//! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`provision`] | topics and schemas as the design has them |
 //! | [`preflight`] | what must exist before a service starts, in the words of `check` |
 //! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the accept loop behind every listener |
 //! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
 //! | [`lifecycle`] | start, supervised parts, draining within a deadline, exit codes |
 //! | [`circuit_breaker`] | stops the flow when most of what comes in is dead |
+//! | [`columns`] | text in columns that line up |
 //! | [`backoff`], [`clock`] | the one retry; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!
@@ -22,6 +24,7 @@
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;
+pub mod columns;
 pub mod dead_letter;
 pub mod health;
 pub mod http;
@@ -33,6 +36,7 @@ pub mod preflight;
 pub mod provision;
 pub mod record;
 pub mod registry;
+pub mod replay;
 pub mod settings;
 pub mod telemetry;
 pub mod trace_context;

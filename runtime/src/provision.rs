@@ -11,7 +11,7 @@ use schemas::{ORDER_STATUS_AVSC, VOUCHER_AVSC};
 use crate::kafka::KafkaSettings;
 use crate::lifecycle::Failure;
 use crate::registry::Registry;
-use crate::settings::{TopicSettings, dead_letters_of};
+use crate::settings::{TopicSettings, dead_letters_of, states_of};
 
 /// Chosen once: a key stays in its partition for ever, so a topic can't grow partitions.
 pub const PARTITIONS: i32 = 12;
@@ -47,7 +47,7 @@ impl TopicPlan {
     }
 }
 
-/// The four topics of the flow; `partitions` is of the order statuses and the vouchers.
+/// The topics of the flow, and what became of its dead letters; `partitions` is of the order statuses and the vouchers.
 pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
     let source = MAX_MESSAGE_BYTES.to_string();
     let dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
@@ -60,6 +60,11 @@ pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
             ("retention.bytes", "-1".to_owned()),
             ("max.message.bytes", largest.to_owned()),
         ],
+    };
+    let newest_of_each = |name| TopicPlan {
+        name,
+        partitions: 1,
+        config: vec![("cleanup.policy", "compact".to_owned())],
     };
     vec![
         TopicPlan {
@@ -76,6 +81,8 @@ pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
         kept_for_ever(&topics.vouchers_topic, partitions, &source),
         kept_for_ever(&topics.order_status_dead_letters(), 1, &dead),
         kept_for_ever(&topics.voucher_dead_letters(), 1, &dead),
+        newest_of_each(states_of(&topics.order_status_dead_letters())),
+        newest_of_each(states_of(&topics.voucher_dead_letters())),
     ]
 }
 

@@ -71,6 +71,11 @@ pub fn dead_letters_of(topic: &str) -> String {
     format!("{topic}.dlq")
 }
 
+/// The topic that keeps what became of the letters of `dead_letters`.
+pub fn states_of(dead_letters: &str) -> String {
+    format!("{dead_letters}.state")
+}
+
 /// The longest name of which `.dlq` and `.dlq.state` still are legal names (Kafka allows 249).
 const LONGEST_TOPIC: usize = 249 - ".dlq.state".len();
 

@@ -113,6 +113,7 @@ pub(crate) fn minimal_bytes<R>(unscaled: i128, take: impl FnOnce(&[u8]) -> R) ->
 }
 
 /// The number as people write money: at least two decimals, more where the value has them.
+#[must_use]
 pub fn as_money(value: Decimal) -> Decimal {
     let mut value = value.normalize();
     if value.scale() < 2 {

@@ -9,6 +9,9 @@ use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
 
 use crate::batch::Batch;
 
+/// Why a null value is skipped, in words.
+pub const TOMBSTONE: &str = "the value is null: it deletes no voucher";
+
 /// What a record is, before the database has its say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

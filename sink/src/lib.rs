@@ -18,8 +18,10 @@
 //! | [`halves`] | which part of a batch is written next, after a refusal |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
+//! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`settings`], [`service`] | `sink run` |
+//! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
 //! | [`check`] | `sink check` |
 //!
 //! # When a batch is written
@@ -51,15 +53,18 @@
 //! database. A dead letter may be written twice when the sink is killed between its acknowledgement
 //! and the offsets; its identity is the original's place, so a reader can tell.
 
+pub mod backfill;
 pub mod batch;
 pub mod check;
 pub mod columns;
+pub mod dead_letters;
 pub mod decide;
 pub mod halves;
 pub mod kafka;
 pub mod observer;
 pub mod ports;
 pub mod postgres;
+pub mod redrive;
 pub mod service;
 pub mod settings;
 pub mod tally;

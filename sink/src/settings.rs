@@ -59,6 +59,15 @@ pub struct FlowSettings {
     pub tasks: u16,
 }
 
+/// Whose offsets and transactional ids a command stands beside.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flow")]
+pub struct GroupSettings {
+    /// The consumer group of `sink run`, whose dead letters these are.
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
+    pub sink_group: String,
+}
+
 fn group(name: &str) -> Result<String, String> {
     if name.is_empty() || name.len() > 249 || name.chars().any(char::is_control) {
         return Err("a group is 1 to 249 bytes without control characters".to_owned());

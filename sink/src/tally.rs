@@ -20,6 +20,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts what another tally counted too.
+    pub fn add(&mut self, other: &Self) {
+        self.inserted += other.inserted;
+        self.existing += other.existing;
+        self.different += other.different;
+        self.tombstones += other.tombstones;
+        for (reason, count) in &other.dead {
+            *self.dead.entry(*reason).or_default() += count;
+        }
+    }
+
     /// All records.
     pub fn records(&self) -> u64 {
         self.inserted

@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`command`] | a service's commands, run to their end |
 //! | [`shop`] | one isolated flow: its own topics, databases and service processes |
 //! | [`topic`] | reading and writing topics as any client would |
 //! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
@@ -9,6 +10,7 @@
 //! Kafka, the registry and Postgres are started once for the whole test binary and shared; a test
 //! that stops one of them starts its own.
 
+pub mod command;
 pub mod shop;
 pub mod topic;
 pub mod wait;

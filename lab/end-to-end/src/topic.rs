@@ -61,6 +61,8 @@ pub struct NewRecord {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// The record's own timestamp; none: now.
     pub timestamp_millis: Option<i64>,
+    /// As another partitioner would choose it; none: as Kafka's own tools do.
+    pub partition: Option<i32>,
 }
 
 impl NewRecord {
@@ -215,6 +217,7 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.timestamp = record.timestamp_millis;
+        message.partition = record.partition;
         if !record.headers.is_empty() {
             message.headers = Some(record.headers.iter().fold(
                 OwnedHeaders::new(),

@@ -60,7 +60,7 @@ impl Topics {
     }
 }
 
-/// Creates the four topics; those that exist stay as they are.
+/// Creates the topics; those that exist stay as they are.
 pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
     let kafka = KafkaSettings {
         kafka_bootstrap_servers: servers.to_owned(),

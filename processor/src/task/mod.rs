@@ -201,6 +201,13 @@ where
         }
     }
 
+    /// Fills this batch instead: a backfill's names its run.
+    #[must_use]
+    pub fn with_batch(mut self, batch: Batch) -> Self {
+        self.batch = batch;
+        self
+    }
+
     /// Whether stopping now leaves nothing half done.
     pub fn is_idle(&self) -> bool {
         matches!(

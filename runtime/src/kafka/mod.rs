@@ -6,12 +6,15 @@
 mod partitioner;
 mod probe;
 mod properties;
+mod range;
 mod settings;
 mod subscription;
 mod transaction;
+mod whole;
 
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
+pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
 pub use transaction::{Outgoing, Producer, TransactionError};

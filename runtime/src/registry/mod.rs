@@ -1,6 +1,7 @@
 //! The schema registry (Confluent's API): schemas by id, ids of our own schemas.
 
 mod cache;
+mod patience;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use schema_registry_converter::schema_registry_common::{
 };
 
 pub use cache::{Compile, KnownSchemas, Lookup, SchemaCache, SchemaSource};
+pub use patience::{WaitsFor, settled};
 
 use crate::lifecycle::Failure;
 use crate::settings::Secret;

@@ -193,6 +193,7 @@ async fn encode(
                 value,
                 headers,
                 timestamp_millis: Some(case.timestamp_millis),
+                partition: None,
             },
             name,
             expected: if is_avro && !has_registry {

@@ -1,7 +1,40 @@
-//! The headers that tell why a record could not be used, and where it came from.
+//! Dead letters: records that could not be used, kept byte for byte until their cause is mended.
 //!
-//! A dead letter is the original record, byte for byte: key, value and headers stay, and these are
-//! added. Its identity is the original (topic, partition, offset).
+//! A dead letter is the original record, byte for byte: key, value and headers stay, and the headers
+//! below are added. Its identity is the original (topic, partition, offset). What became of it since
+//! is told by a compacted topic of [`State`]s beside it; a letter without a final one is open.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | here | the headers that tell why a record could not be used, and where it came from |
+//! | `identity` | what a letter is known by |
+//! | `letter` | a letter, with the original record as it was |
+//! | `state` | what became of a letter; folding them |
+//! | `filter` | which letters a person means |
+//! | `census` | how many there are, by reason; repeats told apart |
+//! | `shown` | bytes as text or hex |
+//! | `shelf` | reading both topics |
+//! | `ledger` | writing states, with all that belongs to them, in one transaction |
+//! | [`command`] | `dead-letters list`, `show`, `discard`; `redrive` |
+
+mod census;
+pub mod command;
+mod filter;
+mod identity;
+mod ledger;
+mod letter;
+mod shelf;
+mod shown;
+mod state;
+
+pub use census::{Census, Count, Seen};
+pub use filter::{LetterFilter, Place};
+pub use identity::{Identity, InvalidIdentity};
+pub use ledger::{Ledger, OwnedOutgoing};
+pub use letter::{Letter, NotALetter};
+pub use shelf::Shelf;
+pub use shown::Shown;
+pub use state::{Outcome, State, States};
 
 use schemas::Malformed;
 

@@ -1,0 +1,118 @@
+//! A service's commands, run to their end as a person would.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::shop::{SIGNING_KEY, Shop, binaries};
+
+/// Longer than a command waits for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a command said.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its exit code; -1 for a signal's.
+    pub code: i32,
+    /// Its result.
+    pub stdout: String,
+    /// Its complaints.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// The result as JSON.
+    ///
+    /// # Errors
+    /// When the command failed, or printed something else.
+    pub fn json(&self) -> Result<Value> {
+        ensure!(
+            self.code == 0,
+            "it ended with {}: {}",
+            self.code,
+            self.stderr
+        );
+        serde_json::from_str(&self.stdout).with_context(|| self.stdout.clone())
+    }
+}
+
+impl Shop {
+    /// `processor` with these arguments, on this flow.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn run_processor(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Answer> {
+        answer(self.start_processor(arguments, environment).await?).await
+    }
+
+    /// As [`Shop::run_processor`], without waiting for its end; dropped, it is killed.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn start_processor(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Child> {
+        let group = self.processor_group();
+        let own = [
+            ("PROCESSOR_GROUP", group.as_str()),
+            ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
+        ];
+        let mut command = Command::new(&binaries().await?.processor);
+        self.start(command.args(arguments), &[&own, environment].concat())
+    }
+
+    /// `sink` with these arguments, on this flow and its database.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn run_sink(&self, arguments: &[&str]) -> Result<Answer> {
+        let group = self.sink_group();
+        let own = [
+            ("SINK_GROUP", group.as_str()),
+            ("DATABASE_URL", self.vouchers_url.as_str()),
+        ];
+        let mut command = Command::new(&binaries().await?.sink);
+        answer(self.start(command.args(arguments), &own)?).await
+    }
+
+    fn start(&self, command: &mut Command, environment: &[(&str, &str)]) -> Result<Child> {
+        let mut flow = vec![
+            ("KAFKA_BOOTSTRAP_SERVERS", self.brokers()),
+            ("ORDER_STATUS_TOPIC", &self.topics.order_status),
+            ("VOUCHERS_TOPIC", &self.topics.vouchers),
+        ];
+        if self.has_registry() {
+            flow.push(("SCHEMA_REGISTRY_URL", self.backends.schema_registry_url()));
+        }
+        let child = command
+            .env_clear()
+            .envs(flow)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(child)
+    }
+}
+
+async fn answer(child: Child) -> Result<Answer> {
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
+        .await
+        .context("the command still runs")??;
+    Ok(Answer {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}

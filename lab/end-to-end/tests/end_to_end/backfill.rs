@@ -1,0 +1,226 @@
+//! A range of the topic again: what a dry run says is what a backfill then does, exactly once.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::shop::Shop;
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+use serde_json::Value;
+
+use crate::load;
+
+async fn json(shop: &Shop, arguments: &[&str]) -> Result<Value> {
+    let arguments = [&["backfill", "--json"], arguments].concat();
+    shop.run_processor(&arguments, &[]).await?.json()
+}
+
+fn number(value: &Value) -> Result<u64> {
+    value.as_u64().with_context(|| value.to_string())
+}
+
+/// As [`load::orders`], a few that can't be used, and repeats of the first hundred.
+fn mixed() -> Vec<NewRecord> {
+    let mut records = load::orders(0..1000);
+    records.extend((0..7).map(|id| NewRecord::new(format!("bad-{id}"), "{")));
+    records.extend((0..2).map(|id| {
+        let total = r#"{"order_id":"ID","status":"SENT","total":-1}"#;
+        NewRecord::new(
+            format!("minus-{id}"),
+            total.replace("ID", &format!("minus-{id}")),
+        )
+    }));
+    records.extend(load::orders(0..100));
+    records
+}
+
+#[tokio::test]
+async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _sink = shop.sink().await?;
+    shop.write_orders(mixed()).await?;
+
+    let said = shop
+        .run_processor(
+            &["backfill", "--dry-run", "--json"],
+            &[("DATABASE_URL", &shop.vouchers_url)],
+        )
+        .await?
+        .json()?;
+    assert_eq!(said["records"], 1109);
+    assert_eq!(said["eligible_records"], 440);
+    assert_eq!(
+        (&said["vouchers"], &said["sum"]),
+        (&400.into(), &"2000.00".into())
+    );
+    assert_eq!(said["existing"]["new"], 400);
+    assert_eq!(said["unusable"]["invalid_json"]["records"], 7);
+    assert_eq!(said["unusable"]["invalid_total"]["records"], 2);
+    assert!(shop.voucher_records().await?.is_empty() && shop.dead_letters().await?.is_empty());
+
+    let did = json(&shop, &["--name", "whole", "--dead-letters"]).await?;
+    assert_eq!(did["complete"], true);
+    for (what, did) in [
+        ("records", &did["records"]),
+        ("eligible_records", &did["voucher_records"]),
+        ("skipped", &did["skipped"]),
+    ] {
+        assert_eq!(&said[what], did, "{what}");
+    }
+    assert_eq!(shop.dead_letters().await?.len(), 9);
+    let records = shop.voucher_records().await?;
+    assert_eq!(records.len(), 440, "one record for each eligible record");
+    assert!(
+        records
+            .iter()
+            .all(|record| record.header("source.run").as_deref() == Some("whole"))
+    );
+    shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        .await;
+    let rows = shop.vouchers().await?;
+    assert_eq!(rows.len(), 400);
+    assert_eq!(
+        rows.iter()
+            .map(|row| row.amount)
+            .sum::<rust_decimal::Decimal>()
+            .to_string(),
+        "2000.00"
+    );
+
+    // Once more changes nothing, and another range under the name is refused.
+    let again = json(&shop, &["--name", "whole", "--dead-letters"]).await?;
+    assert_eq!(
+        (&again["records"], &again["resumed"]),
+        (&0.into(), &true.into())
+    );
+    let other = shop
+        .run_processor(
+            &[
+                "backfill",
+                "--name",
+                "whole",
+                "--from",
+                "-7d",
+                "--dead-letters",
+            ],
+            &[],
+        )
+        .await?;
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("--from"), "{}", other.stderr);
+
+    // What if the threshold were 80: the same, and the orders of 99.99.
+    let rows_there = [("DATABASE_URL", shop.vouchers_url.as_str())];
+    let arguments = [
+        "backfill",
+        "--dry-run",
+        "--json",
+        "--voucher-min-total",
+        "80",
+    ];
+    let what_if = shop.run_processor(&arguments, &rows_there).await?.json()?;
+    assert_eq!(what_if["vouchers"], 600);
+    assert_eq!(what_if["today"]["vouchers"], 400);
+    assert_eq!(
+        (&what_if["today"]["more"], &what_if["today"]["fewer"]),
+        (&200.into(), &0.into())
+    );
+    assert_eq!(
+        (
+            &what_if["existing"]["existing"],
+            &what_if["existing"]["new"]
+        ),
+        (&400.into(), &200.into())
+    );
+    let worth_more = shop
+        .run_processor(&["backfill", "--voucher-amount", "7.50"], &[])
+        .await?;
+    assert_eq!(worth_more.code, 2, "{}", worth_more.stderr);
+    assert!(
+        worth_more.stderr.contains("VOUCHER_CAMPAIGN"),
+        "{}",
+        worth_more.stderr
+    );
+
+    // The table of a second database, without the group.
+    let second = shop
+        .backends
+        .create_database(&format!("second_{}", shop.name))
+        .await?;
+    let rebuilt = shop
+        .run_sink(&["backfill", "--json", "--database-url", &second])
+        .await?
+        .json()?;
+    assert_eq!(
+        (&rebuilt["inserted"], &rebuilt["existing"]),
+        (&400.into(), &40.into())
+    );
+    assert_eq!(rebuilt["complete"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backfill_that_is_killed_again_and_again_writes_each_voucher_record_once() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let orders = 12_000;
+    shop.write_orders(load::orders(0..orders)).await?;
+    let arguments = ["backfill", "--name", "killed", "--json", "--rate", "3000"];
+    let group = format!("{}/backfill/killed", shop.processor_group());
+    let mut kills = 0;
+    for kill in 1..=5 {
+        let mut backfill = shop.start_processor(&arguments, &[]).await?;
+        // Somewhere in the middle of its work.
+        let target = i64::from(orders) - 1500 * kill;
+        let left = || async {
+            topic::lag(shop.brokers(), &group, &shop.topics.order_status)
+                .await
+                .unwrap_or(i64::MAX)
+        };
+        wait::until("the backfill to get on", left, |left| *left <= target).await;
+        if backfill.try_wait()?.is_none() {
+            backfill.kill().await?;
+            kills += 1;
+        }
+    }
+    ensure!(kills == 5, "killed {kills} times only");
+    let did = json(&shop, &["--name", "killed", "--rate", "3000"]).await?;
+    assert_eq!(
+        (&did["complete"], &did["resumed"]),
+        (&true.into(), &true.into())
+    );
+    assert!(
+        number(&did["records"])? < u64::from(orders),
+        "it went on, not over: {did}"
+    );
+    load::assert_each_eligible_record_has_one_voucher_record(&shop).await
+}
+
+#[tokio::test]
+async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _processor = shop.processor().await?;
+    let _sink = shop.sink().await?;
+    shop.write_orders(load::orders(0..2000)).await?;
+    let writing = tokio::spawn({
+        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        async move {
+            for some in load::orders(2000..6000).chunks(200) {
+                topic::write(&brokers, &topic, some.to_vec()).await?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    let did = json(&shop, &[]).await?;
+    assert_eq!(did["complete"], true, "it ends though the topic grows");
+    writing.await??;
+    shop.settled().await;
+    let rows = shop.vouchers().await?;
+    let with_row: BTreeSet<u32> = rows
+        .iter()
+        .map(|row| row.order_id.parse())
+        .collect::<Result<_, _>>()?;
+    let eligible: BTreeSet<u32> = (0..6000).filter(|id| load::is_eligible(*id)).collect();
+    assert_eq!(with_row, eligible);
+    assert_eq!(rows.len(), eligible.len(), "one row each");
+    Ok(())
+}

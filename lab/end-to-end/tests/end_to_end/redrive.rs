@@ -1,0 +1,199 @@
+//! Dead letters are tried again when their cause is mended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use apache_avro::types::Value;
+use end_to_end::shop::{Shop, own_registry};
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+use serde_json::json;
+
+use crate::dead_letters::{bury, letter, sent};
+use crate::record::{encode, framed, good_json};
+
+const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
+    {"name":"order_id","type":"string"},
+    {"name":"status","type":"string"},
+    {"name":"total","type":"int"},
+    {"name":"late","type":"null"}]}"#;
+
+fn late(key: &str, total: i32, id: u32) -> Result<NewRecord> {
+    let fields = [
+        ("order_id", Value::String(key.to_owned())),
+        ("status", Value::String("SENT".to_owned())),
+        ("total", Value::Int(total)),
+        ("late", Value::Null),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    let body = encode(SCHEMA, Value::Record(fields.into()))?;
+    Ok(NewRecord::new(key, framed(id, &body)))
+}
+
+/// The sources of all vouchers, each with how often it issued one.
+async fn sources(shop: &Shop) -> Result<BTreeMap<String, usize>> {
+    let mut sources = BTreeMap::new();
+    for record in shop.voucher_records().await? {
+        let part = |name| record.header(name).unwrap_or_default();
+        let source = format!("{}/{}", part("source.partition"), part("source.offset"));
+        *sources.entry(source).or_default() += 1;
+    }
+    Ok(sources)
+}
+
+#[tokio::test]
+async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_vouchers()
+-> Result<()> {
+    let backends = Arc::new(own_registry("redrive").await);
+    let shop = Shop::on(Arc::clone(&backends), true).await?;
+    let _processor = shop.processor().await?;
+    let _sink = shop.sink().await?;
+    let probe = r#"{"type":"record","name":"Probe","fields":[]}"#;
+    let id = u32::try_from(backends.register_schema("probe", probe).await?)? + 1;
+
+    // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already.
+    let newer = good_json("19");
+    let records = vec![
+        late("17", 100, id)?,
+        late("18", 50, id)?,
+        late("19", 100, id)?,
+        newer.clone(),
+    ];
+    shop.write_orders(records).await?;
+    shop.settled().await;
+    assert_eq!(shop.dead_letters().await?.len(), 3);
+    assert_eq!(shop.vouchers().await?.len(), 1);
+    let before = shop.vouchers_of("19").await?;
+
+    // Not mended yet: an attempt. A registry that is away: none.
+    let failed = shop.run_processor(&["redrive", "--json"], &[]);
+    let nowhere = [("SCHEMA_REGISTRY_URL", "http://127.0.0.1:9")];
+    let away = shop.run_processor(&["redrive", "--json"], &nowhere);
+    let (failed, away) = tokio::try_join!(failed, away)?;
+    assert_eq!(
+        failed.json()?["outcomes"],
+        json!({"failed: unknown_schema": 3})
+    );
+    assert_eq!(away.code, 1, "{}", away.stdout);
+
+    assert_eq!(
+        u32::try_from(backends.register_schema("late", SCHEMA).await?)?,
+        id
+    );
+    let dry = ["redrive", "--json", "--dry-run"];
+    let dry = shop.run_processor(&dry, &[]).await?.json()?;
+    let redriven = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    for answer in [&dry, &redriven] {
+        assert_eq!(
+            answer["outcomes"],
+            json!({"voucher": 2, "skipped: threshold": 1})
+        );
+        assert_eq!(answer["letters"][0]["attempts"], 3);
+    }
+    let listed = shop.run_processor(&["dead-letters", "--json"], &[]).await?;
+    assert_eq!(listed.json()?["open"], 0);
+    let again = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    assert_eq!(again["outcomes"], json!({}));
+
+    let rows = || async { shop.vouchers().await.unwrap_or_default().len() };
+    wait::until("the missing voucher's row", rows, |rows| *rows == 2).await;
+    shop.settled().await;
+    assert_eq!(
+        shop.vouchers_of("19").await?,
+        before,
+        "an echo changes no row"
+    );
+    assert!(sources(&shop).await?.values().all(|count| *count == 1));
+    let run = redriven["run"].as_str();
+    let vouchers = shop.voucher_records().await?;
+    let of_run = vouchers
+        .iter()
+        .filter(|v| v.header("source.run").as_deref() == run);
+    assert_eq!(of_run.count(), 2);
+
+    // Nothing was republished: the newest status of 19 is the one that was.
+    let orders = shop.order_records().await?;
+    assert_eq!(orders.len(), 4);
+    let newest = orders.iter().rfind(|record| record.key_text() == "19");
+    assert_eq!(newest.and_then(|record| record.value.clone()), newer.value);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redrive_that_is_killed_and_repeated_issues_nothing_twice() -> Result<()> {
+    const LETTERS: i64 = 20_000;
+    let shop = Shop::open_json().await?;
+    let letters = (0..LETTERS).map(|offset| letter(&shop, offset, "x", sent(offset, "100")));
+    bury(&shop, letters.collect()).await?;
+    // How far nobody has read: what there is, transactions' markers included.
+    let written = || async {
+        let lag = topic::lag(shop.brokers(), "nobody", &shop.topics.vouchers).await;
+        lag.unwrap_or_default()
+    };
+    for _ in 0..3 {
+        let before = written().await;
+        let mut redrive = shop.start_processor(&["redrive"], &[]).await?;
+        wait::until("some vouchers", written, |now| {
+            *now > before || *now > LETTERS
+        })
+        .await;
+        redrive.kill().await?;
+    }
+    let last = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    assert_eq!(last["still_open"], 0);
+    let sources = sources(&shop).await?;
+    assert_eq!(sources.len(), usize::try_from(LETTERS)?);
+    assert!(sources.values().all(|count| *count == 1));
+    let states = format!("{}.state", shop.topics.order_status_dead_letters());
+    let states = topic::read(shop.brokers(), &states).await?;
+    assert_eq!(states.len(), usize::try_from(LETTERS)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn letters_are_redriven_with_todays_rule_those_that_are_meant_and_no_others() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let letters = vec![
+        letter(&shop, 1, "unknown_status", sent(1, "80")),
+        letter(&shop, 2, "unknown_status", sent(2, "80")),
+        letter(&shop, 3, "invalid_total", sent(3, "80")),
+        letter(&shop, 1, "unknown_status", sent(1, "80")),
+    ];
+    bury(&shop, letters).await?;
+    let least = [("VOUCHER_MIN_TOTAL", "80")];
+    let chosen = [
+        "redrive",
+        "--json",
+        "--reason",
+        "unknown_status",
+        "--letter",
+        "0/1",
+    ];
+    let redriven = shop.run_processor(&chosen, &least).await?.json()?;
+    assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
+    assert_eq!(redriven["repeats"], 1);
+    let rest = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    assert_eq!(rest["outcomes"], json!({"skipped: threshold": 2}));
+    assert_eq!(
+        rest["letters"][0]["result"]["message"],
+        "total 80.00 EUR is below 100.00"
+    );
+    assert_eq!(
+        sources(&shop).await?,
+        BTreeMap::from([("0/1".to_owned(), 1)])
+    );
+    Ok(())
+}

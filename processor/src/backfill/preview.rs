@@ -1,0 +1,160 @@
+//! What the evaluation of a range amounts to: pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use runtime::record::{InputRecord, Offset, Partition};
+use rust_decimal::Decimal;
+use schemas::Reason;
+use sha2::{Digest, Sha256};
+
+use crate::evaluate::Outcome;
+use crate::rule::Skip;
+
+/// By which rule an order is eligible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The rule that was asked about.
+    Asked,
+    /// Today's.
+    Today,
+}
+
+/// The distinct orders that any record made eligible. An order is a digest of 16 bytes, so that a
+/// hundred million of them fit into memory and two of them never are one.
+#[derive(Debug, Default)]
+pub struct Orders(HashMap<[u8; 16], (bool, bool)>);
+
+impl Orders {
+    /// Takes note; says whether the order was not eligible by this rule before.
+    pub fn is_new(&mut self, order_id: &str, by: By) -> bool {
+        let digest = Sha256::digest(order_id.as_bytes());
+        let mut short = [0; 16];
+        short.copy_from_slice(&digest[..16]);
+        let (asked, today) = self.0.entry(short).or_default();
+        let eligible = match by {
+            By::Asked => asked,
+            By::Today => today,
+        };
+        !std::mem::replace(eligible, true)
+    }
+
+    /// How many are eligible by the rule that was asked about.
+    pub fn asked(&self) -> u64 {
+        self.count(|asked, _| asked)
+    }
+
+    /// How many by today's.
+    pub fn today(&self) -> u64 {
+        self.count(|_, today| today)
+    }
+
+    /// How many by the rule that was asked about and not by today's.
+    pub fn gained(&self) -> u64 {
+        self.count(|asked, today| asked && !today)
+    }
+
+    /// How many by today's and not by the rule that was asked about.
+    pub fn lost(&self) -> u64 {
+        self.count(|asked, today| !asked && today)
+    }
+
+    fn count(&self, which: impl Fn(bool, bool) -> bool) -> u64 {
+        self.0
+            .values()
+            .filter(|(asked, today)| which(*asked, *today))
+            .count() as u64
+    }
+}
+
+/// A record that can't be used, for a person to look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Example {
+    /// Where it is.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Records by outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Records that earn a voucher, echoes included.
+    pub eligible: u64,
+    /// Skipped, by reason.
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Would-be dead letters by reason, each with its first example.
+    pub dead: BTreeMap<Reason, (u64, Example)>,
+}
+
+impl Preview {
+    /// Takes note of one record's outcome. One that waits for its schema is none yet.
+    pub fn take(&mut self, record: &impl InputRecord, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::Voucher(_) => self.eligible += 1,
+            Outcome::Skip(skip) => *self.skipped.entry(*skip).or_default() += 1,
+            Outcome::Dead(cause) => {
+                let first = || Example {
+                    partition: record.partition(),
+                    offset: record.offset(),
+                    message: cause.to_string(),
+                };
+                self.dead
+                    .entry(cause.reason())
+                    .or_insert_with(|| (0, first()))
+                    .0 += 1;
+            }
+            Outcome::Wait { .. } => {}
+        }
+    }
+
+    /// What another part of the range amounts to, too.
+    pub fn add(&mut self, other: Self) {
+        self.eligible += other.eligible;
+        for (skip, count) in other.skipped {
+            *self.skipped.entry(skip).or_default() += count;
+        }
+        for (reason, (count, example)) in other.dead {
+            let (total, first) = self
+                .dead
+                .entry(reason)
+                .or_insert_with(|| (0, example.clone()));
+            *total += count;
+            // The same example however the range was split.
+            *first = example.min(first.clone());
+        }
+    }
+
+    /// All records.
+    pub fn records(&self) -> u64 {
+        self.eligible
+            + self.skipped.values().sum::<u64>()
+            + self.dead.values().map(|(count, _)| count).sum::<u64>()
+    }
+}
+
+/// So many vouchers of `amount`; `None` when no decimal holds the sum.
+pub fn sum(vouchers: u64, amount: Decimal) -> Option<Decimal> {
+    Decimal::from(vouchers).checked_mul(amount)
+}
+
+/// Which of the vouchers to issue the table has already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// No row.
+    pub new: u64,
+    /// A row with the same amount, currency and (where there is a key) code.
+    pub same: u64,
+    /// A row that differs; it is kept.
+    pub different: u64,
+}
+
+impl Existing {
+    /// What another part counted, too.
+    pub const fn add(&mut self, other: Self) {
+        self.new += other.new;
+        self.same += other.same;
+        self.different += other.different;
+    }
+}

@@ -1,0 +1,353 @@
+//! The result, for a person or as JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use runtime::kafka::TopicRange;
+use runtime::lifecycle::Failure;
+use rust_decimal::Decimal;
+use schemas::decimal;
+use serde_json::{Value, json};
+
+use super::preview::{Existing, Preview, sum};
+use crate::batch::Tally;
+use crate::rule::{Rule, Skip};
+
+/// What a backfill did.
+#[derive(Debug)]
+pub struct Done {
+    /// Its name.
+    pub name: String,
+    /// All of its range, also what an earlier start did.
+    pub range: TopicRange,
+    /// Whether an earlier start did a part of it.
+    pub resumed: bool,
+    /// Whether dead letters were written.
+    pub dead_letters: bool,
+    /// What this start wrote.
+    pub tally: Tally,
+    /// How long this start took.
+    pub took: Duration,
+    /// Whether the end of the range was reached.
+    pub complete: bool,
+}
+
+impl Done {
+    /// To standard output.
+    pub fn print(&self, as_json: bool) {
+        let tally = &self.tally;
+        let dead: u64 = tally.dead.values().sum();
+        let skipped = skipped_json(|skip| tally.skipped.get(&skip).copied());
+        if as_json {
+            let reasons: serde_json::Map<String, Value> = tally
+                .dead
+                .iter()
+                .map(|(reason, count)| (reason.word().to_owned(), json!(count)))
+                .collect();
+            println!(
+                "{}",
+                json!({
+                    "name": self.name, "complete": self.complete, "resumed": self.resumed,
+                    "range": range_json(&self.range), "records": tally.records(),
+                    "voucher_records": tally.vouchers, "skipped": skipped,
+                    "unusable": reasons, "dead_letters_written": if self.dead_letters { dead } else { 0 },
+                    "seconds": seconds(self.took),
+                })
+            );
+            return;
+        }
+        let mut text = String::new();
+        line(&mut text, "name", &self.name);
+        line(&mut text, "range", &range_text(&self.range));
+        let earlier = if self.resumed { ", of this start" } else { "" };
+        line(
+            &mut text,
+            "records",
+            &format!(
+                "{}{earlier} ({})",
+                tally.records(),
+                speed(tally.records(), self.took)
+            ),
+        );
+        line(
+            &mut text,
+            "vouchers",
+            &format!(
+                "{} records written (repeats of a voucher are echoes, no second row)",
+                tally.vouchers
+            ),
+        );
+        skipped_lines(&mut text, |skip| tally.skipped.get(&skip).copied());
+        for (reason, count) in &tally.dead {
+            line(&mut text, "unusable", &format!("{count} {}", reason.word()));
+        }
+        if dead > 0 {
+            let what = if self.dead_letters {
+                "all written to the dead letter topic"
+            } else {
+                "none written; --dead-letters writes them"
+            };
+            line(&mut text, "dead letters", what);
+        }
+        let end = if self.complete {
+            "reached"
+        } else {
+            "not reached"
+        };
+        line(&mut text, "end", end);
+        print!("{text}");
+    }
+}
+
+/// What today's rule would give.
+#[derive(Debug)]
+pub struct Today {
+    /// The environment's rule.
+    pub rule: Rule,
+    /// Orders that it makes eligible.
+    pub orders: u64,
+    /// Orders that only the rule that was asked about makes eligible.
+    pub gained: u64,
+    /// Orders that only today's does.
+    pub lost: u64,
+}
+
+/// What a backfill would do.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// What was read.
+    pub range: TopicRange,
+    /// The rule that was asked about.
+    pub rule: Rule,
+    /// Today's, when it is another.
+    pub today: Option<Today>,
+    /// Records by outcome.
+    pub preview: Preview,
+    /// Distinct eligible orders: vouchers to issue.
+    pub orders: u64,
+    /// What the table has of them, with a database.
+    pub existing: Option<Existing>,
+    /// Whether there was a key to compare codes with.
+    pub codes_compared: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Foreseen {
+    /// To standard output.
+    ///
+    /// # Errors
+    /// Exit code 1 for a sum that no decimal holds.
+    pub fn print(&self, as_json: bool) -> Result<(), Failure> {
+        let too_much = || Failure::failed("the vouchers' sum has more than 28 digits");
+        let total = sum(self.orders, self.rule.amount).ok_or_else(too_much)?;
+        let todays = match &self.today {
+            None => None,
+            Some(today) => Some(sum(today.orders, today.rule.amount).ok_or_else(too_much)?),
+        };
+        if as_json {
+            println!("{}", self.json(total, todays));
+        } else {
+            print!("{}", self.text(total, todays));
+        }
+        Ok(())
+    }
+
+    fn text(&self, total: Decimal, todays: Option<Decimal>) -> String {
+        let Self { preview, rule, .. } = self;
+        let mut text = String::new();
+        line(&mut text, "range", &range_text(&self.range));
+        line(
+            &mut text,
+            "records",
+            &format!(
+                "{} ({})",
+                preview.records(),
+                speed(preview.records(), self.took)
+            ),
+        );
+        line(
+            &mut text,
+            "eligible",
+            &format!("{} records of {} orders", preview.eligible, self.orders),
+        );
+        skipped_lines(&mut text, |skip| preview.skipped.get(&skip).copied());
+        for (reason, (count, example)) in &preview.dead {
+            line(
+                &mut text,
+                "unusable",
+                &format!(
+                    "{count} {}, such as {}-{}-{}: {}",
+                    reason.word(),
+                    self.range.topic,
+                    example.partition,
+                    example.offset,
+                    one_line(&example.message)
+                ),
+            );
+        }
+        let currency = rule.currency.as_str();
+        line(
+            &mut text,
+            "vouchers",
+            &format!(
+                "{} to issue, {} {currency} in all",
+                self.orders,
+                money(total)
+            ),
+        );
+        if let Some(Existing {
+            new,
+            same,
+            different,
+        }) = self.existing
+        {
+            let compared = if self.codes_compared {
+                ""
+            } else {
+                " (codes not compared: no key)"
+            };
+            line(
+                &mut text,
+                "of these",
+                &format!(
+                    "{new} new, {same} exist already, {different} exist with another amount or code{compared}"
+                ),
+            );
+        }
+        if let (Some(today), Some(todays)) = (&self.today, todays) {
+            line(
+                &mut text,
+                "today's rule",
+                &format!(
+                    "{} vouchers, {} {}: this rule gives {} more and {} fewer",
+                    today.orders,
+                    money(todays),
+                    today.rule.currency.as_str(),
+                    today.gained,
+                    today.lost
+                ),
+            );
+        }
+        line(&mut text, "written", "nothing: this is a dry run");
+        text
+    }
+
+    fn json(&self, total: Decimal, todays: Option<Decimal>) -> Value {
+        let Self { preview, rule, .. } = self;
+        let dead: serde_json::Map<String, Value> = preview
+            .dead
+            .iter()
+            .map(|(reason, (count, example))| {
+                let example = json!({
+                    "topic": self.range.topic, "partition": example.partition,
+                    "offset": example.offset, "message": example.message,
+                });
+                (
+                    reason.word().to_owned(),
+                    json!({ "records": count, "example": example }),
+                )
+            })
+            .collect();
+        json!({
+            "dry_run": true,
+            "range": range_json(&self.range),
+            "records": preview.records(),
+            "eligible_records": preview.eligible,
+            "skipped": skipped_json(|skip| preview.skipped.get(&skip).copied()),
+            "unusable": dead,
+            "vouchers": self.orders,
+            "sum": money(total),
+            "currency": rule.currency.as_str(),
+            "existing": self.existing.map(|existing| json!({
+                "new": existing.new, "existing": existing.same, "different": existing.different,
+                "codes_compared": self.codes_compared,
+            })),
+            "today": self.today.as_ref().zip(todays).map(|(today, sum)| json!({
+                "vouchers": today.orders, "sum": money(sum), "more": today.gained, "fewer": today.lost,
+            })),
+            "seconds": seconds(self.took),
+        })
+    }
+}
+
+fn money(sum: Decimal) -> String {
+    decimal::as_money(sum).to_string()
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "{name:<14}{value}");
+}
+
+fn skipped_lines(text: &mut String, count: impl Fn(Skip) -> Option<u64>) {
+    for skip in Skip::ALL {
+        if let Some(count) = count(skip) {
+            line(text, "skipped", &format!("{count} {}", skip.word()));
+        }
+    }
+}
+
+fn skipped_json(count: impl Fn(Skip) -> Option<u64>) -> Value {
+    Skip::ALL
+        .into_iter()
+        .map(|skip| {
+            (
+                skip.word().to_owned(),
+                json!(count(skip).unwrap_or_default()),
+            )
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn range_text(range: &TopicRange) -> String {
+    let spans: Vec<_> = range
+        .spans
+        .iter()
+        .map(|(partition, span)| format!("{partition}: {}..{}", span.from, span.to))
+        .collect();
+    format!("{} [{}]", range.topic, spans.join(", "))
+}
+
+fn range_json(range: &TopicRange) -> Value {
+    let spans: Vec<_> = range
+        .spans
+        .iter()
+        .map(
+            |(partition, span)| json!({ "partition": partition, "from": span.from, "to": span.to }),
+        )
+        .collect();
+    json!({ "topic": range.topic, "partitions": spans })
+}
+
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+/// To the millisecond, as a decimal number.
+fn seconds(took: Duration) -> Value {
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    format!("{}.{:03}", millis / 1000, millis % 1000)
+        .parse::<serde_json::Number>()
+        .map_or(Value::Null, Value::Number)
+}
+
+fn speed(records: u64, took: Duration) -> String {
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let tenths = millis / 100;
+    format!(
+        "{}.{} s, {} a second",
+        tenths / 10,
+        tenths % 10,
+        records.saturating_mul(1000) / millis
+    )
+}

@@ -1,0 +1,111 @@
+//! `processor dead-letters`: how many there are and why; one in full; closing hopeless ones.
+
+use clap::{Args, Subcommand};
+use runtime::dead_letter::command::{
+    DiscardArgs, ListArgs, Reading, ShowArgs, discard, list, show,
+};
+use runtime::dead_letter::{Letter, Shelf};
+use runtime::kafka::KafkaSettings;
+use runtime::lifecycle::Failure;
+use runtime::registry::{Registry, RegistrySettings};
+use runtime::settings::TopicSettings;
+use runtime::telemetry::{self, LogSettings};
+
+use crate::settings::{GroupSettings, RuleSettings};
+use crate::told::{Teller, format_of};
+
+/// What `processor dead-letters` reads from flags and environment variables.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DeadLettersSettings {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: On<ListArgs>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Action {
+    /// Show one letter in full, and how it is read today.
+    Show(Box<ShowSettings>),
+    /// Close letters that nothing will ever come of, with a note.
+    Discard(Box<DiscardSettings>),
+}
+
+/// A command's own arguments, and where the letters are.
+#[derive(Debug, Clone, Args)]
+struct On<A: Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    kafka: KafkaSettings,
+    #[command(flatten)]
+    topics: TopicSettings,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ShowSettings {
+    #[command(flatten)]
+    on: On<ShowArgs>,
+    #[command(flatten)]
+    registry: RegistrySettings,
+    #[command(flatten)]
+    rule: RuleSettings,
+}
+
+#[derive(Debug, Clone, Args)]
+struct DiscardSettings {
+    #[command(flatten)]
+    on: On<DiscardArgs>,
+    #[command(flatten)]
+    group: GroupSettings,
+}
+
+impl<A: Args> On<A> {
+    fn shelf(&self) -> Shelf {
+        telemetry::start(&self.log);
+        Shelf::new(self.kafka.clone(), self.topics.order_status_topic.clone())
+    }
+}
+
+/// Lists, shows or discards.
+///
+/// # Errors
+/// Exit code 2 for settings; 1 when there is no such letter, or the broker does not answer.
+pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
+    let teller = match &settings.action {
+        Some(Action::Show(show)) => Some(Teller::new(
+            show.rule.rule()?,
+            show.rule.order_default_currency,
+            Registry::of(&show.registry)?,
+        )),
+        _ => None,
+    };
+    tokio::task::spawn_blocking(move || match (&settings.action, teller) {
+        (Some(Action::Show(settings)), Some(mut teller)) => {
+            show(&settings.on.shelf(), &settings.on.args, |letter| {
+                read(&mut teller, letter)
+            })
+        }
+        (Some(Action::Discard(settings)), _) => discard(
+            &settings.on.shelf(),
+            &settings.on.args,
+            &settings.group.processor_group,
+        ),
+        _ => list(&settings.list.shelf(), &settings.list.args),
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("dead-letters: {error}")))?
+}
+
+fn read(teller: &mut Teller, letter: &Letter) -> Result<Reading, Failure> {
+    let told = teller.tell(&letter.original)?;
+    Ok(Reading {
+        format: format_of(letter.original.value.as_deref()),
+        today: told.to_string(),
+        fields: told.fields,
+        secret: false,
+    })
+}

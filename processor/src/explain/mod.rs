@@ -1,0 +1,118 @@
+//! `processor explain ORDER_ID`: every record of an order, its verdict, and what came of it.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | here | settings, and the way from the order id to its story |
+//! | `search` | reading the topics |
+//! | `table` | reading the vouchers' table |
+//! | `story` | what was found: pure |
+//! | `show` | the story as text and as JSON: pure |
+
+mod search;
+mod show;
+mod story;
+mod table;
+
+use clap::Args;
+use runtime::dead_letter::Shelf;
+use runtime::kafka::KafkaSettings;
+use runtime::lifecycle::Failure;
+use runtime::registry::{Registry, RegistrySettings, SchemaCache};
+use runtime::settings::{Secret, TopicSettings};
+use runtime::telemetry::LogSettings;
+use schemas::{OrderId, VoucherPlan};
+
+use crate::settings::RuleSettings;
+use crate::told::Teller;
+use search::Search;
+
+/// What `processor explain` reads from flags and environment variables.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainSettings {
+    /// The order, as its records' key has it.
+    #[arg(value_parser = order_id)]
+    pub order_id: String,
+
+    /// Look for records in every partition: those that another partitioner placed.
+    #[arg(long)]
+    pub all_partitions: bool,
+
+    /// Voucher codes as well.
+    #[arg(long)]
+    pub reveal: bool,
+
+    /// JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+
+    /// The sink's Postgres, to show the voucher's row as well.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistrySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub topics: TopicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub rule: RuleSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogSettings,
+}
+
+fn order_id(text: &str) -> Result<String, String> {
+    OrderId::new(text)
+        .map(|id| id.as_str().to_owned())
+        .map_err(|error| error.to_string())
+}
+
+/// Prints the order's story.
+///
+/// # Errors
+/// Exit code 1 when the order is not to be found, or something can't be read; 2 for settings.
+pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
+    let registry = Registry::of(&settings.registry)?;
+    let database = settings
+        .database_url
+        .as_ref()
+        .map(table::options)
+        .transpose()?;
+    let topics = &settings.topics;
+    let search = Search {
+        shelf: Shelf::new(settings.kafka.clone(), topics.order_status_topic.clone()),
+        kafka: settings.kafka.clone(),
+        order_status: topics.order_status_topic.clone(),
+        vouchers: topics.vouchers_topic.clone(),
+        teller: Teller::new(
+            settings.rule.rule()?,
+            settings.rule.order_default_currency,
+            registry.clone(),
+        ),
+        voucher_schemas: SchemaCache::of_command(registry, VoucherPlan::compile),
+        all_partitions: settings.all_partitions,
+    };
+    let order_id = settings.order_id.clone();
+    let mut story = tokio::task::spawn_blocking(move || search.run(&order_id))
+        .await
+        .map_err(|error| Failure::failed(format!("explain: {error}")))??;
+    if let Some(options) = database {
+        let campaigns = story.campaigns(&settings.rule.voucher_campaign);
+        story.rows = Some(table::rows(&options, &story.order_id, &campaigns).await?);
+    }
+    if settings.json {
+        runtime::columns::print(&format!("{:#}\n", story.json(settings.reveal)));
+    } else if story.is_found() {
+        runtime::columns::print(&story.text(settings.reveal));
+    }
+    if story.is_found() {
+        Ok(())
+    } else {
+        Err(Failure::failed(story.not_found(settings.all_partitions)))
+    }
+}

@@ -1,0 +1,303 @@
+//! The story as text for a person and as JSON for machines.
+
+use runtime::columns::aligned;
+use runtime::dead_letter::{Letter, State};
+use serde_json::{Value, json};
+
+use super::story::{At, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
+
+/// What stands for a code that was not asked for.
+const MASKED: &str = "****";
+
+impl Story {
+    /// One table for each kind of trace.
+    pub(super) fn text(&self, reveal: bool) -> String {
+        let home = &self.order_status;
+        let mut text = format!(
+            "order {}: partition {} of the {} of {} (murmur2 of the key)\n",
+            self.order_id, home.home, home.partitions, home.name
+        );
+        text += &table(
+            "no record in the topic",
+            &["record", "written", "status", "total", "verdict"],
+            self.statuses.iter().map(|status| self.status_cells(status)),
+        );
+        text += &table(
+            "no voucher",
+            &[
+                "voucher record",
+                "written",
+                "role",
+                "campaign",
+                "amount",
+                "code",
+                "from",
+            ],
+            self.vouchers
+                .iter()
+                .map(|record| self.voucher_cells(record, reveal)),
+        );
+        if let Some(rows) = &self.rows {
+            text += &table(
+                "no row in the table",
+                &["row of campaign", "amount", "code", "issued", "expires"],
+                rows.iter().map(|row| row_cells(row, reveal)),
+            );
+        }
+        if !self.letters.is_empty() {
+            text += &table(
+                "",
+                &["dead letter", "attempts", "state", "why"],
+                self.letters
+                    .iter()
+                    .map(|(letter, state)| letter_cells(letter, state.as_ref())),
+            );
+        }
+        text + &self.strays()
+    }
+
+    fn status_cells(&self, status: &Status) -> Vec<String> {
+        let field = |name| status.told.field(name).unwrap_or("-").to_owned();
+        vec![
+            place(&self.order_status, &status.at),
+            status.at.written.clone().unwrap_or_default(),
+            field("status"),
+            field("total"),
+            status.told.to_string(),
+        ]
+    }
+
+    fn voucher_cells(&self, record: &VoucherRecord, reveal: bool) -> Vec<String> {
+        let (campaign, amount, code) = match &record.voucher {
+            Ok(voucher) => (
+                voucher.campaign.clone(),
+                voucher.amount.clone(),
+                shown(&voucher.code, reveal),
+            ),
+            Err(why) => (why.clone(), String::new(), String::new()),
+        };
+        let mut from = record.source.clone().unwrap_or_default();
+        if let Some(run) = &record.run {
+            from += &format!(" by {run}");
+        }
+        vec![
+            place(&self.vouchers_topic, &record.at),
+            record.at.written.clone().unwrap_or_default(),
+            record.role.word().to_owned(),
+            campaign,
+            amount,
+            code,
+            from,
+        ]
+    }
+
+    /// A line for the records that are not where their key belongs.
+    fn strays(&self) -> String {
+        let home = self.order_status.home;
+        let strays = self.statuses.iter().filter(|s| s.at.partition != home);
+        match strays.count() {
+            0 => String::new(),
+            count => format!(
+                "\n{count} of the records are in other partitions than {home}: a writer uses \
+                 another partitioner, so that the order of this order's changes is not kept\n"
+            ),
+        }
+    }
+
+    pub(super) fn json(&self, reveal: bool) -> Value {
+        let statuses = self.statuses.iter().map(|status| {
+            let fields: serde_json::Map<_, _> = status
+                .told
+                .fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect();
+            json!({
+                "partition": status.at.partition,
+                "offset": status.at.offset,
+                "written": status.at.written,
+                "verdict": status.told.verdict,
+                "reason": status.told.reason,
+                "words": status.told.words,
+                "fields": fields,
+            })
+        });
+        let vouchers = self.vouchers.iter().map(|record| {
+            json!({
+                "partition": record.at.partition,
+                "offset": record.at.offset,
+                "written": record.at.written,
+                "role": record.role.word(),
+                "source": record.source,
+                "run": record.run,
+                "voucher": record.voucher.as_ref().ok().map(|voucher| fields_json(voucher, reveal)),
+                "fault": record.voucher.as_ref().err(),
+            })
+        });
+        let letters = self.letters.iter().map(|(letter, state)| {
+            json!({
+                "letter": letter.identity.to_string(),
+                "reason": letter.reason,
+                "message": letter.message,
+                "attempts": letter.attempts_now(state.as_ref()),
+                "open": letter.is_open(state.as_ref()),
+                "state": state,
+            })
+        });
+        let rows = self.rows.as_ref().map(|rows| {
+            let rows = rows.iter().map(|row| fields_json(row, reveal));
+            rows.collect::<Vec<_>>()
+        });
+        json!({
+            "order_id": self.order_id,
+            "found": self.is_found(),
+            "topic": self.order_status.name,
+            "partitions": self.order_status.partitions,
+            "partition": self.order_status.home,
+            "records": statuses.collect::<Vec<_>>(),
+            "vouchers": vouchers.collect::<Vec<_>>(),
+            "rows": rows,
+            "dead_letters": letters.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Role {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Voucher => "voucher",
+            Self::Echo => "echo",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// A blank line, then the rows under their heading; or the sentence that there are none.
+fn table(none: &str, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
+    match rows.len() {
+        1 => format!("\n{none}\n"),
+        _ => format!("\n{}", aligned(&rows)),
+    }
+}
+
+fn place(topic: &Topic, at: &At) -> String {
+    format!("{}/{}/{}", topic.name, at.partition, at.offset)
+}
+
+fn shown(code: &str, reveal: bool) -> String {
+    let code = if reveal { code } else { MASKED };
+    code.to_owned()
+}
+
+fn row_cells(row: &VoucherFields, reveal: bool) -> Vec<String> {
+    vec![
+        row.campaign.clone(),
+        row.amount.clone(),
+        shown(&row.code, reveal),
+        row.issued_at.clone(),
+        row.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+    ]
+}
+
+fn letter_cells(letter: &Letter, state: Option<&State>) -> Vec<String> {
+    let condition = match state {
+        Some(state) => state.outcome.to_string(),
+        None => "open".to_owned(),
+    };
+    vec![
+        letter.identity.to_string(),
+        letter.attempts_now(state).to_string(),
+        condition,
+        format!("{}: {}", letter.reason, letter.message),
+    ]
+}
+
+fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
+    json!({
+        "campaign": voucher.campaign,
+        "code": shown(&voucher.code, reveal),
+        "amount": voucher.amount,
+        "issued_at": voucher.issued_at,
+        "expires_at": voucher.expires_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::told::Told;
+
+    fn story() -> Story {
+        let mut story = Story {
+            order_id: "17".to_owned(),
+            order_status: Topic {
+                name: "order-status".to_owned(),
+                partitions: 12,
+                home: 3,
+            },
+            vouchers_topic: Topic {
+                name: "vouchers".to_owned(),
+                partitions: 12,
+                home: 3,
+            },
+            ..Story::default()
+        };
+        story.statuses.push(Status {
+            at: At {
+                partition: 3,
+                offset: 41,
+                written: Some("2026-11-23T09:30:00Z".to_owned()),
+            },
+            told: Told {
+                verdict: "skipped",
+                reason: Some("threshold"),
+                words: "total 99.99 EUR is below 100.00".to_owned(),
+                fields: vec![
+                    ("status", "SENT".to_owned()),
+                    ("total", "99.99 EUR".to_owned()),
+                ],
+            },
+        });
+        story.rows = Some(vec![VoucherFields {
+            campaign: "order-reward".to_owned(),
+            code: "A527-R3XF-YDHK-X2AD".to_owned(),
+            amount: "5.00 EUR".to_owned(),
+            issued_at: "2026-11-23T09:30:00Z".to_owned(),
+            expires_at: None,
+        }]);
+        story
+    }
+
+    #[test]
+    fn a_code_is_shown_only_to_who_asks_for_it() {
+        for (reveal, seen) in [(false, false), (true, true)] {
+            let code = "A527-R3XF-YDHK-X2AD";
+            assert_eq!(story().text(reveal).contains(code), seen);
+            assert_eq!(story().json(reveal).to_string().contains(code), seen);
+        }
+    }
+
+    #[test]
+    fn each_record_is_one_line_with_its_verdict_in_words() {
+        let text = story().text(false);
+        assert!(
+            text.contains(
+                "order-status/3/41  2026-11-23T09:30:00Z  SENT    99.99 EUR  \
+                 skipped, threshold: total 99.99 EUR is below 100.00"
+            ),
+            "{text}"
+        );
+        assert!(text.starts_with("order 17: partition 3 of the 12 of order-status"));
+        assert!(text.contains("\nno voucher\n"));
+    }
+
+    #[test]
+    fn records_that_another_partitioner_placed_are_told() {
+        let mut story = story();
+        assert!(!story.text(false).contains("another partitioner"));
+        story.statuses[0].at.partition = 5;
+        assert!(story.text(false).contains("another partitioner"));
+    }
+}

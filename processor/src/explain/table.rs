@@ -1,0 +1,89 @@
+//! The vouchers' table, which is the sink's: only read here.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use runtime::lifecycle::Failure;
+use runtime::postgres::{Timeouts, connect_options};
+use runtime::settings::Secret;
+use rust_decimal::Decimal;
+use schemas::{Timestamp, decimal};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, Error, PgConnection};
+
+use super::story::VoucherFields;
+
+/// A database that does not answer in this time is told to the person.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// By the whole primary key: an order id alone would be a scan of the table.
+const ROWS: &str = "SELECT campaign, code, amount, currency, issued_at, expires_at FROM vouchers \
+     WHERE campaign = ANY($1) AND order_id = $2 ORDER BY campaign";
+
+/// What the server gives up by itself: a person waits, and nothing is written.
+const TIMEOUTS: Timeouts = Timeouts {
+    statement: "5s",
+    lock: "5s",
+};
+
+/// How the database is reached.
+///
+/// # Errors
+/// Exit code 2 for a URL that is none.
+pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Failure> {
+    connect_options(url, "processor explain", TIMEOUTS)
+}
+
+/// The order's rows of these campaigns.
+///
+/// # Errors
+/// Exit code 1 when the database does not answer, or has no such table.
+pub(super) async fn rows(
+    options: &PgConnectOptions,
+    order_id: &str,
+    campaigns: &[String],
+) -> Result<Vec<VoucherFields>, Failure> {
+    let failed = |why: String| {
+        Failure::failed(format!(
+            "the vouchers' table can't be read: {why} (without DATABASE_URL it is left out)"
+        ))
+    };
+    match tokio::time::timeout(TIMEOUT, select(options, order_id, campaigns)).await {
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
+    }
+}
+
+type Row = (
+    String,
+    String,
+    Decimal,
+    String,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+);
+
+async fn select(
+    options: &PgConnectOptions,
+    order_id: &str,
+    campaigns: &[String],
+) -> Result<Vec<VoucherFields>, Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let rows: Vec<Row> = sqlx::query_as(ROWS)
+        .bind(campaigns)
+        .bind(order_id)
+        .fetch_all(&mut connection)
+        .await?;
+    let time = |at| Timestamp::from(at).to_string();
+    let fields = rows.into_iter().map(
+        |(campaign, code, amount, currency, issued_at, expires_at)| VoucherFields {
+            campaign,
+            code,
+            amount: format!("{} {currency}", decimal::as_money(amount)),
+            issued_at: time(issued_at),
+            expires_at: expires_at.map(time),
+        },
+    );
+    Ok(fields.collect())
+}

@@ -1,0 +1,95 @@
+//! `processor redrive`: the dead letters of the order statuses once more, from their original bytes.
+//!
+//! ```text
+//! order-status.dlq ──▶ open? meant? ──▶ the live loop's evaluation ──▶ one transaction:
+//! order-status.dlq.state ──┘             (today's code and rule)         vouchers
+//!                                                                        order-status.dlq.state
+//! ```
+//! Nothing is written to `order-status`: an old status would overwrite a newer one of its key.
+
+mod redriver;
+
+use clap::Args;
+use runtime::dead_letter::Shelf;
+use runtime::dead_letter::command::{RedriveArgs, redrive};
+use runtime::kafka::KafkaSettings;
+use runtime::lifecycle::{Failure, Shutdown};
+use runtime::registry::{Registry, RegistrySettings};
+use runtime::settings::TopicSettings;
+use runtime::telemetry::LogSettings;
+use schemas::VOUCHER_AVSC;
+
+use crate::batch::{Topics, VoucherFormat};
+use crate::evaluate::Evaluator;
+use crate::settings::{GroupSettings, KeySettings, RuleSettings};
+use redriver::Redriver;
+
+/// What `processor redrive` reads from flags and environment variables.
+#[derive(Debug, Clone, Args)]
+pub struct RedriveSettings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub redrive: RedriveArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistrySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub topics: TopicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub rule: RuleSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub group: GroupSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogSettings,
+}
+
+/// Redrives, and prints what became of the letters.
+///
+/// # Errors
+/// Exit code 2 for settings; 1 when broker or registry do not answer: that is no attempt.
+pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let evaluator = Evaluator::new(
+        settings.rule.rule()?,
+        settings.keys.signing_keys()?,
+        settings.rule.order_default_currency,
+    )
+    .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))?;
+    let registry = Registry::of(&settings.registry)?;
+    let topics = Topics {
+        source: settings.topics.order_status_topic.clone(),
+        vouchers: settings.topics.vouchers_topic.clone(),
+        dead_letters: settings.topics.order_status_dead_letters(),
+    };
+    let format = match &registry {
+        None => VoucherFormat::Json,
+        Some(registry) => VoucherFormat::Avro {
+            schema_id: registry
+                .id_within_patience(&format!("{}-value", topics.vouchers), VOUCHER_AVSC)
+                .await?,
+        },
+    };
+    let mut redriver = Redriver::new(
+        evaluator,
+        settings.rule.order_default_currency,
+        registry,
+        topics,
+        format,
+    );
+    let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic);
+    tokio::task::spawn_blocking(move || {
+        let group = &settings.group.processor_group;
+        redrive(&shelf, &settings.redrive, group, &mut redriver, &shutdown)
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("redrive: {error}")))?
+}

@@ -1,0 +1,172 @@
+//! `dead-letters`: how many there are, why, and which.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{print, print_json, time};
+use crate::columns::aligned;
+use crate::dead_letter::{Census, Letter, LetterFilter, Seen, Shelf, Shown, State};
+use crate::lifecycle::Failure;
+
+/// What is listed.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub filter: LetterFilter,
+
+    /// Closed letters as well: those with a final outcome.
+    #[arg(long)]
+    pub all: bool,
+
+    /// How many letters are listed one by one; counts are of all.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+
+    /// JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints the counts, then the first letters.
+///
+/// # Errors
+/// Exit code 1 when the topics can't be read.
+pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
+    let states = shelf.states()?;
+    let mut census = Census::default();
+    let mut chosen = 0_usize;
+    let mut rows = Vec::new();
+    shelf.each(|letter| {
+        let Ok(letter) = letter else {
+            census.note_stranger();
+            return Ok(());
+        };
+        let state = states.get(&letter.identity);
+        if !args.filter.means(&letter, state) || census.note(&letter, state) == Seen::Repeat {
+            return Ok(());
+        }
+        if args.all || letter.is_open(state) {
+            chosen += 1;
+            if rows.len() < args.limit {
+                rows.push(Row::of(&letter, state));
+            }
+        }
+        Ok(())
+    })?;
+    if args.json {
+        print_json(&as_json(shelf, &census, &rows));
+    } else {
+        print(&as_text(shelf, &census, chosen, &rows));
+    }
+    Ok(())
+}
+
+/// One letter in one line.
+struct Row {
+    letter: String,
+    reason: String,
+    key: Shown,
+    attempts: u32,
+    written: Option<String>,
+    outcome: Option<State>,
+    message: String,
+}
+
+impl Row {
+    fn of(letter: &Letter, state: Option<&State>) -> Self {
+        Self {
+            letter: letter.identity.to_string(),
+            reason: letter.reason_now(state).to_owned(),
+            key: Shown::of(letter.original.key.as_deref()),
+            attempts: letter.attempts_now(state),
+            written: time(letter.written_millis),
+            outcome: state.cloned(),
+            message: letter.message.clone(),
+        }
+    }
+
+    /// What a person wants to know of it now.
+    fn said(&self) -> String {
+        match &self.outcome {
+            Some(state) => state.outcome.to_string(),
+            None => format!("{}: {}", self.reason, self.message),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "letter": self.letter,
+            "reason": self.reason,
+            "message": self.message,
+            "key": self.key.json(),
+            "attempts": self.attempts,
+            "written": self.written,
+            "state": self.outcome,
+        })
+    }
+}
+
+fn as_json(shelf: &Shelf, census: &Census, rows: &[Row]) -> Value {
+    json!({
+        "topic": shelf.dead_letters(),
+        "open": census.total().open,
+        "all": census.total().all,
+        "repeats": census.repeats(),
+        "strangers": census.strangers(),
+        "reasons": census.reasons(),
+        "letters": rows.iter().map(Row::json).collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> String {
+    let total = census.total();
+    let mut text = format!(
+        "{}: {} open, {} in all",
+        shelf.dead_letters(),
+        total.open,
+        total.all
+    );
+    if census.repeats() > 0 {
+        text += &format!("; {} repeats of these not counted", census.repeats());
+    }
+    if census.strangers() > 0 {
+        text += &format!(
+            "; {} records there are no letters of {}",
+            census.strangers(),
+            shelf.source()
+        );
+    }
+    text.push('\n');
+    if total.all > 0 {
+        let heading = ["reason", "open", "all"].map(str::to_owned).to_vec();
+        let counts = census.reasons().iter().map(|(reason, count)| {
+            vec![
+                reason.clone(),
+                count.open.to_string(),
+                count.all.to_string(),
+            ]
+        });
+        text.push('\n');
+        text += &aligned(&std::iter::once(heading).chain(counts).collect::<Vec<_>>());
+    }
+    if !rows.is_empty() {
+        let heading = ["letter", "key", "attempts", "written", "why"];
+        let lines = rows.iter().map(|row| {
+            vec![
+                row.letter.clone(),
+                row.key.to_string(),
+                row.attempts.to_string(),
+                row.written.clone().unwrap_or_default(),
+                row.said(),
+            ]
+        });
+        let heading = std::iter::once(heading.map(str::to_owned).to_vec());
+        text.push('\n');
+        text += &aligned(&heading.chain(lines).collect::<Vec<_>>());
+    }
+    if chosen > rows.len() {
+        text += &format!("... and {} more (--limit)\n", chosen - rows.len());
+    }
+    text
+}

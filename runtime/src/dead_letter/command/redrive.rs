@@ -1,0 +1,251 @@
+//! `redrive`: the open letters once more, from their original bytes, with today's code and rule.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{print, print_json, run_name};
+use crate::columns::aligned;
+use crate::dead_letter::{
+    Census, Identity, Ledger, Letter, LetterFilter, Outcome, OwnedOutgoing, Seen, Shelf, Shown,
+    State,
+};
+use crate::lifecycle::{Failure, Shutdown};
+
+/// Which letters are redriven, and how.
+#[derive(Debug, Clone, Args)]
+pub struct RedriveArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub filter: LetterFilter,
+
+    /// Write nothing; say what would become of each.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How many letters are listed one by one; counts are of all.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+
+    /// JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a service makes of a letter's original today.
+pub trait Redrive {
+    /// Evaluates the original; whatever is not the record's fault (registry, database) is waited
+    /// for, and told as a failure in the end: it is no attempt.
+    ///
+    /// # Errors
+    /// Exit code 1, for what is not the record's fault.
+    fn redrive(&mut self, letter: &Letter, run: &str) -> Result<Redriven, Failure>;
+}
+
+/// What became of a letter, and what is to be written with that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redriven {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Records of the same transaction.
+    pub outputs: Vec<OwnedOutgoing>,
+}
+
+/// Redrives the open letters that are meant, each once, in transactions of some hundred letters.
+///
+/// # Errors
+/// Exit code 1; what was committed stays, and is not done again by the next run.
+pub fn redrive(
+    shelf: &Shelf,
+    args: &RedriveArgs,
+    group: &str,
+    service: &mut impl Redrive,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    // First, because it ends what a killed redrive left open: the states that are read then are all.
+    let ledger = match args.dry_run {
+        true => None,
+        false => Some(shelf.ledger(group)?),
+    };
+    let states = shelf.states()?;
+    let run = run_name("redrive");
+    let mut report = Report::default();
+    let mut work = Work::default();
+    let mut census = Census::default();
+    shelf.each(|letter| {
+        let Ok(letter) = letter else {
+            return Ok(());
+        };
+        if shutdown.is_requested() {
+            return Err(Failure::failed(
+                "stopped; run redrive again for the letters that are still open",
+            ));
+        }
+        let state = states.get(&letter.identity);
+        if !letter.is_open(state)
+            || !args.filter.means(&letter, state)
+            || census.note(&letter, state) == Seen::Repeat
+        {
+            return Ok(());
+        }
+        let redriven = service.redrive(&letter, &run)?;
+        let attempts = letter.attempts_now(state).saturating_add(1);
+        report.note(&letter, &redriven.outcome, attempts, args);
+        if let Some(ledger) = &ledger {
+            work.push(letter.identity, attempts, redriven, &run);
+            if work.is_full() {
+                work.write(ledger)?;
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(ledger) = &ledger {
+        work.write(ledger)?;
+    }
+    report.repeats = census.repeats();
+    if args.json {
+        print_json(&report.json(&run, args.dry_run));
+    } else {
+        print(&report.text(shelf, args));
+    }
+    Ok(())
+}
+
+/// What is written in the next transaction.
+#[derive(Default)]
+struct Work {
+    outputs: Vec<OwnedOutgoing>,
+    states: Vec<(Identity, State)>,
+    bytes: usize,
+}
+
+impl Work {
+    /// Keeps a transaction far below its timeout.
+    const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+    fn push(&mut self, identity: Identity, attempts: u32, redriven: Redriven, run: &str) {
+        for output in &redriven.outputs {
+            self.bytes += output.value.as_ref().map_or(0, Vec::len);
+        }
+        self.outputs.extend(redriven.outputs);
+        self.states
+            .push((identity, State::now(redriven.outcome, attempts, run)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.states.len() >= Ledger::MOST_STATES || self.bytes >= Self::MOST_BYTES
+    }
+
+    fn write(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+        if self.states.is_empty() {
+            return Ok(());
+        }
+        ledger.write(&self.outputs, &self.states)?;
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// What became of all of them.
+#[derive(Default)]
+struct Report {
+    outcomes: BTreeMap<String, u64>,
+    closed: u64,
+    open: u64,
+    repeats: u64,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    letter: String,
+    key: Shown,
+    attempts: u32,
+    outcome: Outcome,
+}
+
+impl Report {
+    fn note(&mut self, letter: &Letter, outcome: &Outcome, attempts: u32, args: &RedriveArgs) {
+        let word = match outcome {
+            Outcome::Skipped { reason, .. } | Outcome::Failed { reason, .. } => {
+                format!("{}: {reason}", outcome.word())
+            }
+            _ => outcome.word().to_owned(),
+        };
+        *self.outcomes.entry(word).or_default() += 1;
+        if outcome.is_final() {
+            self.closed += 1;
+        } else {
+            self.open += 1;
+        }
+        if self.rows.len() < args.limit {
+            self.rows.push(Row {
+                letter: letter.identity.to_string(),
+                key: Shown::of(letter.original.key.as_deref()),
+                attempts,
+                outcome: outcome.clone(),
+            });
+        }
+    }
+
+    fn json(&self, run: &str, dry_run: bool) -> Value {
+        let letters = self.rows.iter().map(|row| {
+            json!({
+                "letter": row.letter,
+                "key": row.key.json(),
+                "attempts": row.attempts,
+                "result": row.outcome,
+            })
+        });
+        json!({
+            "run": run,
+            "dry_run": dry_run,
+            "closed": self.closed,
+            "still_open": self.open,
+            "repeats": self.repeats,
+            "outcomes": self.outcomes,
+            "letters": letters.collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, shelf: &Shelf, args: &RedriveArgs) -> String {
+        let total = self.closed + self.open;
+        if total == 0 {
+            return format!("{}: no open letter is meant\n", shelf.dead_letters());
+        }
+        let heading = ["letter", "key", "attempts", "outcome"];
+        let lines = self.rows.iter().map(|row| {
+            vec![
+                row.letter.clone(),
+                row.key.to_string(),
+                row.attempts.to_string(),
+                row.outcome.to_string(),
+            ]
+        });
+        let heading = std::iter::once(heading.map(str::to_owned).to_vec());
+        let mut text = aligned(&heading.chain(lines).collect::<Vec<_>>());
+        if total > self.rows.len() as u64 {
+            text += &format!(
+                "... and {} more (--limit)\n",
+                total - self.rows.len() as u64
+            );
+        }
+        let counts: Vec<_> = self
+            .outcomes
+            .iter()
+            .map(|(word, count)| vec![word.clone(), count.to_string()])
+            .collect();
+        let heading = ["outcome", "letters"].map(str::to_owned).to_vec();
+        text.push('\n');
+        text += &aligned(&std::iter::once(heading).chain(counts).collect::<Vec<_>>());
+        let (closes, written) = match args.dry_run {
+            true => ("would close", "; nothing was written (--dry-run)"),
+            false => ("closed", ""),
+        };
+        text += &format!(
+            "\n{closes} {}, still open {}{written}\n",
+            self.closed, self.open
+        );
+        text
+    }
+}

@@ -1,0 +1,205 @@
+//! `dead-letters show`: one letter in full.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{print, print_json, time};
+use crate::dead_letter::{Census, Outcome};
+use crate::dead_letter::{Letter, LetterFilter, Place, Seen, Shelf, Shown, State};
+use crate::lifecycle::Failure;
+
+/// Which letter is shown, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// Where the original was read: [TOPIC/]PARTITION/OFFSET.
+    pub letter: Place,
+
+    /// Voucher codes as well, and values that may hold one.
+    #[arg(long)]
+    pub reveal: bool,
+
+    /// JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a service reads a letter's original today.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What the value is: a null, JSON, or Avro of which schema.
+    pub format: String,
+    /// What was found in it, by field; empty when it can't be read.
+    pub fields: Vec<(&'static str, String)>,
+    /// What a redrive would come to, in words.
+    pub today: String,
+    /// Whether the value may hold a secret, so that its bytes are shown only to who asks for them.
+    pub secret: bool,
+}
+
+/// Prints one letter; `read` says how the service reads it today.
+///
+/// # Errors
+/// Exit code 1 when there is no such letter, or the topics can't be read.
+pub fn show(
+    shelf: &Shelf,
+    args: &ShowArgs,
+    read: impl FnOnce(&Letter) -> Result<Reading, Failure>,
+) -> Result<(), Failure> {
+    let states = shelf.states()?;
+    let filter = LetterFilter {
+        letter: vec![args.letter.clone()],
+        ..LetterFilter::default()
+    };
+    let mut census = Census::default();
+    let mut found = None;
+    shelf.each(|letter| {
+        if let Ok(letter) = letter
+            && filter.means(&letter, None)
+            && census.note(&letter, None) == Seen::First
+        {
+            found = Some(letter);
+        }
+        Ok(())
+    })?;
+    let Some(letter) = found else {
+        return Err(Failure::failed(format!(
+            "no letter of {} was read at {}; dead-letters --all lists them",
+            shelf.source(),
+            args.letter
+        )));
+    };
+    let page = Page {
+        state: states.get(&letter.identity),
+        repeats: census.repeats(),
+        reading: read(&letter)?,
+        letter: &letter,
+        reveal: args.reveal,
+    };
+    if args.json {
+        print_json(&page.json());
+    } else {
+        print(&page.text());
+    }
+    Ok(())
+}
+
+/// All that is known of a letter.
+struct Page<'a> {
+    letter: &'a Letter,
+    state: Option<&'a State>,
+    repeats: u64,
+    reading: Reading,
+    reveal: bool,
+}
+
+impl Page<'_> {
+    fn hides_value(&self) -> bool {
+        self.reading.secret && !self.reveal
+    }
+
+    fn text(&self) -> String {
+        let letter = self.letter;
+        let mut lines = vec![
+            ("letter", letter.identity.to_string()),
+            ("reason", format!("{}: {}", letter.reason, letter.message)),
+            ("service", letter.service.clone()),
+            (
+                "written",
+                format!(
+                    "{} (partition {}, offset {} of the dead letters)",
+                    time(letter.written_millis).unwrap_or_default(),
+                    letter.place.0,
+                    letter.place.1
+                ),
+            ),
+            ("attempts", letter.attempts_now(self.state).to_string()),
+            ("state", self.state_line()),
+            (
+                "timestamp",
+                time(letter.original.timestamp_millis).unwrap_or_else(|| "none".to_owned()),
+            ),
+            ("key", Shown::of(letter.original.key.as_deref()).to_string()),
+        ];
+        if self.repeats > 0 {
+            lines.push(("repeats", self.repeats.to_string()));
+        }
+        for (name, value) in &letter.original.headers {
+            lines.push(("header", format!("{name}: {}", Shown::of(value.as_deref()))));
+        }
+        lines.push(("format", self.reading.format.clone()));
+        for (name, value) in &self.reading.fields {
+            lines.push(("field", format!("{name}: {value}")));
+        }
+        lines.push(("today", self.reading.today.clone()));
+        let mut text = String::new();
+        for (name, value) in lines {
+            text += &format!("{name:<10}{value}\n");
+        }
+        text + &self.value_lines()
+    }
+
+    fn state_line(&self) -> String {
+        match self.state {
+            None => "open".to_owned(),
+            Some(State {
+                outcome: outcome @ Outcome::Failed { .. },
+                at,
+                run,
+                ..
+            }) => format!("open; {outcome} ({run}, {at})"),
+            Some(State {
+                outcome, at, run, ..
+            }) => format!("closed; {outcome} ({run}, {at})"),
+        }
+    }
+
+    fn value_lines(&self) -> String {
+        let value = self.letter.original.value.as_deref();
+        match value {
+            None => "value     null\n".to_owned(),
+            Some(bytes) if self.hides_value() => format!(
+                "value     {} bytes, which may hold a voucher's code: --reveal shows them\n",
+                bytes.len()
+            ),
+            Some(bytes) => format!("value     {} bytes\n{}\n", bytes.len(), Shown::of(value)),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let letter = self.letter;
+        let headers = letter.original.headers.iter().map(
+            |(name, value)| json!({ "name": name, "value": Shown::of(value.as_deref()).json() }),
+        );
+        let value = if self.hides_value() {
+            json!({ "bytes": letter.original.value.as_ref().map(Vec::len) })
+        } else {
+            Shown::of(letter.original.value.as_deref()).json()
+        };
+        let fields: serde_json::Map<_, _> = self
+            .reading
+            .fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        json!({
+            "letter": letter.identity.to_string(),
+            "reason": letter.reason,
+            "message": letter.message,
+            "service": letter.service,
+            "written": time(letter.written_millis),
+            "attempts": letter.attempts_now(self.state),
+            "open": letter.is_open(self.state),
+            "state": self.state,
+            "repeats": self.repeats,
+            "original": {
+                "timestamp": time(letter.original.timestamp_millis),
+                "key": Shown::of(letter.original.key.as_deref()).json(),
+                "headers": headers.collect::<Vec<_>>(),
+                "value": value,
+            },
+            "format": self.reading.format,
+            "fields": fields,
+            "today": self.reading.today,
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! A dead letter, taken apart: the original record as it was, and why it is here.
+
+use std::str::FromStr;
+
+use super::{ATTEMPTS, Identity, MESSAGE, OFFSET, PARTITION, REASON, SERVICE, TIMESTAMP, TOPIC};
+use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Where the original was read.
+    pub identity: Identity,
+    /// Machine word of the cause.
+    pub reason: String,
+    /// A sentence for a person.
+    pub message: String,
+    /// Who could not use it.
+    pub service: String,
+    /// How often it had been tried when it was written.
+    pub attempts: u32,
+    /// Its own partition and offset in the dead letter topic.
+    pub place: (Partition, Offset),
+    /// When the letter was written, milliseconds since the epoch.
+    pub written_millis: Option<i64>,
+    /// The original: its key, value and headers, its place and its timestamp.
+    pub original: OwnedRecord,
+}
+
+/// A record of the dead letter topic that is no letter of its source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the header {0} is missing or unreadable")]
+pub struct NotALetter(&'static str);
+
+impl NotALetter {
+    /// The original was of another topic, whose letters are elsewhere.
+    pub(super) const fn of_another_topic() -> Self {
+        Self(TOPIC)
+    }
+}
+
+impl Letter {
+    /// Takes a record of the dead letter topic apart.
+    ///
+    /// # Errors
+    /// When the headers do not tell where the original was read.
+    pub fn of(record: &impl InputRecord) -> Result<Self, NotALetter> {
+        let mut original = Vec::new();
+        record.each_header(&mut |name, value| {
+            original.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+        });
+        // The original's own headers come first, and may be of these names as well: a letter of a
+        // letter. Ours begin with the last reason.
+        let first_of_ours = original
+            .iter()
+            .rposition(|(name, _)| name == REASON)
+            .ok_or(NotALetter(REASON))?;
+        let added = original.split_off(first_of_ours);
+        let (ours, others) = added.into_iter().partition(|(name, _)| is_ours(name));
+        // What another tool has appended since is not ours to drop.
+        original.extend::<Vec<Header>>(others);
+        let ours = Ours(ours);
+        let identity = Identity {
+            topic: ours.text(TOPIC)?,
+            partition: ours.number(PARTITION)?,
+            offset: ours.number(OFFSET)?,
+        };
+        Ok(Self {
+            reason: ours.text(REASON)?,
+            message: ours.text(MESSAGE).unwrap_or_default(),
+            service: ours.text(SERVICE).unwrap_or_default(),
+            attempts: ours.number(ATTEMPTS).unwrap_or(1),
+            place: (record.partition(), record.offset()),
+            written_millis: record.timestamp_millis(),
+            original: OwnedRecord {
+                partition: identity.partition,
+                offset: identity.offset,
+                timestamp_millis: ours.number(TIMESTAMP).ok(),
+                key: record.key().map(<[u8]>::to_vec),
+                value: record.value().map(<[u8]>::to_vec),
+                headers: original,
+            },
+            identity,
+        })
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    [
+        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS,
+    ]
+    .contains(&name)
+}
+
+/// The headers that were added to the original's.
+struct Ours(Vec<Header>);
+
+impl Ours {
+    fn text(&self, name: &'static str) -> Result<String, NotALetter> {
+        self.0
+            .iter()
+            .find(|(header, _)| header == name)
+            .and_then(|(_, value)| String::from_utf8(value.clone()?).ok())
+            .ok_or(NotALetter(name))
+    }
+
+    fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotALetter> {
+        self.text(name)?.parse().map_err(|_| NotALetter(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{Malformed, Reason};
+
+    use super::*;
+    use crate::dead_letter::headers;
+
+    fn original() -> OwnedRecord {
+        OwnedRecord {
+            partition: 3,
+            offset: 41,
+            timestamp_millis: Some(1_700_000_000_000),
+            key: Some(vec![0xff]),
+            value: Some(b"not json".to_vec()),
+            headers: vec![("a".to_owned(), None), ("a".to_owned(), Some(vec![0, 1]))],
+        }
+    }
+
+    fn buried(record: &OwnedRecord) -> OwnedRecord {
+        let cause = Malformed::new(Reason::InvalidJson, "no JSON");
+        OwnedRecord {
+            partition: 0,
+            offset: 7,
+            timestamp_millis: Some(1_800_000_000_000),
+            headers: headers(record, "order-status", "processor", &cause, 1),
+            ..record.clone()
+        }
+    }
+
+    #[test]
+    fn a_letter_gives_the_original_back_as_it_was() {
+        let letter = Letter::of(&buried(&original())).unwrap();
+        assert_eq!(letter.original, original());
+        assert_eq!(letter.identity.to_string(), "order-status/3/41");
+        assert_eq!(
+            (letter.reason.as_str(), letter.message.as_str()),
+            ("invalid_json", "no JSON")
+        );
+        assert_eq!((letter.service.as_str(), letter.attempts), ("processor", 1));
+        assert_eq!(
+            (letter.place, letter.written_millis),
+            ((0, 7), Some(1_800_000_000_000))
+        );
+    }
+
+    #[test]
+    fn an_original_that_was_a_letter_itself_keeps_its_headers() {
+        let inner = OwnedRecord {
+            partition: 1,
+            offset: 2,
+            timestamp_millis: None,
+            ..buried(&original())
+        };
+        let letter = Letter::of(&buried(&inner)).unwrap();
+        assert_eq!(letter.original, inner);
+        assert_eq!(letter.identity.to_string(), "order-status/1/2");
+    }
+
+    #[test]
+    fn a_header_that_another_tool_appended_stays() {
+        let mut record = buried(&original());
+        record
+            .headers
+            .push(("mirror".to_owned(), Some(b"x".to_vec())));
+        let letter = Letter::of(&record).unwrap();
+        assert_eq!(letter.original.headers.len(), 3);
+        assert_eq!(letter.original.headers[2].0, "mirror");
+    }
+
+    #[test]
+    fn a_record_without_our_headers_is_no_letter() {
+        assert_eq!(Letter::of(&original()), Err(NotALetter(REASON)));
+        let mut record = buried(&original());
+        record.headers.retain(|(name, _)| name != OFFSET);
+        assert_eq!(Letter::of(&record), Err(NotALetter(OFFSET)));
+    }
+}

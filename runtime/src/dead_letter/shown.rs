@@ -1,0 +1,78 @@
+//! Bytes for a person and for JSON: as text where they are text, else as hex.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Value, json};
+
+/// See the module; a null is neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// There are no bytes: a null.
+    Null,
+    /// UTF-8 without control characters, but for line ends and tabs.
+    Text(String),
+    /// Anything else, two digits a byte.
+    Hex(String),
+}
+
+impl Shown {
+    /// How these bytes are shown.
+    pub fn of(bytes: Option<&[u8]>) -> Self {
+        let Some(bytes) = bytes else {
+            return Self::Null;
+        };
+        let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.chars().all(is_plain) => Self::Text(text.to_owned()),
+            _ => Self::Hex(bytes.iter().fold(String::new(), |mut hex, byte| {
+                // Writing to a string can't fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })),
+        }
+    }
+
+    /// `null`, `{"text": ..}` or `{"hex": ..}`.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => json!({ "text": text }),
+            Self::Hex(hex) => json!({ "hex": hex }),
+        }
+    }
+}
+
+/// Hex is marked with `0x`, so that it is not taken for text.
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Text(text) if text.is_empty() => f.write_str("(empty)"),
+            Self::Text(text) => f.write_str(text),
+            Self::Hex(hex) => write!(f, "0x{hex}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_shown_as_text_and_the_rest_as_hex() {
+        let shown = |bytes: &[u8]| Shown::of(Some(bytes)).to_string();
+        assert_eq!(shown("{\"a\":\n\t\"é\"}".as_bytes()), "{\"a\":\n\t\"é\"}");
+        assert_eq!(shown(b"\0\x01\xff"), "0x0001ff");
+        // An escape sequence must not reach the terminal.
+        assert_eq!(shown(b"\x1b[2J"), "0x1b5b324a");
+        assert_eq!(shown(b""), "(empty)");
+        assert_eq!(Shown::of(None).to_string(), "null");
+    }
+
+    #[test]
+    fn json_tells_text_hex_and_null_apart() {
+        assert_eq!(Shown::of(Some(b"a")).json(), json!({ "text": "a" }));
+        assert_eq!(Shown::of(Some(b"\xff")).json(), json!({ "hex": "ff" }));
+        assert_eq!(Shown::of(None).json(), Value::Null);
+    }
+}

@@ -1,0 +1,332 @@
+//! A part of a topic, read outside of every group, up to the end that was seen at the start.
+//!
+//! The end is the last stable offset, which is all that a reader of committed records can see: a
+//! transaction that is open at that moment, and everything behind it, is not part of the range. So
+//! nothing ever waits for somebody else's transaction; who wants what came later runs again.
+
+mod bound;
+mod reader;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::{KafkaSettings, Profile};
+use crate::backoff::Backoff;
+use crate::lifecycle::Failure;
+use crate::record::{Offset, Partition, Positions};
+
+pub use bound::{Bound, RangeSettings};
+pub use reader::{RangeEvent, RangeReader};
+
+/// One question to the broker.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A tool that a person waits for gives up after so long without an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The offsets of one partition, half-open; empty when `from` is not below `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first offset.
+    pub from: Offset,
+    /// The offset after the last.
+    pub to: Offset,
+}
+
+impl Span {
+    /// Offsets in it: no fewer than its records (compaction and transactions leave gaps).
+    pub fn offsets(self) -> u64 {
+        u64::try_from(self.to - self.from).unwrap_or_default()
+    }
+}
+
+/// The offsets of each chosen partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRange {
+    /// The topic.
+    pub topic: String,
+    /// The spans, empty ones too.
+    pub spans: BTreeMap<Partition, Span>,
+}
+
+impl TopicRange {
+    /// Asks the broker what the bounds mean now. Blocks its thread.
+    ///
+    /// Of partitions that are chosen by `partitions` or named by a bound in offsets; all, when
+    /// neither does. Every span lies within what the topic holds and has committed. A time stands
+    /// for the first offset whose record, or any later one, has a timestamp that is not before it.
+    ///
+    /// # Errors
+    /// Exit code 1 when there is no such topic, or no broker answers in half a minute; 2 for a
+    /// partition that the topic does not have.
+    pub fn resolve(
+        settings: &KafkaSettings,
+        topic: &str,
+        from: &Bound,
+        to: &Bound,
+        partitions: Option<&BTreeSet<Partition>>,
+    ) -> Result<Self, Failure> {
+        // In a group only by name: librdkafka asks for the last stable offset as a consumer does.
+        let client: BaseConsumer = settings
+            .consumer("range", Profile::Replay)?
+            .create()
+            .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
+        let there = patiently(settings, || partitions_of(&client, topic))?.ok_or_else(|| {
+            Failure::failed(format!(
+                "there is no topic {topic} at {}; processor check --fix creates all topics as the \
+                 design has them",
+                settings.kafka_bootstrap_servers
+            ))
+        })?;
+        let chosen = choose(
+            topic,
+            &there,
+            [from.partitions(), to.partitions(), partitions.cloned()],
+        )?;
+        let mut held = BTreeMap::new();
+        for partition in &chosen {
+            let (low, stable) = patiently(settings, || {
+                client.fetch_watermarks(topic, *partition, TIMEOUT)
+            })?;
+            held.insert(
+                *partition,
+                Span {
+                    from: low,
+                    to: stable,
+                },
+            );
+        }
+        let (from, to) = (from.at_this_moment(), to.at_this_moment());
+        let froms = patiently(settings, || offsets_at(&client, topic, &from, &held))?;
+        let tos = patiently(settings, || offsets_at(&client, topic, &to, &held))?;
+        Ok(Self {
+            topic: topic.to_owned(),
+            spans: held
+                .into_iter()
+                .map(|(partition, held)| {
+                    (partition, clamp(held, froms[&partition], tos[&partition]))
+                })
+                .collect(),
+        })
+    }
+
+    /// Offsets in all spans: no fewer than their records.
+    pub fn offsets(&self) -> u64 {
+        self.spans.values().map(|span| span.offsets()).sum()
+    }
+
+    /// What is left when everything before `done` was read.
+    #[must_use]
+    pub fn after(&self, done: &Positions) -> Self {
+        let mut rest = self.clone();
+        for (partition, span) in &mut rest.spans {
+            if let Some(done) = done.get(partition) {
+                span.from = span.from.max(*done).min(span.to);
+            }
+        }
+        rest
+    }
+
+    /// Whole partitions dealt to at most `parts` readers, the longest first, each to the one that
+    /// has the least so far. Partitions with nothing to read are dealt too.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let mut longest_first: Vec<_> = self.spans.iter().collect();
+        longest_first.sort_by_key(|(partition, span)| (u64::MAX - span.offsets(), **partition));
+        let mut shares: Vec<Self> = (0..parts.clamp(1, self.spans.len().max(1)))
+            .map(|_| Self {
+                topic: self.topic.clone(),
+                spans: BTreeMap::new(),
+            })
+            .collect();
+        for (partition, span) in longest_first {
+            let least = shares
+                .iter_mut()
+                .min_by_key(|share| (share.offsets(), share.spans.len()));
+            if let Some(least) = least {
+                least.spans.insert(*partition, *span);
+            }
+        }
+        shares
+    }
+}
+
+/// Asks again until there is an answer, or a person would have given up.
+fn patiently<T>(
+    settings: &KafkaSettings,
+    mut ask: impl FnMut() -> Result<T, KafkaError>,
+) -> Result<T, Failure> {
+    let give_up = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::outside();
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(error) if Instant::now() >= give_up => {
+                return Err(Failure::failed(format!(
+                    "Kafka at {} does not answer: {error}",
+                    settings.kafka_bootstrap_servers
+                )));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "asking Kafka again");
+                std::thread::sleep(backoff.next_pause());
+            }
+        }
+    }
+}
+
+/// `None`: there is no such topic.
+fn partitions_of(
+    client: &BaseConsumer,
+    topic: &str,
+) -> Result<Option<BTreeSet<Partition>>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(None);
+    };
+    match found.error() {
+        None => Ok(Some(
+            found.partitions().iter().map(|one| one.id()).collect(),
+        )),
+        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
+        Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+    }
+}
+
+/// The partitions that every given choice names.
+fn choose(
+    topic: &str,
+    there: &BTreeSet<Partition>,
+    choices: [Option<BTreeSet<Partition>>; 3],
+) -> Result<BTreeSet<Partition>, Failure> {
+    let mut chosen = there.clone();
+    for choice in choices.into_iter().flatten() {
+        if let Some(unknown) = choice.difference(there).next() {
+            return Err(Failure::bad_setting(format!(
+                "{topic} has no partition {unknown}; it has {}",
+                there.len()
+            )));
+        }
+        chosen.retain(|partition| choice.contains(partition));
+    }
+    Ok(chosen)
+}
+
+/// The offset that a bound stands for in each partition.
+fn offsets_at(
+    client: &BaseConsumer,
+    topic: &str,
+    bound: &Bound,
+    held: &BTreeMap<Partition, Span>,
+) -> Result<Positions, KafkaError> {
+    let mut offsets: Positions = match bound {
+        Bound::Earliest => held.iter().map(|(at, span)| (*at, span.from)).collect(),
+        // A time that no record reaches is the end.
+        Bound::Latest | Bound::Time(_) | Bound::Ago(_) => {
+            held.iter().map(|(at, span)| (*at, span.to)).collect()
+        }
+        Bound::Offsets(offsets) => offsets.clone(),
+    };
+    if let Bound::Time(millis) = bound
+        && !held.is_empty()
+    {
+        let mut asked = TopicPartitionList::new();
+        for partition in held.keys() {
+            asked.add_partition_offset(topic, *partition, KafkaOffset::Offset(*millis))?;
+        }
+        for answer in client.offsets_for_times(asked, TIMEOUT)?.elements() {
+            answer.error()?;
+            if let KafkaOffset::Offset(offset) = answer.offset() {
+                offsets.insert(answer.partition(), offset);
+            }
+        }
+    }
+    Ok(offsets)
+}
+
+fn clamp(held: Span, from: Offset, to: Offset) -> Span {
+    let to = to.clamp(held.from, held.to);
+    Span {
+        from: from.clamp(held.from, to),
+        to,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(spans: &[(Offset, Offset)]) -> TopicRange {
+        TopicRange {
+            topic: "t".to_owned(),
+            spans: (0..)
+                .zip(spans)
+                .map(|(partition, (from, to))| {
+                    (
+                        partition,
+                        Span {
+                            from: *from,
+                            to: *to,
+                        },
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_span_lies_within_what_the_topic_holds() {
+        let held = Span { from: 10, to: 20 };
+        for (from, to, expected) in [
+            (0, 100, held),
+            (12, 15, Span { from: 12, to: 15 }),
+            (15, 12, Span { from: 12, to: 12 }),
+            (30, 40, Span { from: 20, to: 20 }),
+            (0, 5, Span { from: 10, to: 10 }),
+        ] {
+            assert_eq!(clamp(held, from, to), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_left_out_and_never_more() {
+        let rest =
+            range(&[(0, 10), (5, 10), (0, 10)]).after(&Positions::from([(0, 4), (1, 2), (2, 99)]));
+        assert_eq!(rest, range(&[(4, 10), (5, 10), (10, 10)]));
+        assert_eq!(rest.offsets(), 11);
+    }
+
+    #[test]
+    fn a_split_deals_every_partition_once_and_evenly() {
+        let whole = range(&[(0, 100), (0, 60), (0, 50), (7, 7)]);
+        let parts = whole.split(2);
+        assert_eq!(parts.len(), 2);
+        assert_eq!(parts[0].offsets(), 100);
+        assert_eq!(parts[1].offsets(), 110);
+        let together: BTreeMap<_, _> = parts.into_iter().flat_map(|part| part.spans).collect();
+        assert_eq!(together, whole.spans);
+        assert_eq!(whole.split(99).len(), 4);
+        assert_eq!(range(&[]).split(3).len(), 1);
+    }
+
+    #[test]
+    fn a_partition_that_is_not_there_is_named() {
+        let there = BTreeSet::from([0, 1, 2]);
+        let chosen = choose(
+            "t",
+            &there,
+            [
+                Some(BTreeSet::from([0, 1])),
+                None,
+                Some(BTreeSet::from([1, 2])),
+            ],
+        );
+        assert_eq!(chosen.unwrap(), BTreeSet::from([1]));
+        let failure = choose("t", &there, [Some(BTreeSet::from([7])), None, None]).unwrap_err();
+        assert!(failure.to_string().contains("no partition 7"), "{failure}");
+    }
+}

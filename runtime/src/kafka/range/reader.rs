@@ -1,0 +1,162 @@
+//! Reads a [`TopicRange`] once, committed records only, a member of no group.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::TopicRange;
+use crate::kafka::{KafkaSettings, Profile};
+use crate::lifecycle::Failure;
+use crate::record::{InputRecord, Offset, Partition};
+
+/// What came next.
+#[derive(Debug)]
+pub enum RangeEvent<R> {
+    /// A record of the range.
+    Record(R),
+    /// Nothing within the time that was given.
+    Nothing,
+    /// This partition was read to the end of its span; it brings nothing more.
+    PartitionDone(Partition),
+    /// All were.
+    Done,
+}
+
+/// See the module. Owned by one thread.
+pub struct RangeReader {
+    consumer: BaseConsumer<Quiet>,
+    topic: String,
+    progress: Progress,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// The end of every partition that is not read to it yet.
+    ends: BTreeMap<Partition, Offset>,
+    /// Partitions that ended and were not told yet.
+    ended: Vec<Partition>,
+}
+
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::kafka::subscription::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka reader");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl RangeReader {
+    /// Starts reading. `group` is a name alone (a client must have one, and access control knows
+    /// it): nothing is joined or committed.
+    ///
+    /// # Errors
+    /// Exit code 2 when librdkafka refuses the configuration.
+    pub fn open(
+        settings: &KafkaSettings,
+        group: &str,
+        range: &TopicRange,
+    ) -> Result<Self, Failure> {
+        let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
+        let consumer: BaseConsumer<Quiet> = settings
+            .consumer(group, Profile::Replay)?
+            .create_with_context(Quiet)
+            .map_err(refused)?;
+        let mut reader = Self {
+            consumer,
+            topic: range.topic.clone(),
+            progress: Progress::default(),
+        };
+        let mut assignment = TopicPartitionList::new();
+        for (partition, span) in &range.spans {
+            if span.offsets() == 0 {
+                reader.progress.ended.push(*partition);
+                continue;
+            }
+            reader.progress.ends.insert(*partition, span.to);
+            assignment
+                .add_partition_offset(&range.topic, *partition, KafkaOffset::Offset(span.from))
+                .map_err(refused)?;
+        }
+        if assignment.count() > 0 {
+            reader.consumer.assign(&assignment).map_err(refused)?;
+        }
+        Ok(reader)
+    }
+
+    /// What comes next, waiting for it up to `timeout`. A broker that is away is waited for.
+    ///
+    /// # Errors
+    /// Exit code 1 when the client can't go on.
+    pub fn next(
+        &mut self,
+        mut timeout: Duration,
+    ) -> Result<RangeEvent<BorrowedMessage<'_>>, Failure> {
+        loop {
+            if let Some(partition) = self.progress.ended.pop() {
+                return Ok(RangeEvent::PartitionDone(partition));
+            }
+            if self.progress.ends.is_empty() {
+                return Ok(RangeEvent::Done);
+            }
+            match self.consumer.poll(timeout) {
+                None => return Ok(RangeEvent::Nothing),
+                Some(Ok(message)) => {
+                    let partition = InputRecord::partition(&message);
+                    match self.progress.ends.get(&partition) {
+                        Some(end) if InputRecord::offset(&message) < *end => {
+                            return Ok(RangeEvent::Record(message));
+                        }
+                        // Whatever lies between the last record and this one is a gap.
+                        Some(_) => self.progress.finish(&self.consumer, &self.topic, partition),
+                        // Was under way when its partition ended.
+                        None => {}
+                    }
+                }
+                // The end of what is committed now lies at or behind the end that was seen.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if self.progress.ends.contains_key(&partition) {
+                        self.progress.finish(&self.consumer, &self.topic, partition);
+                    }
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    return Err(Failure::failed(format!(
+                        "{} can't be read on: {code}",
+                        self.topic
+                    )));
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, topic = self.topic, "poll");
+                    return Ok(RangeEvent::Nothing);
+                }
+            }
+            // Other partitions may have records at hand.
+            timeout = Duration::ZERO;
+        }
+    }
+}
+
+impl Progress {
+    /// Nothing more is fetched of a partition whose end was reached.
+    fn finish(&mut self, consumer: &BaseConsumer<Quiet>, topic: &str, partition: Partition) {
+        self.ends.remove(&partition);
+        self.ended.push(partition);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        if let Err(error) = consumer.incremental_unassign(&list) {
+            // It may go on fetching what nobody takes: slower, not wrong.
+            tracing::debug!(%error, partition, "unassign");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! All that a topic has by now, for a command that looks at it once.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::message::BorrowedMessage;
+
+use super::{Bound, KafkaSettings, RangeEvent, RangeReader, TopicRange};
+use crate::lifecycle::Failure;
+use crate::record::Partition;
+
+/// How long one call waits for a record.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// A person who waits for a command is told after so long without a record.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl TopicRange {
+    /// All that is committed in the topic by now. Blocks its thread.
+    ///
+    /// # Errors
+    /// See [`TopicRange::resolve`].
+    pub fn whole(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
+        Self::resolve(settings, topic, &Bound::Earliest, &Bound::Latest, None)
+    }
+
+    /// The part of one partition.
+    #[must_use]
+    pub fn only(mut self, partition: Partition) -> Self {
+        self.spans.retain(|there, _| *there == partition);
+        self
+    }
+
+    /// Calls `each` with every committed record; those of a partition in their order. Blocks its
+    /// thread.
+    ///
+    /// # Errors
+    /// The first error of `each`; exit code 1 when the broker falls silent.
+    pub fn read(
+        &self,
+        settings: &KafkaSettings,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut reader = RangeReader::open(settings, "reader", self)?;
+        let mut last = Instant::now();
+        loop {
+            match reader.next(SLICE)? {
+                RangeEvent::Record(record) => each(&record)?,
+                RangeEvent::PartitionDone(_) => {}
+                RangeEvent::Done => return Ok(()),
+                RangeEvent::Nothing if last.elapsed() < PATIENCE => continue,
+                RangeEvent::Nothing => {
+                    return Err(Failure::failed(format!(
+                        "Kafka at {} does not answer: nothing of {} came for {PATIENCE:?}",
+                        settings.kafka_bootstrap_servers, self.topic
+                    )));
+                }
+            }
+            last = Instant::now();
+        }
+    }
+}

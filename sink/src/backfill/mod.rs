@@ -1,0 +1,281 @@
+//! `sink backfill`: the rows of a part of the vouchers, into an empty or a second database, without
+//! touching the live group. The loop, its batches and its table are those of `sink run`.
+
+mod source;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::clock::MonotonicClock;
+use runtime::health::Health;
+use runtime::kafka::{KafkaSettings, RangeSettings, TopicRange};
+use runtime::lifecycle::{Failure, Shutdown};
+use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
+use runtime::replay::{Pace, Share, Shown};
+use runtime::settings::TopicSettings;
+use runtime::telemetry::LogSettings;
+use schemas::VoucherPlan;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use self::source::{Letters, RangeSource};
+use crate::kafka::KafkaDeadLetters;
+use crate::ports::{Cause, Observer};
+use crate::postgres::{Database, PostgresTable, connect_options, migrate};
+use crate::settings::DatabaseSettings;
+use crate::tally::Tally;
+use crate::task::{Ports, Step, Task};
+
+/// A stop waits this long for the batches under way.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// All settings of `sink backfill`.
+#[derive(Debug, Clone, Args)]
+pub struct BackfillSettings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistrySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub topics: TopicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogSettings,
+
+    /// Write the records that can't be used to the dead letter topic; else they are counted alone.
+    #[arg(long)]
+    pub dead_letters: bool,
+
+    /// At most so many records a second, all threads together.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+
+    /// How many threads share the partitions, each with its own connection.
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+
+    /// The live consumer group, beside which this stands.
+    #[arg(long, env = "SINK_GROUP", default_value = "sink")]
+    pub sink_group: String,
+
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+type RangeTask =
+    Task<RangeSource, PostgresTable, Letters, SchemaCache<VoucherPlan>, MonotonicClock, Totals>;
+
+/// Writes the rows, and says how many were new.
+///
+/// # Errors
+/// Exit code 2 for settings; 1 when it was stopped before its end.
+pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    settings.kafka.check()?;
+    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let registry = Registry::of(&settings.registry)?;
+    let range = resolve(&settings).await?;
+    let health = Health::new();
+    migrate(&database, &health.part("postgres", "connecting"), &shutdown).await?;
+
+    let started = Instant::now();
+    let totals = Totals::default();
+    let pace = Arc::new(Pace::new(settings.rate));
+    let known = KnownSchemas::default();
+    let mut shares = Vec::new();
+    let mut threads = JoinSet::new();
+    let parts = range.split(usize::from(settings.threads));
+    for (number, part) in parts.into_iter().enumerate() {
+        let share = Arc::new(Share::default());
+        shares.push(Arc::clone(&share));
+        let group = format!("{}/backfill", settings.sink_group);
+        let ports = Ports {
+            source: RangeSource::open(
+                &settings.kafka,
+                &group,
+                part,
+                Arc::clone(&pace),
+                Arc::clone(&share),
+            )?,
+            table: PostgresTable::new(database.clone(), Handle::current()),
+            dead_letters: if settings.dead_letters {
+                let topic = settings.topics.voucher_dead_letters();
+                Letters::Written(KafkaDeadLetters::new(&settings.kafka, topic)?)
+            } else {
+                Letters::Counted
+            },
+            schemas: SchemaCache::new(
+                registry.clone(),
+                VoucherPlan::compile,
+                known.clone(),
+                health.part(format!("registry-{number}"), "starting"),
+            ),
+            clock: MonotonicClock::new(),
+            observer: totals.clone(),
+        };
+        // Bad records are the past's; nobody waits for them to become good.
+        let breaker = CircuitBreaker::new(&CircuitBreakerSettings {
+            dead_letter_limit: 1000,
+            accept_dead_letters: true,
+        });
+        let task = Task::new(ports, range.topic.clone(), breaker);
+        let shutdown = shutdown.clone();
+        threads.spawn_blocking(move || drive(task, &share, &shutdown));
+    }
+    let shown = Shown::start(range.offsets(), shares.clone());
+    let mut first_failure = None;
+    while let Some(ended) = threads.join_next().await {
+        let ended = ended.map_err(|error| Failure::failed(format!("backfill: {error}")));
+        if let Err(failure) = ended.and_then(|result| result) {
+            first_failure.get_or_insert(failure);
+            shutdown.request();
+        }
+    }
+    drop(shown);
+    let complete = shares.iter().all(|share| share.is_done());
+    report(
+        &settings,
+        &range,
+        &totals.tally(),
+        started.elapsed(),
+        complete,
+    );
+    match first_failure {
+        Some(failure) => Err(failure),
+        None if complete => Ok(()),
+        None => Err(Failure::failed(
+            "stopped before the end; rows that were written stay, the same command does the rest",
+        )),
+    }
+}
+
+async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
+    let (kafka, topic, range) = (
+        settings.kafka.clone(),
+        settings.topics.vouchers_topic.clone(),
+        settings.range.clone(),
+    );
+    tokio::task::spawn_blocking(move || {
+        let chosen = range.chosen();
+        TopicRange::resolve(&kafka, &topic, &range.from, &range.to, chosen.as_ref())
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("backfill: {error}")))?
+}
+
+/// Steps until its share is written, or until a stop finds nothing half done.
+fn drive(mut task: RangeTask, share: &Share, shutdown: &Shutdown) -> Result<(), Failure> {
+    let mut stop_by = None;
+    loop {
+        if task.is_idle() && share.is_done() {
+            return Ok(());
+        }
+        if shutdown.is_requested() {
+            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
+            if task.is_idle() || Instant::now() >= stop_by {
+                return Ok(());
+            }
+        }
+        if let Step::Stop(failure) = task.step() {
+            return Err(failure);
+        }
+    }
+}
+
+fn report(
+    settings: &BackfillSettings,
+    range: &TopicRange,
+    tally: &Tally,
+    took: Duration,
+    complete: bool,
+) {
+    let dead: serde_json::Map<_, _> = tally
+        .dead
+        .iter()
+        .map(|(reason, count)| (reason.word().to_owned(), (*count).into()))
+        .collect();
+    if settings.json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "complete": complete, "topic": range.topic, "records": tally.records(),
+                "inserted": tally.inserted, "existing": tally.existing,
+                "different": tally.different, "tombstones": tally.tombstones, "unusable": dead,
+            })
+        );
+        return;
+    }
+    let seconds = took.as_millis() / 100;
+    println!(
+        "records       {} ({}.{} s)",
+        tally.records(),
+        seconds / 10,
+        seconds % 10
+    );
+    println!(
+        "rows          {} new, {} existed already, {} exist with another code, amount or currency",
+        tally.inserted, tally.existing, tally.different
+    );
+    for (reason, count) in &tally.dead {
+        println!("unusable      {count} {}", reason.word());
+    }
+    println!(
+        "end           {}",
+        if complete { "reached" } else { "not reached" }
+    );
+}
+
+/// Adds up what is durable; says why it stands still, once.
+#[derive(Debug, Clone, Default)]
+struct Totals {
+    tally: Arc<Mutex<Tally>>,
+    standing: Option<String>,
+}
+
+impl Totals {
+    fn tally(&self) -> Tally {
+        self.tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Observer for Totals {
+    fn written(&mut self, _: Duration) {}
+
+    fn write_failed(&mut self, _: Cause) {}
+
+    fn settled(&mut self, tally: &Tally) {
+        self.tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(tally);
+    }
+
+    fn assigned(&mut self, _: usize) {}
+
+    fn flowing(&mut self) {
+        self.standing = None;
+    }
+
+    fn standing(&mut self, reason: &str) {
+        if self.standing.as_deref() != Some(reason) {
+            tracing::warn!(reason, "waiting");
+            self.standing = Some(reason.to_owned());
+        }
+    }
+
+    fn circuit(&mut self, _: bool) {}
+}

@@ -1,0 +1,68 @@
+//! `sink redrive`: the dead letters of the vouchers once more, from their original bytes.
+//!
+//! The row first, through the live loop's decoder and statement, then the outcome: killed between
+//! the two, the next run writes the row again to no effect.
+
+mod redriver;
+
+use clap::Args;
+use runtime::dead_letter::Shelf;
+use runtime::dead_letter::command::{RedriveArgs, redrive};
+use runtime::kafka::KafkaSettings;
+use runtime::lifecycle::{Failure, Shutdown};
+use runtime::registry::{Registry, RegistrySettings, SchemaCache};
+use runtime::settings::TopicSettings;
+use runtime::telemetry::LogSettings;
+use schemas::VoucherPlan;
+use tokio::runtime::Handle;
+
+use crate::postgres::{Database, PostgresTable, connect_options};
+use crate::settings::{DatabaseSettings, GroupSettings};
+use redriver::Redriver;
+
+/// What `sink redrive` reads from flags and environment variables.
+#[derive(Debug, Clone, Args)]
+pub struct RedriveSettings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub redrive: RedriveArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistrySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub topics: TopicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub group: GroupSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogSettings,
+}
+
+/// Redrives, and prints what became of the letters.
+///
+/// # Errors
+/// Exit code 2 for settings; 1 when broker, registry or database do not answer: that is no attempt.
+pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let registry = Registry::of(&settings.registry)?;
+    let table = PostgresTable::new(database, Handle::current());
+    let mut redriver = Redriver::new(
+        SchemaCache::of_command(registry, VoucherPlan::compile),
+        (!settings.redrive.dry_run).then_some(table),
+    );
+    let shelf = Shelf::new(settings.kafka, settings.topics.vouchers_topic);
+    tokio::task::spawn_blocking(move || {
+        let group = &settings.group.sink_group;
+        redrive(&shelf, &settings.redrive, group, &mut redriver, &shutdown)
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("redrive: {error}")))?
+}
