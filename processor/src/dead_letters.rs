@@ -29,7 +29,7 @@ enum Action {
     /// Show one letter in full, and how it is read today.
     Show(Box<ShowSettings>),
     /// Close letters that nothing will ever come of, with a note.
-    Discard(Box<DiscardSettings>),
+    Discard(Box<On<DiscardArgs>>),
 }
 
 /// A command's own arguments, and where the letters are.
@@ -41,6 +41,8 @@ struct On<A: Args> {
     kafka: KafkaSettings,
     #[command(flatten)]
     topics: TopicSettings,
+    #[command(flatten)]
+    group: GroupSettings,
     #[command(flatten)]
     log: LogSettings,
 }
@@ -55,18 +57,14 @@ struct ShowSettings {
     rule: RuleSettings,
 }
 
-#[derive(Debug, Clone, Args)]
-struct DiscardSettings {
-    #[command(flatten)]
-    on: On<DiscardArgs>,
-    #[command(flatten)]
-    group: GroupSettings,
-}
-
 impl<A: Args> On<A> {
     fn shelf(&self) -> Shelf {
         telemetry::start(&self.log);
-        Shelf::new(self.kafka.clone(), self.topics.order_status_topic.clone())
+        Shelf::new(
+            self.kafka.clone(),
+            self.topics.order_status_topic.clone(),
+            self.group.processor_group.clone(),
+        )
     }
 }
 
@@ -89,11 +87,7 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
                 read(&mut teller, letter)
             })
         }
-        (Some(Action::Discard(settings)), _) => discard(
-            &settings.on.shelf(),
-            &settings.on.args,
-            &settings.group.processor_group,
-        ),
+        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.args),
         _ => list(&settings.list.shelf(), &settings.list.args),
     })
     .await

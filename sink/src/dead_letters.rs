@@ -32,7 +32,7 @@ enum Action {
     /// Show one letter in full, and how it is read today.
     Show(Box<ShowSettings>),
     /// Close letters that nothing will ever come of, with a note.
-    Discard(Box<DiscardSettings>),
+    Discard(Box<On<DiscardArgs>>),
 }
 
 /// A command's own arguments, and where the letters are.
@@ -45,6 +45,8 @@ struct On<A: Args> {
     #[command(flatten)]
     topics: TopicSettings,
     #[command(flatten)]
+    group: GroupSettings,
+    #[command(flatten)]
     log: LogSettings,
 }
 
@@ -56,18 +58,14 @@ struct ShowSettings {
     registry: RegistrySettings,
 }
 
-#[derive(Debug, Clone, Args)]
-struct DiscardSettings {
-    #[command(flatten)]
-    on: On<DiscardArgs>,
-    #[command(flatten)]
-    group: GroupSettings,
-}
-
 impl<A: Args> On<A> {
     fn shelf(&self) -> Shelf {
         telemetry::start(&self.log);
-        Shelf::new(self.kafka.clone(), self.topics.vouchers_topic.clone())
+        Shelf::new(
+            self.kafka.clone(),
+            self.topics.vouchers_topic.clone(),
+            self.group.sink_group.clone(),
+        )
     }
 }
 
@@ -90,11 +88,7 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
                 read(&mut schemas, letter, args.reveal)
             })
         }
-        (Some(Action::Discard(settings)), _) => discard(
-            &settings.on.shelf(),
-            &settings.on.args,
-            &settings.group.sink_group,
-        ),
+        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.args),
         _ => list(&settings.list.shelf(), &settings.list.args),
     })
     .await

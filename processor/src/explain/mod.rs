@@ -22,7 +22,7 @@ use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 use schemas::{OrderId, VoucherPlan};
 
-use crate::settings::RuleSettings;
+use crate::settings::{GroupSettings, RuleSettings};
 use crate::told::Teller;
 use search::Search;
 
@@ -63,6 +63,9 @@ pub struct ExplainSettings {
     pub rule: RuleSettings,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub group: GroupSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub log: LogSettings,
 }
 
@@ -85,8 +88,13 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         .transpose()?;
     let topics = &settings.topics;
     let search = Search {
-        shelf: Shelf::new(settings.kafka.clone(), topics.order_status_topic.clone()),
+        shelf: Shelf::new(
+            settings.kafka.clone(),
+            topics.order_status_topic.clone(),
+            settings.group.processor_group.clone(),
+        ),
         kafka: settings.kafka.clone(),
+        group: settings.group.processor_group.clone(),
         order_status: topics.order_status_topic.clone(),
         vouchers: topics.vouchers_topic.clone(),
         teller: Teller::new(

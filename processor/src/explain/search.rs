@@ -15,6 +15,7 @@ use crate::told::Teller;
 /// Where to look, and what it takes to read what is found.
 pub(super) struct Search {
     pub(super) kafka: KafkaSettings,
+    pub(super) group: String,
     pub(super) order_status: String,
     pub(super) vouchers: String,
     pub(super) shelf: Shelf,
@@ -81,12 +82,12 @@ impl Search {
         order_id: &str,
         mut each: impl FnMut(&mut Self, &OwnedRecord) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let kafka = self.kafka.clone();
+        let (kafka, group) = (self.kafka.clone(), self.group.clone());
         let mut range = TopicRange::whole(&kafka, &topic.name)?;
         if !self.all_partitions {
             range = range.only(topic.home);
         }
-        range.read(&kafka, |record| {
+        range.read(&kafka, &group, |record| {
             if record.key() == Some(order_id.as_bytes()) {
                 each(self, &OwnedRecord::of(record))?;
             }

@@ -85,10 +85,13 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         topics,
         format,
     );
-    let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic);
+    let shelf = Shelf::new(
+        settings.kafka,
+        settings.topics.order_status_topic,
+        settings.group.processor_group,
+    );
     tokio::task::spawn_blocking(move || {
-        let group = &settings.group.processor_group;
-        redrive(&shelf, &settings.redrive, group, &mut redriver, &shutdown)
+        redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
     })
     .await
     .map_err(|error| Failure::failed(format!("redrive: {error}")))?

@@ -8,6 +8,7 @@ use schemas::Timestamp;
 
 use super::identity::number;
 use super::{Identity, InvalidIdentity, Letter, State};
+use crate::kafka::Bound;
 use crate::record::{Offset, Partition};
 
 /// All conditions must hold; of one that is given more than once, any.
@@ -113,30 +114,15 @@ fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
     wanted.is_empty() || wanted.iter().any(is)
 }
 
+/// As a range's bound is written, where it is a time.
 fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_at(text, Timestamp::from(chrono::Utc::now()))
-}
-
-fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    const WRITE: &str = "write a time with its zone (2026-12-01T00:00:00Z), or how long ago (-7d)";
-    if let Ok(time) = Timestamp::parse_rfc3339(text) {
-        return Ok(time);
+    match Bound::parse(text, chrono::Utc::now().timestamp_millis()) {
+        Ok(Bound::Time(millis)) => Ok(Timestamp::from_millis(millis)),
+        _ => Err(
+            "write a time with its zone (2026-12-01T00:00:00Z), or how long ago (-7d, -12h, -30m)"
+                .to_owned(),
+        ),
     }
-    let ago = || {
-        let mut digits = text.strip_prefix('-')?.chars();
-        let millis: i64 = match digits.next_back()? {
-            'd' => 86_400_000,
-            'h' => 3_600_000,
-            'm' => 60_000,
-            's' => 1_000,
-            _ => return None,
-        };
-        let count: u32 = digits.as_str().parse().ok()?;
-        Some(Timestamp::from_millis(
-            now.as_millis() - millis * i64::from(count),
-        ))
-    };
-    ago().ok_or_else(|| WRITE.to_owned())
 }
 
 #[cfg(test)]
@@ -229,18 +215,14 @@ mod tests {
 
     #[test]
     fn a_moment_is_a_time_or_how_long_ago() {
-        let now = at("2026-11-23T09:30:00Z");
-        for (text, time) in [
-            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
-            ("-7d", "2026-11-16T09:30:00Z"),
-            ("-12h", "2026-11-22T21:30:00Z"),
-            ("-30m", "2026-11-23T09:00:00Z"),
-            ("-0s", "2026-11-23T09:30:00Z"),
-        ] {
-            assert_eq!(moment_at(text, now), Ok(at(time)), "{text}");
-        }
-        for text in ["", "-", "7d", "-d", "-7", "-7w", "--7d", "-7é", "yesterday"] {
-            assert!(moment_at(text, now).is_err(), "{text}");
+        let time = "2026-01-01T00:00:00Z";
+        assert_eq!(moment(time), Ok(at(time)));
+        let week = 7 * 86_400_000;
+        let now = chrono::Utc::now().timestamp_millis();
+        let ago = moment("-7d").unwrap().as_millis();
+        assert!((now - week..now - week + 60_000).contains(&ago));
+        for text in ["", "7d", "earliest", "latest", "0:100", "yesterday"] {
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 }

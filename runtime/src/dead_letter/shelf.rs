@@ -11,12 +11,17 @@ use crate::settings::{dead_letters_of, states_of};
 pub struct Shelf {
     kafka: KafkaSettings,
     source: String,
+    group: String,
 }
 
 impl Shelf {
-    /// The dead letters of `source`.
-    pub const fn new(kafka: KafkaSettings, source: String) -> Self {
-        Self { kafka, source }
+    /// The dead letters of `source`, which the consumers of `group` wrote.
+    pub const fn new(kafka: KafkaSettings, source: String, group: String) -> Self {
+        Self {
+            kafka,
+            source,
+            group,
+        }
     }
 
     /// The topic whose records they were.
@@ -36,7 +41,7 @@ impl Shelf {
     pub fn states(&self) -> Result<States, Failure> {
         let topic = states_of(&self.dead_letters());
         let mut states = States::default();
-        TopicRange::whole(&self.kafka, &topic)?.read(&self.kafka, |record| {
+        TopicRange::whole(&self.kafka, &topic)?.read(&self.kafka, &self.group, |record| {
             states.fold(record.key(), record.value()).map_err(|why| {
                 Failure::failed(format!(
                     "the record {topic}/{}/{} is no state of a dead letter: {why}; a newer version \
@@ -57,8 +62,11 @@ impl Shelf {
         &self,
         mut each: impl FnMut(Result<Letter, NotALetter>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        TopicRange::whole(&self.kafka, &self.dead_letters())?
-            .read(&self.kafka, |record| each(self.letter(record)))
+        TopicRange::whole(&self.kafka, &self.dead_letters())?.read(
+            &self.kafka,
+            &self.group,
+            |record| each(self.letter(record)),
+        )
     }
 
     fn letter(&self, record: &impl InputRecord) -> Result<Letter, NotALetter> {
@@ -70,14 +78,14 @@ impl Shelf {
         }
     }
 
-    /// Where states are written, for the redrives and discards of `group`.
+    /// Where states are written: by one redrive or discard of the group at a time.
     ///
     /// # Errors
     /// Exit code 1 when the topic is not there; see [`Ledger::open`].
-    pub fn ledger(&self, group: &str) -> Result<Ledger, Failure> {
+    pub fn ledger(&self) -> Result<Ledger, Failure> {
         let topic = states_of(&self.dead_letters());
         // Looked for before anything is evaluated; it would be missed only when all is done.
         TopicRange::whole(&self.kafka, &topic)?;
-        Ledger::open(&self.kafka, format!("{group}/redrive"), topic)
+        Ledger::open(&self.kafka, format!("{}/redrive", self.group), topic)
     }
 }

@@ -31,16 +31,17 @@ impl TopicRange {
     }
 
     /// Calls `each` with every committed record; those of a partition in their order. Blocks its
-    /// thread.
+    /// thread. `group` is a name alone, see [`RangeReader::open`].
     ///
     /// # Errors
     /// The first error of `each`; exit code 1 when the broker falls silent.
     pub fn read(
         &self,
         settings: &KafkaSettings,
+        group: &str,
         mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut reader = RangeReader::open(settings, "reader", self)?;
+        let mut reader = RangeReader::open(settings, group, self)?;
         let mut last = Instant::now();
         loop {
             match reader.next(SLICE)? {

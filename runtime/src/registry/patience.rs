@@ -7,7 +7,7 @@ use crate::health::Health;
 use crate::lifecycle::Failure;
 
 /// A registry that has not answered for so long is told to the person, who waits for it better.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long between two questions to the cache, which is filled beside.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -58,10 +58,13 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         SchemaCache::of_command(registry, VoucherPlan::compile),
         (!settings.redrive.dry_run).then_some(table),
     );
-    let shelf = Shelf::new(settings.kafka, settings.topics.vouchers_topic);
+    let shelf = Shelf::new(
+        settings.kafka,
+        settings.topics.vouchers_topic,
+        settings.group.sink_group,
+    );
     tokio::task::spawn_blocking(move || {
-        let group = &settings.group.sink_group;
-        redrive(&shelf, &settings.redrive, group, &mut redriver, &shutdown)
+        redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
     })
     .await
     .map_err(|error| Failure::failed(format!("redrive: {error}")))?

@@ -43,7 +43,7 @@ fn note(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Exit code 2 when none is chosen; 1 when the topics can't be read or written.
-pub fn discard(shelf: &Shelf, args: &DiscardArgs, group: &str) -> Result<(), Failure> {
+pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
     if args.filter.is_all() && !args.every {
         return Err(Failure::bad_setting(
             "say which letters: --letter, --key, --reason, --from, --to; or --every",
@@ -51,7 +51,7 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs, group: &str) -> Result<(), Fai
     }
     let ledger = match args.dry_run {
         true => None,
-        false => Some(shelf.ledger(group)?),
+        false => Some(shelf.ledger()?),
     };
     let states = shelf.states()?;
     let run = run_name("discard");

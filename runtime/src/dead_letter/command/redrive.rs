@@ -59,14 +59,13 @@ pub struct Redriven {
 pub fn redrive(
     shelf: &Shelf,
     args: &RedriveArgs,
-    group: &str,
     service: &mut impl Redrive,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     // First, because it ends what a killed redrive left open: the states that are read then are all.
     let ledger = match args.dry_run {
         true => None,
-        false => Some(shelf.ledger(group)?),
+        false => Some(shelf.ledger()?),
     };
     let states = shelf.states()?;
     let run = run_name("redrive");
