@@ -6,6 +6,7 @@
 //! | [`usage`] | CPU time and memory of a process, from the operating system |
 //! | [`orders`], [`vouchers`] | the records that flow |
 //! | [`rig`] | real services on a stack of their own, topics full of records |
+//! | [`awaited`], [`hop`] | latency: what was sent and has not come; through Kafka alone |
 //! | [`client`] | HTTP load that costs little |
 //! | [`drain`], [`unnest`] | limits: bare librdkafka, bare Postgres |
 //! | [`legs`] | what is measured, one module a leg |
@@ -17,9 +18,11 @@
     reason = "measurements; no money passes through here"
 )]
 
+pub mod awaited;
 pub mod client;
 pub mod drain;
 pub mod figure;
+pub mod hop;
 pub mod legs;
 pub mod orders;
 pub mod rig;

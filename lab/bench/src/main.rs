@@ -85,9 +85,11 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     let mut figures = Vec::new();
     if wanted(Leg::Processor) {
         figures.extend(processor::drain(&rig).await.context("processor")?);
+        figures.extend(processor::latency(&rig).await.context("processor")?);
     }
     if wanted(Leg::Sink) {
         figures.extend(sink::drain(&rig).await.context("sink")?);
+        figures.extend(sink::latency(&rig).await.context("sink")?);
     }
     if wanted(Leg::Ingress) {
         figures.extend(ingress::run(&rig).await.context("ingress")?);

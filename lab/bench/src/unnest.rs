@@ -108,3 +108,37 @@ async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<()> 
     .await?;
     Ok(())
 }
+
+/// Rows of nobody, each inserted and committed alone; milliseconds of each.
+///
+/// # Errors
+/// As Postgres says.
+pub async fn single_rows(url: &str, count: u32) -> Result<Vec<f64>> {
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS single (LIKE vouchers INCLUDING ALL); TRUNCATE single",
+    )
+    .execute(&mut connection)
+    .await?;
+    let press = Press::new()?;
+    let mut millis = Vec::new();
+    for number in 0..count {
+        let order_id = orders::id(number);
+        let voucher = press.voucher(number, &order_id);
+        let begun = Instant::now();
+        sqlx::query(
+            "INSERT INTO single (campaign, order_id, code, amount, currency, issued_at)
+             VALUES ($1, $2, $3, $4, 'EUR', $5)",
+        )
+        .bind(&*voucher.campaign)
+        .bind(&order_id)
+        .bind(&*voucher.code)
+        .bind(voucher.amount)
+        .bind(DateTime::<Utc>::from(voucher.issued_at))
+        .execute(&mut connection)
+        .await?;
+        millis.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    connection.close().await?;
+    Ok(millis)
+}

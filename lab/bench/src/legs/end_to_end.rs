@@ -1,14 +1,12 @@
-//! Latency: of the whole way, and of the processor and the sink alone, at a steady pace.
+//! Latency of the whole way, at a steady pace.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use end_to_end::shop::{STOP, Shop, ready};
-use sqlx::{Connection, PgConnection};
 
 use super::ingress;
+use crate::awaited::Awaited;
 use crate::client::Client;
 use crate::figure::{Figure, Target, percentile};
 use crate::rig::Rig;
@@ -17,8 +15,6 @@ const LEG: &str = "end to end";
 
 /// Connections that share the pace; a request waits for no other.
 const CONNECTIONS: u32 = 16;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From the start of the PATCH that says SENT until a SELECT sees the voucher's row.
 ///
@@ -58,8 +54,6 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-type Awaited = Arc<Mutex<HashMap<String, Instant>>>;
-
 /// Milliseconds of each of `count` orders.
 async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
     let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS)).await?;
@@ -71,7 +65,7 @@ async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Ve
         .into_iter()
         .zip(0..)
         .map(|(ids, lane)| {
-            let (address, awaited) = (address.to_owned(), Arc::clone(&awaited));
+            let (address, awaited) = (address.to_owned(), awaited.clone());
             tokio::spawn(async move {
                 let mut client = Client::connect(&address).await?;
                 for (id, turn) in ids.into_iter().zip(0_u32..) {
@@ -79,50 +73,16 @@ async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Ve
                     let due = begun + Duration::from_secs(1) * place / pace;
                     tokio::time::sleep_until(due.into()).await;
                     let path = format!("/orders/{id}");
-                    lock(&awaited).insert(id, Instant::now());
+                    awaited.sent(id);
                     client.send("PATCH", &path, r#"{"status":"SENT"}"#).await?;
                 }
                 anyhow::Ok(())
             })
         })
         .collect();
-    let millis = look(shop, &awaited, total).await?;
+    let millis = awaited.rows(shop, total).await?;
     for sender in senders {
         sender.await??;
     }
-    Ok(millis)
-}
-
-fn lock(awaited: &Awaited) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
-    awaited.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Looks every millisecond until all have come.
-async fn look(shop: &Shop, awaited: &Awaited, total: usize) -> Result<Vec<f64>> {
-    let mut connection = PgConnection::connect(&shop.vouchers_url).await?;
-    let mut millis = Vec::with_capacity(total);
-    let mut last = Instant::now();
-    while millis.len() < total {
-        let ids: Vec<String> = lock(awaited).keys().cloned().collect();
-        if !ids.is_empty() {
-            let seen: Vec<String> = sqlx::query_scalar(
-                "SELECT order_id FROM vouchers WHERE campaign = 'order-reward' AND order_id = ANY($1)",
-            )
-            .bind(&ids)
-            .fetch_all(&mut connection)
-            .await?;
-            let now = Instant::now();
-            let mut awaited = lock(awaited);
-            for id in seen {
-                if let Some(begun) = awaited.remove(&id) {
-                    millis.push((now - begun).as_secs_f64() * 1e3);
-                    last = now;
-                }
-            }
-        }
-        ensure!(last.elapsed() < PATIENCE, "a voucher did not come");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    connection.close().await?;
     Ok(millis)
 }

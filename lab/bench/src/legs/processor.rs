@@ -1,11 +1,14 @@
 //! The processor: a full topic drained, and one order at a time.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::shop::{STOP, Shop, ready};
 use stack::ServiceCommand;
 
+use crate::awaited::Awaited;
 use crate::drain;
-use crate::figure::{Figure, Target};
+use crate::figure::{Figure, Target, percentile};
+use crate::hop;
+use crate::orders;
 use crate::rig::{self, Rig, micros_each, per_second};
 
 const LEG: &str = "processor";
@@ -64,4 +67,102 @@ async fn command(shop: &Shop, guarantee: &str, group: &str) -> Result<ServiceCom
         .await?
         .env("PROCESSOR_GROUP", group)
         .env("PROCESSING_GUARANTEE", guarantee))
+}
+
+/// From a record's writing to its voucher's being readable, at a thousand orders a second.
+///
+/// # Errors
+/// When a voucher does not come.
+pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
+    const PACE: u32 = 1_000;
+    let count = PACE * if rig.quick { 5 } else { 20 };
+    let mut figures = Vec::new();
+    for guarantee in ["exactly_once", "at_least_once"] {
+        let (shop, format) = rig.shop(true).await?;
+        let (beside, _) = rig.shop(true).await?;
+        let group = shop.processor_group();
+        let processor = ready(command(&shop, guarantee, &group).await?).await?;
+        let (mut halves, mut tails) = (Vec::new(), Vec::new());
+        let (mut bare_halves, mut bare_tails) = (Vec::new(), Vec::new());
+        // The first is not counted: connections, schemas and code are warmed in it.
+        for number in 0..=u32::try_from(rig.runs())? {
+            let (brokers, input) = (shop.brokers(), &shop.topics.order_status);
+            let numbers = number * count..(number + 1) * count;
+            let value = move |number, id: &str, out: &mut Vec<u8>| {
+                Ok(orders::write(number, id, format, out)?)
+            };
+            let eligible = orders::is_eligible;
+            let vouchers = &shop.topics.vouchers;
+            let ours = hop(brokers, input, vouchers, numbers.clone(), eligible, value).await?;
+            let topic = &beside.topics.vouchers;
+            let bare = hop(brokers, topic, topic, numbers, eligible, value).await?;
+            let transactions = {
+                let (brokers, topic) = (brokers.to_owned(), topic.clone());
+                let work = move || hop::transactions(&brokers, &topic, 200);
+                tokio::task::spawn_blocking(work).await??
+            };
+            if number > 0 {
+                halves.push(percentile(&ours, 50));
+                tails.push(percentile(&ours, 99));
+                let transaction = |percent| match guarantee {
+                    "exactly_once" => percentile(&transactions, percent),
+                    _ => 0.0,
+                };
+                bare_halves.push(percentile(&bare, 50) + transaction(50));
+                bare_tails.push(percentile(&bare, 99) + transaction(99));
+            }
+        }
+        processor.terminate(STOP).await?;
+        let case = format!("{PACE} orders/s, {}", guarantee.replace('_', " "));
+        let figure = |what, runs: &[f64]| Figure::new(LEG, &case, what, "ms", runs);
+        let half = figure("record to voucher, p50", &halves).beside(&halves, &bare_halves);
+        let tail = figure("record to voucher, p99", &tails).beside(&tails, &bare_tails);
+        figures.extend(if guarantee == "exactly_once" {
+            [
+                half.should(Target::RatioAtMost(2.0)),
+                tail.should(Target::RatioAtMost(1.5)),
+            ]
+        } else {
+            [
+                half.should(Target::AtMost(2.0)),
+                tail.should(Target::AtMost(6.0)),
+            ]
+        });
+    }
+    Ok(figures)
+}
+
+/// Writes to one topic and reads from another, or the same.
+async fn hop(
+    brokers: &str,
+    to: &str,
+    from: &str,
+    numbers: std::ops::Range<u32>,
+    counts: fn(u32) -> bool,
+    value: impl Fn(u32, &str, &mut Vec<u8>) -> Result<()> + Send + 'static,
+) -> Result<Vec<f64>> {
+    let total = numbers.clone().filter(|number| counts(*number)).count();
+    let (brokers, to, from) = (brokers.to_owned(), to.to_owned(), from.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let reader = hop::Reader::at_the_end(&brokers, &from)?;
+        let awaited = Awaited::default();
+        let (writers_brokers, writers) = (brokers, awaited.clone());
+        let writer = std::thread::spawn(move || {
+            hop::write(
+                &writers_brokers,
+                &to,
+                numbers,
+                1_000,
+                &writers,
+                counts,
+                value,
+            )
+        });
+        let millis = reader.read(&awaited, total)?;
+        writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        Ok(millis)
+    })
+    .await?
 }

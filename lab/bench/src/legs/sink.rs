@@ -1,12 +1,14 @@
 //! The sink: a full topic drained into an empty table, into a full one, and once more.
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, ready};
+use end_to_end::shop::{STOP, Shop, ready};
 use schemas::VOUCHER_AVSC;
 
-use crate::figure::{Figure, Target};
+use crate::awaited::Awaited;
+use crate::figure::{Figure, Target, percentile};
+use crate::hop;
 use crate::rig::{self, Rig, Run, micros_each, per_second};
-use crate::unnest::Rows;
+use crate::unnest::{self, Rows};
 use crate::vouchers::Press;
 
 const LEG: &str = "sink";
@@ -135,4 +137,51 @@ async fn fill(shop: &Shop, count: u32) -> Result<()> {
     }
     shop.execute_on_vouchers("VACUUM ANALYZE vouchers").await?;
     shop.execute_on_vouchers("CHECKPOINT").await
+}
+
+/// From a voucher's writing to its row's being visible, at 500 vouchers a second.
+///
+/// # Errors
+/// When a row does not come.
+pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
+    const PACE: u32 = 500;
+    let count = PACE * if rig.quick { 5 } else { 20 };
+    let (shop, _) = rig.shop(true).await?;
+    let subject = format!("{}-value", shop.topics.vouchers);
+    let id = u32::try_from(rig.backends.register_schema(&subject, VOUCHER_AVSC).await?)?;
+    let sink = ready(shop.sink_command("bench").await?).await?;
+    let (mut halves, mut tails) = (Vec::new(), Vec::new());
+    let (mut insert_halves, mut insert_tails) = (Vec::new(), Vec::new());
+    // The first is not counted: connections, schemas and plans are made in it.
+    for run in 0..=u32::try_from(rig.runs())? {
+        let numbers = run * count..(run + 1) * count;
+        let awaited = Awaited::default();
+        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.vouchers.clone());
+        let (press, sent) = (Press::new()?, awaited.clone());
+        let writer = tokio::task::spawn_blocking(move || {
+            let value = |number, order_id: &str, out: &mut Vec<u8>| {
+                Ok(press.voucher(number, order_id).write_avro(id, out)?)
+            };
+            hop::write(&brokers, &topic, numbers, PACE, &sent, |_| true, value)
+        });
+        let millis = awaited.rows(&shop, count as usize).await?;
+        writer.await??;
+        let inserts = unnest::single_rows(&shop.vouchers_url, 300).await?;
+        if run > 0 {
+            halves.push(percentile(&millis, 50));
+            tails.push(percentile(&millis, 99));
+            insert_halves.push(percentile(&inserts, 50));
+            insert_tails.push(percentile(&inserts, 99));
+        }
+    }
+    sink.terminate(STOP).await?;
+    let figure = |what, runs: &[f64]| Figure::new(LEG, "500 vouchers/s", what, "ms", runs);
+    Ok(vec![
+        figure("record to row, p50", &halves)
+            .beside(&halves, &insert_halves)
+            .should(Target::AtMost(2.5)),
+        figure("record to row, p99", &tails)
+            .beside(&tails, &insert_tails)
+            .should(Target::AtMost(7.0)),
+    ])
 }
