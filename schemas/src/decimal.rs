@@ -12,6 +12,9 @@ const MOST_DIGITS: usize = 28;
 /// Amounts are below ten to this power.
 const MOST_INTEGER_DIGITS: i64 = 15;
 
+/// So many digits fit into 64 bits, whatever they are: nearly every amount.
+const SHORT_DIGITS: usize = 19;
+
 /// The most bytes of an unscaled value, leading zeros not counted: 155 digits.
 const MOST_UNSCALED_BYTES: usize = 64;
 
@@ -60,11 +63,7 @@ pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalErro
     if let Some(padding) = size_of::<u64>().checked_sub(significant.len()) {
         let mut bytes = [0; size_of::<u64>()];
         bytes[padding..].copy_from_slice(significant);
-        let (coefficient, zeros) = without_trailing_zeros(u64::from_be_bytes(bytes));
-        let digits = coefficient
-            .checked_ilog10()
-            .map_or(0, |log| log as usize + 1);
-        return assemble(coefficient.into(), digits, zeros - i64::from(scale), false);
+        return assemble_short(u64::from_be_bytes(bytes), -i64::from(scale), false);
     }
     if significant.len() > MOST_UNSCALED_BYTES {
         return Err(DecimalError::TooPrecise);
@@ -176,6 +175,13 @@ impl<'a> Number<'a> {
 
     /// The exact value, within the bounds.
     fn value(&self) -> Result<Decimal, DecimalError> {
+        let exponent = self.exponent.saturating_sub(self.fraction.len() as i64);
+        if self.integer.len() + self.fraction.len() <= SHORT_DIGITS {
+            let append = |value, digit: &u8| value * 10 + u64::from(digit - b'0');
+            let integer = self.integer.iter().fold(0, append);
+            let coefficient = self.fraction.iter().fold(integer, append);
+            return assemble_short(coefficient, exponent, self.negative);
+        }
         let digits = self.integer.iter().chain(self.fraction);
         // The coefficient without the zeros at its ends. Zeros are held back until a digit follows.
         let mut coefficient: u128 = 0;
@@ -194,12 +200,23 @@ impl<'a> Number<'a> {
             }
             zeros = 0;
         }
-        let exponent = self
-            .exponent
-            .saturating_sub(self.fraction.len() as i64)
-            .saturating_add(zeros as i64);
+        let exponent = exponent.saturating_add(zeros as i64);
         assemble(coefficient, significant, exponent, self.negative)
     }
+}
+
+/// The value `coefficient * 10^exponent` of any coefficient of 64 bits.
+fn assemble_short(
+    coefficient: u64,
+    exponent: i64,
+    negative: bool,
+) -> Result<Decimal, DecimalError> {
+    let (coefficient, zeros) = without_trailing_zeros(coefficient);
+    let digits = coefficient
+        .checked_ilog10()
+        .map_or(0, |log| log as usize + 1);
+    let exponent = exponent.saturating_add(zeros);
+    assemble(coefficient.into(), digits, exponent, negative)
 }
 
 /// The value `coefficient * 10^exponent`. The coefficient has `digits` digits, 0 for zero, and does
@@ -224,7 +241,7 @@ fn assemble(
     }
     // The checks above bound the product by 10^15, the coefficient by 10^28 and the scale by 28.
     let (mantissa, scale) = match u32::try_from(exponent) {
-        Ok(zeros) => (coefficient * 10_u128.pow(zeros), 0),
+        Ok(zeros) => (coefficient * u128::from(10_u64.pow(zeros)), 0),
         Err(_) => (coefficient, exponent.unsigned_abs() as u32),
     };
     let (low, middle, high) = (
@@ -242,9 +259,19 @@ fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn without_trailing_zeros(mut value: u64) -> (u64, i64) {
     let mut zeros = 0;
-    while value != 0 && value.is_multiple_of(10) {
-        value /= 10;
-        zeros += 1;
+    if value == 0 {
+        return (0, 0);
+    }
+    // Of 64 bits at most 19 zeros: each step is taken once, but for the first.
+    while value.is_multiple_of(100_000_000) {
+        value /= 100_000_000;
+        zeros += 8;
+    }
+    for (step, power) in [(4, 10_000), (2, 100), (1, 10)] {
+        if value.is_multiple_of(power) {
+            value /= power;
+            zeros += step;
+        }
     }
     (value, zeros)
 }

@@ -87,13 +87,13 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The content of a known field.
-    fn read(&mut self, id: NodeId) -> Result<Slot<'a>, Fault> {
+    #[inline(always)]
+    fn read(&mut self, mut id: NodeId) -> Result<Slot<'a>, Fault> {
+        while let Shape::Union(branches) = &self.nodes[id].shape {
+            id = branches[self.index(branches.len())?];
+        }
         let Node { shape, meaning } = &self.nodes[id];
         match (meaning, shape) {
-            (Meaning::Branch, Shape::Union(branches)) => {
-                let branch = self.index(branches.len())?;
-                self.read(branches[branch])
-            }
             (Meaning::Null, _) => Ok(Slot::Null),
             (Meaning::Integer, Shape::Int) => Ok(Slot::Integer(self.int()?.into())),
             (Meaning::Integer, _) => Ok(Slot::Integer(self.long()?)),
@@ -207,7 +207,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Zigzag, in groups of seven bits, the lowest first.
+    #[inline(always)]
     fn long(&mut self) -> Result<i64, Fault> {
+        // Branches, and most lengths.
+        if let Some(byte @ ..0x80) = self.body.get(self.at).copied() {
+            self.at += 1;
+            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
+        self.long_of_many()
+    }
+
+    #[inline(never)]
+    fn long_of_many(&mut self) -> Result<i64, Fault> {
+        // Up to eight groups at once: a time in microseconds is one of those.
+        const LAST: u64 = 0x8080_8080_8080_8080;
+        if let Some(chunk) = self.body[self.at..].first_chunk() {
+            let word = u64::from_le_bytes(*chunk);
+            let lasts = !word & LAST;
+            if lasts != 0 {
+                // All bits up to the last group's highest, which is the lowest of `lasts`.
+                let value = joined_groups(word & (lasts ^ (lasts - 1)));
+                self.at += (lasts.trailing_zeros() / 8 + 1) as usize;
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
         let mut value = 0;
         for (at, byte) in self.body[self.at..].iter().enumerate() {
             let group = u64::from(byte & 0x7f);
@@ -251,6 +274,14 @@ impl<'a> Reader<'a> {
     fn fault(&self, what: &'static str) -> Fault {
         Fault { at: self.at, what }
     }
+}
+
+/// Eight groups of seven bits, one a byte, the lowest first, as one number; the bytes' highest bits
+/// count for nothing. Neighbours are joined to pairs, pairs to fours, fours to the whole.
+const fn joined_groups(word: u64) -> u64 {
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
 #[cfg(test)]

@@ -474,6 +474,18 @@ proptest! {
     }
 
     #[test]
+    fn a_long_is_read_alike_whatever_follows(value: i64, shift in 0..64, rest: [u8; 10]) {
+        let value = value >> shift;
+        let mut bytes = Vec::new();
+        write::long(value, &mut bytes);
+        let length = bytes.len();
+        bytes.extend(rest);
+        let mut reader = Reader { nodes: &[], body: &bytes, at: 0, values_left: 0 };
+        prop_assert_eq!(reader.long().ok(), Some(value));
+        prop_assert_eq!(reader.at, length);
+    }
+
+    #[test]
     fn a_written_long_is_read_back(value: i64, shift in 0..64) {
         let value = value >> shift;
         let mut bytes = Vec::new();

@@ -219,17 +219,17 @@ fn every_prefix_of_an_object_is_broken() {
 }
 
 #[test]
-fn plain_bytes_end_at_every_special_byte_at_every_place() {
+fn plain_text_ends_at_every_special_byte_at_every_place() {
     for length in 0..40 {
         for fill in [b'x', 0x7f, 0x80, 0xff, b'!', b' ', b'#', b'[', b']'] {
-            assert_eq!(plain_bytes(&vec![fill; length]), length);
+            assert_eq!(plain_until(&vec![fill; length], 0), length);
             for at in 0..length {
                 for special in [0, 1, 0x1f, b'"', b'\\'] {
                     let mut bytes = vec![fill; length];
                     bytes[at] = special;
-                    assert_eq!(plain_bytes(&bytes), at, "{special} among {fill}");
+                    assert_eq!(plain_until(&bytes, 0), at, "{special} among {fill}");
                     bytes[length - 1] = special;
-                    assert_eq!(plain_bytes(&bytes), at);
+                    assert_eq!(plain_until(&bytes, 0), at);
                 }
             }
         }

@@ -1,0 +1,90 @@
+//! A lean HTTP/1.1 client of one connection, so that the load costs the shared cores little.
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One connection that is kept.
+pub struct Client {
+    stream: TcpStream,
+    address: String,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Client {
+    /// Connects to `host:port`.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            address: address.to_owned(),
+            request: Vec::new(),
+            answer: Vec::new(),
+        })
+    }
+
+    /// Sends JSON and waits for the whole answer; its body.
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Result<&[u8]> {
+        use std::io::Write as _;
+        self.request.clear();
+        write!(
+            self.request,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{json}",
+            self.address,
+            json.len()
+        )?;
+        self.stream.write_all(&self.request).await?;
+        self.answer.clear();
+        let body = loop {
+            let read = self.stream.read_buf(&mut self.answer).await?;
+            ensure!(read > 0, "the connection ended within an answer");
+            if let Some(body) = body_of(&self.answer)? {
+                break body;
+            }
+        };
+        let head = &self.answer[..body.start];
+        if !head.starts_with(b"HTTP/1.1 2") {
+            let answer = String::from_utf8_lossy(&self.answer);
+            bail!("{method} {path} was answered: {answer}");
+        }
+        Ok(&self.answer[body])
+    }
+}
+
+/// Where the body is, once all of it has come.
+fn body_of(answer: &[u8]) -> Result<Option<std::ops::Range<usize>>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(head) = memchr::memmem::find(answer, END) else {
+        return Ok(None);
+    };
+    let length: usize = std::str::from_utf8(&answer[..head])?
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map(|(_, length)| length.trim().parse())
+        .context("an answer without a length")??;
+    let start = head + END.len();
+    Ok((answer.len() >= start + length).then_some(start..start + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_when_its_length_is_there() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(body_of(answer).unwrap(), Some(38..40));
+        assert_eq!(body_of(&answer[..39]).unwrap(), None);
+        assert_eq!(body_of(&answer[..20]).unwrap(), None);
+        assert!(body_of(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+}

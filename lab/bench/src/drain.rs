@@ -1,0 +1,120 @@
+//! The limit of all who read a topic: librdkafka's `poll`, and nothing done with what it brings.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::usage::own_cpu;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What reading a topic took.
+#[derive(Debug, Clone, Copy)]
+pub struct Drained {
+    /// From the client's making to the last record.
+    pub wall: Duration,
+    /// Of the whole process, which does nothing else.
+    pub cpu: Duration,
+}
+
+/// Reads `records` records of `topic` from its beginning, in this process.
+///
+/// # Errors
+/// When there are fewer, or the broker does not answer.
+pub fn bare(brokers: &str, topic: &str, records: u64) -> Result<Drained> {
+    let (begun, cpu) = (Instant::now(), own_cpu());
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "bench-bare")
+        .set("enable.auto.commit", "false")
+        // Without it the limit would wait for its own queue.
+        .set("fetch.queue.backoff.ms", "2")
+        .create()?;
+    consumer.assign(&from_the_beginning(&consumer, topic)?)?;
+    let mut bytes = 0;
+    for seen in 0..records {
+        let message = consumer
+            .poll(TIMEOUT)
+            .with_context(|| format!("{topic} ended after {seen} of {records} records"))??;
+        bytes += message.payload_len();
+    }
+    ensure!(bytes > 0, "{topic} has only tombstones");
+    Ok(Drained {
+        wall: begun.elapsed(),
+        cpu: own_cpu() - cpu,
+    })
+}
+
+fn from_the_beginning(consumer: &BaseConsumer, topic: &str) -> Result<TopicPartitionList> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut list = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+    }
+    Ok(list)
+}
+
+/// Watches how far a group has come, with one client for all questions.
+pub struct Progress {
+    consumer: BaseConsumer,
+    topic: String,
+}
+
+impl Progress {
+    /// Of `group` in `topic`.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn of(brokers: &str, group: &str, topic: &str) -> Result<Self> {
+        Ok(Self {
+            consumer: ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                .set("group.id", group)
+                .set("enable.auto.commit", "false")
+                .create()?,
+            topic: topic.to_owned(),
+        })
+    }
+
+    /// Waits until the group has committed the end of every partition as it is now.
+    ///
+    /// # Errors
+    /// When it has not within `patience`.
+    pub fn wait_for_the_end(&self, patience: Duration) -> Result<()> {
+        let list = from_the_beginning(&self.consumer, &self.topic)?;
+        let mut ends = Vec::new();
+        for element in list.elements() {
+            let (_, end) =
+                self.consumer
+                    .fetch_watermarks(&self.topic, element.partition(), TIMEOUT)?;
+            ends.push((element.partition(), end));
+        }
+        ends.retain(|(_, end)| *end > 0);
+        let begun = Instant::now();
+        loop {
+            let committed = self.consumer.committed_offsets(list.clone(), TIMEOUT)?;
+            let done = ends.iter().all(|(partition, end)| {
+                committed
+                    .find_partition(&self.topic, *partition)
+                    .is_some_and(|at| matches!(at.offset(), Offset::Offset(at) if at >= *end))
+            });
+            if done {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < patience,
+                "{} was not read to its end within {} s",
+                self.topic,
+                patience.as_secs()
+            );
+            // A pause between two questions that serves the client's own events.
+            let _ = self.consumer.poll(Duration::from_millis(20));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Latency of the whole way, at a steady pace.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use end_to_end::shop::{STOP, Shop, ready};
+
+use super::ingress;
+use crate::awaited::Awaited;
+use crate::client::Client;
+use crate::figure::{Figure, Target, percentile};
+use crate::rig::Rig;
+
+const LEG: &str = "end to end";
+
+/// Connections that share the pace; a request waits for no other.
+const CONNECTIONS: u32 = 16;
+
+/// From the start of the PATCH that says SENT until a SELECT sees the voucher's row.
+///
+/// # Errors
+/// When a voucher does not come.
+pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (guarantee, p50, p99) in [("exactly_once", 12.0, 40.0), ("at_least_once", 6.6, 15.0)] {
+        let (shop, _) = rig.shop(true).await?;
+        let producer = ready(shop.producer_command("bench").await?).await?;
+        let processor = shop
+            .processor_command("bench")
+            .await?
+            .env("PROCESSING_GUARANTEE", guarantee);
+        let processor = ready(processor).await?;
+        let sink = ready(shop.sink_command("bench").await?).await?;
+        for pace in [100, 500] {
+            let seconds = if rig.quick { 5 } else { 30 };
+            let (mut halves, mut tails) = (Vec::new(), Vec::new());
+            // The first is not counted: connections, schemas and plans are made in it.
+            for number in 0..=rig.runs() {
+                let millis = measure(&shop, producer.http_addr(), pace, pace * seconds).await?;
+                if number > 0 {
+                    halves.push(percentile(&millis, 50));
+                    tails.push(percentile(&millis, 99));
+                }
+            }
+            let case = format!("{}, {pace}/s", guarantee.replace('_', " "));
+            let figure = |what, runs: &[f64]| Figure::new(LEG, &case, what, "ms", runs);
+            figures.push(figure("PATCH to row, p50", &halves).should(Target::AtMost(p50)));
+            figures.push(figure("PATCH to row, p99", &tails).should(Target::AtMost(p99)));
+        }
+        for service in [sink, processor, producer] {
+            service.terminate(STOP).await?;
+        }
+    }
+    Ok(figures)
+}
+
+/// Milliseconds of each of `count` orders.
+async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
+    let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS)).await?;
+    let total: usize = placed.ids.iter().map(Vec::len).sum();
+    let awaited = Awaited::default();
+    let begun = Instant::now();
+    let senders: Vec<_> = placed
+        .ids
+        .into_iter()
+        .zip(0..)
+        .map(|(ids, lane)| {
+            let (address, awaited) = (address.to_owned(), awaited.clone());
+            tokio::spawn(async move {
+                let mut client = Client::connect(&address).await?;
+                for (id, turn) in ids.into_iter().zip(0_u32..) {
+                    let place = turn * CONNECTIONS + lane;
+                    let due = begun + Duration::from_secs(1) * place / pace;
+                    tokio::time::sleep_until(due.into()).await;
+                    let path = format!("/orders/{id}");
+                    awaited.sent(id);
+                    client.send("PATCH", &path, r#"{"status":"SENT"}"#).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    let millis = awaited.rows(shop, total).await?;
+    for sender in senders {
+        sender.await??;
+    }
+    Ok(millis)
+}

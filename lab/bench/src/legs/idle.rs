@@ -1,0 +1,57 @@
+//! What the services take while nothing happens.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use end_to_end::shop::{START, STOP, binaries};
+
+use crate::figure::{Figure, Target};
+use crate::rig::Rig;
+use crate::usage;
+
+const LEG: &str = "idle";
+
+/// Memory and CPU of each service at rest, the time to be ready, and the size of its binary.
+///
+/// # Errors
+/// When one does not start.
+pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
+    let (shop, _) = rig.shop(true).await?;
+    let watched = Duration::from_secs(if rig.quick { 5 } else { 30 });
+    let binaries = binaries().await?;
+    let mut figures = Vec::new();
+    for (name, command, binary) in [
+        (
+            "producer",
+            shop.producer_command("idle").await?,
+            &binaries.producer,
+        ),
+        (
+            "processor",
+            shop.processor_command("idle").await?,
+            &binaries.processor,
+        ),
+        ("sink", shop.sink_command("idle").await?, &binaries.sink),
+    ] {
+        let figure = |what, unit, value| Figure::new(LEG, name, what, unit, &[value]);
+        let begun = Instant::now();
+        let service = command.start().await?;
+        service.wait_ready(START).await?;
+        let ready = begun.elapsed();
+        // What a start leaves to be done is not idleness.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (begun, before) = (Instant::now(), usage::of(service.pid())?);
+        tokio::time::sleep(watched).await;
+        let after = usage::of(service.pid())?;
+        let share = (after.cpu - before.cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
+        let size = std::fs::metadata(binary)?.len();
+        figures.extend([
+            figure("RSS", "MiB", after.mib).should(Target::AtMost(25.0)),
+            figure("share of a core", "%", share * 100.0).should(Target::AtMost(0.5)),
+            figure("start to ready", "ms", ready.as_secs_f64() * 1e3),
+            figure("binary", "MiB", size as f64 / 1_048_576.0).should(Target::AtMost(20.0)),
+        ]);
+        service.terminate(STOP).await?;
+    }
+    Ok(figures)
+}

@@ -1,0 +1,9 @@
+//! One module a leg.
+
+pub mod decode;
+pub mod end_to_end;
+pub mod idle;
+pub mod ingress;
+pub mod processor;
+pub mod relay;
+pub mod sink;

@@ -1,0 +1,168 @@
+//! The processor: a full topic drained, and one order at a time.
+
+use anyhow::Result;
+use end_to_end::shop::{STOP, Shop, ready};
+use stack::ServiceCommand;
+
+use crate::awaited::Awaited;
+use crate::drain;
+use crate::figure::{Figure, Target, percentile};
+use crate::hop;
+use crate::orders;
+use crate::rig::{self, Rig, micros_each, per_second};
+
+const LEG: &str = "processor";
+
+/// A topic of orders, one in five eligible, read by a group that has read nothing yet.
+///
+/// # Errors
+/// When a run does not end.
+pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
+    let count = rig.records(2_000_000);
+    let mut figures = Vec::new();
+    for (name, avro, cpu_ratio) in [("Avro", true, 2.0), ("JSON", false, 2.8)] {
+        let (shop, format) = rig.shop(avro).await?;
+        rig::write_orders(&shop, count, format).await?;
+        for guarantee in ["exactly_once", "at_least_once"] {
+            let exactly_once = guarantee == "exactly_once";
+            let (mut cpu, mut speed, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut bare_cpu, mut bare_speed) = (Vec::new(), Vec::new());
+            for number in 0..rig.runs() {
+                let bare = bare_drain(&shop, count).await?;
+                bare_cpu.push(micros_each(bare.cpu, count));
+                bare_speed.push(per_second(count, bare.wall));
+                let group = format!("processor-{guarantee}-{number}-{}", shop.name);
+                let command = command(&shop, guarantee, &group).await?;
+                let run = rig::drain(&shop, command, &group, &shop.topics.order_status).await?;
+                cpu.push(micros_each(run.usage.cpu, count));
+                speed.push(per_second(count, run.wall));
+                memory.push(run.usage.peak_mib);
+            }
+            let case = format!("drain, {name}, {}", guarantee.replace('_', " "));
+            let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
+            let cpu_figure = figure("CPU per record", "us", &cpu).beside(&cpu, &bare_cpu);
+            let speed_figure = figure("records/s", "", &speed).beside(&speed, &bare_speed);
+            figures.extend(if exactly_once {
+                [
+                    cpu_figure.should(Target::RatioAtMost(cpu_ratio)),
+                    speed_figure.should(Target::RatioAtLeast(1.0 / 1.5)),
+                ]
+            } else {
+                [cpu_figure, speed_figure]
+            });
+            figures.push(figure("peak RSS", "MiB", &memory));
+        }
+    }
+    Ok(figures)
+}
+
+async fn bare_drain(shop: &Shop, count: u32) -> Result<drain::Drained> {
+    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+    tokio::task::spawn_blocking(move || drain::bare(&brokers, &topic, count.into())).await?
+}
+
+async fn command(shop: &Shop, guarantee: &str, group: &str) -> Result<ServiceCommand> {
+    Ok(shop
+        .processor_command("bench")
+        .await?
+        .env("PROCESSOR_GROUP", group)
+        .env("PROCESSING_GUARANTEE", guarantee))
+}
+
+/// From a record's writing to its voucher's being readable, at a thousand orders a second.
+///
+/// # Errors
+/// When a voucher does not come.
+pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
+    const PACE: u32 = 1_000;
+    let count = PACE * if rig.quick { 5 } else { 20 };
+    let mut figures = Vec::new();
+    for guarantee in ["exactly_once", "at_least_once"] {
+        let (shop, format) = rig.shop(true).await?;
+        let (beside, _) = rig.shop(true).await?;
+        let group = shop.processor_group();
+        let processor = ready(command(&shop, guarantee, &group).await?).await?;
+        let (mut halves, mut tails) = (Vec::new(), Vec::new());
+        let (mut bare_halves, mut bare_tails) = (Vec::new(), Vec::new());
+        // The first is not counted: connections, schemas and code are warmed in it.
+        for number in 0..=u32::try_from(rig.runs())? {
+            let (brokers, input) = (shop.brokers(), &shop.topics.order_status);
+            let numbers = number * count..(number + 1) * count;
+            let value = move |number, id: &str, out: &mut Vec<u8>| {
+                Ok(orders::write(number, id, format, out)?)
+            };
+            let eligible = orders::is_eligible;
+            let vouchers = &shop.topics.vouchers;
+            let ours = hop(brokers, input, vouchers, numbers.clone(), eligible, value).await?;
+            let topic = &beside.topics.vouchers;
+            let bare = hop(brokers, topic, topic, numbers, eligible, value).await?;
+            let transactions = {
+                let (brokers, topic) = (brokers.to_owned(), topic.clone());
+                let work = move || hop::transactions(&brokers, &topic, 200);
+                tokio::task::spawn_blocking(work).await??
+            };
+            if number > 0 {
+                halves.push(percentile(&ours, 50));
+                tails.push(percentile(&ours, 99));
+                let transaction = |percent| match guarantee {
+                    "exactly_once" => percentile(&transactions, percent),
+                    _ => 0.0,
+                };
+                bare_halves.push(percentile(&bare, 50) + transaction(50));
+                bare_tails.push(percentile(&bare, 99) + transaction(99));
+            }
+        }
+        processor.terminate(STOP).await?;
+        let case = format!("{PACE} orders/s, {}", guarantee.replace('_', " "));
+        let figure = |what, runs: &[f64]| Figure::new(LEG, &case, what, "ms", runs);
+        let half = figure("record to voucher, p50", &halves).beside(&halves, &bare_halves);
+        let tail = figure("record to voucher, p99", &tails).beside(&tails, &bare_tails);
+        figures.extend(if guarantee == "exactly_once" {
+            [
+                half.should(Target::RatioAtMost(2.0)),
+                tail.should(Target::RatioAtMost(1.5)),
+            ]
+        } else {
+            [
+                half.should(Target::AtMost(2.0)),
+                tail.should(Target::AtMost(6.0)),
+            ]
+        });
+    }
+    Ok(figures)
+}
+
+/// Writes to one topic and reads from another, or the same.
+async fn hop(
+    brokers: &str,
+    to: &str,
+    from: &str,
+    numbers: std::ops::Range<u32>,
+    counts: fn(u32) -> bool,
+    value: impl Fn(u32, &str, &mut Vec<u8>) -> Result<()> + Send + 'static,
+) -> Result<Vec<f64>> {
+    let total = numbers.clone().filter(|number| counts(*number)).count();
+    let (brokers, to, from) = (brokers.to_owned(), to.to_owned(), from.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let reader = hop::Reader::at_the_end(&brokers, &from)?;
+        let awaited = Awaited::default();
+        let (writers_brokers, writers) = (brokers, awaited.clone());
+        let writer = std::thread::spawn(move || {
+            hop::write(
+                &writers_brokers,
+                &to,
+                numbers,
+                1_000,
+                &writers,
+                counts,
+                value,
+            )
+        });
+        let millis = reader.read(&awaited, total)?;
+        writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        Ok(millis)
+    })
+    .await?
+}

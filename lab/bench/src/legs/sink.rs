@@ -1,0 +1,187 @@
+//! The sink: a full topic drained into an empty table, into a full one, and once more.
+
+use anyhow::Result;
+use end_to_end::shop::{STOP, Shop, ready};
+use schemas::VOUCHER_AVSC;
+
+use crate::awaited::Awaited;
+use crate::figure::{Figure, Target, percentile};
+use crate::hop;
+use crate::rig::{self, Rig, Run, micros_each, per_second};
+use crate::unnest::{self, Rows};
+use crate::vouchers::Press;
+
+const LEG: &str = "sink";
+
+/// The sink's tasks by default, each with a connection.
+const TASKS: usize = 2;
+
+/// What was measured of the sink and of its limit, run by run.
+#[derive(Default)]
+struct Runs {
+    speed: Vec<f64>,
+    cpu: Vec<f64>,
+    postgres: Vec<f64>,
+    memory: Vec<f64>,
+}
+
+/// Vouchers of which no row is there, with few and with many other rows; and all of them again.
+///
+/// # Errors
+/// When a run does not end.
+pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
+    let count = rig.records(500_000);
+    let (shop, _) = rig.shop(true).await?;
+    let subject = format!("{}-value", shop.topics.vouchers);
+    let id = rig.backends.register_schema(&subject, VOUCHER_AVSC).await?;
+    let (press, id) = (Press::new()?, u32::try_from(id)?);
+    rig::write(
+        &shop,
+        &shop.topics.vouchers,
+        count,
+        |number, order_id, value| {
+            press.voucher(number, order_id).write_avro(id, value)?;
+            Ok(())
+        },
+    )
+    .await?;
+    let rows = Rows::new(count)?;
+    // Makes the table.
+    ready(shop.sink_command("first").await?)
+        .await?
+        .kill()
+        .await?;
+
+    let mut figures = Vec::new();
+    let mut first_writes = Vec::new();
+    for there in [0, rig.records(1_000_000)] {
+        let (mut sink, mut limit) = (Runs::default(), Runs::default());
+        for number in 0..rig.runs() {
+            fill(&shop, there).await?;
+            let postgres = rig::postgres_cpu(&shop)?;
+            let written = rows.write(&shop.vouchers_url, TASKS).await?;
+            limit.speed.push(per_second(count, written.wall));
+            limit.cpu.push(micros_each(written.cpu, count));
+            let used = rig::postgres_cpu(&shop)?.saturating_sub(postgres);
+            limit.postgres.push(micros_each(used, count));
+
+            fill(&shop, there).await?;
+            sink.take(run(&shop, &format!("{there}-{number}")).await?, count);
+        }
+        let case = if there == 0 {
+            "drain, empty table".to_owned()
+        } else {
+            format!("drain, {there} rows there")
+        };
+        let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
+        figures.extend([
+            figure("rows/s", "", &sink.speed)
+                .beside(&sink.speed, &limit.speed)
+                .should(Target::RatioAtLeast(0.9)),
+            figure("client CPU per row", "us", &sink.cpu)
+                .beside(&sink.cpu, &limit.cpu)
+                .should(Target::AtMost(1.8)),
+            figure("Postgres CPU per row", "us", &sink.postgres)
+                .beside(&sink.postgres, &limit.postgres),
+            figure("peak RSS", "MiB", &sink.memory),
+        ]);
+        if there == 0 {
+            first_writes = sink.speed;
+        }
+    }
+    let mut replay = Runs::default();
+    for number in 0..rig.runs() {
+        replay.take(run(&shop, &format!("replay-{number}")).await?, count);
+    }
+    let figure = |what, unit, runs: &[f64]| Figure::new(LEG, "replay", what, unit, runs);
+    figures.extend([
+        figure("rows/s, beside first writes", "", &replay.speed)
+            .beside(&replay.speed, &first_writes)
+            .should(Target::RatioAtLeast(4.0)),
+        figure("client CPU per row", "us", &replay.cpu),
+        figure("Postgres CPU per row", "us", &replay.postgres),
+    ]);
+    Ok(figures)
+}
+
+impl Runs {
+    fn take(&mut self, run: Run, count: u32) {
+        self.speed.push(per_second(count, run.wall));
+        self.cpu.push(micros_each(run.usage.cpu, count));
+        self.postgres.push(micros_each(run.postgres_cpu, count));
+        self.memory.push(run.usage.peak_mib);
+    }
+}
+
+async fn run(shop: &Shop, name: &str) -> Result<Run> {
+    let group = format!("sink-{name}-{}", shop.name);
+    let command = shop
+        .sink_command("bench")
+        .await?
+        .env("SINK_GROUP", &group)
+        .env("SINK_TASKS", TASKS.to_string());
+    rig::drain(shop, command, &group, &shop.topics.vouchers).await
+}
+
+/// Leaves `count` rows that nobody asks for: earlier vouchers, ids in the order of time.
+async fn fill(shop: &Shop, count: u32) -> Result<()> {
+    shop.execute_on_vouchers("TRUNCATE vouchers").await?;
+    if count > 0 {
+        shop.execute_on_vouchers(&format!(
+            "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
+             SELECT 'order-reward', lpad(to_hex(number), 8, '0') || '-0000-7000-8000-000000000000',
+                    upper(left(md5(number::text), 19)), 5, 'EUR', '2026-01-01'
+             FROM generate_series(1, {count}) AS number"
+        ))
+        .await?;
+    }
+    shop.execute_on_vouchers("VACUUM ANALYZE vouchers").await?;
+    shop.execute_on_vouchers("CHECKPOINT").await
+}
+
+/// From a voucher's writing to its row's being visible, at 500 vouchers a second.
+///
+/// # Errors
+/// When a row does not come.
+pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
+    const PACE: u32 = 500;
+    let count = PACE * if rig.quick { 5 } else { 20 };
+    let (shop, _) = rig.shop(true).await?;
+    let subject = format!("{}-value", shop.topics.vouchers);
+    let id = u32::try_from(rig.backends.register_schema(&subject, VOUCHER_AVSC).await?)?;
+    let sink = ready(shop.sink_command("bench").await?).await?;
+    let (mut halves, mut tails) = (Vec::new(), Vec::new());
+    let (mut insert_halves, mut insert_tails) = (Vec::new(), Vec::new());
+    // The first is not counted: connections, schemas and plans are made in it.
+    for run in 0..=u32::try_from(rig.runs())? {
+        let numbers = run * count..(run + 1) * count;
+        let awaited = Awaited::default();
+        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.vouchers.clone());
+        let (press, sent) = (Press::new()?, awaited.clone());
+        let writer = tokio::task::spawn_blocking(move || {
+            let value = |number, order_id: &str, out: &mut Vec<u8>| {
+                Ok(press.voucher(number, order_id).write_avro(id, out)?)
+            };
+            hop::write(&brokers, &topic, numbers, PACE, &sent, |_| true, value)
+        });
+        let millis = awaited.rows(&shop, count as usize).await?;
+        writer.await??;
+        let inserts = unnest::single_rows(&shop.vouchers_url, 300).await?;
+        if run > 0 {
+            halves.push(percentile(&millis, 50));
+            tails.push(percentile(&millis, 99));
+            insert_halves.push(percentile(&inserts, 50));
+            insert_tails.push(percentile(&inserts, 99));
+        }
+    }
+    sink.terminate(STOP).await?;
+    let figure = |what, runs: &[f64]| Figure::new(LEG, "500 vouchers/s", what, "ms", runs);
+    Ok(vec![
+        figure("record to row, p50", &halves)
+            .beside(&halves, &insert_halves)
+            .should(Target::AtMost(2.5)),
+        figure("record to row, p99", &tails)
+            .beside(&tails, &insert_tails)
+            .should(Target::AtMost(7.0)),
+    ])
+}

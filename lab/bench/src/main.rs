@@ -1,0 +1,107 @@
+//! `bench LEG`: measures, and tells.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bench::figure::{self, Figure};
+use bench::legs::{decode, end_to_end, idle, ingress, processor, relay, sink};
+use bench::rig::Rig;
+use clap::{Parser, ValueEnum};
+
+/// Measures legs of the system beside their limits, on a local stack of its own.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Arguments {
+    /// What to measure.
+    leg: Leg,
+
+    /// The figures as JSON on stdout.
+    #[arg(long)]
+    json: bool,
+
+    /// A tenth of the records: to try, not to tell.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Leg {
+    /// All of them, one after the other.
+    All,
+    /// From a record's bytes to its verdict.
+    Decode,
+    /// A full topic through the processor.
+    Processor,
+    /// A full topic through the sink.
+    Sink,
+    /// Orders over HTTP.
+    Ingress,
+    /// A full outbox.
+    Relay,
+    /// From the HTTP request to the voucher's row.
+    EndToEnd,
+    /// The services at rest.
+    Idle,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(figures) if arguments.json => match serde_json::to_string_pretty(&figures) {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error.into()),
+        },
+        Ok(figures) => {
+            print!("{}", figure::table(&figures));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("bench: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(arguments: &Arguments) -> Result<Vec<Figure>> {
+    let wanted = |leg| arguments.leg == Leg::All || arguments.leg == leg;
+    let mut figures = Vec::new();
+    if wanted(Leg::Decode) {
+        figures.extend(decode::run(arguments.quick).context("decode")?);
+    }
+    if arguments.leg != Leg::Decode {
+        figures.extend(on_the_stack(arguments, wanted)?);
+    }
+    Ok(figures)
+}
+
+#[tokio::main]
+async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Result<Vec<Figure>> {
+    let rig = Rig::start(arguments.quick).await;
+    let mut figures = Vec::new();
+    if wanted(Leg::Processor) {
+        figures.extend(processor::drain(&rig).await.context("processor")?);
+        figures.extend(processor::latency(&rig).await.context("processor")?);
+    }
+    if wanted(Leg::Sink) {
+        figures.extend(sink::drain(&rig).await.context("sink")?);
+        figures.extend(sink::latency(&rig).await.context("sink")?);
+    }
+    if wanted(Leg::Ingress) {
+        figures.extend(ingress::run(&rig).await.context("ingress")?);
+    }
+    if wanted(Leg::Relay) {
+        figures.extend(relay::backlog(&rig).await.context("relay")?);
+    }
+    if wanted(Leg::EndToEnd) {
+        figures.extend(end_to_end::run(&rig).await.context("end to end")?);
+    }
+    if wanted(Leg::Idle) {
+        figures.extend(idle::run(&rig).await.context("idle")?);
+    }
+    Ok(figures)
+}

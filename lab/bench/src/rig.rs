@@ -1,0 +1,160 @@
+//! Real services on a local stack of their own, and topics full of known records.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{self, STOP, Shop};
+use end_to_end::topic::{self, NewRecord};
+use schemas::ORDER_STATUS_AVSC;
+use stack::{Backends, ServiceCommand};
+
+use crate::drain::Progress;
+use crate::orders::{self, Format};
+use crate::usage::{self, Usage};
+
+/// Records that are handed to the writer at a time.
+const CHUNK: u32 = 100_000;
+
+/// How long a drain may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The stack, and how much is asked of it.
+#[derive(Clone)]
+pub struct Rig {
+    /// Kafka, the registry and Postgres.
+    pub backends: Arc<Backends>,
+    /// A tenth of the records.
+    pub quick: bool,
+}
+
+impl Rig {
+    /// Starts the stack.
+    pub async fn start(quick: bool) -> Self {
+        Self {
+            backends: Arc::new(shop::own_backends("bench").await),
+            quick,
+        }
+    }
+
+    /// `full`, or a tenth of it.
+    pub const fn records(&self, full: u32) -> u32 {
+        if self.quick { full / 10 } else { full }
+    }
+
+    /// How often each leg and its limit are measured.
+    pub const fn runs(&self) -> usize {
+        3
+    }
+
+    /// A flow of its own, in Avro or JSON, and the format of its orders.
+    ///
+    /// # Errors
+    /// When topics, schemas or databases can't be made.
+    pub async fn shop(&self, avro: bool) -> Result<(Shop, Format)> {
+        let shop = Shop::on(Arc::clone(&self.backends), avro).await?;
+        let format = if avro {
+            let subject = format!("{}-value", shop.topics.order_status);
+            let id = self.backends.register_schema(&subject, ORDER_STATUS_AVSC);
+            Format::Avro {
+                schema_id: id.await?.try_into()?,
+            }
+        } else {
+            Format::Json
+        };
+        Ok((shop, format))
+    }
+}
+
+/// Writes `count` orders to the order status topic.
+///
+/// # Errors
+/// When one is not acknowledged.
+pub async fn write_orders(shop: &Shop, count: u32, format: Format) -> Result<()> {
+    write(
+        shop,
+        &shop.topics.order_status,
+        count,
+        |number, id, value| {
+            orders::write(number, id, format, value)?;
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Writes `count` records, of which `value` appends the value.
+///
+/// # Errors
+/// When one is not acknowledged.
+pub async fn write(
+    shop: &Shop,
+    to: &str,
+    count: u32,
+    value: impl Fn(u32, &str, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    for first in (0..count).step_by(CHUNK as usize) {
+        let records = (first..count.min(first + CHUNK)).map(|number| {
+            let id = orders::id(number);
+            let mut bytes = Vec::new();
+            value(number, &id, &mut bytes)?;
+            Ok(NewRecord::new(id, bytes))
+        });
+        topic::write(shop.brokers(), to, records.collect::<Result<_>>()?).await?;
+    }
+    Ok(())
+}
+
+/// What a service took for a topic, from its start to its last commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// From ready to the last commit.
+    pub wall: Duration,
+    /// What it used, its start included.
+    pub usage: Usage,
+    /// What Postgres used meanwhile.
+    pub postgres_cpu: Duration,
+}
+
+/// Runs a service until its group has read `topic` to its end.
+///
+/// # Errors
+/// When it does not.
+pub async fn drain(shop: &Shop, command: ServiceCommand, group: &str, topic: &str) -> Result<Run> {
+    let progress = Progress::of(shop.brokers(), group, topic)?;
+    let postgres = postgres_cpu(shop)?;
+    let service = command.start().await?;
+    service.wait_ready(shop::START).await?;
+    let begun = Instant::now();
+    tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE))
+        .await?
+        .with_context(|| format!("the log: {}", service.log().display()))?;
+    let run = Run {
+        wall: begun.elapsed(),
+        usage: usage::of(service.pid())?,
+        postgres_cpu: postgres_cpu(shop)?.saturating_sub(postgres),
+    };
+    service.terminate(STOP).await?;
+    Ok(run)
+}
+
+/// CPU time of Postgres and its backends; zero of one that is not ours.
+///
+/// # Errors
+/// When it does not live.
+pub fn postgres_cpu(shop: &Shop) -> Result<Duration> {
+    match shop.backends.postgres().pid() {
+        Some(pid) => usage::of_family(pid),
+        None => Ok(Duration::ZERO),
+    }
+}
+
+/// Microseconds of each of `count`.
+pub fn micros_each(time: Duration, count: u32) -> f64 {
+    time.as_secs_f64() * 1e6 / f64::from(count)
+}
+
+/// So many of `count` a second.
+pub fn per_second(count: u32, time: Duration) -> f64 {
+    f64::from(count) / time.as_secs_f64()
+}
