@@ -405,6 +405,14 @@ fn lock(directory: &Path) -> Result<File> {
     }
 }
 
+/// Whether the process that last had the directory still lives.
+pub(crate) fn is_running(directory: &Path) -> bool {
+    std::fs::read_to_string(directory.join("lock"))
+        .ok()
+        .and_then(|pid| pid.parse().ok())
+        .is_some_and(crate::child::is_alive)
+}
+
 fn clean(directory: &Path) -> Result<()> {
     for name in [
         "kafka",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 
-use crate::backends::Backends;
+use crate::backends::{self, Backends};
 use crate::topics::Topics;
 
 const FILE: &str = "env";
@@ -105,8 +105,12 @@ impl Drop for EnvironmentFile {
     }
 }
 
-/// The value of a variable in the file of a running stack.
+/// The value of a variable in the file of a running stack. One that was killed leaves its file
+/// behind.
 pub(crate) fn read(directory: &Path, name: &str) -> Option<String> {
+    if !backends::is_running(directory) {
+        return None;
+    }
     let text = std::fs::read_to_string(directory.join(FILE)).ok()?;
     let start = format!("export {name}=");
     let value = text.lines().find_map(|line| line.strip_prefix(&start))?;
@@ -189,6 +193,9 @@ mod tests {
             environment.orders_database_url
         );
         let read_back = |name| read(directory.path(), name);
+        assert_eq!(read_back("SINK_HTTP_ADDR"), None, "no stack runs here");
+        let lock = directory.path().join("lock");
+        std::fs::write(lock, std::process::id().to_string()).unwrap();
         assert_eq!(
             read_back("ORDERS_DATABASE_URL").as_deref(),
             Some(&*environment.orders_database_url)

@@ -92,6 +92,13 @@ pub(crate) async fn for_terminal(
         .ok()
         .filter(|servers| !servers.is_empty())
         .or_else(|| environment::read(directory, "KAFKA_BOOTSTRAP_SERVERS"));
+    if servers.is_none() && with_bootstrap_server(name, arguments, "").len() > arguments.len() {
+        bail!(
+            "no stack runs in {}, and KAFKA_BOOTSTRAP_SERVERS is not set: start one with `cargo \
+             stack up`, or give --bootstrap-server host:port",
+            directory.display()
+        );
+    }
     let distribution = Distribution::get(&Cache::open(Progress::auto())?).await?;
     let mut command = distribution.tool(class);
     match servers {
