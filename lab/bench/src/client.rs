@@ -1,8 +1,15 @@
 //! A lean HTTP/1.1 client of one connection, so that the load costs the shared cores little.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// A service that is asked to wait is asked again after this long, so often.
+const PAUSE: Duration = Duration::from_millis(100);
+const TRIES: u32 = 100;
 
 /// One connection that is kept.
 pub struct Client {
@@ -28,11 +35,27 @@ impl Client {
         })
     }
 
-    /// Sends JSON and waits for the whole answer; its body.
+    /// Sends JSON until the answer is not "come again" (503), as a client would; its body.
     ///
     /// # Errors
     /// When the answer is no success.
     pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Result<&[u8]> {
+        let mut body = self.send_once(method, path, json).await?;
+        for _ in 0..TRIES {
+            if !self.answer.starts_with(b"HTTP/1.1 503") {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            body = self.send_once(method, path, json).await?;
+        }
+        if !self.answer.starts_with(b"HTTP/1.1 2") {
+            let answer = String::from_utf8_lossy(&self.answer);
+            bail!("{method} {path} was answered: {answer}");
+        }
+        Ok(&self.answer[body])
+    }
+
+    async fn send_once(&mut self, method: &str, path: &str, json: &str) -> Result<Range<usize>> {
         use std::io::Write as _;
         self.request.clear();
         write!(
@@ -43,24 +66,18 @@ impl Client {
         )?;
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
-        let body = loop {
+        loop {
             let read = self.stream.read_buf(&mut self.answer).await?;
             ensure!(read > 0, "the connection ended within an answer");
             if let Some(body) = body_of(&self.answer)? {
-                break body;
+                return Ok(body);
             }
-        };
-        let head = &self.answer[..body.start];
-        if !head.starts_with(b"HTTP/1.1 2") {
-            let answer = String::from_utf8_lossy(&self.answer);
-            bail!("{method} {path} was answered: {answer}");
         }
-        Ok(&self.answer[body])
     }
 }
 
 /// Where the body is, once all of it has come.
-fn body_of(answer: &[u8]) -> Result<Option<std::ops::Range<usize>>> {
+fn body_of(answer: &[u8]) -> Result<Option<Range<usize>>> {
     const END: &[u8] = b"\r\n\r\n";
     let Some(head) = memchr::memmem::find(answer, END) else {
         return Ok(None);

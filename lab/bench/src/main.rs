@@ -34,6 +34,8 @@ enum Leg {
     Processor,
     /// A full topic through the sink.
     Sink,
+    /// Processor and sink, one record at a time.
+    Latency,
     /// Orders over HTTP.
     Ingress,
     /// A full outbox.
@@ -85,11 +87,13 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     let mut figures = Vec::new();
     if wanted(Leg::Processor) {
         figures.extend(processor::drain(&rig).await.context("processor")?);
-        figures.extend(processor::latency(&rig).await.context("processor")?);
     }
     if wanted(Leg::Sink) {
         figures.extend(sink::drain(&rig).await.context("sink")?);
+    }
+    if wanted(Leg::Latency) {
         figures.extend(sink::latency(&rig).await.context("sink")?);
+        figures.extend(processor::latency(&rig).await.context("processor")?);
     }
     if wanted(Leg::Ingress) {
         figures.extend(ingress::run(&rig).await.context("ingress")?);

@@ -1,0 +1,16 @@
+//! `judge avro|json COUNT`: judges so many skipped records, for a tool that counts instructions.
+
+use anyhow::{Context, Result, bail};
+use bench::legs::decode::Skipped;
+use bench::orders::Format;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let format = match arguments.next().as_deref() {
+        Some("avro") => Format::Avro { schema_id: 1 },
+        Some("json") => Format::Json,
+        _ => bail!("judge avro|json COUNT"),
+    };
+    let count = arguments.next().context("judge avro|json COUNT")?.parse()?;
+    Skipped::new(format)?.judge(count)
+}
