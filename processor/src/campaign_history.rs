@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use runtime::preflight::{Cluster, TopicFacts, Verdict};
 use runtime::record::{InputRecord as _, OwnedRecord};
 use runtime::registry::Registry;
-use schemas::{Payload, Voucher, VoucherPlan};
+use schemas::{Payload, Voucher, VoucherPlan, decimal};
 
 use crate::batch::headers;
 use crate::rule::Rule;
@@ -61,13 +61,11 @@ fn verdict(rule: &Rule, records: &[OwnedRecord], plans: &BTreeMap<u32, VoucherPl
         })
         .max_by_key(|(record, ..)| (record.timestamp_millis, record.offset));
     let Some((record, voucher, issued_by)) = newest else {
-        return Verdict::ok(
-            subject,
-            format!(
-                "none of the newest {} vouchers is of this campaign",
-                records.len()
-            ),
-        );
+        let found = match records.len() {
+            0 => "no vouchers yet".to_owned(),
+            count => format!("none of the newest {count} vouchers tells a rule of this campaign"),
+        };
+        return Verdict::ok(subject, found);
     };
     if issued_by == rule.fingerprint().as_bytes() {
         return Verdict::ok(subject, "it issued the campaign's newest voucher");
@@ -79,9 +77,9 @@ fn verdict(rule: &Rule, records: &[OwnedRecord], plans: &BTreeMap<u32, VoucherPl
              rule; this one says {} {}{}",
             record.partition,
             record.offset,
-            voucher.amount,
+            decimal::as_money(voucher.amount),
             voucher.currency.as_str(),
-            rule.amount,
+            decimal::as_money(rule.amount),
             rule.currency.as_str(),
             match rule.valid_days {
                 None => ", without an end".to_owned(),

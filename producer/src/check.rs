@@ -61,11 +61,16 @@ async fn look(
     plans.retain(|plan| plan.name == *topic);
     let mut subjects = provision::subjects(topics).to_vec();
     subjects.retain(|(subject, _)| *subject == provision::subject_of(topic));
+    let (migrator, table) = (database::migrator(), database::MIGRATIONS_TABLE);
     let mut report = Report::default();
     if settings.check.fix {
         preflight::fix(&mut report, kafka, &plans, registry, &subjects).await;
-        if let Err(error) = database::migrate(database).await {
-            report.add([preflight::refused("migrations", &error.to_string())]);
+        let pending = preflight::pending(database, &migrator, table).await;
+        match database::migrate(database).await {
+            Ok(()) => pending
+                .iter()
+                .for_each(|number| report.made(format!("migration {number}"))),
+            Err(error) => report.add([preflight::refused("migrations", &error.to_string())]),
         }
     }
     let mut verdicts = Vec::new();
@@ -75,7 +80,6 @@ async fn look(
     }
     report.add(verdicts);
     report.add(preflight::registry(registry, &subjects).await);
-    let (migrator, table) = (database::migrator(), database::MIGRATIONS_TABLE);
     report.add(preflight::database(database, &migrator, table, "producer").await);
     Ok(report)
 }

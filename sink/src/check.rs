@@ -67,11 +67,16 @@ async fn look(
     plans.retain(|plan| plan.belongs_to(&topics.vouchers_topic));
     let mut subjects = provision::subjects(topics).to_vec();
     subjects.retain(|(subject, _)| *subject == provision::subject_of(&topics.vouchers_topic));
+    let (migrator, table) = (postgres::migrator(), postgres::MIGRATIONS_TABLE);
     let mut report = Report::default();
     if settings.check.fix {
         preflight::fix(&mut report, kafka, &plans, registry, &subjects).await;
-        if let Err(error) = postgres::migrate_once(&Database::new(database.clone())).await {
-            report.add([preflight::refused("migrations", &error.to_string())]);
+        let pending = preflight::pending(database, &migrator, table).await;
+        match postgres::migrate_once(&Database::new(database.clone())).await {
+            Ok(()) => pending
+                .iter()
+                .for_each(|number| report.made(format!("migration {number}"))),
+            Err(error) => report.add([preflight::refused("migrations", &error.to_string())]),
         }
     }
     let mut verdicts = Vec::new();
@@ -87,7 +92,6 @@ async fn look(
     }
     report.add(verdicts);
     report.add(preflight::registry(registry, &subjects).await);
-    let (migrator, table) = (postgres::migrator(), postgres::MIGRATIONS_TABLE);
     report.add(preflight::database(database, &migrator, table, "sink").await);
     Ok(report)
 }

@@ -32,6 +32,17 @@ pub(super) struct MigrationFacts {
     applied: Vec<i64>,
 }
 
+impl MigrationFacts {
+    fn missing(&self) -> Vec<i64> {
+        without(&self.known, &self.applied)
+    }
+}
+
+fn without(some: &[i64], others: &[i64]) -> Vec<i64> {
+    let missing = some.iter().filter(|number| !others.contains(number));
+    missing.copied().collect()
+}
+
 /// Asks the database, whose migrations are told in `table`, and judges the answers.
 pub async fn database(
     options: &PgConnectOptions,
@@ -51,6 +62,13 @@ pub async fn database(
         migrations(&facts.migrations, service),
         clock::from_source("Postgres", ours, theirs),
     ]
+}
+
+/// The migrations that `--fix` would apply; none when the database does not answer.
+pub async fn pending(options: &PgConnectOptions, migrator: &Migrator, table: &str) -> Vec<i64> {
+    let asked = tokio::time::timeout(TIMEOUT, ask(options, migrator, table)).await;
+    let facts = asked.ok().and_then(Result::ok);
+    facts.map_or(Vec::new(), |facts| facts.migrations.missing())
 }
 
 async fn ask(
@@ -118,10 +136,6 @@ fn migrations(facts: &MigrationFacts, service: &str) -> Verdict {
         let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         words.join(", ")
     };
-    let without = |some: &[i64], others: &[i64]| {
-        let missing = some.iter().filter(|number| !others.contains(number));
-        missing.copied().collect::<Vec<_>>()
-    };
     let newer = without(&facts.applied, &facts.known);
     if !newer.is_empty() {
         return Verdict::fail(
@@ -133,7 +147,7 @@ fn migrations(facts: &MigrationFacts, service: &str) -> Verdict {
             format!("run the version of the {service} that made them, or a newer one"),
         );
     }
-    let missing = without(&facts.known, &facts.applied);
+    let missing = facts.missing();
     if !missing.is_empty() {
         return Verdict::fail(
             subject,

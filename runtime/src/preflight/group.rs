@@ -83,7 +83,8 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
     };
     let age = Duration::from_millis(u64::try_from(now_millis - oldest).unwrap_or_default());
     let found = format!(
-        "{behind} offsets of {name} behind, the oldest record unread for {}, {members}",
+        "{behind} {} of {name} behind, the oldest record unread for {}, {members}",
+        if behind == 1 { "offset" } else { "offsets" },
         spoken(age)
     );
     let Some(limit) = kept_uncompacted(topic) else {
@@ -140,7 +141,7 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict
         spoken(kept)
     );
     let found = if facts.members == 0 && facts.unread.iter().any(|u| u.committed.is_some()) {
-        format!("{found}, and it has none now")
+        format!("{found}, and it has no member now")
     } else {
         found
     };
@@ -252,7 +253,7 @@ mod tests {
         let stopped = group(Some(5), 0, 9, 0);
         let verdict = offsets_kept(&stopped, &brokers("10080"));
         assert_eq!(verdict.level, Level::Ok);
-        assert!(verdict.finding.contains("has none now"), "{verdict:?}");
+        assert!(verdict.finding.contains("no member now"), "{verdict:?}");
         assert_eq!(offsets_kept(&stopped, &brokers("1440")).level, Level::Warn);
     }
 }

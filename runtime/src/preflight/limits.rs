@@ -47,7 +47,11 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
         }
     }
     if verdicts.is_empty() {
-        verdicts.push(Verdict::ok(subject, format!("{} answer", facts.count)));
+        let count = match facts.count {
+            1 => "1 broker answers".to_owned(),
+            count => format!("{count} brokers answer"),
+        };
+        verdicts.push(Verdict::ok(subject, count));
     }
     verdicts
 }

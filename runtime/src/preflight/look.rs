@@ -63,9 +63,7 @@ pub async fn kafka(
             Err(error) => verdicts.push(no_answer(format!("topic {}", plan.name), &error)),
         }
     }
-    for topic in &found.topics {
-        verdicts.push(topics::replication(topic, &found.brokers));
-    }
+    verdicts.extend(topics::together(&found.topics, &found.brokers));
     Some(found)
 }
 

@@ -126,7 +126,7 @@ fn shown(name: &str, value: &str) -> String {
 
 /// Whether a topic can lose brokers without losing records or standing still.
 pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
-    let subject = format!("replication of {}", topic.name);
+    let subject = "replication";
     let fewest = |of: fn(&super::PartitionFacts) -> usize| {
         topic.partitions.iter().map(of).min().unwrap_or_default()
     };
@@ -202,6 +202,23 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         );
     }
     Verdict::ok(subject, found)
+}
+
+/// Verdicts on replication that say the same of several topics, as one; `topics` in their order.
+pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<Verdict> {
+    let mut together: Vec<(Verdict, Vec<&str>)> = Vec::new();
+    for topic in topics {
+        let verdict = replication(topic, brokers);
+        match together.iter_mut().find(|(other, _)| *other == verdict) {
+            Some((_, names)) => names.push(&topic.name),
+            None => together.push((verdict, vec![&topic.name])),
+        }
+    }
+    let named = together.into_iter().map(|(verdict, names)| Verdict {
+        finding: format!("{}: {}", names.join(", "), verdict.finding),
+        ..verdict
+    });
+    named.collect()
 }
 
 /// Whether every task of one process finds a partition to read. Vouchers lie by their own key, so

@@ -170,3 +170,22 @@ fn a_topic_keeps_records_for_the_shorter_of_compaction_and_retention() {
     );
     assert_eq!(kept(&[delete, ("retention.ms", "-1")]), None);
 }
+
+#[test]
+fn topics_that_are_replicated_alike_are_named_in_one_line() {
+    let brokers = BrokerFacts {
+        count: 3,
+        config: Ok([].into()),
+    };
+    let mut topics: Vec<_> = plans().iter().take(3).map(as_planned).collect();
+    topics[1].partitions[0] = partition(3, 1);
+    let verdicts = together(&topics, &brokers);
+    assert_eq!(verdicts.len(), 2);
+    assert!(
+        verdicts[0]
+            .finding
+            .starts_with("order-status, order-status.dlq: 3 replicas")
+    );
+    assert!(verdicts[1].finding.starts_with("vouchers: "));
+    assert_eq!(verdicts[1].level, Level::Fail);
+}

@@ -5,6 +5,7 @@
 mod access;
 mod avro;
 mod campaigns;
+mod check;
 mod circuit_breaker;
 mod console;
 mod dead_letters;

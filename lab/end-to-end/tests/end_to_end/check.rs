@@ -1,0 +1,237 @@
+//! `check` in each service: what is wrong is found and named, what is missing is made.
+
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{SIGNING_KEY, START, STOP, Shop, binaries};
+use end_to_end::topic::NewRecord;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use serde_json::Value;
+
+/// What a `check` said.
+struct Checked {
+    code: i32,
+    json: Value,
+}
+
+impl Checked {
+    /// The verdict on `subject`: its level, and finding and advice.
+    #[track_caller]
+    fn verdict(&self, subject: &str) -> (&str, String) {
+        let mut verdicts = self.json["verdicts"].as_array().into_iter().flatten();
+        let Some(verdict) = verdicts.find(|verdict| verdict["subject"] == subject) else {
+            panic!("nothing is said of {subject}: {:#}", self.json);
+        };
+        let text = |name: &str| verdict[name].as_str().unwrap_or_default();
+        let sentence = format!("{}; {}", text("finding"), text("advice"));
+        (text("level"), sentence)
+    }
+
+    #[track_caller]
+    fn fails(&self, subject: &str, words: &[&str]) {
+        assert_eq!(self.code, 1, "{:#}", self.json);
+        let (level, sentence) = self.verdict(subject);
+        assert_eq!(level, "fail", "{subject}: {sentence}");
+        for word in words {
+            assert!(
+                sentence.contains(word),
+                "{subject}: no {word:?} in {sentence}"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn is_fine(&self) {
+        assert_eq!(self.code, 0, "{:#}", self.json);
+        assert_eq!(self.json["ok"], true);
+    }
+
+    fn made(&self) -> Vec<&str> {
+        let made = self.json["made"].as_array().into_iter().flatten();
+        made.filter_map(Value::as_str).collect()
+    }
+}
+
+/// `SERVICE check --json` on this shop, with these arguments and variables on top.
+async fn check(
+    shop: &Shop,
+    service: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Checked> {
+    let binaries = binaries().await?;
+    let (binary, database) = match service {
+        "producer" => (&binaries.producer, &shop.orders_url),
+        "processor" => (&binaries.processor, &shop.orders_url),
+        _ => (&binaries.sink, &shop.vouchers_url),
+    };
+    let run = tokio::process::Command::new(binary)
+        .args(["check", "--json"])
+        .args(arguments)
+        .env_clear()
+        .env("KAFKA_BOOTSTRAP_SERVERS", shop.brokers())
+        .env("SCHEMA_REGISTRY_URL", shop.backends.schema_registry_url())
+        .env("ORDER_STATUS_TOPIC", &shop.topics.order_status)
+        .env("VOUCHERS_TOPIC", &shop.topics.vouchers)
+        .env("PROCESSOR_GROUP", shop.processor_group())
+        .env("SINK_GROUP", shop.sink_group())
+        .env("VOUCHER_SIGNING_KEY", SIGNING_KEY)
+        .env("DATABASE_URL", database)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(40), run)
+        .await
+        .with_context(|| format!("{service} check {arguments:?} still runs"))??;
+    let said = String::from_utf8_lossy(&output.stderr);
+    Ok(Checked {
+        code: output.status.code().unwrap_or(-1),
+        json: serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?,
+    })
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_and_made_once() -> Result<()> {
+    let shop = Shop::open().await?;
+    let (orders, vouchers) = (format!("o-{}", shop.name), format!("v-{}", shop.name));
+    let names = [
+        ("ORDER_STATUS_TOPIC", orders.as_str()),
+        ("VOUCHERS_TOPIC", vouchers.as_str()),
+    ];
+    let found = check(&shop, "processor", &[], &names).await?;
+    let topics = [
+        orders.clone(),
+        vouchers.clone(),
+        format!("{orders}.dlq"),
+        format!("{vouchers}.dlq"),
+    ];
+    for topic in &topics {
+        let words = [format!("no topic {topic} at"), "check --fix".to_owned()];
+        found.fails(
+            &format!("topic {topic}"),
+            &words.each_ref().map(String::as_str),
+        );
+    }
+    for topic in &topics[..2] {
+        found.fails(&format!("schema {topic}-value"), &["not registered"]);
+    }
+
+    // `run` says the very sentence.
+    let command = shop.processor_command("1").await?;
+    let processor = command.env("VOUCHERS_TOPIC", &vouchers).start().await?;
+    assert_eq!(processor.wait(START).await?.code(), Some(1));
+    let log = std::fs::read_to_string(processor.log())?;
+    let (_, sentence) = found.verdict(&format!("topic {vouchers}"));
+    assert!(log.contains(&sentence), "no {sentence:?} in {log}");
+
+    let fixed = check(&shop, "processor", &["--fix", "--partitions=3"], &names).await?;
+    fixed.is_fine();
+    for what in [
+        format!("topic {vouchers}.dlq"),
+        format!("schema {orders}-value"),
+    ] {
+        assert!(fixed.made().contains(&what.as_str()), "{:?}", fixed.made());
+    }
+    let again = check(&shop, "processor", &["--fix"], &names).await?;
+    again.is_fine();
+    assert_eq!(again.made(), Vec::<&str>::new());
+
+    for service in ["sink", "producer"] {
+        let found = check(&shop, service, &[], &names).await?;
+        found.fails("migrations", &["not applied yet: 1", "check --fix"]);
+        let fixed = check(&shop, service, &["--fix"], &names).await?;
+        fixed.is_fine();
+        assert!(fixed.made().contains(&"migration 1"), "{:?}", fixed.made());
+        check(&shop, service, &[], &names).await?.is_fine();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_topic_that_would_lose_records_is_found() -> Result<()> {
+    let shop = Shop::open().await?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", shop.brokers())
+        .create()?;
+    let topic = format!("deleting-{}", shop.name);
+    let new = NewTopic::new(&topic, 2, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
+    let created = admin.create_topics([&new], &AdminOptions::new()).await?;
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+    let subject = format!("topic {topic}");
+
+    let as_orders = [("ORDER_STATUS_TOPIC", topic.as_str())];
+    let found = check(&shop, "processor", &[], &as_orders).await?;
+    found.fails(
+        &subject,
+        &["cleanup.policy is delete", "cleanup.policy=compact"],
+    );
+    let as_vouchers = [("VOUCHERS_TOPIC", topic.as_str())];
+    let found = check(&shop, "sink", &[], &as_vouchers).await?;
+    found.fails(&subject, &["retention.ms is 7 d", "retention.ms=-1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -> Result<()> {
+    let shop = Shop::open().await?;
+    let processor = shop.processor().await?;
+    let order = r#"{"order_id":"17","status":"SENT","total":150}"#;
+    shop.write_orders(vec![NewRecord::new("17", order)]).await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    processor.terminate(STOP).await?;
+    let group = format!("group {}", shop.processor_group());
+    let found = check(&shop, "processor", &[], &[]).await?;
+    found.is_fine();
+    assert!(found.verdict(&group).1.contains("has read all"));
+
+    let other = [("VOUCHER_AMOUNT", "7.50")];
+    let found = check(&shop, "processor", &[], &other).await?;
+    found.fails(
+        "rule of order-reward",
+        &["5.00 EUR by another rule", "7.50", "VOUCHER_CAMPAIGN"],
+    );
+    let renamed = [other[0], ("VOUCHER_CAMPAIGN", "spring-2027")];
+    check(&shop, "processor", &[], &renamed).await?.is_fine();
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let eight_days = 8 * 24 * 3_600_000;
+    let old = NewRecord {
+        timestamp_millis: Some(i64::try_from(now)? - eight_days),
+        ..NewRecord::new("17", order)
+    };
+    shop.write_orders(vec![old]).await?;
+    let found = check(&shop, "processor", &[], &[]).await?;
+    found.fails(
+        &group,
+        &["unread for 8 d", "(7 d)", "start it", "no member"],
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_does_not_answer_is_named() -> Result<()> {
+    let shop = Shop::open().await?;
+    let away = [
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
+        ("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1"),
+        ("DATABASE_URL", "postgres://nobody:hunter2@127.0.0.1:1/none"),
+    ];
+    let found = check(&shop, "sink", &[], &away).await?;
+    found.fails(
+        "Kafka",
+        &[
+            "no broker answers at 127.0.0.1:1",
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ],
+    );
+    found.fails("Postgres", &["does not answer", "DATABASE_URL"]);
+    let schema = format!("schema {}-value", shop.topics.vouchers);
+    found.fails(&schema, &["no answer", "SCHEMA_REGISTRY_URL"]);
+    assert!(!found.json.to_string().contains("hunter2"));
+    Ok(())
+}
