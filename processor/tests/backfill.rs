@@ -1,6 +1,6 @@
 //! Whatever way the records of a topic are read, they earn the same vouchers.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
