@@ -101,7 +101,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             registry.clone(),
             OrderStatusPlan::compile,
             known.clone(),
-            health.part(format!("registry-{number}"), "starting"),
+            health.ready_part(format!("registry-{number}")),
         );
         let reading = Reading {
             shared: Arc::clone(&shared),

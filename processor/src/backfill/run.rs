@@ -96,7 +96,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             registry.clone(),
             OrderStatusPlan::compile,
             known.clone(),
-            health.part(format!("registry-{number}"), "starting"),
+            health.ready_part(format!("registry-{number}")),
         );
         let batch = Batch::new(topics.clone(), format).of_run(&name);
         let task = Task::new(

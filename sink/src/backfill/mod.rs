@@ -119,7 +119,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
                 registry.clone(),
                 VoucherPlan::compile,
                 known.clone(),
-                health.part(format!("registry-{number}"), "starting"),
+                health.ready_part(format!("registry-{number}")),
             ),
             clock: MonotonicClock::new(),
             observer: totals.clone(),
