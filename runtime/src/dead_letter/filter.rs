@@ -116,7 +116,7 @@ fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
 
 /// As a range's bound is written, where it is a time.
 fn moment(text: &str) -> Result<Timestamp, String> {
-    match Bound::parse(text, chrono::Utc::now().timestamp_millis()) {
+    match Bound::parse(text).map(|bound| bound.at_this_moment()) {
         Ok(Bound::Time(millis)) => Ok(Timestamp::from_millis(millis)),
         _ => Err(
             "write a time with its zone (2026-12-01T00:00:00Z), or how long ago (-7d, -12h, -30m)"

@@ -86,7 +86,7 @@ impl Bound {
     }
 
     /// An age becomes the time that it means now.
-    pub(super) fn at_this_moment(&self) -> Self {
+    pub(crate) fn at_this_moment(&self) -> Self {
         let Self::Ago(ago) = self else {
             return self.clone();
         };
