@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use runtime::kafka::{Outgoing, TransactionalProducer};
+use runtime::kafka::{self, Outgoing};
 
 use crate::awaited::Awaited;
 use crate::orders;
@@ -118,7 +118,7 @@ pub fn transactions(brokers: &str, topic: &str, count: u32) -> Result<Vec<f64>> 
         .set("linger.ms", "0")
         .set("retry.backoff.ms", "5");
     let failed = |error| anyhow!("{error}");
-    let producer = TransactionalProducer::new(&config).map_err(|failure| anyhow!("{failure}"))?;
+    let producer = kafka::Producer::new(&config).map_err(|failure| anyhow!("{failure}"))?;
     producer.init(TIMEOUT).map_err(failed)?;
     let mut millis = Vec::new();
     for number in 0..count {

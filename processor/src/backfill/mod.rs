@@ -13,7 +13,7 @@
 //! | [`plan`] | what a run of this name does, kept with its offsets: pure |
 //! | [`ledger`] | the offsets of this name, and the plan beside them, in Kafka |
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
-//! | [`run`] | threads, each a loop of its own over a share of the partitions |
+//! | [`mod@run`] | threads, each a loop of its own over a share of the partitions |
 //! | [`preview`] | what the evaluation of a range amounts to: pure |
 //! | [`dry_run`] | reads a range into a preview, writes nothing |
 //! | [`existing`] | which of the vouchers the table has |
