@@ -144,6 +144,8 @@ pub struct Task<L, S, C, O> {
     /// When the open transaction began; what it may wait for ends at `deadline`.
     transaction_began: Duration,
     deadline: Duration,
+    /// When the last transaction's markers are in the log, by experience.
+    markers_written: Duration,
     /// Whether a call of this transaction had to be repeated.
     interrupted: bool,
     /// Read from the client, but its schema isn't known yet.
@@ -189,6 +191,7 @@ where
             batch_began: Duration::ZERO,
             transaction_began: Duration::ZERO,
             deadline: Duration::ZERO,
+            markers_written: Duration::ZERO,
             interrupted: false,
             held: None,
             breaker_before: breaker.clone(),

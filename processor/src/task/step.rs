@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
-use runtime::kafka::{CommitError, Polled, TransactionError};
+use runtime::kafka::{CommitError, MARKERS, Polled, TransactionError};
 use runtime::record::{InputRecord, OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::OrderStatusPlan;
@@ -109,12 +109,26 @@ where
                 Received::Taken => received = self.receive(Duration::ZERO),
                 Received::Nothing => {
                     self.follow_assignment();
-                    return self.finish_batch(None);
+                    let early = self.too_early_for_a_transaction();
+                    if early.is_zero() {
+                        return self.finish_batch(None);
+                    }
+                    received = self.receive(early);
                 }
                 Received::Held { schema_id } => return self.finish_batch(Some(schema_id)),
                 Received::CircuitOpened => return self.open_circuit(),
                 Received::Fatal(why) => return self.rejoin(&why),
             }
+        }
+    }
+
+    /// How long a batch that needs a transaction had better grow, because the last one's markers
+    /// are still being written.
+    fn too_early_for_a_transaction(&self) -> Duration {
+        if self.settings.guarantee == Guarantee::ExactlyOnce && self.batch.has_outputs() {
+            self.markers_written.saturating_sub(self.clock.now())
+        } else {
+            Duration::ZERO
         }
     }
 
@@ -246,6 +260,7 @@ where
         match self.log.commit(SLICE) {
             Ok(()) => {
                 self.observer.transaction_ended(TransactionEnd::Committed);
+                self.markers_written = self.clock.now() + MARKERS;
                 self.settle_batch();
                 self.state = if self.interrupted {
                     State::Opening

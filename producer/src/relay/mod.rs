@@ -187,6 +187,8 @@ pub struct Relay<O, L, C, W> {
     value: Vec<u8>,
     /// Nothing but heartbeats happens before.
     resume_at: Duration,
+    /// When the last transaction's markers are in the log, by experience.
+    markers_written: Duration,
     /// When the lock's session answered last.
     heard_at: Duration,
     /// When something was published last, or the lock was taken.
@@ -219,6 +221,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             batch: Batch::default(),
             value: Vec::new(),
             resume_at: Duration::ZERO,
+            markers_written: Duration::ZERO,
             heard_at: Duration::ZERO,
             progress_at: Duration::ZERO,
             deadline: Duration::ZERO,

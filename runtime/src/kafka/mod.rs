@@ -17,7 +17,7 @@ pub use probe::BrokerProbe;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{Outgoing, Producer, TransactionError};
+pub use transaction::{MARKERS, Outgoing, Producer, TransactionError};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

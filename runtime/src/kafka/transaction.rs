@@ -93,6 +93,12 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
+/// How long the broker writes a transaction's markers after it has answered the commit. A next
+/// transaction that begins earlier is refused (`CONCURRENT_TRANSACTIONS`), and librdkafka tries its
+/// first record again only 20 ms later (`rd_kafka_txn_handle_AddPartitionsToTxn`): it is quicker to
+/// let a batch grow for this long.
+pub const MARKERS: Duration = Duration::from_millis(4);
+
 /// A producer that one thread drives: with a transactional id in its configuration it writes
 /// transactions, without one it sends and drains. Made again after a fatal error.
 pub struct Producer {
