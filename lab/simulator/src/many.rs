@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::mutation::Mutation;
 use crate::run::{Done, Schedule, Simulator};
+use crate::world::Met;
 
 /// Which seeds.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +26,8 @@ pub struct Outcome {
     pub seeds: u64,
     /// The lowest broken seed that was met; the others stop then.
     pub broken: Option<u64>,
-    /// Faults that calls met.
-    pub faults: u64,
+    /// What went wrong in them.
+    pub met: Met,
     /// Order statuses.
     pub records: u64,
     /// By the wall's clock.
@@ -40,13 +41,15 @@ impl fmt::Display for Outcome {
             .max(1);
         write!(
             f,
-            "{} seeds in {}.{} s, {} seeds/s; {} order statuses, {} faults; broken: {}",
+            "{} seeds in {}.{} s, {} seeds/s; {} order statuses, {} faults ({} kills, {} zombies); broken: {}",
             self.seeds,
             millis / 1000,
             millis % 1000 / 100,
             self.seeds * 1000 / millis,
             self.records,
-            self.faults,
+            self.met.faults,
+            self.met.killed,
+            self.met.zombies,
             self.broken
                 .map_or_else(|| "none".to_owned(), |seed| format!("seed {seed}")),
         )
@@ -69,7 +72,7 @@ pub fn run(seeds: &Seeds) -> Outcome {
             match worker.join() {
                 Ok((seeds, done)) => {
                     outcome.seeds += seeds;
-                    outcome.faults += done.faults;
+                    outcome.met += done.met;
                     outcome.records += done.records;
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -95,7 +98,7 @@ fn work(seeds: &Seeds, next: &AtomicU64, broken: &AtomicU64) -> (u64, Done) {
         count += 1;
         match simulator.run(seed, seeds.mutation, Schedule::None).0 {
             Ok(done) => {
-                all.faults += done.faults;
+                all.met += done.met;
                 all.records += done.records;
             }
             Err(_) => {

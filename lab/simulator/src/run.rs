@@ -16,7 +16,7 @@ use crate::processor_ports::{self, ProcessorTask};
 use crate::random::Random;
 use crate::sink_ports::{self, SinkTask};
 use crate::workload::Workload;
-use crate::world::{ProcessId, Shared, World};
+use crate::world::{Met, ProcessId, Shared, World};
 
 /// After the last fault everything must be done within this virtual time.
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
@@ -35,8 +35,8 @@ pub enum Schedule {
 /// A run that went well.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
-    /// Faults that were met.
-    pub faults: u64,
+    /// What went wrong.
+    pub met: Met,
     /// Order statuses that were written.
     pub records: u64,
 }
@@ -108,7 +108,7 @@ impl Simulator {
         let verdict = run.to_the_end();
         let world = run.world.borrow();
         let done = Done {
-            faults: world.faults_met,
+            met: world.met,
             records: run.workload.written.len() as u64,
         };
         let events = world.schedule().map(ToString::to_string).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::kafka::{AssignmentChange, CommitError, Polled};
 use runtime::lifecycle::Failure;
-use runtime::record::Positions;
+use runtime::record::{InputRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::{Malformed, Reason, VoucherPlan};
 use sink::columns::Columns;
@@ -15,9 +15,9 @@ use sink::tally::Tally;
 use sink::task::{Ports, Task};
 
 use crate::consumer::{Consumer, Read};
-use crate::database::rows_of;
+use crate::database::{Row, rows_of};
 use crate::kafka::log::Record;
-use crate::kafka::{VOUCHERS, VOUCHERS_DLQ};
+use crate::kafka::{Broker, VOUCHERS, VOUCHERS_DLQ};
 use crate::mutation::Mutation;
 use crate::processor_ports::{Silent, breaker};
 use crate::world::{Fault, ProcessClock, ProcessId, Request, Service, Shared};
@@ -66,8 +66,11 @@ impl Source for SimulatedSource {
     fn poll(&mut self, timeout: Duration) -> Polled<Read> {
         let world = &mut self.world.borrow_mut();
         let polled = self.consumer.poll(world, timeout);
-        if world.has(Mutation::OffsetsBeforeRows) && matches!(polled, Polled::Record(_)) {
-            let _ = self.consumer.commit(world, &self.consumer.positions());
+        if let Polled::Record(record) = &polled
+            && world.has(Mutation::OffsetsBeforeRows)
+        {
+            let next = Positions::from([(record.partition(), record.offset() + 1)]);
+            let _ = self.consumer.commit(world, &next);
         }
         polled
     }
@@ -122,6 +125,11 @@ impl Table for SimulatedTable {
         }
         let columns = self.under_way.take()?;
         let rows = rows_of(&columns);
+        let unearned = rows.iter().find(|row| !is_in_topic(&world.broker, row));
+        if let Some(row) = unearned {
+            let order = row.identity.order_id.clone();
+            world.violate(|| format!("a row of order {order}, whose voucher is not committed"));
+        }
         let away = |why: &str| Err(WriteError::Unavailable(why.to_owned()));
         let result = match fault {
             Fault::Refused if world.time_of(self.id) < world.database_away => away("away"),
@@ -150,6 +158,16 @@ impl Table for SimulatedTable {
         };
         Some((columns, result))
     }
+}
+
+/// Whether a committed voucher record has this row's key.
+fn is_in_topic(broker: &Broker, row: &Row) -> bool {
+    let key = row.identity.order_id.as_bytes();
+    let partition = broker.partition_of(Some(key));
+    broker
+        .log(VOUCHERS, partition)
+        .committed()
+        .any(|(_, record)| record.key.as_deref() == Some(key))
 }
 
 /// The dead letters' producer.

@@ -11,6 +11,7 @@ use runtime::clock::Clock;
 
 use crate::database::{Database, Row};
 use crate::kafka::Broker;
+use crate::kafka::group::SESSION_TIMEOUT;
 use crate::kafka::transactions::{Identity, Refused};
 use crate::mutation::Mutation;
 use crate::random::Random;
@@ -93,6 +94,25 @@ impl fmt::Display for Event {
 /// So many of the last events are told.
 const SCHEDULE_TOLD: usize = 60;
 
+/// What went wrong, counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Met {
+    /// All faults of calls.
+    pub faults: u64,
+    /// Of them: the process was killed.
+    pub killed: u64,
+    /// Of them: it was stopped for longer than the session's and the transaction's timeout.
+    pub zombies: u64,
+}
+
+impl std::ops::AddAssign for Met {
+    fn add_assign(&mut self, other: Self) {
+        self.faults += other.faults;
+        self.killed += other.killed;
+        self.zombies += other.zombies;
+    }
+}
+
 /// Everything outside.
 #[derive(Debug)]
 pub struct World {
@@ -118,8 +138,8 @@ pub struct World {
     pub lives: Vec<Life>,
     /// The first thing that must never happen and did.
     pub violation: Option<String>,
-    /// Faults that calls met.
-    pub faults_met: u64,
+    /// What calls met.
+    pub met: Met,
     network: Vec<(Duration, Ticket, Request)>,
     answers: BTreeMap<Ticket, Result<(), Refused>>,
     next_ticket: Ticket,
@@ -145,7 +165,7 @@ impl World {
             registry_away: Duration::ZERO,
             lives: Vec::new(),
             violation: None,
-            faults_met: 0,
+            met: Met::default(),
             network: Vec::new(),
             answers: BTreeMap::new(),
             next_ticket: 0,
@@ -240,22 +260,25 @@ impl World {
     }
 
     fn draw_fault(&mut self, id: ProcessId) -> Fault {
-        self.faults_met += 1;
+        self.met.faults += 1;
         match self.random.below(100) {
             0..25 => Fault::Refused,
             25..45 => Fault::AnswerLost,
             45..65 => Fault::Slow,
             65..72 => {
                 self.lives[id].dead = true;
+                self.met.killed += 1;
                 Fault::Refused
             }
             72..80 => {
                 self.lives[id].dead = true;
+                self.met.killed += 1;
                 Fault::AnswerLost
             }
             80..90 => {
                 let seconds = self.random.between(1, 40);
                 self.lives[id].sleep = Duration::from_secs(seconds);
+                self.met.zombies += u64::from(Duration::from_secs(seconds) > SESSION_TIMEOUT);
                 if self.random.per_mille(500) {
                     Fault::None
                 } else {
