@@ -6,8 +6,9 @@ use runtime::dead_letter;
 use runtime::record::{Offset, Partition};
 use schemas::{Payload, Voucher};
 
-use crate::kafka::log::Record;
-use crate::kafka::{Broker, ORDER_STATUS, ORDER_STATUS_DLQ, VOUCHERS, VOUCHERS_DLQ};
+use crate::kafka::log::{PartitionLog, Record};
+use crate::kafka::{Broker, ORDER_STATUS, ORDER_STATUS_DLQ, RELAYED, VOUCHERS, VOUCHERS_DLQ};
+use crate::relay_ports::VERSION;
 use crate::workload::{Expected, Workload};
 use crate::world::World;
 
@@ -17,14 +18,20 @@ pub const CAMPAIGN: &str = "order-reward";
 type Place = (Partition, Offset);
 
 /// Whether nothing is left to be done: both groups read all there is, and no transaction is open.
-pub fn is_drained(broker: &Broker) -> bool {
-    [ORDER_STATUS, VOUCHERS].into_iter().all(|topic| {
+pub fn is_drained(world: &World) -> bool {
+    let broker = &world.broker;
+    let read = [ORDER_STATUS, VOUCHERS].into_iter().all(|topic| {
         broker.topic(topic).iter().zip(0..).all(|(log, partition)| {
             let committed = broker.groups[topic].stable_offset(partition);
             !log.has_open_transaction()
                 && committed.is_some_and(|offset| log.read(offset).is_none())
         })
-    })
+    });
+    let relay_rests = broker
+        .topic(RELAYED)
+        .iter()
+        .all(|log| !log.has_open_transaction());
+    read && relay_rests && world.outbox.is_empty()
 }
 
 /// Checks all.
@@ -34,6 +41,7 @@ pub fn is_drained(broker: &Broker) -> bool {
 pub fn check(world: &World, workload: &Workload) -> Result<(), String> {
     outcomes(&world.broker, workload)?;
     rows(world, workload)?;
+    relayed(world)?;
     junk(&world.broker, workload)
 }
 
@@ -185,5 +193,52 @@ fn junk(broker: &Broker, workload: &Workload) -> Result<(), String> {
             junk.len(),
             letters.len()
         ))
+    }
+}
+
+/// After every committed transaction an order's last record is the highest version that was ever
+/// published of it, and versions appear first in their order. What breaks this, if anything does.
+pub fn regression(log: &PartitionLog) -> Option<String> {
+    let mut orders = BTreeMap::<&[u8], (i64, i64)>::new();
+    for (_, record) in log.committed() {
+        let version = version_of(record);
+        let (newest, last) = orders
+            .entry(record.key.as_deref().unwrap_or_default())
+            .or_default();
+        if version > *newest + 1 {
+            return Some(format!(
+                "a relayed order's version {version} came after {newest}"
+            ));
+        }
+        *newest = version.max(*newest);
+        *last = version;
+    }
+    orders
+        .values()
+        .find(|(newest, last)| newest != last)
+        .map(|(newest, last)| format!("a relayed order went back from version {newest} to {last}"))
+}
+
+fn version_of(record: &Record) -> i64 {
+    let version = record.header(VERSION).and_then(|text| text.parse().ok());
+    version.unwrap_or_default()
+}
+
+/// Every change of every order was relayed.
+fn relayed(world: &World) -> Result<(), String> {
+    let mut newest = BTreeMap::<String, i64>::new();
+    for (_, record) in world
+        .broker
+        .topic(RELAYED)
+        .iter()
+        .flat_map(PartitionLog::committed)
+    {
+        let order = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+        newest.insert(order.into_owned(), version_of(record));
+    }
+    if newest == *world.outbox.versions() {
+        Ok(())
+    } else {
+        Err("the last relayed versions are not the orders' versions".to_owned())
     }
 }

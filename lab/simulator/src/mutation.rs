@@ -37,4 +37,8 @@ pub enum Mutation {
     LetterUnacknowledged,
     /// Committed offsets are one too far.
     OffByOne,
+    /// A relay publishes without having the lock.
+    RelayWithoutLock,
+    /// A relay's rows are deleted when they are read, not when they are published.
+    RelayDeletesFirst,
 }

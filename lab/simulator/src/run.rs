@@ -14,6 +14,7 @@ use crate::kafka::{Broker, ORDER_STATUS};
 use crate::mutation::Mutation;
 use crate::processor_ports::{self, ProcessorTask};
 use crate::random::Random;
+use crate::relay_ports::{self, RelayTask};
 use crate::sink_ports::{self, SinkTask};
 use crate::workload::Workload;
 use crate::world::{Met, ProcessId, Shared, World};
@@ -51,12 +52,14 @@ pub struct Simulator {
 enum Loop {
     Processor(Box<ProcessorTask>),
     Sink(Box<SinkTask>),
+    Relay(Box<RelayTask>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Processor,
     Sink,
+    Relay,
 }
 
 /// A process, or the place of one that is to be started.
@@ -105,7 +108,7 @@ impl Simulator {
     ) -> (Result<Done, String>, Vec<String>) {
         runtime::backoff::repeat_jitter(seed);
         let mut run = Run::new(self, seed, mutation, schedule);
-        let verdict = run.to_the_end();
+        let verdict = run.finish();
         let world = run.world.borrow();
         let done = Done {
             met: world.met,
@@ -141,7 +144,11 @@ impl<'a> Run<'a> {
         let mut random = Random::new(seed);
         let partitions = i32::try_from(random.between(1, 4)).unwrap_or(1);
         let mut slots = Vec::new();
-        for (kind, name, most) in [(Kind::Processor, "p", 3), (Kind::Sink, "s", 2)] {
+        for (kind, name, most) in [
+            (Kind::Processor, "p", 3),
+            (Kind::Sink, "s", 2),
+            (Kind::Relay, "r", 2),
+        ] {
             for number in 0..random.between(1, most) {
                 slots.push(Slot {
                     kind,
@@ -168,7 +175,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn to_the_end(&mut self) -> Result<(), String> {
+    fn finish(&mut self) -> Result<(), String> {
         loop {
             let Some(place) = (0..self.slots.len()).min_by_key(|place| self.slots[*place].due)
             else {
@@ -186,6 +193,7 @@ impl<'a> Run<'a> {
                 let mut world = self.world.borrow_mut();
                 if world.now >= self.faults_end {
                     world.fault_rate = 0;
+                    world.outbox.commit_all();
                 }
                 if let Some(what) = world.violation.take() {
                     return Err(what);
@@ -193,7 +201,7 @@ impl<'a> Run<'a> {
                 world.now
             };
             if now >= self.faults_end {
-                if is_drained(&self.world.borrow().broker) {
+                if is_drained(&self.world.borrow()) {
                     return check(&self.world.borrow(), &self.workload);
                 }
                 if now > self.faults_end + DRAINED_WITHIN {
@@ -232,7 +240,13 @@ impl<'a> Run<'a> {
             }
             _ => {
                 let before = self.workload.written.len();
-                let World { broker, random, .. } = world;
+                let World {
+                    broker,
+                    random,
+                    outbox,
+                    ..
+                } = world;
+                outbox.change(random);
                 self.workload.write(broker, random);
                 let written = self.workload.written.len() - before;
                 world.note("world", || format!("{written} order statuses are written"));
@@ -255,6 +269,10 @@ impl<'a> Run<'a> {
         let stopped = match running {
             Loop::Processor(task) => matches!(task.step(), processor::task::Step::Stop(_)),
             Loop::Sink(task) => matches!(task.step(), sink::task::Step::Stop(_)),
+            Loop::Relay(task) => {
+                task.step();
+                false
+            }
         };
         let mut world = self.world.borrow_mut();
         let life = &mut world.lives[id];
@@ -301,6 +319,7 @@ impl<'a> Run<'a> {
                 &self.simulator.evaluator,
                 &self.simulator.plan,
             ))),
+            Kind::Relay => Loop::Relay(Box::new(relay_ports::start(&self.world, id))),
             Kind::Sink => Loop::Sink(Box::new(sink_ports::start(&self.world, id, &slot.instance))),
         };
         slot.running = Some((id, running));

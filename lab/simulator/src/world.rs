@@ -14,6 +14,7 @@ use crate::kafka::Broker;
 use crate::kafka::group::SESSION_TIMEOUT;
 use crate::kafka::transactions::{Identity, Refused};
 use crate::mutation::Mutation;
+use crate::outbox::OutboxTable;
 use crate::random::Random;
 
 /// What a call meets.
@@ -67,6 +68,8 @@ pub enum Request {
     },
     /// A statement.
     Insert(Vec<Row>),
+    /// The outbox's rows of these ids are published.
+    Delete(Vec<i64>),
 }
 
 /// One line of the schedule.
@@ -124,6 +127,8 @@ pub struct World {
     pub broker: Broker,
     /// Postgres.
     pub database: Database,
+    /// Postgres, the producer's.
+    pub outbox: OutboxTable,
     /// The planted bug.
     pub mutation: Option<Mutation>,
     /// So many calls of a thousand meet a fault.
@@ -158,6 +163,7 @@ impl World {
             random,
             broker,
             database: Database::default(),
+            outbox: OutboxTable::default(),
             mutation,
             fault_rate: 0,
             broker_away: Duration::ZERO,
@@ -323,6 +329,10 @@ impl World {
             self.note("network", || format!("{request:?}"));
             let answer = match request {
                 Request::End { identity, commit } => self.broker.end(identity, commit),
+                Request::Delete(ids) => {
+                    self.outbox.delete(&ids);
+                    Ok(())
+                }
                 Request::Insert(rows) => {
                     let _ = self.database.insert(&rows);
                     Ok(())
@@ -332,6 +342,9 @@ impl World {
         }
         let Self { broker, random, .. } = self;
         broker.expire(now, random);
+        if let Some(what) = broker.regression.take() {
+            self.violation.get_or_insert(what);
+        }
         for group in &mut broker.groups {
             if let Some(what) = group.went_back.take() {
                 self.violation

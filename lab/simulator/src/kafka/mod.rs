@@ -14,11 +14,12 @@ use log::{PartitionLog, ProducerId, Record};
 use transactions::{Coordinator, Ending, Identity, Refused};
 
 /// The topics, by number.
-pub const TOPICS: [&str; 4] = [
+pub const TOPICS: [&str; 5] = [
     "order-status",
     "vouchers",
     "order-status.dlq",
     "vouchers.dlq",
+    "relayed",
 ];
 /// `order-status`.
 pub const ORDER_STATUS: usize = 0;
@@ -28,15 +29,20 @@ pub const VOUCHERS: usize = 1;
 pub const ORDER_STATUS_DLQ: usize = 2;
 /// `vouchers.dlq`.
 pub const VOUCHERS_DLQ: usize = 3;
+/// What the relay publishes: an `order-status` of its own, since what the processor reads has its
+/// expectations written down place by place.
+pub const RELAYED: usize = 4;
 
 /// The broker: topics, two groups, one transaction coordinator.
 #[derive(Debug)]
 pub struct Broker {
-    topics: [Vec<PartitionLog>; 4],
+    topics: [Vec<PartitionLog>; 5],
     /// The processor's group and the sink's, by the number of the topic that they read.
     pub groups: [Group; 2],
     /// All transactional ids.
     pub transactions: Coordinator,
+    /// A relayed order whose newest record is not its highest version: none may be.
+    pub regression: Option<String>,
 }
 
 impl Broker {
@@ -44,7 +50,8 @@ impl Broker {
     pub fn new(partitions: Partition) -> Self {
         let topic = || (0..partitions).map(|_| PartitionLog::default()).collect();
         Self {
-            topics: [topic(), topic(), topic(), topic()],
+            topics: [topic(), topic(), topic(), topic(), topic()],
+            regression: None,
             groups: [Group::new(partitions), Group::new(partitions)],
             transactions: Coordinator::default(),
         }
@@ -153,6 +160,10 @@ impl Broker {
         };
         for (topic, partition) in partitions {
             self.log_mut(topic, partition).mark(producer, commit);
+            if commit && topic == RELAYED {
+                let regression = crate::invariants::regression(self.log(topic, partition));
+                self.regression = self.regression.take().or(regression);
+            }
         }
         for group in &mut self.groups {
             group.settle(producer, commit);
