@@ -13,6 +13,8 @@ pub enum Mutation {
     NoGeneration,
     /// A new transactional id at each start: a predecessor is not fenced.
     NewTransactionalId,
+    /// After a call that was interrupted the producer is kept, and with it its epoch.
+    ProducerKept,
     /// Taking over a transactional id does not fence.
     NoFencing,
     /// An abort that commits.

@@ -33,10 +33,13 @@ pub fn start(
     plan: &Arc<OrderStatusPlan>,
 ) -> ProcessorTask {
     let transactional_id = format!("processor/{instance}/0");
+    let guarantee = world.borrow().guarantee;
+    let mut producer = Producer::new(id, transactional_id.clone());
+    producer.in_transactions = guarantee == Guarantee::ExactlyOnce;
     let log = SimulatedLog {
         world: Shared::clone(world),
         consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
-        producer: Producer::new(id, transactional_id.clone()),
+        producer,
         late: None,
     };
     let schemas = Schemas {
@@ -58,7 +61,7 @@ pub fn start(
         Arc::clone(evaluator),
         breaker(),
         TaskSettings {
-            guarantee: Guarantee::ExactlyOnce,
+            guarantee,
             topics: Topics {
                 source: "order-status".to_owned(),
                 vouchers: "vouchers".to_owned(),

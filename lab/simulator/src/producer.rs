@@ -26,6 +26,8 @@ enum State {
 pub struct Producer {
     id: ProcessId,
     name: String,
+    /// Without transactions records are simply written.
+    pub in_transactions: bool,
     identity: Option<Identity>,
     state: State,
     queue: Vec<(usize, Record)>,
@@ -48,6 +50,7 @@ impl Producer {
         Self {
             id,
             name,
+            in_transactions: true,
             identity: None,
             state: State::New,
             queue: Vec::new(),
@@ -56,10 +59,16 @@ impl Producer {
 
     /// A new client in place of this one. What was queued may have been sent.
     pub fn reopen(&mut self, world: &mut World) {
+        if self.state == State::Ready && world.has(Mutation::ProducerKept) {
+            return;
+        }
         if world.random.per_mille(500) && !world.lives[self.id].dead {
             let _ = self.flush(world);
         }
-        *self = Self::new(self.id, std::mem::take(&mut self.name));
+        *self = Self {
+            in_transactions: self.in_transactions,
+            ..Self::new(self.id, std::mem::take(&mut self.name))
+        };
     }
 
     fn fatal(&mut self, why: &str) -> Answer {
@@ -77,6 +86,9 @@ impl Producer {
 
     /// See the loop's port.
     pub fn init(&mut self, world: &mut World, timeout: Duration) -> Answer {
+        if self.state == State::Ready && world.has(Mutation::ProducerKept) {
+            return Ok(());
+        }
         if self.state != State::New {
             return self.fatal("init twice");
         }
@@ -115,7 +127,7 @@ impl Producer {
 
     /// See the loop's port.
     pub fn send(&mut self, world: &mut World, record: &Outgoing<'_>) -> Answer {
-        if self.state != State::Open {
+        if self.in_transactions && self.state != State::Open {
             return self.fatal("send without a transaction");
         }
         let topic = TOPICS.iter().position(|name| *name == record.topic);
@@ -144,6 +156,12 @@ impl Producer {
     }
 
     fn flush(&mut self, world: &mut World) -> Answer {
+        if !self.in_transactions {
+            for (topic, record) in self.queue.drain(..) {
+                world.broker.append(topic, record);
+            }
+            return Ok(());
+        }
         let Some(identity) = self.identity else {
             return Ok(());
         };
@@ -159,6 +177,7 @@ impl Producer {
     /// See the loop's port.
     pub fn drain(&mut self, world: &mut World, timeout: Duration) -> Answer {
         match self.state {
+            _ if !self.in_transactions => {}
             State::Open => {}
             State::Ending(_) => return Ok(()),
             _ => return self.fatal("the client is dead"),

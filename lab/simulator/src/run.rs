@@ -6,6 +6,7 @@ use std::time::Duration;
 use processor::evaluate::{Evaluator, SharedEvaluator};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
+use processor::task::Guarantee;
 use rust_decimal::Decimal;
 use schemas::{Currency, OrderStatusPlan};
 
@@ -161,8 +162,14 @@ impl<'a> Run<'a> {
         }
         let faults_end = Duration::from_secs(random.between(5, 60));
         let fault_rate = [2, 10, 40, 150][random.place(4)];
+        let guarantee = if random.per_mille(150) {
+            Guarantee::AtLeastOnce
+        } else {
+            Guarantee::ExactlyOnce
+        };
         let mut world = World::new(random, Broker::new(partitions), mutation);
         world.fault_rate = fault_rate;
+        world.guarantee = guarantee;
         world.record_schedule = schedule != Schedule::None;
         world.whole_schedule = schedule == Schedule::All;
         Self {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use processor::task::Guarantee;
 use runtime::clock::Clock;
 
 use crate::database::{Database, Row};
@@ -129,6 +130,8 @@ pub struct World {
     pub database: Database,
     /// Postgres, the producer's.
     pub outbox: OutboxTable,
+    /// What the processors promise of a voucher's record.
+    pub guarantee: Guarantee,
     /// The planted bug.
     pub mutation: Option<Mutation>,
     /// So many calls of a thousand meet a fault.
@@ -164,6 +167,7 @@ impl World {
             broker,
             database: Database::default(),
             outbox: OutboxTable::default(),
+            guarantee: Guarantee::ExactlyOnce,
             mutation,
             fault_rate: 0,
             broker_away: Duration::ZERO,
