@@ -7,10 +7,11 @@ use simulator::mutation::Mutation;
 /// The most seeds that a bug may need.
 const fn within(mutation: Mutation) -> u64 {
     match mutation {
-        Mutation::UnknownIsCommitted
-        | Mutation::RevocationUntold
+        Mutation::ProducerKept => 5_000,
+        Mutation::NoGeneration
+        | Mutation::RelayWithoutLock
         | Mutation::ConflictSwallowed
-        | Mutation::LetterUnacknowledged => 2_000,
+        | Mutation::LetterUnacknowledged => 1_000,
         _ => 200,
     }
 }
