@@ -1,8 +1,19 @@
 //! The one retry: exponential, with jitter, for ever. Whatever calls it decides what is worth retrying.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+thread_local! {
+    static JITTER: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
+}
+
+/// From now on this thread's jitter is that of `seed`: a simulated run can be repeated.
+pub fn repeat_jitter(seed: u64) {
+    JITTER.set(StdRng::seed_from_u64(seed));
+}
 
 /// The pauses between tries: each about twice the last, from `first` up to `most`.
 ///
@@ -42,7 +53,8 @@ impl Backoff {
         let full = doubled.min(self.most);
         let half = full / 2;
         let jitter = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
-        half + Duration::from_micros(rand::rng().random_range(0..=jitter))
+        let drawn = JITTER.with_borrow_mut(|random| random.random_range(0..=jitter));
+        half + Duration::from_micros(drawn)
     }
 
     /// After a success: the next failure starts again from the first pause.

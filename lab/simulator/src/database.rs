@@ -1,0 +1,88 @@
+//! A model of the vouchers table: statements are whole or nothing, identities and codes are unique.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use sink::columns::Columns;
+use sink::ports::{Identity, WriteError, Written};
+
+/// One row's values, as a statement brings them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Primary key.
+    pub identity: Identity,
+    /// Unique.
+    pub code: String,
+    /// What it is worth.
+    pub amount: Decimal,
+}
+
+/// The rows of a statement, copied: it may be done after its sender is gone.
+pub fn rows_of(columns: &Columns) -> Vec<Row> {
+    (0..columns.len())
+        .map(|place| Row {
+            identity: Identity {
+                campaign: columns.campaigns.get(place).to_owned(),
+                order_id: columns.order_ids.get(place).to_owned(),
+            },
+            code: columns.codes.get(place).to_owned(),
+            amount: columns.amounts[place],
+        })
+        .collect()
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct Database {
+    rows: BTreeMap<Identity, (String, Decimal)>,
+    codes: BTreeMap<String, Identity>,
+}
+
+impl Database {
+    /// All rows: identity, code, amount.
+    pub fn rows(&self) -> impl Iterator<Item = (&Identity, &str, Decimal)> {
+        self.rows
+            .iter()
+            .map(|(identity, (code, amount))| (identity, code.as_str(), *amount))
+    }
+
+    /// `INSERT .. ON CONFLICT (campaign, order_id) DO NOTHING`.
+    ///
+    /// # Errors
+    /// A code that another row has; nothing is written then.
+    pub fn insert(&mut self, rows: &[Row]) -> Result<Written, WriteError> {
+        let mut written = Written::default();
+        let mut fresh: Vec<&Row> = Vec::new();
+        for (place, row) in rows.iter().enumerate() {
+            if let Some((code, amount)) = self.rows.get(&row.identity) {
+                if *code != row.code || *amount != row.amount {
+                    written.different.push(place);
+                }
+                continue;
+            }
+            let holder = self.codes.get(&row.code);
+            if holder.is_some() || fresh.iter().any(|one| one.code == row.code) {
+                return Err(WriteError::CodeClash {
+                    holder: holder.filter(|_| rows.len() == 1).cloned(),
+                });
+            }
+            fresh.push(row);
+        }
+        for row in fresh {
+            self.codes.insert(row.code.clone(), row.identity.clone());
+            self.rows
+                .insert(row.identity.clone(), (row.code.clone(), row.amount));
+            written.inserted += 1;
+        }
+        Ok(written)
+    }
+
+    /// A planted bug: rows that are there are replaced.
+    pub fn replace(&mut self, rows: &[Row]) {
+        for row in rows {
+            if let Some((old, _)) = self.rows.remove(&row.identity) {
+                self.codes.remove(&old);
+            }
+        }
+    }
+}

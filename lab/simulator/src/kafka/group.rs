@@ -1,0 +1,262 @@
+//! A consumer group: static members, generations, cooperative rebalances, committed offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use runtime::kafka::AssignmentChange;
+use runtime::record::{Partition, Positions};
+
+use super::log::ProducerId;
+use crate::random::Random;
+
+/// The number of a member; a process that joins anew has a new one.
+pub type MemberId = u64;
+
+/// A member that is not heard of for so long is put out.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the coordinator does not know a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotMember {
+    /// It was silent for too long.
+    Expired,
+    /// Another process joined with its instance id.
+    Fenced,
+}
+
+#[derive(Debug)]
+struct Member {
+    instance: String,
+    generation: i32,
+    assigned: BTreeSet<Partition>,
+    heard: Duration,
+}
+
+/// The coordinator's view of one group.
+#[derive(Debug)]
+pub struct Group {
+    partitions: Partition,
+    generation: i32,
+    next_member: MemberId,
+    members: BTreeMap<MemberId, Member>,
+    target: BTreeMap<Partition, MemberId>,
+    committed: Positions,
+    /// Offsets of transactions that have no end yet.
+    pending: BTreeMap<ProducerId, Positions>,
+    /// A committed offset that went back: none may.
+    pub went_back: Option<String>,
+}
+
+impl Group {
+    /// A group without members, of a topic with so many partitions.
+    pub fn new(partitions: Partition) -> Self {
+        Self {
+            partitions,
+            generation: 0,
+            next_member: 0,
+            members: BTreeMap::new(),
+            target: BTreeMap::new(),
+            committed: Positions::new(),
+            pending: BTreeMap::new(),
+            went_back: None,
+        }
+    }
+
+    /// A new member. One with a known instance id takes its predecessor's place without a
+    /// rebalance, and fences it.
+    pub fn join(&mut self, instance: &str, now: Duration, random: &mut Random) -> MemberId {
+        self.next_member += 1;
+        let id = self.next_member;
+        let predecessor = self
+            .members
+            .iter()
+            .find(|(_, member)| member.instance == instance)
+            .map(|(id, _)| *id);
+        self.members.insert(
+            id,
+            Member {
+                instance: instance.to_owned(),
+                generation: self.generation,
+                assigned: BTreeSet::new(),
+                heard: now,
+            },
+        );
+        if let Some(predecessor) = predecessor {
+            self.members.remove(&predecessor);
+            for owner in self
+                .target
+                .values_mut()
+                .filter(|owner| **owner == predecessor)
+            {
+                *owner = id;
+            }
+        } else {
+            self.rebalance(random);
+        }
+        id
+    }
+
+    /// Leaves, or is put out.
+    pub fn remove(&mut self, id: MemberId, random: &mut Random) {
+        if self.members.remove(&id).is_some() {
+            self.rebalance(random);
+        }
+    }
+
+    /// Puts out the silent.
+    pub fn expire(&mut self, now: Duration, random: &mut Random) {
+        let silent: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| now.saturating_sub(member.heard) > SESSION_TIMEOUT)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            self.remove(id, random);
+        }
+    }
+
+    /// A new generation. Mostly sticky; a partition that moves is free when its owner heard of it.
+    pub fn rebalance(&mut self, random: &mut Random) {
+        self.generation += 1;
+        let ids: Vec<_> = self.members.keys().copied().collect();
+        if ids.is_empty() {
+            self.target.clear();
+            return;
+        }
+        let shift = random.place(ids.len());
+        for partition in 0..self.partitions {
+            let place = usize::try_from(partition).unwrap_or(0);
+            let fair = ids[(place + shift) % ids.len()];
+            let keeps = self
+                .target
+                .get(&partition)
+                .is_some_and(|owner| self.members.contains_key(owner));
+            if !keeps || random.per_mille(500) {
+                self.target.insert(partition, fair);
+            }
+        }
+    }
+
+    /// The background thread's heartbeat. May learn the new generation before the application polls.
+    pub fn heartbeat(&mut self, id: MemberId, now: Duration, learns: bool) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.heard = now;
+            if learns {
+                member.generation = self.generation;
+            }
+        }
+    }
+
+    /// What a poll does: hears of the generation, gives up what moves, takes what is free.
+    ///
+    /// # Errors
+    /// See [`NotMember`].
+    pub fn sync(
+        &mut self,
+        id: MemberId,
+        instance: &str,
+        now: Duration,
+    ) -> Result<Vec<AssignmentChange>, NotMember> {
+        let taken: BTreeSet<_> = self
+            .members
+            .iter()
+            .filter(|(other, _)| **other != id)
+            .flat_map(|(_, member)| member.assigned.iter().copied())
+            .collect();
+        let target: BTreeSet<_> = self
+            .target
+            .iter()
+            .filter(|(_, owner)| **owner == id)
+            .map(|(partition, _)| *partition)
+            .collect();
+        self.status(id, instance)?;
+        let Some(member) = self.members.get_mut(&id) else {
+            return Err(NotMember::Expired);
+        };
+        member.heard = now;
+        member.generation = self.generation;
+        let revoked: Vec<_> = member.assigned.difference(&target).copied().collect();
+        let assigned: Vec<_> = target
+            .iter()
+            .filter(|partition| !taken.contains(partition) && !member.assigned.contains(partition))
+            .copied()
+            .collect();
+        member
+            .assigned
+            .retain(|partition| target.contains(partition));
+        member.assigned.extend(&assigned);
+        let mut changes = Vec::new();
+        if !revoked.is_empty() {
+            changes.push(AssignmentChange::Revoked(revoked));
+        }
+        if !assigned.is_empty() {
+            changes.push(AssignmentChange::Assigned(assigned));
+        }
+        Ok(changes)
+    }
+
+    fn status(&self, id: MemberId, instance: &str) -> Result<(), NotMember> {
+        if self.members.contains_key(&id) {
+            return Ok(());
+        }
+        let replaced = self
+            .members
+            .iter()
+            .any(|(other, member)| *other > id && member.instance == instance);
+        Err(if replaced {
+            NotMember::Fenced
+        } else {
+            NotMember::Expired
+        })
+    }
+
+    /// Whether the coordinator takes offsets from this member now.
+    pub fn accepts(&self, id: MemberId) -> bool {
+        self.members
+            .get(&id)
+            .is_some_and(|member| member.generation == self.generation)
+    }
+
+    /// Commits offsets outside of a transaction; the caller asked [`accepts`](Self::accepts).
+    pub fn commit(&mut self, positions: &Positions) {
+        for (partition, offset) in positions {
+            let before = self.committed.insert(*partition, *offset).unwrap_or(0);
+            if *offset < before {
+                self.went_back = Some(format!("partition {partition}: {before} to {offset}"));
+            }
+        }
+    }
+
+    /// Keeps offsets until the end of the producer's transaction.
+    pub fn add_pending(&mut self, producer: ProducerId, positions: &Positions) {
+        self.pending.entry(producer).or_default().extend(
+            positions
+                .iter()
+                .map(|(partition, offset)| (*partition, *offset)),
+        );
+    }
+
+    /// The producer's transaction ended.
+    pub fn settle(&mut self, producer: ProducerId, commit: bool) {
+        if let Some(positions) = self.pending.remove(&producer)
+            && commit
+        {
+            self.commit(&positions);
+        }
+    }
+
+    /// The committed offset (0: none yet); none while a transaction holds one back.
+    pub fn stable_offset(&self, partition: Partition) -> Option<i64> {
+        let unstable = self
+            .pending
+            .values()
+            .any(|one| one.contains_key(&partition));
+        (!unstable).then(|| self.committed_offset(partition))
+    }
+
+    /// The committed offset, whatever is under way.
+    pub fn committed_offset(&self, partition: Partition) -> i64 {
+        self.committed.get(&partition).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,151 @@
+//! A model of the producer's outbox: rows that turn up late, sessions that hold the lock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::producer::relay::Row;
+use rust_decimal::Decimal;
+use schemas::{Currency, Status, Timestamp};
+
+use crate::consumer::TIMESTAMP_MILLIS;
+use crate::random::Random;
+
+/// The server ends a session that it hears nothing of for so long.
+pub const IDLE_SESSION: Duration = Duration::from_secs(6);
+
+/// A session's number.
+pub type SessionId = u64;
+
+#[derive(Debug)]
+struct Session {
+    heard: Duration,
+    backlog: Vec<Row>,
+}
+
+/// Orders, their outbox, and who has the lock.
+#[derive(Debug, Default)]
+pub struct OutboxTable {
+    rows: BTreeMap<i64, Row>,
+    /// Their ids are taken, their transactions still open: one at most per order.
+    uncommitted: Vec<Row>,
+    next_id: i64,
+    versions: BTreeMap<String, i64>,
+    sessions: BTreeMap<SessionId, Session>,
+    next_session: SessionId,
+    lock: Option<SessionId>,
+}
+
+impl OutboxTable {
+    /// Some orders change; some of their transactions stay open.
+    pub fn change(&mut self, random: &mut Random) {
+        for _ in 0..random.between(1, 6) {
+            let order = format!("relayed-{}", random.below(6));
+            // The order's row is locked until its transaction ends.
+            if self.uncommitted.iter().any(|row| row.order_id == order) {
+                continue;
+            }
+            let version = self.versions.entry(order.clone()).or_insert(0);
+            *version += 1;
+            self.next_id += 1;
+            self.uncommitted.push(Row {
+                id: self.next_id,
+                order_id: order,
+                version: *version,
+                status: Status::Sent,
+                total: Decimal::from(100),
+                currency: Currency::EUR,
+                occurred_at: Timestamp::from_millis(TIMESTAMP_MILLIS),
+                sent_at: None,
+                traceparent: None,
+            });
+        }
+        for _ in 0..random.between(1, 6) {
+            if !self.uncommitted.is_empty() {
+                let place = random.place(self.uncommitted.len());
+                let row = self.uncommitted.swap_remove(place);
+                self.rows.insert(row.id, row);
+            }
+        }
+    }
+
+    /// No transaction stays open.
+    pub fn commit_all(&mut self) {
+        for row in self.uncommitted.drain(..) {
+            self.rows.insert(row.id, row);
+        }
+    }
+
+    /// The highest version of each order.
+    pub const fn versions(&self) -> &BTreeMap<String, i64> {
+        &self.versions
+    }
+
+    /// Whether all is published and deleted.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.uncommitted.is_empty()
+    }
+
+    /// A new session.
+    pub fn connect(&mut self, now: Duration) -> SessionId {
+        self.next_session += 1;
+        self.sessions.insert(
+            self.next_session,
+            Session {
+                heard: now,
+                backlog: Vec::new(),
+            },
+        );
+        self.next_session
+    }
+
+    /// Ends a session, and with it its lock.
+    pub fn disconnect(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+        self.lock.take_if(|holder| *holder == session);
+    }
+
+    /// The server hears of a session; false when it was ended.
+    pub fn hear(&mut self, session: SessionId, now: Duration) -> bool {
+        self.sessions
+            .retain(|_, one| now.saturating_sub(one.heard) < IDLE_SESSION);
+        let sessions = &self.sessions;
+        self.lock.take_if(|holder| !sessions.contains_key(holder));
+        self.sessions
+            .get_mut(&session)
+            .map(|one| one.heard = now)
+            .is_some()
+    }
+
+    /// Takes the lock if nobody has it.
+    pub fn try_lock(&mut self, session: SessionId) -> bool {
+        *self.lock.get_or_insert(session) == session
+    }
+
+    /// The first rows by id.
+    pub fn read(&self, most: usize) -> Vec<Row> {
+        self.rows.values().take(most).cloned().collect()
+    }
+
+    /// Keeps a snapshot for the session, order by order.
+    pub fn open_backlog(&mut self, session: SessionId) {
+        let mut rows: Vec<_> = self.rows.values().cloned().collect();
+        rows.sort_by(|a, b| (&a.order_id, a.id).cmp(&(&b.order_id, b.id)));
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.backlog = rows;
+        }
+    }
+
+    /// The snapshot's next rows.
+    pub fn read_backlog(&mut self, session: SessionId, most: usize) -> Vec<Row> {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return Vec::new();
+        };
+        let most = most.min(session.backlog.len());
+        session.backlog.drain(..most).collect()
+    }
+
+    /// Deletes what is there of these.
+    pub fn delete(&mut self, ids: &[i64]) {
+        self.rows.retain(|id, _| !ids.contains(id));
+    }
+}

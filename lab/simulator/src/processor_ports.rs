@@ -1,0 +1,234 @@
+//! The processor's ports over the model.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use processor::batch::{Tally, Topics, VoucherFormat};
+use processor::evaluate::SharedEvaluator;
+use processor::ports::{Log, Observer, TransactionEnd};
+use processor::task::{Guarantee, Task, TaskSettings};
+use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::kafka::{AssignmentChange, CommitError, Outgoing, Polled, TransactionError};
+use runtime::lifecycle::Failure;
+use runtime::record::Positions;
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::{Malformed, OrderStatusPlan, Reason};
+
+use crate::consumer::{Consumer, Read, shifted};
+use crate::kafka::ORDER_STATUS;
+use crate::mutation::Mutation;
+use crate::producer::Producer;
+use crate::workload::SCHEMA_ID;
+use crate::world::{ProcessClock, ProcessId, Shared};
+
+/// A processor of the model.
+pub type ProcessorTask = Task<SimulatedLog, Schemas, ProcessClock, Silent>;
+
+/// Starts one. `instance` is its stable name.
+pub fn start(
+    world: &Shared,
+    id: ProcessId,
+    instance: &str,
+    evaluator: &SharedEvaluator,
+    plan: &Arc<OrderStatusPlan>,
+) -> ProcessorTask {
+    let transactional_id = format!("processor/{instance}/0");
+    let guarantee = world.borrow().guarantee;
+    let mut producer = Producer::new(id, transactional_id.clone());
+    producer.in_transactions = guarantee == Guarantee::ExactlyOnce;
+    let log = SimulatedLog {
+        world: Shared::clone(world),
+        consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
+        producer,
+        late: None,
+    };
+    let schemas = Schemas {
+        clock: ProcessClock {
+            world: Shared::clone(world),
+            id,
+        },
+        plan: Arc::clone(plan),
+    };
+    let clock = ProcessClock {
+        world: Shared::clone(world),
+        id,
+    };
+    Task::new(
+        log,
+        schemas,
+        clock,
+        Silent,
+        Arc::clone(evaluator),
+        breaker(),
+        TaskSettings {
+            guarantee,
+            topics: Topics {
+                source: "order-status".to_owned(),
+                vouchers: "vouchers".to_owned(),
+                dead_letters: "order-status.dlq".to_owned(),
+            },
+            format: VoucherFormat::Json,
+            transactional_id,
+        },
+    )
+}
+
+/// One that never opens: the workload has as many dead records as it likes.
+pub fn breaker() -> CircuitBreaker {
+    CircuitBreaker::new(&CircuitBreakerSettings {
+        dead_letter_limit: 500,
+        accept_dead_letters: true,
+    })
+}
+
+/// The port.
+#[derive(Debug)]
+pub struct SimulatedLog {
+    world: Shared,
+    consumer: Consumer,
+    producer: Producer,
+    /// A planted bug's offsets, to be committed after the transaction.
+    late: Option<Positions>,
+}
+
+impl Log for SimulatedLog {
+    type Record<'a> = Read;
+
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.producer.reopen(&mut self.world.borrow_mut());
+        Ok(())
+    }
+
+    fn open_consumer(&mut self) -> Result<(), Failure> {
+        self.consumer.reopen();
+        Ok(())
+    }
+
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producer.init(world, timeout)
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Polled<Read> {
+        self.consumer.poll(&mut self.world.borrow_mut(), timeout)
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.consumer.take_changes()
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        self.consumer.keep_alive(&mut self.world.borrow_mut(), time);
+    }
+
+    fn rewind(&mut self, _: Duration) -> Result<(), String> {
+        self.consumer.rewind(&mut self.world.borrow_mut())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.consumer.positions()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.consumer
+            .commit(&mut self.world.borrow_mut(), positions)
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.producer.begin()
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.producer.send(&mut self.world.borrow_mut(), record)
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producer.drain(world, timeout)
+    }
+
+    fn send_offsets(
+        &mut self,
+        positions: &Positions,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        if world.has(Mutation::OffsetsOutsideTransaction) {
+            self.late = Some(positions.clone());
+            return Ok(());
+        }
+        let consumer = &self.consumer;
+        self.producer
+            .send_offsets(world, timeout, |world, identity| {
+                if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
+                    return Ok(false);
+                }
+                let positions = shifted(world, positions);
+                if world.has(Mutation::OffsetsBeforeVouchers) {
+                    world.broker.groups[ORDER_STATUS].commit(&positions);
+                    return Ok(true);
+                }
+                let time = world.now;
+                world
+                    .broker
+                    .add_offsets(identity, ORDER_STATUS, &positions, time)
+                    .map(|()| true)
+            })
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producer.end(world, true, timeout)?;
+        if let Some(late) = self.late.take() {
+            let _ = self.consumer.commit(world, &late);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producer.end(world, false, timeout)
+    }
+}
+
+/// The registry: one schema, when it is there.
+#[derive(Debug)]
+pub struct Schemas {
+    clock: ProcessClock,
+    plan: Arc<OrderStatusPlan>,
+}
+
+impl SchemaSource for Schemas {
+    type Plan = OrderStatusPlan;
+
+    fn lookup(&mut self, id: u32) -> Lookup<OrderStatusPlan> {
+        let world = self.clock.world.borrow();
+        if world.time_of(self.clock.id) < world.registry_away {
+            return Lookup::Pending;
+        }
+        if id == SCHEMA_ID {
+            Lookup::Known(Arc::clone(&self.plan))
+        } else {
+            Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
+        }
+    }
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn committed<'a>(&mut self, _: impl Iterator<Item = &'a Tally>, _: Duration) {}
+    fn transaction_ended(&mut self, _: TransactionEnd) {}
+    fn fenced(&mut self) {}
+    fn assigned(&mut self, _: usize) {}
+    fn flowing(&mut self) {}
+    fn standing(&mut self, _: &str) {}
+    fn circuit(&mut self, _: bool) {}
+}

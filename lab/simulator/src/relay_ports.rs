@@ -1,0 +1,239 @@
+//! The relay's ports over the model.
+
+use std::time::Duration;
+
+use ::producer::relay::ports::{Log, Observer, Outbox, OutboxError, Timer};
+use ::producer::relay::{Format, Limits, Relay, Row};
+use runtime::kafka::{Outgoing, TransactionError};
+use schemas::{Currency, OrderStatus};
+
+use crate::kafka::{RELAYED, TOPICS};
+use crate::mutation::Mutation;
+use crate::outbox::{OutboxTable, SessionId};
+use crate::processor_ports::Silent;
+use crate::producer::Producer;
+use crate::world::{Fault, ProcessClock, ProcessId, Request, Service, Shared};
+
+/// A relay of the model.
+pub type RelayTask = Relay<SimulatedOutbox, SimulatedTopic, ProcessClock, Silent>;
+
+/// The name that fences: all relays of a shard have the same.
+const TRANSACTIONAL_ID: &str = "relay/0";
+
+/// The header in which the model keeps a record's version.
+pub const VERSION: &str = "version";
+
+/// Starts one.
+pub fn start(world: &Shared, id: ProcessId) -> RelayTask {
+    let outbox = SimulatedOutbox {
+        world: Shared::clone(world),
+        id,
+        session: None,
+    };
+    let log = SimulatedTopic {
+        world: Shared::clone(world),
+        id,
+        producer: Producer::new(id, TRANSACTIONAL_ID.to_owned()),
+    };
+    let clock = ProcessClock {
+        world: Shared::clone(world),
+        id,
+    };
+    // Small, so that a few rows are a backlog.
+    let limits = Limits {
+        rows: 3,
+        backlog: 4,
+    };
+    Relay::new(
+        (outbox, log, clock, Silent),
+        TOPICS[RELAYED].to_owned(),
+        Format::Json,
+        limits,
+    )
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct SimulatedOutbox {
+    world: Shared,
+    id: ProcessId,
+    session: Option<SessionId>,
+}
+
+impl SimulatedOutbox {
+    fn call<T>(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&mut OutboxTable, SessionId) -> T,
+    ) -> Result<T, OutboxError> {
+        let world = &mut self.world.borrow_mut();
+        let fault = world.call(self.id, Service::Postgres, what);
+        let lost = || OutboxError::Lost("the session is gone".to_owned());
+        let now = world.now;
+        let Some(session) = self.session else {
+            return Err(lost());
+        };
+        let heard = !world.lives[self.id].dead && world.outbox.hear(session, now);
+        if !heard {
+            self.session = None;
+            return Err(lost());
+        }
+        match fault {
+            Fault::None => Ok(work(&mut world.outbox, session)),
+            Fault::Slow => {
+                world.spend(self.id, Duration::from_millis(500));
+                Err(OutboxError::Refused("too slow".to_owned()))
+            }
+            Fault::AnswerLost => {
+                work(&mut world.outbox, session);
+                self.session = None;
+                // The server may notice later than the client.
+                if world.random.per_mille(500) {
+                    world.outbox.disconnect(session);
+                }
+                Err(lost())
+            }
+            Fault::Refused if world.random.per_mille(500) => {
+                Err(OutboxError::Refused("refused".to_owned()))
+            }
+            Fault::Refused => {
+                self.session = None;
+                Err(lost())
+            }
+        }
+    }
+}
+
+impl Outbox for SimulatedOutbox {
+    fn try_lock(&mut self) -> Result<bool, OutboxError> {
+        let all = {
+            let mut world = self.world.borrow_mut();
+            let now = world.now;
+            if self.session.is_none() {
+                self.session = Some(world.outbox.connect(now));
+            }
+            world.has(Mutation::RelayWithoutLock)
+        };
+        self.call("lock", |outbox, session| outbox.try_lock(session) || all)
+    }
+
+    fn let_go(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.world.borrow_mut().outbox.disconnect(session);
+        }
+    }
+
+    fn confirm(&mut self) -> Result<(), OutboxError> {
+        self.call("confirm", |_, _| ())
+    }
+
+    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let read = self.call("read outbox", |outbox, _| outbox.read(most))?;
+        let mut world = self.world.borrow_mut();
+        if world.has(Mutation::RelayDeletesFirst) {
+            let ids: Vec<_> = read.iter().map(|row| row.id).collect();
+            world.outbox.delete(&ids);
+        }
+        rows.extend(read);
+        Ok(())
+    }
+
+    fn open_backlog(&mut self) -> Result<(), OutboxError> {
+        self.call("open backlog", OutboxTable::open_backlog)
+    }
+
+    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        rows.extend(self.call("read backlog", |outbox, session| {
+            outbox.read_backlog(session, most)
+        })?);
+        Ok(())
+    }
+
+    fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
+        let deleted = self.call("delete", |outbox, _| outbox.delete(ids));
+        if deleted.is_err() {
+            // It may be done all the same, when nobody waits for it any more.
+            let world = &mut self.world.borrow_mut();
+            if world.random.per_mille(300) {
+                let delay = Duration::from_millis(world.random.below(20_000));
+                world.send_later(self.id, delay, Request::Delete(ids.to_vec()));
+            }
+        }
+        deleted
+    }
+}
+
+/// The topic.
+#[derive(Debug)]
+pub struct SimulatedTopic {
+    world: Shared,
+    id: ProcessId,
+    producer: Producer,
+}
+
+impl Log for SimulatedTopic {
+    fn open(&mut self) -> Result<(), String> {
+        self.producer.reopen(&mut self.world.borrow_mut());
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.producer.reopen(&mut self.world.borrow_mut());
+    }
+
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.init(&mut self.world.borrow_mut(), timeout)
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.producer.begin()
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        // Read once here, so that the model does not parse the topic at every commit.
+        let value = record.value.unwrap_or_default();
+        let Ok(status) = OrderStatus::from_json(record.key, value, Currency::EUR) else {
+            let id = self.id;
+            world.violate(|| format!("process {id} relayed what it can't read itself"));
+            return Ok(());
+        };
+        let version = status.version.unwrap_or_default().to_string();
+        let headers = [(VERSION, Some(version.as_bytes()))];
+        let kept = Outgoing {
+            headers: &headers,
+            ..*record
+        };
+        self.producer.send(world, &kept)
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer.drain(&mut self.world.borrow_mut(), timeout)
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer
+            .end(&mut self.world.borrow_mut(), true, timeout)
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producer
+            .end(&mut self.world.borrow_mut(), false, timeout)
+    }
+}
+
+impl Timer for ProcessClock {
+    fn wait(&mut self, at_most: Duration) {
+        self.world.borrow_mut().spend(self.id, at_most);
+    }
+}
+
+impl Observer for Silent {
+    fn standing_by(&mut self) {}
+    fn active(&mut self) {}
+    fn inactive(&mut self) {}
+    fn flowing(&mut self) {}
+    fn waiting(&mut self, _: &str) {}
+    fn published(&mut self, _: usize) {}
+    fn transaction_failed(&mut self) {}
+}

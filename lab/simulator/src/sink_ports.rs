@@ -1,0 +1,243 @@
+//! The sink's ports over the model.
+
+use std::time::Duration;
+
+use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::lifecycle::Failure;
+use runtime::record::{InputRecord, Positions};
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::{Malformed, Reason, VoucherPlan};
+use sink::columns::Columns;
+use sink::ports::{
+    Cause, DeadLetters, Drained, Letter, Observer, Source, Table, WriteError, Written,
+};
+use sink::tally::Tally;
+use sink::task::{Ports, Task};
+
+use crate::consumer::{Consumer, Read};
+use crate::database::{Row, rows_of};
+use crate::kafka::log::Record;
+use crate::kafka::{Broker, VOUCHERS, VOUCHERS_DLQ};
+use crate::mutation::Mutation;
+use crate::processor_ports::{Silent, breaker};
+use crate::world::{Fault, ProcessClock, ProcessId, Request, Service, Shared};
+
+/// A sink of the model.
+pub type SinkTask =
+    Task<SimulatedSource, SimulatedTable, SimulatedLetters, NoSchemas, ProcessClock, Silent>;
+
+/// Starts one.
+pub fn start(world: &Shared, id: ProcessId, instance: &str) -> SinkTask {
+    let ports = Ports {
+        source: SimulatedSource {
+            world: Shared::clone(world),
+            consumer: Consumer::new(id, VOUCHERS, instance.to_owned()),
+        },
+        table: SimulatedTable {
+            world: Shared::clone(world),
+            id,
+            under_way: None,
+        },
+        dead_letters: SimulatedLetters {
+            world: Shared::clone(world),
+            id,
+            queue: Vec::new(),
+        },
+        schemas: NoSchemas,
+        clock: ProcessClock {
+            world: Shared::clone(world),
+            id,
+        },
+        observer: Silent,
+    };
+    Task::new(ports, "vouchers".to_owned(), breaker())
+}
+
+/// The group member.
+#[derive(Debug)]
+pub struct SimulatedSource {
+    world: Shared,
+    consumer: Consumer,
+}
+
+impl Source for SimulatedSource {
+    type Record<'a> = Read;
+
+    fn poll(&mut self, timeout: Duration) -> Polled<Read> {
+        let world = &mut self.world.borrow_mut();
+        let polled = self.consumer.poll(world, timeout);
+        if let Polled::Record(record) = &polled
+            && world.has(Mutation::OffsetsBeforeRows)
+        {
+            let next = Positions::from([(record.partition(), record.offset() + 1)]);
+            let _ = self.consumer.commit(world, &next);
+        }
+        polled
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.consumer.take_changes()
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        self.consumer.keep_alive(&mut self.world.borrow_mut(), time);
+    }
+
+    fn rewind(&mut self, _: Duration) -> Result<(), String> {
+        self.consumer.rewind(&mut self.world.borrow_mut())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.consumer.positions()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.consumer
+            .commit(&mut self.world.borrow_mut(), positions)
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.consumer.reopen();
+        Ok(())
+    }
+}
+
+/// The connection.
+#[derive(Debug)]
+pub struct SimulatedTable {
+    world: Shared,
+    id: ProcessId,
+    under_way: Option<Columns>,
+}
+
+impl Table for SimulatedTable {
+    fn start(&mut self, columns: Columns) {
+        assert!(self.under_way.is_none(), "one statement at a time");
+        self.under_way = Some(columns);
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
+        let world = &mut self.world.borrow_mut();
+        let fault = world.call(self.id, Service::Postgres, "insert");
+        if fault == Fault::Slow {
+            world.spend(self.id, timeout);
+            return None;
+        }
+        let columns = self.under_way.take()?;
+        let rows = rows_of(&columns);
+        let unearned = rows.iter().find(|row| !is_in_topic(&world.broker, row));
+        if let Some(row) = unearned {
+            let order = row.identity.order_id.clone();
+            world.violate(|| format!("a row of order {order}, whose voucher is not committed"));
+        }
+        let away = |why: &str| Err(WriteError::Unavailable(why.to_owned()));
+        let result = match fault {
+            Fault::Refused if world.time_of(self.id) < world.database_away => away("away"),
+            Fault::Refused => match world.random.below(4) {
+                0 if world.has(Mutation::ConflictSwallowed) => Ok(Written::default()),
+                0 => Err(WriteError::Conflict("a deadlock".to_owned())),
+                1 => Err(WriteError::CodeClash { holder: None }),
+                2 => {
+                    // The connection is gone, the statement is not: it is done when nobody waits.
+                    let delay = Duration::from_millis(world.random.below(30_000));
+                    world.send_later(self.id, delay, Request::Insert(rows));
+                    away("the connection is gone")
+                }
+                _ => away("refused"),
+            },
+            Fault::AnswerLost => {
+                let _ = world.database.insert(&rows);
+                away("the answer was lost")
+            }
+            Fault::None | Fault::Slow => {
+                if world.has(Mutation::LastRecordWins) {
+                    world.database.replace(&rows);
+                }
+                world.database.insert(&rows)
+            }
+        };
+        Some((columns, result))
+    }
+}
+
+/// Whether a committed voucher record has this row's key.
+fn is_in_topic(broker: &Broker, row: &Row) -> bool {
+    let key = row.identity.order_id.as_bytes();
+    let partition = broker.partition_of(Some(key));
+    broker
+        .log(VOUCHERS, partition)
+        .committed()
+        .any(|(_, record)| record.key.as_deref() == Some(key))
+}
+
+/// The dead letters' producer.
+#[derive(Debug)]
+pub struct SimulatedLetters {
+    world: Shared,
+    id: ProcessId,
+    queue: Vec<Record>,
+}
+
+impl DeadLetters for SimulatedLetters {
+    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+        self.queue.push(Record {
+            key: letter.key.map(<[u8]>::to_vec),
+            value: letter.value.map(<[u8]>::to_vec),
+            headers: letter.headers.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Drained {
+        let world = &mut self.world.borrow_mut();
+        let fault = world.call(self.id, Service::Kafka, "letters");
+        match fault {
+            Fault::Slow => {
+                world.spend(self.id, timeout);
+                if world.has(Mutation::LetterUnacknowledged) {
+                    self.queue.clear();
+                    return Drained::All;
+                }
+                Drained::NotYet
+            }
+            Fault::Refused => Drained::Failed("refused".to_owned()),
+            Fault::None | Fault::AnswerLost => {
+                for letter in self.queue.drain(..) {
+                    world.broker.append(VOUCHERS_DLQ, letter);
+                }
+                if fault == Fault::AnswerLost {
+                    Drained::Failed("the answer was lost".to_owned())
+                } else {
+                    Drained::All
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.queue.clear();
+        Ok(())
+    }
+}
+
+/// Vouchers are JSON here.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSchemas;
+
+impl SchemaSource for NoSchemas {
+    type Plan = VoucherPlan;
+
+    fn lookup(&mut self, _: u32) -> Lookup<VoucherPlan> {
+        Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
+    }
+}
+
+impl Observer for Silent {
+    fn written(&mut self, _: Duration) {}
+    fn write_failed(&mut self, _: Cause) {}
+    fn settled(&mut self, _: &Tally) {}
+    fn assigned(&mut self, _: usize) {}
+    fn flowing(&mut self) {}
+    fn standing(&mut self, _: &str) {}
+    fn circuit(&mut self, _: bool) {}
+}

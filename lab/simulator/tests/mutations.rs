@@ -1,0 +1,35 @@
+//! Each planted bug is found within a stated number of seeds.
+
+use clap::ValueEnum;
+use simulator::many::{Seeds, run};
+use simulator::mutation::Mutation;
+
+/// The most seeds that a bug may need.
+const fn within(mutation: Mutation) -> u64 {
+    match mutation {
+        Mutation::ProducerKept => 5_000,
+        Mutation::NoGeneration
+        | Mutation::RelayWithoutLock
+        | Mutation::ConflictSwallowed
+        | Mutation::LetterUnacknowledged => 1_000,
+        _ => 200,
+    }
+}
+
+#[test]
+fn each_planted_bug_is_found() {
+    let mut missed = Vec::new();
+    for mutation in Mutation::value_variants() {
+        let seeds = Seeds {
+            from: 0,
+            count: within(*mutation),
+            mutation: Some(*mutation),
+        };
+        let outcome = run(&seeds);
+        println!("{mutation:?}: {outcome}");
+        if outcome.broken.is_none() {
+            missed.push(*mutation);
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
