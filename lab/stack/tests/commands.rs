@@ -93,8 +93,10 @@ fn up_serves_tools_and_its_children_die_with_it_even_on_sigkill() {
         [
             "order-status",
             "order-status.dlq",
+            "order-status.dlq.state",
             "vouchers",
-            "vouchers.dlq"
+            "vouchers.dlq",
+            "vouchers.dlq.state"
         ]
     );
 

@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use end_to_end::shop::{SIGNING_KEY, START, STOP, Shop, binaries};
 use end_to_end::topic::NewRecord;
+use end_to_end::wait;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
 
 /// What a `check` said.
+#[derive(Debug)]
 struct Checked {
     code: i32,
     json: Value,
@@ -205,7 +207,17 @@ async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -
         ..NewRecord::new("17", order)
     };
     shop.write_orders(vec![old]).await?;
-    let found = check(&shop, "processor", &[], &[]).await?;
+    // A static member stays one until its session ends.
+    let found = wait::until(
+        "the stopped processor to leave its group",
+        || async { check(&shop, "processor", &[], &[]).await },
+        |found| {
+            found
+                .as_ref()
+                .is_ok_and(|found| found.verdict(&group).1.contains("no member"))
+        },
+    )
+    .await?;
     found.fails(
         &group,
         &["unread for 8 d", "(7 d)", "start it", "no member"],
