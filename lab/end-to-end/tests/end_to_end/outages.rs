@@ -162,6 +162,8 @@ async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterw
     flow.shop.backends.postgres().start().await?;
     flow.shop.backends.postgres().wait_ready().await?;
     flow.has_row("meanwhile").await?;
+    // The ingress answers 503 until it has seen Postgres again, and /readyz says when.
+    flow.producer.wait_ready(Duration::from_secs(60)).await?;
     flow.send_order("after").await?;
     flow.has_row("after").await?;
     flow.recovers().await?;
