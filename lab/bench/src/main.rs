@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
-use bench::legs::{decode, end_to_end, idle, ingress, processor, relay, sink};
+use bench::legs::{backfill, decode, end_to_end, idle, ingress, processor, relay, sink};
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
 
@@ -42,6 +42,8 @@ enum Leg {
     Relay,
     /// From the HTTP request to the voucher's row.
     EndToEnd,
+    /// A full topic judged again.
+    Backfill,
     /// The services at rest.
     Idle,
 }
@@ -103,6 +105,9 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     }
     if wanted(Leg::EndToEnd) {
         figures.extend(end_to_end::run(&rig).await.context("end to end")?);
+    }
+    if wanted(Leg::Backfill) {
+        figures.extend(backfill::dry_run(&rig).await.context("backfill")?);
     }
     if wanted(Leg::Idle) {
         figures.extend(idle::run(&rig).await.context("idle")?);

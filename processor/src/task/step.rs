@@ -103,16 +103,21 @@ where
             Some(held) => self.take_held(held),
             None => self.receive(IDLE),
         };
+        let mut has_grown = true;
         loop {
             match received {
                 Received::Taken if self.batch_is_full() => return self.finish_batch(None),
-                Received::Taken => received = self.receive(Duration::ZERO),
+                Received::Taken => {
+                    has_grown = true;
+                    received = self.receive(Duration::ZERO);
+                }
                 Received::Nothing => {
                     self.follow_assignment();
                     let early = self.too_early_for_a_transaction();
-                    if early.is_zero() {
+                    if early.is_zero() || !has_grown {
                         return self.finish_batch(None);
                     }
+                    has_grown = false;
                     received = self.receive(early);
                 }
                 Received::Held { schema_id } => return self.finish_batch(Some(schema_id)),

@@ -95,6 +95,11 @@ impl Progress {
     }
 }
 
+/// At least `time`: the client waits in whole milliseconds, and its wrapper spins through the rest.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(time.as_micros().div_ceil(1000) as u64)
+}
+
 /// Collects what the rebalance callbacks tell, in order.
 #[derive(Default)]
 struct GroupContext {
@@ -112,9 +117,11 @@ impl GroupContext {
     }
 
     fn take(&self) -> Vec<AssignmentChange> {
-        if !self.changed.swap(false, Ordering::Acquire) {
+        // Asked for every record: a look is cheaper than a swap.
+        if !self.changed.load(Ordering::Acquire) {
             return Vec::new();
         }
+        self.changed.store(false, Ordering::Release);
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -198,7 +205,8 @@ impl Subscription {
         self.poll_as_is(timeout)
     }
 
-    fn poll_as_is(&mut self, mut timeout: Duration) -> Polled<BorrowedMessage<'_>> {
+    fn poll_as_is(&mut self, timeout: Duration) -> Polled<BorrowedMessage<'_>> {
+        let mut timeout = whole_millis(timeout);
         loop {
             let event = self.consumer.poll(timeout);
             self.progress.follow(self.consumer.context());

@@ -99,6 +99,12 @@ pub struct Outgoing<'a> {
 /// let a batch grow for this long.
 pub const MARKERS: Duration = Duration::from_millis(4);
 
+/// How [`Producer::drain`] waits between two looks. The wrapper's own `poll` with a time goes on
+/// until that time is over, whatever came, and spins through what is below a millisecond: on a core
+/// that the broker may need to answer.
+const SHORTEST_WAIT: Duration = Duration::from_micros(50);
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
 /// A producer that one thread drives: with a transactional id in its configuration it writes
 /// transactions, without one it sends and drains. Made again after a fatal error.
 pub struct Producer {
@@ -213,17 +219,23 @@ impl Producer {
     /// [`TransactionError::Retriable`] when some still are not after `timeout`;
     /// [`TransactionError::Abortable`] when one was refused.
     pub fn drain(&self, timeout: Duration) -> Result<(), TransactionError> {
-        let deadline = Instant::now() + timeout;
-        self.producer.poll(Duration::ZERO);
-        while self.producer.in_flight_count() > 0 {
-            if Instant::now() >= deadline {
+        let began = Instant::now();
+        let mut left = self.producer.in_flight_count();
+        while left > 0 {
+            let before = left;
+            self.producer.poll(Duration::ZERO);
+            left = self.producer.in_flight_count();
+            // Another acknowledgement may be at hand.
+            if left < before {
+                continue;
+            }
+            let waited = began.elapsed();
+            if waited >= timeout {
                 return Err(TransactionError::Retriable(format!(
-                    "{} records are not acknowledged yet",
-                    self.producer.in_flight_count()
+                    "{left} records are not acknowledged yet"
                 )));
             }
-            // Returns only after its time, whatever came: keep it short.
-            self.producer.poll(Duration::from_micros(500));
+            std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, LONGEST_WAIT));
         }
         let failure = self.producer.context().first_failure().clone();
         match failure {

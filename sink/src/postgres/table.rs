@@ -1,17 +1,30 @@
-//! The port over Postgres: one statement a batch.
+//! The port over Postgres: one statement a batch, two when new rows and old ones are mixed.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgBindIterExt as _;
-use sqlx::{Error, PgConnection, Row as _};
+use sqlx::postgres::{PgArguments, PgBindIterExt as _};
+use sqlx::query::Query;
+use sqlx::{Error, PgConnection, Postgres, Row as _};
 use tokio::runtime::Handle;
 
 use super::connect::{Database, within};
 use super::fault::{Fault, fault_of};
 use crate::columns::Columns;
 use crate::ports::{Identity, Table, WriteError, Written};
+
+/// Rows that are most probably new: as quick as rows can be written, and says how many were. When
+/// some were not, [`WRITE`] follows and tells about those. Rows come, and are locked, in order.
+const INSERT: &str = "\
+INSERT INTO vouchers (
+    campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent
+)
+SELECT * FROM UNNEST(
+    $1::text[], $2::text[], $3::text[], $4::numeric[],
+    $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[]
+)
+ON CONFLICT (campaign, order_id) DO NOTHING";
 
 /// One statement, whatever is there already: each row is looked up by its identity, and only what
 /// is missing is inserted, so that a replay writes nothing.
@@ -68,6 +81,9 @@ pub struct PostgresTable {
     database: Database,
     runtime: Handle,
     connection: Option<PgConnection>,
+    /// Whether most rows of the last statement were: a replay meets rows that are there, batch after
+    /// batch, and looks first.
+    expects_new: bool,
     under_way: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
 }
 
@@ -79,6 +95,7 @@ impl PostgresTable {
             database,
             runtime,
             connection: None,
+            expects_new: true,
             under_way: None,
         }
     }
@@ -89,8 +106,9 @@ impl Table for PostgresTable {
         debug_assert!(self.under_way.is_none(), "one statement at a time");
         let connection = self.connection.take();
         let database = self.database.clone();
+        let expects_new = self.expects_new;
         self.under_way = Some(Box::pin(async move {
-            let result = write(&database, connection, &columns).await;
+            let result = write(&database, connection, &columns, expects_new).await;
             (columns, result)
         }));
     }
@@ -105,6 +123,7 @@ impl Table for PostgresTable {
         let result = match result {
             Ok((connection, written)) => {
                 self.connection = Some(connection);
+                self.expects_new = written.inserted * 2 >= columns.len() as u64;
                 Ok(written)
             }
             Err((connection, error)) => {
@@ -121,6 +140,7 @@ async fn write(
     database: &Database,
     connection: Option<PgConnection>,
     columns: &Columns,
+    expects_new: bool,
 ) -> Result<(PgConnection, Written), (Option<PgConnection>, WriteError)> {
     let mut connection = match connection {
         Some(connection) => connection,
@@ -129,7 +149,12 @@ async fn write(
             Err(error) => return Err((None, write_error(&error))),
         },
     };
-    let error = match within(ANSWER_TIMEOUT, insert(&mut connection, columns)).await {
+    let error = match within(
+        ANSWER_TIMEOUT,
+        insert(&mut connection, columns, expects_new),
+    )
+    .await
+    {
         Ok(written) => return Ok((connection, written)),
         Err(error) => error,
     };
@@ -144,11 +169,27 @@ async fn write(
     }
 }
 
-async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<Written, Error> {
+async fn insert(
+    connection: &mut PgConnection,
+    columns: &Columns,
+    expects_new: bool,
+) -> Result<Written, Error> {
     let rows = columns.len() as u64;
     let mut inserted = 0;
+    if expects_new {
+        inserted = with_columns(INSERT, columns)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+        if inserted == rows {
+            return Ok(Written {
+                inserted,
+                different: Vec::new(),
+            });
+        }
+    }
     loop {
-        let (new, there, different) = insert_once(connection, columns).await?;
+        let (new, there, different) = look_and_insert(connection, columns).await?;
         inserted += new;
         // A row that is neither new nor there was put in by another writer while the statement ran;
         // the next statement sees it.
@@ -161,12 +202,12 @@ async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<Writ
     }
 }
 
-async fn insert_once(
-    connection: &mut PgConnection,
-    columns: &Columns,
-) -> Result<(u64, u64, Vec<usize>), Error> {
+fn with_columns<'q>(
+    statement: &'static str,
+    columns: &'q Columns,
+) -> Query<'q, Postgres, PgArguments> {
     let time = DateTime::<Utc>::from;
-    let row = sqlx::query(WRITE)
+    sqlx::query(statement)
         .bind(columns.campaigns.iter().bind_iter())
         .bind(columns.order_ids.iter().bind_iter())
         .bind(columns.codes.iter().bind_iter())
@@ -181,8 +222,14 @@ async fn insert_once(
                 .map(|traceparent| (!traceparent.is_empty()).then_some(traceparent))
                 .bind_iter(),
         )
-        .fetch_one(connection)
-        .await?;
+}
+
+/// How many rows were put in, how many are there, and the places of those that differ.
+async fn look_and_insert(
+    connection: &mut PgConnection,
+    columns: &Columns,
+) -> Result<(u64, u64, Vec<usize>), Error> {
+    let row = with_columns(WRITE, columns).fetch_one(connection).await?;
     let count = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
     let different: Vec<i64> = row.try_get("different")?;
     let places = different

@@ -1,5 +1,6 @@
 //! One module a leg.
 
+pub mod backfill;
 pub mod decode;
 pub mod end_to_end;
 pub mod idle;

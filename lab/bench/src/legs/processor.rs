@@ -56,7 +56,8 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-async fn bare_drain(shop: &Shop, count: u32) -> Result<drain::Drained> {
+/// The limit of all that read the topic.
+pub(super) async fn bare_drain(shop: &Shop, count: u32) -> Result<drain::Drained> {
     let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
     tokio::task::spawn_blocking(move || drain::bare(&brokers, &topic, count.into())).await?
 }
