@@ -1,14 +1,22 @@
 //! Rows of text in columns that line up, for a person's terminal.
 
+use std::borrow::Cow;
 use std::io::Write as _;
+
+use schemas::printable;
 
 /// Prints at once. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// One line a row; the first row is the heading. Cells that are numbers are set to the right.
+/// One line a row; the first row is the heading. Cells that are numbers are set to the right; what
+/// would break a line, or be acted on by the terminal, is escaped, for cells hold what others wrote.
 pub fn aligned(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -16,14 +24,14 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             if column > 0 {
                 line.push_str("  ");
             }
             let padding = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
-            if is_numeric(rows, column) {
+            if is_numeric(&rows, column) {
                 line.push_str(&padding);
                 line.push_str(cell);
             } else {
@@ -38,7 +46,7 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// Whether every cell below the heading is a whole number.
-fn is_numeric(rows: &[Vec<String>], column: usize) -> bool {
+fn is_numeric(rows: &[Vec<Cow<'_, str>>], column: usize) -> bool {
     let mut cells = rows.iter().skip(1).filter_map(|row| row.get(column));
     cells.all(|cell| !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -59,5 +67,11 @@ mod tests {
             aligned(&rows),
             "reason   open\né           7\nstatus  12345\n"
         );
+    }
+
+    #[test]
+    fn a_cell_breaks_no_line() {
+        let rows = [vec!["key".to_owned()], vec!["17\n\x1b[2J".to_owned()]];
+        assert_eq!(aligned(&rows), "key\n17\\n\\u{1b}[2J\n");
     }
 }

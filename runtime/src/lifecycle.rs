@@ -5,6 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use schemas::printable;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -240,7 +241,11 @@ where
 
 /// Prints the failure as one sentence and gives its exit code.
 pub fn exit(failure: &Failure) -> ExitCode {
-    eprintln!("error: {failure}");
+    // Line by line: it may quote what others wrote.
+    for (at, line) in failure.message.lines().enumerate() {
+        let start = if at == 0 { "error: " } else { "" };
+        eprintln!("{start}{}", printable(line));
+    }
     ExitCode::from(failure.code)
 }
 

@@ -1,7 +1,9 @@
 //! A consumed record as the loops see it, whether it comes from librdkafka or from a model of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rdkafka::Message as _;
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::{BorrowedMessage, Headers};
 
 /// A partition of the one topic that a loop reads.
 pub type Partition = i32;
@@ -65,9 +67,23 @@ impl InputRecord for BorrowedMessage<'_> {
 
     fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
         if let Some(headers) = self.headers() {
-            for header in headers.iter() {
-                each(header.key, header.value);
-            }
+            each_readable(headers, each);
+        }
+    }
+}
+
+/// What a header is called whose own name is not UTF-8: the client gives neither name nor value of
+/// it.
+pub const UNREADABLE_HEADER: &str = "unreadable-header";
+
+/// Calls `each` with every header. A name that is not UTF-8, which any client but Java's may write,
+/// makes rdkafka panic (`BorrowedHeaders::try_get`); a record must not end the service by it.
+fn each_readable(headers: &impl Headers, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+    for index in 0..headers.count() {
+        match catch_unwind(AssertUnwindSafe(|| headers.try_get(index))) {
+            Ok(Some(header)) => each(header.key, header.value),
+            Ok(None) => {}
+            Err(_) => each(UNREADABLE_HEADER, None),
         }
     }
 }
@@ -132,5 +148,42 @@ impl InputRecord for OwnedRecord {
         for (name, value) in &self.headers {
             each(name, value.as_deref());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Header as KafkaHeader;
+
+    use super::*;
+
+    /// Panics for the name of its second header, as rdkafka's do.
+    struct Foreign;
+
+    impl Headers for Foreign {
+        fn count(&self) -> usize {
+            3
+        }
+
+        fn try_get(&self, index: usize) -> Option<KafkaHeader<'_, &[u8]>> {
+            let name = [b"a".as_slice(), b"\xff", b"c"][index];
+            Some(KafkaHeader {
+                key: std::str::from_utf8(name).unwrap(),
+                value: Some(b"x"),
+            })
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_told_and_the_other_headers_stay() {
+        let mut names = Vec::new();
+        each_readable(&Foreign, &mut |name, value| {
+            names.push((name.to_owned(), value.is_some()));
+        });
+        let expected = [("a", true), (UNREADABLE_HEADER, false), ("c", true)];
+        assert_eq!(
+            names,
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
     }
 }

@@ -22,6 +22,7 @@
 //! | `decimal`, `timestamp`, `currency`, `order_id`, `campaign` | the types of the fields |
 //! | `order_status`, `voucher` | the two records |
 //! | `malformed` | why a record is a dead letter |
+//! | `printable` | text from outside, for a log line, a header or a terminal |
 
 mod avro;
 mod campaign;
@@ -33,6 +34,7 @@ mod json;
 mod malformed;
 mod order_id;
 mod order_status;
+mod printable;
 mod slot;
 mod timestamp;
 mod voucher;
@@ -44,6 +46,7 @@ pub use framing::{Payload, write_header};
 pub use malformed::{Malformed, Reason};
 pub use order_id::{InvalidOrderId, OrderId};
 pub use order_status::{NewOrderStatus, OrderStatus, OrderStatusPlan, Status, UnknownStatus};
+pub use printable::{is_unprintable, printable};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use voucher::{Voucher, VoucherPlan};
 

@@ -1,6 +1,8 @@
 //! Why a record is a dead letter: a word for machines, a sentence for people.
 
-use std::fmt::{self, Write};
+use std::fmt;
+
+use crate::printable::push_printable;
 
 /// The longest message in bytes: it travels in a header of the dead letter.
 const LONGEST_MESSAGE: usize = 1024;
@@ -113,8 +115,10 @@ impl fmt::Display for Reason {
 
 /// A fault in a record's data: the record is a dead letter.
 ///
-/// Displays as the sentence for a person: at most 1 KiB, without control characters, and without
+/// Displays as the sentence for a person: at most 1 KiB, printable ([`is_unprintable`]), and without
 /// any voucher's code.
+///
+/// [`is_unprintable`]: crate::is_unprintable
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     reason: Reason,
@@ -122,12 +126,12 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// A fault; control characters of the message are escaped, and what goes beyond 1 KiB is cut.
+    /// A fault; what is unprintable in the message is escaped, and what goes beyond 1 KiB is cut.
     #[must_use]
     pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
         Self {
             reason,
-            message: printable(message.as_ref(), LONGEST_MESSAGE),
+            message: shortened(message.as_ref(), LONGEST_MESSAGE),
         }
     }
 
@@ -160,8 +164,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// `text` with control characters escaped, cut to `longest` bytes.
-fn printable(text: &str, longest: usize) -> String {
+/// `text` with what is unprintable escaped, cut to `longest` bytes.
+fn shortened(text: &str, longest: usize) -> String {
     const CUT: &str = "...";
     let mut shown = String::with_capacity(text.len().min(longest));
     // Where the text may be cut so that the mark still fits.
@@ -170,12 +174,7 @@ fn printable(text: &str, longest: usize) -> String {
         if shown.len() + CUT.len() <= longest {
             cut_at = shown.len();
         }
-        if character.is_control() {
-            // Writing to a string can't fail.
-            let _ = write!(shown, "{}", character.escape_default());
-        } else {
-            shown.push(character);
-        }
+        push_printable(character, &mut shown);
         if shown.len() > longest {
             shown.truncate(cut_at);
             shown.push_str(CUT);
@@ -204,6 +203,7 @@ mod tests {
     fn a_message_is_one_printable_line_of_at_most_1_kib() {
         let message = |text: String| Malformed::new(Reason::InvalidJson, text).to_string();
         assert_eq!(message("a\nb\u{0}\u{85}".into()), "a\\nb\\u{0}\\u{85}");
+        assert_eq!(message("\u{202e}\u{2028}".into()), "\\u{202e}\\u{2028}");
         assert_eq!(message("x".repeat(1024)), "x".repeat(1024));
         for long in ["x", "é", "漢", "\n", "\u{85}", "😀"] {
             for offset in 0..8 {

@@ -8,6 +8,12 @@ use chrono::{DateTime, Utc};
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
+/// 0000-01-01T00:00:00Z, the first second whose year has four digits, since the epoch.
+const FIRST_SECOND: i64 = -62_167_219_200;
+
+/// 10000-01-01T00:00:00Z, after the last one.
+const END_SECOND: i64 = 253_402_300_800;
+
 /// Microseconds since the Unix epoch, leap seconds not counted.
 ///
 /// Holds any time; [`is_in_range`](Self::is_in_range) says whether a record may carry it.
@@ -155,9 +161,11 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
         return None;
     }
     let micros = if is_leap_second { 0 } else { micros };
-    Some(Timestamp(
-        (minutes * 60 + second) * MICROS_PER_SECOND + micros,
-    ))
+    let seconds = minutes * 60 + second;
+    // A zone can lead out of the years that have four digits: what is shown must be readable.
+    (FIRST_SECOND..END_SECOND)
+        .contains(&seconds)
+        .then_some(Timestamp(seconds * MICROS_PER_SECOND + micros))
 }
 
 /// The value of ASCII digits.

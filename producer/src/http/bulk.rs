@@ -24,7 +24,8 @@ use super::orders::trace;
 use super::problem::{Problem, ProblemDetails};
 use crate::ingress::Pending;
 
-pub(super) use line::BulkResult;
+pub(super) use line::{BulkResult, change};
+pub(super) use lines::cut;
 use lines::{Line, Lines};
 
 /// The media type of a body of JSON lines.

@@ -128,6 +128,24 @@ async fn read(api: &Api, page: &Page) -> Result<Vec<Order>, Problem> {
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
+/// The path of the page that follows the one asked for, if that ended with the order `after` names.
+///
+/// # Errors
+/// 400, naming the parameter.
+pub(super) fn next_of(
+    status: Option<&str>,
+    limit: Option<&str>,
+    after: Option<&str>,
+) -> Result<String, Problem> {
+    let query = ListQuery {
+        status: status.map(str::to_owned),
+        limit: limit.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    let page = query.page()?;
+    Ok(page.next(page.after.as_deref().unwrap_or_default()))
+}
+
 impl ListQuery {
     fn page(&self) -> Result<Page, Problem> {
         let status = match &self.status {

@@ -5,6 +5,7 @@
 //! | `orders`, `list`, `bulk`, `old` | the routes |
 //! | `requests`, `answers` | what clients ask for; what they are told |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
+//! | [`parse`] | the parsers alone, for those who try hostile input on them |
 //! | `problem` | every error, as RFC 9457 has it |
 //! | `guard` | counting, bounds, problems instead of bare errors |
 //! | `schema` | what the description says of bodies that are parsed by hand |
@@ -19,6 +20,7 @@ mod json;
 mod list;
 mod old;
 mod orders;
+pub mod parse;
 mod problem;
 mod requests;
 mod schema;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use schemas::Timestamp;
+use schemas::{Status, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -167,14 +167,11 @@ pub(super) async fn status_update(
     headers: HeaderMap,
     bytes: JsonBody,
 ) -> Result<Response, Problem> {
-    let OldId { id } = object(&bytes.0)?;
-    let id = id.ok_or_else(|| Problem::BadRequest("id is missing".to_owned()))?;
-    let order_id = old_id(id).ok_or(Problem::OrderNotFound)?;
-    let status: StatusBody<'_> = object(&bytes.0)?;
+    let (order_id, wanted) = wanted(&bytes.0)?;
     let change = Change {
         action: Action::SetStatus {
             order_id,
-            wanted: status.wanted()?,
+            wanted,
             precondition: None,
         },
         claim: None,
@@ -193,6 +190,18 @@ pub(super) async fn status_update(
         Outcome::Refused { current, wanted } => Err(Problem::TransitionRefused { current, wanted }),
         _ => Err(Problem::Internal),
     }
+}
+
+/// Which order shall have which status.
+///
+/// # Errors
+/// 400 for no JSON or no id, 404 for an id that is none, 422 for no status.
+pub(super) fn wanted(body: &[u8]) -> Result<(String, Status), Problem> {
+    let OldId { id } = object(body)?;
+    let id = id.ok_or_else(|| Problem::BadRequest("id is missing".to_owned()))?;
+    let order_id = old_id(id).ok_or(Problem::OrderNotFound)?;
+    let status: StatusBody<'_> = object(body)?;
+    Ok((order_id, status.wanted()?))
 }
 
 /// The order that an old client means: its integer's digits, sent as a number or a string.

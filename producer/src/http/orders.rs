@@ -30,14 +30,22 @@ impl<S: Sync> FromRequestParts<S> for OrderPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
-        let id = percent_decode_str(segment)
-            .decode_utf8()
-            .map_err(|_| Problem::BadRequest("the path is not UTF-8".to_owned()))?;
-        // What can't be an id is no order's.
-        OrderId::new(&id).map_err(|_| Problem::OrderNotFound)?;
-        Ok(Self(id.into_owned()))
+        order_of(parts.uri.path()).map(Self)
     }
+}
+
+/// The order that the last segment of a path names.
+///
+/// # Errors
+/// 400 for what is not UTF-8, 404 for what no order is called.
+pub(super) fn order_of(path: &str) -> Result<String, Problem> {
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    let id = percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|_| Problem::BadRequest("the path is not UTF-8".to_owned()))?;
+    // What can't be an id is no order's.
+    OrderId::new(&id).map_err(|_| Problem::OrderNotFound)?;
+    Ok(id.into_owned())
 }
 
 /// The request's trace, or a new one.

@@ -65,9 +65,9 @@ impl Letter {
             offset: ours.number(OFFSET)?,
         };
         Ok(Self {
-            reason: ours.text(REASON)?,
-            message: ours.text(MESSAGE).unwrap_or_default(),
-            service: ours.text(SERVICE).unwrap_or_default(),
+            reason: ours.line(REASON)?,
+            message: ours.line(MESSAGE).unwrap_or_default(),
+            service: ours.line(SERVICE).unwrap_or_default(),
             attempts: ours.number(ATTEMPTS).unwrap_or(1),
             place: (record.partition(), record.offset()),
             written_millis: record.timestamp_millis(),
@@ -101,6 +101,12 @@ impl Ours {
             .find(|(header, _)| header == name)
             .and_then(|(_, value)| String::from_utf8(value.clone()?).ok())
             .ok_or(NotALetter(name))
+    }
+
+    /// A text for a person: whoever may write to the topic chose it.
+    fn line(&self, name: &'static str) -> Result<String, NotALetter> {
+        self.text(name)
+            .map(|text| schemas::printable(&text).into_owned())
     }
 
     fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotALetter> {
@@ -175,6 +181,20 @@ mod tests {
         let letter = Letter::of(&record).unwrap();
         assert_eq!(letter.original.headers.len(), 3);
         assert_eq!(letter.original.headers[2].0, "mirror");
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped() {
+        let mut record = buried(&original());
+        for (name, value) in &mut record.headers {
+            if [REASON, MESSAGE, SERVICE].contains(&name.as_str()) {
+                *value = Some(b"x\x1b[2J\nERROR".to_vec());
+            }
+        }
+        let letter = Letter::of(&record).unwrap();
+        for text in [letter.reason, letter.message, letter.service] {
+            assert_eq!(text, "x\\u{1b}[2J\\nERROR");
+        }
     }
 
     #[test]

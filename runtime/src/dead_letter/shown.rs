@@ -42,13 +42,18 @@ impl Shown {
     }
 }
 
-/// Hex is marked with `0x`, so that it is not taken for text.
+/// Hex is marked with `0x`, so that it is not taken for text. Of what a terminal acts on, only line
+/// feeds and tabs are left.
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),
             Self::Text(text) if text.is_empty() => f.write_str("(empty)"),
-            Self::Text(text) => f.write_str(text),
+            Self::Text(text) => text.split_inclusive(['\n', '\t']).try_for_each(|part| {
+                let end = part.trim_end_matches(['\n', '\t']).len();
+                f.write_str(&schemas::printable(&part[..end]))?;
+                f.write_str(&part[end..])
+            }),
             Self::Hex(hex) => write!(f, "0x{hex}"),
         }
     }
@@ -63,6 +68,9 @@ mod tests {
         let shown = |bytes: &[u8]| Shown::of(Some(bytes)).to_string();
         assert_eq!(shown("{\"a\":\n\t\"é\"}".as_bytes()), "{\"a\":\n\t\"é\"}");
         assert_eq!(shown(b"\0\x01\xff"), "0x0001ff");
+        // A carriage return would write over what stands before it.
+        assert_eq!(shown(b"a\r\n\tb\rc"), "a\\r\n\tb\\rc");
+        assert_eq!(shown("\u{202e}".as_bytes()), "\\u{202e}");
         // An escape sequence must not reach the terminal.
         assert_eq!(shown(b"\x1b[2J"), "0x1b5b324a");
         assert_eq!(shown(b""), "(empty)");

@@ -125,7 +125,8 @@ impl States {
                 self.0.remove(&identity);
             }
             Some(value) => {
-                let state = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+                let state = serde_json::from_slice(value)
+                    .map_err(|error| schemas::printable(&error.to_string()).into_owned())?;
                 self.0.insert(identity, state);
             }
         }
@@ -233,6 +234,8 @@ mod tests {
         ] {
             assert!(states.fold(key, Some(value)).is_err());
         }
+        let why = states.fold(Some(b"a/1/2"), Some(br#"{"outcome":"\n\u001b[2J"}"#));
+        assert!(!why.unwrap_err().contains(schemas::is_unprintable));
         assert_eq!(states, States::default());
     }
 }

@@ -23,10 +23,7 @@ impl<const N: usize> Plan<N> {
             nodes: &self.nodes,
             body,
             at: 0,
-            values_left: body
-                .len()
-                .saturating_add(BYTES_GRANTED)
-                .saturating_mul(MOST_VALUES_PER_BYTE),
+            values_left: Reader::values_of(body),
         };
         if let Root::Union { branches, record } = self.root {
             let branch = reader
@@ -86,6 +83,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// How many values so many bytes may hold.
+    fn values_of(body: &[u8]) -> usize {
+        body.len()
+            .saturating_add(BYTES_GRANTED)
+            .saturating_mul(MOST_VALUES_PER_BYTE)
+    }
+
     /// The content of a known field.
     #[inline(always)]
     fn read(&mut self, mut id: NodeId) -> Result<Slot<'a>, Fault> {
@@ -284,5 +288,7 @@ const fn joined_groups(word: u64) -> u64 {
     (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod tests;

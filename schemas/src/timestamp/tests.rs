@@ -106,6 +106,18 @@ fn a_time_is_shown_with_as_many_digits_as_it_needs() {
 }
 
 #[test]
+fn a_zone_does_not_lead_out_of_the_years_that_can_be_shown() {
+    for (edge, beyond) in [
+        ("0000-01-01T00:00:00+00:00", "0000-01-01T00:00:00+00:01"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-00:01"),
+    ] {
+        let time = Timestamp::parse_rfc3339(edge).unwrap();
+        assert_eq!(time.to_string().parse(), Ok(time));
+        assert_eq!(Timestamp::parse_rfc3339(beyond), Err(InvalidTimestamp));
+    }
+}
+
+#[test]
 fn records_carry_the_years_2000_to_2099() {
     assert_eq!(Timestamp::FIRST.to_string(), "2000-01-01T00:00:00Z");
     assert_eq!(Timestamp::END.to_string(), "2100-01-01T00:00:00Z");

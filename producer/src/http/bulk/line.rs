@@ -97,7 +97,7 @@ impl Head<'_> {
 ///
 /// # Errors
 /// 400 for what is no JSON, 422 for what is no change.
-pub(super) fn change(
+pub(crate) fn change(
     line: &[u8],
     caller: &Caller,
     trace: TraceParent,

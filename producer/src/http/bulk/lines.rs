@@ -86,6 +86,25 @@ impl Lines {
     }
 }
 
+/// A line's number, and its bytes or why there are none.
+pub(crate) type Numbered = (u64, Result<Vec<u8>, Problem>);
+
+/// The lines of a body whose chunks are all at hand.
+pub(crate) fn cut(chunks: impl IntoIterator<Item = Bytes>, longest: usize) -> Vec<Numbered> {
+    let mut cutter = Cutter::new(longest);
+    let mut lines = Vec::new();
+    for chunk in chunks {
+        cutter.feed(chunk);
+        lines.extend(std::iter::from_fn(|| cutter.next()));
+    }
+    cutter.end();
+    lines.extend(std::iter::from_fn(|| cutter.next()));
+    lines
+        .into_iter()
+        .map(|line| (line.number, line.content))
+        .collect()
+}
+
 /// Cuts chunks into lines; holds no more than one line and one chunk.
 #[derive(Debug)]
 struct Cutter {
@@ -169,22 +188,12 @@ mod tests {
     use super::*;
 
     fn cut(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Option<String>)> {
-        let mut cutter = Cutter::new(longest);
-        let mut lines = Vec::new();
-        for chunk in chunks {
-            cutter.feed(Bytes::copy_from_slice(chunk));
-            lines.extend(std::iter::from_fn(|| cutter.next()));
-        }
-        cutter.end();
-        lines.extend(std::iter::from_fn(|| cutter.next()));
-        lines
+        let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));
+        super::cut(chunks, longest)
             .into_iter()
-            .map(|line| {
-                let text = line
-                    .content
-                    .ok()
-                    .map(|text| String::from_utf8(text).unwrap());
-                (line.number, text)
+            .map(|(number, content)| {
+                let text = content.ok().map(|text| String::from_utf8(text).unwrap());
+                (number, text)
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! `dead-letters show`: one letter in full.
 
 use clap::Args;
+use schemas::printable;
 use serde_json::{Value, json};
 
 use super::{print, print_json, time};
@@ -133,7 +134,7 @@ impl Page<'_> {
         lines.push(("today", self.reading.today.clone()));
         let mut text = String::new();
         for (name, value) in lines {
-            text += &format!("{name:<10}{value}\n");
+            text += &format!("{name:<10}{}\n", printable(&value));
         }
         text + &self.value_lines()
     }

@@ -126,9 +126,12 @@ fn millis_ago(text: &str) -> Option<i64> {
         's' => 1,
         _ => return None,
     };
-    // A u32, so that a second sign is no number.
-    let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
-    i64::from(count).checked_mul(seconds * 1000)
+    let count = text.strip_suffix(unit)?;
+    // Digits alone: a second sign is no number.
+    if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    count.parse::<i64>().ok()?.checked_mul(seconds * 1000)
 }
 
 fn offsets(text: &str) -> Option<Positions> {
@@ -172,6 +175,7 @@ mod tests {
             "earliest",
             "latest",
             "-90s",
+            "-4000000000d",
             "2026-05-01T00:00:00Z",
             "0:100,3:0",
         ] {
@@ -187,6 +191,8 @@ mod tests {
             "-",
             "-d",
             "--7d",
+            "-+7d",
+            "-99999999999999999d",
             "-7w",
             "yesterday",
             "1",

@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -149,19 +147,7 @@ fn blocks_may_give_their_size_and_then_it_must_be_true() {
 fn false_counts_of_values_without_bytes_end_soon() {
     let nothing = r#"{"type":"array","items":"null"}"#;
     let empty = r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#;
-    // Each record has two of the next: 2^40 empty ones.
-    let mut tree = r#"{"type":"record","name":"T40","fields":[]}"#.to_owned();
-    for level in (0..40).rev() {
-        tree = format!(
-            r#"{{"type":"record","name":"T{level}","fields":[{{"name":"l","type":{tree}}},{{"name":"r","type":"T{}"}}]}}"#,
-            level + 1
-        );
-        if level == 26 {
-            // As deep as a text may be.
-            break;
-        }
-    }
-    let start = Instant::now();
+    // How soon, in values: see `limits`.
     for count in [i64::MAX, 1 << 31, i64::MIN, i64::MIN + 1] {
         let mut bytes = Vec::new();
         write::long(count, &mut bytes);
@@ -173,14 +159,7 @@ fn false_counts_of_values_without_bytes_end_soon() {
             assert_eq!(passes(kind, &bytes), INVALID);
             assert_eq!(one(kind, &bytes), Err(Reason::InvalidAvro));
         }
-        let trees = format!(r#"{{"type":"array","items":{tree}}}"#);
-        assert_eq!(passes(&trees, &bytes), INVALID);
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
     // An honest count passes.
     let mut bytes = Vec::new();
     write::long(10_000, &mut bytes);

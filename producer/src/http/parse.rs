@@ -1,0 +1,150 @@
+//! The parsers of what clients send, without the server around them: what hostile input is tried on
+//! (`lab/fuzz`).
+
+use axum::body::Bytes;
+use axum::http::header::{HeaderName, IF_MATCH};
+use axum::http::{HeaderMap, HeaderValue};
+use runtime::trace_context::TraceParent;
+use schemas::{Currency, Status};
+
+use super::auth::Caller;
+use super::json::object;
+use super::problem::Problem;
+use super::requests::{PlaceBody, StatusBody};
+use super::{answers, bulk, etag, idempotency, list, old, orders};
+use crate::ingress::{Action, Change, Precondition};
+use crate::orders::NewOrder;
+
+/// A refusal, as the client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// The problem's JSON.
+    pub problem: Vec<u8>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self {
+            status: problem.status().as_u16(),
+            problem: serde_json::to_vec(&problem.details()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The body of `POST /orders`.
+///
+/// # Errors
+/// 400 or 422, as all of these unless they say otherwise.
+pub fn new_order(body: &[u8], default_currency: Currency) -> Result<NewOrder, Refused> {
+    let body: PlaceBody<'_> = object(body)?;
+    Ok(body.new_order(default_currency)?)
+}
+
+/// The body of `POST /order/create`; what its answer repeats is read too.
+///
+/// # Errors
+/// See [`new_order`].
+pub fn old_order(body: &[u8], default_currency: Currency) -> Result<NewOrder, Refused> {
+    let body: PlaceBody<'_> = object(body)?;
+    let order = body.numbered_order(default_currency)?;
+    let prices = body.prices_as_written()?;
+    debug_assert_eq!(prices.len(), order.products.len());
+    debug_assert!(body.total_as_written().is_some());
+    Ok(order)
+}
+
+/// The body of `PATCH /orders/{order_id}`.
+///
+/// # Errors
+/// See [`new_order`].
+pub fn status(body: &[u8]) -> Result<Status, Refused> {
+    let body: StatusBody<'_> = object(body)?;
+    Ok(body.wanted()?)
+}
+
+/// The body of `POST /order/status-update`: an order's id and the status that it shall have.
+///
+/// # Errors
+/// See [`new_order`]; 404 for an id that no order of the old system has.
+pub fn old_status(body: &[u8]) -> Result<(String, Status), Refused> {
+    Ok(old::wanted(body)?)
+}
+
+/// A line of `POST /orders/bulk`.
+///
+/// # Errors
+/// See [`new_order`].
+pub fn bulk_line(line: &[u8], default_currency: Currency) -> Result<Change, Refused> {
+    let trace = TraceParent::random();
+    Ok(bulk::change(
+        line,
+        &Caller::anyone(),
+        trace,
+        default_currency,
+    )?)
+}
+
+/// The numbered lines of a body that comes in `chunks`; 413 for one that is longer than `longest`.
+pub fn bulk_lines(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Result<Vec<u8>, Refused>)> {
+    let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));
+    bulk::cut(chunks, longest)
+        .into_iter()
+        .map(|(number, content)| (number, content.map_err(Refused::from)))
+        .collect()
+}
+
+/// The value of `If-Match`.
+///
+/// # Errors
+/// 400, also for bytes that no header may have.
+pub fn if_match(value: &[u8]) -> Result<Option<Precondition>, Refused> {
+    Ok(etag::if_match(&one_header(IF_MATCH, value)?)?)
+}
+
+/// The value of `Idempotency-Key`.
+///
+/// # Errors
+/// 400, also for bytes that no header may have.
+pub fn idempotency_key(value: &[u8]) -> Result<String, Refused> {
+    let name = HeaderName::from_static(idempotency::IDEMPOTENCY_KEY);
+    let action = Action::SetStatus {
+        order_id: "17".to_owned(),
+        wanted: Status::Sent,
+        precondition: None,
+    };
+    let claim = idempotency::claim(&one_header(name, value)?, &Caller::anyone(), &action)?;
+    Ok(claim.map(|claim| claim.key).unwrap_or_default())
+}
+
+fn one_header(name: HeaderName, value: &[u8]) -> Result<HeaderMap, Problem> {
+    let value = HeaderValue::from_bytes(value)
+        .map_err(|error| Problem::BadRequest(format!("{name}: {error}")))?;
+    Ok(HeaderMap::from_iter([(name, value)]))
+}
+
+/// The query of `GET /orders`; gives the path of the page after the order that it names.
+///
+/// # Errors
+/// 400.
+pub fn list_query(
+    status: Option<&str>,
+    limit: Option<&str>,
+    after: Option<&str>,
+) -> Result<String, Refused> {
+    Ok(list::next_of(status, limit, after)?)
+}
+
+/// The path of an order, as `Location` has it.
+pub fn order_path(order_id: &str) -> String {
+    answers::order_path(order_id)
+}
+
+/// The order that the last segment of a path names.
+///
+/// # Errors
+/// 400 for what is no UTF-8, 404 for what no order is called.
+pub fn path_order(path: &str) -> Result<String, Refused> {
+    Ok(orders::order_of(path)?)
+}

@@ -1,0 +1,157 @@
+//! Work is bounded by the bytes that are there, not by what they announce: values are counted, not
+//! seconds.
+
+use super::*;
+use crate::avro::write;
+
+/// A plan of one field that nobody reads, of this type.
+fn plan(kind: &str) -> Plan<1> {
+    let text = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{kind}}}]}}"#);
+    Plan::compile(&text, &["total"]).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// How many values were visited, and what stopped the reader.
+fn visited(kind: &str, body: &[u8]) -> (usize, Option<&'static str>) {
+    let plan = plan(kind);
+    let granted = Reader::values_of(body);
+    let mut reader = Reader {
+        nodes: &plan.nodes,
+        body,
+        at: 0,
+        values_left: granted,
+    };
+    let fault = reader.skip(plan.fields[0].node, 0).err();
+    (granted - reader.values_left, fault.map(|fault| fault.what))
+}
+
+fn longs(values: &[i64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for value in values {
+        write::long(*value, &mut bytes);
+    }
+    bytes
+}
+
+/// Two of the next in each record: 2^`levels` empty ones.
+fn tree(levels: usize) -> String {
+    let mut tree = r#"{"type":"record","name":"T0","fields":[]}"#.to_owned();
+    for level in 1..=levels {
+        tree = format!(
+            r#"{{"type":"record","name":"T{level}","fields":[{{"name":"l","type":{tree}}},{{"name":"r","type":"T{}"}}]}}"#,
+            level - 1
+        );
+    }
+    tree
+}
+
+const MANY: Option<&str> = Some("far more values than bytes");
+
+#[test]
+fn what_is_granted_grows_with_the_bytes() {
+    assert_eq!(Reader::values_of(&[]), 65_536);
+    assert_eq!(Reader::values_of(&[0; 1024]), 131_072);
+}
+
+#[test]
+fn counts_that_nothing_follows_end_within_what_is_granted() {
+    let nothing = r#"{"type":"array","items":"null"}"#;
+    let empty = r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#;
+    let trees = format!(r#"{{"type":"array","items":{}}}"#, tree(13));
+    for count in [1 << 31, (1 << 31) - 1, 1 << 62, i64::MAX] {
+        for kind in [nothing, empty, &trees] {
+            // As it is, and as a block that says its size.
+            for body in [longs(&[count, 0]), longs(&[-count, 0, 0])] {
+                let (values, fault) = visited(kind, &body);
+                assert_eq!((values, fault), (Reader::values_of(&body), MANY));
+            }
+        }
+    }
+    let (values, fault) = visited(nothing, &longs(&[i64::MIN, 0, 0]));
+    assert_eq!((values, fault), (Reader::values_of(&[0; 12]), MANY));
+    // A record of records, without a byte.
+    assert_eq!(visited(&tree(13), &[]).0, (1 << 14) - 1);
+    let nested = format!(r#"{{"type":"array","items":{{"type":"array","items":{nothing}}}}}"#);
+    assert_eq!(
+        visited(&nested, &longs(&[1 << 31, 1 << 31, 1 << 31])).1,
+        MANY
+    );
+}
+
+#[test]
+fn counts_of_things_with_bytes_end_with_the_bytes() {
+    for (kind, fault) in [
+        (r#"{"type":"array","items":"long"}"#, "within an integer"),
+        (r#"{"type":"array","items":"boolean"}"#, "within a value"),
+        (r#"{"type":"array","items":"string"}"#, "within an integer"),
+        (r#"{"type":"map","values":"null"}"#, "within an integer"),
+    ] {
+        for count in [1 << 31, i64::MAX, -(1 << 31), i64::MIN] {
+            let mut body = longs(&[count]);
+            if count < 0 {
+                body.extend(longs(&[4]));
+            }
+            body.extend([0; 4]);
+            let (values, what) = visited(kind, &body);
+            assert!(values <= 6, "{kind} {count}: {values}");
+            assert!(
+                what.is_some_and(|what| what.contains(fault)),
+                "{kind} {what:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sizes_of_blocks_are_within_the_bytes_and_true() {
+    let array = r#"{"type":"array","items":"long"}"#;
+    for size in [-1, i64::MIN, 4, 1 << 31, i64::MAX] {
+        let (values, fault) = visited(array, &longs(&[-1, size, 7, 0]));
+        assert_eq!(values, 1, "{size}");
+        assert_eq!(
+            fault,
+            Some("a length that is negative or beyond the record's end")
+        );
+    }
+    let (values, fault) = visited(array, &longs(&[-1, 2, 7, 0]));
+    assert_eq!(
+        (values, fault),
+        (2, Some("a block of another size than it says"))
+    );
+}
+
+#[test]
+fn recursion_ends_after_64_levels() {
+    let deep = Some("values that nest deeper than 64 levels");
+    let list = r#"{"type":"record","name":"L","fields":[{"name":"n","type":["null","L"]}]}"#;
+    assert_eq!(visited(list, &[2; 1 << 16]), (65, deep));
+    let endless = r#"{"type":"record","name":"L","fields":[{"name":"n","type":"L"}]}"#;
+    assert_eq!(visited(endless, &[]), (65, deep));
+    let arrays = r#"{"type":"record","name":"L","fields":[{"name":"n","type":{"type":"array","items":"L"}}]}"#;
+    assert_eq!(visited(arrays, &[2; 1 << 16]), (65, deep));
+    // Two ways down at each level: 2^32 values, if nothing counted them.
+    let twice = r#"{"type":"record","name":"L","fields":[{"name":"a","type":["null","L"]},{"name":"b","type":["null","L"]}]}"#;
+    assert!(visited(twice, &[2; 1 << 16]).0 <= 66);
+    let unions = r#"{"type":"array","items":["null",{"type":"map","values":["null","long"]}]}"#;
+    let (values, fault) = visited(unions, &[2; 1 << 10]);
+    assert!(fault.is_some() && values <= 1 << 11, "{values}");
+}
+
+#[test]
+fn bytes_of_a_compressed_container_are_no_record() {
+    // An object container file, gzip, zstd, snappy's frame, behind Confluent's framing.
+    for magic in [
+        &b"Obj\x01"[..],
+        &[0x1f, 0x8b, 8],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        b"\xff\x06\0\0sNaPpY",
+    ] {
+        let body = [magic, &[0xff; 64]].concat();
+        let plan = plan("\"string\"");
+        let malformed = plan.read(&body).expect_err("it was taken");
+        let reason = malformed.reason();
+        assert!(
+            matches!(reason, Reason::InvalidAvro | Reason::TrailingBytes),
+            "{malformed}"
+        );
+    }
+}
