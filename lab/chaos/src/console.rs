@@ -1,0 +1,90 @@
+//! Records written to the order statuses past the ingress, as a person at the console would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use crate::journal::{Entry, Journal, Outcome};
+
+/// One record, and what has to become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    key: String,
+    value: Vec<u8>,
+    outcome: Outcome,
+}
+
+impl Written {
+    /// The `number`th record, drawn at random.
+    pub(crate) fn draw(number: u64, random: &mut StdRng) -> Self {
+        let key = format!("console-{number}");
+        let (value, outcome) = match random.random_range(0..100) {
+            0..60 => (order(&key, "SENT", "150"), Outcome::Voucher),
+            60..70 => (order(&key, "sent", "99.99"), Outcome::Skip),
+            70..80 => (order(&key, "PENDING", "150"), Outcome::Skip),
+            80..84 => (order(&key, "SENT", "\"12O.00\""), Outcome::DeadLetter),
+            84..88 => (order(&key, "LOST", "150"), Outcome::DeadLetter),
+            88..92 => (order("another", "SENT", "150"), Outcome::DeadLetter),
+            92..95 => (order(&key, "SENT", "-1"), Outcome::DeadLetter),
+            95..97 => (order(&key, "SENT", "150}{"), Outcome::DeadLetter),
+            97..99 => (String::new(), Outcome::DeadLetter),
+            _ => ("\0\u{1}\u{2}\u{3}\u{4}avro".to_owned(), Outcome::DeadLetter),
+        };
+        Self {
+            key,
+            value: value.into_bytes(),
+            outcome,
+        }
+    }
+}
+
+fn order(id: &str, status: &str, total: &str) -> String {
+    format!(r#"{{"order_id":"{id}","status":"{status}","total":{total}}}"#)
+}
+
+/// Writes records to one topic.
+pub(crate) struct Console {
+    producer: FutureProducer,
+    topic: String,
+    journal: Arc<Journal>,
+}
+
+impl Console {
+    pub(crate) fn new(brokers: &str, topic: &str, journal: Arc<Journal>) -> Result<Self> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            // A broker that was killed is back by then.
+            .set("message.timeout.ms", "60000")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("log_level", "0")
+            .create()?;
+        Ok(Self {
+            producer,
+            topic: topic.to_owned(),
+            journal,
+        })
+    }
+
+    /// Writes one record and notes whether it was acknowledged.
+    pub(crate) async fn write(&self, written: Written) -> Result<()> {
+        let record = FutureRecord::to(&self.topic)
+            .key(&written.key)
+            .payload(&written.value);
+        let sent = self.producer.send(record, Duration::from_secs(60)).await;
+        self.journal.note(Entry::Write {
+            place: sent
+                .ok()
+                .map(|delivery| (delivery.partition, delivery.offset)),
+            key: written.key.into_bytes(),
+            value: written.value,
+            outcome: written.outcome,
+        })
+    }
+}

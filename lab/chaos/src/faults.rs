@@ -1,0 +1,47 @@
+//! Each fault, done and healed again.
+
+use anyhow::{Context, Result};
+
+use crate::proxy::Link;
+use crate::schedule::{Fault, Planned};
+use crate::stage::Stage;
+
+/// Does one fault, lets it last, and heals it. What it hit may need longer to be well again.
+pub(crate) async fn inject(stage: &Stage, planned: &Planned) -> Result<()> {
+    let backends = &stage.shop.backends;
+    match planned.fault {
+        Fault::Kill(instance) => {
+            let mut service = stage.service(instance)?.lock().await;
+            service.kill().await?;
+            tokio::time::sleep(planned.lasts).await;
+            service.restart().await
+        }
+        Fault::Stop(instance, _) => {
+            let service = stage.service(instance)?.lock().await;
+            service.pause()?;
+            tokio::time::sleep(planned.lasts).await;
+            service.resume()
+        }
+        Fault::KillBroker => {
+            backends.kafka().kill().await?;
+            tokio::time::sleep(planned.lasts).await;
+            backends.kafka().start().await
+        }
+        Fault::KillPostgres => {
+            backends.postgres().kill().await?;
+            tokio::time::sleep(planned.lasts).await;
+            backends.postgres().start().await
+        }
+        Fault::PauseRegistry => {
+            backends.registry().pause()?;
+            tokio::time::sleep(planned.lasts).await;
+            backends.registry().resume()
+        }
+        Fault::Link(instance, target, link) => {
+            stage.link(instance, target, link)?;
+            tokio::time::sleep(planned.lasts).await;
+            stage.link(instance, target, Link::Open)
+        }
+    }
+    .with_context(|| format!("{} could not be healed", planned.fault))
+}

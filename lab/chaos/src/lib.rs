@@ -1,0 +1,29 @@
+//! Real faults over the real services, by seed; then every promise is compared with what is there.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `run` | one run from its start to its verdict |
+//! | `schedule` | which fault comes when: a pure function of the seed |
+//! | `stage` | the backends, and six services behind proxies |
+//! | `proxy` | one TCP link that is cut, silenced, slowed down |
+//! | `faults` | each fault, done and healed |
+//! | `workload`, `client`, `console` | orders over HTTP and records written beside it |
+//! | [`journal`] | what the clients were promised, one line each |
+//! | [`observed`] | what lies in topics and tables at the end |
+//! | [`judge`] | both compared: a pure function |
+//! | [`report`] | the verdict as a table or a line of JSON |
+
+mod client;
+mod console;
+mod faults;
+pub mod journal;
+pub mod judge;
+pub mod observed;
+mod proxy;
+pub mod report;
+mod run;
+mod schedule;
+mod stage;
+mod workload;
+
+pub use run::{Length, Options, run};

@@ -1,0 +1,68 @@
+//! Faults for a while, then the verdict; exit code 1 when anything is lost or double.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chaos::{Length, Options};
+use clap::Parser;
+
+/// Kills, stops and cuts off the real services, by seed, and compares what clients were promised
+/// with what is there.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How long faults go on.
+    #[arg(long, conflicts_with = "faults", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    minutes: Option<u64>,
+
+    /// How many faults there are.
+    #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..))]
+    faults: u32,
+
+    /// Decides which fault comes when; none: a random one.
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Print the verdict as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let length = match arguments.minutes {
+        Some(minutes) => Length::For(Duration::from_secs(minutes * 60)),
+        None => Length::Faults(arguments.faults),
+    };
+    let options = Options {
+        length,
+        // Short enough to be typed.
+        seed: arguments
+            .seed
+            .unwrap_or_else(|| rand::random::<u64>() >> 40),
+    };
+    let report = match chaos::run(&options).await {
+        Ok(report) => report,
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "chaos: {error:#}\nrepeat: {}",
+                options.command()
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    // Nobody listens: the exit code says it too.
+    let _ = if arguments.json {
+        writeln!(out, "{}", report.json())
+    } else {
+        write!(out, "{report}")
+    };
+    if report.verdict.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

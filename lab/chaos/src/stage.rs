@@ -1,0 +1,282 @@
+//! The backends, and six services, each of which reaches them through proxies of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{START, Shop};
+use reqwest::Url;
+use stack::{Backends, Listener, Options, Port, Ports, Service, ServiceCommand};
+use tokio::sync::Mutex;
+
+use crate::proxy::{Link, Proxy};
+
+/// So short that seconds make a zombie; the group session's floor is set below.
+const KAFKA_PROPERTIES: &str = "session.timeout.ms=3000,heartbeat.interval.ms=500,max.poll.interval.ms=6000,transaction.timeout.ms=4000,message.timeout.ms=4000";
+
+/// A service of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Instance {
+    ProducerA,
+    ProducerB,
+    ProcessorA,
+    ProcessorB,
+    SinkA,
+    SinkB,
+}
+
+/// What a service talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    Kafka,
+    Postgres,
+    Registry,
+}
+
+impl Instance {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::ProducerA,
+        Self::ProducerB,
+        Self::ProcessorA,
+        Self::ProcessorB,
+        Self::SinkA,
+        Self::SinkB,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ProducerA => "producer-a",
+            Self::ProducerB => "producer-b",
+            Self::ProcessorA => "processor-a",
+            Self::ProcessorB => "processor-b",
+            Self::SinkA => "sink-a",
+            Self::SinkB => "sink-b",
+        }
+    }
+
+    /// Its listener at the broker, which advertises its proxy.
+    const fn listener(self) -> &'static str {
+        match self {
+            Self::ProducerA => "PRODUCER_A",
+            Self::ProducerB => "PRODUCER_B",
+            Self::ProcessorA => "PROCESSOR_A",
+            Self::ProcessorB => "PROCESSOR_B",
+            Self::SinkA => "SINK_A",
+            Self::SinkB => "SINK_B",
+        }
+    }
+
+    pub(crate) const fn targets(self) -> &'static [Target] {
+        match self {
+            Self::ProducerA | Self::ProducerB => {
+                &[Target::Kafka, Target::Postgres, Target::Registry]
+            }
+            Self::ProcessorA | Self::ProcessorB => &[Target::Kafka, Target::Registry],
+            Self::SinkA | Self::SinkB => &[Target::Kafka, Target::Postgres],
+        }
+    }
+
+    async fn command(self, shop: &Shop) -> Result<ServiceCommand> {
+        match self {
+            Self::ProducerA => shop.producer_command("a").await,
+            Self::ProducerB => shop.producer_command("b").await,
+            Self::ProcessorA => shop.processor_command("a").await,
+            Self::ProcessorB => shop.processor_command("b").await,
+            Self::SinkA => shop.sink_command("a").await,
+            Self::SinkB => shop.sink_command("b").await,
+        }
+    }
+}
+
+/// One service and its links.
+struct Actor {
+    /// Locked by the fault that has it down, so that nobody else starts it.
+    service: Mutex<Service>,
+    url: String,
+    links: BTreeMap<Target, Proxy>,
+}
+
+/// Everything that runs; dropped, it ends.
+pub(crate) struct Stage {
+    actors: BTreeMap<Instance, Actor>,
+    pub(crate) shop: Shop,
+    /// What ended by itself, and was started again.
+    ended: StdMutex<Vec<String>>,
+    _ports: Vec<Port>,
+}
+
+impl Stage {
+    /// Starts all of it below `directory`, and waits until every service is ready.
+    pub(crate) async fn start(directory: &Path) -> Result<Self> {
+        let mut ports = Vec::new();
+        let mut proxies = BTreeMap::new();
+        let mut listeners = Vec::new();
+        let kafka = Port::free()?.number();
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{kafka}");
+        for instance in Instance::ALL {
+            let listener = Port::free()?;
+            let proxy = Proxy::start(Port::free()?, address(listener.number())).await?;
+            let name = instance.listener();
+            advertised.push_str(&format!(",{name}://127.0.0.1:{}", proxy.port()));
+            listeners.push(Listener {
+                name,
+                protocol: "PLAINTEXT",
+                address: listener.address(),
+            });
+            proxies.insert(instance, proxy);
+            ports.push(listener);
+        }
+        let mut options = Options::new(directory);
+        options.ports = Ports {
+            kafka: Some(kafka),
+            ..Ports::default()
+        };
+        options.listeners = listeners;
+        options.broker_settings = [
+            ("advertised.listeners", advertised.as_str()),
+            ("group.min.session.timeout.ms", "1000"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        let backends = Backends::start(options)
+            .await
+            .context("the local stack doesn't start")?;
+        let shop = Shop::on(Arc::new(backends), true).await?;
+        let mut actors = BTreeMap::new();
+        for (instance, kafka) in proxies {
+            actors.insert(instance, start(instance, kafka, &shop).await?);
+        }
+        let stage = Self {
+            actors,
+            shop,
+            ended: StdMutex::default(),
+            _ports: ports,
+        };
+        stage.wait_ready().await?;
+        Ok(stage)
+    }
+
+    fn actor(&self, instance: Instance) -> Result<&Actor> {
+        self.actors
+            .get(&instance)
+            .with_context(|| format!("{} was not started", instance.name()))
+    }
+
+    /// The base URL of a service.
+    pub(crate) fn url(&self, instance: Instance) -> Result<&str> {
+        Ok(&self.actor(instance)?.url)
+    }
+
+    /// A service, for the one who has it down.
+    pub(crate) fn service(&self, instance: Instance) -> Result<&Mutex<Service>> {
+        Ok(&self.actor(instance)?.service)
+    }
+
+    /// Changes one link.
+    pub(crate) fn link(&self, instance: Instance, target: Target, link: Link) -> Result<()> {
+        self.actor(instance)?
+            .links
+            .get(&target)
+            .with_context(|| format!("{} doesn't talk to {target:?}", instance.name()))?
+            .set(link);
+        Ok(())
+    }
+
+    /// Waits until every service is ready.
+    pub(crate) async fn wait_ready(&self) -> Result<()> {
+        for actor in self.actors.values() {
+            actor.service.lock().await.wait_ready(START).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts again what ends by itself, as an orchestrator does, for ever.
+    pub(crate) async fn supervise(&self) -> Result<()> {
+        loop {
+            for actor in self.actors.values() {
+                // Locked: a fault has it.
+                let Ok(mut service) = actor.service.try_lock() else {
+                    continue;
+                };
+                if let Some(status) = service.exit_status() {
+                    let last = last_line(service.log());
+                    let name = service.name().to_owned();
+                    self.ended
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(format!("{name} ({status}): {last}"));
+                    service.restart().await?;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// What ended by itself so far, with its last line.
+    pub(crate) fn ended(&self) -> Vec<String> {
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+async fn start(instance: Instance, kafka: Proxy, shop: &Shop) -> Result<Actor> {
+    let mut command = instance
+        .command(shop)
+        .await?
+        .env("KAFKA_PROPERTIES", KAFKA_PROPERTIES)
+        .env(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            format!("127.0.0.1:{}", kafka.port()),
+        );
+    let mut links = BTreeMap::from([(Target::Kafka, kafka)]);
+    for target in instance.targets() {
+        let (variable, url) = match target {
+            Target::Kafka => continue,
+            Target::Registry => ("SCHEMA_REGISTRY_URL", shop.backends.schema_registry_url()),
+            Target::Postgres => ("DATABASE_URL", database(instance, shop)),
+        };
+        let (proxy, url) = proxied(url).await?;
+        command = command.env(variable, url);
+        links.insert(*target, proxy);
+    }
+    let service = command.start().await?;
+    Ok(Actor {
+        url: service.url(""),
+        service: Mutex::new(service),
+        links,
+    })
+}
+
+fn database(instance: Instance, shop: &Shop) -> &str {
+    match instance {
+        Instance::ProducerA | Instance::ProducerB => &shop.orders_url,
+        _ => &shop.vouchers_url,
+    }
+}
+
+/// A proxy to the URL's port, and the URL with the proxy's.
+async fn proxied(url: &str) -> Result<(Proxy, String)> {
+    let mut url = Url::parse(url)?;
+    let target = url.port().with_context(|| format!("{url} has no port"))?;
+    let proxy = Proxy::start(Port::free()?, address(target)).await?;
+    url.set_port(Some(proxy.port()))
+        .ok()
+        .with_context(|| format!("{url} takes no port"))?;
+    // The registry's URL has a path, which stays as it is.
+    Ok((proxy, url.to_string()))
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().next_back().unwrap_or_default().to_owned()
+}
