@@ -1,5 +1,6 @@
 //! Avro schemas and bodies built from an input's choices.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use crate::script::Script;
@@ -12,6 +13,9 @@ const MOST_TYPES: usize = 64;
 
 /// A body longer than that says nothing new.
 const LONGEST_BODY: usize = 1024;
+
+/// A record that holds itself twice has 2^80 values: enough is written of it.
+const MOST_VALUES: usize = 2000;
 
 /// The fields that are read, and some that are not.
 const FIELDS: [&str; 12] = [
@@ -124,6 +128,8 @@ pub(crate) struct MadeSchema {
     types: Vec<Type>,
     named: Vec<usize>,
     root: usize,
+    /// Values that may yet be written.
+    values_left: Cell<usize>,
 }
 
 impl MadeSchema {
@@ -133,6 +139,7 @@ impl MadeSchema {
             types: Vec::new(),
             named: Vec::new(),
             root: 0,
+            values_left: Cell::new(MOST_VALUES),
         };
         let in_union = script.below(8) == 7;
         let fields = 1 + script.below(9);
@@ -304,9 +311,11 @@ impl MadeSchema {
     }
 
     fn value(&self, id: usize, depth: usize, script: &mut Script<'_>, out: &mut Vec<u8>) {
-        if depth > 80 || out.len() > LONGEST_BODY {
+        let left = self.values_left.get();
+        if depth > 80 || left == 0 || out.len() > LONGEST_BODY {
             return;
         }
+        self.values_left.set(left - 1);
         match &self.types[id] {
             Type::Leaf(leaf) => LEAVES[*leaf].2.value(script, out),
             Type::Enum(symbols) => long(script.below(*symbols) as i64, out),

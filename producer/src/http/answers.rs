@@ -110,11 +110,35 @@ pub(super) fn order_path(order_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+    use schemas::{Currency, Status, Timestamp};
+
     use super::*;
 
     #[test]
     fn any_id_has_a_path() {
         assert_eq!(order_path("17"), "/orders/17");
         assert_eq!(order_path("a/b ?é"), "/orders/a%2Fb%20%3F%C3%A9");
+    }
+
+    #[test]
+    fn no_id_breaks_out_of_its_header() {
+        let time = Timestamp::FIRST;
+        let order = Order {
+            // No id is like this one: what it would do if one were.
+            order_id: "a\r\nx: y\0\u{85}\u{202e}".to_owned(),
+            status: Status::Pending,
+            total: Decimal::ONE,
+            currency: Currency::EUR,
+            products: Vec::new(),
+            version: 1,
+            sent_at: None,
+            created_at: time,
+            updated_at: time,
+        };
+        let response = Answer::order(StatusCode::CREATED, &order).into_response();
+        let location = response.headers()[LOCATION].as_bytes();
+        assert!(location.iter().all(u8::is_ascii_graphic), "{location:?}");
+        assert_eq!(response.headers().len(), 3);
     }
 }

@@ -295,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_is_one_line_whatever_it_quotes() {
+        let hostile = "17\r\nHTTP/1.1 200 OK\0\x1b[2J";
+        for problem in [
+            Problem::OrderExists(hostile.to_owned()),
+            Problem::Invalid(hostile.to_owned()),
+            Problem::BadRequest(hostile.to_owned()),
+        ] {
+            let body = serde_json::to_string(&problem.details()).unwrap();
+            assert!(!body.contains(char::is_control), "{body}");
+            let headers = problem.into_response().into_parts().0.headers;
+            assert_eq!(headers.len(), 1, "{headers:?}");
+        }
+    }
+
+    #[test]
     fn what_can_be_tried_again_says_when() {
         for problem in [Problem::Unavailable, Problem::Overloaded, Problem::Closing] {
             let response = problem.into_response();

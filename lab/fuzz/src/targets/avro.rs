@@ -60,14 +60,18 @@ pub(crate) fn made_schema(input: &[u8]) {
 enum Form {
     Sound,
     Broken,
-    /// Refused for a limit of ours that the library doesn't have.
-    BeyondLimits,
+    /// Refused for what the library has no eye for.
+    Stricter,
     /// A branch of the top level's union that is no record.
     NoRecord,
 }
 
 fn form_of(malformed: Option<&Malformed>) -> Form {
-    const LIMITS: [&str; 4] = [
+    const OURS: [&str; 7] = [
+        // The library reads a record's early end as nulls.
+        "the record ends within an integer",
+        "the record ends within a value",
+        "a length that is negative or beyond the record's end",
         "nest deeper",
         "far more values",
         "a block of another size",
@@ -76,8 +80,8 @@ fn form_of(malformed: Option<&Malformed>) -> Form {
     match malformed.map(Malformed::reason) {
         Some(Reason::InvalidAvro | Reason::TrailingBytes) => {
             let message = malformed.map(Malformed::message).unwrap_or_default();
-            match LIMITS.iter().any(|limit| message.contains(limit)) {
-                true => Form::BeyondLimits,
+            match OURS.iter().any(|fault| message.contains(fault)) {
+                true => Form::Stricter,
                 false => Form::Broken,
             }
         }
@@ -94,7 +98,7 @@ fn agree(schema: &Schema, plan: &OrderStatusPlan, body: &[u8]) {
             form_of(Some(&malformed))
         }
     };
-    if matches!(form, Form::BeyondLimits) {
+    if matches!(form, Form::Stricter) {
         return;
     }
     let mut rest = body;
