@@ -137,8 +137,13 @@ impl ClientContext for GroupContext {
 }
 
 impl ConsumerContext for GroupContext {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
+            // librdkafka keeps a partition paused through its revocation: when it came back, nobody
+            // would resume it, and it would be ours without ever being read.
+            if let Err(error) = consumer.resume(partitions) {
+                tracing::warn!(%error, "can't resume what is revoked");
+            }
             self.push(AssignmentChange::Revoked(partitions_of(partitions)));
         }
     }

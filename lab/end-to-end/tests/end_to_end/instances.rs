@@ -1,11 +1,14 @@
 //! Several processors, and two with one name.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use end_to_end::shop::{Shop, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
+use rdkafka::Message;
+use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Profile, Subscription};
 
 use crate::load;
 
@@ -73,5 +76,60 @@ async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result
 async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
     let shop = Shop::open().await?;
     let _processor = ready(shop.processor_command("many").await?.arg("--tasks=6")).await?;
+    Ok(())
+}
+
+/// librdkafka keeps a partition paused when it is revoked: found by `lab/chaos`, seed 1.
+#[tokio::test]
+async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let settings = KafkaSettings {
+        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    };
+    let config = settings.consumer(&format!("waits-{}", shop.name), Profile::Live)?;
+    let topic = &shop.topics.order_status;
+    let end = Instant::now() + wait::DEADLINE;
+    let slice = Duration::from_millis(100);
+
+    let mut waiting = Subscription::join(&config, topic)?;
+    let mut assigned = 0;
+    while assigned < 4 {
+        ensure!(Instant::now() < end, "only {assigned} partitions came");
+        waiting.keep_alive(slice);
+        for change in waiting.take_changes() {
+            if let AssignmentChange::Assigned(partitions) = change {
+                assigned += partitions.len();
+            }
+        }
+    }
+    let mut other = Subscription::join(&config, topic)?;
+    let mut lost = false;
+    while !lost {
+        ensure!(Instant::now() < end, "the other member got no partition");
+        waiting.keep_alive(slice);
+        let _ = other.poll(slice);
+        lost = waiting
+            .take_changes()
+            .iter()
+            .any(|change| matches!(change, AssignmentChange::Revoked(_)));
+    }
+    // The wait is over before the partitions come back.
+    let _ = waiting.poll(Duration::ZERO);
+    drop(other);
+
+    let records = (0..4).map(|partition| NewRecord {
+        partition: Some(partition),
+        ..NewRecord::new("1", "{}")
+    });
+    shop.write_orders(records.collect()).await?;
+    let mut read = BTreeSet::new();
+    while read.len() < 4 {
+        ensure!(Instant::now() < end, "only {read:?} were read");
+        if let Polled::Record(record) = waiting.poll(slice) {
+            read.insert(record.partition());
+        }
+    }
     Ok(())
 }
