@@ -94,7 +94,7 @@ pub enum TransactionEnd {
 
 /// Who watches the loop: metrics and readiness. Never changes what it does.
 pub trait Observer {
-    /// These outcomes are durable; the first of them was read `took` ago.
+    /// These outcomes are durable; the first of them that had to be written was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
     /// A transaction ended.
     fn transaction_ended(&mut self, end: TransactionEnd);

@@ -46,7 +46,7 @@ metrics! {
     PROCESSOR_TRANSACTIONS Counter "processor_transactions_total"
         "Transactions; outcome: committed, aborted, unknown (settled by the group's offsets).";
     PROCESSOR_TRANSACTION_SECONDS Seconds "processor_transaction_seconds"
-        "From the first record of a batch to its committed transaction.";
+        "From the first record of a batch that is to be written to its committed transaction.";
     PROCESSOR_FENCED Counter "processor_fenced_total"
         "Times another producer took over this instance's transactional id.";
     PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"

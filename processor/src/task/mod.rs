@@ -76,6 +76,10 @@ const MOST_RECORDS: usize = 20_000;
 const MOST_OUTPUTS: usize = 5_000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long offsets wait for a voucher, whose transaction then takes them along, before they are
+/// committed alone: a crash meanwhile means that these records are skipped again.
+const OFFSETS_ALONE: Duration = Duration::from_millis(200);
+
 /// How long a poll of an empty topic waits; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -139,7 +143,7 @@ pub struct Task<L, S, C, O> {
     settings: TaskSettings,
     state: State,
     batch: Batch,
-    /// When the batch's first record was read.
+    /// When the first record was read that needs the transaction; without any, the batch's first.
     batch_began: Duration,
     /// When the open transaction began; what it may wait for ends at `deadline`.
     transaction_began: Duration,

@@ -10,8 +10,8 @@ use runtime::registry::{Lookup, SchemaSource};
 use schemas::OrderStatusPlan;
 
 use super::{
-    CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, MOST_BYTES, MOST_OUTPUTS, MOST_RECORDS, SLICE, State,
-    Step, Task,
+    CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, MOST_BYTES, MOST_OUTPUTS, MOST_RECORDS,
+    OFFSETS_ALONE, SLICE, State, Step, Task,
 };
 use crate::batch::Batch;
 use crate::evaluate::{Evaluator, Outcome};
@@ -113,12 +113,12 @@ where
                 }
                 Received::Nothing => {
                     self.follow_assignment();
-                    let early = self.too_early_for_a_transaction();
-                    if early.is_zero() || !has_grown {
+                    let patience = self.patience();
+                    if patience.is_zero() || !has_grown {
                         return self.finish_batch(None);
                     }
                     has_grown = false;
-                    received = self.receive(early);
+                    received = self.receive(patience);
                 }
                 Received::Held { schema_id } => return self.finish_batch(Some(schema_id)),
                 Received::CircuitOpened => return self.open_circuit(),
@@ -127,14 +127,19 @@ where
         }
     }
 
-    /// How long a batch that needs a transaction had better grow, because the last one's markers
-    /// are still being written.
-    fn too_early_for_a_transaction(&self) -> Duration {
-        if self.settings.guarantee == Guarantee::ExactlyOnce && self.batch.has_outputs() {
-            self.markers_written.saturating_sub(self.clock.now())
+    /// How long a batch had better grow: one that needs a transaction while the last one's markers
+    /// are being written, one that only moves offsets for a while, because nobody waits for them.
+    fn patience(&self) -> Duration {
+        let until = if self.batch.is_empty() {
+            return Duration::ZERO;
+        } else if !self.batch.has_outputs() {
+            self.batch_began + OFFSETS_ALONE
+        } else if self.settings.guarantee == Guarantee::ExactlyOnce {
+            self.markers_written
         } else {
-            Duration::ZERO
-        }
+            return Duration::ZERO;
+        };
+        until.saturating_sub(self.clock.now())
     }
 
     /// Polls for one record and takes it into the batch.
@@ -144,9 +149,7 @@ where
             Polled::Nothing => return Received::Nothing,
             Polled::Fatal(why) => return Received::Fatal(why),
         };
-        if self.batch.is_empty() {
-            self.batch_began = self.clock.now();
-        }
+        let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
         let received = take_in(
             &record,
             &self.evaluator,
@@ -154,6 +157,9 @@ where
             &mut self.batch,
             &mut self.breaker,
         );
+        if was_empty || had_outputs != self.batch.has_outputs() {
+            self.batch_began = self.clock.now();
+        }
         if matches!(received, Received::Held { .. }) {
             self.held = Some(OwnedRecord::of(&record));
         }

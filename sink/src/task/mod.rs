@@ -1,8 +1,8 @@
 //! The sink's loop: an explicit state machine over narrow [`ports`](crate::ports).
 //!
 //! ```text
-//!                  ┌─────────────────── nothing to write, nothing dead ──────────────────┐
-//! Reading ─────────┴──▶ Writing ──────────────▶ DeadLettering ───────────▶ CommittingOffsets
+//!                 ┌──────────── nothing dead: offsets wait for those of later batches ────────┐
+//! Reading ─────────▶ Writing ──┴──────────────▶ DeadLettering ───────────▶ CommittingOffsets
 //!  ▲ │ ▲ ▲               │ ▲  │ refused: halves, │ ▲                        │ ▲        │
 //!  │ │ │ │               ▼ │  └─▶ a row alone    ▼ │                        ▼ │        │
 //!  │ │ │ │     WaitingForDatabase              WaitingForBroker      WaitingToCommit   │
@@ -55,6 +55,10 @@ use crate::ports::{DeadLetters, Observer, Source, Table};
 /// A batch ends when the queue is empty, or at one of these bounds.
 const MOST_RECORDS: usize = 2_000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long offsets may wait for those of later batches: rows that are durable are known again by
+/// whoever reads their records again, so that a commit a batch would only make the next one wait.
+const OFFSETS_LATE: Duration = Duration::from_millis(200);
 
 /// How long a poll of an empty topic waits; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(250);
@@ -148,6 +152,9 @@ pub struct Task<K, T, D, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
+    /// Of batches that are durable: to be committed at `due_at`.
+    due: Positions,
+    due_at: Duration,
     backoff: Backoff,
 }
 
@@ -175,16 +182,19 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
+            due: Positions::new(),
+            due_at: Duration::ZERO,
             backoff: Backoff::outside(),
         }
     }
 
     /// Whether stopping now leaves nothing half done that a little more time would finish.
-    pub const fn is_idle(&self) -> bool {
-        !matches!(
-            self.state,
-            State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets
-        )
+    pub fn is_idle(&self) -> bool {
+        match self.state {
+            State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
+            State::Reading => self.due.is_empty(),
+            _ => true,
+        }
     }
 
     /// Takes note of what rebalances did.
@@ -202,6 +212,7 @@ where
                     for partition in partitions {
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
+                        self.due.remove(&partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -226,8 +237,12 @@ where
         self.breaker = self.breaker_before.clone();
     }
 
-    /// The batch is durable, whether its offsets are committed or not.
+    /// The batch is durable, and its offsets are due.
     fn settle_batch(&mut self) {
+        if self.due.is_empty() {
+            self.due_at = self.now() + OFFSETS_LATE;
+        }
+        self.due.extend(self.batch.positions());
         self.ports.observer.settled(self.batch.tally());
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

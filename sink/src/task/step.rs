@@ -61,7 +61,7 @@ where
         self.breaker_before = self.breaker.clone();
         let mut received = match self.held.take() {
             Some(held) => self.take_held(held),
-            None => self.receive(IDLE),
+            None => self.receive(self.idle()),
         };
         loop {
             match received {
@@ -71,13 +71,22 @@ where
                     self.follow_assignment();
                     return self.end_batch();
                 }
-                Received::Held { schema_id } if self.batch.is_empty() => {
+                Received::Held { schema_id } if self.batch.is_empty() && self.due.is_empty() => {
                     return State::WaitingForSchema { schema_id };
                 }
                 Received::Held { .. } => return self.end_batch(),
                 Received::CircuitOpened => return self.open_circuit(),
                 Received::Fatal(why) => return self.give_up_consumer(&why),
             }
+        }
+    }
+
+    /// How long the first poll of a batch waits.
+    fn idle(&self) -> Duration {
+        if self.due.is_empty() {
+            IDLE
+        } else {
+            self.due_at.saturating_sub(self.now()).min(IDLE)
         }
     }
 
@@ -124,6 +133,9 @@ where
                 halves: Halves::whole(self.batch.rows()),
                 since: None,
             };
+        }
+        if !self.due.is_empty() {
+            return self.after_batch();
         }
         // Idle: step over the control records at the end of the last transactions, so that a
         // consumer group without lag shows none.
@@ -279,11 +291,20 @@ where
         false
     }
 
-    pub(super) fn end_writing(&self) -> State {
+    pub(super) fn end_writing(&mut self) -> State {
         if self.batch.dead().next().is_some() {
-            State::DeadLettering { sent: false }
-        } else {
+            return State::DeadLettering { sent: false };
+        }
+        self.settle_batch();
+        self.after_batch()
+    }
+
+    /// Commits what is due in time, and at once when it would be long before the next occasion.
+    fn after_batch(&self) -> State {
+        if self.held.is_some() || self.now() >= self.due_at {
             State::CommittingOffsets
+        } else {
+            State::Reading
         }
     }
 
@@ -296,7 +317,11 @@ where
             };
         }
         match self.ports.dead_letters.drain(SLICE) {
-            Drained::All => Ok(State::CommittingOffsets),
+            // At once: a letter would be written again with its record.
+            Drained::All => {
+                self.settle_batch();
+                Ok(State::CommittingOffsets)
+            }
             Drained::NotYet => {
                 self.stay_in_group(Duration::ZERO);
                 Ok(State::DeadLettering { sent })
@@ -329,13 +354,14 @@ where
         })
     }
 
-    /// All that the batch asked for is durable.
+    /// All that was asked for up to these offsets is durable.
     fn commit_offsets(&mut self) -> State {
-        match self.ports.source.commit_offsets(self.batch.positions()) {
-            Ok(()) => self.committed.extend(self.batch.positions()),
+        match self.ports.source.commit_offsets(&self.due) {
+            Ok(()) => self.committed.append(&mut self.due),
             // Whoever has the partitions now does the same again, to no effect.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
+                self.due.clear();
             }
             Err(CommitError::Unavailable(error)) => {
                 self.stand(&format!("can't commit offsets: {error}"));
@@ -344,7 +370,8 @@ where
                 };
             }
         }
-        self.settle_batch();
+        self.backoff.reset();
+        self.flows();
         State::Reading
     }
 }

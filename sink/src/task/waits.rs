@@ -78,6 +78,7 @@ where
             return State::Rewinding { not_before };
         }
         self.committed.clear();
+        self.due.clear();
         if self.assigned.is_empty() {
             return State::Reading;
         }
@@ -98,6 +99,7 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
+        self.due.clear();
         self.joined = false;
         State::Rejoining {
             until: self.pause_ends(),
