@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Profile,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Profile,
     Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
@@ -17,17 +17,17 @@ use crate::task::Guarantee;
 /// How long a record may wait for room in the producer's queue.
 const ROOM: Duration = Duration::from_secs(5);
 
-/// A task's two clients.
+/// A task's clients.
 pub struct KafkaLog {
     consumer_config: ClientConfig,
-    producer_config: ClientConfig,
+    producer_configs: Vec<ClientConfig>,
     topic: String,
     subscription: Subscription,
-    producer: Producer,
+    producers: Producers,
 }
 
 impl KafkaLog {
-    /// Joins the group. `member` is this task's stable name: a restart within the session timeout
+    /// Joins the group. `transactional_id` begins the names of both producers' ids. `member` is this task's stable name: a restart within the session timeout
     /// takes its partitions back without a rebalance.
     ///
     /// # Errors
@@ -42,15 +42,18 @@ impl KafkaLog {
     ) -> Result<Self, Failure> {
         let mut consumer_config = settings.consumer(group, Profile::Live)?;
         consumer_config.set("group.instance.id", member);
-        let producer_config = match guarantee {
-            Guarantee::ExactlyOnce => settings.transactional_producer(transactional_id)?,
-            Guarantee::AtLeastOnce => settings.producer()?,
+        let producer_configs = match guarantee {
+            Guarantee::ExactlyOnce => vec![
+                settings.transactional_producer(transactional_id)?,
+                settings.transactional_producer(&format!("{transactional_id}/turn"))?,
+            ],
+            Guarantee::AtLeastOnce => vec![settings.producer()?],
         };
         Ok(Self {
             subscription: Subscription::join(&consumer_config, topic)?,
-            producer: Producer::new(&producer_config)?,
+            producers: Producers::new(&producer_configs)?,
             consumer_config,
-            producer_config,
+            producer_configs,
             topic: topic.to_owned(),
         })
     }
@@ -60,7 +63,7 @@ impl Log for KafkaLog {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producer = Producer::new(&self.producer_config)?;
+        self.producers = Producers::new(&self.producer_configs)?;
         Ok(())
     }
 
@@ -70,7 +73,7 @@ impl Log for KafkaLog {
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.init(timeout)
+        self.producers.init(timeout)
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
@@ -101,15 +104,15 @@ impl Log for KafkaLog {
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.producer.begin()
+        self.producers.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producer.send(record, ROOM)
+        self.producers.current().send(record, ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.drain(timeout)
+        self.producers.current().drain(timeout)
     }
 
     fn send_offsets(
@@ -127,14 +130,16 @@ impl Log for KafkaLog {
                 "this consumer is in no group".to_owned(),
             ));
         };
-        self.producer.send_offsets(&offsets, &group, timeout)
+        self.producers
+            .current()
+            .send_offsets(&offsets, &group, timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.commit(timeout)
+        self.producers.current().commit(timeout)
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.abort(timeout)
+        self.producers.current().abort(timeout)
     }
 }

@@ -34,12 +34,17 @@ pub fn start(
 ) -> ProcessorTask {
     let transactional_id = format!("processor/{instance}/0");
     let guarantee = world.borrow().guarantee;
-    let mut producer = Producer::new(id, transactional_id.clone());
-    producer.in_transactions = guarantee == Guarantee::ExactlyOnce;
+    let producers = ["", "/turn"].map(|turn| {
+        let mut producer = Producer::new(id, format!("{transactional_id}{turn}"));
+        producer.in_transactions = guarantee == Guarantee::ExactlyOnce;
+        producer
+    });
     let log = SimulatedLog {
         world: Shared::clone(world),
         consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
-        producer,
+        producers,
+        taken_over: 0,
+        turn: 0,
         late: None,
     };
     let schemas = Schemas {
@@ -86,7 +91,10 @@ pub fn breaker() -> CircuitBreaker {
 pub struct SimulatedLog {
     world: Shared,
     consumer: Consumer,
-    producer: Producer,
+    /// They take turns, as `runtime::kafka::Producers` do.
+    producers: [Producer; 2],
+    taken_over: usize,
+    turn: usize,
     /// A planted bug's offsets, to be committed after the transaction.
     late: Option<Positions>,
 }
@@ -95,7 +103,10 @@ impl Log for SimulatedLog {
     type Record<'a> = Read;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producer.reopen(&mut self.world.borrow_mut());
+        for producer in &mut self.producers {
+            producer.reopen(&mut self.world.borrow_mut());
+        }
+        self.taken_over = 0;
         Ok(())
     }
 
@@ -107,7 +118,17 @@ impl Log for SimulatedLog {
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producer.init(world, timeout)
+        let in_one_go = self.taken_over == 0;
+        while let Some(next) = self.producers.get_mut(self.taken_over) {
+            next.init(world, timeout)?;
+            self.taken_over += 1;
+        }
+        // With a pause between the two a successor may have come and gone. Its open transaction is
+        // fenced by the generation of its offsets, and ends by its timeout.
+        if in_one_go {
+            self.producers[0].has_taken_over(world);
+        }
+        Ok(())
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Read> {
@@ -136,17 +157,18 @@ impl Log for SimulatedLog {
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.producer.begin()
+        self.turn = (self.turn + 1) % self.producers.len();
+        self.producers[self.turn].begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producer.send(&mut self.world.borrow_mut(), record)
+        self.producers[self.turn].send(&mut self.world.borrow_mut(), record)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producer.drain(world, timeout)
+        self.producers[self.turn].drain(world, timeout)
     }
 
     fn send_offsets(
@@ -161,28 +183,27 @@ impl Log for SimulatedLog {
             return Ok(());
         }
         let consumer = &self.consumer;
-        self.producer
-            .send_offsets(world, timeout, |world, identity| {
-                if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
-                    return Ok(false);
-                }
-                let positions = shifted(world, positions);
-                if world.has(Mutation::OffsetsBeforeVouchers) {
-                    world.broker.groups[ORDER_STATUS].commit(&positions);
-                    return Ok(true);
-                }
-                let time = world.now;
-                world
-                    .broker
-                    .add_offsets(identity, ORDER_STATUS, &positions, time)
-                    .map(|()| true)
-            })
+        self.producers[self.turn].send_offsets(world, timeout, |world, identity| {
+            if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
+                return Ok(false);
+            }
+            let positions = shifted(world, positions);
+            if world.has(Mutation::OffsetsBeforeVouchers) {
+                world.broker.groups[ORDER_STATUS].commit(&positions);
+                return Ok(true);
+            }
+            let time = world.now;
+            world
+                .broker
+                .add_offsets(identity, ORDER_STATUS, &positions, time)
+                .map(|()| true)
+        })
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producer.end(world, true, timeout)?;
+        self.producers[self.turn].end(world, true, timeout)?;
         if let Some(late) = self.late.take() {
             let _ = self.consumer.commit(world, &late);
         }
@@ -192,7 +213,7 @@ impl Log for SimulatedLog {
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producer.end(world, false, timeout)
+        self.producers[self.turn].end(world, false, timeout)
     }
 }
 

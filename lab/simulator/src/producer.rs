@@ -104,16 +104,20 @@ impl Producer {
             let fences = !world.has(Mutation::NoFencing);
             world.broker.init(&self.name, fences)
         };
-        if world.broker.transactions.is_open(&self.name) {
-            let name = &self.name;
-            world.violate(|| format!("a predecessor's transaction is open after {name}'s init"));
-        }
         if fault == Fault::AnswerLost {
             return retriable("the answer was lost");
         }
         self.identity = Some(identity);
         self.state = State::Ready;
         Ok(())
+    }
+
+    /// A takeover is complete: of no id that begins with this one's is a transaction open.
+    pub fn has_taken_over(&self, world: &mut World) {
+        if world.broker.transactions.is_open(&self.name) {
+            let name = &self.name;
+            world.violate(|| format!("a predecessor's transaction is open after {name}'s init"));
+        }
     }
 
     /// See the loop's port.

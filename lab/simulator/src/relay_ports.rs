@@ -182,7 +182,10 @@ impl Log for SimulatedTopic {
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.init(&mut self.world.borrow_mut(), timeout)
+        let world = &mut self.world.borrow_mut();
+        self.producer.init(world, timeout)?;
+        self.producer.has_taken_over(world);
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {

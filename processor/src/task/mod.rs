@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              ┌────────────────────────────── nothing to write ──▶ CommittingOffsets ─┐
-//! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ Draining ▶ SendingOffsets ▶ Committing
+//! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ SendingOffsets ▶ Draining ▶ Committing
 //!    ▲                        ▲          │  ▲                    │            │            │  │
 //!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
 //!    │ outcome unknown        └──────────│───────────────────── Aborting ◀────┴────────────┘
@@ -115,10 +115,10 @@ enum State {
     Reading,
     /// The batch's records are handed to the producer.
     Producing,
-    /// All of them must be acknowledged.
-    Draining,
     /// The offsets are added to the transaction.
     SendingOffsets,
+    /// All records must be acknowledged.
+    Draining,
     /// The transaction is committed.
     Committing,
     /// Offsets alone are committed.
@@ -148,8 +148,6 @@ pub struct Task<L, S, C, O> {
     /// When the open transaction began; what it may wait for ends at `deadline`.
     transaction_began: Duration,
     deadline: Duration,
-    /// When the last transaction's markers are in the log, by experience.
-    markers_written: Duration,
     /// Whether a call of this transaction had to be repeated.
     interrupted: bool,
     /// Read from the client, but its schema isn't known yet.
@@ -195,7 +193,6 @@ where
             batch_began: Duration::ZERO,
             transaction_began: Duration::ZERO,
             deadline: Duration::ZERO,
-            markers_written: Duration::ZERO,
             interrupted: false,
             held: None,
             breaker_before: breaker.clone(),

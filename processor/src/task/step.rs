@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
-use runtime::kafka::{CommitError, MARKERS, Polled, TransactionError};
+use runtime::kafka::{CommitError, Polled, TransactionError};
 use runtime::record::{InputRecord, OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::OrderStatusPlan;
@@ -24,7 +24,7 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Does the next thing. The data's way is `read`, `produce`, `drain`, `send_offsets`, `commit`.
+    /// Does the next thing. The data's way is `read`, `produce`, `send_offsets`, `drain`, `commit`.
     pub fn step(&mut self) -> Step {
         match self.state {
             State::Opening => self.open(),
@@ -32,8 +32,8 @@ where
             State::Rewinding => self.rewind(),
             State::Reading => self.read(),
             State::Producing => self.produce(),
-            State::Draining => self.drain(),
             State::SendingOffsets => self.send_offsets(),
+            State::Draining => self.drain(),
             State::Committing => self.commit(),
             State::CommittingOffsets => self.commit_offsets(),
             State::Aborting => self.abort(),
@@ -127,19 +127,12 @@ where
         }
     }
 
-    /// How long a batch had better grow: one that needs a transaction while the last one's markers
-    /// are being written, one that only moves offsets for a while, because nobody waits for them.
+    /// How long a batch had better grow: nobody waits for one that only moves offsets.
     fn patience(&self) -> Duration {
-        let until = if self.batch.is_empty() {
+        if self.batch.is_empty() || self.batch.has_outputs() {
             return Duration::ZERO;
-        } else if !self.batch.has_outputs() {
-            self.batch_began + OFFSETS_ALONE
-        } else if self.settings.guarantee == Guarantee::ExactlyOnce {
-            self.markers_written
-        } else {
-            return Duration::ZERO;
-        };
-        until.saturating_sub(self.clock.now())
+        }
+        (self.batch_began + OFFSETS_ALONE).saturating_sub(self.clock.now())
     }
 
     /// Polls for one record and takes it into the batch.
@@ -235,7 +228,10 @@ where
         let log = &mut self.log;
         match self.batch.each_output(|record| log.send(record)) {
             Ok(()) => {
-                self.state = State::Draining;
+                self.state = match self.settings.guarantee {
+                    Guarantee::ExactlyOnce => State::SendingOffsets,
+                    Guarantee::AtLeastOnce => State::Draining,
+                };
                 Step::Continue
             }
             // The client's queue is larger than a batch: no room means that nothing moves.
@@ -244,23 +240,25 @@ where
         }
     }
 
-    fn drain(&mut self) -> Step {
-        match self.log.drain(SLICE) {
+    /// While the records are on their way: the transaction holds the offsets whether they arrive or
+    /// not, and is aborted when one does not.
+    fn send_offsets(&mut self) -> Step {
+        match self.log.send_offsets(&self.batch.positions(), SLICE) {
             Ok(()) => {
-                self.state = match self.settings.guarantee {
-                    Guarantee::ExactlyOnce => State::SendingOffsets,
-                    Guarantee::AtLeastOnce => State::CommittingOffsets,
-                };
+                self.state = State::Draining;
                 Step::Continue
             }
             Err(error) => self.again_or_recover(error),
         }
     }
 
-    fn send_offsets(&mut self) -> Step {
-        match self.log.send_offsets(&self.batch.positions(), SLICE) {
+    fn drain(&mut self) -> Step {
+        match self.log.drain(SLICE) {
             Ok(()) => {
-                self.state = State::Committing;
+                self.state = match self.settings.guarantee {
+                    Guarantee::ExactlyOnce => State::Committing,
+                    Guarantee::AtLeastOnce => State::CommittingOffsets,
+                };
                 Step::Continue
             }
             Err(error) => self.again_or_recover(error),
@@ -271,7 +269,6 @@ where
         match self.log.commit(SLICE) {
             Ok(()) => {
                 self.observer.transaction_ended(TransactionEnd::Committed);
-                self.markers_written = self.clock.now() + MARKERS;
                 self.settle_batch();
                 self.state = if self.interrupted {
                     State::Opening

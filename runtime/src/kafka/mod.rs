@@ -5,6 +5,7 @@
 
 mod partitioner;
 mod probe;
+mod producers;
 mod properties;
 mod range;
 mod settings;
@@ -14,6 +15,7 @@ mod whole;
 
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
+pub use producers::Producers;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
