@@ -88,8 +88,9 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     let address = settings.address();
     let socket = listener::bind(address).await?;
     let http_shutdown = shutdown.clone();
+    let connections = settings.ingress.http_connections;
     supervisor.task("http", async move {
-        let served = listener::serve(socket, routes, http_shutdown).await;
+        let served = listener::serve(socket, routes, connections, http_shutdown).await;
         // Only now is nobody left who could bring a change.
         ingress.close();
         served

@@ -104,6 +104,10 @@ pub struct IngressSettings {
     #[arg(long, env = "HTTP_CONCURRENCY", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub http_concurrency: u32,
 
+    /// The most connections; a further one waits until one ends. Bounded by the open files' limit too.
+    #[arg(long, env = "HTTP_CONNECTIONS", default_value = "16384", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub http_connections: u32,
+
     /// The longest body, in bytes; a line of a bulk request is bounded by it too.
     #[arg(long, env = "HTTP_BODY_LIMIT", default_value = "262144", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub http_body_limit: u32,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use schemas::printable;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -214,6 +215,7 @@ where
     B: FnOnce(Shutdown) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
+    open_as_many_files_as_allowed();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
         .enable_all()
@@ -247,6 +249,15 @@ pub fn exit(failure: &Failure) -> ExitCode {
         eprintln!("{start}{}", printable(line));
     }
     ExitCode::from(failure.code)
+}
+
+/// The soft limit is 1,024 on many systems, for the sake of programs that use select(2).
+fn open_as_many_files_as_allowed() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn worker_threads() -> usize {

@@ -65,6 +65,10 @@ metrics! {
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
     SINK_PARTITIONS Gauge "sink_partitions"
         "Partitions assigned; by task.";
+    HTTP_CONNECTIONS Gauge "http_connections"
+        "Connections open.";
+    HTTP_CONNECTIONS_FULL Counter "http_connections_full_total"
+        "Times as many connections were open as there may be, so that the next one had to wait.";
     HTTP_REQUESTS Counter "producer_http_requests_total"
         "Requests answered; by route, method and status.";
     HTTP_REQUEST_SECONDS Seconds "producer_http_request_seconds"
@@ -89,7 +93,8 @@ const BUCKETS: &[f64] = &[
     10.0, 60.0,
 ];
 
-/// Installs the process's recorder and describes every metric whose name starts with `service`.
+/// Installs the process's recorder and describes every metric whose name starts with `service`,
+/// or with `http`: those every service has.
 ///
 /// # Errors
 /// When a recorder is installed already.
@@ -103,7 +108,8 @@ pub fn install(service: &str) -> Result<PrometheusHandle, Failure> {
     let handle = builder
         .install_recorder()
         .map_err(|error| Failure::failed(format!("metrics: {error}")))?;
-    for metric in ALL.iter().filter(|metric| metric.name.starts_with(service)) {
+    let is_ours = |name: &str| name.starts_with(service) || name.starts_with("http_");
+    for metric in ALL.iter().filter(|metric| is_ours(metric.name)) {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),

@@ -42,6 +42,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         http::serve(
             listener,
             health::routes(health.clone(), recorder),
+            http::HEALTH_CONNECTIONS,
             shutdown.clone(),
         ),
     );

@@ -105,6 +105,10 @@ impl IntoResponse for Answer {
 
 /// The path of an order.
 pub(super) fn order_path(order_id: &str) -> String {
+    if order_id == "bulk" {
+        // The path without an escape is the bulk route's.
+        return "/orders/%62ulk".to_owned();
+    }
     format!("/orders/{}", utf8_percent_encode(order_id, ESCAPED))
 }
 
@@ -119,6 +123,7 @@ mod tests {
     fn any_id_has_a_path() {
         assert_eq!(order_path("17"), "/orders/17");
         assert_eq!(order_path("a/b ?é"), "/orders/a%2Fb%20%3F%C3%A9");
+        assert_eq!(order_path("bulk"), "/orders/%62ulk");
     }
 
     #[test]

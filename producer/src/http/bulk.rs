@@ -46,7 +46,7 @@ const LINES_AT_WORK: usize = 512;
     post,
     path = "/orders/bulk",
     tag = "orders",
-    request_body(content = String, content_type = "application/x-ndjson",
+    request_body(content = inline(super::schema::Lines), content_type = "application/x-ndjson",
         example = "{\"op\":\"create\",\"order_id\":\"17\",\"total\":100}\n{\"op\":\"status\",\"order_id\":\"17\",\"status\":\"SENT\"}\n"),
     responses(
         (status = 200, description = "A result per line, as lines", body = BulkResult, content_type = "application/x-ndjson"),

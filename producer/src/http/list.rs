@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::problem::{Problem, ProblemDetails};
+use super::schema::StatusText;
 use crate::ingress::OrderRow;
 use crate::orders::{Order, OrderView};
 
@@ -25,12 +26,13 @@ const MOST: u16 = 1000;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Only orders of this status.
-    #[param(example = "SENT", pattern = "^(PENDING|SENT|DELIVERED|CANCELLED)$")]
+    #[param(value_type = StatusText, inline, required = false)]
     status: Option<String>,
     /// The most orders of a page, 1 to 1000.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
     /// Where the page before ended: as it is in `next`.
+    #[param(value_type = String, required = false, pattern = "^[A-Za-z0-9_-]{2,171}$")]
     after: Option<String>,
 }
 

@@ -145,16 +145,7 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
     }
     .modify(&mut description);
 
-    // An order may be called "bulk".
-    let named_bulk = Router::new()
-        .route(
-            "/orders/bulk",
-            get(orders::get_order).patch(orders::set_status),
-        )
-        .layer(from_fn_with_state(access.keys.clone(), auth::require_key));
-
     routes
-        .merge(named_bulk)
         .layer(from_fn_with_state(api.clone(), guard::bound))
         .route("/healthz", get(old::healthz))
         .route("/readiness", get(old::readiness))

@@ -18,7 +18,7 @@ use super::idempotency;
 use super::json::{JsonBody, object};
 use super::problem::{Problem, ProblemDetails};
 use super::requests::{PlaceBody, StatusBody};
-use super::schema::{PlaceOrder, SetStatus};
+use super::schema::{OrderIdText, PlaceOrder, SetStatus};
 use crate::ingress::{Action, Change, OrderRow};
 use crate::orders::{Order, OrderView};
 
@@ -105,8 +105,8 @@ pub(super) async fn place_order(
     path = "/orders/{order_id}",
     tag = "orders",
     params(
-        ("order_id" = String, Path, description = "The order"),
-        ("If-Match" = Option<String>, Header, description = "Only if the order still has this ETag", example = "\"1\""),
+        ("order_id" = inline(OrderIdText), Path, description = "The order"),
+        super::schema::IfMatch,
         super::schema::IdempotencyKey,
     ),
     request_body(content = inline(SetStatus), content_type = "application/json"),
@@ -154,7 +154,7 @@ pub(super) async fn set_status(
     path = "/orders/{order_id}",
     tag = "orders",
     params(
-        ("order_id" = String, Path, description = "The order"),
+        ("order_id" = inline(OrderIdText), Path, description = "The order"),
         ("If-None-Match" = Option<String>, Header, description = "The ETag of what the client has", example = "\"1\""),
     ),
     responses(

@@ -1,6 +1,9 @@
 //! What the API's description says of the bodies and headers that are parsed by hand.
 
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use schemas::Status;
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
 use utoipa::{IntoParams, Modify, PartialSchema, ToSchema};
@@ -18,11 +21,13 @@ impl PartialSchema for Money {
         let number = ObjectBuilder::new()
             .schema_type(Type::Number)
             .minimum(Some(0))
+            .exclusive_maximum(Some(1_000_000_000_000_000_u64))
+            .multiple_of(Some(0.01))
             .examples([serde_json::json!(100)])
             .build();
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
-            .pattern(Some(r"^[0-9]{1,15}(\.[0-9]+)?$"))
+            .pattern(Some(r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,2})?$"))
             .examples([serde_json::json!("100.00")])
             .build();
         OneOfBuilder::new()
@@ -44,18 +49,86 @@ impl ToSchema for OrderIdField {}
 
 impl PartialSchema for OrderIdField {
     fn schema() -> RefOr<Schema> {
-        let text = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(1))
-            .max_length(Some(128))
-            .build();
-        let number = ObjectBuilder::new().schema_type(Type::Integer).build();
         OneOfBuilder::new()
-            .item(text)
-            .item(number)
+            .item(OrderIdText::schema())
+            .item(ObjectBuilder::new().schema_type(Type::Integer))
             .description(Some(
                 "1 to 128 bytes of UTF-8 without control characters; an integer stands for its digits.",
             ))
+            .into()
+    }
+}
+
+/// Ids as paths hold them.
+#[derive(Debug)]
+pub(super) struct OrderIdText;
+
+impl ToSchema for OrderIdText {}
+
+impl PartialSchema for OrderIdText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            // Its length counts bytes, which no other word of a schema says.
+            .format(Some(SchemaFormat::Custom("order-id".to_owned())))
+            .min_length(Some(1))
+            .max_length(Some(128))
+            .description(Some("1 to 128 bytes of UTF-8 without control characters."))
+            .into()
+    }
+}
+
+/// Ids of the old system.
+#[derive(Debug)]
+pub(super) struct OldId;
+
+impl ToSchema for OldId {}
+
+impl PartialSchema for OldId {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[0-9]{1,18}$"));
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(0));
+        OneOfBuilder::new()
+            .item(number)
+            .item(text)
+            .description(Some("A number, or a string of its digits."))
+            .into()
+    }
+}
+
+/// Statuses as clients may write them.
+#[derive(Debug)]
+pub(super) struct StatusText;
+
+impl ToSchema for StatusText {}
+
+impl PartialSchema for StatusText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Status::ALL.map(Status::as_str)))
+            .description(Some("In any case."))
+            .examples([serde_json::json!("SENT")])
+            .into()
+    }
+}
+
+/// The lines of a bulk request.
+#[derive(Debug)]
+pub(super) struct Lines;
+
+impl ToSchema for Lines {}
+
+impl PartialSchema for Lines {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::Custom("ndjson".to_owned())))
             .into()
     }
 }
@@ -73,6 +146,8 @@ impl PartialSchema for Products {
                 "name",
                 ObjectBuilder::new()
                     .schema_type(Type::String)
+                    .format(Some(SchemaFormat::Custom("product-name".to_owned())))
+                    .description(Some("No control characters; its length is in bytes."))
                     .min_length(Some(1))
                     .max_length(Some(LONGEST_PRODUCT_NAME)),
             )
@@ -106,8 +181,7 @@ pub(super) struct PlaceOrder {
 #[derive(Debug, ToSchema)]
 #[allow(dead_code)]
 pub(super) struct SetStatus {
-    /// PENDING, SENT, DELIVERED or CANCELLED, in any case.
-    #[schema(example = "SENT")]
+    #[schema(value_type = StatusText, inline)]
     status: String,
 }
 
@@ -125,11 +199,9 @@ pub(super) struct OldPlaceOrder {
 #[derive(Debug, ToSchema)]
 #[allow(dead_code)]
 pub(super) struct OldSetStatus {
-    /// A number, or a string of its digits.
-    #[schema(value_type = OrderIdField, inline)]
+    #[schema(value_type = OldId, inline)]
     id: String,
-    /// PENDING, SENT, DELIVERED or CANCELLED, in any case.
-    #[schema(example = "SENT")]
+    #[schema(value_type = StatusText, inline)]
     status: String,
 }
 
@@ -140,8 +212,19 @@ pub(super) struct OldSetStatus {
 pub(super) struct IdempotencyKey {
     /// 1 to 255 visible ASCII characters. The same request again gets the answer of the first for
     /// 24 hours, if that took effect; another request under the same key is refused.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, pattern = "^[!-~]{1,255}$")]
     idempotency_key: Option<String>,
+}
+
+/// The header that guards a change.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)]
+pub(super) struct IfMatch {
+    /// Only if the order still has one of these ETags (RFC 9110), or `*`.
+    #[param(rename = "If-Match", value_type = String, required = false, example = "\"1\"",
+        pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)]
+    if_match: Option<String>,
 }
 
 /// Names the bearer keys in the description.

@@ -112,6 +112,16 @@ async fn unknown_paths_methods_and_types_are_problems_too() {
 }
 
 #[tokio::test]
+async fn an_order_called_bulk_has_a_path_of_its_own() {
+    let answer = ask(app(None, false), request("GET", "/orders/bulk", "")).await;
+    assert_problem(&answer, 405, "the bulk route");
+    assert_eq!(answer.1[ALLOW], "POST");
+    let path = answers::order_path("bulk");
+    let answer = ask(app(None, false), request("GET", &path, "")).await;
+    assert_problem(&answer, 503, "an order's route, without a database");
+}
+
+#[tokio::test]
 async fn keys_are_asked_for_and_the_old_routes_can_do_without() {
     let bad = || "{".to_owned();
     for path in [

@@ -12,6 +12,7 @@ mod console;
 mod dead_letters;
 mod exactly_once;
 mod explain;
+mod hostile_clients;
 mod http;
 mod instances;
 mod late_schemas;

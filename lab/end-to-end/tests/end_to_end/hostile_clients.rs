@@ -1,0 +1,235 @@
+//! Clients that hold on to what they get: connections, heads, bodies, answers. The others must not
+//! notice.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use end_to_end::shop::{Shop, metric, ready};
+use end_to_end::wait;
+use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use reqwest::Client;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+use stack::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longer than the service's patience with anybody.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn connect(service: &Service) -> Result<TcpStream> {
+    Ok(TcpStream::connect(service.http_addr()).await?)
+}
+
+/// All that the service says until it ends the connection; what was sent is given up by then.
+async fn until_ended(stream: &mut TcpStream, who: &str) -> Result<String> {
+    let mut said = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
+        .await
+        .with_context(|| format!("{who}: still connected after {PATIENCE:?}"))?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Says `words` and no more, and checks how the service's answer begins.
+async fn says(service: &Service, words: &str, expected: &str) -> Result<()> {
+    let mut stream = connect(service).await?;
+    stream.write_all(words.as_bytes()).await?;
+    let said = until_ended(&mut stream, words).await?;
+    ensure!(
+        said.starts_with(expected),
+        "{words:?} was answered {said:?}"
+    );
+    Ok(())
+}
+
+/// Says `head`, then `more` piece by piece for as long as the service listens.
+async fn drips(service: &Service, head: &str, more: &str, expected: &str) -> Result<()> {
+    let (mut from, mut to) = connect(service).await?.into_split();
+    to.write_all(head.as_bytes()).await?;
+    let mut pace = tokio::time::interval(Duration::from_millis(200));
+    let dripping = async {
+        loop {
+            pace.tick().await;
+            if to.write_all(more.as_bytes()).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut said = Vec::new();
+    tokio::select! {
+        () = dripping => {}
+        ended = tokio::time::timeout(PATIENCE, from.read_to_end(&mut said)) => {
+            let _ = ended.with_context(|| format!("{head:?}: still connected"))?;
+        }
+    }
+    let said = String::from_utf8_lossy(&said);
+    ensure!(said.starts_with(expected), "{head:?} was answered {said:?}");
+    Ok(())
+}
+
+/// Asks for far more than buffers hold, and reads nothing of it.
+async fn reads_nothing(service: &Service) -> Result<TcpStream> {
+    let mut stream = connect(service).await?;
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: shop\r\n\r\n";
+    stream.write_all(request.repeat(40).as_bytes()).await?;
+    Ok(stream)
+}
+
+async fn places_and_sends(http: &Client, service: &Service, id: &str) -> Result<()> {
+    let place = http.post(service.url("/orders"));
+    let placed = place.json(&json!({"order_id": id, "total": 100})).send();
+    ensure!(placed.await?.status() == 201, "{id} is placed");
+    let send = http.patch(service.url(&format!("/orders/{id}")));
+    let sent = send.json(&json!({"status": "SENT"})).send().await?;
+    ensure!(sent.status() == 200, "{id} is sent");
+    Ok(())
+}
+
+async fn vouchers(shop: &Shop, count: usize) {
+    let rows = || async { shop.vouchers().await.unwrap_or_default().len() };
+    wait::until("a row of each order", rows, |rows| *rows == count).await;
+}
+
+fn open_files_as_allowed() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+fn resident_mib(service: &Service) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid()))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .context("VmRSS")?
+        .parse()?;
+    Ok(kib / 1024)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notices() -> Result<()> {
+    let shop = Shop::open().await?;
+    let (producer, _processor, _sink) = (
+        shop.producer().await?,
+        shop.processor().await?,
+        shop.sink().await?,
+    );
+    let order = "POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n";
+    let endless = format!("{order}content-length: 1000\r\n\r\n{{\"total\":");
+    let chunked = format!("{order}transfer-encoding: chunked\r\n\r\n");
+    let announced = format!("{order}content-length: 99999999\r\n\r\n");
+    let long_head = format!(
+        "GET /livez HTTP/1.1\r\nhost: shop\r\nx: {}",
+        "x".repeat(70_000)
+    );
+    let many_headers = format!("GET /livez HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
+    let unread = reads_nothing(&producer).await?;
+
+    let hostile = async {
+        tokio::try_join!(
+            says(&producer, "", ""),
+            says(&producer, "PRI * HTTP/2.0\r\n", ""),
+            says(&producer, "POST /orders HTTP/1.1\r\nhost: ", ""),
+            says(
+                &producer,
+                "GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n",
+                "HTTP/1.1 200"
+            ),
+            says(&producer, &endless, "HTTP/1.1 408"),
+            says(&producer, &announced, "HTTP/1.1 413"),
+            says(&producer, &long_head, "HTTP/1.1 431"),
+            says(&producer, &many_headers, "HTTP/1.1 431"),
+            drips(&producer, "GET /livez HTTP/1.1\r\nx: ", "x", ""),
+            drips(&producer, &chunked, "1\r\n \r\n", "HTTP/1.1 408"),
+        )
+    };
+    let http = Client::new();
+    let (http, service) = (&http, &producer);
+    let place =
+        |order| async move { places_and_sends(http, service, &format!("order-{order}")).await };
+    let mut orders = 0;
+    tokio::pin!(hostile);
+    loop {
+        tokio::select! {
+            ended = &mut hostile => {
+                ended?;
+                break;
+            }
+            done = place(orders) => {
+                done?;
+                orders += 1;
+            }
+        }
+    }
+    assert!(orders > 0, "others were served meanwhile");
+    // Ours that asks for the metric is one.
+    let open = || async {
+        metric(&producer, "http_connections", "")
+            .await
+            .unwrap_or(99)
+    };
+    wait::until("the client that reads nothing to be ended", open, |open| {
+        *open <= 1
+    })
+    .await;
+    drop(unread);
+    // The loop's end may have cut off the last one.
+    let all = || async { shop.vouchers().await.unwrap_or_default().len() };
+    wait::until("the others' vouchers", all, |rows| *rows >= orders).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Result<()> {
+    let files = open_files_as_allowed();
+    let count = 10_000.min(files.saturating_sub(1024) as usize);
+    let shop = Shop::open_json().await?;
+    let (producer, _processor, _sink) = (
+        shop.producer().await?,
+        shop.processor().await?,
+        shop.sink().await?,
+    );
+    let http = Client::new();
+    places_and_sends(&http, &producer, "before").await?;
+    let before = resident_mib(&producer)?;
+
+    // Not all at once. Even so the kernel's queue can overflow, and a few are connected on our side
+    // only.
+    let idle: Vec<TcpStream> = stream::iter((0..count).map(|_| connect(&producer)))
+        .buffer_unordered(200)
+        .try_collect()
+        .await?;
+    let open = || async { metric(&producer, "http_connections", "").await.unwrap_or(0) };
+    let enough = count as u64 * 9 / 10;
+    let opened = wait::until("the connections to be open", open, |open| *open >= enough).await;
+    let with_idle = resident_mib(&producer)?;
+    for order in 0..20 {
+        places_and_sends(&http, &producer, &format!("meanwhile-{order}")).await?;
+    }
+    println!(
+        "{opened} idle connections (files allowed: {files}): {before} MiB before, {with_idle} MiB with them"
+    );
+    // It ends them, not we.
+    wait::until("idle connections to be ended", open, |open| *open < 10).await;
+    drop(idle);
+    vouchers(&shop, 21).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_allowed_wait_for_their_turn() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let command = shop.producer_command("1").await?;
+    let producer = ready(command.env("HTTP_CONNECTIONS", "20")).await?;
+    let idle = try_join_all((0..60).map(|_| connect(&producer))).await?;
+    // Behind three times as many as there may be, each of which is ended for its silence.
+    let http = Client::new();
+    places_and_sends(&http, &producer, "patient").await?;
+    assert!(metric(&producer, "http_connections", "").await? <= 20);
+    assert!(metric(&producer, "http_connections_full_total", "").await? > 0);
+    drop(idle);
+    Ok(())
+}
