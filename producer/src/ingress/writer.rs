@@ -23,6 +23,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// that normally the server has the word.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// A writer finds every row by its key. A plan that was made and kept while the tables were small,
+/// or never analyzed, would scan them whole for ever after; what forbids it makes such a plan look
+/// dear, which must not start the compiler.
+const SESSION: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
 /// So many conflicts in a row are no accident; from then on the group waits between tries.
 const QUICK_RETRIES: u32 = 5;
 
@@ -47,10 +57,10 @@ enum Next {
 
 impl Writer {
     /// Writes what `queue` has, over connections of its own.
-    pub const fn new(queue: Arc<Queue>, options: PgConnectOptions, wakeup: Wakeup) -> Self {
+    pub fn new(queue: Arc<Queue>, options: PgConnectOptions, wakeup: Wakeup) -> Self {
         Self {
             queue,
-            options,
+            options: options.options(SESSION),
             wakeup,
             connection: None,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
