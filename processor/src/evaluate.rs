@@ -176,7 +176,7 @@ where
         }
         Payload::Avro { schema_id, body } => match schemas.lookup(schema_id) {
             Lookup::Known(plan) => {
-                OrderStatus::from_avro(record.key(), body, &plan, default_currency)
+                OrderStatus::from_avro(record.key(), body, plan, default_currency)
                     .map(Decoded::Order)
             }
             Lookup::Pending => Ok(Decoded::Wait { schema_id }),

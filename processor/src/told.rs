@@ -167,7 +167,7 @@ mod tests {
     impl SchemaSource for Asked {
         type Plan = OrderStatusPlan;
 
-        fn lookup(&mut self, _: u32) -> Lookup<OrderStatusPlan> {
+        fn lookup(&mut self, _: u32) -> Lookup<'_, OrderStatusPlan> {
             Lookup::Pending
         }
     }

@@ -18,7 +18,7 @@ struct NoSchemas;
 impl SchemaSource for NoSchemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<OrderStatusPlan> {
+    fn lookup(&mut self, _: u32) -> Lookup<'_, OrderStatusPlan> {
         Lookup::Bad(Malformed::new(Reason::RegistryNotConfigured, "none"))
     }
 }

@@ -127,9 +127,7 @@ fn read(
                 match schemas.lookup(schema_id) {
                     Lookup::Pending => Err(WaitsFor { schema_id }),
                     Lookup::Bad(fault) => Ok(reading(format, Err(fault))),
-                    Lookup::Known(plan) => {
-                        Ok(reading(format, Voucher::from_avro(key, body, &plan)))
-                    }
+                    Lookup::Known(plan) => Ok(reading(format, Voucher::from_avro(key, body, plan))),
                 }
             }
             Err(fault) => Ok(reading(fault.message().to_owned(), Err(fault))),

@@ -44,7 +44,7 @@ where
         Ok(Payload::Avro { schema_id, body }) => match schemas.lookup(schema_id) {
             Lookup::Pending => return Decision::Wait { schema_id },
             Lookup::Bad(malformed) => Err(malformed),
-            Lookup::Known(plan) => Voucher::from_avro(record.key(), body, &plan).map(|voucher| {
+            Lookup::Known(plan) => Voucher::from_avro(record.key(), body, plan).map(|voucher| {
                 batch.push(record, &voucher);
             }),
         },

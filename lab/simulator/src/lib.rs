@@ -24,6 +24,7 @@ pub mod mutation;
 pub mod outbox;
 pub mod processor_ports;
 pub mod producer;
+pub mod producers;
 pub mod random;
 pub mod relay_ports;
 pub mod run;

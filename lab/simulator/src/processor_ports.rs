@@ -17,7 +17,7 @@ use schemas::{Malformed, OrderStatusPlan, Reason};
 use crate::consumer::{Consumer, Read, shifted};
 use crate::kafka::ORDER_STATUS;
 use crate::mutation::Mutation;
-use crate::producer::Producer;
+use crate::producers::Producers;
 use crate::workload::SCHEMA_ID;
 use crate::world::{ProcessClock, ProcessId, Shared};
 
@@ -34,17 +34,10 @@ pub fn start(
 ) -> ProcessorTask {
     let transactional_id = format!("processor/{instance}/0");
     let guarantee = world.borrow().guarantee;
-    let producers = ["", "/turn"].map(|turn| {
-        let mut producer = Producer::new(id, format!("{transactional_id}{turn}"));
-        producer.in_transactions = guarantee == Guarantee::ExactlyOnce;
-        producer
-    });
     let log = SimulatedLog {
         world: Shared::clone(world),
         consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
-        producers,
-        taken_over: 0,
-        turn: 0,
+        producers: Producers::new(id, &transactional_id, guarantee == Guarantee::ExactlyOnce),
         late: None,
     };
     let schemas = Schemas {
@@ -91,10 +84,7 @@ pub fn breaker() -> CircuitBreaker {
 pub struct SimulatedLog {
     world: Shared,
     consumer: Consumer,
-    /// They take turns, as `runtime::kafka::Producers` do.
-    producers: [Producer; 2],
-    taken_over: usize,
-    turn: usize,
+    producers: Producers,
     /// A planted bug's offsets, to be committed after the transaction.
     late: Option<Positions>,
 }
@@ -103,10 +93,7 @@ impl Log for SimulatedLog {
     type Record<'a> = Read;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        for producer in &mut self.producers {
-            producer.reopen(&mut self.world.borrow_mut());
-        }
-        self.taken_over = 0;
+        self.producers.reopen(&mut self.world.borrow_mut());
         Ok(())
     }
 
@@ -118,17 +105,7 @@ impl Log for SimulatedLog {
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        let in_one_go = self.taken_over == 0;
-        while let Some(next) = self.producers.get_mut(self.taken_over) {
-            next.init(world, timeout)?;
-            self.taken_over += 1;
-        }
-        // With a pause between the two a successor may have come and gone. Its open transaction is
-        // fenced by the generation of its offsets, and ends by its timeout.
-        if in_one_go {
-            self.producers[0].has_taken_over(world);
-        }
-        Ok(())
+        self.producers.init(world, timeout)
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Read> {
@@ -157,18 +134,19 @@ impl Log for SimulatedLog {
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.turn = (self.turn + 1) % self.producers.len();
-        self.producers[self.turn].begin()
+        self.producers.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers[self.turn].send(&mut self.world.borrow_mut(), record)
+        self.producers
+            .current()
+            .send(&mut self.world.borrow_mut(), record)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producers[self.turn].drain(world, timeout)
+        self.producers.current().drain(world, timeout)
     }
 
     fn send_offsets(
@@ -183,27 +161,29 @@ impl Log for SimulatedLog {
             return Ok(());
         }
         let consumer = &self.consumer;
-        self.producers[self.turn].send_offsets(world, timeout, |world, identity| {
-            if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
-                return Ok(false);
-            }
-            let positions = shifted(world, positions);
-            if world.has(Mutation::OffsetsBeforeVouchers) {
-                world.broker.groups[ORDER_STATUS].commit(&positions);
-                return Ok(true);
-            }
-            let time = world.now;
-            world
-                .broker
-                .add_offsets(identity, ORDER_STATUS, &positions, time)
-                .map(|()| true)
-        })
+        self.producers
+            .current()
+            .send_offsets(world, timeout, |world, identity| {
+                if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
+                    return Ok(false);
+                }
+                let positions = shifted(world, positions);
+                if world.has(Mutation::OffsetsBeforeVouchers) {
+                    world.broker.groups[ORDER_STATUS].commit(&positions);
+                    return Ok(true);
+                }
+                let time = world.now;
+                world
+                    .broker
+                    .add_offsets(identity, ORDER_STATUS, &positions, time)
+                    .map(|()| true)
+            })
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producers[self.turn].end(world, true, timeout)?;
+        self.producers.current().end(world, true, timeout)?;
         if let Some(late) = self.late.take() {
             let _ = self.consumer.commit(world, &late);
         }
@@ -213,7 +193,7 @@ impl Log for SimulatedLog {
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
-        self.producers[self.turn].end(world, false, timeout)
+        self.producers.current().end(world, false, timeout)
     }
 }
 
@@ -227,13 +207,13 @@ pub struct Schemas {
 impl SchemaSource for Schemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<OrderStatusPlan> {
+    fn lookup(&mut self, id: u32) -> Lookup<'_, OrderStatusPlan> {
         let world = self.clock.world.borrow();
         if world.time_of(self.clock.id) < world.registry_away {
             return Lookup::Pending;
         }
         if id == SCHEMA_ID {
-            Lookup::Known(Arc::clone(&self.plan))
+            Lookup::Known(&self.plan)
         } else {
             Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
         }

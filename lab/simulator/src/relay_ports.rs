@@ -11,7 +11,7 @@ use crate::kafka::{RELAYED, TOPICS};
 use crate::mutation::Mutation;
 use crate::outbox::{OutboxTable, SessionId};
 use crate::processor_ports::Silent;
-use crate::producer::Producer;
+use crate::producers::Producers;
 use crate::world::{Fault, ProcessClock, ProcessId, Request, Service, Shared};
 
 /// A relay of the model.
@@ -33,7 +33,7 @@ pub fn start(world: &Shared, id: ProcessId) -> RelayTask {
     let log = SimulatedTopic {
         world: Shared::clone(world),
         id,
-        producer: Producer::new(id, TRANSACTIONAL_ID.to_owned()),
+        producers: Producers::new(id, TRANSACTIONAL_ID, true),
     };
     let clock = ProcessClock {
         world: Shared::clone(world),
@@ -168,28 +168,26 @@ impl Outbox for SimulatedOutbox {
 pub struct SimulatedTopic {
     world: Shared,
     id: ProcessId,
-    producer: Producer,
+    producers: Producers,
 }
 
 impl Log for SimulatedTopic {
     fn open(&mut self) -> Result<(), String> {
-        self.producer.reopen(&mut self.world.borrow_mut());
+        self.producers.reopen(&mut self.world.borrow_mut());
         Ok(())
     }
 
     fn close(&mut self) {
-        self.producer.reopen(&mut self.world.borrow_mut());
+        self.producers.reopen(&mut self.world.borrow_mut());
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
-        self.producer.init(world, timeout)?;
-        self.producer.has_taken_over(world);
-        Ok(())
+        self.producers.init(world, timeout)
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.producer.begin()
+        self.producers.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
@@ -207,20 +205,24 @@ impl Log for SimulatedTopic {
             headers: &headers,
             ..*record
         };
-        self.producer.send(world, &kept)
+        self.producers.current().send(world, &kept)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.drain(&mut self.world.borrow_mut(), timeout)
+        self.producers
+            .current()
+            .drain(&mut self.world.borrow_mut(), timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer
+        self.producers
+            .current()
             .end(&mut self.world.borrow_mut(), true, timeout)
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer
+        self.producers
+            .current()
             .end(&mut self.world.borrow_mut(), false, timeout)
     }
 }

@@ -227,7 +227,7 @@ pub struct NoSchemas;
 impl SchemaSource for NoSchemas {
     type Plan = VoucherPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<VoucherPlan> {
+    fn lookup(&mut self, _: u32) -> Lookup<'_, VoucherPlan> {
         Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
     }
 }

@@ -115,7 +115,7 @@ impl Search {
             Ok(Payload::Avro { schema_id, body }) => match schemas.lookup(schema_id) {
                 Lookup::Pending => Err(WaitsFor { schema_id }),
                 Lookup::Bad(malformed) => Ok(fields(Err(malformed))),
-                Lookup::Known(plan) => Ok(fields(Voucher::from_avro(record.key(), body, &plan))),
+                Lookup::Known(plan) => Ok(fields(Voucher::from_avro(record.key(), body, plan))),
             },
             Err(malformed) => Ok(fields(Err(malformed))),
         })?;

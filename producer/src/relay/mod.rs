@@ -29,12 +29,12 @@
 //! 2. **Deleting is closed below too.** A batch is deleted whole, in one transaction, and only by
 //!    the relay that saw its own transaction of that batch committed. So it does not matter when
 //!    that happens, nor whether that relay still has the lock by then.
-//! 3. **Batches of different relays don't mix.** A relay publishes only under an epoch of the
-//!    transactional id that it got *after* it had the lock, and after the lock's own session
-//!    answered once more *since* (Confirming, or a read). Whoever has the lock later has a later
-//!    epoch, and the broker refuses the earlier one for good; whoever had it before is fenced
-//!    before the first read. Without that second look a relay that slept between its lock and its
-//!    init would wake up with the newest epoch and an old batch.
+//! 3. **Batches of different relays don't mix.** A relay publishes only under epochs of the two
+//!    transactional ids (they take turns) that it got *after* it had the lock, and after the lock's
+//!    own session answered once more *since* (Confirming, or a read). Whoever has the lock later
+//!    has later epochs of both, and the broker refuses the earlier ones for good; whoever had it
+//!    before is fenced before the first read. Without that second look a relay that slept between
+//!    its lock and its init would wake up with the newest epochs and an old batch.
 //! 4. **A batch whose outcome isn't known is published again whole**, from memory, so that it ends
 //!    with the same versions as before.
 //! 5. **Rows that another relay may have published are published again order by order.** It may
@@ -138,7 +138,7 @@ enum State {
     StandingBy,
     /// The lock is ours; a new producer is to be built.
     Opening,
-    /// The transactional id is being taken over.
+    /// The transactional ids are being taken over.
     Fencing,
     /// The lock's session must answer once more, now that the others are fenced.
     Confirming,
@@ -187,8 +187,6 @@ pub struct Relay<O, L, C, W> {
     value: Vec<u8>,
     /// Nothing but heartbeats happens before.
     resume_at: Duration,
-    /// When the last transaction's markers are in the log, by experience.
-    markers_written: Duration,
     /// When the lock's session answered last.
     heard_at: Duration,
     /// When something was published last, or the lock was taken.
@@ -221,7 +219,6 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             batch: Batch::default(),
             value: Vec::new(),
             resume_at: Duration::ZERO,
-            markers_written: Duration::ZERO,
             heard_at: Duration::ZERO,
             progress_at: Duration::ZERO,
             deadline: Duration::ZERO,

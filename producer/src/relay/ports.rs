@@ -74,7 +74,7 @@ impl fmt::Display for OutboxError {
     }
 }
 
-/// The order status topic, written through one transactional id.
+/// The order status topic, written through transactional ids that are always the same.
 pub trait Log {
     /// A new producer; whatever the old one had under way is given up. Does not wait.
     ///
@@ -85,7 +85,7 @@ pub trait Log {
     /// Drops the producer.
     fn close(&mut self);
 
-    /// Takes over the transactional id: ends what a predecessor left open, fences it for good.
+    /// Takes over every transactional id: ends what a predecessor left open, fences it for good.
     ///
     /// # Errors
     /// See [`TransactionError`].

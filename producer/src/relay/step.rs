@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{MARKERS, Outgoing, TRANSACTION_TIMEOUT, TransactionError};
+use runtime::kafka::{Outgoing, TRANSACTION_TIMEOUT, TransactionError};
 
 use super::ports::{Log, Observer, Outbox, OutboxError, Timer};
 use super::{DEADLINE, HEARTBEAT, PATIENCE, POLL, Relay, SLICE, STANDBY, Source, State, Step};
@@ -224,7 +224,6 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             Ok(()) => {
                 self.observer.published(self.batch.len());
                 self.progress_at = self.clock.now();
-                self.markers_written = self.progress_at + MARKERS;
                 self.state = State::Deleting;
             }
             // The end is under way; only its own answer says which it is.
@@ -262,7 +261,6 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
                 self.batch.clear();
                 self.backoff.reset();
                 self.observer.flowing();
-                self.resume_at = self.markers_written;
                 self.state = if self.interrupted {
                     State::Opening
                 } else {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::{KafkaSettings, Outgoing, Producer, TransactionError};
+use runtime::kafka::{KafkaSettings, Outgoing, Producer, Producers, TransactionError};
 use runtime::lifecycle::Failure;
 
 use super::ports::Log;
@@ -12,15 +12,16 @@ use super::ports::Log;
 /// How long a record may wait for room in the producer's queue.
 const ROOM: Duration = Duration::from_secs(1);
 
-/// The name that fences: the same on every instance that publishes one outbox to this topic.
+/// The name that fences, with its `/turn`: the same on every instance that publishes one outbox to
+/// this topic.
 pub(super) fn transactional_id(topic: &str) -> String {
     format!("{topic}/relay")
 }
 
-/// The producer, while this instance has the lock.
+/// The producers, while this instance has the lock.
 pub(super) struct KafkaTopic {
-    config: ClientConfig,
-    producer: Option<Producer>,
+    configs: [ClientConfig; 2],
+    producers: Option<Producers>,
 }
 
 impl KafkaTopic {
@@ -29,52 +30,61 @@ impl KafkaTopic {
     /// # Errors
     /// Exit code 2 for settings that can't work.
     pub(super) fn new(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
+        let id = transactional_id(topic);
         Ok(Self {
-            config: settings.transactional_producer(&transactional_id(topic))?,
-            producer: None,
+            configs: [
+                settings.transactional_producer(&id)?,
+                settings.transactional_producer(&format!("{id}/turn"))?,
+            ],
+            producers: None,
         })
     }
 
-    fn producer(&self) -> Result<&Producer, TransactionError> {
-        self.producer
-            .as_ref()
+    fn producers(&mut self) -> Result<&mut Producers, TransactionError> {
+        self.producers
+            .as_mut()
             .ok_or_else(|| TransactionError::Fatal("there is no producer".to_owned()))
+    }
+
+    fn current(&mut self) -> Result<&Producer, TransactionError> {
+        Ok(self.producers()?.current())
     }
 }
 
 impl Log for KafkaTopic {
     fn open(&mut self) -> Result<(), String> {
-        // The old one first: two of one name in one process would only fence each other.
-        self.producer = None;
-        self.producer = Some(Producer::new(&self.config).map_err(|failure| failure.to_string())?);
+        // The old ones first: two of one name in one process would only fence each other.
+        self.producers = None;
+        self.producers =
+            Some(Producers::new(&self.configs).map_err(|failure| failure.to_string())?);
         Ok(())
     }
 
     fn close(&mut self) {
-        self.producer = None;
+        self.producers = None;
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer()?.init(timeout)
+        self.producers()?.init(timeout)
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.producer()?.begin()
+        self.producers()?.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producer()?.send(record, ROOM)
+        self.current()?.send(record, ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer()?.drain(timeout)
+        self.current()?.drain(timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer()?.commit(timeout)
+        self.current()?.commit(timeout)
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer()?.abort(timeout)
+        self.current()?.abort(timeout)
     }
 }

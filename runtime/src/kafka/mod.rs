@@ -19,7 +19,7 @@ pub use producers::Producers;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{MARKERS, Outgoing, Producer, TransactionError};
+pub use transaction::{Outgoing, Producer, TransactionError};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

@@ -123,7 +123,7 @@ impl KafkaSettings {
             .set("enable.partition.eof", "true")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
-            .set("heartbeat.interval.ms", "2000")
+            .set("heartbeat.interval.ms", "500")
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
             // waits for the one under way, which at the default lasts half a second.

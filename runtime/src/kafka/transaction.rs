@@ -93,12 +93,6 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
-/// How long the broker writes a transaction's markers after it has answered the commit. A next
-/// transaction that begins earlier is refused (`CONCURRENT_TRANSACTIONS`), and librdkafka tries its
-/// first record again only 20 ms later (`rd_kafka_txn_handle_AddPartitionsToTxn`): it is quicker to
-/// let a batch grow for this long.
-pub const MARKERS: Duration = Duration::from_millis(4);
-
 /// How [`Producer::drain`] waits between two looks. The wrapper's own `poll` with a time goes on
 /// until that time is over, whatever came, and spins through what is below a millisecond: on a core
 /// that the broker may need to answer.

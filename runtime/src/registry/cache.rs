@@ -1,7 +1,8 @@
 //! Compiled writer schemas by id, fetched beside the loop that needs them.
 //!
-//! A loop never waits inside a call: a schema that isn't there yet is [`Lookup::Pending`], and the
-//! loop pauses its partitions and keeps polling until it is.
+//! A loop waits inside a call for a moment, in which a registry that is well answers. A schema that
+//! isn't there then is [`Lookup::Pending`], and the loop pauses its partitions, which drops what the
+//! client has fetched ahead, and keeps polling until it is.
 
 use std::collections::HashMap;
 use std::sync::mpsc;
@@ -29,11 +30,15 @@ const IMPATIENT_FOR: Duration = Duration::from_secs(60);
 /// Bounds the memory that invented ids can take.
 const MOST_UNKNOWN: usize = 10_000;
 
+/// How long the first look for a schema waits for the registry.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What is known of a schema id.
 #[derive(Debug)]
-pub enum Lookup<P> {
-    /// Compiled, ready to read with.
-    Known(Arc<P>),
+pub enum Lookup<'a, P> {
+    /// Compiled, ready to read with. Borrowed: counting references for every record would cost more
+    /// than looking it up, as soon as two loops count the same.
+    Known(&'a P),
     /// Being asked for; look again later.
     Pending,
     /// Records with this id are dead letters, for this reason.
@@ -46,7 +51,7 @@ pub trait SchemaSource {
     type Plan;
 
     /// What is known of `id` now; asks for it when nothing is.
-    fn lookup(&mut self, id: u32) -> Lookup<Self::Plan>;
+    fn lookup(&mut self, id: u32) -> Lookup<'_, Self::Plan>;
 }
 
 /// Turns a schema's text into what records are read with.
@@ -82,6 +87,8 @@ impl<P> KnownSchemas<P> {
 
 /// A loop's own cache, filled by a fetcher task: a lookup of what it had before takes no lock.
 pub struct SchemaCache<P> {
+    /// Most records have the schema of the one before.
+    last: Option<(u32, Arc<P>)>,
     shared: KnownSchemas<P>,
     known: HashMap<u32, Arc<P>>,
     bad: HashMap<u32, (Malformed, Instant)>,
@@ -107,6 +114,7 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
     ) -> Self {
         part.ready();
         Self {
+            last: None,
             shared,
             known: HashMap::new(),
             bad: HashMap::new(),
@@ -116,24 +124,70 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
     }
 
     fn take_answers(&mut self) {
-        let Some(fetcher) = &self.fetcher else {
-            return;
+        let answers: Vec<_> = match &self.fetcher {
+            Some(fetcher) => fetcher.answers.try_iter().collect(),
+            None => Vec::new(),
         };
-        while let Ok((id, answer)) = fetcher.answers.try_recv() {
-            self.pending = self.pending.filter(|pending| *pending != id);
-            match answer {
-                Ok(plan) => {
-                    self.bad.remove(&id);
-                    self.shared.insert(id, Arc::clone(&plan));
-                    self.known.insert(id, plan);
-                }
-                Err(malformed) => {
-                    if self.bad.len() >= MOST_UNKNOWN {
-                        self.bad.clear();
-                    }
-                    self.bad.insert(id, (malformed, Instant::now()));
-                }
+        for (id, answer) in answers {
+            self.learn(id, answer);
+        }
+    }
+
+    fn learn(&mut self, id: u32, answer: Result<Arc<P>, Malformed>) {
+        self.pending.take_if(|pending| *pending == id);
+        match answer {
+            Ok(plan) => {
+                self.bad.remove(&id);
+                self.shared.insert(id, Arc::clone(&plan));
+                self.known.insert(id, plan);
             }
+            Err(malformed) => {
+                if self.bad.len() >= MOST_UNKNOWN {
+                    self.bad.clear();
+                }
+                self.bad.insert(id, (malformed, Instant::now()));
+            }
+        }
+    }
+
+    /// The schema, or the lookup's other answers.
+    fn find(&mut self, id: u32) -> Result<Arc<P>, Lookup<'static, P>> {
+        if let Some(plan) = self.known.get(&id) {
+            return Ok(Arc::clone(plan));
+        }
+        self.take_answers();
+        if let Some(plan) = self.shared.get(id) {
+            self.known.insert(id, Arc::clone(&plan));
+            return Ok(plan);
+        }
+        if let Some((malformed, since)) = self.bad.get(&id) {
+            // A schema that was never right stays wrong; one that was unknown may be registered.
+            if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_FOR {
+                return Err(Lookup::Bad(malformed.clone()));
+            }
+            self.bad.remove(&id);
+        }
+        let Some(fetcher) = &self.fetcher else {
+            return Err(Lookup::Bad(Malformed::new(
+                Reason::RegistryNotConfigured,
+                format!("the value is Avro (schema {id}) and SCHEMA_REGISTRY_URL is not set"),
+            )));
+        };
+        if self.pending == Some(id) {
+            return Err(Lookup::Pending);
+        }
+        self.pending = Some(id);
+        // The fetcher ends only with the cache.
+        let _ = fetcher.requests.send(id);
+        match fetcher.answers.recv_timeout(MOMENT) {
+            Ok((answered, answer)) => self.learn(answered, answer),
+            Err(_) => return Err(Lookup::Pending),
+        }
+        // It may have been the answer to an earlier question.
+        if self.pending == Some(id) {
+            Err(Lookup::Pending)
+        } else {
+            self.find(id)
         }
     }
 }
@@ -141,34 +195,17 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
 impl<P: Send + Sync + 'static> SchemaSource for SchemaCache<P> {
     type Plan = P;
 
-    fn lookup(&mut self, id: u32) -> Lookup<P> {
-        if let Some(plan) = self.known.get(&id) {
-            return Lookup::Known(Arc::clone(plan));
-        }
-        self.take_answers();
-        if let Some(plan) = self.shared.get(id) {
-            self.known.insert(id, Arc::clone(&plan));
-            return Lookup::Known(plan);
-        }
-        if let Some((malformed, since)) = self.bad.get(&id) {
-            // A schema that was never right stays wrong; one that was unknown may be registered.
-            if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_FOR {
-                return Lookup::Bad(malformed.clone());
+    fn lookup(&mut self, id: u32) -> Lookup<'_, P> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+            match self.find(id) {
+                Ok(plan) => self.last = Some((id, plan)),
+                Err(other) => return other,
             }
-            self.bad.remove(&id);
         }
-        let Some(fetcher) = &self.fetcher else {
-            return Lookup::Bad(Malformed::new(
-                Reason::RegistryNotConfigured,
-                format!("the value is Avro (schema {id}) and SCHEMA_REGISTRY_URL is not set"),
-            ));
-        };
-        if self.pending != Some(id) {
-            self.pending = Some(id);
-            // The fetcher ends only with the cache.
-            let _ = fetcher.requests.send(id);
+        match &self.last {
+            Some((_, plan)) => Lookup::Known(plan),
+            None => Lookup::Pending,
         }
-        Lookup::Pending
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
     impl SchemaSource for NoRegistry {
         type Plan = VoucherPlan;
 
-        fn lookup(&mut self, _: u32) -> Lookup<VoucherPlan> {
+        fn lookup(&mut self, _: u32) -> Lookup<'_, VoucherPlan> {
             Lookup::Bad(Malformed::new(
                 schemas::Reason::RegistryNotConfigured,
                 "no registry",

@@ -45,9 +45,9 @@ struct Known<P>(Arc<P>);
 impl<P> SchemaSource for Known<P> {
     type Plan = P;
 
-    fn lookup(&mut self, id: u32) -> Lookup<P> {
+    fn lookup(&mut self, id: u32) -> Lookup<'_, P> {
         match id {
-            SCHEMA_ID => Lookup::Known(Arc::clone(&self.0)),
+            SCHEMA_ID => Lookup::Known(&self.0),
             _ => Lookup::Bad(Malformed::new(
                 Reason::UnknownSchema,
                 format!("schema {id} is unknown"),

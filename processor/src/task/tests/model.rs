@@ -1,7 +1,6 @@
 //! A small model of Kafka, with faults at any call.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::clock::Clock;
@@ -271,18 +270,19 @@ impl Clock for ModelClock {
 #[derive(Default)]
 pub(super) struct Schemas {
     asked: usize,
+    known: Option<OrderStatusPlan>,
 }
 
 impl SchemaSource for Schemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<OrderStatusPlan> {
+    fn lookup(&mut self, id: u32) -> Lookup<'_, OrderStatusPlan> {
         self.asked += 1;
         match id {
             7 if self.asked < 3 => Lookup::Pending,
-            7 => Lookup::Known(Arc::new(
-                OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC).unwrap(),
-            )),
+            7 => Lookup::Known(self.known.get_or_insert_with(|| {
+                OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC).unwrap()
+            })),
             _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
         }
     }

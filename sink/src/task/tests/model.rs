@@ -8,7 +8,7 @@ mod ports;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
@@ -309,9 +309,9 @@ fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
     Some((identity, (code, voucher.amount, String::new())))
 }
 
-fn plan() -> &'static Arc<VoucherPlan> {
-    static PLAN: OnceLock<Arc<VoucherPlan>> = OnceLock::new();
-    PLAN.get_or_init(|| Arc::new(VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap()))
+fn plan() -> &'static VoucherPlan {
+    static PLAN: OnceLock<VoucherPlan> = OnceLock::new();
+    PLAN.get_or_init(|| VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap())
 }
 
 /// One handle for all ports.
@@ -327,11 +327,11 @@ pub(super) struct Schemas {
 impl SchemaSource for Schemas {
     type Plan = VoucherPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<VoucherPlan> {
+    fn lookup(&mut self, id: u32) -> Lookup<'_, VoucherPlan> {
         self.asked += 1;
         match id {
             7 if self.asked < 3 => Lookup::Pending,
-            7 => Lookup::Known(Arc::clone(plan())),
+            7 => Lookup::Known(plan()),
             _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
         }
     }
