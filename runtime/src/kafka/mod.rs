@@ -3,6 +3,7 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod group;
 mod partitioner;
 mod probe;
 mod producers;

@@ -5,19 +5,14 @@
 //! never loses a partition in the middle of one.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
-};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
+use super::group::GroupContext;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord, Partition, Positions};
 
@@ -50,12 +45,23 @@ pub enum CommitError {
     Unavailable(KafkaError),
 }
 
+/// How long the question for the offsets of all new partitions may take.
+const PLACE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long that for one of them may, when not all were told.
+const PLACE_ONE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How soon it is asked again for those that were not told.
+const PLACE_AGAIN: Duration = Duration::from_millis(500);
+
 /// A group member's connection to its topic.
 pub struct Subscription {
     consumer: BaseConsumer<GroupContext>,
     topic: String,
     paused: bool,
     progress: Progress,
+    /// No earlier are partitions placed that could not be.
+    place_at: Option<Instant>,
 }
 
 /// What the last polls told.
@@ -100,88 +106,12 @@ fn whole_millis(time: Duration) -> Duration {
     Duration::from_millis(time.as_micros().div_ceil(1000) as u64)
 }
 
-/// Collects what the rebalance callbacks tell, in order.
-#[derive(Default)]
-struct GroupContext {
-    changed: AtomicBool,
-    changes: Mutex<Vec<AssignmentChange>>,
-}
-
-impl GroupContext {
-    fn push(&self, change: AssignmentChange) {
-        self.changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(change);
-        self.changed.store(true, Ordering::Release);
+/// A partition of which nothing was committed is read from its beginning.
+const fn from_committed(offset: KafkaOffset) -> KafkaOffset {
+    match offset {
+        KafkaOffset::Offset(offset) => KafkaOffset::Offset(offset),
+        _ => KafkaOffset::Beginning,
     }
-
-    fn take(&self) -> Vec<AssignmentChange> {
-        // Asked for every record: a look is cheaper than a swap.
-        if !self.changed.load(Ordering::Acquire) {
-            return Vec::new();
-        }
-        self.changed.store(false, Ordering::Release);
-        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for GroupContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka consumer");
-    }
-}
-
-impl ConsumerContext for GroupContext {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            // librdkafka keeps a partition paused through its revocation: when it came back, nobody
-            // would resume it, and it would be ours without ever being read.
-            if let Err(error) = consumer.resume(partitions) {
-                tracing::warn!(%error, "can't resume what is revoked");
-            }
-            self.push(AssignmentChange::Revoked(partitions_of(partitions)));
-        }
-    }
-
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                self.push(AssignmentChange::Assigned(partitions_of(partitions)));
-            }
-            Rebalance::Revoke(_) => {}
-            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed; joining again"),
-        }
-    }
-}
-
-/// One place for librdkafka's own log lines. Its complaints about connections are debug: whether
-/// the broker answers is told by the probe, once, not by every client at every try.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, message, "librdkafka");
-        }
-        _ if matches!(
-            facility,
-            "FAIL" | "ERROR" | "REQTMOUT" | "MAXPOLL" | "SESSTMOUT" | "CONFWARN" | "GETPID"
-        ) =>
-        {
-            tracing::debug!(facility, message, "librdkafka");
-        }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::warn!(facility, message, "librdkafka");
-        }
-        _ => tracing::debug!(facility, message, "librdkafka"),
-    }
-}
-
-fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {
-    list.elements().iter().map(|one| one.partition()).collect()
 }
 
 impl Subscription {
@@ -201,6 +131,7 @@ impl Subscription {
             topic: topic.to_owned(),
             paused: false,
             progress: Progress::default(),
+            place_at: None,
         })
     }
 
@@ -211,6 +142,7 @@ impl Subscription {
     }
 
     fn poll_as_is(&mut self, timeout: Duration) -> Polled<BorrowedMessage<'_>> {
+        self.place_when_due();
         let mut timeout = whole_millis(timeout);
         loop {
             let event = self.consumer.poll(timeout);
@@ -242,6 +174,72 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    fn place_when_due(&mut self) {
+        if self.consumer.context().has_unplaced()
+            && self.place_at.is_none_or(|at| at <= Instant::now())
+        {
+            self.place_at = match self.place() {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::debug!(%error, "the offsets of new partitions are not known yet");
+                    Some(Instant::now() + PLACE_AGAIN)
+                }
+            };
+        }
+    }
+
+    /// Begins to read what is ours, from the group's committed offsets or from the beginning.
+    ///
+    /// librdkafka would do so by itself. But an offset that an open transaction holds back
+    /// (`UNSTABLE_OFFSET_COMMIT`) comes as none, and when the assignment changes while it is asked
+    /// for, it is taken for none (`rd_kafka_assignment_apply_offsets`, as of 2.12): the partition
+    /// would be read from its beginning, and each of its records have its outcome twice.
+    fn place(&self) -> Result<(), KafkaError> {
+        let context = self.consumer.context();
+        let unplaced = context.unplaced();
+        let told = match self.offsets_of(&unplaced, PLACE_TIMEOUT) {
+            Ok(told) => told,
+            // One that isn't told holds back the answer of all.
+            Err(_) if unplaced.len() > 1 => unplaced
+                .iter()
+                .filter_map(|one| self.offsets_of(&[*one], PLACE_ONE_TIMEOUT).ok())
+                .flatten()
+                .collect(),
+            Err(error) => return Err(error),
+        };
+        let mut list = TopicPartitionList::with_capacity(told.len());
+        for (partition, offset) in &told {
+            list.add_partition_offset(&self.topic, *partition, *offset)?;
+        }
+        self.consumer.incremental_assign(&list)?;
+        if context.placed(told.iter().map(|(partition, _)| *partition)) {
+            Ok(())
+        } else {
+            Err(KafkaError::OffsetFetch(
+                RDKafkaErrorCode::UnstableOffsetCommit,
+            ))
+        }
+    }
+
+    /// From where the group reads these partitions; of all of them, or an error.
+    fn offsets_of(
+        &self,
+        partitions: &[Partition],
+        timeout: Duration,
+    ) -> Result<Vec<(Partition, KafkaOffset)>, KafkaError> {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            asked.add_partition(&self.topic, *partition);
+        }
+        let committed = self.consumer.committed_offsets(asked, timeout)?;
+        let elements = committed.elements();
+        let offsets = elements.iter().map(|element| {
+            element.error()?;
+            Ok((element.partition(), from_committed(element.offset())))
+        });
+        offsets.collect()
     }
 
     /// What rebalances did since the last call, in order.
@@ -322,13 +320,10 @@ impl Subscription {
         let mut positions = Positions::new();
         for element in committed.elements_for_topic(&self.topic) {
             element.error()?;
-            let offset = match element.offset() {
-                KafkaOffset::Offset(offset) => {
-                    positions.insert(element.partition(), offset);
-                    KafkaOffset::Offset(offset)
-                }
-                _ => KafkaOffset::Beginning,
-            };
+            let offset = from_committed(element.offset());
+            if let KafkaOffset::Offset(offset) = offset {
+                positions.insert(element.partition(), offset);
+            }
             self.progress.forget(std::iter::once(&element.partition()));
             list.add_partition_offset(&self.topic, element.partition(), offset)?;
         }

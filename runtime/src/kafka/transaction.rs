@@ -121,7 +121,7 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::subscription::log(level, facility, message);
+        super::group::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

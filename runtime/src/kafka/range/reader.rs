@@ -47,7 +47,7 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::kafka::subscription::log(level, facility, message);
+        crate::kafka::group::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
