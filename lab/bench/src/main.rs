@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
-use bench::legs::{backfill, decode, end_to_end, idle, ingress, processor, relay, sink};
+use bench::legs::{backfill, curves, decode, end_to_end, idle, ingress, processor, relay, sink};
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
 
@@ -46,6 +46,8 @@ enum Leg {
     Backfill,
     /// The services at rest.
     Idle,
+    /// The same work from little to much.
+    Curves,
 }
 
 fn main() -> ExitCode {
@@ -102,6 +104,7 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     }
     if wanted(Leg::Relay) {
         figures.extend(relay::backlog(&rig).await.context("relay")?);
+        figures.extend(relay::beside_the_ingress(&rig).await.context("relay")?);
     }
     if wanted(Leg::EndToEnd) {
         figures.extend(end_to_end::run(&rig).await.context("end to end")?);
@@ -111,6 +114,12 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     }
     if wanted(Leg::Idle) {
         figures.extend(idle::run(&rig).await.context("idle")?);
+    }
+    if wanted(Leg::Curves) {
+        figures.extend(curves::processor(&rig).await.context("processor")?);
+        figures.extend(curves::sink(&rig).await.context("sink")?);
+        let latency = curves::latency_beside_a_backfill(&rig).await;
+        figures.extend(latency.context("beside a backfill")?);
     }
     Ok(figures)
 }

@@ -41,6 +41,12 @@ pub fn id(number: u32) -> String {
     )
 }
 
+/// Another id of order `number`, in no order of time.
+pub fn scattered_id(number: u32) -> String {
+    let random = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{random:016x}-{number}")
+}
+
 /// Appends the value of order `number` to `out`.
 ///
 /// Of five orders one is eligible, one pending, two below the threshold, one delivered without a

@@ -75,6 +75,7 @@ pub async fn write_orders(shop: &Shop, count: u32, format: Format) -> Result<()>
         shop,
         &shop.topics.order_status,
         count,
+        orders::id,
         |number, id, value| {
             orders::write(number, id, format, value)?;
             Ok(())
@@ -83,7 +84,7 @@ pub async fn write_orders(shop: &Shop, count: u32, format: Format) -> Result<()>
     .await
 }
 
-/// Writes `count` records, of which `value` appends the value.
+/// Writes `count` records, whose keys are `id`'s and of which `value` appends the value.
 ///
 /// # Errors
 /// When one is not acknowledged.
@@ -91,11 +92,12 @@ pub async fn write(
     shop: &Shop,
     to: &str,
     count: u32,
+    id: fn(u32) -> String,
     value: impl Fn(u32, &str, &mut Vec<u8>) -> Result<()>,
 ) -> Result<()> {
     for first in (0..count).step_by(CHUNK as usize) {
         let records = (first..count.min(first + CHUNK)).map(|number| {
-            let id = orders::id(number);
+            let id = id(number);
             let mut bytes = Vec::new();
             value(number, &id, &mut bytes)?;
             Ok(NewRecord::new(id, bytes))
@@ -112,6 +114,8 @@ pub struct Run {
     pub wall: Duration,
     /// What it used, its start included.
     pub usage: Usage,
+    /// What it used since it was ready.
+    pub cpu_since_ready: Duration,
     /// What Postgres used meanwhile.
     pub postgres_cpu: Duration,
 }
@@ -125,13 +129,15 @@ pub async fn drain(shop: &Shop, command: ServiceCommand, group: &str, topic: &st
     let postgres = postgres_cpu(shop)?;
     let service = command.start().await?;
     service.wait_ready(shop::START).await?;
-    let begun = Instant::now();
+    let (begun, at_ready) = (Instant::now(), usage::of(service.pid())?.cpu);
     tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE))
         .await?
         .with_context(|| format!("the log: {}", service.log().display()))?;
+    let (wall, usage) = (begun.elapsed(), usage::of(service.pid())?);
     let run = Run {
-        wall: begun.elapsed(),
-        usage: usage::of(service.pid())?,
+        wall,
+        usage,
+        cpu_since_ready: usage.cpu.saturating_sub(at_ready),
         postgres_cpu: postgres_cpu(shop)?.saturating_sub(postgres),
     };
     service.terminate(STOP).await?;

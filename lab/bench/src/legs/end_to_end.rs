@@ -55,8 +55,8 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
 }
 
 /// Milliseconds of each of `count` orders.
-async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
-    let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS)).await?;
+pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
+    let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS), None).await?;
     let total: usize = placed.ids.iter().map(Vec::len).sum();
     let awaited = Awaited::default();
     let begun = Instant::now();

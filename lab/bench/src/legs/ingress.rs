@@ -41,7 +41,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let (mut limit_creates, mut limit_changes) = (Vec::new(), Vec::new());
         for _ in 0..rig.runs() {
             let used = usage::of(producer.pid())?.cpu;
-            let load = create(&address, connections, each).await?;
+            let load = create(&address, connections, each, None).await?;
             created.take(&load, usage::of(producer.pid())?.cpu - used, count);
             let ids = load.ids;
 
@@ -105,8 +105,10 @@ impl Runs {
 
 /// What a load met.
 pub struct Load {
-    wall: Duration,
-    millis: Vec<f64>,
+    /// From the first request to the last answer.
+    pub wall: Duration,
+    /// Of each answer.
+    pub millis: Vec<f64>,
     /// The orders, by connection.
     pub ids: Vec<Vec<String>>,
 }
@@ -116,18 +118,24 @@ struct Created {
     order_id: String,
 }
 
-/// Each of `connections` creates `each` orders that would earn a voucher, one after the other.
+/// Each of `connections` creates `each` orders that would earn a voucher, one after the other; all
+/// together `pace` of them a second, or as fast as they are answered.
 ///
 /// # Errors
 /// When one is not created.
-pub async fn create(address: &str, connections: u32, each: u32) -> Result<Load> {
+pub async fn create(address: &str, connections: u32, each: u32, pace: Option<u32>) -> Result<Load> {
     let begun = Instant::now();
-    let work = (0..connections).map(|_| {
+    let work = (0..connections).map(|lane| {
         let address = address.to_owned();
         tokio::spawn(async move {
             let mut client = Client::connect(&address).await?;
             let (mut millis, mut ids) = (Vec::new(), Vec::new());
-            for _ in 0..each {
+            for turn in 0..each {
+                if let Some(pace) = pace {
+                    let place = turn * connections + lane;
+                    let due = begun + Duration::from_secs(1) * place / pace;
+                    tokio::time::sleep_until(due.into()).await;
+                }
                 let sent = Instant::now();
                 let body = client
                     .send("POST", "/orders", r#"{"total":"149.90","currency":"EUR","products":[{"name":"shirt","price":"149.90"}]}"#)

@@ -1,6 +1,7 @@
 //! One module a leg.
 
 pub mod backfill;
+pub mod curves;
 pub mod decode;
 pub mod end_to_end;
 pub mod idle;

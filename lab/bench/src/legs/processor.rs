@@ -62,7 +62,8 @@ pub(super) async fn bare_drain(shop: &Shop, count: u32) -> Result<drain::Drained
     tokio::task::spawn_blocking(move || drain::bare(&brokers, &topic, count.into())).await?
 }
 
-async fn command(shop: &Shop, guarantee: &str, group: &str) -> Result<ServiceCommand> {
+/// The processor, in a group of its own.
+pub(super) async fn command(shop: &Shop, guarantee: &str, group: &str) -> Result<ServiceCommand> {
     Ok(shop
         .processor_command("bench")
         .await?

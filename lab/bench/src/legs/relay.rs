@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use end_to_end::shop::{STOP, ready};
+use end_to_end::shop::{STOP, Shop, ready};
 use sqlx::{Connection, PgConnection};
 
-use super::ingress::fill_outbox;
-use crate::figure::{Figure, Target};
+use super::ingress::{self, Load, fill_outbox};
+use crate::figure::{Figure, Target, percentile};
 use crate::rig::{self, Rig, micros_each, per_second};
 use crate::usage;
 
 const LEG: &str = "relay";
+
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An outbox that filled while the relay was away.
 ///
@@ -31,23 +33,9 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
             fill_outbox(&shop, count).await?;
             let producer = ready(shop.producer_command("bench").await?).await?;
             let begun = Instant::now();
-            let mut connection = PgConnection::connect(&shop.orders_url).await?;
-            loop {
-                let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox)")
-                    .fetch_one(&mut connection)
-                    .await?;
-                if !there {
-                    break;
-                }
-                ensure!(
-                    begun.elapsed() < Duration::from_secs(300),
-                    "the outbox did not drain"
-                );
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            published(&shop).await?;
             speed.push(per_second(count, begun.elapsed()));
             cpu.push(micros_each(usage::of(producer.pid())?.cpu, count));
-            connection.close().await?;
             producer.terminate(STOP).await?;
 
             let begun = Instant::now();
@@ -66,4 +54,89 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
         figures.push(figure("CPU per row, the start included", "us", &cpu));
     }
     Ok(figures)
+}
+
+/// Waits until every row that is in the outbox now was published.
+async fn published(shop: &Shop) -> Result<()> {
+    let begun = Instant::now();
+    let mut connection = PgConnection::connect(&shop.orders_url).await?;
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
+        .fetch_one(&mut connection)
+        .await?;
+    while sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox WHERE id <= $1)")
+        .bind(last)
+        .fetch_one(&mut connection)
+        .await?
+    {
+        ensure!(begun.elapsed() < PATIENCE, "the outbox did not drain");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// A backlog that is drained while orders come at half the speed that the ingress is capable of.
+///
+/// # Errors
+/// When it does not drain, or an order is not taken.
+pub async fn beside_the_ingress(rig: &Rig) -> Result<Vec<Figure>> {
+    const CONNECTIONS: u32 = 64;
+    let count = rig.records(1_000_000);
+    let (mut speed, mut alone, mut beside) = (Vec::new(), Runs::default(), Runs::default());
+    for _ in 0..rig.runs() {
+        let (shop, _) = rig.shop(true).await?;
+        let producer = ready(shop.producer_command("bench").await?).await?;
+        let address = producer.http_addr();
+        let each = rig.records(500);
+        let full = ingress::create(address, CONNECTIONS, each, None).await?;
+        let pace = (per_second(CONNECTIONS * each, full.wall) / 2.0) as u32;
+        // About as long as the backlog takes.
+        let each = pace * if rig.quick { 2 } else { 10 } / CONNECTIONS;
+        alone.take(&ingress::create(address, CONNECTIONS, each, Some(pace)).await?);
+        fill_outbox(&shop, count).await?;
+        let begun = Instant::now();
+        let (load, drained) = tokio::join!(
+            ingress::create(address, CONNECTIONS, each, Some(pace)),
+            async {
+                published(&shop).await?;
+                anyhow::Ok(begun.elapsed())
+            }
+        );
+        beside.take(&load?);
+        speed.push(per_second(count, drained?));
+        producer.terminate(STOP).await?;
+    }
+    let case = format!("backlog of {count}, the ingress at half its speed");
+    let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
+    Ok(vec![
+        figure("rows/s", "", &speed).should(Target::AtLeast(40_000.0)),
+        figure(
+            "creates/s, beside those without a backlog",
+            "",
+            &beside.speed,
+        )
+        .beside(&beside.speed, &alone.speed)
+        .should(Target::RatioAtLeast(0.8)),
+        figure(
+            "answer, p99, beside that without a backlog",
+            "ms",
+            &beside.p99,
+        )
+        .beside(&beside.p99, &alone.p99),
+    ])
+}
+
+/// What a load met, run by run.
+#[derive(Default)]
+struct Runs {
+    speed: Vec<f64>,
+    p99: Vec<f64>,
+}
+
+impl Runs {
+    fn take(&mut self, load: &Load) {
+        self.speed
+            .push(load.millis.len() as f64 / load.wall.as_secs_f64());
+        self.p99.push(percentile(&load.millis, 99));
+    }
 }

@@ -7,6 +7,7 @@ use schemas::VOUCHER_AVSC;
 use crate::awaited::Awaited;
 use crate::figure::{Figure, Target, percentile};
 use crate::hop;
+use crate::orders;
 use crate::rig::{self, Rig, Run, micros_each, per_second};
 use crate::unnest::{self, Rows};
 use crate::vouchers::Press;
@@ -32,19 +33,7 @@ struct Runs {
 pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(500_000);
     let (shop, _) = rig.shop(true).await?;
-    let subject = format!("{}-value", shop.topics.vouchers);
-    let id = rig.backends.register_schema(&subject, VOUCHER_AVSC).await?;
-    let (press, id) = (Press::new()?, u32::try_from(id)?);
-    rig::write(
-        &shop,
-        &shop.topics.vouchers,
-        count,
-        |number, order_id, value| {
-            press.voucher(number, order_id).write_avro(id, value)?;
-            Ok(())
-        },
-    )
-    .await?;
+    write_vouchers(rig, &shop, count, orders::id).await?;
     let rows = Rows::new(count)?;
     // Makes the table.
     ready(shop.sink_command("first").await?)
@@ -104,6 +93,24 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Fills the vouchers topic.
+pub(super) async fn write_vouchers(
+    rig: &Rig,
+    shop: &Shop,
+    count: u32,
+    id: fn(u32) -> String,
+) -> Result<()> {
+    let subject = format!("{}-value", shop.topics.vouchers);
+    let schema_id = rig.backends.register_schema(&subject, VOUCHER_AVSC).await?;
+    let (press, schema_id) = (Press::new()?, u32::try_from(schema_id)?);
+    let value = |number, order_id: &str, value: &mut Vec<u8>| {
+        Ok(press
+            .voucher(number, order_id)
+            .write_avro(schema_id, value)?)
+    };
+    rig::write(shop, &shop.topics.vouchers, count, id, value).await
+}
+
 impl Runs {
     fn take(&mut self, run: Run, count: u32) {
         self.speed.push(per_second(count, run.wall));
@@ -113,7 +120,8 @@ impl Runs {
     }
 }
 
-async fn run(shop: &Shop, name: &str) -> Result<Run> {
+/// Drains the vouchers topic by a group of its own.
+pub(super) async fn run(shop: &Shop, name: &str) -> Result<Run> {
     let group = format!("sink-{name}-{}", shop.name);
     let command = shop
         .sink_command("bench")

@@ -1,0 +1,149 @@
+//! What a record, a row, an order costs as the work grows: flat, or explained.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use end_to_end::shop::{STOP, ready};
+
+use super::end_to_end::measure as measure_latency;
+use super::processor::command;
+use super::sink;
+use crate::figure::{Figure, percentile};
+use crate::orders;
+use crate::rig::{self, Rig, micros_each, per_second};
+
+const LEG: &str = "curve";
+
+/// The processor over topics of ten thousand to ten million records, once each: exactly once, Avro.
+/// Without the service's start, which would be most of the first.
+///
+/// # Errors
+/// When a run does not end.
+pub async fn processor(rig: &Rig) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for count in [10_000, 100_000, 1_000_000, 10_000_000].map(|count| rig.records(count)) {
+        let (shop, format) = rig.shop(true).await?;
+        rig::write_orders(&shop, count, format).await?;
+        let group = shop.processor_group();
+        let service = command(&shop, "exactly_once", &group).await?;
+        let run = rig::drain(&shop, service, &group, &shop.topics.order_status).await?;
+        let case = format!("processor, {count} records");
+        let figure = |what, unit, value| Figure::new(LEG, &case, what, unit, &[value]);
+        figures.extend([
+            figure(
+                "CPU per record, without the start",
+                "us",
+                micros_each(run.cpu_since_ready, count),
+            ),
+            figure("records/s", "", per_second(count, run.wall)),
+            figure("peak RSS", "MiB", run.usage.peak_mib),
+        ]);
+    }
+    Ok(figures)
+}
+
+/// The sink as its table grows, with order ids in the order of time and in none.
+///
+/// # Errors
+/// When a run does not end.
+pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
+    let count = rig.records(200_000);
+    let mut figures = Vec::new();
+    // The ids of rows that are there are of the same kind, and earlier in time.
+    for (name, id, there_id) in [
+        (
+            "in time order",
+            orders::id as fn(u32) -> String,
+            "lpad(to_hex(number), 8, '0') || '-0000-7000-8000-000000000000'",
+        ),
+        ("scattered", orders::scattered_id, "md5(number::text)"),
+    ] {
+        let (shop, _) = rig.shop(true).await?;
+        sink::write_vouchers(rig, &shop, count, id).await?;
+        ready(shop.sink_command("first").await?)
+            .await?
+            .kill()
+            .await?;
+        let mut there = 0;
+        for wanted in [0, 1_000_000, 10_000_000].map(|wanted| rig.records(wanted)) {
+            let fill = format!(
+                "DELETE FROM vouchers WHERE issued_at >= '2026-05-01';
+                 INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
+                 SELECT 'order-reward', {there_id}, upper(left(md5('code' || number), 19)),
+                        5, 'EUR', '2026-01-01'
+                 FROM generate_series({there} + 1, {wanted}) AS number"
+            );
+            for statement in fill.split(';') {
+                shop.execute_on_vouchers(statement).await?;
+            }
+            shop.execute_on_vouchers("VACUUM ANALYZE vouchers").await?;
+            shop.execute_on_vouchers("CHECKPOINT").await?;
+            there = wanted;
+            let run = sink::run(&shop, &format!("curve-{there}")).await?;
+            let case = format!("sink, {there} rows there, ids {name}");
+            let figure = |what, unit, value| Figure::new(LEG, &case, what, unit, &[value]);
+            figures.extend([
+                figure("rows/s", "", per_second(count, run.wall)),
+                figure(
+                    "Postgres CPU per row",
+                    "us",
+                    micros_each(run.postgres_cpu, count),
+                ),
+            ]);
+        }
+    }
+    Ok(figures)
+}
+
+/// From the PATCH to the row at 100 orders a second, alone and while a backfill of the topic runs
+/// beside the processor.
+///
+/// # Errors
+/// When a voucher does not come.
+pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
+    const PACE: u32 = 100;
+    let (shop, format) = rig.shop(true).await?;
+    rig::write_orders(&shop, rig.records(2_000_000), format).await?;
+    let producer = ready(shop.producer_command("bench").await?).await?;
+    let processor = ready(shop.processor_command("bench").await?).await?;
+    let sink = ready(shop.sink_command("bench").await?).await?;
+    shop.settled().await;
+    let count = PACE * if rig.quick { 5 } else { 20 };
+    let measure = || measure_latency(&shop, producer.http_addr(), PACE, count);
+    // Connections, schemas and plans are made in it.
+    measure().await?;
+    let alone = measure().await?;
+    let backfills = async {
+        for number in 0.. {
+            let name = format!("bench-{number}");
+            let mut child = shop
+                .start_processor(&["backfill", "--name", &name], &[])
+                .await?;
+            child.wait().await?;
+        }
+        anyhow::Ok(())
+    };
+    let beside = tokio::select! {
+        millis = async {
+            // It is at work by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            measure().await
+        } => millis?,
+        ended = backfills => {
+            ended?;
+            anyhow::bail!("the backfills ended");
+        }
+    };
+    for service in [sink, processor, producer] {
+        service.terminate(STOP).await?;
+    }
+    let case = format!("end to end, {PACE}/s, exactly once, while a backfill runs");
+    let figure = |what, percent| {
+        let (beside, alone) = (percentile(&beside, percent), percentile(&alone, percent));
+        Figure::new(LEG, &case, what, "ms", &[beside]).beside(&[beside], &[alone])
+    };
+    Ok(vec![
+        figure("PATCH to row, p50, beside that alone", 50),
+        figure("PATCH to row, p99, beside that alone", 99),
+    ])
+}
