@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod access;
+mod api_keys;
 mod avro;
 mod backfill;
 mod campaigns;
