@@ -10,7 +10,8 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
 use stack::{
-    Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
+    Backends, Listener, Options, PostgresTls, Service, ServiceBinaries, ServiceCommand, Topics,
+    service_binaries,
 };
 use tokio::sync::OnceCell;
 
@@ -62,6 +63,22 @@ pub async fn own_registry(name: &str) -> Backends {
     match Backends::start(options).await {
         Ok(backends) => backends,
         Err(error) => panic!("the registry does not start: {error:#}"),
+    }
+}
+
+/// The shared Kafka and registry with a Postgres of its own that shows this certificate.
+///
+/// # Panics
+/// As [`own_backends`].
+pub async fn own_postgres(name: &str, tls: PostgresTls) -> Backends {
+    let shared = shared_backends().await;
+    let mut options = Options::new(directory(name));
+    options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
+    options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
+    options.postgres_tls = Some(tls);
+    match Backends::start(options).await {
+        Ok(backends) => backends,
+        Err(error) => panic!("Postgres does not start: {error:#}"),
     }
 }
 
