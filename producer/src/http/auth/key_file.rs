@@ -73,8 +73,6 @@ impl Reload {
     /// None; the type is that of a part. A file that is wrong now leaves the keys as they are.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         loop {
-            // 2^52 keys are shown exactly.
-            #[allow(clippy::cast_precision_loss)]
             gauge!(API_KEYS).set(self.tell.borrow().count() as f64);
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
