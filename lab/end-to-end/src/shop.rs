@@ -99,9 +99,20 @@ pub async fn own_secured_backends(
     listeners: Vec<Listener>,
     settings: Vec<(String, String)>,
 ) -> Backends {
+    own_backends_with(name, |options| {
+        options.listeners = listeners;
+        options.broker_settings = settings;
+    })
+    .await
+}
+
+/// As [`own_backends`], with other options.
+///
+/// # Panics
+/// As there.
+pub async fn own_backends_with(name: &str, change: impl FnOnce(&mut Options)) -> Backends {
     let mut options = Options::new(directory(name));
-    options.listeners = listeners;
-    options.broker_settings = settings;
+    change(&mut options);
     // A killed consumer is noticed after its session: the floor of the broker's default is 6 s.
     let session = ("group.min.session.timeout.ms", "1000");
     options

@@ -27,6 +27,7 @@ mod record;
 mod redrive;
 mod relay;
 mod rules;
+mod secrets;
 mod settings;
 mod sink_redrive;
 mod table;
