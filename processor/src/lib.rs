@@ -29,6 +29,8 @@
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
 
+#![forbid(unsafe_code)]
+
 pub mod backfill;
 pub mod batch;
 pub mod campaign_history;

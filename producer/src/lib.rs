@@ -14,6 +14,8 @@
 //! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
 //! | [`check`] | `producer check` |
 
+#![forbid(unsafe_code)]
+
 pub mod check;
 pub mod database;
 pub mod http;

@@ -1,5 +1,7 @@
 //! Wires the producer's commands.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

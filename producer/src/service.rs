@@ -11,7 +11,7 @@ use runtime::{http as listener, metrics};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::database;
-use crate::http::auth::ApiKeys;
+use crate::http::auth::{KeyFile, Keys};
 use crate::http::{Access, Api, Limits, router};
 use crate::ingress::{Gate, Ingress, Queue, Upkeep, Wakeup, Writer};
 use crate::relay::{self, RelaySettings};
@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub struct Checked {
     settings: RunSettings,
     database: PgConnectOptions,
-    keys: Option<ApiKeys>,
+    keys: Option<KeyFile>,
     registry: Option<Registry>,
 }
 
@@ -80,6 +80,12 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         limits(&settings),
         shutdown.clone(),
     );
+    let keys = keys.map(|file| {
+        let (known, reload) = file.watched();
+        supervisor.task("api-keys", reload.run(shutdown.clone()));
+        let rate = settings.access.key_rate();
+        Keys { known, rate }
+    });
     let access = Access {
         keys,
         old_routes_without_key: settings.access.old_routes_without_key,

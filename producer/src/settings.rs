@@ -1,6 +1,7 @@
 //! What `producer run` reads from flags and environment variables.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings, read_secret_file};
+use runtime::settings::{HttpSettings, Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 use schemas::Currency;
 
-use crate::http::auth::ApiKeys;
+use crate::http::auth::{KeyFile, KeyRate};
 
 /// The port of the system that this one replaces.
 const DEFAULT_PORT: u16 = 54322;
@@ -63,9 +64,19 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it.
+    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it. Read
+    /// again when it changes.
     #[arg(long, env = "API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
+
+    /// The requests that each key may make in a second, lines of bulk requests included; beyond it
+    /// they are answered 429 [default: as many as it likes].
+    #[arg(long, env = "API_KEY_RATE", requires = "api_keys_file", value_parser = at_most_a_million)]
+    pub api_key_rate: Option<NonZeroU32>,
+
+    /// How many of them may come at once after a pause [default: one second's].
+    #[arg(long, env = "API_KEY_BURST", requires = "api_key_rate", value_parser = at_most_a_million)]
+    pub api_key_burst: Option<NonZeroU32>,
 
     /// Let the old system's routes (/order/...) be used without a key, as its clients do.
     #[arg(
@@ -127,12 +138,12 @@ impl RunSettings {
         self.http.address(DEFAULT_PORT)
     }
 
-    /// The API keys; none asks for none.
+    /// The file of API keys; none asks for none.
     ///
     /// # Errors
     /// Exit code 2 for a file that can't be read or has no key in it, and for an address that others
     /// can reach without any key.
-    pub fn api_keys(&self) -> Result<Option<ApiKeys>, Failure> {
+    pub fn api_keys(&self) -> Result<Option<KeyFile>, Failure> {
         let address = self.address();
         let Some(path) = &self.access.api_keys_file else {
             if address.ip().is_loopback() || self.access.insecure {
@@ -145,10 +156,15 @@ impl RunSettings {
                 address.port()
             )));
         };
-        let text = read_secret_file("API_KEYS_FILE", path)?;
-        let keys = ApiKeys::parse(&text)
-            .map_err(|error| Failure::bad_setting(format!("API_KEYS_FILE: {error}")))?;
-        Ok(Some(keys))
+        KeyFile::open(path).map(Some)
+    }
+}
+
+impl AccessSettings {
+    /// What each key may ask for; none: as much as it likes.
+    pub fn key_rate(&self) -> Option<KeyRate> {
+        let rate = self.api_key_rate?;
+        Some(KeyRate::new(rate, self.api_key_burst.unwrap_or(rate)))
     }
 }
 
@@ -157,6 +173,13 @@ impl IngressSettings {
     pub const fn timeout(&self) -> Duration {
         Duration::from_secs(self.http_timeout)
     }
+}
+
+fn at_most_a_million(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &NonZeroU32| number.get() <= 1_000_000)
+        .ok_or_else(|| "write a whole number from 1 to 1000000".to_owned())
 }
 
 fn currency(text: &str) -> Result<Currency, String> {
@@ -191,6 +214,31 @@ mod tests {
         assert!(failure.contains("API_KEYS_FILE"), "{failure}");
         let insecure = [open.as_slice(), &["--insecure"]].concat();
         assert!(settings(&insecure).api_keys().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_rate_is_a_keys_and_a_burst_is_a_rates() {
+        let try_flags = |flags: &[&str]| {
+            let all = ["producer", "--database-url", "postgres://u@h/d"];
+            Cli::try_parse_from(all.iter().chain(flags)).map(|cli| cli.settings)
+        };
+        let file = "--api-keys-file=/keys";
+        for wrong in [
+            ["--api-key-rate=5", "--insecure"],
+            [file, "--api-key-rate=0"],
+            [file, "--api-key-burst=5"],
+        ] {
+            assert!(try_flags(&wrong).is_err(), "{wrong:?}");
+        }
+        let rate = |flags: &[&str]| try_flags(flags).unwrap().access.key_rate();
+        assert!(rate(&[file]).is_none());
+        let burst = rate(&[file, "--api-key-rate=5", "--api-key-burst=7"]);
+        assert!(format!("{burst:?}").contains("max_burst: 7"), "{burst:?}");
+        let default = rate(&[file, "--api-key-rate=5"]);
+        assert!(
+            format!("{default:?}").contains("max_burst: 5"),
+            "{default:?}"
+        );
     }
 
     #[test]

@@ -21,6 +21,8 @@
 //!
 //! Dependencies point one way: services -> runtime -> schemas.
 
+#![forbid(unsafe_code)]
+
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;

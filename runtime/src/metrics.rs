@@ -73,6 +73,10 @@ metrics! {
         "Requests answered; by route, method and status.";
     HTTP_REQUEST_SECONDS Seconds "producer_http_request_seconds"
         "From a request's headers to its answer's; by route and method.";
+    RATE_LIMITED Counter "producer_rate_limited_total"
+        "Requests and bulk lines refused because the rate of their key was used up; by api_key_id, the first 8 hex digits of the key's SHA-256.";
+    API_KEYS Gauge "producer_api_keys"
+        "API keys known, as API_KEYS_FILE was last read.";
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
         "Order changes that were committed in groups.";
     INGRESS_GROUPS Counter "producer_groups_total"

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::AssertSqlSafe;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
@@ -59,6 +61,38 @@ pub fn connect_options(
             ),
         ])
         .options(KEEPALIVES))
+}
+
+/// Brings the schema up to date, whose migrations are told in `table`.
+///
+/// Where it is that already, the right to read `table` is enough: the migrator itself begins with a
+/// `CREATE TABLE IF NOT EXISTS`, which asks for the right to create although it exists.
+///
+/// # Errors
+/// The database's, or a migration that was changed after it ran.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator, table: &str) -> Result<(), MigrateError> {
+    if is_up_to_date(pool, migrator, table).await? {
+        return Ok(());
+    }
+    migrator.run(pool).await
+}
+
+async fn is_up_to_date(pool: &PgPool, migrator: &Migrator, table: &str) -> sqlx::Result<bool> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(pool)
+        .await?;
+    if !exists {
+        return Ok(false);
+    }
+    let question = format!("SELECT version, checksum FROM {table} WHERE success ORDER BY version");
+    let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(question))
+        .fetch_all(pool)
+        .await?;
+    let known = migrator
+        .iter()
+        .map(|migration| (migration.version, migration.checksum.to_vec()));
+    Ok(known.eq(applied))
 }
 
 #[cfg(test)]

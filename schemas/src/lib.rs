@@ -24,6 +24,8 @@
 //! | `malformed` | why a record is a dead letter |
 //! | `printable` | text from outside, for a log line, a header or a terminal |
 
+#![forbid(unsafe_code)]
+
 mod avro;
 mod campaign;
 mod currency;

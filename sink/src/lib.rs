@@ -53,6 +53,8 @@
 //! database. A dead letter may be written twice when the sink is killed between its acknowledgement
 //! and the offsets; its identity is the original's place, so a reader can tell.
 
+#![forbid(unsafe_code)]
+
 pub mod backfill;
 pub mod batch;
 pub mod check;

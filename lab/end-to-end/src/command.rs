@@ -84,6 +84,32 @@ impl Shop {
         answer(self.start(command.args(arguments), &own)?).await
     }
 
+    /// Any of the three services with these arguments, on this flow's topics and groups; all else is
+    /// `environment`'s.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn run_service(
+        &self,
+        service: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Answer> {
+        let binaries = binaries().await?;
+        let binary = match service {
+            "producer" => &binaries.producer,
+            "processor" => &binaries.processor,
+            _ => &binaries.sink,
+        };
+        let (processor, sink) = (self.processor_group(), self.sink_group());
+        let own = [
+            ("PROCESSOR_GROUP", processor.as_str()),
+            ("SINK_GROUP", sink.as_str()),
+        ];
+        let mut command = Command::new(binary);
+        answer(self.start(command.args(arguments), &[&own, environment].concat())?).await
+    }
+
     fn start(&self, command: &mut Command, environment: &[(&str, &str)]) -> Result<Child> {
         let mut flow = vec![
             ("KAFKA_BOOTSTRAP_SERVERS", self.brokers()),

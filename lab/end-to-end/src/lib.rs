@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`certificates`] | certificates for one test: an authority, and who it vouches for |
 //! | [`command`] | a service's commands, run to their end |
 //! | [`shop`] | one isolated flow: its own topics, databases and service processes |
 //! | [`topic`] | reading and writing topics as any client would |
@@ -10,6 +11,7 @@
 //! Kafka, the registry and Postgres are started once for the whole test binary and shared; a test
 //! that stops one of them starts its own.
 
+pub mod certificates;
 pub mod command;
 pub mod shop;
 pub mod topic;

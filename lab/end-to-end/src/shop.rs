@@ -10,7 +10,8 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
 use stack::{
-    Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
+    Backends, Listener, Options, PostgresTls, Service, ServiceBinaries, ServiceCommand, Topics,
+    service_binaries,
 };
 use tokio::sync::OnceCell;
 
@@ -65,6 +66,22 @@ pub async fn own_registry(name: &str) -> Backends {
     }
 }
 
+/// The shared Kafka and registry with a Postgres of its own that shows this certificate.
+///
+/// # Panics
+/// As [`own_backends`].
+pub async fn own_postgres(name: &str, tls: PostgresTls) -> Backends {
+    let shared = shared_backends().await;
+    let mut options = Options::new(directory(name));
+    options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
+    options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
+    options.postgres_tls = Some(tls);
+    match Backends::start(options).await {
+        Ok(backends) => backends,
+        Err(error) => panic!("Postgres does not start: {error:#}"),
+    }
+}
+
 /// Backends for a test that stops them.
 ///
 /// # Panics
@@ -82,9 +99,20 @@ pub async fn own_secured_backends(
     listeners: Vec<Listener>,
     settings: Vec<(String, String)>,
 ) -> Backends {
+    own_backends_with(name, |options| {
+        options.listeners = listeners;
+        options.broker_settings = settings;
+    })
+    .await
+}
+
+/// As [`own_backends`], with other options.
+///
+/// # Panics
+/// As there.
+pub async fn own_backends_with(name: &str, change: impl FnOnce(&mut Options)) -> Backends {
     let mut options = Options::new(directory(name));
-    options.listeners = listeners;
-    options.broker_settings = settings;
+    change(&mut options);
     // A killed consumer is noticed after its session: the floor of the broker's default is 6 s.
     let session = ("group.min.session.timeout.ms", "1000");
     options

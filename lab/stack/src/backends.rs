@@ -36,6 +36,8 @@ pub struct Options {
     pub listeners: Vec<Listener>,
     /// More `server.properties` for the broker; they win over ours.
     pub broker_settings: Vec<(String, String)>,
+    /// Postgres speaks TLS, and lets in others than its own superuser by TLS and password alone.
+    pub postgres_tls: Option<PostgresTls>,
     /// Whether Postgres waits for the disk, as it does in production. Off is quicker and loses
     /// data only when the machine goes down.
     pub postgres_fsync: bool,
@@ -55,9 +57,19 @@ impl Options {
             progress: Progress::Silent,
             listeners: Vec::new(),
             broker_settings: Vec::new(),
+            postgres_tls: None,
             postgres_fsync: true,
         }
     }
+}
+
+/// What Postgres shows its clients.
+#[derive(Clone, Debug)]
+pub struct PostgresTls {
+    /// The certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM, without a password.
+    pub key: PathBuf,
 }
 
 /// Fixed ports of the loopback interface.
@@ -209,6 +221,7 @@ impl Backends {
                         log("postgres"),
                         postgres_port,
                         options.postgres_fsync,
+                        options.postgres_tls.as_ref(),
                     )
                     .await?
                 }

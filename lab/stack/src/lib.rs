@@ -49,7 +49,7 @@ mod topics;
 mod up;
 
 pub use backend::Backend;
-pub use backends::{Backends, Options, Ports};
+pub use backends::{Backends, Options, Ports, PostgresTls};
 pub use child::is_alive;
 pub use kafka::Listener;
 pub use ports::Port;

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::backend::{Backend, Ready};
+use crate::backends::PostgresTls;
 use crate::download::Cache;
 use crate::ports::Port;
 use crate::prerequisites;
@@ -83,6 +84,7 @@ pub(crate) async fn prepare(
     log: PathBuf,
     port: &Port,
     fsync: bool,
+    tls: Option<&PostgresTls>,
 ) -> Result<Backend> {
     let folder = place.folder.clone();
     std::fs::create_dir_all(&folder)?;
@@ -102,6 +104,10 @@ pub(crate) async fn prepare(
     if !data.join("PG_VERSION").is_file() {
         initialize(&programs, &data, user).await?;
     }
+    if let Some(tls) = tls {
+        secure(tls, &data, user)?;
+    }
+    let ssl = if tls.is_some() { "on" } else { "off" };
     let number = port.number();
     let fsync = if fsync { "on" } else { "off" };
     Ok(Backend::new(
@@ -124,12 +130,36 @@ pub(crate) async fn prepare(
                 "log_destination=stderr",
                 "timezone=UTC",
                 &format!("fsync={fsync}"),
+                &format!("ssl={ssl}"),
             ] {
                 command.arg("-c").arg(setting);
             }
             command
         },
     ))
+}
+
+/// Who connects from the loopback interface: our own superuser as before, others over TLS.
+const HOSTS_WITH_TLS: &str = "\
+host    all postgres 127.0.0.1/32 trust
+hostssl all all      127.0.0.1/32 scram-sha-256
+";
+
+/// Puts the certificate where Postgres looks for it. It takes a key only from its own user, closed
+/// to all others.
+fn secure(tls: &PostgresTls, data: &Path, user: Option<User>) -> Result<()> {
+    for (from, name) in [(&tls.certificate, "server.crt"), (&tls.key, "server.key")] {
+        let to = data.join(name);
+        std::fs::copy(from, &to)
+            .with_context(|| format!("{} can't be copied to Postgres", from.display()))?;
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600))?;
+        if let Some(user) = user {
+            chown(&to, Some(user.id), Some(user.group))?;
+        }
+    }
+    // Keeps its owner.
+    std::fs::write(data.join("pg_hba.conf"), HOSTS_WITH_TLS)?;
+    Ok(())
 }
 
 /// The URL of a database on `port`.

@@ -37,6 +37,8 @@ const SETTINGS: &[&str] = &[
     "DATABASE_URL",
     "HTTP_ADDR",
     "API_KEYS_FILE",
+    "API_KEY_RATE",
+    "API_KEY_BURST",
     "OLD_ROUTES_WITHOUT_KEY",
     "VOUCHER_MIN_TOTAL",
     "VOUCHER_AMOUNT",

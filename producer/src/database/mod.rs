@@ -49,7 +49,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrateError> {
         .clone()
         .options([("statement_timeout", "0"), ("lock_timeout", "60s")]);
     let pool = pool(patient, 1);
-    let done = migrator().run(&pool).await;
+    let done = postgres::migrate(&pool, &migrator(), MIGRATIONS_TABLE).await;
     pool.close().await;
     done
 }

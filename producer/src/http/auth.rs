@@ -1,28 +1,36 @@
-//! Bearer API keys (RFC 6750).
+//! Bearer API keys (RFC 6750): who gets in, and how often.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `api_keys` | the keys, and the text of their file |
+//! | `key_file` | the file, read again when it changes |
+//! | `rate` | what a key may ask for in a second |
 
-use std::fmt;
-use std::sync::Arc;
+mod api_keys;
+mod key_file;
+mod rate;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use super::problem::Problem;
 
-/// The keys that are known, as digests. Cheap to clone.
-#[derive(Clone)]
-pub struct ApiKeys {
-    digests: Arc<[[u8; 32]]>,
-}
+pub use api_keys::ApiKeys;
+pub use key_file::{KeyFile, Reload};
+pub(super) use rate::Allowance;
+pub use rate::KeyRate;
 
-impl fmt::Debug for ApiKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys({} keys)", self.digests.len())
-    }
+/// The keys of the moment, and what each may ask for. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// As the file has them.
+    pub known: watch::Receiver<ApiKeys>,
+    /// None: as much as it likes.
+    pub rate: Option<KeyRate>,
 }
 
 /// Who makes a request: what its idempotency keys belong to.
@@ -41,73 +49,35 @@ impl Caller {
     }
 }
 
-impl ApiKeys {
-    /// Reads a file's text: a key a line, plain or `sha256:` and 64 hex digits; empty lines and
-    /// lines that start with `#` don't count.
-    ///
-    /// # Errors
-    /// A sentence that names the line, never the key.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut digests = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            digests
-                .push(digest_of_line(line).map_err(|why| format!("line {}: {why}", number + 1))?);
-        }
-        if digests.is_empty() {
-            return Err(
-                "no key is in it; write one a line (openssl rand -hex 32 makes one)".to_owned(),
-            );
-        }
-        Ok(Self {
-            digests: digests.into(),
-        })
-    }
-
-    /// Whose key this is. Takes the same time for every key.
-    pub fn identify(&self, key: &[u8]) -> Option<Caller> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let mut known = subtle::Choice::from(0);
-        for one in self.digests.iter() {
-            known |= one.ct_eq(&digest);
-        }
-        bool::from(known).then(|| Caller {
-            api_key_id: hex::encode(&digest[..4]),
-        })
-    }
-}
-
-fn digest_of_line(line: &str) -> Result<[u8; 32], &'static str> {
-    if let Some(digits) = line.strip_prefix("sha256:") {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(digits, &mut digest)
-            .map_err(|_| "write sha256: and the 64 hex digits of the key's SHA-256")?;
-        return Ok(digest);
-    }
-    if !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a key is visible ASCII without spaces");
-    }
-    Ok(Sha256::digest(line.as_bytes()).into())
-}
-
-/// Lets through who has a key, and says to the handler who it is.
+/// Lets through who has a key whose rate is not used up, and says to the handler who it is. Where no
+/// key is asked for, nobody is counted.
 pub async fn require_key(
-    State(keys): State<Option<ApiKeys>>,
+    State(keys): State<Option<Keys>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match &keys {
-        None => Some(Caller::anyone()),
-        Some(keys) => bearer(request.headers()).and_then(|key| keys.identify(key)),
-    };
-    let Some(caller) = caller else {
-        return Problem::Unauthorized.into_response();
+    let (caller, allowance) = match &keys {
+        None => (Caller::anyone(), Allowance::unlimited()),
+        Some(keys) => match keys.admit(request.headers()) {
+            Ok(admitted) => admitted,
+            Err(problem) => return problem.into_response(),
+        },
     };
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(allowance);
     next.run(request).await
+}
+
+impl Keys {
+    /// A wrong key is refused before anything is counted: it can't use up another's rate.
+    fn admit(&self, headers: &HeaderMap) -> Result<(Caller, Allowance), Problem> {
+        let caller = bearer(headers)
+            .and_then(|key| self.known.borrow().identify(key))
+            .ok_or(Problem::Unauthorized)?;
+        let allowance = Allowance::of(self.rate.as_ref(), &caller);
+        allowance.take()?;
+        Ok((caller, allowance))
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -121,27 +91,6 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_and_hashed_keys_are_known_by_the_same_name() {
-        let digest = hex::encode(Sha256::digest(b"s3cret"));
-        let plain = ApiKeys::parse("# shop\n\n  s3cret  \n").unwrap();
-        let hashed = ApiKeys::parse(&format!("sha256:{digest}")).unwrap();
-        let caller = plain.identify(b"s3cret");
-        assert_eq!(caller, hashed.identify(b"s3cret"));
-        assert_eq!(caller.unwrap().api_key_id, digest[..8]);
-        assert_eq!(plain.identify(b"s3cre"), None);
-        assert_eq!(hashed.identify(digest.as_bytes()), None);
-        assert!(!format!("{plain:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn a_file_without_usable_keys_is_refused_without_showing_them() {
-        assert!(ApiKeys::parse("\n# nothing\n").is_err());
-        let error = ApiKeys::parse("good\nhunter 2\n").unwrap_err();
-        assert!(error.contains("line 2") && !error.contains("hunter"));
-        assert!(ApiKeys::parse("sha256:abc").is_err());
-    }
 
     #[test]
     fn the_scheme_is_bearer_in_any_case() {

@@ -13,11 +13,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures::{Stream, StreamExt};
+use runtime::trace_context::TraceParent;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::answers::Answer;
-use super::auth::Caller;
+use super::auth::{Allowance, Caller};
 use super::idempotency::IDEMPOTENCY_KEY;
 use super::json::{media_type, refuse_announced_excess};
 use super::orders::trace;
@@ -42,6 +43,9 @@ const LINES_AT_WORK: usize = 512;
 /// each other, except that lines about one order are done in their order. The results come in the
 /// order of the lines, while they are being done; a 2xx there is as durable as one of a single
 /// request.
+///
+/// Where keys have a rate, the request counts as one and each line as one more; a line beyond the
+/// rate is not done, and its result is a 429.
 #[utoipa::path(
     post,
     path = "/orders/bulk",
@@ -54,6 +58,8 @@ const LINES_AT_WORK: usize = 512;
         (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON lines", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
     )
@@ -61,6 +67,7 @@ const LINES_AT_WORK: usize = 512;
 pub(super) async fn bulk(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
+    Extension(allowance): Extension<Allowance>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -83,7 +90,12 @@ pub(super) async fn bulk(
         .try_acquire_owned()
         .map_err(|_| Problem::Overloaded)?;
     let lines = Lines::new(body, &api.limits);
-    let results = results(api, caller, headers, lines, permit);
+    let asks = Asks {
+        trace: trace(&headers),
+        caller,
+        allowance,
+    };
+    let results = results(api, asks, lines, permit);
     let mut response = Response::new(Body::from_stream(results.map(Ok::<_, Infallible>)));
     response
         .headers_mut()
@@ -97,25 +109,31 @@ enum Work {
     Pending(Pending),
 }
 
+/// Who asks, the same for all lines.
+#[derive(Clone)]
+struct Asks {
+    caller: Caller,
+    allowance: Allowance,
+    trace: TraceParent,
+}
+
 /// Lines are taken in one after the other, so that those of one order keep their order; their
 /// results are waited for together and given in the lines' order.
 fn results(
     api: Api,
-    caller: Caller,
-    headers: HeaderMap,
+    asks: Asks,
     lines: Lines,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Bytes> {
-    let trace = trace(&headers);
     lines
         .into_stream()
         .then(move |line| {
-            let (api, caller) = (api.clone(), caller.clone());
+            let (api, asks) = (api.clone(), asks.clone());
             // Keeps the request counted until its last line.
             let _ = &permit;
             async move {
                 let Line { number, content } = line;
-                (number, take_in(&api, &caller, trace, content).await)
+                (number, take_in(&api, &asks, content).await)
             }
         })
         .map(|(number, work)| async move {
@@ -131,13 +149,11 @@ fn results(
         .buffered(LINES_AT_WORK)
 }
 
-async fn take_in(
-    api: &Api,
-    caller: &Caller,
-    trace: runtime::trace_context::TraceParent,
-    content: Result<Vec<u8>, Problem>,
-) -> Work {
-    let change = content.and_then(|line| line::change(&line, caller, trace, api.default_currency));
+async fn take_in(api: &Api, asks: &Asks, content: Result<Vec<u8>, Problem>) -> Work {
+    let change = content.and_then(|line| {
+        asks.allowance.take()?;
+        line::change(&line, &asks.caller, asks.trace, api.default_currency)
+    });
     match change {
         Err(problem) => Work::Done(problem),
         Ok(change) => match api.ingress.submit_in_turn(change).await {

@@ -68,6 +68,8 @@ pub(super) struct OrderPage {
             headers(("Link" = Option<String>, description = "The next page, rel=\"next\""))),
         (status = 400, description = "The query is malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
     )

@@ -42,7 +42,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::ingress::Ingress;
-use auth::ApiKeys;
+use auth::Keys;
 use problem::{Problem, ProblemDetails};
 use schema::BearerKeys;
 
@@ -80,7 +80,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The keys; none asks for none.
-    pub keys: Option<ApiKeys>,
+    pub keys: Option<Keys>,
     /// Whether the old routes ask for none either way.
     pub old_routes_without_key: bool,
 }

@@ -86,6 +86,8 @@ struct OldId<'a> {
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "Not an order", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
     )
@@ -158,6 +160,8 @@ fn placed(
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "No status", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
     )

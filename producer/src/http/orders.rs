@@ -77,6 +77,8 @@ pub(super) fn trace(headers: &HeaderMap) -> TraceParent {
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "Not an order, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
     )
@@ -123,6 +125,8 @@ pub(super) async fn place_order(
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "No status, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
     )
@@ -164,6 +168,8 @@ pub(super) async fn set_status(
         (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "No such order", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
     )

@@ -54,6 +54,11 @@ pub(super) enum Problem {
     Invalid(String),
     /// Something else was asked for under this idempotency key.
     KeyReused,
+    /// The key's rate is used up.
+    RateLimited {
+        /// Until there is room for one more.
+        seconds: u64,
+    },
     /// Our fault.
     Internal,
     /// Too much is waiting.
@@ -138,6 +143,11 @@ impl Problem {
                 "idempotency-key-reused",
                 "The idempotency key stands for another request",
             ),
+            Self::RateLimited { .. } => (
+                S::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Too many requests with this key",
+            ),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something is broken"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting"),
             Self::Unavailable => (
@@ -190,6 +200,9 @@ impl Problem {
                  use a new key for a new request"
                     .to_owned()
             }
+            Self::RateLimited { seconds } => {
+                format!("nothing was done; try again in {seconds} s, and less often")
+            }
             Self::Internal => "the service's log says more; nothing was promised".to_owned(),
             Self::Overloaded => "nothing was done; try again later".to_owned(),
             Self::Unavailable => "nothing was done; try again later".to_owned(),
@@ -237,6 +250,9 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Self::RateLimited { seconds } = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         match self.status() {
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
@@ -315,6 +331,9 @@ mod tests {
             let response = problem.into_response();
             assert!(response.headers().contains_key(RETRY_AFTER));
         }
+        let response = Problem::RateLimited { seconds: 7 }.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "7");
         let response = Problem::Unauthorized.into_response();
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
     }

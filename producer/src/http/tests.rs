@@ -1,19 +1,29 @@
 //! The routes as clients meet them, as far as they need no database.
 
+use std::num::NonZeroU32;
+
 use axum::body::Body;
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode};
+use governor::Quota;
 use http_body_util::BodyExt;
 use runtime::settings::Secret;
 use serde_json::Value;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::auth::{ApiKeys, KeyRate};
 use super::*;
 use crate::database;
 use crate::ingress::{Gate, Queue};
 
 /// The API over a database that does not exist.
 fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
+    limited_app(keys, None, old_routes_without_key)
+}
+
+/// As [`app`]; each key may ask for no more than `burst` requests, not for an hour.
+fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: bool) -> Router {
     let nowhere = Secret::new("postgres://nobody@127.0.0.1:1/nowhere");
     let pool = database::pool(database::connect_options(&nowhere).unwrap(), 1);
     let gate = Arc::new(Gate::default());
@@ -32,7 +42,13 @@ fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
         Shutdown::new(),
     );
     let access = Access {
-        keys: keys.map(|keys| ApiKeys::parse(keys).unwrap()),
+        keys: keys.map(|keys| Keys {
+            known: watch::channel(ApiKeys::parse(keys).unwrap()).1,
+            rate: burst.and_then(NonZeroU32::new).map(|burst| {
+                let hour = Quota::with_period(Duration::from_secs(3600)).unwrap();
+                KeyRate::of(hour.allow_burst(burst))
+            }),
+        }),
         old_routes_without_key,
     };
     router(api, &access, Router::new())
@@ -146,6 +162,65 @@ async fn keys_are_asked_for_and_the_old_routes_can_do_without() {
     assert_eq!(answer.0, StatusCode::OK, "health asks for none");
 }
 
+fn with_key(key: &str, method: &str, path: &str, body: &str) -> Request<Body> {
+    let mut request = request(method, path, body.to_owned());
+    let value = format!("Bearer {key}").parse().unwrap();
+    request.headers_mut().insert(AUTHORIZATION, value);
+    request
+}
+
+#[tokio::test]
+async fn a_key_whose_rate_is_used_up_is_told_when_to_come_again() {
+    let app = limited_app(Some("one\nother"), Some(2), true);
+    let ask = |request| ask(app.clone(), request);
+    for _ in 0..5 {
+        assert_problem(&ask(request("POST", "/orders", "{")).await, 401, "no key");
+        let wrong = with_key("wrong", "POST", "/orders", "{");
+        assert_problem(&ask(wrong).await, 401, "another key");
+    }
+    for _ in 0..2 {
+        let first = ask(with_key("one", "POST", "/orders", "{")).await;
+        assert_problem(&first, 400, "within its rate");
+    }
+    for (method, path) in [
+        ("POST", "/orders"),
+        ("GET", "/orders/17"),
+        ("POST", "/orders/bulk"),
+    ] {
+        let refused = ask(with_key("one", method, path, "{")).await;
+        assert_problem(&refused, 429, path);
+        let seconds: u64 = refused.1["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=3600).contains(&seconds), "{seconds}");
+    }
+    let other = ask(with_key("other", "POST", "/orders", "{")).await;
+    assert_problem(&other, 400, "another key's rate");
+    for path in ["/order/create", "/order/status-update"] {
+        let old = ask(with_key("one", "POST", path, "{")).await;
+        assert_problem(&old, 400, "no key is asked for, and none counted");
+    }
+    for _ in 0..5 {
+        let health = ask(request("GET", "/healthz", "")).await;
+        assert_eq!(health.0, StatusCode::OK, "health has no rate");
+    }
+}
+
+#[tokio::test]
+async fn each_line_of_a_bulk_request_counts() {
+    // One for the request, two for lines; the third line is one too many.
+    let app = limited_app(Some("one"), Some(3), false);
+    let mut bulk = with_key("one", "POST", "/orders/bulk", "{}\n{}\n{}\n");
+    let ndjson = "application/x-ndjson".parse().unwrap();
+    bulk.headers_mut().insert(CONTENT_TYPE, ndjson);
+    let response = app.oneshot(bulk).await.unwrap();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let statuses: Vec<Value> = std::str::from_utf8(&bytes)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["status"].clone())
+        .collect();
+    assert_eq!(statuses, [422, 422, 429]);
+}
+
 #[tokio::test]
 async fn the_description_names_every_route_with_its_problems() {
     let (status, _, api) = ask(app(Some("key"), false), request("GET", "/openapi.json", "")).await;
@@ -160,7 +235,7 @@ async fn the_description_names_every_route_with_its_problems() {
         ("/order/status-update", "post"),
     ] {
         let responses = &api["paths"][path][method]["responses"];
-        for status in ["401", "500", "503"] {
+        for status in ["401", "429", "500", "503"] {
             let content = &responses[status]["content"];
             assert!(
                 content[problem::PROBLEM_JSON].is_object(),

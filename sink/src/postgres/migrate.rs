@@ -3,6 +3,7 @@
 use runtime::backoff::Backoff;
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
+use runtime::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::connect::Database;
@@ -42,7 +43,7 @@ pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> R
 /// As [`migrate`], without waiting for anything.
 pub(crate) async fn migrate_once(database: &Database) -> Result<(), MigrateError> {
     let pool = database.patient_pool();
-    let migrated = migrator().run(&pool).await;
+    let migrated = postgres::migrate(&pool, &migrator(), MIGRATIONS_TABLE).await;
     pool.close().await;
     migrated
 }

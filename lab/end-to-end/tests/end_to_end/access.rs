@@ -1,54 +1,58 @@
-//! Who gets in: TLS, SASL and client certificates, each service with no more rights than it needs.
+//! Who gets in to Kafka: TLS, SASL and client certificates, each service with no more rights than it
+//! needs.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use end_to_end::certificates::Certificates;
 use end_to_end::shop::{START, Shop, own_secured_backends, readiness, ready};
+use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use serde_json::json;
 use stack::{Backends, Listener, Port, ServiceCommand};
 
+use crate::redrive::{PROBE, SCHEMA, late};
+use crate::sink_redrive::voucher;
+
 const PRODUCER_PASSWORD: &str = "producer-secret";
 const PROCESSOR_PASSWORD: &str = "processor-secret";
 
+fn topic(name: &str, operation: &str) -> Vec<String> {
+    [
+        "--topic",
+        name,
+        "--operation",
+        operation,
+        "--operation",
+        "Describe",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn group(name: &str) -> Vec<String> {
+    ["--group", name, "--operation", "Read"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn transactions(prefix: String) -> Vec<String> {
+    [
+        "--transactional-id",
+        &prefix,
+        "--resource-pattern-type",
+        "prefixed",
+        "--operation",
+        "Write",
+        "--operation",
+        "Describe",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
 /// The rights of each service, as docs/operations.md lists them: resource, name, operations.
 fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
-    let topic = |name: &str, operation: &str| {
-        [
-            "--topic",
-            name,
-            "--operation",
-            operation,
-            "--operation",
-            "Describe",
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    };
-    let group = |name: String| {
-        vec![
-            "--group".to_owned(),
-            name,
-            "--operation".to_owned(),
-            "Read".to_owned(),
-        ]
-    };
-    let transactions = |prefix: String| {
-        [
-            "--transactional-id",
-            &prefix,
-            "--resource-pattern-type",
-            "prefixed",
-            "--operation",
-            "Write",
-            "--operation",
-            "Describe",
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    };
     let topics = &shop.topics;
     vec![
         ("User:producer", topic(&topics.order_status, "Write")),
@@ -57,7 +61,7 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
             transactions(format!("{}/relay", topics.order_status)),
         ),
         ("User:processor", topic(&topics.order_status, "Read")),
-        ("User:processor", group(shop.processor_group())),
+        ("User:processor", group(&shop.processor_group())),
         ("User:processor", topic(&topics.vouchers, "Write")),
         (
             "User:processor",
@@ -68,7 +72,7 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
             transactions(format!("{}/", shop.processor_group())),
         ),
         ("User:CN=sink", topic(&topics.vouchers, "Read")),
-        ("User:CN=sink", group(shop.sink_group())),
+        ("User:CN=sink", group(&shop.sink_group())),
         (
             "User:CN=sink",
             topic(&topics.vouchers_dead_letters(), "Write"),
@@ -76,55 +80,24 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// A certificate authority, the broker's certificate and the sink's, all for this test alone.
-struct Certificates {
-    folder: PathBuf,
-}
-
-impl Certificates {
-    fn make(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let this = Self {
-            folder: folder.to_owned(),
-        };
-        this.openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem")?;
-        std::fs::write(folder.join("broker.ext"), "subjectAltName=IP:127.0.0.1\n")?;
-        for name in ["broker", "sink"] {
-            this.openssl(&format!(
-                "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
-            ))?;
-            let extension = if name == "broker" {
-                "-extfile broker.ext"
-            } else {
-                ""
-            };
-            this.openssl(&format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out {name}.pem {extension}"
-            ))?;
-        }
-        let key = std::fs::read(folder.join("broker.key"))?;
-        let certificate = std::fs::read(folder.join("broker.pem"))?;
-        std::fs::write(folder.join("broker.both"), [key, certificate].concat())?;
-        Ok(this)
+/// What `redrive` needs besides.
+fn redrive_rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
+    let topics = &shop.topics;
+    let letters = [
+        ("User:processor", topics.order_status_dead_letters()),
+        ("User:CN=sink", topics.vouchers_dead_letters()),
+    ];
+    let mut rights = vec![(
+        "User:CN=sink",
+        transactions(format!("{}/redrive", shop.sink_group())),
+    )];
+    for (user, topic_name) in letters {
+        rights.push((user, topic(&topic_name, "Read")));
+        let state = format!("{topic_name}.state");
+        rights.push((user, topic(&state, "Read")));
+        rights.push((user, topic(&state, "Write")));
     }
-
-    fn openssl(&self, arguments: &str) -> Result<()> {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(&self.folder)
-            .output()
-            .context("openssl is needed for this test")?;
-        ensure!(
-            output.status.success(),
-            "openssl {arguments}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
+    rights
 }
 
 /// A broker that lets everybody do everything on its plain address, and on the two others only
@@ -180,11 +153,17 @@ async fn tool(shop: &Shop, name: &str, arguments: Vec<String>) -> Result<()> {
     Ok(())
 }
 
+async fn grant(shop: &Shop, rights: Vec<(&'static str, Vec<String>)>) -> Result<()> {
+    for (principal, right) in rights {
+        let grant = ["--add", "--allow-principal", principal].map(str::to_owned);
+        tool(shop, "kafka-acls", [grant.to_vec(), right].concat()).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Result<()> {
-    let folder =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-{}", std::process::id()));
-    let certificates = Certificates::make(&folder)?;
+    let certificates = Certificates::make("access")?;
     let (sasl, tls) = (Port::free()?, Port::free()?);
     let backends = Arc::new(secured(&certificates, &sasl, &tls).await);
     let shop = Shop::on(backends, true).await?;
@@ -201,20 +180,22 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
     tool(&shop, "kafka-configs", user.map(str::to_owned).to_vec()).await?;
 
     let authority = certificates.path("ca.pem");
-    let by_password = |command: ServiceCommand, mechanism: &str, user: &str, password: &str| {
-        command.env("KAFKA_BOOTSTRAP_SERVERS", sasl.address()).env(
-            "KAFKA_PROPERTIES",
-            format!(
-                "security.protocol=SASL_SSL,ssl.ca.location={authority},sasl.mechanism={mechanism},\
-                 sasl.username={user},sasl.password={password}"
-            ),
+    let properties_of = |mechanism: &str, user: &str, password: &str| {
+        format!(
+            "security.protocol=SASL_SSL,ssl.ca.location={authority},sasl.mechanism={mechanism},\
+             sasl.username={user},sasl.password={password}"
         )
+    };
+    let by_password = |command: ServiceCommand, mechanism: &str, user: &str, password: &str| {
+        command
+            .env("KAFKA_BOOTSTRAP_SERVERS", sasl.address())
+            .env("KAFKA_PROPERTIES", properties_of(mechanism, user, password))
     };
     let producer = shop.producer_command("1").await?;
     let producer = by_password(producer, "PLAIN", "producer", PRODUCER_PASSWORD);
     let processor = shop.processor_command("1").await?;
     let processor = by_password(processor, "SCRAM-SHA-512", "processor", PROCESSOR_PASSWORD);
-    let properties = folder.join("sink.properties");
+    let properties = certificates.folder().join("sink.properties");
     std::fs::write(
         &properties,
         format!(
@@ -243,15 +224,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
     )
     .await?;
 
-    for (principal, right) in rights(&shop) {
-        let mut arguments = vec![
-            "--add".to_owned(),
-            "--allow-principal".to_owned(),
-            principal.to_owned(),
-        ];
-        arguments.extend(right);
-        tool(&shop, "kafka-acls", arguments).await?;
-    }
+    grant(&shop, rights(&shop)).await?;
     let producer = ready(producer).await?;
     processor.wait_ready(START).await?;
     let sink = ready(sink).await?;
@@ -268,8 +241,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         let sent = sent.json(&json!({"status": "SENT"})).send().await?;
         assert_eq!(sent.status(), 200);
     }
-    shop.write_orders(vec![end_to_end::topic::NewRecord::new("bad", "{}")])
-        .await?;
+    shop.write_orders(vec![NewRecord::new("bad", "{}")]).await?;
     wait::until(
         "the voucher over secured connections",
         || async { shop.vouchers().await.unwrap_or_default() },
@@ -282,6 +254,46 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         1,
         "it may write dead letters"
     );
+
+    // A letter that can be used by now, and one that can't: a voucher or a row, and an attempt.
+    let id = u32::try_from(shop.backends.register_schema("probe", PROBE).await?)? + 1;
+    shop.write_orders(vec![late("late", 100, id)?]).await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(shop.dead_letters().await?.len(), 2);
+    let registered = shop.backends.register_schema("late", SCHEMA).await?;
+    assert_eq!(u32::try_from(registered)?, id);
+    let imported = [
+        voucher("1", "IMPORTED-CODE"),
+        voucher("2", "IMPORTED-CODE"),
+        NewRecord::new("3", "{"),
+    ];
+    for record in imported {
+        end_to_end::topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
+        shop.settled().await;
+    }
+    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+        .await?;
+    grant(&shop, redrive_rights(&shop)).await?;
+    let own = properties_of("SCRAM-SHA-512", "processor", PROCESSOR_PASSWORD);
+    let environment = [
+        ("KAFKA_BOOTSTRAP_SERVERS", &*sasl.address()),
+        ("KAFKA_PROPERTIES", &own),
+    ];
+    let redriven = shop.run_processor(&["redrive", "--json"], &environment);
+    let outcomes = redriven.await?.json()?["outcomes"].clone();
+    assert_eq!(outcomes["voucher"], 1, "{outcomes}");
+    assert_eq!(outcomes.as_object().map(|all| all.len()), Some(2));
+    let properties = properties.display().to_string();
+    let environment = [
+        ("KAFKA_BOOTSTRAP_SERVERS", &*tls.address()),
+        ("KAFKA_PROPERTIES_FILE", &properties),
+        ("DATABASE_URL", &shop.vouchers_url),
+    ];
+    let redriven = shop.run_service("sink", &["redrive", "--json"], &environment);
+    let outcomes = redriven.await?.json()?["outcomes"].clone();
+    assert_eq!(outcomes, json!({"failed: invalid_json": 1, "row": 1}));
+
     for service in [&producer, &processor, &sink] {
         let log = std::fs::read_to_string(service.log())?;
         for secret in [
@@ -296,6 +308,5 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
             );
         }
     }
-    let _ = std::fs::remove_dir_all(&folder);
     Ok(())
 }

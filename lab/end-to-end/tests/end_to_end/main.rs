@@ -3,12 +3,14 @@
 #![allow(missing_docs)]
 
 mod access;
+mod api_keys;
 mod avro;
 mod backfill;
 mod campaigns;
 mod check;
 mod circuit_breaker;
 mod console;
+mod database_rights;
 mod dead_letters;
 mod exactly_once;
 mod explain;
@@ -25,6 +27,7 @@ mod record;
 mod redrive;
 mod relay;
 mod rules;
+mod secrets;
 mod settings;
 mod sink_redrive;
 mod table;

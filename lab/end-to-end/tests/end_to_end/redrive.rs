@@ -13,13 +13,16 @@ use serde_json::json;
 use crate::dead_letters::{bury, letter, sent};
 use crate::record::{encode, framed, good_json};
 
-const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
+/// Its id tells which one the next schema will get.
+pub(crate) const PROBE: &str = r#"{"type":"record","name":"Probe","fields":[]}"#;
+
+pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
     {"name":"order_id","type":"string"},
     {"name":"status","type":"string"},
     {"name":"total","type":"int"},
     {"name":"late","type":"null"}]}"#;
 
-fn late(key: &str, total: i32, id: u32) -> Result<NewRecord> {
+pub(crate) fn late(key: &str, total: i32, id: u32) -> Result<NewRecord> {
     let fields = [
         ("order_id", Value::String(key.to_owned())),
         ("status", Value::String("SENT".to_owned())),
@@ -49,8 +52,7 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let shop = Shop::on(Arc::clone(&backends), true).await?;
     let _processor = shop.processor().await?;
     let _sink = shop.sink().await?;
-    let probe = r#"{"type":"record","name":"Probe","fields":[]}"#;
-    let id = u32::try_from(backends.register_schema("probe", probe).await?)? + 1;
+    let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
     // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already.
     let newer = good_json("19");

@@ -5,7 +5,7 @@ use end_to_end::shop::Shop;
 use end_to_end::topic::{self, NewRecord};
 use serde_json::json;
 
-fn voucher(order_id: &str, code: &str) -> NewRecord {
+pub(crate) fn voucher(order_id: &str, code: &str) -> NewRecord {
     NewRecord::new(
         order_id,
         format!(

@@ -1,0 +1,180 @@
+//! Who gets in to Postgres: TLS that is checked, passwords, each service with no more rights than it
+//! needs.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use end_to_end::certificates::Certificates;
+use end_to_end::shop::{Shop, own_postgres, readiness, ready};
+use end_to_end::wait;
+use reqwest::Client;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+use stack::{Service, ServiceCommand};
+
+/// Where the rights are written down: this test grants what it says, word for word.
+const DOCUMENT: &str = include_str!("../../../../docs/operations.md");
+
+const PASSWORD: &str = "database-secret";
+
+/// The GRANT lines of a role.
+fn grants_to(role: &str) -> Vec<&'static str> {
+    let end = format!(" TO {role};");
+    let lines = DOCUMENT.lines().map(str::trim);
+    lines
+        .filter(|line| line.starts_with("GRANT ") && line.ends_with(&end))
+        .collect()
+}
+
+async fn execute(pool: &PgPool, statement: String) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statement.clone()))
+        .execute(pool)
+        .await
+        .context(statement)?;
+    Ok(())
+}
+
+/// A shop's URL as another role sees it, over TLS.
+fn url_of(url: &str, role: &str, options: &str) -> String {
+    let own = format!("postgres://{role}:{PASSWORD}@");
+    format!(
+        "{}?{options}",
+        url.replacen("postgres://postgres@", &own, 1)
+    )
+}
+
+/// Tables by their owner, then a role that has what the document grants it.
+async fn tables_and_rights(shop: &Shop, service: &str, authority: &str) -> Result<()> {
+    let (pool, url) = match service {
+        "producer" => (shop.orders(), &shop.orders_url),
+        _ => (shop.vouchers_database(), &shop.vouchers_url),
+    };
+    let owner = format!("{service}_owner");
+    let database = url.rsplit('/').next().unwrap_or_default();
+    for role in [owner.as_str(), service] {
+        execute(
+            pool,
+            format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"),
+        )
+        .await?;
+    }
+    execute(
+        pool,
+        format!("ALTER DATABASE \"{database}\" OWNER TO {owner}"),
+    )
+    .await?;
+    let as_owner = url_of(url, &owner, authority);
+    let environment = [("DATABASE_URL", as_owner.as_str())];
+    let fixed = shop.run_service(service, &["check", "--fix"], &environment);
+    let fixed = fixed.await?;
+    assert!(fixed.stdout.contains("migration 1"), "{fixed:?}");
+    let grants = grants_to(service);
+    assert!(
+        !grants.is_empty(),
+        "docs/operations.md grants {service} nothing"
+    );
+    for grant in grants {
+        execute(pool, grant.to_owned()).await?;
+    }
+    Ok(())
+}
+
+/// It waits, and says why.
+async fn says_while_it_waits(command: ServiceCommand, words: &str) -> Result<Service> {
+    let service = command.start().await?;
+    wait::until(
+        words,
+        || readiness(&service),
+        |answer| {
+            answer
+                .as_ref()
+                .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(words))
+        },
+    )
+    .await?;
+    Ok(service)
+}
+
+async fn post(producer: &Service, path: &str, body: Value) -> Result<reqwest::Response> {
+    let request = Client::new().post(producer.url(path));
+    let request = request.header("idempotency-key", "cart-1");
+    Ok(request.json(&body).send().await?)
+}
+
+#[tokio::test]
+async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_down() -> Result<()>
+{
+    let certificates = Certificates::make("postgres")?;
+    let backends = own_postgres("database-rights", certificates.of_postgres()).await;
+    let shop = Shop::on(Arc::new(backends), false).await?;
+    let by = |name: &str| {
+        format!(
+            "sslmode=verify-full&sslrootcert={}",
+            certificates.path(name)
+        )
+    };
+    let (authority, stranger) = (by("ca.pem"), by("stranger.pem"));
+    for service in ["producer", "sink"] {
+        tables_and_rights(&shop, service, &authority).await?;
+    }
+    let producer = |options: &str| url_of(&shop.orders_url, "producer", options);
+    let sink = |options: &str| url_of(&shop.vouchers_url, "sink", options);
+
+    // A server that somebody else vouches for, and one without TLS: waited out, with a sentence.
+    let strange = shop.sink_command("strange").await?;
+    let strange = strange.env("DATABASE_URL", sink(&stranger));
+    let plain = shop.producer_command("plain").await?;
+    let plain = plain.env("DATABASE_URL", producer("sslmode=disable"));
+    let (strange, plain) = tokio::try_join!(
+        says_while_it_waits(strange, "certificate verify failed"),
+        says_while_it_waits(plain, "no encryption"),
+    )?;
+
+    let command = shop.producer_command("1").await?;
+    let ingress = ready(command.env("DATABASE_URL", producer(&authority))).await?;
+    let command = shop.sink_command("1").await?;
+    let table = ready(command.env("DATABASE_URL", sink(&authority))).await?;
+    let _processor = shop.processor().await?;
+    let order = json!({"order_id": "17", "total": "100.00"});
+    for _ in 0..2 {
+        let placed = post(&ingress, "/orders", order.clone()).await?;
+        assert_eq!(placed.status(), 201, "{}", placed.text().await?);
+    }
+    let sent = Client::new().patch(ingress.url("/orders/17"));
+    let sent = sent.json(&json!({"status": "SENT"})).send().await?;
+    assert_eq!(sent.status(), 200, "{}", sent.text().await?);
+    let old = json!({"total": 5, "products": [{"name": "shirt", "price": 5}]});
+    let old = post(&ingress, "/order/create", old).await?;
+    assert_eq!(old.status(), 200, "{}", old.text().await?);
+    let listed = reqwest::get(ingress.url("/orders?status=SENT")).await?;
+    assert_eq!(listed.json::<Value>().await?["orders"][0]["order_id"], "17");
+    wait::until(
+        "the voucher's row",
+        || async { shop.vouchers().await.unwrap_or_default() },
+        |rows| rows.len() == 1,
+    )
+    .await;
+    for service in [&ingress, &table, &strange, &plain] {
+        let log = std::fs::read_to_string(service.log())?;
+        assert!(!log.contains("permission denied"), "{log}");
+        assert!(!log.contains(PASSWORD), "{}: a password", service.name());
+    }
+
+    // No more than that.
+    let refused = [
+        (shop.orders(), "producer", "DELETE FROM orders"),
+        (shop.orders(), "producer", "CREATE TABLE mine ()"),
+        (shop.vouchers_database(), "sink", "DELETE FROM vouchers"),
+        (
+            shop.vouchers_database(),
+            "sink",
+            "UPDATE vouchers SET amount = 1",
+        ),
+    ];
+    for (pool, role, statement) in refused {
+        let tried = execute(pool, format!("SET ROLE {role}; {statement}")).await;
+        let why = format!("{:#}", tried.err().context(statement)?);
+        assert!(why.contains("permission denied"), "{why}");
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What a key may ask for: a token bucket for each.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use metrics::counter;
+use runtime::metrics::RATE_LIMITED;
+
+use super::super::problem::Problem;
+use super::Caller;
+
+/// So many requests a second for each key, kept by key id: a key that is taken out of the file and
+/// put back finds its bucket as it left it. Cheap to clone.
+#[derive(Clone)]
+pub struct KeyRate {
+    buckets: Arc<DefaultKeyedRateLimiter<String>>,
+    quota: Quota,
+}
+
+impl fmt::Debug for KeyRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRate({:?})", self.quota)
+    }
+}
+
+impl KeyRate {
+    /// `rate` requests a second, and `burst` at once after a pause.
+    pub fn new(rate: NonZeroU32, burst: NonZeroU32) -> Self {
+        Self::of(Quota::per_second(rate).allow_burst(burst))
+    }
+
+    /// Of any period.
+    pub(in super::super) fn of(quota: Quota) -> Self {
+        Self {
+            buckets: Arc::new(RateLimiter::keyed(quota)),
+            quota,
+        }
+    }
+
+    /// Takes one; else the seconds until there is one again, rounded up.
+    fn take(&self, api_key_id: &String) -> Result<(), u64> {
+        self.buckets.check_key(api_key_id).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+        })
+    }
+}
+
+/// What one caller may still ask for.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Allowance {
+    limited: Option<(KeyRate, String)>,
+}
+
+impl Allowance {
+    /// As much as it likes.
+    pub(super) const fn unlimited() -> Self {
+        Self { limited: None }
+    }
+
+    /// What `rate` allows `caller`.
+    pub(super) fn of(rate: Option<&KeyRate>, caller: &Caller) -> Self {
+        Self {
+            limited: rate.map(|rate| (rate.clone(), caller.api_key_id.clone())),
+        }
+    }
+
+    /// Takes one request out of it.
+    ///
+    /// # Errors
+    /// 429 when it is used up.
+    pub(in super::super) fn take(&self) -> Result<(), Problem> {
+        let Some((rate, api_key_id)) = &self.limited else {
+            return Ok(());
+        };
+        rate.take(api_key_id).map_err(|seconds| {
+            counter!(RATE_LIMITED, "api_key_id" => api_key_id.clone()).increment(1);
+            Problem::RateLimited {
+                // "At once" would only be refused again.
+                seconds: seconds.max(1),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_key_has_a_bucket_of_its_own() {
+        let hour = Quota::with_period(Duration::from_secs(3600)).unwrap();
+        let rate = KeyRate::of(hour.allow_burst(NonZeroU32::new(2).unwrap()));
+        let of = |id: &str| {
+            let caller = Caller {
+                api_key_id: id.to_owned(),
+            };
+            Allowance::of(Some(&rate), &caller)
+        };
+        let (one, other) = (of("one"), of("other"));
+        assert_eq!(one.take(), Ok(()));
+        assert_eq!(of("one").take(), Ok(()));
+        let Err(Problem::RateLimited { seconds }) = one.take() else {
+            panic!("a third one was let through");
+        };
+        assert!((1..=3600).contains(&seconds), "{seconds}");
+        assert_eq!(other.take(), Ok(()));
+        assert_eq!(Allowance::unlimited().take(), Ok(()));
+    }
+}
