@@ -39,8 +39,41 @@ pub(super) enum Root {
 pub(super) struct PlannedField {
     pub(super) name: Box<str>,
     pub(super) node: NodeId,
-    /// Where its content goes, if it is asked for.
-    pub(super) slot: Option<usize>,
+    /// How it is read, if it is asked for.
+    pub(super) known: Option<KnownField>,
+}
+
+/// A field whose content is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct KnownField {
+    /// Where its content goes.
+    pub(super) slot: usize,
+    /// Of a union, its branch comes first.
+    pub(super) is_union: bool,
+    /// What it holds: of a union, by branch.
+    pub(super) contents: Box<[Content]>,
+}
+
+/// How a known field's bytes become its content: a node's shape and meaning in one.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Null,
+    Int,
+    Long,
+    TimestampMillis,
+    TimestampMicros,
+    Text,
+    Symbol(Box<[Box<str>]>),
+    /// A length and as many bytes.
+    Decimal {
+        scale: u32,
+    },
+    FixedDecimal {
+        size: usize,
+        scale: u32,
+    },
+    /// Passed; the text names it.
+    Other(NodeId, &'static str),
 }
 
 /// An index into [`Plan::nodes`]. Recursive schemas make cycles.
@@ -109,13 +142,52 @@ impl<const N: usize> Plan<N> {
             .map(|(field, node)| PlannedField {
                 name: field.name.as_str().into(),
                 node,
-                slot: names.iter().position(|name| *name == field.name),
+                known: names
+                    .iter()
+                    .position(|name| *name == field.name)
+                    .map(|slot| known(&compiler.nodes, node, slot)),
             });
         Ok(Self {
             root,
             fields: fields.collect(),
             nodes: compiler.nodes,
         })
+    }
+}
+
+fn known(nodes: &[Node], id: NodeId, slot: usize) -> KnownField {
+    let (is_union, branches) = match &nodes[id].shape {
+        // Of no unions, as the specification has it and the parser.
+        Shape::Union(branches) => (true, &branches[..]),
+        _ => (false, std::slice::from_ref(&id)),
+    };
+    KnownField {
+        slot,
+        is_union,
+        contents: branches
+            .iter()
+            .map(|branch| content(nodes, *branch))
+            .collect(),
+    }
+}
+
+fn content(nodes: &[Node], id: NodeId) -> Content {
+    let Node { shape, meaning } = &nodes[id];
+    match (meaning, shape) {
+        (Meaning::Null, _) => Content::Null,
+        (Meaning::Integer, Shape::Int) => Content::Int,
+        (Meaning::Integer, _) => Content::Long,
+        (Meaning::TimestampMillis, _) => Content::TimestampMillis,
+        (Meaning::TimestampMicros, _) => Content::TimestampMicros,
+        (Meaning::Text, _) => Content::Text,
+        (Meaning::Symbol(symbols), _) => Content::Symbol(symbols.clone()),
+        (Meaning::Decimal { scale }, Shape::Fixed(size)) => Content::FixedDecimal {
+            size: *size,
+            scale: *scale,
+        },
+        (Meaning::Decimal { scale }, _) => Content::Decimal { scale: *scale },
+        (Meaning::Other(kind), _) => Content::Other(id, kind),
+        (Meaning::Branch, _) => Content::Other(id, "a union"),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: Avro 1.12 specification, "Binary Encoding".
 
-use super::plan::{Meaning, Node, NodeId, Plan, Root, Shape};
+use super::plan::{Content, KnownField, Node, NodeId, Plan, Root, Shape};
 use crate::malformed::{Malformed, Reason};
 use crate::slot::Slot;
 
@@ -38,8 +38,8 @@ impl<const N: usize> Plan<N> {
         }
         let mut slots = [const { Slot::Absent }; N];
         for field in &self.fields {
-            match field.slot {
-                Some(slot) => reader.read(field.node).map(|found| slots[slot] = found),
+            match &field.known {
+                Some(known) => reader.read(known).map(|found| slots[known.slot] = found),
                 None => reader.skip(field.node, 0),
             }
             .map_err(|fault| fault.malformed(&field.name))?;
@@ -92,40 +92,45 @@ impl<'a> Reader<'a> {
 
     /// The content of a known field.
     #[inline(always)]
-    fn read(&mut self, mut id: NodeId) -> Result<Slot<'a>, Fault> {
-        while let Shape::Union(branches) = &self.nodes[id].shape {
-            id = branches[self.index(branches.len())?];
-        }
-        let Node { shape, meaning } = &self.nodes[id];
-        match (meaning, shape) {
-            (Meaning::Null, _) => Ok(Slot::Null),
-            (Meaning::Integer, Shape::Int) => Ok(Slot::Integer(self.int()?.into())),
-            (Meaning::Integer, _) => Ok(Slot::Integer(self.long()?)),
-            (Meaning::TimestampMillis, _) => Ok(Slot::TimestampMillis(self.long()?)),
-            (Meaning::TimestampMicros, _) => Ok(Slot::TimestampMicros(self.long()?)),
-            (Meaning::Decimal { scale }, Shape::Fixed(size)) => Ok(Slot::Decimal {
-                unscaled: self.take(*size)?,
-                scale: *scale,
-            }),
-            (Meaning::Decimal { scale }, _) => Ok(Slot::Decimal {
+    fn read(&mut self, field: &'a KnownField) -> Result<Slot<'a>, Fault> {
+        let content = if field.is_union {
+            &field.contents[self.index(field.contents.len())?]
+        } else {
+            &field.contents[0]
+        };
+        Ok(match content {
+            Content::Null => Slot::Null,
+            Content::Int => Slot::Integer(self.int()?.into()),
+            Content::Long => Slot::Integer(self.long()?),
+            Content::TimestampMillis => Slot::TimestampMillis(self.long()?),
+            Content::TimestampMicros => Slot::TimestampMicros(self.long()?),
+            Content::Text => Slot::Text(self.text()?.into()),
+            Content::Symbol(symbols) => {
+                let symbol: &'a str = &symbols[self.index(symbols.len())?];
+                Slot::Text(symbol.into())
+            }
+            Content::Decimal { scale } => Slot::Decimal {
                 unscaled: self.bytes()?,
                 scale: *scale,
-            }),
-            (Meaning::Text, _) => {
-                let start = self.at;
-                let text = std::str::from_utf8(self.bytes()?);
-                text.map(|text| Slot::Text(text.into())).map_err(|_| Fault {
-                    at: start,
-                    what: "a string that is not UTF-8",
-                })
+            },
+            Content::FixedDecimal { size, scale } => Slot::Decimal {
+                unscaled: self.take(*size)?,
+                scale: *scale,
+            },
+            Content::Other(node, kind) => {
+                self.skip(*node, 0)?;
+                Slot::Other(kind)
             }
-            (Meaning::Symbol(symbols), _) => {
-                let symbol: &'a str = &symbols[self.index(symbols.len())?];
-                Ok(Slot::Text(symbol.into()))
-            }
-            (Meaning::Other(kind), _) => self.skip(id, 0).map(|()| Slot::Other(kind)),
-            (Meaning::Branch, _) => unreachable!("only unions have branches"),
-        }
+        })
+    }
+
+    #[inline(always)]
+    fn text(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        std::str::from_utf8(self.bytes()?).map_err(|_| Fault {
+            at: start,
+            what: "a string that is not UTF-8",
+        })
     }
 
     /// Passes a value, checking all that its type delimits; the text of strings is not looked at.

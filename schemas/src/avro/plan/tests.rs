@@ -23,7 +23,11 @@ fn fields_are_found_by_name_wherever_they_are() {
         r#"{"name":"x","type":"int"},{"name":"total","type":"string"},{"name":"id","type":"long"}"#,
     );
     let plan = compile(&text).unwrap();
-    let slots: Vec<_> = plan.fields.iter().map(|field| field.slot).collect();
+    let slots = plan
+        .fields
+        .iter()
+        .map(|field| field.known.as_ref().map(|known| known.slot));
+    let slots: Vec<_> = slots.collect();
     assert_eq!(slots, [None, Some(1), Some(0)]);
 }
 
