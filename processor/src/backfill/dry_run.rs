@@ -1,6 +1,7 @@
 //! Reads a range, writes nothing, and says what a backfill of it would do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::health::Health;
@@ -15,7 +16,8 @@ use tokio::task::JoinSet;
 
 use super::existing::Table;
 use super::listing::{Listing, State, Wanted};
-use super::preview::{By, Existing, Orders, Preview};
+use super::orders::{By, Orders};
+use super::preview::{Existing, Preview};
 use super::report::{Foreseen, Today};
 use super::resolve;
 use super::settings::BackfillSettings;
@@ -135,23 +137,34 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let orders = shared
         .orders
         .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+        .unwrap_or_else(PoisonError::into_inner)
+        .counts()
+        .map_err(|error| disk_failure(&error))?;
     let foreseen = Foreseen {
         range,
         rule: shared.evaluator.rule().clone(),
         today: shared.today.map(|evaluator| Today {
             rule: evaluator.rule().clone(),
-            orders: orders.today(),
-            gained: orders.gained(),
-            lost: orders.lost(),
+            orders: orders.today,
+            gained: orders.gained,
+            lost: orders.lost,
         }),
         preview,
-        orders: orders.asked(),
+        orders: orders.asked,
         existing: shared.table.is_some().then_some(existing),
         codes_compared: shared.has_key,
         took: started.elapsed(),
     };
     foreseen.print(settings.json)
+}
+
+fn disk_failure(error: &io::Error) -> Failure {
+    Failure::failed(format!(
+        "dry run: the distinct orders don't fit into the directory for temporary files, {} \
+         ({error}); about 17 bytes each, or twice that while they are merged: make room, or set \
+         TMPDIR to a directory that has it",
+        std::env::temp_dir().display()
+    ))
 }
 
 /// One thread's part.
@@ -224,10 +237,10 @@ impl Reading {
         if let Some(today) = &shared.today
             && let Outcome::Voucher(issued) = today.evaluate(record, &mut self.schemas)
         {
-            shared.orders().is_new(issued.order_id, By::Today);
+            shared.is_new(&issued, By::Today)?;
         }
         if let Outcome::Voucher(issued) = outcome
-            && shared.orders().is_new(issued.order_id, By::Asked)
+            && shared.is_new(&issued, By::Asked)?
             && (shared.table.is_some() || shared.listing.is_some())
         {
             self.wanted.push(shared.wanted(record, &issued));
@@ -268,8 +281,11 @@ impl Reading {
 }
 
 impl Shared {
-    fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_new(&self, issued: &Issued<'_>, by: By) -> Result<bool, Failure> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders
+            .is_new(issued.order_id, by)
+            .map_err(|error| disk_failure(&error))
     }
 
     fn wanted(&self, record: &impl InputRecord, issued: &Issued<'_>) -> Wanted {

@@ -30,6 +30,7 @@ pub mod existing;
 pub mod ledger;
 pub mod listing;
 pub mod log;
+pub mod orders;
 pub mod plan;
 pub mod preview;
 pub mod report;

@@ -1,70 +1,13 @@
 //! What the evaluation of a range amounts to: pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use runtime::record::{InputRecord, Offset, Partition};
 use rust_decimal::Decimal;
 use schemas::Reason;
-use sha2::{Digest, Sha256};
 
 use crate::evaluate::Outcome;
 use crate::rule::Skip;
-
-/// By which rule an order is eligible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The rule that was asked about.
-    Asked,
-    /// Today's.
-    Today,
-}
-
-/// The distinct orders that any record made eligible. An order is a digest of 16 bytes, so that a
-/// hundred million of them fit into memory and two of them never are one.
-#[derive(Debug, Default)]
-pub struct Orders(HashMap<[u8; 16], (bool, bool)>);
-
-impl Orders {
-    /// Takes note; says whether the order was not eligible by this rule before.
-    pub fn is_new(&mut self, order_id: &str, by: By) -> bool {
-        let digest = Sha256::digest(order_id.as_bytes());
-        let mut short = [0; 16];
-        short.copy_from_slice(&digest[..16]);
-        let (asked, today) = self.0.entry(short).or_default();
-        let eligible = match by {
-            By::Asked => asked,
-            By::Today => today,
-        };
-        !std::mem::replace(eligible, true)
-    }
-
-    /// How many are eligible by the rule that was asked about.
-    pub fn asked(&self) -> u64 {
-        self.count(|asked, _| asked)
-    }
-
-    /// How many by today's.
-    pub fn today(&self) -> u64 {
-        self.count(|_, today| today)
-    }
-
-    /// How many by the rule that was asked about and not by today's.
-    pub fn gained(&self) -> u64 {
-        self.count(|asked, today| asked && !today)
-    }
-
-    /// How many by today's and not by the rule that was asked about.
-    pub fn lost(&self) -> u64 {
-        self.count(|asked, today| !asked && today)
-    }
-
-    fn count(&self, which: impl Fn(bool, bool) -> bool) -> u64 {
-        self.0
-            .values()
-            .filter(|(asked, today)| which(*asked, *today))
-            .count() as u64
-    }
-}
 
 /// A record that can't be used, for a person to look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
