@@ -5,12 +5,13 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Profile,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Profile, Reach,
     Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 
+use crate::batch::Topics;
 use crate::ports::Log;
 use crate::task::Guarantee;
 
@@ -19,8 +20,11 @@ const ROOM: Duration = Duration::from_secs(5);
 
 /// A task's clients.
 pub struct KafkaLog {
+    settings: KafkaSettings,
     consumer_config: ClientConfig,
     producer_configs: Vec<ClientConfig>,
+    /// None without transactions.
+    reach: Option<Reach>,
     topic: String,
     subscription: Subscription,
     producers: Producers,
@@ -34,7 +38,7 @@ impl KafkaLog {
     /// Exit code 2 for settings that can't work.
     pub fn new(
         settings: &KafkaSettings,
-        topic: &str,
+        topics: &Topics,
         group: &str,
         member: &str,
         guarantee: Guarantee,
@@ -49,13 +53,31 @@ impl KafkaLog {
             ],
             Guarantee::AtLeastOnce => vec![settings.producer()?],
         };
+        let reach = (guarantee == Guarantee::ExactlyOnce).then(|| Reach {
+            topics: vec![topics.vouchers.clone(), topics.dead_letters.clone()],
+            group: Some((group.to_owned(), topics.source.clone())),
+        });
         Ok(Self {
-            subscription: Subscription::join(&consumer_config, topic)?,
-            producers: Producers::new(&producer_configs)?,
+            subscription: Subscription::join(&consumer_config, &topics.source)?,
+            producers: producers(settings, &producer_configs, reach.as_ref())?,
+            settings: settings.clone(),
             consumer_config,
             producer_configs,
-            topic: topic.to_owned(),
+            reach,
+            topic: topics.source.clone(),
         })
+    }
+}
+
+fn producers(
+    settings: &KafkaSettings,
+    configs: &[ClientConfig],
+    reach: Option<&Reach>,
+) -> Result<Producers, Failure> {
+    let producers = Producers::new(configs)?;
+    match reach {
+        Some(reach) => producers.aborting_leftovers(settings, reach.clone()),
+        None => Ok(producers),
     }
 }
 
@@ -63,7 +85,7 @@ impl Log for KafkaLog {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producers = Producers::new(&self.producer_configs)?;
+        self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;
         Ok(())
     }
 

@@ -152,7 +152,7 @@ impl Flow {
         let transactional_id = format!("{}/{}/{number}", flow.processor_group, self.instance);
         let log = KafkaLog::new(
             &self.settings.kafka,
-            &topics.source,
+            topics,
             &flow.processor_group,
             &format!("{}-{number}", self.instance),
             flow.processing_guarantee,

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::subscription::AssignmentChange;
@@ -22,6 +23,8 @@ pub(super) struct GroupContext {
     /// Ours, but the client was not yet told from where to read them.
     unplaced: Mutex<BTreeSet<Partition>>,
     has_unplaced: AtomicBool,
+    /// When the client last told that it lost its connection to a broker.
+    lost_broker: Mutex<Option<Instant>>,
 }
 
 impl GroupContext {
@@ -58,6 +61,30 @@ impl GroupContext {
         unplaced.is_empty()
     }
 
+    /// Takes note of an error: whether it is that of a lost connection.
+    pub(super) fn note(&self, error: &KafkaError) {
+        if let Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut,
+        ) = error.rdkafka_error_code()
+        {
+            *self.lock_lost_broker() = Some(Instant::now());
+        }
+    }
+
+    /// Whether a broker was away within the last `time`.
+    pub(super) fn lost_broker_within(&self, time: Duration) -> bool {
+        self.lock_lost_broker()
+            .is_some_and(|lost| lost.elapsed() < time)
+    }
+
+    fn lock_lost_broker(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.lost_broker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The changes since the last call.
     pub(super) fn take(&self) -> Vec<AssignmentChange> {
         // Asked for every record: a look is cheaper than a swap.
@@ -76,6 +103,7 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka consumer");
+        self.note(&error);
     }
 }
 

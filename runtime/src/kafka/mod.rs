@@ -4,6 +4,7 @@
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
 mod group;
+mod leftovers;
 mod partitioner;
 mod probe;
 mod producers;
@@ -14,6 +15,7 @@ mod subscription;
 mod transaction;
 mod whole;
 
+pub use leftovers::Reach;
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use producers::Producers;

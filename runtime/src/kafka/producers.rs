@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::{Producer, TransactionError};
+use super::leftovers::Leftovers;
+use super::{KafkaSettings, Producer, Reach, TransactionError};
 use crate::lifecycle::Failure;
 
 /// Producers of one owner; see the module. One alone is its own successor.
@@ -21,6 +22,8 @@ pub struct Producers {
     all: Vec<Producer>,
     /// How many have taken over their ids.
     taken_over: usize,
+    /// What they may have left open, until it was looked for.
+    leftovers: Option<Leftovers>,
     turn: usize,
 }
 
@@ -40,8 +43,23 @@ impl Producers {
                 .map(Producer::new)
                 .collect::<Result<_, _>>()?,
             taken_over: 0,
+            leftovers: None,
             turn: 0,
         })
+    }
+
+    /// After the ids are taken over, looks for what the broker forgot to end within `reach`, and
+    /// aborts it.
+    ///
+    /// # Errors
+    /// Exit code 2 when librdkafka refuses the settings.
+    pub fn aborting_leftovers(
+        mut self,
+        settings: &KafkaSettings,
+        reach: Reach,
+    ) -> Result<Self, Failure> {
+        self.leftovers = Some(Leftovers::new(settings, reach)?);
+        Ok(self)
     }
 
     /// Takes over every transactional id: fences whoever had them, and ends what they left open.
@@ -52,6 +70,17 @@ impl Producers {
         while let Some(next) = self.all.get(self.taken_over) {
             next.init(timeout)?;
             self.taken_over += 1;
+        }
+        if let Some(leftovers) = &self.leftovers {
+            if let Some(found) = leftovers.find(timeout)? {
+                for producer in &self.all {
+                    found
+                        .abort(producer, timeout)
+                        // Half way: whoever comes next begins anew.
+                        .map_err(|error| TransactionError::Fatal(error.to_string()))?;
+                }
+            }
+            self.leftovers = None;
         }
         Ok(())
     }

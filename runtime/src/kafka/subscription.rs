@@ -54,6 +54,12 @@ const PLACE_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How soon it is asked again for those that were not told.
 const PLACE_AGAIN: Duration = Duration::from_millis(500);
 
+/// A broker that was away within this time may still be loading the group.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// What it tells meanwhile has changed after this long.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// A group member's connection to its topic.
 pub struct Subscription {
     consumer: BaseConsumer<GroupContext>,
@@ -62,6 +68,8 @@ pub struct Subscription {
     progress: Progress,
     /// No earlier are partitions placed that could not be.
     place_at: Option<Instant>,
+    /// The offsets that the group told last while they were in doubt, and since when it tells them.
+    doubted: Option<(Instant, Vec<(Partition, KafkaOffset)>)>,
 }
 
 /// What the last polls told.
@@ -132,6 +140,7 @@ impl Subscription {
             paused: false,
             progress: Progress::default(),
             place_at: None,
+            doubted: None,
         })
     }
 
@@ -169,6 +178,7 @@ impl Subscription {
                 // Anything else passes by itself: lost connections, an unknown topic that may still
                 // be created, a poll that came late. The client goes on, and so do we.
                 Some(Err(error)) => {
+                    self.consumer.context().note(&error);
                     tracing::debug!(%error, topic = self.topic, "poll");
                     return Polled::Nothing;
                 }
@@ -196,9 +206,8 @@ impl Subscription {
     /// (`UNSTABLE_OFFSET_COMMIT`) comes as none, and when the assignment changes while it is asked
     /// for, it is taken for none (`rd_kafka_assignment_apply_offsets`, as of 2.12): the partition
     /// would be read from its beginning, and each of its records have its outcome twice.
-    fn place(&self) -> Result<(), KafkaError> {
-        let context = self.consumer.context();
-        let unplaced = context.unplaced();
+    fn place(&mut self) -> Result<(), KafkaError> {
+        let unplaced = self.consumer.context().unplaced();
         let told = match self.offsets_of(&unplaced, PLACE_TIMEOUT) {
             Ok(told) => told,
             // One that isn't told holds back the answer of all.
@@ -209,11 +218,13 @@ impl Subscription {
                 .collect(),
             Err(error) => return Err(error),
         };
+        self.trust(&told)?;
         let mut list = TopicPartitionList::with_capacity(told.len());
         for (partition, offset) in &told {
             list.add_partition_offset(&self.topic, *partition, *offset)?;
         }
         self.consumer.incremental_assign(&list)?;
+        let context = self.consumer.context();
         if context.placed(told.iter().map(|(partition, _)| *partition)) {
             Ok(())
         } else {
@@ -221,6 +232,28 @@ impl Subscription {
                 RDKafkaErrorCode::UnstableOffsetCommit,
             ))
         }
+    }
+
+    /// Doubts what the group tells soon after a broker was away, until it has told the same for a
+    /// while: a coordinator that restarts may answer from a group that it has loaded in part, with
+    /// offsets of long ago. (Kafka 4.3, `CoordinatorRuntime`: a load that was given up because the
+    /// leadership moved on makes the next one, which is still going on, count as done.)
+    fn trust(&mut self, told: &[(Partition, KafkaOffset)]) -> Result<(), KafkaError> {
+        if !self.consumer.context().lost_broker_within(LATELY) {
+            self.doubted = None;
+            return Ok(());
+        }
+        match &self.doubted {
+            Some((since, same)) if same == told => {
+                if since.elapsed() >= SETTLED {
+                    return Ok(());
+                }
+            }
+            _ => self.doubted = Some((Instant::now(), told.to_vec())),
+        }
+        Err(KafkaError::OffsetFetch(
+            RDKafkaErrorCode::CoordinatorLoadInProgress,
+        ))
     }
 
     /// From where the group reads these partitions; of all of them, or an error.
@@ -315,17 +348,21 @@ impl Subscription {
     /// When the broker does not answer within `timeout`: call again.
     pub fn rewind(&mut self, timeout: Duration) -> Result<Positions, KafkaError> {
         self.resume();
+        let mut told = Vec::new();
         let committed = self.consumer.committed(timeout)?;
-        let mut list = TopicPartitionList::new();
-        let mut positions = Positions::new();
         for element in committed.elements_for_topic(&self.topic) {
             element.error()?;
-            let offset = from_committed(element.offset());
+            told.push((element.partition(), from_committed(element.offset())));
+        }
+        self.trust(&told)?;
+        let mut list = TopicPartitionList::new();
+        let mut positions = Positions::new();
+        for (partition, offset) in told {
             if let KafkaOffset::Offset(offset) = offset {
-                positions.insert(element.partition(), offset);
+                positions.insert(partition, offset);
             }
-            self.progress.forget(std::iter::once(&element.partition()));
-            list.add_partition_offset(&self.topic, element.partition(), offset)?;
+            self.progress.forget(std::iter::once(&partition));
+            list.add_partition_offset(&self.topic, partition, offset)?;
         }
         if list.count() > 0 {
             for element in self.consumer.seek_partitions(list, timeout)?.elements() {

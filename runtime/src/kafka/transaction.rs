@@ -18,6 +18,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::lifecycle::Failure;
+use crate::record::Partition;
 
 /// What to do after a transactional call failed.
 #[derive(Debug, Clone)]
@@ -178,10 +179,21 @@ impl Producer {
     /// [`TransactionError::Retriable`] when there was no room in time, [`TransactionError::Abortable`]
     /// otherwise: an earlier record of the transaction failed, or this one can't be sent at all.
     pub fn send(&self, record: &Outgoing<'_>, timeout: Duration) -> Result<(), TransactionError> {
+        self.send_to(record, None, timeout)
+    }
+
+    /// The same, to a partition that the key does not choose.
+    pub(super) fn send_to(
+        &self,
+        record: &Outgoing<'_>,
+        partition: Option<Partition>,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + timeout;
         let mut message = BaseRecord::<[u8], [u8]>::to(record.topic);
         message.key = record.key;
         message.payload = record.value;
+        message.partition = partition;
         if !record.headers.is_empty() {
             message.headers = Some(kafka_headers(record.headers));
         }

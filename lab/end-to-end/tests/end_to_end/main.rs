@@ -31,6 +31,7 @@ mod secrets;
 mod settings;
 mod sink_redrive;
 mod table;
+mod takeover;
 mod texts;
 mod verdicts;
 mod voucher;
