@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
-use bench::legs::{backfill, curves, decode, end_to_end, idle, ingress, processor, relay, sink};
+use bench::legs::{
+    backfill, curves, decode, end_to_end, idle, ingress, memory, processor, relay, sink,
+};
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
 
@@ -48,6 +50,8 @@ enum Leg {
     Idle,
     /// The same work from little to much.
     Curves,
+    /// Millions of records that wait for each service.
+    Memory,
 }
 
 fn main() -> ExitCode {
@@ -120,6 +124,9 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
         figures.extend(curves::sink(&rig).await.context("sink")?);
         let latency = curves::latency_beside_a_backfill(&rig).await;
         figures.extend(latency.context("beside a backfill")?);
+    }
+    if wanted(Leg::Memory) {
+        figures.extend(memory::run(&rig).await.context("memory")?);
     }
     Ok(figures)
 }

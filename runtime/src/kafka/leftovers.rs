@@ -43,9 +43,17 @@ pub(super) struct Leftovers {
     uncommitted: BaseConsumer,
 }
 
+/// A partition that holds back records from `stable` on.
+#[derive(Debug, PartialEq)]
+struct Open {
+    topic: String,
+    partition: Partition,
+    stable: i64,
+}
+
 /// What is open.
 pub(super) struct Found {
-    partitions: Vec<(String, Partition)>,
+    partitions: Vec<Open>,
     offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
 }
 
@@ -86,17 +94,13 @@ impl Leftovers {
             offsets = self.held_back(timeout)?;
         }
         let found = Found {
-            partitions: partitions.into_iter().map(|(place, _)| place).collect(),
+            partitions,
             offsets,
         };
         Ok((!found.partitions.is_empty() || found.offsets.is_some()).then_some(found))
     }
 
-    /// The partitions that hold back records, and from where on.
-    fn open_partitions(
-        &self,
-        timeout: Duration,
-    ) -> Result<Vec<((String, Partition), i64)>, KafkaError> {
+    fn open_partitions(&self, timeout: Duration) -> Result<Vec<Open>, KafkaError> {
         let mut open = Vec::new();
         for topic in &self.reach.topics {
             for partition in self.partitions_of(topic, timeout)? {
@@ -105,7 +109,11 @@ impl Leftovers {
                     .uncommitted
                     .fetch_watermarks(topic, partition, timeout)?;
                 if stable < end {
-                    open.push(((topic.clone(), partition), stable));
+                    open.push(Open {
+                        topic: topic.clone(),
+                        partition,
+                        stable,
+                    });
                 }
             }
         }
@@ -169,7 +177,10 @@ impl Found {
         timeout: Duration,
     ) -> Result<(), TransactionError> {
         producer.begin()?;
-        for (topic, partition) in &self.partitions {
+        for Open {
+            topic, partition, ..
+        } in &self.partitions
+        {
             let record = Outgoing {
                 topic,
                 key: Some(KEY),

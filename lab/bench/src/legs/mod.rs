@@ -6,6 +6,7 @@ pub mod decode;
 pub mod end_to_end;
 pub mod idle;
 pub mod ingress;
+pub mod memory;
 pub mod processor;
 pub mod relay;
 pub mod sink;

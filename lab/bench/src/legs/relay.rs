@@ -57,7 +57,7 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
 }
 
 /// Waits until every row that is in the outbox now was published.
-async fn published(shop: &Shop) -> Result<()> {
+pub(super) async fn published(shop: &Shop) -> Result<()> {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(&shop.orders_url).await?;
     let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
