@@ -54,8 +54,9 @@ impl KafkaLog {
             Guarantee::AtLeastOnce => vec![settings.producer()?],
         };
         let reach = (guarantee == Guarantee::ExactlyOnce).then(|| Reach {
+            group: group.to_owned(),
+            source: topics.source.clone(),
             topics: vec![topics.vouchers.clone(), topics.dead_letters.clone()],
-            group: Some((group.to_owned(), topics.source.clone())),
         });
         Ok(Self {
             subscription: Subscription::join(&consumer_config, &topics.source)?,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::{KafkaSettings, Outgoing, Producer, Producers, Reach, TransactionError};
+use runtime::kafka::{KafkaSettings, Outgoing, Producer, Producers, TransactionError};
 use runtime::lifecycle::Failure;
 
 use super::ports::Log;
@@ -20,9 +20,7 @@ pub(super) fn transactional_id(topic: &str) -> String {
 
 /// The producers, while this instance has the lock.
 pub(super) struct KafkaTopic {
-    settings: KafkaSettings,
     configs: [ClientConfig; 2],
-    reach: Reach,
     producers: Option<Producers>,
 }
 
@@ -34,11 +32,6 @@ impl KafkaTopic {
     pub(super) fn new(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
         let id = transactional_id(topic);
         Ok(Self {
-            settings: settings.clone(),
-            reach: Reach {
-                topics: vec![topic.to_owned()],
-                group: None,
-            },
             configs: [
                 settings.transactional_producer(&id)?,
                 settings.transactional_producer(&format!("{id}/turn"))?,
@@ -62,9 +55,8 @@ impl Log for KafkaTopic {
     fn open(&mut self) -> Result<(), String> {
         // The old ones first: two of one name in one process would only fence each other.
         self.producers = None;
-        let producers = Producers::new(&self.configs)
-            .and_then(|new| new.aborting_leftovers(&self.settings, self.reach.clone()));
-        self.producers = Some(producers.map_err(|failure| failure.to_string())?);
+        self.producers =
+            Some(Producers::new(&self.configs).map_err(|failure| failure.to_string())?);
         Ok(())
     }
 

@@ -2,10 +2,15 @@
 //!
 //! A broker that restarts may skip a transaction's markers for partitions whose leader it does not
 //! know yet ("Couldn't find leader endpoint ... likely deleted already and hence can be skipped",
-//! Kafka 4.3, `TransactionMarkerChannelManager`): the transaction's coordinator takes it for aborted,
+//! Kafka 4.3, `TransactionMarkerChannelManager`): the transaction's coordinator takes it for ended,
 //! and on those partitions, the group's offsets among them, it stays open. The next marker of the
 //! same producer ends it, whichever that is: a commit would commit offsets of records whose vouchers
-//! were never written. So whoever takes over an id looks first, and aborts what is open.
+//! were never written.
+//!
+//! So whoever takes over an id asks whether offsets of its group are held back, and if so aborts what
+//! is open. It may have been a commit whose markers were lost: nothing is lost with it as long as its
+//! offsets are dropped too, since its records are read again. That is why nothing is done where the
+//! offsets are not held back: what is open there may belong to offsets that count.
 
 use std::time::Duration;
 
@@ -28,10 +33,12 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// Where an owner of transactional ids writes, and whose offsets it commits.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    /// The topics that it writes to.
+    /// The group.
+    pub group: String,
+    /// The topic that the group reads.
+    pub source: String,
+    /// The topics that are written to.
     pub topics: Vec<String>,
-    /// The group, and the topic that the group reads.
-    pub group: Option<(String, String)>,
 }
 
 /// Looks for transactions without an end within a [`Reach`].
@@ -53,8 +60,9 @@ struct Open {
 
 /// What is open.
 pub(super) struct Found {
+    offsets: TopicPartitionList,
+    nobody: ConsumerGroupMetadata,
     partitions: Vec<Open>,
-    offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
 }
 
 impl Leftovers {
@@ -62,10 +70,8 @@ impl Leftovers {
     pub(super) fn new(settings: &KafkaSettings, reach: Reach) -> Result<Self, Failure> {
         let client = |isolation| {
             let mut config: ClientConfig = settings.observer()?;
-            if let Some((group, _)) = &reach.group {
-                config.set("group.id", group);
-            }
             config
+                .set("group.id", &reach.group)
                 .set("isolation.level", isolation)
                 .create()
                 .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))
@@ -77,27 +83,26 @@ impl Leftovers {
         })
     }
 
-    /// What is open in two looks. Another's transaction that only takes long may be among it: what
-    /// ours ends is ours alone.
+    /// What is open, of the partitions in two looks. Another's transaction that only takes long may
+    /// be among it: what ours ends is ours alone.
     pub(super) fn find(&self, timeout: Duration) -> Result<Option<Found>, TransactionError> {
         self.look(timeout)
             .map_err(|error| TransactionError::Retriable(error.to_string()))
     }
 
     fn look(&self, timeout: Duration) -> Result<Option<Found>, KafkaError> {
-        let mut partitions = self.open_partitions(timeout)?;
-        let mut offsets = self.held_back(timeout)?;
-        if !partitions.is_empty() || offsets.is_some() {
-            std::thread::sleep(SECOND_LOOK);
-            let again = self.open_partitions(timeout)?;
-            partitions.retain(|open| again.contains(open));
-            offsets = self.held_back(timeout)?;
-        }
-        let found = Found {
-            partitions,
-            offsets,
+        let Some((offsets, nobody)) = self.held_back(timeout)? else {
+            return Ok(None);
         };
-        Ok((!found.partitions.is_empty() || found.offsets.is_some()).then_some(found))
+        let mut partitions = self.open_partitions(timeout)?;
+        std::thread::sleep(SECOND_LOOK);
+        let again = self.open_partitions(timeout)?;
+        partitions.retain(|open| again.contains(open));
+        Ok(Some(Found {
+            offsets,
+            nobody,
+            partitions,
+        }))
     }
 
     fn open_partitions(&self, timeout: Duration) -> Result<Vec<Open>, KafkaError> {
@@ -135,9 +140,7 @@ impl Leftovers {
         &self,
         timeout: Duration,
     ) -> Result<Option<(TopicPartitionList, ConsumerGroupMetadata)>, KafkaError> {
-        let Some((_, topic)) = &self.reach.group else {
-            return Ok(None);
-        };
+        let topic = &self.reach.source;
         let partitions = self.partitions_of(topic, timeout)?;
         let mut asked = TopicPartitionList::new();
         for partition in &partitions {
@@ -189,15 +192,12 @@ impl Found {
             };
             producer.send_to(&record, Some(*partition), timeout)?;
         }
-        if let Some((offsets, nobody)) = &self.offsets {
-            producer.send_offsets(offsets, nobody, timeout)?;
-        }
+        producer.send_offsets(&self.offsets, &self.nobody, timeout)?;
         producer.drain(timeout)?;
         producer.abort(timeout)?;
         tracing::warn!(
             partitions = ?self.partitions,
-            offsets = self.offsets.is_some(),
-            "transactions had no end here; what may have been ours is aborted"
+            "the group's offsets were held back: what was open of ours is aborted"
         );
         Ok(())
     }
