@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use runtime::kafka::{Outgoing, TransactionError};
 
-use crate::kafka::TOPICS;
 use crate::kafka::log::Record;
 use crate::kafka::transactions::{Identity, Refused};
+use crate::kafka::{COMPACTED, TOPICS};
 use crate::mutation::Mutation;
 use crate::world::{Fault, ProcessId, Request, Service, Ticket, World};
 
@@ -160,6 +160,12 @@ impl Producer {
     }
 
     fn flush(&mut self, world: &mut World) -> Answer {
+        let keyless =
+            |(topic, record): &(usize, Record)| COMPACTED.contains(topic) && record.key.is_none();
+        if self.queue.iter().any(keyless) {
+            self.queue.clear();
+            return abortable("a compacted topic takes no record without a key");
+        }
         if !self.in_transactions {
             for (topic, record) in self.queue.drain(..) {
                 world.broker.append(topic, record);

@@ -17,6 +17,7 @@ mod explain;
 mod hostile_clients;
 mod http;
 mod instances;
+mod kafka_model;
 mod late_schemas;
 mod limits;
 mod load;

@@ -32,6 +32,8 @@ pub const VOUCHERS_DLQ: usize = 3;
 /// What the relay publishes: an `order-status` of its own, since what the processor reads has its
 /// expectations written down place by place.
 pub const RELAYED: usize = 4;
+/// Those that are compacted: they take no record without a key.
+pub const COMPACTED: [usize; 2] = [ORDER_STATUS, RELAYED];
 
 /// The broker: topics, two groups, one transaction coordinator.
 #[derive(Debug)]
