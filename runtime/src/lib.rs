@@ -5,6 +5,7 @@
 //! | [`settings`] | flags and environment variables, secrets, what to write instead of a wrong setting |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
+//! | [`late_offsets`] | offsets that are committed a little later, in one for many batches |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
@@ -31,6 +32,7 @@ pub mod dead_letter;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod late_offsets;
 pub mod lifecycle;
 pub mod metrics;
 pub mod postgres;

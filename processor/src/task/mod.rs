@@ -37,6 +37,7 @@ use runtime::backoff::Backoff;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::AssignmentChange;
+use runtime::late_offsets::LateOffsets;
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
@@ -159,6 +160,8 @@ pub struct Task<L, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
+    /// At least once: of batches that are acknowledged.
+    late: LateOffsets,
     fences: Fences,
     backoff: Backoff,
 }
@@ -200,6 +203,7 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
+            late: LateOffsets::default(),
             fences: Fences::default(),
             backoff: Backoff::outside(),
         }
@@ -214,16 +218,16 @@ where
 
     /// Whether stopping now leaves nothing half done.
     pub fn is_idle(&self) -> bool {
-        matches!(
-            self.state,
+        match self.state {
+            State::Reading => self.late.is_empty(),
             State::Opening
-                | State::Initializing
-                | State::Rewinding
-                | State::Reading
-                | State::WaitingForSchema { .. }
-                | State::CircuitOpen { .. }
-                | State::Pausing { .. }
-        )
+            | State::Initializing
+            | State::Rewinding
+            | State::WaitingForSchema { .. }
+            | State::CircuitOpen { .. }
+            | State::Pausing { .. } => true,
+            _ => false,
+        }
     }
 
     /// Takes note of what rebalances did. Says whether they took something of the batch away.
@@ -243,6 +247,7 @@ where
                         lost |= self.batch.positions().contains_key(&partition);
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
+                        self.late.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -262,10 +267,15 @@ where
         self.breaker = self.breaker_before.clone();
     }
 
-    /// The batch is durable.
+    /// The batch and its offsets are durable.
     fn settle_batch(&mut self) {
-        let took = self.clock.now().saturating_sub(self.batch_began);
         self.committed.extend(self.batch.positions());
+        self.count_batch();
+    }
+
+    /// All that the batch asked for is done.
+    fn count_batch(&mut self) {
+        let took = self.clock.now().saturating_sub(self.batch_began);
         self.observer.committed(self.batch.tallies(), took);
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

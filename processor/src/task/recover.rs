@@ -91,6 +91,7 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
+        self.late.clear();
         self.joined = false;
         self.observer
             .standing(&format!("joining the group anew: {why}"));

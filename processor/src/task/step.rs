@@ -76,6 +76,7 @@ where
     /// Nothing is in hand: every partition is read from the group's committed offset.
     fn rewind(&mut self) -> Step {
         self.forget_batch();
+        self.late.clear();
         if self.assigned.is_empty() {
             self.state = State::Reading;
             return Step::Continue;
@@ -101,7 +102,7 @@ where
         self.breaker_before = self.breaker.clone();
         let mut received = match self.held.take() {
             Some(held) => self.take_held(held),
-            None => self.receive(IDLE),
+            None => self.receive(self.idle()),
         };
         let mut has_grown = true;
         loop {
@@ -125,6 +126,12 @@ where
                 Received::Fatal(why) => return self.rejoin(&why),
             }
         }
+    }
+
+    /// How long the first poll of a batch waits.
+    fn idle(&self) -> Duration {
+        let left = self.late.left(self.clock.now());
+        left.map_or(IDLE, |left| left.min(IDLE))
     }
 
     /// How long a batch had better grow: nobody waits for one that only moves offsets.
@@ -193,6 +200,13 @@ where
             self.state = State::CommittingOffsets;
             return Step::Continue;
         }
+        if !self.late.is_empty() {
+            // Who waits for a schema may do so for long.
+            if waits_for.is_some() || self.late.are_due(self.clock.now()) {
+                self.state = State::CommittingOffsets;
+            }
+            return Step::Continue;
+        }
         if let Some(schema_id) = waits_for {
             self.state = State::WaitingForSchema { schema_id };
             return Step::Continue;
@@ -257,11 +271,23 @@ where
             Ok(()) => {
                 self.state = match self.settings.guarantee {
                     Guarantee::ExactlyOnce => State::Committing,
-                    Guarantee::AtLeastOnce => State::CommittingOffsets,
+                    Guarantee::AtLeastOnce => self.settle_without_transaction(),
                 };
                 Step::Continue
             }
             Err(error) => self.again_or_recover(error),
+        }
+    }
+
+    /// The batch is acknowledged; its offsets follow in time.
+    fn settle_without_transaction(&mut self) -> State {
+        let now = self.clock.now();
+        self.late.add(&self.batch.positions(), now);
+        self.count_batch();
+        if self.late.are_due(now) {
+            State::CommittingOffsets
+        } else {
+            State::Reading
         }
     }
 
@@ -294,8 +320,15 @@ where
 
     /// Without a transaction: what was read earns nothing, or is acknowledged already.
     fn commit_offsets(&mut self) -> Step {
-        match self.log.commit_offsets(&self.batch.positions()) {
-            Ok(()) => self.settle_batch(),
+        let mut positions = self.late.positions().clone();
+        positions.extend(self.batch.positions());
+        match self.log.commit_offsets(&positions) {
+            Ok(()) => {
+                self.committed.extend(self.late.take());
+                if !self.batch.is_empty() {
+                    self.settle_batch();
+                }
+            }
             Err(CommitError::NotOwner(error)) => {
                 // Its new owner reads the same again and comes to the same outcomes.
                 tracing::debug!(%error, "offsets not committed: the group moved on");
@@ -373,6 +406,10 @@ where
         self.observer.standing(&why);
         self.observer.circuit(true);
         self.forget_batch();
+        // Earlier batches, which are done: without it each try would do them again.
+        if self.log.commit_offsets(self.late.positions()).is_ok() {
+            self.committed.extend(self.late.take());
+        }
         self.state = State::CircuitOpen {
             until: self.clock.now() + CIRCUIT_PAUSE,
         };

@@ -42,6 +42,7 @@ use runtime::backoff::Backoff;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::AssignmentChange;
+use runtime::late_offsets::LateOffsets;
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
@@ -55,10 +56,6 @@ use crate::ports::{DeadLetters, Observer, Source, Table};
 /// A batch ends when the queue is empty, or at one of these bounds.
 const MOST_RECORDS: usize = 2_000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-
-/// How long offsets may wait for those of later batches: rows that are durable are known again by
-/// whoever reads their records again, so that a commit a batch would only make the next one wait.
-const OFFSETS_LATE: Duration = Duration::from_millis(200);
 
 /// How long a poll of an empty topic waits; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(250);
@@ -152,9 +149,8 @@ pub struct Task<K, T, D, S, C, O> {
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
-    /// Of batches that are durable: to be committed at `due_at`.
-    due: Positions,
-    due_at: Duration,
+    /// Of batches that are durable.
+    late: LateOffsets,
     backoff: Backoff,
 }
 
@@ -182,8 +178,7 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
-            due: Positions::new(),
-            due_at: Duration::ZERO,
+            late: LateOffsets::default(),
             backoff: Backoff::outside(),
         }
     }
@@ -192,7 +187,7 @@ where
     pub fn is_idle(&self) -> bool {
         match self.state {
             State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
-            State::Reading => self.due.is_empty(),
+            State::Reading => self.late.is_empty(),
             _ => true,
         }
     }
@@ -212,7 +207,7 @@ where
                     for partition in partitions {
                         self.batch.forget(partition);
                         self.committed.remove(&partition);
-                        self.due.remove(&partition);
+                        self.late.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -237,12 +232,10 @@ where
         self.breaker = self.breaker_before.clone();
     }
 
-    /// The batch is durable, and its offsets are due.
+    /// The batch is durable, and its offsets are to be committed.
     fn settle_batch(&mut self) {
-        if self.due.is_empty() {
-            self.due_at = self.now() + OFFSETS_LATE;
-        }
-        self.due.extend(self.batch.positions());
+        let now = self.now();
+        self.late.add(self.batch.positions(), now);
         self.ports.observer.settled(self.batch.tally());
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

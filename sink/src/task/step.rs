@@ -71,7 +71,7 @@ where
                     self.follow_assignment();
                     return self.end_batch();
                 }
-                Received::Held { schema_id } if self.batch.is_empty() && self.due.is_empty() => {
+                Received::Held { schema_id } if self.batch.is_empty() && self.late.is_empty() => {
                     return State::WaitingForSchema { schema_id };
                 }
                 Received::Held { .. } => return self.end_batch(),
@@ -83,11 +83,9 @@ where
 
     /// How long the first poll of a batch waits.
     fn idle(&self) -> Duration {
-        if self.due.is_empty() {
-            IDLE
-        } else {
-            self.due_at.saturating_sub(self.now()).min(IDLE)
-        }
+        self.late
+            .left(self.now())
+            .map_or(IDLE, |left| left.min(IDLE))
     }
 
     /// Polls for one record and takes it into the batch.
@@ -134,7 +132,7 @@ where
                 since: None,
             };
         }
-        if !self.due.is_empty() {
+        if !self.late.is_empty() {
             return self.after_batch();
         }
         // Idle: step over the control records at the end of the last transactions, so that a
@@ -301,7 +299,7 @@ where
 
     /// Commits what is due in time, and at once when it would be long before the next occasion.
     fn after_batch(&self) -> State {
-        if self.held.is_some() || self.now() >= self.due_at {
+        if self.held.is_some() || self.late.are_due(self.now()) {
             State::CommittingOffsets
         } else {
             State::Reading
@@ -356,12 +354,12 @@ where
 
     /// All that was asked for up to these offsets is durable.
     fn commit_offsets(&mut self) -> State {
-        match self.ports.source.commit_offsets(&self.due) {
-            Ok(()) => self.committed.append(&mut self.due),
+        match self.ports.source.commit_offsets(self.late.positions()) {
+            Ok(()) => self.committed.extend(self.late.take()),
             // Whoever has the partitions now does the same again, to no effect.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
-                self.due.clear();
+                self.late.clear();
             }
             Err(CommitError::Unavailable(error)) => {
                 self.stand(&format!("can't commit offsets: {error}"));

@@ -78,7 +78,7 @@ where
             return State::Rewinding { not_before };
         }
         self.committed.clear();
-        self.due.clear();
+        self.late.clear();
         if self.assigned.is_empty() {
             return State::Reading;
         }
@@ -99,7 +99,7 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
-        self.due.clear();
+        self.late.clear();
         self.joined = false;
         State::Rejoining {
             until: self.pause_ends(),
