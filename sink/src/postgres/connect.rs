@@ -27,8 +27,13 @@ const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
 /// # Errors
 /// As [`postgres::connect_options`].
 pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, Failure> {
-    // Compiling a statement costs more than running it for a batch.
-    Ok(postgres::connect_options(url, "sink", TIMEOUTS)?.options([("jit", "off")]))
+    Ok(postgres::connect_options(url, "sink", TIMEOUTS)?.options([
+        // Compiling a statement costs more than running it for a batch.
+        ("jit", "off"),
+        // Every row is found by its key. A plan that was made and kept while the table was empty
+        // would scan the whole of it for each row.
+        ("enable_seqscan", "off"),
+    ]))
 }
 
 /// A database that connections can be made to. Cheap to clone.
