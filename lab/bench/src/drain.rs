@@ -64,47 +64,58 @@ fn from_the_beginning(consumer: &BaseConsumer, topic: &str) -> Result<TopicParti
 pub struct Progress {
     consumer: BaseConsumer,
     topic: String,
+    partitions: TopicPartitionList,
+    ends: Vec<(i32, i64)>,
 }
 
 impl Progress {
-    /// Of `group` in `topic`.
+    /// Of `group` in `topic`, to the end that it has now. All that a first question costs is paid
+    /// here, and not in what is measured.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub fn of(brokers: &str, group: &str, topic: &str) -> Result<Self> {
-        Ok(Self {
-            consumer: ClientConfig::new()
-                .set("bootstrap.servers", brokers)
-                .set("group.id", group)
-                .set("enable.auto.commit", "false")
-                .create()?,
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let partitions = from_the_beginning(&consumer, topic)?;
+        let mut ends = Vec::new();
+        for element in partitions.elements() {
+            let (_, end) = consumer.fetch_watermarks(topic, element.partition(), TIMEOUT)?;
+            ends.push((element.partition(), end));
+        }
+        ends.retain(|(_, end)| *end > 0);
+        let progress = Self {
+            consumer,
             topic: topic.to_owned(),
-        })
+            partitions,
+            ends,
+        };
+        progress.is_at_the_end()?;
+        Ok(progress)
     }
 
-    /// Waits until the group has committed the end of every partition as it is now.
+    fn is_at_the_end(&self) -> Result<bool> {
+        let committed = self
+            .consumer
+            .committed_offsets(self.partitions.clone(), TIMEOUT)?;
+        Ok(self.ends.iter().all(|(partition, end)| {
+            committed
+                .find_partition(&self.topic, *partition)
+                .is_some_and(|at| matches!(at.offset(), Offset::Offset(at) if at >= *end))
+        }))
+    }
+
+    /// Waits until the group has committed the end of every partition.
     ///
     /// # Errors
     /// When it has not within `patience`.
     pub fn wait_for_the_end(&self, patience: Duration) -> Result<()> {
-        let list = from_the_beginning(&self.consumer, &self.topic)?;
-        let mut ends = Vec::new();
-        for element in list.elements() {
-            let (_, end) =
-                self.consumer
-                    .fetch_watermarks(&self.topic, element.partition(), TIMEOUT)?;
-            ends.push((element.partition(), end));
-        }
-        ends.retain(|(_, end)| *end > 0);
         let begun = Instant::now();
         loop {
-            let committed = self.consumer.committed_offsets(list.clone(), TIMEOUT)?;
-            let done = ends.iter().all(|(partition, end)| {
-                committed
-                    .find_partition(&self.topic, *partition)
-                    .is_some_and(|at| matches!(at.offset(), Offset::Offset(at) if at >= *end))
-            });
-            if done {
+            if self.is_at_the_end()? {
                 return Ok(());
             }
             ensure!(

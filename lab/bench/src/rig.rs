@@ -17,7 +17,7 @@ use crate::usage::{self, Usage};
 const CHUNK: u32 = 100_000;
 
 /// How long a drain may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The stack, and how much is asked of it.
 #[derive(Clone)]
@@ -107,10 +107,10 @@ pub async fn write(
     Ok(())
 }
 
-/// What a service took for a topic, from its start to its last commit.
+/// What a service took for a topic.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// From ready to the last commit.
+    /// From ready to the end.
     pub wall: Duration,
     /// What it used, its start included.
     pub usage: Usage,
@@ -125,13 +125,30 @@ pub struct Run {
 /// # Errors
 /// When it does not.
 pub async fn drain(shop: &Shop, command: ServiceCommand, group: &str, topic: &str) -> Result<Run> {
-    let progress = Progress::of(shop.brokers(), group, topic)?;
+    let (brokers, group) = (shop.brokers().to_owned(), group.to_owned());
+    let topic = topic.to_owned();
+    let asked = move || Progress::of(&brokers, &group, &topic);
+    let progress = tokio::task::spawn_blocking(asked).await??;
+    let end = async move {
+        tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE)).await?
+    };
+    run_until(shop, command, end).await
+}
+
+/// Runs a service from ready until `end` is there.
+///
+/// # Errors
+/// When it does not get there.
+pub async fn run_until(
+    shop: &Shop,
+    command: ServiceCommand,
+    end: impl Future<Output = Result<()>>,
+) -> Result<Run> {
     let postgres = postgres_cpu(shop)?;
     let service = command.start().await?;
     service.wait_ready(shop::START).await?;
     let (begun, at_ready) = (Instant::now(), usage::of(service.pid())?.cpu);
-    tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE))
-        .await?
+    end.await
         .with_context(|| format!("the log: {}", service.log().display()))?;
     let (wall, usage) = (begun.elapsed(), usage::of(service.pid())?);
     let run = Run {

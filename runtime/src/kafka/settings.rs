@@ -126,8 +126,9 @@ impl KafkaSettings {
             .set("heartbeat.interval.ms", "500")
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
-            // waits for the one under way, which at the default lasts half a second.
-            .set("fetch.wait.max.ms", "100")
+            // waits for the one under way, which at the default lasts half a second. Less would cost
+            // an idle service more.
+            .set("fetch.wait.max.ms", "200")
             // The default of a second makes a partition stand still each time its queue was full.
             .set("fetch.queue.backoff.ms", "2");
         match profile {

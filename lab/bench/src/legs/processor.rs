@@ -23,7 +23,12 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     for (name, avro, cpu_ratio) in [("Avro", true, 2.0), ("JSON", false, 2.8)] {
         let (shop, format) = rig.shop(avro).await?;
         rig::write_orders(&shop, count, format).await?;
-        for guarantee in ["exactly_once", "at_least_once"] {
+        // With two tasks one reads while the other commits.
+        for (guarantee, tasks) in [
+            ("exactly_once", 1),
+            ("exactly_once", 2),
+            ("at_least_once", 1),
+        ] {
             let exactly_once = guarantee == "exactly_once";
             let (mut cpu, mut speed, mut memory) = (Vec::new(), Vec::new(), Vec::new());
             let (mut bare_cpu, mut bare_speed) = (Vec::new(), Vec::new());
@@ -31,14 +36,19 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
                 let bare = bare_drain(&shop, count).await?;
                 bare_cpu.push(micros_each(bare.cpu, count));
                 bare_speed.push(per_second(count, bare.wall));
-                let group = format!("processor-{guarantee}-{number}-{}", shop.name);
-                let command = command(&shop, guarantee, &group).await?;
+                let group = format!("processor-{guarantee}-{tasks}-{number}-{}", shop.name);
+                let command = command(&shop, guarantee, &group)
+                    .await?
+                    .env("PROCESSOR_TASKS", tasks.to_string());
                 let run = rig::drain(&shop, command, &group, &shop.topics.order_status).await?;
                 cpu.push(micros_each(run.usage.cpu, count));
                 speed.push(per_second(count, run.wall));
                 memory.push(run.usage.peak_mib);
             }
-            let case = format!("drain, {name}, {}", guarantee.replace('_', " "));
+            let mut case = format!("drain, {name}, {}", guarantee.replace('_', " "));
+            if tasks > 1 {
+                case.push_str(&format!(", {tasks} tasks"));
+            }
             let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
             let cpu_figure = figure("CPU per record", "us", &cpu).beside(&cpu, &bare_cpu);
             let speed_figure = figure("records/s", "", &speed).beside(&speed, &bare_speed);

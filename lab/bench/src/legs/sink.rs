@@ -1,14 +1,18 @@
 //! The sink: a full topic drained into an empty table, into a full one, and once more.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 use end_to_end::shop::{STOP, Shop, ready};
 use schemas::VOUCHER_AVSC;
+use sqlx::{Connection as _, PgConnection};
+use stack::ServiceCommand;
 
 use crate::awaited::Awaited;
 use crate::figure::{Figure, Target, percentile};
 use crate::hop;
 use crate::orders;
-use crate::rig::{self, Rig, Run, micros_each, per_second};
+use crate::rig::{self, PATIENCE, Rig, Run, micros_each, per_second};
 use crate::unnest::{self, Rows};
 use crate::vouchers::Press;
 
@@ -55,7 +59,8 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
             limit.postgres.push(micros_each(used, count));
 
             fill(&shop, there).await?;
-            sink.take(run(&shop, &format!("{there}-{number}")).await?, count);
+            let name = format!("{there}-{number}");
+            sink.take(write_rows(&shop, &name, count, orders::id).await?, count);
         }
         let case = if there == 0 {
             "drain, empty table".to_owned()
@@ -120,15 +125,61 @@ impl Runs {
     }
 }
 
-/// Drains the vouchers topic by a group of its own.
+/// Drains the vouchers topic, of whose `count` orders there is no row, until all rows are.
+pub(super) async fn write_rows(
+    shop: &Shop,
+    name: &str,
+    count: u32,
+    id: fn(u32) -> String,
+) -> Result<Run> {
+    // The rows of a partition come in its order, and these are in all partitions.
+    let last: Vec<String> = (count.saturating_sub(100)..count).map(id).collect();
+    let (command, _) = command(shop, name).await?;
+    rig::run_until(shop, command, rows_are_there(shop, &last)).await
+}
+
+async fn rows_are_there(shop: &Shop, ids: &[String]) -> Result<()> {
+    let mut connection = PgConnection::connect(&shop.vouchers_url).await?;
+    // With the statistics of an empty table all of it would be scanned, but for one whole key.
+    sqlx::raw_sql("SET enable_seqscan = off")
+        .execute(&mut connection)
+        .await?;
+    let begun = Instant::now();
+    for id in ids {
+        while !is_there(&mut connection, id).await? {
+            ensure!(begun.elapsed() < PATIENCE, "the row of {id} did not come");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    Ok(connection.close().await?)
+}
+
+async fn is_there(connection: &mut PgConnection, id: &str) -> Result<bool> {
+    let row = sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM vouchers WHERE campaign = 'order-reward' AND order_id = $1)",
+    )
+    .bind(id)
+    .fetch_one(connection)
+    .await?;
+    Ok(row)
+}
+
+/// Drains the topic by a group of its own until all is committed.
 pub(super) async fn run(shop: &Shop, name: &str) -> Result<Run> {
+    let (command, group) = command(shop, name).await?;
+    rig::drain(shop, command, &group, &shop.topics.vouchers).await
+}
+
+/// The sink, and its group.
+async fn command(shop: &Shop, name: &str) -> Result<(ServiceCommand, String)> {
     let group = format!("sink-{name}-{}", shop.name);
     let command = shop
         .sink_command("bench")
         .await?
         .env("SINK_GROUP", &group)
         .env("SINK_TASKS", TASKS.to_string());
-    rig::drain(shop, command, &group, &shop.topics.vouchers).await
+    Ok((command, group))
 }
 
 /// Leaves `count` rows that nobody asks for: earlier vouchers, ids in the order of time.
