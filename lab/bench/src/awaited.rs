@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use end_to_end::shop::Shop;
 use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,38 +29,37 @@ impl Awaited {
         let begun = self.lock().remove(id)?;
         Some(begun.elapsed().as_secs_f64() * 1e3)
     }
+}
 
-    /// Waits for voucher rows until `total` have come; milliseconds of each. A trigger tells every
-    /// row once it is visible: what that costs is in the figure, which waiting between looks at the
-    /// table would make longer still.
+/// Voucher rows, told by a trigger once they are visible: what that costs is in the figure, which
+/// waiting between looks at the table would make longer still.
+pub struct RowWatch(PgListener);
+
+impl RowWatch {
+    /// Tells of the rows that come from now on.
     ///
     /// # Errors
-    /// When none comes for a minute.
-    pub async fn rows(&self, shop: &Shop, total: usize) -> Result<Vec<f64>> {
+    /// As Postgres says.
+    pub async fn watch(shop: &Shop) -> Result<Self> {
         let mut listener = PgListener::connect(&shop.vouchers_url).await?;
         listener.listen("voucher_row").await?;
         for statement in TELL_ROWS {
             shop.execute_on_vouchers(statement).await?;
         }
+        Ok(Self(listener))
+    }
+
+    /// Reads until `total` of those that are awaited have come; milliseconds of each.
+    ///
+    /// # Errors
+    /// When none comes for a minute.
+    pub async fn read(&mut self, awaited: &Awaited, total: usize) -> Result<Vec<f64>> {
         let mut millis = Vec::with_capacity(total);
-        // Those that came before anybody was told.
-        let ids: Vec<String> = self.lock().keys().cloned().collect();
-        let early: Vec<String> = sqlx::query_scalar(
-            "SELECT order_id FROM vouchers
-             WHERE campaign = 'order-reward' AND order_id = ANY($1)",
-        )
-        .bind(&ids)
-        .fetch_all(&mut PgConnection::connect(&shop.vouchers_url).await?)
-        .await?;
-        for id in early {
-            millis.extend(self.came(&id));
-        }
         while millis.len() < total {
-            let told = tokio::time::timeout(PATIENCE, listener.recv()).await;
+            let told = tokio::time::timeout(PATIENCE, self.0.recv()).await;
             let told = told.context("a voucher did not come")??;
-            millis.extend(self.came(told.payload()));
+            millis.extend(awaited.came(told.payload()));
         }
-        listener.unlisten_all().await?;
         Ok(millis)
     }
 }

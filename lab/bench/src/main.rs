@@ -56,43 +56,46 @@ enum Leg {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(figures) if arguments.json => match serde_json::to_string_pretty(&figures) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => failed(&error.into()),
-        },
-        Ok(figures) => {
-            print!("{}", figure::table(&figures));
-            ExitCode::SUCCESS
+    let mut figures = Vec::new();
+    let outcome = run(&arguments, &mut figures);
+    // What was measured before a leg failed is told too: all of them take an hour.
+    let told = tell(&arguments, &figures);
+    match outcome.and(told) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
         }
-        Err(error) => failed(&error),
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("bench: {error:#}");
-    ExitCode::FAILURE
+fn tell(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(figures)?);
+    } else {
+        print!("{}", figure::table(figures));
+    }
+    Ok(())
 }
 
-fn run(arguments: &Arguments) -> Result<Vec<Figure>> {
+fn run(arguments: &Arguments, figures: &mut Vec<Figure>) -> Result<()> {
     let wanted = |leg| arguments.leg == Leg::All || arguments.leg == leg;
-    let mut figures = Vec::new();
     if wanted(Leg::Decode) {
         figures.extend(decode::run(arguments.quick).context("decode")?);
     }
     if arguments.leg != Leg::Decode {
-        figures.extend(on_the_stack(arguments, wanted)?);
+        on_the_stack(arguments, wanted, figures)?;
     }
-    Ok(figures)
+    Ok(())
 }
 
 #[tokio::main]
-async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Result<Vec<Figure>> {
+async fn on_the_stack(
+    arguments: &Arguments,
+    wanted: impl Fn(Leg) -> bool,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
     let rig = Rig::start(arguments.quick).await;
-    let mut figures = Vec::new();
     if wanted(Leg::Processor) {
         figures.extend(processor::drain(&rig).await.context("processor")?);
     }
@@ -128,5 +131,5 @@ async fn on_the_stack(arguments: &Arguments, wanted: impl Fn(Leg) -> bool) -> Re
     if wanted(Leg::Memory) {
         figures.extend(memory::run(&rig).await.context("memory")?);
     }
-    Ok(figures)
+    Ok(())
 }

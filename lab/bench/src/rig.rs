@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use end_to_end::shop::{self, STOP, Shop};
 use end_to_end::topic::{self, NewRecord};
 use schemas::ORDER_STATUS_AVSC;
-use stack::{Backends, ServiceCommand};
+use stack::{Backend, Backends, ServiceCommand};
 
 use crate::drain::Progress;
 use crate::orders::{self, Format};
@@ -166,7 +166,19 @@ pub async fn run_until(
 /// # Errors
 /// When it does not live.
 pub fn postgres_cpu(shop: &Shop) -> Result<Duration> {
-    match shop.backends.postgres().pid() {
+    backend_cpu(shop.backends.postgres())
+}
+
+/// CPU time of the broker; zero of one that is not ours.
+///
+/// # Errors
+/// When it does not live.
+pub fn kafka_cpu(shop: &Shop) -> Result<Duration> {
+    backend_cpu(shop.backends.kafka())
+}
+
+fn backend_cpu(backend: &Backend) -> Result<Duration> {
+    match backend.pid() {
         Some(pid) => usage::of_family(pid),
         None => Ok(Duration::ZERO),
     }

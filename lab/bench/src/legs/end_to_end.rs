@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use end_to_end::shop::{STOP, Shop, ready};
 
-use super::ingress;
-use crate::awaited::Awaited;
+use super::{ingress, relay};
+use crate::awaited::{Awaited, RowWatch};
 use crate::client::Client;
 use crate::figure::{Figure, Target, percentile};
 use crate::rig::Rig;
@@ -58,7 +58,11 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
 pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
     let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS), None).await?;
     let total: usize = placed.ids.iter().map(Vec::len).sum();
+    // They are on their way still, faster than the pace.
+    relay::published(shop).await?;
+    shop.settled().await;
     let awaited = Awaited::default();
+    let mut rows = RowWatch::watch(shop).await?;
     let begun = Instant::now();
     let senders: Vec<_> = placed
         .ids
@@ -80,7 +84,7 @@ pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -
             })
         })
         .collect();
-    let millis = awaited.rows(shop, total).await?;
+    let millis = rows.read(&awaited, total).await?;
     for sender in senders {
         sender.await??;
     }

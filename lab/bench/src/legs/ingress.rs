@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 use crate::client::Client;
 use crate::figure::{Figure, Target, percentile};
 use crate::orders;
-use crate::rig::{Rig, micros_each, per_second};
+use crate::rig::{self, Rig, micros_each, per_second};
 use crate::usage;
 
 const LEG: &str = "ingress";
@@ -40,14 +40,14 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let mut changed = Runs::default();
         let (mut limit_creates, mut limit_changes) = (Vec::new(), Vec::new());
         for _ in 0..rig.runs() {
-            let used = usage::of(producer.pid())?.cpu;
+            let before = Used::now(&shop, producer.pid())?;
             let load = create(&address, connections, each, None).await?;
-            created.take(&load, usage::of(producer.pid())?.cpu - used, count);
+            created.take(&load, &before, &Used::now(&shop, producer.pid())?, count);
             let ids = load.ids;
 
-            let used = usage::of(producer.pid())?.cpu;
+            let before = Used::now(&shop, producer.pid())?;
             let load = change(&address, &ids).await?;
-            changed.take(&load, usage::of(producer.pid())?.cpu - used, count);
+            changed.take(&load, &before, &Used::now(&shop, producer.pid())?, count);
 
             let group = usize::try_from(connections)?.div_ceil(WRITERS);
             let (creates, changes) = limit(&shop, count, group, connections == 1).await?;
@@ -74,6 +74,13 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
                 figures.extend([speed, slowest]);
             }
             figures.push(figure("CPU per request", "us", &runs.cpu));
+            if connections == 64 {
+                figures.extend([
+                    figure("Postgres CPU per request", "us", &runs.postgres),
+                    figure("Kafka CPU per request", "us", &runs.kafka),
+                    figure("CPU per request of the load itself", "us", &runs.load),
+                ]);
+            }
         }
     }
     let memory = usage::of(producer.pid())?.peak_mib;
@@ -88,18 +95,44 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// CPU time so far of all who share the cores.
+struct Used {
+    ingress: Duration,
+    postgres: Duration,
+    kafka: Duration,
+    load: Duration,
+}
+
+impl Used {
+    fn now(shop: &Shop, producer: u32) -> Result<Self> {
+        Ok(Self {
+            ingress: usage::of(producer)?.cpu,
+            postgres: rig::postgres_cpu(shop)?,
+            kafka: rig::kafka_cpu(shop)?,
+            load: usage::own_cpu(),
+        })
+    }
+}
+
 #[derive(Default)]
 struct Runs {
     speed: Vec<f64>,
     p99: Vec<f64>,
     cpu: Vec<f64>,
+    postgres: Vec<f64>,
+    kafka: Vec<f64>,
+    load: Vec<f64>,
 }
 
 impl Runs {
-    fn take(&mut self, load: &Load, cpu: Duration, count: u32) {
+    fn take(&mut self, load: &Load, before: &Used, after: &Used, count: u32) {
+        let each = |after: Duration, before| micros_each(after.saturating_sub(before), count);
         self.speed.push(per_second(count, load.wall));
         self.p99.push(percentile(&load.millis, 99));
-        self.cpu.push(micros_each(cpu, count));
+        self.cpu.push(each(after.ingress, before.ingress));
+        self.postgres.push(each(after.postgres, before.postgres));
+        self.kafka.push(each(after.kafka, before.kafka));
+        self.load.push(each(after.load, before.load));
     }
 }
 

@@ -8,7 +8,7 @@ use schemas::VOUCHER_AVSC;
 use sqlx::{Connection as _, PgConnection};
 use stack::ServiceCommand;
 
-use crate::awaited::Awaited;
+use crate::awaited::{Awaited, RowWatch};
 use crate::figure::{Figure, Target, percentile};
 use crate::hop;
 use crate::orders;
@@ -211,6 +211,7 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     let sink = ready(shop.sink_command("bench").await?).await?;
     let (mut halves, mut tails) = (Vec::new(), Vec::new());
     let (mut insert_halves, mut insert_tails) = (Vec::new(), Vec::new());
+    let mut rows = RowWatch::watch(&shop).await?;
     // The first is not counted: connections, schemas and plans are made in it.
     for run in 0..=u32::try_from(rig.runs())? {
         let numbers = run * count..(run + 1) * count;
@@ -223,7 +224,7 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
             };
             hop::write(&brokers, &topic, numbers, PACE, &sent, |_| true, value)
         });
-        let millis = awaited.rows(&shop, count as usize).await?;
+        let millis = rows.read(&awaited, count as usize).await?;
         writer.await??;
         let inserts = unnest::single_rows(&shop.vouchers_url, 300).await?;
         if run > 0 {
