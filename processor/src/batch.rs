@@ -9,6 +9,7 @@ use std::ops::Range;
 use runtime::dead_letter;
 use runtime::kafka::Outgoing;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
+use runtime::settings::TopicSettings;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 use schemas::{Malformed, Reason};
 
@@ -52,6 +53,26 @@ pub struct Topics {
     pub vouchers: String,
     /// Dead letters of the order statuses.
     pub dead_letters: String,
+}
+
+impl Topics {
+    /// Those that are set.
+    pub fn of(settings: &TopicSettings) -> Self {
+        Self {
+            source: settings.order_status_topic.clone(),
+            vouchers: settings.vouchers_topic.clone(),
+            dead_letters: settings.order_status_dead_letters(),
+        }
+    }
+
+    /// All of them.
+    pub fn names(&self) -> Vec<String> {
+        vec![
+            self.source.clone(),
+            self.vouchers.clone(),
+            self.dead_letters.clone(),
+        ]
+    }
 }
 
 /// How many records had which outcome.

@@ -1,7 +1,7 @@
 //! `processor run`: wires the parts and watches over them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::MonotonicClock;
@@ -9,6 +9,7 @@ use runtime::health::{self, Health, Part};
 use runtime::kafka::BrokerProbe;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
+use runtime::stepping::{DRAIN, drive};
 use runtime::{http, metrics, preflight};
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 
@@ -17,13 +18,10 @@ use crate::evaluate::SharedEvaluator;
 use crate::kafka::KafkaLog;
 use crate::observer::TaskObserver;
 use crate::settings::RunSettings;
-use crate::task::{Step, Task, TaskSettings};
+use crate::task::{Task, TaskSettings};
 
 /// Health and metrics, unless HTTP_ADDR says otherwise.
 const DEFAULT_PORT: u16 = 9464;
-
-/// A stop waits this long for the transactions under way.
-const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs until shutdown.
 ///
@@ -89,12 +87,8 @@ struct Flow {
 
 impl Flow {
     async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
-        let topics = Topics {
-            source: self.settings.topics.order_status_topic.clone(),
-            vouchers: self.settings.topics.vouchers_topic.clone(),
-            dead_letters: self.settings.topics.order_status_dead_letters(),
-        };
-        self.check_topics(&topics, &shutdown).await?;
+        let topics = Topics::of(&self.settings.topics);
+        preflight::topics_exist(&self.settings.kafka, topics.names(), &shutdown).await?;
         let format = tokio::select! {
             format = self.voucher_format() => format,
             () = shutdown.requested() => return Ok(()),
@@ -103,25 +97,11 @@ impl Flow {
         for number in 0..self.settings.flow.tasks {
             let task = self.task(number, &topics, format)?;
             let shutdown = shutdown.clone();
-            tasks.thread(format!("task-{number}"), move || drive(task, &shutdown))?;
+            tasks.thread(format!("task-{number}"), move || {
+                drive(task, || false, &shutdown)
+            })?;
         }
         tasks.run(DRAIN).await
-    }
-
-    async fn check_topics(&self, topics: &Topics, shutdown: &Shutdown) -> Result<(), Failure> {
-        let kafka = self.settings.kafka.clone();
-        let names = [
-            topics.source.clone(),
-            topics.vouchers.clone(),
-            topics.dead_letters.clone(),
-        ];
-        let shutdown = shutdown.clone();
-        tokio::task::spawn_blocking(move || {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            preflight::topics_exist(&kafka, &names, &shutdown)
-        })
-        .await
-        .map_err(|error| Failure::failed(format!("preflight: {error}")))?
     }
 
     /// With a registry vouchers are Avro, under the id of our own schema, which somebody registered.
@@ -186,20 +166,3 @@ impl Flow {
 }
 
 type LiveTask = Task<KafkaLog, SchemaCache<OrderStatusPlan>, MonotonicClock, TaskObserver>;
-
-/// Steps until shutdown, and then until nothing is half done (or the time for that is over: what
-/// was not committed is aborted at the next start).
-fn drive(mut task: LiveTask, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut stop_by = None;
-    loop {
-        if shutdown.is_requested() {
-            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if task.is_idle() || Instant::now() >= stop_by {
-                return Ok(());
-            }
-        }
-        if let Step::Stop(failure) = task.step() {
-            return Err(failure);
-        }
-    }
-}

@@ -5,6 +5,7 @@
 //! | [`settings`] | flags and environment variables, secrets, what to write instead of a wrong setting |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
+//! | [`stepping`] | driving a loop that is a state machine, until a stop finds nothing half done |
 //! | [`late_offsets`] | offsets that are committed a little later, in one for many batches |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
@@ -42,5 +43,6 @@ pub mod record;
 pub mod registry;
 pub mod replay;
 pub mod settings;
+pub mod stepping;
 pub mod telemetry;
 pub mod trace_context;

@@ -1,6 +1,6 @@
 //! `sink run`: wires the parts and watches over them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::MonotonicClock;
@@ -8,6 +8,7 @@ use runtime::health::{self, Health};
 use runtime::kafka::BrokerProbe;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
+use runtime::stepping::{DRAIN, drive};
 use runtime::{http, metrics, preflight};
 use schemas::VoucherPlan;
 use tokio::runtime::Handle;
@@ -16,13 +17,10 @@ use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
 use crate::postgres::{Database, DatabaseProbe, PostgresTable, connect_options, migrate};
 use crate::settings::RunSettings;
-use crate::task::{Ports, Step, Task};
+use crate::task::{Ports, Task};
 
 /// Health and metrics, unless HTTP_ADDR says otherwise.
 const DEFAULT_PORT: u16 = 9465;
-
-/// A stop waits this long for the batches under way.
-const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs until shutdown.
 ///
@@ -85,8 +83,10 @@ struct Flow {
 impl Flow {
     async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
         let postgres = self.health.part("postgres", "connecting");
+        let topics = &self.settings.topics;
+        let names = vec![topics.vouchers_topic.clone(), topics.voucher_dead_letters()];
         let ((), ()) = tokio::try_join!(
-            self.check_topics(&shutdown),
+            preflight::topics_exist(&self.settings.kafka, names, &shutdown),
             migrate(&self.database, &postgres, &shutdown),
         )?;
         if shutdown.is_requested() {
@@ -102,22 +102,11 @@ impl Flow {
         for number in 0..self.settings.flow.tasks {
             let task = self.task(number)?;
             let shutdown = shutdown.clone();
-            parts.thread(format!("task-{number}"), move || drive(task, &shutdown))?;
+            parts.thread(format!("task-{number}"), move || {
+                drive(task, || false, &shutdown)
+            })?;
         }
         parts.run(DRAIN).await
-    }
-
-    async fn check_topics(&self, shutdown: &Shutdown) -> Result<(), Failure> {
-        let kafka = self.settings.kafka.clone();
-        let topics = &self.settings.topics;
-        let names = [topics.vouchers_topic.clone(), topics.voucher_dead_letters()];
-        let shutdown = shutdown.clone();
-        tokio::task::spawn_blocking(move || {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            preflight::topics_exist(&kafka, &names, &shutdown)
-        })
-        .await
-        .map_err(|error| Failure::failed(format!("preflight: {error}")))?
     }
 
     fn task(&self, number: u16) -> Result<LiveTask, Failure> {
@@ -161,20 +150,3 @@ type LiveTask = Task<
     MonotonicClock,
     TaskObserver,
 >;
-
-/// Steps until shutdown, and then until the batch in hand is durable and committed (or the time for
-/// that is over: what was not committed is done again at the next start, to no effect).
-fn drive(mut task: LiveTask, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut stop_by = None;
-    loop {
-        if shutdown.is_requested() {
-            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if task.is_idle() || Instant::now() >= stop_by {
-                return Ok(());
-            }
-        }
-        if let Step::Stop(failure) = task.step() {
-            return Err(failure);
-        }
-    }
-}

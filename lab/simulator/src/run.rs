@@ -7,6 +7,7 @@ use processor::evaluate::{Evaluator, SharedEvaluator};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
 use processor::task::Guarantee;
+use runtime::stepping::{Step, Stepping as _};
 use rust_decimal::Decimal;
 use schemas::{Currency, OrderStatusPlan};
 
@@ -274,8 +275,8 @@ impl<'a> Run<'a> {
         };
         let id = *id;
         let stopped = match running {
-            Loop::Processor(task) => matches!(task.step(), processor::task::Step::Stop(_)),
-            Loop::Sink(task) => matches!(task.step(), sink::task::Step::Stop(_)),
+            Loop::Processor(task) => matches!(task.step(), Step::Stop(_)),
+            Loop::Sink(task) => matches!(task.step(), Step::Stop(_)),
             Loop::Relay(task) => {
                 task.step();
                 false

@@ -12,6 +12,7 @@ use runtime::preflight::{self, Cluster, Level};
 use runtime::record::Positions;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
+use runtime::stepping::drive;
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 use tokio::task::JoinSet;
 
@@ -25,28 +26,19 @@ use crate::batch::{Batch, Tally, Topics, VoucherFormat};
 use crate::campaign_history;
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Observer, TransactionEnd};
-use crate::task::{Guarantee, Step, Task, TaskSettings};
+use crate::task::{Guarantee, Task, TaskSettings};
 
 /// One question to the broker, and how long it is asked again.
 const SLICE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A stop waits this long for the transactions under way.
-const DRAIN: Duration = Duration::from_secs(15);
-
-type RangeTask = Task<RangeLog, SchemaCache<OrderStatusPlan>, MonotonicClock, Totals>;
 
 /// See the module.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator =
         Arc::new(settings.evaluator(settings.rule.rule()?, settings.keys.signing_keys()?)?);
     let registry = Registry::of(&settings.registry)?;
-    let topics = Topics {
-        source: settings.topics.order_status_topic.clone(),
-        vouchers: settings.topics.vouchers_topic.clone(),
-        dead_letters: settings.topics.order_status_dead_letters(),
-    };
-    check_topics(&settings, &topics, &shutdown).await?;
+    let topics = Topics::of(&settings.topics);
+    preflight::topics_exist(&settings.kafka, topics.names(), &shutdown).await?;
     refuse_another_rule(&settings, registry.as_ref(), &evaluator).await?;
     let format = tokio::select! {
         format = voucher_format(registry.as_ref(), &topics.vouchers) => format,
@@ -124,7 +116,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         });
         shares.push(Arc::clone(&share));
         let shutdown = shutdown.clone();
-        threads.spawn_blocking(move || drive(task, &share, &shutdown));
+        threads.spawn_blocking(move || drive(task, || share.is_done(), &shutdown));
     }
     let shown = Shown::start(begun.range.offsets(), shares.clone());
     let mut first_failure = None;
@@ -160,24 +152,6 @@ fn stopped(name: Option<&str>) -> Failure {
             "stopped before the end; nothing is lost: the same command with --name {name} goes on"
         ),
     })
-}
-
-async fn check_topics(
-    settings: &BackfillSettings,
-    topics: &Topics,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    let (kafka, shutdown) = (settings.kafka.clone(), shutdown.clone());
-    let names = [
-        topics.source.clone(),
-        topics.vouchers.clone(),
-        topics.dead_letters.clone(),
-    ];
-    blocking(move || {
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        preflight::topics_exist(&kafka, &names, &shutdown)
-    })
-    .await
 }
 
 /// Two rules under one campaign would give two customers different vouchers.
@@ -323,25 +297,6 @@ fn patiently<T>(mut call: impl FnMut() -> Result<T, TransactionError>) -> Result
             Err(error) => {
                 return Err(Failure::failed(format!("the backfill's offsets: {error}")));
             }
-        }
-    }
-}
-
-/// Steps until its share is committed, or until a stop finds nothing half done.
-fn drive(mut task: RangeTask, share: &Share, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut stop_by = None;
-    loop {
-        if task.is_idle() && share.is_done() {
-            return Ok(());
-        }
-        if shutdown.is_requested() {
-            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if task.is_idle() || Instant::now() >= stop_by {
-                return Ok(());
-            }
-        }
-        if let Step::Stop(failure) = task.step() {
-            return Err(failure);
         }
     }
 }

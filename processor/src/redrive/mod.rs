@@ -65,11 +65,7 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     )
     .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))?;
     let registry = Registry::of(&settings.registry)?;
-    let topics = Topics {
-        source: settings.topics.order_status_topic.clone(),
-        vouchers: settings.topics.vouchers_topic.clone(),
-        dead_letters: settings.topics.order_status_dead_letters(),
-    };
+    let topics = Topics::of(&settings.topics);
     let format = match &registry {
         None => VoucherFormat::Json,
         Some(registry) => VoucherFormat::Avro {

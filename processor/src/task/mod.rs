@@ -38,7 +38,6 @@ use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::AssignmentChange;
 use runtime::late_offsets::LateOffsets;
-use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
@@ -93,15 +92,6 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long the circuit stays open before the same records are tried again.
 const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
-
-/// What a step says to its driver.
-#[derive(Debug)]
-pub enum Step {
-    /// Call again.
-    Continue,
-    /// The task can't go on.
-    Stop(Failure),
-}
 
 /// Where the task is.
 #[derive(Debug)]
@@ -214,20 +204,6 @@ where
     pub fn with_batch(mut self, batch: Batch) -> Self {
         self.batch = batch;
         self
-    }
-
-    /// Whether stopping now leaves nothing half done.
-    pub fn is_idle(&self) -> bool {
-        match self.state {
-            State::Reading => self.late.is_empty(),
-            State::Opening
-            | State::Initializing
-            | State::Rewinding
-            | State::WaitingForSchema { .. }
-            | State::CircuitOpen { .. }
-            | State::Pausing { .. } => true,
-            _ => false,
-        }
     }
 
     /// Takes note of what rebalances did. Says whether they took something of the batch away.

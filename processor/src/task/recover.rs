@@ -6,9 +6,10 @@ use runtime::clock::Clock;
 use runtime::kafka::TransactionError;
 use runtime::lifecycle::Failure;
 use runtime::registry::SchemaSource;
+use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::{DEADLINE, Guarantee, State, Step, Task};
+use super::{DEADLINE, Guarantee, State, Task};
 use crate::ports::{Log, Observer, TransactionEnd};
 
 /// A transaction older than this was ended by the coordinator: that fence is its timeout's work.

@@ -7,25 +7,26 @@ use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled, TransactionError};
 use runtime::record::{InputRecord, OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
+use runtime::stepping::{Step, Stepping};
 use schemas::OrderStatusPlan;
 
 use super::{
     CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, MOST_BYTES, MOST_OUTPUTS, MOST_RECORDS,
-    OFFSETS_ALONE, SLICE, State, Step, Task,
+    OFFSETS_ALONE, SLICE, State, Task,
 };
 use crate::batch::Batch;
 use crate::evaluate::{Evaluator, Outcome};
 use crate::ports::{Log, Observer, TransactionEnd};
 
-impl<L, S, C, O> Task<L, S, C, O>
+impl<L, S, C, O> Stepping for Task<L, S, C, O>
 where
     L: Log,
     S: SchemaSource<Plan = OrderStatusPlan>,
     C: Clock,
     O: Observer,
 {
-    /// Does the next thing. The data's way is `read`, `produce`, `send_offsets`, `drain`, `commit`.
-    pub fn step(&mut self) -> Step {
+    /// The data's way is `read`, `produce`, `send_offsets`, `drain`, `commit`.
+    fn step(&mut self) -> Step {
         match self.state {
             State::Opening => self.open(),
             State::Initializing => self.initialize(),
@@ -43,6 +44,27 @@ where
         }
     }
 
+    fn is_idle(&self) -> bool {
+        match self.state {
+            State::Reading => self.late.is_empty(),
+            State::Opening
+            | State::Initializing
+            | State::Rewinding
+            | State::WaitingForSchema { .. }
+            | State::CircuitOpen { .. }
+            | State::Pausing { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
     fn open(&mut self) -> Step {
         self.forget_batch();
         self.interrupted = false;

@@ -112,7 +112,8 @@ fn drive<O: Outbox, L: Log, C: Timer, W: Observer>(
 /// A topic that does not exist is a person's to create: its configuration is part of the promise.
 fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
     part.degraded("waiting for Kafka");
-    while let Err(failure) = preflight::topics_exist(&settings.kafka, &[&settings.topic], shutdown)
+    while let Err(failure) =
+        preflight::topics_exist_blocking(&settings.kafka, &[&settings.topic], shutdown)
     {
         part.degraded(failure.to_string());
         let until = Instant::now() + LOOK_AGAIN;

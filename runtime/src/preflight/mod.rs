@@ -39,7 +39,7 @@ pub use fix::{fix, refused};
 pub use keys::keys;
 pub use limits::clients;
 pub use look::{Found, Reader, kafka, reader, registry};
-pub use start::topics_exist;
+pub use start::{topics_exist, topics_exist_blocking};
 pub use verdict::{Level, Report, Verdict};
 
 /// What every `check` takes.

@@ -15,13 +15,31 @@ use crate::lifecycle::{Failure, Shutdown};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// As [`topics_exist_blocking`], beside other tasks.
+///
+/// # Errors
+/// The same.
+pub async fn topics_exist(
+    settings: &KafkaSettings,
+    topics: Vec<String>,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let (settings, shutdown) = (settings.clone(), shutdown.clone());
+    tokio::task::spawn_blocking(move || {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        topics_exist_blocking(&settings, &topics, &shutdown)
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("preflight: {error}")))?
+}
+
 /// Waits for the broker and checks that `topics` exist. Blocks its thread.
 ///
 /// Ends early, without an error, when shutdown is asked for.
 ///
 /// # Errors
 /// Exit code 1 in the words of `check`; 2 when the client can't be built.
-pub fn topics_exist(
+pub fn topics_exist_blocking(
     settings: &KafkaSettings,
     topics: &[&str],
     shutdown: &Shutdown,

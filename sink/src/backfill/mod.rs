@@ -15,6 +15,7 @@ use runtime::lifecycle::{Failure, Shutdown};
 use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
 use runtime::settings::TopicSettings;
+use runtime::stepping::drive;
 use runtime::telemetry::LogSettings;
 use schemas::VoucherPlan;
 use tokio::runtime::Handle;
@@ -26,10 +27,7 @@ use crate::ports::{Cause, Observer};
 use crate::postgres::{Database, PostgresTable, connect_options, migrate};
 use crate::settings::DatabaseSettings;
 use crate::tally::Tally;
-use crate::task::{Ports, Step, Task};
-
-/// A stop waits this long for the batches under way.
-const DRAIN: Duration = Duration::from_secs(15);
+use crate::task::{Ports, Task};
 
 /// All settings of `sink backfill`.
 #[derive(Debug, Clone, Args)]
@@ -73,9 +71,6 @@ pub struct BackfillSettings {
     #[arg(long)]
     pub json: bool,
 }
-
-type RangeTask =
-    Task<RangeSource, PostgresTable, Letters, SchemaCache<VoucherPlan>, MonotonicClock, Totals>;
 
 /// Writes the rows, and says how many were new.
 ///
@@ -131,7 +126,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
         });
         let task = Task::new(ports, range.topic.clone(), breaker);
         let shutdown = shutdown.clone();
-        threads.spawn_blocking(move || drive(task, &share, &shutdown));
+        threads.spawn_blocking(move || drive(task, || share.is_done(), &shutdown));
     }
     let shown = Shown::start(range.offsets(), shares.clone());
     let mut first_failure = None;
@@ -172,25 +167,6 @@ async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
     })
     .await
     .map_err(|error| Failure::failed(format!("backfill: {error}")))?
-}
-
-/// Steps until its share is written, or until a stop finds nothing half done.
-fn drive(mut task: RangeTask, share: &Share, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut stop_by = None;
-    loop {
-        if task.is_idle() && share.is_done() {
-            return Ok(());
-        }
-        if shutdown.is_requested() {
-            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if task.is_idle() || Instant::now() >= stop_by {
-                return Ok(());
-            }
-        }
-        if let Step::Stop(failure) = task.step() {
-            return Err(failure);
-        }
-    }
 }
 
 fn report(

@@ -43,7 +43,6 @@ use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::AssignmentChange;
 use runtime::late_offsets::LateOffsets;
-use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
 use schemas::VoucherPlan;
@@ -72,15 +71,6 @@ const SLOW: Duration = Duration::from_secs(3);
 
 /// How long the circuit stays open before the same records are tried again.
 const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
-
-/// What a step says to its driver.
-#[derive(Debug)]
-pub enum Step {
-    /// Call again.
-    Continue,
-    /// The task can't go on.
-    Stop(Failure),
-}
 
 /// Where the task is.
 #[derive(Debug)]
@@ -180,15 +170,6 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             backoff: Backoff::outside(),
-        }
-    }
-
-    /// Whether stopping now leaves nothing half done that a little more time would finish.
-    pub fn is_idle(&self) -> bool {
-        match self.state {
-            State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
-            State::Reading => self.late.is_empty(),
-            _ => true,
         }
     }
 

@@ -9,9 +9,10 @@ use runtime::kafka::{CommitError, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Positions};
 use runtime::registry::SchemaSource;
+use runtime::stepping::{Step, Stepping};
 use schemas::{Malformed, VoucherPlan};
 
-use super::{IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Step, Task};
+use super::{IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Task};
 use crate::batch::Batch;
 use crate::decide::{Decision, code_taken, decide, rejected};
 use crate::halves::Halves;
@@ -19,7 +20,7 @@ use crate::ports::{
     Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
 };
 
-impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+impl<K, T, D, S, C, O> Stepping for Task<K, T, D, S, C, O>
 where
     K: Source,
     T: Table,
@@ -28,9 +29,9 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Does the next thing. The data's way is `read` (receive, decode, decide), `write`, `bury`
+    /// The data's way is `read` (receive, decode, decide), `write`, `bury`
     /// (acknowledged dead letters), `commit_offsets`; all others are waits.
-    pub fn step(&mut self) -> Step {
+    fn step(&mut self) -> Step {
         let next = match std::mem::replace(&mut self.state, State::Reading) {
             State::Reading => Ok(self.read()),
             State::Writing { halves, since } => Ok(self.write(halves, since)),
@@ -56,6 +57,24 @@ where
         }
     }
 
+    fn is_idle(&self) -> bool {
+        match self.state {
+            State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
+            State::Reading => self.late.is_empty(),
+            _ => true,
+        }
+    }
+}
+
+impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+where
+    K: Source,
+    T: Table,
+    D: DeadLetters,
+    S: SchemaSource<Plan = VoucherPlan>,
+    C: Clock,
+    O: Observer,
+{
     /// Reads and decodes until the queue is empty or the batch is full.
     fn read(&mut self) -> State {
         self.breaker_before = self.breaker.clone();

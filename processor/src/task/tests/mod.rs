@@ -8,8 +8,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::record::{OwnedRecord, Positions};
+use runtime::stepping::{Step, Stepping as _};
 
-use super::{Guarantee, Step, Task, TaskSettings};
+use super::{Guarantee, Task, TaskSettings};
 use crate::batch::{Topics, VoucherFormat};
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;

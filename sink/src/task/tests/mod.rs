@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use runtime::dead_letter;
 use runtime::record::{OwnedRecord, Positions};
+use runtime::stepping::Stepping as _;
 use schemas::Reason;
 
 use super::{IDLE, MOST_RECORDS, State};

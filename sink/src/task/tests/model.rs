@@ -16,13 +16,14 @@ use runtime::dead_letter;
 use runtime::kafka::AssignmentChange;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
+use runtime::stepping::{Step, Stepping as _};
 use rust_decimal::Decimal;
 use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
 
 use crate::columns::Columns;
 use crate::ports::{Identity, WriteError, Written};
 use crate::tally::Tally;
-use crate::task::{Ports, Step, Task};
+use crate::task::{Ports, Task};
 
 /// What goes wrong at one call; a call that can't go wrong like this goes well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
