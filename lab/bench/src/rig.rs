@@ -118,6 +118,8 @@ pub struct Run {
     pub cpu_since_ready: Duration,
     /// What Postgres used meanwhile.
     pub postgres_cpu: Duration,
+    /// What the broker used meanwhile.
+    pub kafka_cpu: Duration,
 }
 
 /// Runs a service until its group has read `topic` to its end.
@@ -144,7 +146,7 @@ pub async fn run_until(
     command: ServiceCommand,
     end: impl Future<Output = Result<()>>,
 ) -> Result<Run> {
-    let postgres = postgres_cpu(shop)?;
+    let (postgres, kafka) = (postgres_cpu(shop)?, kafka_cpu(shop)?);
     let service = command.start().await?;
     service.wait_ready(shop::START).await?;
     let (begun, at_ready) = (Instant::now(), usage::of(service.pid())?.cpu);
@@ -156,6 +158,7 @@ pub async fn run_until(
         usage,
         cpu_since_ready: usage.cpu.saturating_sub(at_ready),
         postgres_cpu: postgres_cpu(shop)?.saturating_sub(postgres),
+        kafka_cpu: kafka_cpu(shop)?.saturating_sub(kafka),
     };
     service.terminate(STOP).await?;
     Ok(run)

@@ -36,9 +36,6 @@ pub fn of(pid: u32) -> Result<Usage> {
         .collect();
     // The fields 14 to 17 of proc(5); the state is number 3.
     let ticks = |from: usize| -> u64 { fields.iter().skip(from - 3).take(2).sum() };
-    let time = |ticks: u64| {
-        Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
-    };
     let status = read("status")?;
     Ok(Usage {
         cpu: time(ticks(14)),
@@ -46,6 +43,10 @@ pub fn of(pid: u32) -> Result<Usage> {
         peak_mib: mib(&status, "VmHWM:"),
         mib: mib(&status, "VmRSS:"),
     })
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
 fn mib(status: &str, name: &str) -> f64 {
@@ -73,6 +74,24 @@ pub fn of_family(pid: u32) -> Result<Duration> {
         }
     }
     Ok(cpu)
+}
+
+/// CPU time of everything on this machine since it booted, as the kernel counts it.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn of_the_machine() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat can't be read")?;
+    let all = stat.lines().next().context("/proc/stat is empty")?;
+    // user, nice, system, idle, iowait, irq, softirq; what comes after is another machine's.
+    let ticks = all
+        .split_ascii_whitespace()
+        .skip(1)
+        .zip(["user", "nice", "system", "idle", "iowait", "irq", "softirq"])
+        .filter(|(_, name)| !matches!(*name, "idle" | "iowait"))
+        .filter_map(|(ticks, _)| ticks.parse::<u64>().ok())
+        .sum();
+    Ok(time(ticks))
 }
 
 /// CPU time of this process, to the nanosecond.
@@ -105,5 +124,6 @@ mod tests {
         assert!(usage.cpu >= Duration::from_millis(20), "{usage:?}");
         assert!(usage.peak_mib >= usage.mib && usage.mib > 1.0, "{usage:?}");
         assert!(of_family(std::process::id()).unwrap() >= usage.cpu);
+        assert!(of_the_machine().unwrap() >= usage.cpu);
     }
 }

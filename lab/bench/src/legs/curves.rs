@@ -124,11 +124,11 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
         anyhow::Ok(())
     };
     let beside = tokio::select! {
-        millis = async {
+        paced = async {
             // It is at work by then.
             tokio::time::sleep(Duration::from_secs(1)).await;
             measure().await
-        } => millis?,
+        } => paced?,
         ended = backfills => {
             ended?;
             anyhow::bail!("the backfills ended");
@@ -139,7 +139,10 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     }
     let case = format!("end to end, {PACE}/s, exactly once, while a backfill runs");
     let figure = |what, percent| {
-        let (beside, alone) = (percentile(&beside, percent), percentile(&alone, percent));
+        let (beside, alone) = (
+            percentile(&beside.millis, percent),
+            percentile(&alone.millis, percent),
+        );
         Figure::new(LEG, &case, what, "ms", &[beside]).beside(&[beside], &[alone])
     };
     Ok(vec![

@@ -10,6 +10,7 @@ use crate::awaited::{Awaited, RowWatch};
 use crate::client::Client;
 use crate::figure::{Figure, Target, percentile};
 use crate::rig::Rig;
+use crate::usage;
 
 const LEG: &str = "end to end";
 
@@ -33,19 +34,23 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let sink = ready(shop.sink_command("bench").await?).await?;
         for pace in [100, 500] {
             let seconds = if rig.quick { 5 } else { 30 };
-            let (mut halves, mut tails) = (Vec::new(), Vec::new());
+            let (mut halves, mut tails, mut cores) = (Vec::new(), Vec::new(), Vec::new());
             // The first is not counted: connections, schemas and plans are made in it.
             for number in 0..=rig.runs() {
-                let millis = measure(&shop, producer.http_addr(), pace, pace * seconds).await?;
+                let paced = measure(&shop, producer.http_addr(), pace, pace * seconds).await?;
                 if number > 0 {
-                    halves.push(percentile(&millis, 50));
-                    tails.push(percentile(&millis, 99));
+                    halves.push(percentile(&paced.millis, 50));
+                    tails.push(percentile(&paced.millis, 99));
+                    cores.push(paced.cores);
                 }
             }
             let case = format!("{}, {pace}/s", guarantee.replace('_', " "));
-            let figure = |what, runs: &[f64]| Figure::new(LEG, &case, what, "ms", runs);
-            figures.push(figure("PATCH to row, p50", &halves).should(Target::AtMost(p50)));
-            figures.push(figure("PATCH to row, p99", &tails).should(Target::AtMost(p99)));
+            let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
+            figures.extend([
+                figure("PATCH to row, p50", "ms", &halves).should(Target::AtMost(p50)),
+                figure("PATCH to row, p99", "ms", &tails).should(Target::AtMost(p99)),
+                figure("cores in use, by everything", "", &cores),
+            ]);
         }
         for service in [sink, processor, producer] {
             service.terminate(STOP).await?;
@@ -54,16 +59,25 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Milliseconds of each of `count` orders.
-pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Vec<f64>> {
+/// Orders at a steady pace.
+pub(super) struct Paced {
+    /// Of each order.
+    pub millis: Vec<f64>,
+    /// How many of the machine's were busy meanwhile.
+    pub cores: f64,
+}
+
+/// Sends `count` orders, `pace` of them a second.
+pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Paced> {
     let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS), None).await?;
     let total: usize = placed.ids.iter().map(Vec::len).sum();
     // They are on their way still, faster than the pace.
     relay::published(shop).await?;
-    shop.settled().await;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
     let awaited = Awaited::default();
     let mut rows = RowWatch::watch(shop).await?;
-    let begun = Instant::now();
+    let (begun, busy) = (Instant::now(), usage::of_the_machine()?);
     let senders: Vec<_> = placed
         .ids
         .into_iter()
@@ -88,5 +102,9 @@ pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -
     for sender in senders {
         sender.await??;
     }
-    Ok(millis)
+    let busy = usage::of_the_machine()?.saturating_sub(busy);
+    Ok(Paced {
+        millis,
+        cores: busy.as_secs_f64() / begun.elapsed().as_secs_f64(),
+    })
 }

@@ -31,9 +31,14 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
         ] {
             let exactly_once = guarantee == "exactly_once";
             let (mut cpu, mut speed, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+            let mut kafka = Vec::new();
             let (mut bare_cpu, mut bare_speed) = (Vec::new(), Vec::new());
+            let mut bare_kafka = Vec::new();
             for number in 0..rig.runs() {
+                let before = rig::kafka_cpu(&shop)?;
                 let bare = bare_drain(&shop, count).await?;
+                let used = rig::kafka_cpu(&shop)?.saturating_sub(before);
+                bare_kafka.push(micros_each(used, count));
                 bare_cpu.push(micros_each(bare.cpu, count));
                 bare_speed.push(per_second(count, bare.wall));
                 let group = format!("processor-{guarantee}-{tasks}-{number}-{}", shop.name);
@@ -42,6 +47,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
                     .env("PROCESSOR_TASKS", tasks.to_string());
                 let run = rig::drain(&shop, command, &group, &shop.topics.order_status).await?;
                 cpu.push(micros_each(run.usage.cpu, count));
+                kafka.push(micros_each(run.kafka_cpu, count));
                 speed.push(per_second(count, run.wall));
                 memory.push(run.usage.peak_mib);
             }
@@ -60,7 +66,10 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
             } else {
                 [cpu_figure, speed_figure]
             });
-            figures.push(figure("peak RSS", "MiB", &memory));
+            figures.extend([
+                figure("Kafka CPU per record", "us", &kafka).beside(&kafka, &bare_kafka),
+                figure("peak RSS", "MiB", &memory),
+            ]);
         }
     }
     Ok(figures)

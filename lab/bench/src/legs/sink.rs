@@ -27,6 +27,7 @@ struct Runs {
     speed: Vec<f64>,
     cpu: Vec<f64>,
     postgres: Vec<f64>,
+    kafka: Vec<f64>,
     memory: Vec<f64>,
 }
 
@@ -77,6 +78,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
                 .should(Target::AtMost(1.8)),
             figure("Postgres CPU per row", "us", &sink.postgres)
                 .beside(&sink.postgres, &limit.postgres),
+            figure("Kafka CPU per row", "us", &sink.kafka),
             figure("peak RSS", "MiB", &sink.memory),
         ]);
         if there == 0 {
@@ -94,6 +96,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
             .should(Target::RatioAtLeast(4.0)),
         figure("client CPU per row", "us", &replay.cpu),
         figure("Postgres CPU per row", "us", &replay.postgres),
+        figure("Kafka CPU per row", "us", &replay.kafka),
     ]);
     Ok(figures)
 }
@@ -121,6 +124,7 @@ impl Runs {
         self.speed.push(per_second(count, run.wall));
         self.cpu.push(micros_each(run.usage.cpu, count));
         self.postgres.push(micros_each(run.postgres_cpu, count));
+        self.kafka.push(micros_each(run.kafka_cpu, count));
         self.memory.push(run.usage.peak_mib);
     }
 }
