@@ -98,7 +98,7 @@ pub trait Observer {
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
     /// A transaction ended.
     fn transaction_ended(&mut self, end: TransactionEnd);
-    /// Another producer took over.
+    /// Another member took this one's name, or the client gave up.
     fn fenced(&mut self);
     /// The number of partitions that are ours; hearing it once means having joined the group.
     fn assigned(&mut self, partitions: usize);

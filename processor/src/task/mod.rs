@@ -136,8 +136,7 @@ pub struct Task<L, S, C, O> {
     batch: Batch,
     /// When the first record was read that needs the transaction; without any, the batch's first.
     batch_began: Duration,
-    /// When the open transaction began; what it may wait for ends at `deadline`.
-    transaction_began: Duration,
+    /// When what the open transaction waits for is given up.
     deadline: Duration,
     /// Whether a call of this transaction had to be repeated.
     interrupted: bool,
@@ -184,7 +183,6 @@ where
             state: State::Opening,
             batch,
             batch_began: Duration::ZERO,
-            transaction_began: Duration::ZERO,
             deadline: Duration::ZERO,
             interrupted: false,
             held: None,

@@ -12,9 +12,6 @@ use schemas::OrderStatusPlan;
 use super::{DEADLINE, Guarantee, State, Task};
 use crate::ports::{Log, Observer, TransactionEnd};
 
-/// A transaction older than this was ended by the coordinator: that fence is its timeout's work.
-const OUTLIVED: Duration = runtime::kafka::TRANSACTION_TIMEOUT;
-
 impl<L, S, C, O> Task<L, S, C, O>
 where
     L: Log,
@@ -57,22 +54,11 @@ where
                 }
                 Step::Continue
             }
-            TransactionError::Fatal(why) => {
+            // A fence of the producer alone is a takeover that is under way, or a transaction that
+            // outlived its timeout: only the group says whose the name is (see `rejoin`).
+            TransactionError::Fatal(why) | TransactionError::Fenced(why) => {
                 self.observer.transaction_ended(TransactionEnd::Unknown);
                 self.observer.standing(&why);
-                self.pause_then_open();
-                Step::Continue
-            }
-            TransactionError::Fenced(_) => {
-                self.observer.transaction_ended(TransactionEnd::Unknown);
-                let outlived = now.saturating_sub(self.transaction_began) >= OUTLIVED
-                    && !matches!(self.state, State::Initializing);
-                if !outlived {
-                    self.observer.fenced();
-                    if self.fences.note(now) {
-                        return Step::Stop(self.another_has_our_name());
-                    }
-                }
                 self.pause_then_open();
                 Step::Continue
             }
@@ -87,6 +73,10 @@ where
     }
 
     /// The consumer is dead: another member has its name, or librdkafka gave up.
+    ///
+    /// Of two processes with one name one has to end and the other to go on. The group takes joins
+    /// one after the other, so whoever was replaced last is alone in that and the other is never
+    /// replaced again; fences of producers come in no such order and would end both.
     pub(super) fn rejoin(&mut self, why: &str) -> Step {
         tracing::warn!(why, "the consumer can't go on; joining the group anew");
         self.forget_batch();

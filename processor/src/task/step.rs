@@ -253,8 +253,7 @@ where
     }
 
     fn produce(&mut self) -> Step {
-        self.transaction_began = self.clock.now();
-        self.deadline = self.transaction_began + DEADLINE;
+        self.deadline = self.clock.now() + DEADLINE;
         self.interrupted = false;
         if self.settings.guarantee == Guarantee::ExactlyOnce
             && let Err(error) = self.log.begin()

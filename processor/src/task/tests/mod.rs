@@ -68,14 +68,8 @@ fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
             let kafka = task.log;
             return (kafka, watch);
         }
-        // Two processes with one name is a case of its own.
         if let Step::Stop(failure) = task.step() {
-            assert!(
-                failure.to_string().contains("PROCESSOR_INSTANCE_ID"),
-                "{failure}"
-            );
-            task.fences = super::Fences::default();
-            task.state = super::State::Opening;
+            panic!("ended: {failure}");
         }
     }
     panic!(
@@ -148,11 +142,20 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
             1 => Just(Fault::Abortable),
             1 => Just(Fault::Fatal),
             1 => Just(Fault::Fenced),
+            1 => Just(Fault::Replaced),
             1 => Just(Fault::DoneThenFatal),
             1 => Just(Fault::Rebalance),
         ],
         0..80,
     )
+    .prop_map(|mut faults| {
+        // The third within two minutes ends the process: a case of its own.
+        let replacements = faults.iter_mut().filter(|fault| **fault == Fault::Replaced);
+        replacements
+            .skip(2)
+            .for_each(|fault| *fault = Fault::Fenced);
+        faults
+    })
 }
 
 proptest! {
@@ -218,9 +221,32 @@ fn a_thousand_dead_records_open_the_circuit_and_write_nothing_more() {
 }
 
 #[test]
-fn a_process_that_is_fenced_again_and_again_ends_and_names_the_setting() {
-    // `run` checks the sentence of the failure, then goes on.
-    let faults = vec![Fault::Fenced; 3];
+fn a_process_that_is_replaced_again_and_again_ends_and_names_the_setting() {
+    let script = |replacements| {
+        // What is not a poll lets a replacement pass, so some are written down than take place.
+        let mut faults = Vec::new();
+        for _ in 0..replacements {
+            faults.extend([Fault::None, Fault::Replaced]);
+        }
+        faults
+    };
+    let inputs = || vec![sent(0, 0, 150)];
+    let (twice, _) = run(kafka(inputs(), script(2)), Guarantee::ExactlyOnce);
+    assert_eq!(twice.written.len(), 1);
+    let outcome =
+        std::panic::catch_unwind(|| run(kafka(inputs(), script(3)), Guarantee::ExactlyOnce));
+    let message = *outcome
+        .map(|_| ())
+        .unwrap_err()
+        .downcast::<String>()
+        .unwrap();
+    assert!(message.contains("PROCESSOR_INSTANCE_ID"), "{message}");
+}
+
+/// Two processes with one name would both end if fences of their producers counted.
+#[test]
+fn fences_of_the_producer_alone_end_nobody() {
+    let faults = vec![Fault::Fenced; 20];
     let (kafka, _) = run(kafka(vec![sent(0, 0, 150)], faults), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
 }

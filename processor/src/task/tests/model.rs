@@ -21,6 +21,8 @@ pub(super) enum Fault {
     Abortable,
     Fatal,
     Fenced,
+    /// Another member has the name; as what is not a poll it is nothing.
+    Replaced,
     /// Done, but the answer is lost and the producer with it.
     DoneThenFatal,
     /// The group moves on: this member's generation is old until it polls, which takes partition 0
@@ -91,7 +93,7 @@ impl Kafka {
     fn answer(&mut self) -> Result<(), TransactionError> {
         let why = || "scripted".to_owned();
         match self.fault() {
-            Fault::None | Fault::Rebalance | Fault::DoneThenFatal => Ok(()),
+            Fault::None | Fault::Rebalance | Fault::Replaced | Fault::DoneThenFatal => Ok(()),
             Fault::Retriable => Err(TransactionError::Retriable(why())),
             Fault::Abortable => Err(TransactionError::Abortable(why())),
             Fault::Fatal => Err(TransactionError::Fatal(why())),
@@ -109,6 +111,10 @@ impl Log for Kafka {
     }
 
     fn open_consumer(&mut self) -> Result<(), Failure> {
+        self.changes.clear();
+        self.client_positions.clear();
+        let assigned = std::mem::take(&mut self.positions);
+        self.to_assign.extend(assigned.into_keys());
         Ok(())
     }
 
@@ -123,7 +129,12 @@ impl Log for Kafka {
             "a poll never meets an open transaction"
         );
         self.now += timeout;
-        if self.fault() != Fault::None || self.serve_group() {
+        match self.fault() {
+            Fault::None => {}
+            Fault::Replaced => return Polled::Fatal("scripted".to_owned()),
+            _ => return Polled::Nothing,
+        }
+        if self.serve_group() {
             return Polled::Nothing;
         }
         for (partition, position) in &mut self.positions {
