@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use runtime::kafka::{KafkaSettings, Profile};
+use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::preflight::{self, CheckFlags, Cluster, Found, Reader, Report, Verdict};
 use runtime::provision;
@@ -112,9 +112,7 @@ fn signing_key(keys: &KeySettings) -> Result<Verdict, Failure> {
 
 fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<Verdict>, Failure> {
     let flow = &settings.flow;
-    let consumer = settings
-        .kafka
-        .consumer(&flow.processor_group, Profile::Live)?;
+    let consumer = settings.kafka.consumer(&flow.processor_group)?;
     let producer = match flow.processing_guarantee {
         Guarantee::ExactlyOnce => settings.kafka.transactional_producer("check")?,
         Guarantee::AtLeastOnce => settings.kafka.producer()?,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Profile, Reach,
-    Subscription, TransactionError,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Reach, Subscription,
+    TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -44,7 +44,7 @@ impl KafkaLog {
         guarantee: Guarantee,
         transactional_id: &str,
     ) -> Result<Self, Failure> {
-        let mut consumer_config = settings.consumer(group, Profile::Live)?;
+        let mut consumer_config = settings.consumer(group)?;
         consumer_config.set("group.instance.id", member);
         let producer_configs = match guarantee {
             Guarantee::ExactlyOnce => vec![

@@ -1,7 +1,7 @@
 //! `sink check`: what must be right around it, and with `--fix`, making what is missing.
 
 use clap::Args;
-use runtime::kafka::{KafkaSettings, Profile};
+use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::preflight::{self, CheckFlags, Cluster, Reader, Report};
 use runtime::provision;
@@ -81,7 +81,7 @@ async fn look(
     }
     let mut verdicts = Vec::new();
     if let Some(found) = preflight::kafka(cluster, &plans, &mut verdicts).await {
-        let consumer = kafka.consumer(&flow.sink_group, Profile::Live)?;
+        let consumer = kafka.consumer(&flow.sink_group)?;
         verdicts.extend(preflight::clients(&found.brokers, Some(&consumer), None));
         let reader = Reader {
             group: &flow.sink_group,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Profile,
-    Subscription, TransactionError,
+    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Subscription,
+    TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -29,7 +29,7 @@ impl KafkaSource {
     /// # Errors
     /// Exit code 2 for settings that can't work.
     pub fn join(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, Failure> {
-        let config = settings.consumer(group, Profile::Live)?;
+        let config = settings.consumer(group)?;
         Ok(Self {
             subscription: Subscription::join(&config, topic)?,
             topic: topic.to_owned(),

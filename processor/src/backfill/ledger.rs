@@ -6,7 +6,7 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::rdkafka::{Offset as KafkaOffset, TopicPartitionList};
-use runtime::kafka::{KafkaSettings, Profile, Span, TopicRange};
+use runtime::kafka::{KafkaSettings, Span, TopicRange};
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, Partition, Positions};
 
@@ -34,7 +34,7 @@ impl Ledger {
     /// Exit code 2 for settings that can't work.
     pub fn open(settings: &KafkaSettings, group: &str, topic: &str) -> Result<Self, Failure> {
         let client = settings
-            .consumer(group, Profile::Live)?
+            .consumer(group)?
             .create()
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         Ok(Self {

@@ -20,7 +20,7 @@ pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use producers::Producers;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
-pub use settings::{KafkaSettings, Profile, TRANSACTION_TIMEOUT};
+pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
 pub use transaction::{Outgoing, Producer, TransactionError};
 

@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::{KafkaSettings, Profile};
+use super::KafkaSettings;
 use crate::backoff::Backoff;
 use crate::lifecycle::Failure;
 use crate::record::{Offset, Partition, Positions};
@@ -73,7 +73,7 @@ impl TopicRange {
     ) -> Result<Self, Failure> {
         // In a group only by name: librdkafka asks for the last stable offset as a consumer does.
         let client: BaseConsumer = settings
-            .consumer("range", Profile::Replay)?
+            .consumer("range")?
             .create()
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         let there = patiently(settings, || partitions_of(&client, topic))?.ok_or_else(|| {

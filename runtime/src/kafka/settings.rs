@@ -45,15 +45,6 @@ pub struct KafkaSettings {
     pub kafka_properties_file: Option<PathBuf>,
 }
 
-/// What a consumer is tuned for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// A service that reads for ever: latency first, little memory.
-    Live,
-    /// A tool that reads a range once: throughput first.
-    Replay,
-}
-
 /// What the broker's logs and quotas know clients by that are no group's and no transaction's.
 const CLIENT_ID: &str = "checkout";
 
@@ -63,7 +54,7 @@ impl KafkaSettings {
     /// # Errors
     /// Exit code 2 with what librdkafka or we have against a property.
     pub fn check(&self) -> Result<(), Failure> {
-        self.consumer("check", Profile::Live)?
+        self.consumer("check")?
             .create_native_config()
             .map_err(|error| match error {
                 // Without the value: it may be a password.
@@ -110,7 +101,7 @@ impl KafkaSettings {
     ///
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
-    pub fn consumer(&self, group: &str, profile: Profile) -> Result<ClientConfig, Failure> {
+    pub fn consumer(&self, group: &str) -> Result<ClientConfig, Failure> {
         let mut config = self.base();
         config
             .set("group.id", group)
@@ -130,14 +121,12 @@ impl KafkaSettings {
             // an idle service more.
             .set("fetch.wait.max.ms", "200")
             // The default of a second makes a partition stand still each time its queue was full.
-            .set("fetch.queue.backoff.ms", "2");
-        match profile {
-            Profile::Live => config.set("queued.max.messages.kbytes", "16384"),
-            Profile::Replay => config
-                .set("queued.min.messages", "1000000")
-                .set("queued.max.messages.kbytes", "49152")
-                .set("fetch.message.max.bytes", "4194304"),
-        };
+            .set("fetch.queue.backoff.ms", "2")
+            // What waits in the queue, of each partition and in all. The client keeps a few hundred
+            // bytes beside every record, so that the default of 100,000 would cost far more memory
+            // than the second bound says, and time: what is read at once is still in the caches.
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "16384");
         self.with_user_properties(config)
     }
 
@@ -221,7 +210,7 @@ mod tests {
     #[test]
     fn a_short_poll_interval_is_fine_for_every_client() {
         let settings = settings("max.poll.interval.ms=10000");
-        for config in [settings.consumer("g", Profile::Live), settings.observer()] {
+        for config in [settings.consumer("g"), settings.observer()] {
             config
                 .unwrap()
                 .create::<rdkafka::consumer::BaseConsumer>()

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{GroupFacts, Unread};
 use super::verdict::Verdict;
-use crate::kafka::{KafkaSettings, Profile};
+use crate::kafka::KafkaSettings;
 use crate::lifecycle::Failure;
 use crate::record::{OwnedRecord, Partition, Positions};
 
@@ -151,7 +151,7 @@ impl Cluster {
     /// # Errors
     /// What the client says.
     pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, String> {
-        let config = self.settings.consumer(group, Profile::Live);
+        let config = self.settings.consumer(group);
         let member = client(config)?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
         let group = group.to_owned();
@@ -207,7 +207,7 @@ impl Cluster {
     /// What the client says.
     pub async fn tail(&self, topic: &TopicFacts, most: usize) -> Result<Vec<OwnedRecord>, String> {
         // A group of no members and no offsets: librdkafka assigns nothing without a name.
-        let reader = client(self.settings.consumer("preflight", Profile::Live))?;
+        let reader = client(self.settings.consumer("preflight"))?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
         blocking(&Arc::new(reader), move |reader| {
             let mut starts = Positions::new();

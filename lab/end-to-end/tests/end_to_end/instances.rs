@@ -9,7 +9,7 @@ use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Producer, Profile, Subscription};
+use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Producer, Subscription};
 use runtime::record::Positions;
 
 use crate::load;
@@ -90,7 +90,7 @@ async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() 
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let config = settings.consumer(&format!("waits-{}", shop.name), Profile::Live)?;
+    let config = settings.consumer(&format!("waits-{}", shop.name))?;
     let topic = &shop.topics.order_status;
     let end = Instant::now() + wait::DEADLINE;
     let slice = Duration::from_millis(100);
@@ -148,7 +148,7 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let config = settings.consumer(&format!("held-{}", shop.name), Profile::Live)?;
+    let config = settings.consumer(&format!("held-{}", shop.name))?;
     let topic = &shop.topics.order_status;
     let end = Instant::now() + wait::DEADLINE;
     let slice = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use end_to_end::wait;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::kafka::{
-    KafkaSettings, Outgoing, Producer, Producers, Profile, Reach, Subscription, TransactionError,
+    KafkaSettings, Outgoing, Producer, Producers, Reach, Subscription, TransactionError,
 };
 use runtime::record::Positions;
 
@@ -57,7 +57,7 @@ async fn what_is_open_is_aborted_at_a_takeover_and_only_then() -> Result<()> {
     take_over()?;
     assert_eq!(end()?, 0, "nothing was open, and nothing is written");
 
-    let config = settings.consumer(&group, Profile::Live)?;
+    let config = settings.consumer(&group)?;
     let member = Subscription::join(&config, &shop.topics.order_status)?;
     let nobody: BaseConsumer = config.create()?;
     let nobody = nobody.group_metadata().context("no group")?;

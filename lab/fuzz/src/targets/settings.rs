@@ -5,7 +5,7 @@ use processor::backfill::BackfillSettings;
 use processor::signing_keys::SigningKeys;
 use producer::http::auth::ApiKeys;
 use runtime::dead_letter::{Identity, LetterFilter, Place};
-use runtime::kafka::{Bound, KafkaSettings, Profile};
+use runtime::kafka::{Bound, KafkaSettings};
 use runtime::postgres::{Timeouts, connect_options};
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::Secret;
@@ -138,7 +138,7 @@ fn properties(text: &str) {
         kafka_properties: Some(Secret::new(text)),
         kafka_properties_file: None,
     };
-    match settings.consumer("group", Profile::Live) {
+    match settings.consumer("group") {
         // What the promises rest on can't be set from outside.
         Ok(config) => {
             assert_eq!(config.get("isolation.level"), Some("read_committed"));

@@ -11,7 +11,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::TopicRange;
-use crate::kafka::{KafkaSettings, Profile};
+use crate::kafka::KafkaSettings;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord, Offset, Partition};
 
@@ -70,7 +70,7 @@ impl RangeReader {
     ) -> Result<Self, Failure> {
         let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
         let consumer: BaseConsumer<Quiet> = settings
-            .consumer(group, Profile::Replay)?
+            .consumer(group)?
             .create_with_context(Quiet)
             .map_err(refused)?;
         let mut reader = Self {

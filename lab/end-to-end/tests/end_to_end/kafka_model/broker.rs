@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode::OperationTimedOut;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use runtime::kafka::{KafkaSettings, Outgoing, Polled, Producer, Profile, Subscription};
+use runtime::kafka::{KafkaSettings, Outgoing, Polled, Producer, Subscription};
 use runtime::record::{InputRecord, Positions};
 use runtime::settings::Secret;
 
@@ -111,7 +111,7 @@ impl RealBroker {
 
     /// Polls all, as services do, until the new one has its part: it may be empty.
     fn join(&mut self, name: Name, topic: Topic, instance: &str) -> Result<String> {
-        let mut config = self.settings.consumer(&self.group(topic), Profile::Live)?;
+        let mut config = self.settings.consumer(&self.group(topic))?;
         config.set("group.instance.id", instance);
         let mut new = Subscription::join(&config, &self.topic(topic))?;
         let end = Instant::now() + DEADLINE;
@@ -188,10 +188,7 @@ impl RealBroker {
     }
 
     fn offset(&self, topic: Topic) -> Result<String> {
-        let consumer: BaseConsumer = self
-            .settings
-            .consumer(&self.group(topic), Profile::Live)?
-            .create()?;
+        let consumer: BaseConsumer = self.settings.consumer(&self.group(topic))?.create()?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic(topic), 0);
         let stable = match consumer.committed_offsets(asked, ANSWER) {
