@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, ready};
+use end_to_end::shop::{STOP, Shop, ready};
 
 use super::end_to_end::measure as measure_latency;
 use super::processor::command;
@@ -95,8 +95,8 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// From the PATCH to the row at 100 orders a second, alone and while a backfill of the topic runs
-/// beside the processor.
+/// From the PATCH to the row at 100 orders a second, alone and while backfills of the topic run
+/// beside the processor: as fast as they can, and paced.
 ///
 /// # Errors
 /// When a voucher does not come.
@@ -113,40 +113,48 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     // Connections, schemas and plans are made in it.
     measure().await?;
     let alone = measure().await?;
-    let backfills = async {
-        for number in 0.. {
-            let name = format!("bench-{number}");
-            let mut child = shop
-                .start_processor(&["backfill", "--name", &name], &[])
-                .await?;
-            child.wait().await?;
+    let mut figures = Vec::new();
+    for (name, pace) in [
+        ("a backfill runs", None),
+        ("a backfill runs at 50000 records/s", Some("50000")),
+    ] {
+        let beside = tokio::select! {
+            paced = async {
+                // It is at work by then.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                measure().await
+            } => paced?,
+            ended = backfills(&shop, pace) => {
+                ended?;
+                anyhow::bail!("the backfills ended");
+            }
+        };
+        let case = format!("end to end, {PACE}/s, exactly once, while {name}");
+        for (what, percent) in [
+            ("PATCH to row, p50, beside that alone", 50),
+            ("PATCH to row, p99, beside that alone", 99),
+        ] {
+            let (beside, alone) = (
+                percentile(&beside.millis, percent),
+                percentile(&alone.millis, percent),
+            );
+            figures
+                .push(Figure::new(LEG, &case, what, "ms", &[beside]).beside(&[beside], &[alone]));
         }
-        anyhow::Ok(())
-    };
-    let beside = tokio::select! {
-        paced = async {
-            // It is at work by then.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            measure().await
-        } => paced?,
-        ended = backfills => {
-            ended?;
-            anyhow::bail!("the backfills ended");
-        }
-    };
+    }
     for service in [sink, processor, producer] {
         service.terminate(STOP).await?;
     }
-    let case = format!("end to end, {PACE}/s, exactly once, while a backfill runs");
-    let figure = |what, percent| {
-        let (beside, alone) = (
-            percentile(&beside.millis, percent),
-            percentile(&alone.millis, percent),
-        );
-        Figure::new(LEG, &case, what, "ms", &[beside]).beside(&[beside], &[alone])
-    };
-    Ok(vec![
-        figure("PATCH to row, p50, beside that alone", 50),
-        figure("PATCH to row, p99, beside that alone", 99),
-    ])
+    Ok(figures)
+}
+
+/// One backfill of the whole topic after the other, for ever.
+async fn backfills(shop: &Shop, rate: Option<&str>) -> Result<()> {
+    for number in 0.. {
+        let name = format!("bench-{number}-{}", rate.unwrap_or("unpaced"));
+        let mut arguments = vec!["backfill", "--name", &name];
+        arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate]));
+        shop.start_processor(&arguments, &[]).await?.wait().await?;
+    }
+    Ok(())
 }
