@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producers, Reach, Subscription,
-    TransactionError,
+    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producers,
+    Reach, Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -83,7 +82,7 @@ fn producers(
 }
 
 impl Log for KafkaLog {
-    type Record<'a> = BorrowedMessage<'a>;
+    type Record<'a> = FetchedRecord<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
         self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, Subscription,
-    TransactionError,
+    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
+    Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -39,7 +38,7 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    type Record<'a> = BorrowedMessage<'a>;
+    type Record<'a> = FetchedRecord<'a>;
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
         self.subscription.poll(timeout)

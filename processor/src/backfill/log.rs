@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Outgoing, Polled, Producer, RangeEvent,
-    RangeReader, TopicRange, TransactionError,
+    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
+    RangeEvent, RangeReader, TopicRange, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -137,7 +136,7 @@ fn patiently(
 }
 
 impl Log for RangeLog {
-    type Record<'a> = BorrowedMessage<'a>;
+    type Record<'a> = FetchedRecord<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
         self.producer = Producer::new(&self.producer_config)?;

@@ -130,11 +130,6 @@ impl ConsumerContext for GroupContext {
                     given.add_partition(element.topic(), element.partition());
                 }
             }
-            // librdkafka keeps a partition paused through its revocation: when it came back, nobody
-            // would resume it, and it would be ours without ever being read.
-            if let Err(error) = consumer.resume(&given) {
-                tracing::warn!(%error, "can't resume what is revoked");
-            }
             self.push(AssignmentChange::Revoked(numbers));
             consumer.incremental_unassign(&given)
         };

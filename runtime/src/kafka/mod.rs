@@ -3,6 +3,7 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod fetch_queue;
 mod group;
 mod leftovers;
 mod partitioner;
@@ -15,6 +16,7 @@ mod subscription;
 mod transaction;
 mod whole;
 
+pub use fetch_queue::FetchedRecord;
 pub use leftovers::Reach;
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;

@@ -3,18 +3,21 @@
 //! Rebalances run inside [`Subscription::poll`], on the caller's thread: between two polls the
 //! assignment does not change, so a loop that finishes its transaction before it polls again
 //! never loses a partition in the middle of one.
+//!
+//! Partitions are never paused: records come through a queue of their own, which nobody has to look
+//! into while the group is polled. What the client fetches ahead stays there, within its bounds.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
+use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::group::GroupContext;
 use crate::lifecycle::Failure;
-use crate::record::{InputRecord, Partition, Positions};
+use crate::record::{Offset, Partition, Positions};
 
 /// What a rebalance did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,15 @@ pub enum Polled<R> {
     Fatal(String),
 }
 
+/// What the client had to tell beside records.
+enum Served {
+    Nothing,
+    /// Something, and it is dealt with.
+    Event,
+    /// It can't go on.
+    Fatal(String),
+}
+
 /// Why offsets were not committed. Neither loses anything: what was done will be done again.
 #[derive(Debug, Clone)]
 pub enum CommitError {
@@ -54,6 +66,9 @@ const PLACE_ONE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How soon it is asked again for those that were not told.
 const PLACE_AGAIN: Duration = Duration::from_millis(500);
 
+/// While records come one after the other, the client's events are looked at this often.
+const RECORDS_UNTIL_EVENTS: u32 = 500;
+
 /// A broker that was away within this time may still be loading the group.
 const LATELY: Duration = Duration::from_secs(10);
 
@@ -62,10 +77,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// A group member's connection to its topic.
 pub struct Subscription {
-    consumer: BaseConsumer<GroupContext>,
+    queue: FetchQueue<GroupContext>,
     topic: String,
-    paused: bool,
     progress: Progress,
+    /// So many records later the client's events are looked at.
+    records_until_events: u32,
     /// No earlier are partitions placed that could not be.
     place_at: Option<Instant>,
     /// The offsets that the group told last while they were in doubt, and since when it tells them.
@@ -76,36 +92,47 @@ pub struct Subscription {
 #[derive(Default)]
 struct Progress {
     changes: Vec<AssignmentChange>,
-    /// Partitions whose position in the client is true. librdkafka keeps the position of before
-    /// through a seek and a rebalance, until the next record or the partition's end is handed out.
-    exact: BTreeSet<Partition>,
-    /// The one that was made exact last: spares the set a look-up per record.
-    last: Option<Partition>,
+    /// What the client reads.
+    placed: BTreeSet<Partition>,
+    /// The next offset of each partition of which something was handed out, or the end reached, but
+    /// for the `latest`.
+    next: Positions,
+    /// That of the partition that was read last: spares a look-up per record.
+    latest: Option<(Partition, Offset)>,
 }
 
 impl Progress {
-    /// Takes over what rebalances did during a poll.
-    fn follow(&mut self, context: &GroupContext) {
-        for change in context.take() {
-            if let AssignmentChange::Revoked(partitions) = &change {
-                self.forget(partitions.iter());
+    /// Takes over a record that is handed out. False for the same one again: a partition that
+    /// librdkafka pauses for a rebalance at the very moment when a record is taken begins with that
+    /// record when it goes on.
+    fn pass(&mut self, partition: Partition, offset: Offset) -> bool {
+        let next = offset + 1;
+        match &mut self.latest {
+            Some((latest, known)) if *latest == partition => {
+                let is_new = *known != next;
+                *known = next;
+                is_new
             }
-            self.changes.push(change);
+            _ => self.reached(partition, next) != Some(next),
         }
     }
 
-    fn reached(&mut self, partition: Partition) {
-        if self.last != Some(partition) {
-            self.exact.insert(partition);
-            self.last = Some(partition);
-        }
+    /// The partition was read up to here. What was known of it before.
+    fn reached(&mut self, partition: Partition, next: Offset) -> Option<Offset> {
+        self.next.extend(self.latest.replace((partition, next)));
+        self.next.remove(&partition)
     }
 
-    fn forget<'a>(&mut self, partitions: impl Iterator<Item = &'a Partition>) {
-        self.last = None;
-        for partition in partitions {
-            self.exact.remove(partition);
-        }
+    fn positions(&self) -> Positions {
+        let mut positions = self.next.clone();
+        positions.extend(self.latest);
+        positions
+    }
+
+    /// It is read from another place, or not at all.
+    fn forget(&mut self, partition: Partition) {
+        self.latest.take_if(|(latest, _)| *latest == partition);
+        self.next.remove(&partition);
     }
 }
 
@@ -135,59 +162,113 @@ impl Subscription {
             .subscribe(&[topic])
             .map_err(|error| Failure::bad_setting(format!("Kafka consumer: {error}")))?;
         Ok(Self {
-            consumer,
+            queue: FetchQueue::of(consumer),
             topic: topic.to_owned(),
-            paused: false,
             progress: Progress::default(),
+            records_until_events: 0,
             place_at: None,
             doubted: None,
         })
     }
 
-    /// The next record, waiting for it up to `timeout`. Resumes what was paused.
-    pub fn poll(&mut self, timeout: Duration) -> Polled<BorrowedMessage<'_>> {
-        self.resume();
-        self.poll_as_is(timeout)
-    }
-
-    fn poll_as_is(&mut self, timeout: Duration) -> Polled<BorrowedMessage<'_>> {
-        self.place_when_due();
-        let mut timeout = whole_millis(timeout);
+    /// The next record, waiting for it up to `timeout`.
+    pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
+        if self.records_until_events == 0 {
+            self.records_until_events = RECORDS_UNTIL_EVENTS;
+            // Without a partition there is nothing else to wait for.
+            let wait = if self.progress.placed.is_empty() {
+                timeout
+            } else {
+                Duration::ZERO
+            };
+            match self.serve(wait) {
+                Served::Nothing => {}
+                Served::Event => return Polled::Nothing,
+                Served::Fatal(why) => return Polled::Fatal(why),
+            }
+        }
+        let mut timeout = if self.progress.placed.is_empty() {
+            Duration::ZERO
+        } else {
+            whole_millis(timeout)
+        };
         loop {
-            let event = self.consumer.poll(timeout);
-            self.progress.follow(self.consumer.context());
-            match event {
-                None => return Polled::Nothing,
-                Some(Ok(message)) => {
-                    self.progress.reached(InputRecord::partition(&message));
-                    return Polled::Record(message);
+            match self.queue.next(timeout) {
+                Fetched::Record(partition, offset) => {
+                    self.records_until_events -= 1;
+                    if self.progress.pass(partition, offset) {
+                        return Polled::Record(self.queue.record());
+                    }
                 }
-                // Other partitions may have records at hand.
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    self.progress.reached(partition);
-                    timeout = Duration::ZERO;
+                Fetched::End(partition, end) => {
+                    self.progress.reached(partition, end);
                 }
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    let cause = self
-                        .consumer
-                        .client()
-                        .fatal_error()
-                        .map_or_else(|| code.to_string(), |(_, reason)| reason);
-                    return Polled::Fatal(cause);
-                }
-                // Anything else passes by itself: lost connections, an unknown topic that may still
-                // be created, a poll that came late. The client goes on, and so do we.
-                Some(Err(error)) => {
-                    self.consumer.context().note(&error);
-                    tracing::debug!(%error, topic = self.topic, "poll");
+                Fetched::Nothing => {
+                    self.records_until_events = 0;
                     return Polled::Nothing;
                 }
+                // It passes by itself, or a partition that is unknown may still be created.
+                Fetched::Error(error) => {
+                    self.records_until_events = 0;
+                    self.note(&error);
+                    return Polled::Nothing;
+                }
+            }
+            // Other partitions may have records at hand.
+            timeout = Duration::ZERO;
+        }
+    }
+
+    /// Serves what the client has to tell beside records, waiting for it up to `timeout`; rebalances
+    /// above all.
+    fn serve(&mut self, timeout: Duration) -> Served {
+        self.place_when_due();
+        let event = self.queue.client().poll(timeout);
+        let event = event.map(|polled| polled.map(drop));
+        if self.follow() {
+            return Served::Event;
+        }
+        match event {
+            None => Served::Nothing,
+            // No partition is read that was not led to the queue of records. If one is all the same,
+            // this record must not be lost: all is read again by a new client.
+            Some(Ok(_)) => Served::Fatal("a record came among the events".to_owned()),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let fatal = self.queue.client().client().fatal_error();
+                Served::Fatal(fatal.map_or_else(|| code.to_string(), |(_, reason)| reason))
+            }
+            // Anything else passes by itself: lost connections, an unknown topic that may still
+            // be created, a poll that came late. The client goes on, and so do we.
+            Some(Err(error)) => {
+                self.note(&error);
+                Served::Event
             }
         }
     }
 
+    /// Takes over what rebalances did. Says whether they did anything.
+    fn follow(&mut self) -> bool {
+        let changes = self.queue.client().context().take();
+        for change in &changes {
+            if let AssignmentChange::Revoked(partitions) = change {
+                for partition in partitions {
+                    self.progress.forget(*partition);
+                    self.progress.placed.remove(partition);
+                }
+            }
+        }
+        let any = !changes.is_empty();
+        self.progress.changes.extend(changes);
+        any
+    }
+
+    fn note(&self, error: &KafkaError) {
+        self.queue.client().context().note(error);
+        tracing::debug!(%error, topic = self.topic, "poll");
+    }
+
     fn place_when_due(&mut self) {
-        if self.consumer.context().has_unplaced()
+        if self.queue.client().context().has_unplaced()
             && self.place_at.is_none_or(|at| at <= Instant::now())
         {
             self.place_at = match self.place() {
@@ -207,7 +288,7 @@ impl Subscription {
     /// for, it is taken for none (`rd_kafka_assignment_apply_offsets`, as of 2.12): the partition
     /// would be read from its beginning, and each of its records have its outcome twice.
     fn place(&mut self) -> Result<(), KafkaError> {
-        let unplaced = self.consumer.context().unplaced();
+        let unplaced = self.queue.client().context().unplaced();
         let told = match self.offsets_of(&unplaced, PLACE_TIMEOUT) {
             Ok(told) => told,
             // One that isn't told holds back the answer of all.
@@ -222,9 +303,12 @@ impl Subscription {
         let mut list = TopicPartitionList::with_capacity(told.len());
         for (partition, offset) in &told {
             list.add_partition_offset(&self.topic, *partition, *offset)?;
+            self.queue.lead(&self.topic, *partition)?;
         }
-        self.consumer.incremental_assign(&list)?;
-        let context = self.consumer.context();
+        self.queue.client().incremental_assign(&list)?;
+        let placed = told.iter().map(|(partition, _)| *partition);
+        self.progress.placed.extend(placed);
+        let context = self.queue.client().context();
         if context.placed(told.iter().map(|(partition, _)| *partition)) {
             Ok(())
         } else {
@@ -239,7 +323,7 @@ impl Subscription {
     /// offsets of long ago. (Kafka 4.3, `CoordinatorRuntime`: a load that was given up because the
     /// leadership moved on makes the next one, which is still going on, count as done.)
     fn trust(&mut self, told: &[(Partition, KafkaOffset)]) -> Result<(), KafkaError> {
-        if !self.consumer.context().lost_broker_within(LATELY) {
+        if !self.queue.client().context().lost_broker_within(LATELY) {
             self.doubted = None;
             return Ok(());
         }
@@ -266,7 +350,7 @@ impl Subscription {
         for partition in partitions {
             asked.add_partition(&self.topic, *partition);
         }
-        let committed = self.consumer.committed_offsets(asked, timeout)?;
+        let committed = self.queue.client().committed_offsets(asked, timeout)?;
         let elements = committed.elements();
         let offsets = elements.iter().map(|element| {
             element.error()?;
@@ -277,69 +361,15 @@ impl Subscription {
 
     /// What rebalances did since the last call, in order.
     pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.progress.follow(self.consumer.context());
+        self.follow();
         std::mem::take(&mut self.progress.changes)
     }
 
-    /// Stays a member of the group for `time` while the loop waits for something else: partitions
-    /// are paused, polling goes on, no record is taken.
+    /// Stays a member of the group for `time` while the loop waits for something else: no record is
+    /// taken.
     pub fn keep_alive(&mut self, time: Duration) {
-        if let Ok(assignment) = self.consumer.assignment()
-            && assignment.count() > 0
-            && let Err(error) = self.consumer.pause(&assignment)
-        {
-            tracing::debug!(%error, "pause");
-        }
-        self.paused = true;
-        // A partition that was assigned this very moment may still hand out a record: put it back.
-        let early = match self.poll_as_is(time) {
-            Polled::Record(record) => Some((
-                InputRecord::partition(&record),
-                InputRecord::offset(&record),
-            )),
-            Polled::Nothing | Polled::Fatal(_) => None,
-        };
-        if let Some((partition, offset)) = early
-            && let Err(error) = self.seek(
-                &Positions::from([(partition, offset)]),
-                Duration::from_secs(5),
-            )
-        {
-            tracing::warn!(%error, partition, offset, "can't put a record back");
-        }
-    }
-
-    fn resume(&mut self) {
-        if !self.paused {
-            return;
-        }
-        if let Ok(assignment) = self.consumer.assignment()
-            && let Err(error) = self.consumer.resume(&assignment)
-        {
-            tracing::warn!(%error, "resume");
-            return;
-        }
-        self.paused = false;
-    }
-
-    /// Reads again from `positions` on.
-    ///
-    /// # Errors
-    /// When a partition is not ours any more, or its leader does not answer.
-    pub fn seek(&mut self, positions: &Positions, timeout: Duration) -> Result<(), KafkaError> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        // Resuming goes back to the position of before the pause, so it comes first.
-        self.resume();
-        self.progress.forget(positions.keys());
-        let sought = self
-            .consumer
-            .seek_partitions(self.list(positions)?, timeout)?;
-        for element in sought.elements() {
-            element.error()?;
-        }
-        Ok(())
+        // Whatever it was, the next poll meets it again or finds it done.
+        let _ = self.serve(whole_millis(time));
     }
 
     /// Reads every assigned partition again from its committed offset, or from its beginning.
@@ -347,9 +377,8 @@ impl Subscription {
     /// # Errors
     /// When the broker does not answer within `timeout`: call again.
     pub fn rewind(&mut self, timeout: Duration) -> Result<Positions, KafkaError> {
-        self.resume();
         let mut told = Vec::new();
-        let committed = self.consumer.committed(timeout)?;
+        let committed = self.queue.client().committed(timeout)?;
         for element in committed.elements_for_topic(&self.topic) {
             element.error()?;
             told.push((element.partition(), from_committed(element.offset())));
@@ -361,11 +390,12 @@ impl Subscription {
             if let KafkaOffset::Offset(offset) = offset {
                 positions.insert(partition, offset);
             }
-            self.progress.forget(std::iter::once(&partition));
+            self.progress.forget(partition);
             list.add_partition_offset(&self.topic, partition, offset)?;
         }
         if list.count() > 0 {
-            for element in self.consumer.seek_partitions(list, timeout)?.elements() {
+            let sought = self.queue.client().seek_partitions(list, timeout)?;
+            for element in sought.elements() {
                 element.error()?;
             }
         }
@@ -375,20 +405,7 @@ impl Subscription {
     /// The next offsets to read, past control records that were stepped over; only of partitions
     /// of which something was read, or the end reached, since they were assigned or sought.
     pub fn positions(&self) -> Positions {
-        let Ok(list) = self.consumer.position() else {
-            return Positions::new();
-        };
-        list.elements_for_topic(&self.topic)
-            .into_iter()
-            .filter_map(|element| match element.offset() {
-                KafkaOffset::Offset(offset)
-                    if self.progress.exact.contains(&element.partition()) =>
-                {
-                    Some((element.partition(), offset))
-                }
-                _ => None,
-            })
-            .collect()
+        self.progress.positions()
     }
 
     /// Commits `positions` and waits for the answer.
@@ -400,7 +417,8 @@ impl Subscription {
             return Ok(());
         }
         let list = self.list(positions).map_err(CommitError::Unavailable)?;
-        self.consumer
+        self.queue
+            .client()
             .commit(&list, CommitMode::Sync)
             .map_err(|error| match error.rdkafka_error_code() {
                 Some(
@@ -427,6 +445,37 @@ impl Subscription {
 
     /// This member's identity and generation at this moment: what fences a zombie's offsets.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+        self.queue.client().group_metadata()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_behind_what_was_handed_out_or_ended() {
+        let mut progress = Progress::default();
+        for (partition, offset) in [(0, 5), (0, 6), (1, 3), (0, 8)] {
+            assert!(progress.pass(partition, offset));
+        }
+        progress.reached(1, 7);
+        assert_eq!(progress.positions(), Positions::from([(0, 9), (1, 7)]));
+        progress.forget(1);
+        assert_eq!(progress.positions(), Positions::from([(0, 9)]));
+        progress.forget(0);
+        assert_eq!(progress.positions(), Positions::new());
+    }
+
+    #[test]
+    fn the_same_record_again_is_told_and_an_earlier_one_is_not() {
+        let mut progress = Progress::default();
+        assert!(progress.pass(0, 5));
+        assert!(!progress.pass(0, 5));
+        assert!(progress.pass(1, 5));
+        assert!(!progress.pass(0, 5));
+        // The log was cut, and begins anew: these are other records.
+        assert!(progress.pass(0, 2));
+        assert!(progress.pass(0, 3));
     }
 }

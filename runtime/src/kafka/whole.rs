@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::message::BorrowedMessage;
-
-use super::{Bound, KafkaSettings, RangeEvent, RangeReader, TopicRange};
+use super::{Bound, FetchedRecord, KafkaSettings, RangeEvent, RangeReader, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::Partition;
 
@@ -39,7 +37,7 @@ impl TopicRange {
         &self,
         settings: &KafkaSettings,
         group: &str,
-        mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
+        mut each: impl FnMut(&FetchedRecord<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut reader = RangeReader::open(settings, group, self)?;
         let mut last = Instant::now();

@@ -1,6 +1,6 @@
 //! The facts about a Kafka cluster: fetched here, judged elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::group::{GroupFacts, Unread};
 use super::verdict::Verdict;
-use crate::kafka::KafkaSettings;
+use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::{OwnedRecord, Partition, Positions};
 
@@ -182,13 +182,10 @@ impl Cluster {
             let starts = unread.iter().filter(|unread| unread.records() > 0);
             let starts = starts
                 .map(|unread| (unread.partition, unread.next()))
-                .collect();
-            for record in read(member, &name, starts, 1)? {
-                for unread in &mut unread {
-                    if unread.partition == record.partition {
-                        unread.oldest_millis = record.timestamp_millis;
-                    }
-                }
+                .collect::<Positions>();
+            let times = times_at(member, &name, &starts)?;
+            for unread in &mut unread {
+                unread.oldest_millis = times.get(&unread.partition).copied();
             }
             Ok(GroupFacts {
                 group,
@@ -206,51 +203,49 @@ impl Cluster {
     /// # Errors
     /// What the client says.
     pub async fn tail(&self, topic: &TopicFacts, most: usize) -> Result<Vec<OwnedRecord>, String> {
-        // A group of no members and no offsets: librdkafka assigns nothing without a name.
-        let reader = client(self.settings.consumer("preflight"))?;
-        let (name, partitions) = (topic.name.clone(), topic.partitions.len());
-        blocking(&Arc::new(reader), move |reader| {
-            let mut starts = Positions::new();
-            for partition in 0..partition_count(partitions) {
-                let (first, end) = reader.fetch_watermarks(&name, partition, TIMEOUT)?;
-                if end > first {
-                    let back = i64::try_from(most).unwrap_or(i64::MAX);
-                    starts.insert(partition, end.saturating_sub(back).max(first));
-                }
+        let (settings, name) = (self.settings.clone(), topic.name.clone());
+        let read = move || {
+            let mut range = TopicRange::whole(&settings, &name)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            for span in range.spans.values_mut() {
+                span.from = span.from.max(span.to.saturating_sub(most));
             }
-            read(reader, &name, starts, most)
-        })
-        .await
+            let mut records = Vec::new();
+            range.read(&settings, "preflight", |record| {
+                records.push(OwnedRecord::of(record));
+                Ok(())
+            })?;
+            Ok(records)
+        };
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|failure: Failure| failure.to_string())
     }
 }
 
-/// The first `most` records of each partition from its start on, or fewer up to its end.
-fn read(
+/// The timestamps of the first records from `starts` on, of the partitions that have one.
+fn times_at(
     client: &BaseConsumer,
     topic: &str,
-    starts: Positions,
-    most: usize,
-) -> Result<Vec<OwnedRecord>, KafkaError> {
+    starts: &Positions,
+) -> Result<BTreeMap<Partition, i64>, KafkaError> {
     let mut assigned = TopicPartitionList::new();
-    for (partition, offset) in &starts {
+    for (partition, offset) in starts {
         assigned.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
     }
     client.assign(&assigned)?;
-    let mut wanted: BTreeMap<Partition, usize> = starts.keys().map(|p| (*p, most)).collect();
-    let mut records = Vec::new();
+    let mut wanted: BTreeSet<Partition> = starts.keys().copied().collect();
+    let mut times = BTreeMap::new();
     let deadline = Instant::now() + TIMEOUT;
     while !wanted.is_empty() && Instant::now() < deadline {
         match client.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                let record = OwnedRecord::of(&message);
-                let Some(left) = wanted.get_mut(&record.partition) else {
-                    continue;
-                };
-                *left -= 1;
-                if *left == 0 {
-                    wanted.remove(&record.partition);
+            Some(Ok(record)) => {
+                if wanted.remove(&record.partition())
+                    && let Some(millis) = record.timestamp().to_millis()
+                {
+                    times.insert(record.partition(), millis);
                 }
-                records.push(record);
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 wanted.remove(&partition);
@@ -261,7 +256,7 @@ fn read(
         }
     }
     client.unassign()?;
-    Ok(records)
+    Ok(times)
 }
 
 fn existing(topic: &MetadataTopic) -> Option<Vec<PartitionFacts>> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::kafka::rdkafka::message::BorrowedMessage;
 use runtime::kafka::{
-    AssignmentChange, CommitError, KafkaSettings, Polled, RangeEvent, RangeReader, TopicRange,
+    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Polled, RangeEvent, RangeReader,
+    TopicRange,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -56,7 +56,7 @@ impl RangeSource {
 }
 
 impl Source for RangeSource {
-    type Record<'a> = BorrowedMessage<'a>;
+    type Record<'a> = FetchedRecord<'a>;
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
         if let Err(wait) = self.pace.take() {

@@ -7,13 +7,13 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::TopicRange;
 use crate::kafka::KafkaSettings;
+use crate::kafka::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use crate::lifecycle::Failure;
-use crate::record::{InputRecord, Offset, Partition};
+use crate::record::{Offset, Partition};
 
 /// What came next.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum RangeEvent<R> {
 
 /// See the module. Owned by one thread.
 pub struct RangeReader {
-    consumer: BaseConsumer<Quiet>,
+    queue: FetchQueue<Quiet>,
     topic: String,
     progress: Progress,
 }
@@ -74,7 +74,7 @@ impl RangeReader {
             .create_with_context(Quiet)
             .map_err(refused)?;
         let mut reader = Self {
-            consumer,
+            queue: FetchQueue::of(consumer),
             topic: range.topic.clone(),
             progress: Progress::default(),
         };
@@ -88,9 +88,14 @@ impl RangeReader {
             assignment
                 .add_partition_offset(&range.topic, *partition, KafkaOffset::Offset(span.from))
                 .map_err(refused)?;
+            reader
+                .queue
+                .lead(&range.topic, *partition)
+                .map_err(refused)?;
         }
         if assignment.count() > 0 {
-            reader.consumer.assign(&assignment).map_err(refused)?;
+            let assigned = reader.queue.client().assign(&assignment);
+            assigned.map_err(refused)?;
         }
         Ok(reader)
     }
@@ -102,7 +107,7 @@ impl RangeReader {
     pub fn next(
         &mut self,
         mut timeout: Duration,
-    ) -> Result<RangeEvent<BorrowedMessage<'_>>, Failure> {
+    ) -> Result<RangeEvent<FetchedRecord<'_>>, Failure> {
         loop {
             if let Some(partition) = self.progress.ended.pop() {
                 return Ok(RangeEvent::PartitionDone(partition));
@@ -110,33 +115,27 @@ impl RangeReader {
             if self.progress.ends.is_empty() {
                 return Ok(RangeEvent::Done);
             }
-            match self.consumer.poll(timeout) {
-                None => return Ok(RangeEvent::Nothing),
-                Some(Ok(message)) => {
-                    let partition = InputRecord::partition(&message);
-                    match self.progress.ends.get(&partition) {
-                        Some(end) if InputRecord::offset(&message) < *end => {
-                            return Ok(RangeEvent::Record(message));
-                        }
-                        // Whatever lies between the last record and this one is a gap.
-                        Some(_) => self.progress.finish(&self.consumer, &self.topic, partition),
-                        // Was under way when its partition ended.
-                        None => {}
-                    }
+            match self.queue.next(timeout) {
+                Fetched::Nothing => {
+                    self.serve_events()?;
+                    return Ok(RangeEvent::Nothing);
                 }
+                Fetched::Record(partition, offset) => match self.progress.ends.get(&partition) {
+                    Some(end) if offset < *end => {
+                        return Ok(RangeEvent::Record(self.queue.record()));
+                    }
+                    // Whatever lies between the last record and this one is a gap.
+                    Some(_) => self.finish(partition),
+                    // Was under way when its partition ended.
+                    None => {}
+                },
                 // The end of what is committed now lies at or behind the end that was seen.
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                Fetched::End(partition, _) => {
                     if self.progress.ends.contains_key(&partition) {
-                        self.progress.finish(&self.consumer, &self.topic, partition);
+                        self.finish(partition);
                     }
                 }
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    return Err(Failure::failed(format!(
-                        "{} can't be read on: {code}",
-                        self.topic
-                    )));
-                }
-                Some(Err(error)) => {
+                Fetched::Error(error) => {
                     tracing::debug!(%error, topic = self.topic, "poll");
                     return Ok(RangeEvent::Nothing);
                 }
@@ -145,16 +144,34 @@ impl RangeReader {
             timeout = Duration::ZERO;
         }
     }
-}
 
-impl Progress {
+    /// What the client has to tell beside records.
+    fn serve_events(&self) -> Result<(), Failure> {
+        match self.queue.client().poll(Duration::ZERO) {
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(Failure::failed(format!(
+                "{} can't be read on: {code}",
+                self.topic
+            ))),
+            Some(Err(error)) => {
+                tracing::debug!(%error, topic = self.topic, "poll");
+                Ok(())
+            }
+            // Every partition is led to the queue of records before it is read.
+            Some(Ok(_)) => Err(Failure::failed(format!(
+                "{} can't be read on: a record came among the client's events",
+                self.topic
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Nothing more is fetched of a partition whose end was reached.
-    fn finish(&mut self, consumer: &BaseConsumer<Quiet>, topic: &str, partition: Partition) {
-        self.ends.remove(&partition);
-        self.ended.push(partition);
+    fn finish(&mut self, partition: Partition) {
+        self.progress.ends.remove(&partition);
+        self.progress.ended.push(partition);
         let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
-        if let Err(error) = consumer.incremental_unassign(&list) {
+        list.add_partition(&self.topic, partition);
+        if let Err(error) = self.queue.client().incremental_unassign(&list) {
             // It may go on fetching what nobody takes: slower, not wrong.
             tracing::debug!(%error, partition, "unassign");
         }

@@ -1,0 +1,277 @@
+//! The queue that a consumer's records come through, apart from that of its events.
+//!
+//! The wrapper's `poll` makes an event of every record: an allocation and several looks at the clock
+//! each. librdkafka has a cheaper call, but not for the queue that rebalances come through, whose
+//! events it would swallow. So partitions are led into a queue of their own; and while only that one
+//! is read, no rebalance can happen.
+//!
+//! Not its calls for many records at once: `rd_kafka_consume_batch_queue` takes the end of a
+//! partition for a record, and puts the position one too far (as of 2.12, in
+//! `rd_kafka_q_serve_rkmessages`), which a pause at a rebalance would read on from;
+//! `rd_kafka_consume_callback_queue` empties the queue while it runs, so that twice as much is fetched
+//! ahead, and needs a copy of every record.
+//!
+//! This is the only place of the services with `unsafe` in it: the wrapper has no call for this.
+#![allow(
+    unsafe_code,
+    reason = "librdkafka's queues of records have no safe wrapper"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use rdkafka::bindings as native;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+
+use crate::record::{InputRecord, Offset, Partition, UNREADABLE_HEADER};
+
+/// What the queue hands out.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    /// A record, which [`FetchQueue::record`] lends until the next is asked for.
+    Record(Partition, Offset),
+    /// All that is committed of this partition was handed out; what comes next has this offset.
+    End(Partition, Offset),
+    /// Nothing within the time that was given, or the client has an event.
+    Nothing,
+    /// Something of a partition went wrong; the client goes on.
+    Error(KafkaError),
+}
+
+/// A consumer, and the queue that its records come through.
+pub(super) struct FetchQueue<C: ConsumerContext> {
+    /// All three before the client, which they are given back to.
+    message: Option<Message>,
+    records: Queue,
+    main: Queue,
+    client: BaseConsumer<C>,
+}
+
+impl<C: ConsumerContext> FetchQueue<C> {
+    /// A queue for the records of `client`. They come through it once [`lead`](Self::lead) was called
+    /// for their partition.
+    pub(super) fn of(client: BaseConsumer<C>) -> Self {
+        let handle = client.client().native_ptr();
+        // SAFETY: the handle is a live consumer's; both calls give a reference that `Queue` owns.
+        let (records, main) = unsafe {
+            (
+                Queue::new(native::rd_kafka_queue_new(handle)),
+                Queue::new(native::rd_kafka_queue_get_consumer(handle)),
+            )
+        };
+        // SAFETY: the callback has the form that is asked for, and what it is given is a queue that
+        // lives until `drop` has taken the callback away.
+        unsafe {
+            native::rd_kafka_queue_cb_event_enable(main.0, Some(wake), records.0.cast());
+        }
+        Self {
+            message: None,
+            records,
+            main,
+            client,
+        }
+    }
+
+    /// The client: for its events, its offsets and its assignment. Of a partition that was led here
+    /// its `poll` brings no record.
+    pub(super) const fn client(&self) -> &BaseConsumer<C> {
+        &self.client
+    }
+
+    /// Leads a partition's records here. To be called before it is assigned, each time: librdkafka
+    /// forgets it when the partition is taken away.
+    ///
+    /// # Errors
+    /// When there can't be a partition of this name.
+    pub(super) fn lead(&self, topic: &str, partition: Partition) -> KafkaResult<()> {
+        let unknown = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition);
+        let topic = CString::new(topic).map_err(|_| unknown.clone())?;
+        let handle = self.client.client().native_ptr();
+        // SAFETY: handle and text live; what comes is null or a reference that `Queue` owns.
+        let queue =
+            unsafe { native::rd_kafka_queue_get_partition(handle, topic.as_ptr(), partition) };
+        if queue.is_null() {
+            return Err(unknown);
+        }
+        let queue = Queue::new(queue);
+        // SAFETY: both live; the partition's queue keeps a reference to ours.
+        unsafe { native::rd_kafka_queue_forward(queue.0, self.records.0) };
+        Ok(())
+    }
+
+    /// What comes next, waiting for it up to `timeout`, in whole milliseconds. Ends early, with
+    /// nothing, when the client has an event.
+    pub(super) fn next(&mut self, timeout: Duration) -> Fetched {
+        use native::rd_kafka_resp_err_t as Code;
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        self.message = None;
+        // SAFETY: the queue lives; what comes is null or a message that is ours to give back.
+        let message = unsafe { native::rd_kafka_consume_queue(self.records.0, millis) };
+        let Some(message) = NonNull::new(message) else {
+            return Fetched::Nothing;
+        };
+        let message = self.message.insert(Message(message)).native();
+        match message.err {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Fetched::Record(message.partition, message.offset),
+            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                Fetched::End(message.partition, message.offset)
+            }
+            code => Fetched::Error(KafkaError::MessageConsumption(code.into())),
+        }
+    }
+
+    /// The record that came last.
+    ///
+    /// # Panics
+    /// When what came last is none.
+    pub(super) fn record(&self) -> FetchedRecord<'_> {
+        let message = self.message.as_ref().expect("a record came");
+        FetchedRecord(message.native())
+    }
+}
+
+impl<C: ConsumerContext> Drop for FetchQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: the queue lives. The callback runs under the queue's lock, which this call takes:
+        // afterwards it is not running and won't be called.
+        unsafe {
+            native::rd_kafka_queue_cb_event_enable(self.main.0, None, ptr::null_mut());
+        }
+    }
+}
+
+/// Something came through the queue of events: whoever waits for records is to look.
+unsafe extern "C" fn wake(_: *mut native::rd_kafka_t, records: *mut c_void) {
+    // SAFETY: the pointer is that of a live queue, see `FetchQueue::of`.
+    unsafe { native::rd_kafka_queue_yield(records.cast()) };
+}
+
+/// A reference to one of librdkafka's queues.
+struct Queue(*mut native::rd_kafka_queue_t);
+
+// SAFETY: librdkafka's queues have locks of their own; any thread may use them.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    /// Takes the reference over.
+    fn new(queue: *mut native::rd_kafka_queue_t) -> Self {
+        assert!(
+            !queue.is_null(),
+            "librdkafka has a queue for every consumer"
+        );
+        Self(queue)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and given back once.
+        unsafe { native::rd_kafka_queue_destroy(self.0) };
+    }
+}
+
+/// A message that is ours until it is given back.
+struct Message(NonNull<native::rd_kafka_message_t>);
+
+// SAFETY: a message belongs to no thread; librdkafka counts what it refers to atomically.
+unsafe impl Send for Message {}
+
+impl Message {
+    const fn native(&self) -> &native::rd_kafka_message_t {
+        // SAFETY: it lives until it is dropped, and nobody writes to it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours, and given back once.
+        unsafe { native::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// What a record's timestamp is that has none.
+const UNKNOWN_TIME: i64 = -1;
+
+/// A record, lent until the next is asked for: nothing is copied.
+#[derive(Clone, Copy)]
+pub struct FetchedRecord<'a>(&'a native::rd_kafka_message_t);
+
+impl std::fmt::Debug for FetchedRecord<'_> {
+    /// Its place alone: its bytes may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.0.partition, self.0.offset)
+    }
+}
+
+impl FetchedRecord<'_> {
+    /// Null, or as many bytes as there are.
+    fn bytes(&self, start: *const c_void, length: usize) -> Option<&[u8]> {
+        let start = NonNull::new(start.cast_mut())?;
+        // SAFETY: librdkafka's pointer and length of a key, a value or a header's value; they live as
+        // long as the message.
+        Some(unsafe { std::slice::from_raw_parts(start.cast().as_ptr(), length) })
+    }
+}
+
+impl InputRecord for FetchedRecord<'_> {
+    fn partition(&self) -> Partition {
+        self.0.partition
+    }
+
+    fn offset(&self) -> Offset {
+        self.0.offset
+    }
+
+    fn timestamp_millis(&self) -> Option<i64> {
+        let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: message and place live.
+        let millis = unsafe { native::rd_kafka_message_timestamp(self.0, &raw mut kind) };
+        let is_known = kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+            && millis != UNKNOWN_TIME;
+        is_known.then_some(millis)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.bytes(self.0.key, self.0.key_len)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.bytes(self.0.payload, self.0.len)
+    }
+
+    fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        use native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let mut headers = ptr::null_mut();
+        // SAFETY: message and place live. The headers are the message's own.
+        if unsafe { native::rd_kafka_message_headers(self.0, &raw mut headers) }
+            != RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut length) = (ptr::null::<c_char>(), ptr::null(), 0);
+            // SAFETY: headers and places live.
+            let found = unsafe {
+                native::rd_kafka_header_get_all(
+                    headers,
+                    index,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut length,
+                )
+            };
+            if found != RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            // SAFETY: a header's name ends with a zero byte and lives as long as the message.
+            let name = unsafe { CStr::from_ptr(name) };
+            each(
+                name.to_str().unwrap_or(UNREADABLE_HEADER),
+                self.bytes(value, length),
+            );
+        }
+    }
+}
