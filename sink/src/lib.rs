@@ -38,7 +38,7 @@
 //! | a statement is refused for its data | halved until the row stands alone: dead letter `rejected_by_database` |
 //! | a row's code is there | the same; dead letter `code_taken` only when another identity has it, else once more |
 //! | two transactions met (40001, 40P01) | the same statement again |
-//! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, paused and polling |
+//! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
 //! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
 //! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead | all of the batch is taken back; not ready until a person accepts, or the cause is gone |
 //! | a rebalance takes partitions away | their offsets and letters are the new owner's; rows that were written stay, since it writes the same |

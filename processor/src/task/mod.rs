@@ -6,7 +6,7 @@
 //!    ▲                        ▲          │  ▲                    │            │            │  │
 //!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
 //!    │ outcome unknown        └──────────│───────────────────── Aborting ◀────┴────────────┘
-//!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: paused, still polling
+//!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: no record is taken, still polling
 //! ```
 //!
 //! One transaction holds the vouchers, the dead letters and the offsets of one batch. What it rests

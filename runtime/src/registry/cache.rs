@@ -1,8 +1,8 @@
 //! Compiled writer schemas by id, fetched beside the loop that needs them.
 //!
 //! A loop waits inside a call for a moment, in which a registry that is well answers. A schema that
-//! isn't there then is [`Lookup::Pending`], and the loop pauses its partitions, which drops what the
-//! client has fetched ahead, and keeps polling until it is.
+//! isn't there then is [`Lookup::Pending`], and the loop polls its group,
+//! without taking records, until it is.
 
 use std::collections::HashMap;
 use std::sync::mpsc;

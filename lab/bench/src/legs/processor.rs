@@ -18,7 +18,7 @@ const LEG: &str = "processor";
 /// # Errors
 /// When a run does not end.
 pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
-    let count = rig.records(5_000_000);
+    let count = rig.records(2_000_000);
     let mut figures = Vec::new();
     for (name, avro, cpu_ratio) in [("Avro", true, 2.0), ("JSON", false, 2.8)] {
         let (shop, format) = rig.shop(avro).await?;

@@ -36,7 +36,7 @@ struct Runs {
 /// # Errors
 /// When a run does not end.
 pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
-    let count = rig.records(2_000_000);
+    let count = rig.records(1_000_000);
     let (shop, _) = rig.shop(true).await?;
     write_vouchers(rig, &shop, count, orders::id).await?;
     let rows = Rows::new(count)?;
