@@ -121,6 +121,7 @@ pub struct Batch {
 #[derive(Debug, Default)]
 struct Arena {
     bytes: Vec<u8>,
+    names: String,
     headers: Vec<HeaderSpan>,
 }
 
@@ -136,8 +137,16 @@ struct Output {
 
 #[derive(Debug)]
 struct HeaderSpan {
-    name: Range<usize>,
+    name: HeaderName,
     value: Option<Range<usize>>,
+}
+
+#[derive(Debug)]
+enum HeaderName {
+    /// One of ours.
+    Known(&'static str),
+    /// A dead letter's, in the arena.
+    Kept(Range<usize>),
 }
 
 /// What was done of one partition.
@@ -160,6 +169,16 @@ impl Batch {
             work: Vec::new(),
             records: 0,
             counts_dead: false,
+        }
+    }
+
+    /// An empty batch of the same kind.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self {
+            run: self.run.clone(),
+            counts_dead: self.counts_dead,
+            ..Self::new(self.topics.clone(), self.format)
         }
     }
 
@@ -236,23 +255,20 @@ impl Batch {
         let value = value_from..arena.bytes.len();
         let key = arena.put(issued.order_id.as_bytes());
         let first_header = arena.headers.len();
-        arena.header(headers::SOURCE_TOPIC, Some(self.topics.source.as_bytes()));
+        arena.header(headers::SOURCE_TOPIC, self.topics.source.as_bytes());
         arena.number_header(headers::SOURCE_PARTITION, i64::from(record.partition()));
         arena.number_header(headers::SOURCE_OFFSET, record.offset());
         if let Some(run) = &self.run {
-            arena.header(headers::SOURCE_RUN, Some(run.as_bytes()));
+            arena.header(headers::SOURCE_RUN, run.as_bytes());
         }
-        arena.header(
-            headers::VOUCHER_RULE,
-            Some(evaluator.fingerprint().as_bytes()),
-        );
+        arena.header(headers::VOUCHER_RULE, evaluator.fingerprint().as_bytes());
         let key_id = evaluator.key_id(issued.sent_at);
-        arena.header(headers::VOUCHER_KEY_ID, Some(key_id.as_bytes()));
+        arena.header(headers::VOUCHER_KEY_ID, key_id.as_bytes());
         if let Some(parent) = record
             .header(TRACEPARENT)
             .and_then(|value| TraceParent::parse(&value))
         {
-            arena.header(TRACEPARENT, Some(parent.child().to_string().as_bytes()));
+            arena.header(TRACEPARENT, parent.child().to_string().as_bytes());
         }
         self.outputs.push(Output {
             source: record.partition(),
@@ -277,7 +293,7 @@ impl Batch {
         for (name, value) in
             dead_letter::headers(record, &self.topics.source, "processor", cause, 1)
         {
-            arena.header(&name, value.as_deref());
+            arena.foreign_header(&name, value.as_deref());
         }
         self.outputs.push(Output {
             source: record.partition(),
@@ -310,10 +326,8 @@ impl Batch {
                 self.arena.headers[output.headers.clone()]
                     .iter()
                     .map(|span| {
-                        // Names were copied from text as a whole.
-                        let name =
-                            std::str::from_utf8(self.arena.get(&span.name)).unwrap_or_default();
-                        (name, span.value.as_ref().map(|value| self.arena.get(value)))
+                        let value = span.value.as_ref().map(|value| self.arena.get(value));
+                        (self.arena.name(&span.name), value)
                     }),
             );
             write(&Outgoing {
@@ -334,6 +348,7 @@ impl Batch {
     pub fn clear_outputs(&mut self) {
         self.outputs.clear();
         self.arena.headers.clear();
+        self.arena.names.clear();
         self.arena.bytes.clear();
     }
 
@@ -385,19 +400,30 @@ impl Arena {
         from..self.bytes.len()
     }
 
-    fn header(&mut self, name: &str, value: Option<&[u8]>) {
-        let name = self.put(name.as_bytes());
-        let value = value.map(|value| self.put(value));
-        self.headers.push(HeaderSpan { name, value });
+    fn name<'a>(&'a self, name: &'a HeaderName) -> &'a str {
+        match name {
+            HeaderName::Known(name) => name,
+            HeaderName::Kept(range) => &self.names[range.clone()],
+        }
     }
 
-    fn number_header(&mut self, name: &str, number: i64) {
-        use std::io::Write;
-        let name = self.put(name.as_bytes());
-        let from = self.bytes.len();
-        // Writing into a vector does not fail.
-        let _ = write!(self.bytes, "{number}");
-        let value = Some(from..self.bytes.len());
+    fn header(&mut self, name: &'static str, value: &[u8]) {
+        let value = Some(self.put(value));
+        self.headers.push(HeaderSpan {
+            name: HeaderName::Known(name),
+            value,
+        });
+    }
+
+    fn number_header(&mut self, name: &'static str, number: i64) {
+        self.header(name, itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn foreign_header(&mut self, name: &str, value: Option<&[u8]>) {
+        let from = self.names.len();
+        self.names.push_str(name);
+        let name = HeaderName::Kept(from..self.names.len());
+        let value = value.map(|value| self.put(value));
         self.headers.push(HeaderSpan { name, value });
     }
 }

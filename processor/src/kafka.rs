@@ -1,11 +1,12 @@
 //! The ports over librdkafka: thin, because what is in here the simulator does not see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producers,
-    Reach, Subscription, TransactionError,
+    AssignmentChange, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings, Outgoing,
+    Polled, Producers, Reach, Subscription, TransactionError, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -27,6 +28,8 @@ pub struct KafkaLog {
     topic: String,
     subscription: Subscription,
     producers: Producers,
+    /// From the first backlog on.
+    finisher: Option<Finisher>,
 }
 
 impl KafkaLog {
@@ -60,12 +63,27 @@ impl KafkaLog {
         Ok(Self {
             subscription: Subscription::join(&consumer_config, &topics.source)?,
             producers: producers(settings, &producer_configs, reach.as_ref())?,
+            finisher: None,
             settings: settings.clone(),
             consumer_config,
             producer_configs,
             reach,
             topic: topics.source.clone(),
         })
+    }
+}
+
+impl KafkaLog {
+    /// With the generation of now, not one that was kept: after a rebalance that would be refused.
+    fn group_offsets(&self, positions: &Positions) -> Result<GroupOffsets, TransactionError> {
+        let offsets = self
+            .subscription
+            .list(positions)
+            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
+        let group = self.subscription.group_metadata().ok_or_else(|| {
+            TransactionError::Abortable("this consumer is in no group".to_owned())
+        })?;
+        Ok(GroupOffsets { offsets, group })
     }
 }
 
@@ -85,6 +103,7 @@ impl Log for KafkaLog {
     type Record<'a> = FetchedRecord<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
+        self.finisher = None;
         self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;
         Ok(())
     }
@@ -142,16 +161,7 @@ impl Log for KafkaLog {
         positions: &Positions,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
-        let offsets = self
-            .subscription
-            .list(positions)
-            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
-        // Asked for now, not kept: after a rebalance an old generation would be refused.
-        let Some(group) = self.subscription.group_metadata() else {
-            return Err(TransactionError::Abortable(
-                "this consumer is in no group".to_owned(),
-            ));
-        };
+        let GroupOffsets { offsets, group } = self.group_offsets(positions)?;
         self.producers
             .current()
             .send_offsets(&offsets, &group, timeout)
@@ -163,5 +173,27 @@ impl Log for KafkaLog {
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.current().abort(timeout)
+    }
+
+    fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
+        // Whatever is wrong is told by the call that is made instead.
+        let Ok(offsets) = self.group_offsets(positions) else {
+            return false;
+        };
+        if self.finisher.is_none() {
+            self.finisher = Finisher::start();
+        }
+        let producer = Arc::clone(self.producers.current());
+        self.finisher
+            .as_ref()
+            .is_some_and(|finisher| finisher.begin(producer, offsets, timeout))
+    }
+
+    fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
+        self.finisher.as_ref()?.poll(timeout)
+    }
+
+    fn poll_at_hand(&mut self) -> Polled<Self::Record<'_>> {
+        self.subscription.poll_at_hand()
     }
 }

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{AssignmentChange, CommitError, Outgoing, Polled, TransactionError};
+use runtime::kafka::{
+    AssignmentChange, CommitError, Outgoing, Polled, TransactionError, Unfinished,
+};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
 
@@ -76,6 +78,24 @@ pub trait Log {
 
     /// Commits the transaction.
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError>;
+
+    /// Starts to finish the open transaction beside the loop: [`Stage`](runtime::kafka::Stage) after stage, each within
+    /// `timeout`. False where that can't be done: they are called one after the other then.
+    fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
+        let _ = (positions, timeout);
+        false
+    }
+
+    /// What came of it, waiting for that up to `timeout`. The group is not served meanwhile.
+    fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
+        let _ = timeout;
+        None
+    }
+
+    /// The next record that is at hand. The group is not served: no rebalance happens here.
+    fn poll_at_hand(&mut self) -> Polled<Self::Record<'_>> {
+        Polled::Nothing
+    }
 
     /// Aborts the transaction.
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError>;

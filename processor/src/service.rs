@@ -18,7 +18,7 @@ use crate::evaluate::SharedEvaluator;
 use crate::kafka::KafkaLog;
 use crate::observer::TaskObserver;
 use crate::settings::RunSettings;
-use crate::task::{Task, TaskSettings};
+use crate::task::{BatchBounds, Task, TaskSettings};
 
 /// Health and metrics, unless HTTP_ADDR says otherwise.
 const DEFAULT_PORT: u16 = 9464;
@@ -160,6 +160,7 @@ impl Flow {
                 topics: topics.clone(),
                 format,
                 transactional_id,
+                bounds: BatchBounds::default(),
             },
         ))
     }

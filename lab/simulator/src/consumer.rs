@@ -169,6 +169,27 @@ impl Consumer {
         Polled::Nothing
     }
 
+    /// See the loops' ports: what is at hand may be nothing, whatever there is to read.
+    pub fn poll_at_hand(&mut self, world: &mut World) -> Polled<Read> {
+        if world.lives[self.id].dead || world.random.per_mille(200) {
+            return Polled::Nothing;
+        }
+        match self.next(world) {
+            Some(read) => {
+                world.note(&format!("process {}", self.id), || {
+                    format!("read ahead {}/{}", read.partition, read.offset)
+                });
+                Polled::Record(read)
+            }
+            None => Polled::Nothing,
+        }
+    }
+
+    /// The process that has it.
+    pub const fn id(&self) -> ProcessId {
+        self.id
+    }
+
     fn next(&mut self, world: &World) -> Option<Read> {
         let group = &world.broker.groups[self.group];
         let uncommitted = self.group == 1 && world.has(Mutation::ReadUncommitted);

@@ -21,6 +21,8 @@ pub enum Mutation {
     AbortCommits,
     /// A commit without an answer is taken for done.
     UnknownIsCommitted,
+    /// A transaction that could not be finished beside the loop is taken for committed.
+    UnfinishedIsCommitted,
     /// A dead letter is dropped.
     DeadLetterDropped,
     /// While the loop waits, a record is taken and not put back.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use processor::batch::{Tally, Topics, VoucherFormat};
 use processor::evaluate::SharedEvaluator;
 use processor::ports::{Log, Observer, TransactionEnd};
-use processor::task::{Guarantee, Task, TaskSettings};
+use processor::task::{BatchBounds, Guarantee, Task, TaskSettings};
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
-use runtime::kafka::{AssignmentChange, CommitError, Outgoing, Polled, TransactionError};
+use runtime::kafka::{
+    AssignmentChange, CommitError, Outgoing, Polled, Stage, TransactionError, Unfinished,
+};
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 use runtime::registry::{Lookup, SchemaSource};
@@ -39,6 +41,7 @@ pub fn start(
         consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
         producers: Producers::new(id, &transactional_id, guarantee == Guarantee::ExactlyOnce),
         late: None,
+        beside: None,
     };
     let schemas = Schemas {
         clock: ProcessClock {
@@ -67,6 +70,10 @@ pub fn start(
             },
             format: VoucherFormat::Json,
             transactional_id,
+            bounds: BatchBounds {
+                records: FULL_BATCH,
+                ..BatchBounds::default()
+            },
         },
     )
 }
@@ -79,6 +86,17 @@ pub fn breaker() -> CircuitBreaker {
     })
 }
 
+/// So few that a backlog is one soon.
+const FULL_BATCH: usize = 4;
+
+/// A transaction that is finished beside the loop.
+#[derive(Debug)]
+struct Beside {
+    positions: Positions,
+    timeout: Duration,
+    stage: Stage,
+}
+
 /// The port.
 #[derive(Debug)]
 pub struct SimulatedLog {
@@ -87,6 +105,7 @@ pub struct SimulatedLog {
     producers: Producers,
     /// A planted bug's offsets, to be committed after the transaction.
     late: Option<Positions>,
+    beside: Option<Beside>,
 }
 
 impl Log for SimulatedLog {
@@ -194,6 +213,56 @@ impl Log for SimulatedLog {
         let world = &mut self.world.borrow_mut();
         self.consumer.heartbeat(world);
         self.producers.current().end(world, false, timeout)
+    }
+
+    fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
+        self.beside = Some(Beside {
+            positions: positions.clone(),
+            timeout,
+            stage: Stage::SendingOffsets,
+        });
+        true
+    }
+
+    /// A stage now and then: the loop reads on, or dies, between two of them.
+    fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
+        {
+            let world = &mut self.world.borrow_mut();
+            if world.random.per_mille(500) {
+                world.spend(self.consumer.id(), timeout);
+                return None;
+            }
+        }
+        let Beside {
+            positions,
+            timeout,
+            stage,
+        } = self.beside.take()?;
+        let (done, next) = match stage {
+            Stage::SendingOffsets => (
+                self.send_offsets(&positions, timeout),
+                Some(Stage::Draining),
+            ),
+            Stage::Draining => (self.drain(timeout), Some(Stage::Committing)),
+            Stage::Committing => (self.commit(timeout), None),
+        };
+        match (done, next) {
+            (Err(_), _) if self.world.borrow().has(Mutation::UnfinishedIsCommitted) => Some(Ok(())),
+            (Err(error), _) => Some(Err(Unfinished { stage, error })),
+            (Ok(()), None) => Some(Ok(())),
+            (Ok(()), Some(stage)) => {
+                self.beside = Some(Beside {
+                    positions,
+                    timeout,
+                    stage,
+                });
+                None
+            }
+        }
+    }
+
+    fn poll_at_hand(&mut self) -> Polled<Read> {
+        self.consumer.poll_at_hand(&mut self.world.borrow_mut())
     }
 }
 

@@ -26,7 +26,7 @@ use crate::batch::{Batch, Tally, Topics, VoucherFormat};
 use crate::campaign_history;
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Observer, TransactionEnd};
-use crate::task::{Guarantee, Task, TaskSettings};
+use crate::task::{BatchBounds, Guarantee, Task, TaskSettings};
 
 /// One question to the broker, and how long it is asked again.
 const SLICE: Duration = Duration::from_secs(2);
@@ -107,6 +107,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
                 topics: topics.clone(),
                 format,
                 transactional_id,
+                bounds: BatchBounds::default(),
             },
         )
         .with_batch(if plan.dead_letters {

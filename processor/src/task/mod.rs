@@ -1,7 +1,8 @@
 //! The exactly-once loop: an explicit state machine over narrow [`ports`](crate::ports).
 //!
 //! ```text
-//!              ┌────────────────────────────── nothing to write ──▶ CommittingOffsets ─┐
+//!                           ┌───────────────── nothing to write ──▶ CommittingOffsets ─┐
+//!                           │           ┌───── a backlog ──▶ Finishing, reading ahead ───┤
 //! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ SendingOffsets ▶ Draining ▶ Committing
 //!    ▲                        ▲          │  ▲                    │            │            │  │
 //!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
@@ -14,7 +15,8 @@
 //!
 //! - **A poll never meets an open transaction.** Rebalances happen inside `poll` and `keep_alive`;
 //!   what they take away is forgotten before anything of it is written, and when they come while a
-//!   transaction waits for the broker, that transaction is aborted if they touch it.
+//!   transaction waits for the broker, that transaction is aborted if they touch it. What is read
+//!   ahead under a backlog is what the client has at hand already: the group is not polled for it.
 //! - **Offsets carry the member's generation** at that moment, so a zombie's transaction is refused.
 //! - **After an abort, and whenever an outcome is unknown, nothing is kept in memory**: every
 //!   partition is read again from the group's committed offsets, which are the only truth.
@@ -24,6 +26,7 @@
 //!
 //! Each step makes at most one call that can wait or fail.
 
+mod ahead;
 mod fences;
 mod recover;
 mod step;
@@ -45,6 +48,7 @@ use schemas::OrderStatusPlan;
 use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Log, Observer};
+use ahead::Ahead;
 use fences::Fences;
 
 /// Whether a voucher record may be written twice after a crash.
@@ -68,13 +72,39 @@ pub struct TaskSettings {
     pub format: VoucherFormat,
     /// The name that fences: told when another process has it too.
     pub transactional_id: String,
+    /// See [`BatchBounds`].
+    pub bounds: BatchBounds,
 }
 
 /// A batch ends when the queue is empty, or at one of these bounds: they keep a transaction far
 /// below its timeout, and a rebalance from waiting long.
-const MOST_RECORDS: usize = 20_000;
-const MOST_OUTPUTS: usize = 5_000;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+#[derive(Debug, Clone, Copy)]
+pub struct BatchBounds {
+    /// Records that are read.
+    pub records: usize,
+    /// Records that are to be written.
+    pub outputs: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+impl Default for BatchBounds {
+    fn default() -> Self {
+        Self {
+            records: 20_000,
+            outputs: 5_000,
+            bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl BatchBounds {
+    fn are_reached(&self, batch: &Batch) -> bool {
+        batch.records() >= self.records
+            || batch.outputs() >= self.outputs
+            || batch.bytes() >= self.bytes
+    }
+}
 
 /// How long offsets wait for a voucher, whose transaction then takes them along, before they are
 /// committed alone: a crash meanwhile means that these records are skipped again.
@@ -106,6 +136,8 @@ enum State {
     Reading,
     /// The batch's records are handed to the producer.
     Producing,
+    /// Under a backlog: what the next three states do is done beside, and the next batch is read.
+    Finishing,
     /// The offsets are added to the transaction.
     SendingOffsets,
     /// All records must be acknowledged.
@@ -140,6 +172,8 @@ pub struct Task<L, S, C, O> {
     deadline: Duration,
     /// Whether a call of this transaction had to be repeated.
     interrupted: bool,
+    /// The next batch, as far as it was read while this one's transaction is finished.
+    ahead: Ahead,
     /// Read from the client, but its schema isn't known yet.
     held: Option<OwnedRecord>,
     breaker: CircuitBreaker,
@@ -173,6 +207,7 @@ where
         settings: TaskSettings,
     ) -> Self {
         let batch = Batch::new(settings.topics.clone(), settings.format);
+        let ahead = Ahead::new(batch.successor(), breaker.clone());
         Self {
             log,
             schemas,
@@ -185,6 +220,7 @@ where
             batch_began: Duration::ZERO,
             deadline: Duration::ZERO,
             interrupted: false,
+            ahead,
             held: None,
             breaker_before: breaker.clone(),
             breaker,
@@ -200,6 +236,7 @@ where
     /// Fills this batch instead: a backfill's names its run.
     #[must_use]
     pub fn with_batch(mut self, batch: Batch) -> Self {
+        self.ahead.batch = batch.successor();
         self.batch = batch;
         self
     }
@@ -220,6 +257,7 @@ where
                     for partition in partitions {
                         lost |= self.batch.positions().contains_key(&partition);
                         self.batch.forget(partition);
+                        self.ahead.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.late.forget(partition);
                         self.assigned.remove(&partition);
@@ -237,6 +275,7 @@ where
     /// Forgets all that was read and not committed.
     fn forget_batch(&mut self) {
         self.batch.clear();
+        self.ahead.clear();
         self.held = None;
         self.breaker = self.breaker_before.clone();
     }

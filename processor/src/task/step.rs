@@ -10,10 +10,7 @@ use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::{Step, Stepping};
 use schemas::OrderStatusPlan;
 
-use super::{
-    CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, MOST_BYTES, MOST_OUTPUTS, MOST_RECORDS,
-    OFFSETS_ALONE, SLICE, State, Task,
-};
+use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task};
 use crate::batch::Batch;
 use crate::evaluate::{Evaluator, Outcome};
 use crate::ports::{Log, Observer, TransactionEnd};
@@ -33,6 +30,7 @@ where
             State::Rewinding => self.rewind(),
             State::Reading => self.read(),
             State::Producing => self.produce(),
+            State::Finishing => self.finish(),
             State::SendingOffsets => self.send_offsets(),
             State::Draining => self.drain(),
             State::Committing => self.commit(),
@@ -121,11 +119,7 @@ where
 
     /// Reads and evaluates until the queue is empty or the batch is full.
     fn read(&mut self) -> Step {
-        self.breaker_before = self.breaker.clone();
-        let mut received = match self.held.take() {
-            Some(held) => self.take_held(held),
-            None => self.receive(self.idle()),
-        };
+        let mut received = self.begin_to_read();
         let mut has_grown = true;
         loop {
             match received {
@@ -162,6 +156,21 @@ where
             return Duration::ZERO;
         }
         (self.batch_began + OFFSETS_ALONE).saturating_sub(self.clock.now())
+    }
+
+    /// The first of a batch, or what comes after that which was read ahead.
+    fn begin_to_read(&mut self) -> Received {
+        if let Some(end) = self.ahead.end.take() {
+            return end;
+        }
+        if !self.batch.is_empty() {
+            return self.receive(Duration::ZERO);
+        }
+        self.breaker_before = self.breaker.clone();
+        match self.held.take() {
+            Some(held) => self.take_held(held),
+            None => self.receive(self.idle()),
+        }
     }
 
     /// Polls for one record and takes it into the batch.
@@ -203,10 +212,8 @@ where
         received
     }
 
-    fn batch_is_full(&self) -> bool {
-        self.batch.records() >= MOST_RECORDS
-            || self.batch.outputs() >= MOST_OUTPUTS
-            || self.batch.bytes() >= MOST_BYTES
+    pub(super) fn batch_is_full(&self) -> bool {
+        self.settings.bounds.are_reached(&self.batch)
     }
 
     /// The batch has ended: write it, commit its offsets, or wait for what ended it.
@@ -263,9 +270,12 @@ where
         let log = &mut self.log;
         match self.batch.each_output(|record| log.send(record)) {
             Ok(()) => {
-                self.state = match self.settings.guarantee {
-                    Guarantee::ExactlyOnce => State::SendingOffsets,
-                    Guarantee::AtLeastOnce => State::Draining,
+                self.state = if self.settings.guarantee == Guarantee::AtLeastOnce {
+                    State::Draining
+                } else if self.begin_to_finish_beside() {
+                    State::Finishing
+                } else {
+                    State::SendingOffsets
                 };
                 Step::Continue
             }
@@ -313,7 +323,12 @@ where
     }
 
     fn commit(&mut self) -> Step {
-        match self.log.commit(SLICE) {
+        let answer = self.log.commit(SLICE);
+        self.take_commits_answer(answer)
+    }
+
+    pub(super) fn take_commits_answer(&mut self, answer: Result<(), TransactionError>) -> Step {
+        match answer {
             Ok(()) => {
                 self.observer.transaction_ended(TransactionEnd::Committed);
                 self.settle_batch();
@@ -455,7 +470,8 @@ where
 }
 
 /// What one turn of reading brought.
-enum Received {
+#[derive(Debug)]
+pub(super) enum Received {
     /// A record, and it is in the batch.
     Taken,
     /// A record that is kept aside until its schema is known.
@@ -469,7 +485,7 @@ enum Received {
 }
 
 /// One record into the batch. A function, because the record may borrow the task's client.
-fn take_in<S>(
+pub(super) fn take_in<S>(
     record: &impl InputRecord,
     evaluator: &Evaluator,
     schemas: &mut S,

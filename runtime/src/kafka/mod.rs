@@ -4,6 +4,7 @@
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
 mod fetch_queue;
+mod finisher;
 mod group;
 mod leftovers;
 mod partitioner;
@@ -17,6 +18,7 @@ mod transaction;
 mod whole;
 
 pub use fetch_queue::FetchedRecord;
+pub use finisher::{Finisher, GroupOffsets, Stage, Unfinished};
 pub use leftovers::Reach;
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;

@@ -9,6 +9,7 @@
 //! records and offsets keep their order, because a partition's log and the group's coordinator take
 //! them in the order in which they were written, not in that of the markers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -19,7 +20,7 @@ use crate::lifecycle::Failure;
 
 /// Producers of one owner; see the module. One alone is its own successor.
 pub struct Producers {
-    all: Vec<Producer>,
+    all: Vec<Arc<Producer>>,
     /// How many have taken over their ids.
     taken_over: usize,
     /// What they may have left open, until it was looked for.
@@ -40,7 +41,7 @@ impl Producers {
         Ok(Self {
             all: configs
                 .iter()
-                .map(Producer::new)
+                .map(|config| Producer::new(config).map(Arc::new))
                 .collect::<Result<_, _>>()?,
             taken_over: 0,
             leftovers: None,
@@ -95,7 +96,7 @@ impl Producers {
     }
 
     /// The one whose turn it is, until the next [`begin`](Self::begin).
-    pub fn current(&self) -> &Producer {
+    pub fn current(&self) -> &Arc<Producer> {
         &self.all[self.turn]
     }
 }

@@ -187,15 +187,24 @@ impl Subscription {
                 Served::Fatal(why) => return Polled::Fatal(why),
             }
         }
-        let mut timeout = if self.progress.placed.is_empty() {
+        let timeout = if self.progress.placed.is_empty() {
             Duration::ZERO
         } else {
             whole_millis(timeout)
         };
+        self.take(timeout)
+    }
+
+    /// The next record that the client has at hand. The group is not served: no rebalance happens.
+    pub fn poll_at_hand(&mut self) -> Polled<FetchedRecord<'_>> {
+        self.take(Duration::ZERO)
+    }
+
+    fn take(&mut self, mut timeout: Duration) -> Polled<FetchedRecord<'_>> {
         loop {
             match self.queue.next(timeout) {
                 Fetched::Record(partition, offset) => {
-                    self.records_until_events -= 1;
+                    self.records_until_events = self.records_until_events.saturating_sub(1);
                     if self.progress.pass(partition, offset) {
                         return Polled::Record(self.queue.record());
                     }

@@ -10,7 +10,7 @@ use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::record::{OwnedRecord, Positions};
 use runtime::stepping::{Step, Stepping as _};
 
-use super::{Guarantee, Task, TaskSettings};
+use super::{BatchBounds, Guarantee, Task, TaskSettings};
 use crate::batch::{Topics, VoucherFormat};
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
@@ -53,6 +53,7 @@ fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
             topics,
             format: VoucherFormat::Json,
             transactional_id: "processor/test/0".to_owned(),
+            bounds: BatchBounds::default(),
         },
     );
     for _ in 0..20_000 {

@@ -1,0 +1,156 @@
+//! Reading ahead under a backlog, while a transaction is finished beside.
+//!
+//! A transaction's end is three round trips and more, in which the loop would stand still. When its
+//! batch was full there is more to read, so the next batch is begun meanwhile: from what the client
+//! has at hand, without polling the group, so that no rebalance meets the open transaction. Nothing
+//! of it is written before that transaction is committed; if it is not, both batches are forgotten
+//! and read again. Without a backlog the loop waits: a thread's wake-up would only cost latency.
+
+use std::time::Duration;
+
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::{Polled, Stage, Unfinished};
+use runtime::record::OwnedRecord;
+use runtime::registry::SchemaSource;
+use runtime::stepping::Step;
+use schemas::OrderStatusPlan;
+
+use super::step::{Received, take_in};
+use super::{SLICE, State, Task};
+use crate::batch::Batch;
+use crate::ports::{Log, Observer, TransactionEnd};
+
+/// So many records are read between two looks whether the transaction is finished.
+const RECORDS_A_STEP: usize = 500;
+
+/// How long a look waits when there is nothing to read.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The next batch.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) batch: Batch,
+    /// Why it is not read on, if so.
+    pub(super) end: Option<Received>,
+    /// As it was before this batch.
+    breaker_before: CircuitBreaker,
+    began: Duration,
+}
+
+impl Ahead {
+    pub(super) const fn new(batch: Batch, breaker_before: CircuitBreaker) -> Self {
+        Self {
+            batch,
+            end: None,
+            breaker_before,
+            began: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.batch.clear();
+        self.end = None;
+    }
+}
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Under a backlog, and where the log can do it. A record that waits for its schema is to be
+    /// judged before any other.
+    pub(super) fn begin_to_finish_beside(&mut self) -> bool {
+        debug_assert!(self.ahead.batch.is_empty(), "one batch ahead");
+        self.ahead.breaker_before = self.breaker.clone();
+        self.batch_is_full()
+            && self.held.is_none()
+            && self.log.finish_beside(&self.batch.positions(), SLICE)
+    }
+
+    /// Reads the next batch until the transaction is finished.
+    pub(super) fn finish(&mut self) -> Step {
+        let wait = if self.read_ahead() {
+            Duration::ZERO
+        } else {
+            LOOK
+        };
+        match self.log.poll_finish(wait) {
+            None => Step::Continue,
+            Some(Ok(())) => {
+                self.observer.transaction_ended(TransactionEnd::Committed);
+                self.settle_batch();
+                self.take_up_what_was_read_ahead();
+                self.state = State::Reading;
+                Step::Continue
+            }
+            // From here on one call after the other, as without a backlog. None of these ways leads
+            // to the batch ahead: after an interruption all is read again.
+            Some(Err(Unfinished { stage, error })) => match stage {
+                Stage::SendingOffsets => {
+                    self.state = State::SendingOffsets;
+                    self.again_or_recover(error)
+                }
+                Stage::Draining => {
+                    self.state = State::Draining;
+                    self.again_or_recover(error)
+                }
+                Stage::Committing => {
+                    self.state = State::Committing;
+                    self.take_commits_answer(Err(error))
+                }
+            },
+        }
+    }
+
+    /// Says whether there may be more at hand.
+    fn read_ahead(&mut self) -> bool {
+        for _ in 0..RECORDS_A_STEP {
+            if self.ahead.end.is_some() {
+                return false;
+            }
+            match self.receive_ahead() {
+                Received::Taken if self.settings.bounds.are_reached(&self.ahead.batch) => {
+                    self.ahead.end = Some(Received::Taken);
+                }
+                Received::Taken => {}
+                Received::Nothing => return false,
+                end => self.ahead.end = Some(end),
+            }
+        }
+        true
+    }
+
+    fn receive_ahead(&mut self) -> Received {
+        let record = match self.log.poll_at_hand() {
+            Polled::Record(record) => record,
+            Polled::Nothing => return Received::Nothing,
+            Polled::Fatal(why) => return Received::Fatal(why),
+        };
+        let ahead = &mut self.ahead;
+        let (was_empty, had_outputs) = (ahead.batch.is_empty(), ahead.batch.has_outputs());
+        let received = take_in(
+            &record,
+            &self.evaluator,
+            &mut self.schemas,
+            &mut ahead.batch,
+            &mut self.breaker,
+        );
+        if was_empty || had_outputs != ahead.batch.has_outputs() {
+            ahead.began = self.clock.now();
+        }
+        if matches!(received, Received::Held { .. }) {
+            self.held = Some(OwnedRecord::of(&record));
+        }
+        received
+    }
+
+    fn take_up_what_was_read_ahead(&mut self) {
+        std::mem::swap(&mut self.batch, &mut self.ahead.batch);
+        self.breaker_before = self.ahead.breaker_before.clone();
+        self.batch_began = self.ahead.began;
+    }
+}
