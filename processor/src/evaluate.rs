@@ -118,14 +118,14 @@ impl Evaluator {
         let written_at = record.timestamp_millis().map(Timestamp::from_millis);
         Ok(match self.rule.judge(order, written_at)? {
             Verdict::Skip(skip) => Outcome::Skip(skip),
-            Verdict::Eligible { sent_at } => Outcome::Voucher(Issued {
-                order_id: order.order_id,
-                sent_at,
-                code: self
-                    .keys
-                    .at(sent_at)
-                    .code(&self.rule.campaign, order.order_id),
-            }),
+            Verdict::Eligible { sent_at } => {
+                let order_id = order.order_id.as_str();
+                Outcome::Voucher(Issued {
+                    order_id,
+                    sent_at,
+                    code: self.keys.at(sent_at).code(&self.rule.campaign, order_id),
+                })
+            }
         })
     }
 

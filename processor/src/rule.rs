@@ -136,6 +136,8 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
+    use schemas::OrderId;
+
     use super::*;
 
     fn rule() -> Rule {
@@ -156,7 +158,7 @@ mod tests {
 
     fn sent(total: &str) -> OrderStatus<'static> {
         OrderStatus {
-            order_id: "17",
+            order_id: OrderId::new("17").unwrap(),
             status: Status::Sent,
             total: total.parse().unwrap(),
             currency: "EUR".parse().unwrap(),

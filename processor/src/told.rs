@@ -124,7 +124,7 @@ impl std::fmt::Display for Told {
 
 fn fields_of(order: &OrderStatus<'_>) -> Vec<(&'static str, String)> {
     let mut fields = vec![
-        ("order_id", order.order_id.to_owned()),
+        ("order_id", order.order_id.to_string()),
         ("status", order.status.to_string()),
         ("total", money(order.total, order.currency)),
     ];

@@ -16,6 +16,16 @@ impl Currency {
     /// The euro.
     pub const EUR: Self = Self(*b"EUR");
 
+    /// Takes letters of any case.
+    #[inline(always)]
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        let letters = <[u8; 3]>::try_from(text).ok()?;
+        letters
+            .iter()
+            .all(u8::is_ascii_alphabetic)
+            .then(|| Self(letters.map(|letter| letter.to_ascii_uppercase())))
+    }
+
     /// The three letters, in upper case.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -28,12 +38,7 @@ impl FromStr for Currency {
 
     /// Takes letters of any case.
     fn from_str(text: &str) -> Result<Self, InvalidCurrency> {
-        match <[u8; 3]>::try_from(text.as_bytes()) {
-            Ok(letters) if letters.iter().all(u8::is_ascii_alphabetic) => {
-                Ok(Self(letters.map(|letter| letter.to_ascii_uppercase())))
-            }
-            _ => Err(InvalidCurrency),
-        }
+        Self::of(text.as_bytes()).ok_or(InvalidCurrency)
     }
 }
 

@@ -6,6 +6,8 @@
 
 use rust_decimal::Decimal;
 
+use crate::word;
+
 /// The most significant digits, and the most decimals: what a [`Decimal`] always holds.
 const MOST_DIGITS: usize = 28;
 
@@ -14,6 +16,17 @@ const MOST_INTEGER_DIGITS: i64 = 15;
 
 /// So many digits fit into 64 bits, whatever they are: nearly every amount.
 const SHORT_DIGITS: usize = 19;
+
+/// Those that fit into 64 bits.
+const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
+    let mut powers = [1; SHORT_DIGITS + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// The most bytes of an unscaled value, leading zeros not counted: 155 digits.
 const MOST_UNSCALED_BYTES: usize = 64;
@@ -42,6 +55,43 @@ pub enum DecimalError {
 /// # Errors
 /// Another grammar; below zero; 10^15 or more; more than 28 significant digits or decimals.
 pub fn parse(text: &str) -> Result<Decimal, DecimalError> {
+    parse_bytes(text.as_bytes())
+}
+
+/// The same of any bytes.
+#[inline(always)]
+pub(crate) fn parse_bytes(text: &[u8]) -> Result<Decimal, DecimalError> {
+    match parse_plain(text) {
+        Some((coefficient, decimals)) => assemble_short(coefficient, decimals),
+        None => parse_any(text),
+    }
+}
+
+/// `123` and `123.45`, as nearly every amount is written: the digits as one integer, and how many of
+/// them are decimals. None: look closer.
+#[inline(always)]
+fn parse_plain(text: &[u8]) -> Option<(u64, u32)> {
+    if text.len() > SHORT_DIGITS || matches!(text, [b'0', b'0'..=b'9', ..]) {
+        return None;
+    }
+    let (mut coefficient, mut point) = (0, None);
+    for (at, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            coefficient = coefficient * 10 + u64::from(digit);
+        } else if *byte == b'.' && at > 0 && point.is_none() {
+            point = Some(at);
+        } else {
+            return None;
+        }
+    }
+    let decimals = point.map_or(0, |point| text.len() - point - 1);
+    let is_whole = !text.is_empty() && (point.is_none() || decimals > 0);
+    is_whole.then_some((coefficient, decimals as u32))
+}
+
+#[inline(never)]
+fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     let (number, rest) = Number::split(text).ok_or(DecimalError::NotANumber)?;
     if !rest.is_empty() {
         return Err(DecimalError::NotANumber);
@@ -54,17 +104,21 @@ pub fn parse(text: &str) -> Result<Decimal, DecimalError> {
 ///
 /// # Errors
 /// As [`parse`]; an unscaled value beyond 64 bytes is too precise, whatever its scale.
+#[inline(always)]
 pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalError> {
     if unscaled.first().is_some_and(|byte| byte & 0x80 != 0) {
         return Err(DecimalError::Negative);
     }
+    match word::big_endian(unscaled) {
+        Some(coefficient) => assemble_short(coefficient, scale),
+        None => from_long_unscaled(unscaled, scale),
+    }
+}
+
+#[inline(never)]
+fn from_long_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalError> {
     let zeros = unscaled.iter().take_while(|byte| **byte == 0).count();
     let significant = &unscaled[zeros..];
-    if let Some(padding) = size_of::<u64>().checked_sub(significant.len()) {
-        let mut bytes = [0; size_of::<u64>()];
-        bytes[padding..].copy_from_slice(significant);
-        return assemble_short(u64::from_be_bytes(bytes), -i64::from(scale), false);
-    }
     if significant.len() > MOST_UNSCALED_BYTES {
         return Err(DecimalError::TooPrecise);
     }
@@ -133,11 +187,10 @@ struct Number<'a> {
 
 impl<'a> Number<'a> {
     /// The longest number at the start of `text`, and what follows it.
-    fn split(text: &'a str) -> Option<(Self, &'a [u8])> {
-        let rest = text.as_bytes();
-        let (negative, rest) = match rest {
+    fn split(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),
-            _ => (false, rest),
+            _ => (false, text),
         };
         let (integer, mut rest) = split_digits(rest)?;
         if integer.len() > 1 && integer[0] == b'0' {
@@ -176,12 +229,6 @@ impl<'a> Number<'a> {
     /// The exact value, within the bounds.
     fn value(&self) -> Result<Decimal, DecimalError> {
         let exponent = self.exponent.saturating_sub(self.fraction.len() as i64);
-        if self.integer.len() + self.fraction.len() <= SHORT_DIGITS {
-            let append = |value, digit: &u8| value * 10 + u64::from(digit - b'0');
-            let integer = self.integer.iter().fold(0, append);
-            let coefficient = self.fraction.iter().fold(integer, append);
-            return assemble_short(coefficient, exponent, self.negative);
-        }
         let digits = self.integer.iter().chain(self.fraction);
         // The coefficient without the zeros at its ends. Zeros are held back until a digit follows.
         let mut coefficient: u128 = 0;
@@ -205,18 +252,25 @@ impl<'a> Number<'a> {
     }
 }
 
-/// The value `coefficient * 10^exponent` of any coefficient of 64 bits.
-fn assemble_short(
-    coefficient: u64,
-    exponent: i64,
-    negative: bool,
-) -> Result<Decimal, DecimalError> {
-    let (coefficient, zeros) = without_trailing_zeros(coefficient);
-    let digits = coefficient
-        .checked_ilog10()
-        .map_or(0, |log| log as usize + 1);
-    let exponent = exponent.saturating_add(zeros);
-    assemble(coefficient.into(), digits, exponent, negative)
+/// The value `coefficient * 10^-scale` of any coefficient of 64 bits.
+#[inline(always)]
+fn assemble_short(coefficient: u64, scale: u32) -> Result<Decimal, DecimalError> {
+    if coefficient == 0 {
+        return Ok(Decimal::ZERO);
+    }
+    // Of 10^15 and more, in units of the scale; beyond the table no coefficient is.
+    let too_large = POWERS_OF_TEN
+        .get(MOST_INTEGER_DIGITS as usize + scale as usize)
+        .is_some_and(|end| coefficient >= *end);
+    if too_large {
+        return Err(DecimalError::TooLarge);
+    }
+    let (coefficient, scale) = without_trailing_zeros(coefficient, scale);
+    if scale > MOST_DIGITS as u32 {
+        return Err(DecimalError::TooPrecise);
+    }
+    let (low, middle) = (coefficient as u32, (coefficient >> 32) as u32);
+    Ok(Decimal::from_parts(low, middle, 0, false, scale))
 }
 
 /// The value `coefficient * 10^exponent`. The coefficient has `digits` digits, 0 for zero, and does
@@ -257,23 +311,21 @@ fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (length > 0).then(|| text.split_at(length))
 }
 
-fn without_trailing_zeros(mut value: u64) -> (u64, i64) {
-    let mut zeros = 0;
-    if value == 0 {
-        return (0, 0);
-    }
+/// The same value with fewer decimals, as long as the last one is zero.
+#[inline(always)]
+fn without_trailing_zeros(mut coefficient: u64, mut scale: u32) -> (u64, u32) {
     // Of 64 bits at most 19 zeros: each step is taken once, but for the first.
-    while value.is_multiple_of(100_000_000) {
-        value /= 100_000_000;
-        zeros += 8;
+    while scale >= 8 && coefficient.is_multiple_of(100_000_000) {
+        coefficient /= 100_000_000;
+        scale -= 8;
     }
     for (step, power) in [(4, 10_000), (2, 100), (1, 10)] {
-        if value.is_multiple_of(power) {
-            value /= power;
-            zeros += step;
+        if scale >= step && coefficient.is_multiple_of(power) {
+            coefficient /= power;
+            scale -= step;
         }
     }
-    (value, zeros)
+    (coefficient, scale)
 }
 
 /// The ASCII digits of a big-endian unsigned integer of at most [`MOST_UNSCALED_BYTES`] bytes,

@@ -9,6 +9,7 @@ use crate::decimal::{self, DecimalError};
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
 use crate::slot::Slot;
+use crate::text::Text;
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
 /// A known field and what was found in it.
@@ -40,7 +41,9 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// The fault that the field is not what it should be.
-    pub(crate) fn refuse(&self, reason: Reason, expected: impl fmt::Display) -> Malformed {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse(self, reason: Reason, expected: impl fmt::Display) -> Malformed {
         let found = if self.is_confidential {
             self.slot.kind().into()
         } else {
@@ -53,18 +56,24 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// A string, or an Avro enum's symbol.
-    pub(crate) fn text(&self) -> Option<&'s str> {
+    #[inline(always)]
+    pub(crate) fn text(self) -> Option<Text<'a>> {
         match self.slot {
-            Slot::Text(text) => Some(text),
+            Slot::Text(text) => Some(*text),
             _ => None,
         }
     }
 
+    /// The same as a `str`, which costs a check of its UTF-8.
+    pub(crate) fn str(self) -> Option<&'a str> {
+        self.text().map(Text::as_str)
+    }
+
     /// A number of any exact type, or a string that holds one.
-    pub(crate) fn decimal(&self) -> Result<Decimal, DecimalError> {
+    #[inline(always)]
+    pub(crate) fn decimal(self) -> Result<Decimal, DecimalError> {
         match self.slot {
-            Slot::Text(text) => decimal::parse(text),
-            Slot::Number(token) => decimal::parse(token),
+            Slot::Text(text) | Slot::Number(text) => decimal::parse_bytes(text.as_bytes()),
             Slot::Integer(value) => decimal::from_unscaled(&value.to_be_bytes(), 0),
             Slot::Decimal { unscaled, scale } => decimal::from_unscaled(unscaled, *scale),
             _ => Err(DecimalError::NotANumber),
@@ -72,7 +81,8 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// Three letters of any case; missing: the default.
-    pub(crate) fn currency_or(&self, default: Currency) -> Result<Currency, Malformed> {
+    #[inline(always)]
+    pub(crate) fn currency_or(self, default: Currency) -> Result<Currency, Malformed> {
         if self.slot.is_missing() {
             Ok(default)
         } else {
@@ -81,18 +91,20 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// Three letters of any case.
-    pub(crate) fn currency(&self) -> Result<Currency, Malformed> {
+    #[inline(always)]
+    pub(crate) fn currency(self) -> Result<Currency, Malformed> {
         self.text()
-            .and_then(|text| text.parse().ok())
+            .and_then(|text| Currency::of(text.as_bytes()))
             .ok_or_else(|| self.refuse(Reason::InvalidCurrency, "three letters such as EUR"))
     }
 
     /// An integer of 64 bits, or missing.
-    pub(crate) fn version(&self) -> Result<Option<i64>, Malformed> {
+    #[inline(always)]
+    pub(crate) fn version(self) -> Result<Option<i64>, Malformed> {
         let version = match self.slot {
             Slot::Absent | Slot::Null => return Ok(None),
             Slot::Integer(value) => Some(*value),
-            Slot::Number(token) => token.parse().ok(),
+            Slot::Number(token) => integer(*token),
             _ => None,
         };
         match version {
@@ -102,13 +114,14 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// A time within the range of records, or missing.
-    pub(crate) fn timestamp(&self) -> Result<Option<Timestamp>, Malformed> {
+    #[inline(always)]
+    pub(crate) fn timestamp(self) -> Result<Option<Timestamp>, Malformed> {
         let time = match self.slot {
             Slot::Absent | Slot::Null => return Ok(None),
-            Slot::Text(text) => Timestamp::parse_rfc3339(text).ok(),
-            Slot::Number(token) if is_integer(token) => {
+            Slot::Text(text) => Timestamp::parse(text.as_bytes()),
+            Slot::Number(token) if is_integer(*token) => {
                 // Beyond 64 bits it is a time all the same, far out of range.
-                Some(Timestamp::from_millis(token.parse().unwrap_or(i64::MAX)))
+                Some(Timestamp::from_millis(integer(*token).unwrap_or(i64::MAX)))
             }
             Slot::Integer(millis) | Slot::TimestampMillis(millis) => {
                 Some(Timestamp::from_millis(*millis))
@@ -130,13 +143,13 @@ impl<'s, 'a> Field<'s, 'a> {
     }
 
     /// A string, or an integer's decimal digits, that may name an order; missing: none.
-    fn order_id(&self) -> Result<Option<IdText<'s>>, Malformed> {
-        let id = match self.slot {
+    fn order_id(self) -> Result<Option<IdText<'a>>, Malformed> {
+        let id = match *self.slot {
             Slot::Absent | Slot::Null => return Ok(None),
-            Slot::Text(text) => Some(IdText::Borrowed(text)),
-            Slot::Number("-0") => Some(IdText::Borrowed("0")),
-            Slot::Number(token) if is_integer(token) => Some(IdText::Borrowed(token)),
-            Slot::Integer(value) => Some(IdText::Integer(Digits::of(*value))),
+            Slot::Text(text) => Some(IdText::Borrowed(text.as_str())),
+            Slot::Number(token) if token.as_bytes() == b"-0" => Some(IdText::Borrowed("0")),
+            Slot::Number(token) if is_integer(token) => Some(IdText::Borrowed(token.as_str())),
+            Slot::Integer(value) => Some(IdText::Integer(Digits::of(value))),
             _ => None,
         };
         match id {
@@ -151,17 +164,37 @@ const EXPECTED_ORDER_ID: &str =
 
 /// The order's id, as the record's key has it. `fields` are those that may hold it, and all that do
 /// must agree.
-pub(crate) fn order_id<'k>(
+#[inline(always)]
+pub(crate) fn order_id<'k, const F: usize>(
     key: Option<&'k [u8]>,
-    fields: &[Field<'_, '_>],
-) -> Result<&'k str, Malformed> {
+    fields: [Field<'_, '_>; F],
+) -> Result<OrderId<'k>, Malformed> {
+    // Nearly always one field has it, a text of printable ASCII that is the key's.
+    let [first, others @ ..] = &fields[..] else {
+        unreachable!("some field holds the id");
+    };
+    if let (Slot::Text(id), Some(key)) = (first.slot, key)
+        && others.iter().all(|other| other.slot.is_missing())
+        && let Some(id) = OrderId::of_both(key, id.as_bytes())
+    {
+        return Ok(id);
+    }
+    any_order_id(key, fields)
+}
+
+/// The same of any fields.
+#[inline(never)]
+fn any_order_id<'k, const F: usize>(
+    key: Option<&'k [u8]>,
+    fields: [Field<'_, '_>; F],
+) -> Result<OrderId<'k>, Malformed> {
     let mut found: Option<(Field<'_, '_>, IdText<'_>)> = None;
     for field in fields {
         let Some(id) = field.order_id()? else {
             continue;
         };
         match &found {
-            None => found = Some((*field, id)),
+            None => found = Some((field, id)),
             Some((first, other)) if other.as_str() != id.as_str() => {
                 let expected = format_args!("the same as {}", first.name);
                 return Err(field.refuse(Reason::ConflictingOrderIds, expected));
@@ -178,15 +211,28 @@ pub(crate) fn order_id<'k>(
             "the record has no key; it must be the order id",
         ));
     };
-    match std::str::from_utf8(key) {
-        Ok(key) if key == id.as_str() => Ok(key),
-        _ => Err(field.refuse(Reason::KeyMismatch, "the same bytes as the record's key")),
-    }
+    OrderId::new(id.as_str())
+        .ok()
+        .and_then(|id| id.within(key))
+        .ok_or_else(|| field.refuse(Reason::KeyMismatch, "the same bytes as the record's key"))
 }
 
 /// Whether a JSON number's text is an integer as it stands: `17`, neither `17.0` nor `1e2`.
-fn is_integer(token: &str) -> bool {
-    !token.contains(['.', 'e', 'E'])
+fn is_integer(token: Text<'_>) -> bool {
+    !token
+        .as_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// A JSON number's value, if it is an integer of 64 bits as it stands.
+#[inline(always)]
+fn integer(token: Text<'_>) -> Option<i64> {
+    match token.as_bytes() {
+        // Most versions.
+        [digit @ b'0'..=b'9'] => Some((digit - b'0').into()),
+        _ => token.as_str().parse().ok(),
+    }
 }
 
 /// The text of an id, without an allocation for a binary integer's digits.

@@ -30,6 +30,7 @@ impl<'a> Payload<'a> {
     /// # Errors
     /// [`Reason::EmptyValue`] for no bytes, [`Reason::InvalidFraming`] for a zero byte without the
     /// four bytes of a schema id.
+    #[inline]
     pub fn of(value: Option<&'a [u8]>) -> Result<Self, Malformed> {
         match value {
             None => Ok(Self::Tombstone),

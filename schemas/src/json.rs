@@ -1,7 +1,10 @@
 //! JSON: a strict scanner that fills slots, and the strings that are written.
 
+mod fields;
 mod scan;
+mod string;
 mod write;
 
+pub(crate) use fields::{Fields, Names};
 pub(crate) use scan::read;
 pub(crate) use write::write_string;

@@ -19,6 +19,7 @@
 //! | `json` | a strict scanner, and the strings that are written |
 //! | `avro` | the plan of a writer's schema, the reader that follows it, the writer |
 //! | `slot`, `field` | what was found in a field; how it is understood |
+//! | `text`, `word` | a checked text; eight of its bytes at a time |
 //! | `decimal`, `timestamp`, `currency`, `order_id`, `campaign` | the types of the fields |
 //! | `order_status`, `voucher` | the two records |
 //! | `malformed` | why a record is a dead letter |
@@ -38,8 +39,10 @@ mod order_id;
 mod order_status;
 mod printable;
 mod slot;
+mod text;
 mod timestamp;
 mod voucher;
+mod word;
 
 pub use campaign::{Campaign, InvalidCampaign};
 pub use currency::{Currency, InvalidCurrency};

@@ -1,14 +1,18 @@
 //! What may name an order.
 
 use std::fmt;
-use std::ops::Deref;
+
+use crate::word;
 
 /// The most bytes that an order id has.
 const LONGEST: usize = 128;
 
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OrderId<'a>(&'a str);
+///
+/// Kept as bytes: of nearly every record all that is asked is whether its key and its value name the
+/// same order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId<'a>(&'a [u8]);
 
 /// The text can't be an order id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,37 +25,47 @@ impl<'a> OrderId<'a> {
     /// # Errors
     /// Empty, longer than 128 bytes, or with control characters (Unicode's category Cc).
     pub fn new(text: &'a str) -> Result<Self, InvalidOrderId> {
-        // Without an early end, so that many bytes are looked at together.
-        let is_plain = text
-            .bytes()
-            .fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
-        let valid =
-            (1..=LONGEST).contains(&text.len()) && (is_plain || !text.contains(char::is_control));
-        if valid {
-            Ok(Self(text))
+        if (1..=LONGEST).contains(&text.len()) && !text.contains(char::is_control) {
+            Ok(Self(text.as_bytes()))
         } else {
             Err(InvalidOrderId)
         }
     }
 
-    /// The id's text, for as long as what it was taken from lives.
+    /// The id that is both the key and the value's text, if it has nothing but printable ASCII.
+    #[inline(always)]
+    pub(crate) fn of_both(key: &'a [u8], text: &[u8]) -> Option<Self> {
+        ((1..=LONGEST).contains(&text.len()) && word::are_same_plain(key, text))
+            .then_some(Self(key))
+    }
+
+    /// The same id, borrowed from a key of the same bytes.
+    pub(crate) fn within<'k>(self, key: &'k [u8]) -> Option<OrderId<'k>> {
+        (key == self.0).then_some(OrderId(key))
+    }
+
+    /// The id's bytes, for as long as what it was taken from lives.
     #[must_use]
-    pub const fn as_str(self) -> &'a str {
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
-}
 
-impl Deref for OrderId<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.0
+    /// The id's text, for as long as what it was taken from lives. Checks its UTF-8 once more.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).expect("an order id is UTF-8")
     }
 }
 
 impl fmt::Display for OrderId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for OrderId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -77,5 +91,19 @@ mod tests {
         ] {
             assert_eq!(OrderId::new(text), Err(InvalidOrderId), "{text:?}");
         }
+    }
+    #[test]
+    fn the_quick_way_takes_printable_ascii_that_is_the_keys() {
+        let longest = "a".repeat(LONGEST);
+        for text in ["1", " ", "a b~", "12345678", &longest] {
+            let id = OrderId::new(text).unwrap();
+            assert_eq!(OrderId::of_both(text.as_bytes(), text.as_bytes()), Some(id));
+        }
+        let too_long = "a".repeat(LONGEST + 1);
+        for text in ["", "é", "1234567é", "a\n", "12345678\u{7f}", &too_long] {
+            assert_eq!(OrderId::of_both(text.as_bytes(), text.as_bytes()), None);
+        }
+        assert_eq!(OrderId::of_both(b"17", b"18"), None);
+        assert_eq!(OrderId::of_both(b"17", b"170"), None);
     }
 }

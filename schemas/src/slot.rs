@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 
 use crate::malformed::quoted;
+use crate::text::Text;
 
 /// One known field of one record, whatever its format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot<'a> {
     /// The record has no such field.
     Absent,
     /// JSON or Avro null.
     Null,
-    /// A string, or an Avro enum's symbol. Owned only when a JSON string has escapes.
-    Text(Cow<'a, str>),
+    /// A string, or an Avro enum's symbol.
+    Text(Text<'a>),
     /// A JSON number, as it is written; its grammar has been checked.
-    Number(&'a str),
+    Number(Text<'a>),
     /// An Avro int or long.
     Integer(i64),
     /// An Avro decimal: `unscaled * 10^-scale`.
@@ -34,6 +35,7 @@ pub(crate) enum Slot<'a> {
 
 impl Slot<'_> {
     /// Absent, or null, which counts as absent.
+    #[inline(always)]
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Absent | Self::Null)
     }
@@ -55,8 +57,7 @@ impl Slot<'_> {
     /// The content, shortened, for a message; the type where the content says nothing.
     pub(crate) fn shown(&self) -> Cow<'static, str> {
         match self {
-            Self::Text(text) => quoted(text).into(),
-            Self::Number(token) => quoted(token).into(),
+            Self::Text(text) | Self::Number(text) => quoted(text.as_str()).into(),
             Self::Integer(value) => value.to_string().into(),
             _ => self.kind().into(),
         }

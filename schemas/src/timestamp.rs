@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
+mod usual;
+
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -70,7 +72,13 @@ impl Timestamp {
     /// # Errors
     /// Any other form, also a day that the month does not have.
     pub fn parse_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
-        parse(text.as_bytes()).ok_or(InvalidTimestamp)
+        Self::parse(text.as_bytes()).ok_or(InvalidTimestamp)
+    }
+
+    /// The same of any bytes.
+    #[inline(always)]
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        usual::parse(text).or_else(|| parse(text))
     }
 }
 
@@ -121,6 +129,9 @@ impl From<Timestamp> for DateTime<Utc> {
     }
 }
 
+/// Any form.
+#[cold]
+#[inline(never)]
 fn parse(text: &[u8]) -> Option<Timestamp> {
     let [
         y1,

@@ -28,6 +28,8 @@ const FIELDS: [&str; 7] = [
     "expires_at",
 ];
 
+static NAMES: json::Names<{ FIELDS.len() }> = json::Names::of(FIELDS);
+
 /// The scale of `amount` in `voucher.avsc`.
 const AMOUNT_SCALE: u32 = 9;
 
@@ -76,7 +78,15 @@ impl<'a> Voucher<'a> {
     /// # Errors
     /// The first rule that the record breaks. The order of the fields does not change it.
     pub fn from_json(key: Option<&'a [u8]>, value: &'a [u8]) -> Result<Self, Malformed> {
-        Self::from_slots(key, json::read(value, &FIELDS)?)
+        let mut fields = json::Fields::none();
+        json::read(value, &NAMES, &mut fields)?;
+        if fields.has_escapes() {
+            let texts = fields.unescaped();
+            return Self::from_slots(key, &fields.slots_with(&texts), |text| {
+                text.to_owned().into()
+            });
+        }
+        Self::from_slots(key, &fields.slots, Cow::Borrowed)
     }
 
     /// Reads an Avro value after its framing, written with the schema of `plan`.
@@ -88,24 +98,28 @@ impl<'a> Voucher<'a> {
         body: &'a [u8],
         plan: &'a VoucherPlan,
     ) -> Result<Self, Malformed> {
-        Self::from_slots(key, plan.0.read(body)?)
+        let mut slots = [Slot::Absent; FIELDS.len()];
+        plan.0.read(body, &mut slots)?;
+        Self::from_slots(key, &slots, Cow::Borrowed)
     }
 
-    fn from_slots(
+    /// `kept` makes of a found text what the voucher holds.
+    fn from_slots<'v>(
         key: Option<&'a [u8]>,
-        slots: [Slot<'a>; FIELDS.len()],
+        slots: &[Slot<'v>; FIELDS.len()],
+        kept: impl Fn(&'v str) -> Cow<'a, str>,
     ) -> Result<Self, Malformed> {
-        let fields: [Field<'_, '_>; FIELDS.len()] =
+        let fields: [Field<'_, 'v>; FIELDS.len()] =
             std::array::from_fn(|at| Field::confidential(FIELDS[at], &slots[at]));
         let [id, campaign, code, amount, currency, issued_at, expires_at] = fields;
 
-        let order_id = order_id(key, &[id])?;
-        if !campaign.text().is_some_and(Campaign::is_valid) {
+        let order_id = order_id(key, [id])?.as_str();
+        let Some(campaign) = campaign.str().filter(|text| Campaign::is_valid(text)) else {
             return Err(campaign.refuse(Reason::InvalidCampaign, InvalidCampaign));
-        }
-        if !code.text().is_some_and(is_code) {
+        };
+        let Some(code) = code.str().filter(|text| is_code(text)) else {
             return Err(code.refuse(Reason::InvalidCode, "1 to 64 printable characters"));
-        }
+        };
         let amount = amount_of(amount)?;
         let currency = currency.currency()?;
         let issued_at = issued_at
@@ -113,13 +127,10 @@ impl<'a> Voucher<'a> {
             .ok_or_else(|| issued_at.refuse(Reason::InvalidTimestamp, InvalidTimestamp))?;
         let expires_at = expires_at.timestamp()?;
 
-        let [_, Slot::Text(campaign), Slot::Text(code), ..] = slots else {
-            unreachable!("a campaign and a code that are valid are texts");
-        };
         Ok(Self {
-            campaign,
+            campaign: kept(campaign),
             order_id,
-            code,
+            code: kept(code),
             amount,
             currency,
             issued_at,

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rust_decimal::Decimal;
 use schemas::{
-    Currency, NewOrderStatus, ORDER_STATUS_AVSC, OrderStatus, OrderStatusPlan, Payload, Reason,
-    Status, Timestamp, VOUCHER_AVSC, Voucher, VoucherPlan,
+    Currency, NewOrderStatus, ORDER_STATUS_AVSC, OrderId, OrderStatus, OrderStatusPlan, Payload,
+    Reason, Status, Timestamp, VOUCHER_AVSC, Voucher, VoucherPlan,
 };
 use support::{Field, as_json, read, read_voucher};
 
@@ -239,7 +239,7 @@ proptest! {
             order_id: &order_id, status, total, currency, version, occurred_at, sent_at,
         };
         let expected = Ok(OrderStatus {
-            order_id: &order_id, status, total, currency, version: Some(version), occurred_at: Some(occurred_at), sent_at,
+            order_id: OrderId::new(&order_id).unwrap(), status, total, currency, version: Some(version), occurred_at: Some(occurred_at), sent_at,
         });
         let key = Some(order_id.as_bytes());
         let other = if currency == Currency::EUR { "USD".parse().unwrap() } else { Currency::EUR };

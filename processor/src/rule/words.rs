@@ -62,7 +62,7 @@ pub fn money(amount: Decimal, currency: Currency) -> String {
 
 #[cfg(test)]
 mod tests {
-    use schemas::Status;
+    use schemas::{OrderId, Status};
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
 
     fn words(change: impl FnOnce(&mut OrderStatus<'_>)) -> String {
         let mut order = OrderStatus {
-            order_id: "17",
+            order_id: OrderId::new("17").unwrap(),
             status: Status::Sent,
             total: "100.000".parse().unwrap(),
             currency: "EUR".parse().unwrap(),
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn words_and_verdict_are_of_one_judgement() {
         let order = OrderStatus {
-            order_id: "17",
+            order_id: OrderId::new("17").unwrap(),
             status: Status::Sent,
             total: "1".parse().unwrap(),
             currency: "EUR".parse().unwrap(),

@@ -1,47 +1,66 @@
 //! A strict scanner of one JSON object (RFC 8259) that keeps the fields it is asked for.
 //!
-//! One pass checks UTF-8, one pass walks the text to its last byte. No tree is built, and values
-//! that nobody asked for are checked and forgotten.
+//! One pass walks the text to its last byte. No tree is built, and values that nobody asked for are
+//! checked and forgotten. UTF-8 is checked as a whole, and only where a byte is not ASCII.
 
-use std::borrow::Cow;
-
+use super::fields::{Fields, Names};
+use super::string::{bytes_before, escape, plain_length, specials, unescape};
 use crate::malformed::{Malformed, Reason};
 use crate::slot::Slot;
+use crate::text::Text;
+use crate::word::{self, HIGHS};
 
 /// How deep arrays and objects may nest, the record itself included.
 const DEEPEST: usize = 128;
 
-/// Reads the object that `bytes` holds, one slot per name.
+/// Reads the object that `bytes` holds, one slot per name. `fields` has none before; into the
+/// caller's, because to move them costs as much as to fill them.
 ///
-/// Of several faults the first of this list is told, wherever they are: the syntax, something after
-/// the value, another type than an object, a repeated field.
+/// Of several faults the first of this list is told, wherever they are: bytes that are not UTF-8,
+/// the syntax, something after the value, another type than an object, a repeated field.
+#[inline(always)]
 pub(crate) fn read<'a, const N: usize>(
     bytes: &'a [u8],
-    names: &[&'static str; N],
-) -> Result<[Slot<'a>; N], Malformed> {
+    names: &Names<N>,
+    fields: &mut Fields<'a, N>,
+) -> Result<(), Malformed> {
+    let mut scanner = Scanner {
+        rest: bytes,
+        seen: 0,
+    };
+    let kind = scanner.document(names, fields);
+    let is_sound = matches!(kind, Ok(None)) && scanner.rest.is_empty() && fields.repeated.is_none();
+    if is_sound && scanner.seen & HIGHS == 0 {
+        return Ok(());
+    }
+    check(bytes, kind, scanner.rest, fields.repeated, names)
+}
+
+/// The first fault, if there is one. `seen` tells of bytes behind a string's end, too: those that
+/// are not ASCII may be no fault.
+#[cold]
+#[inline(never)]
+fn check<const N: usize>(
+    bytes: &[u8],
+    kind: Result<Option<&'static str>, Fault>,
+    rest: &[u8],
+    repeated: Option<usize>,
+    names: &Names<N>,
+) -> Result<(), Malformed> {
     if bytes.is_empty() {
         return Err(Malformed::new(Reason::EmptyValue, "the value is empty"));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to() + 1;
         Malformed::new(
             Reason::InvalidJson,
             format!("byte {at} of the JSON is not UTF-8"),
         )
     })?;
-    let mut fields = Fields {
-        names,
-        slots: [const { Slot::Absent }; N],
-        next: 0,
-        repeated: None,
-    };
-    let mut scanner = Scanner { text, at: 0 };
-    let kind = scanner
-        .document(&mut fields)
-        .map_err(|fault| fault.malformed())?;
-    scanner.space();
-    if scanner.at < text.len() {
-        let message = format!("the JSON ends at byte {} of {}", scanner.at, text.len());
+    let kind = kind.map_err(|fault| fault.malformed(bytes))?;
+    if !rest.is_empty() {
+        let (end, length) = (bytes.len() - rest.len(), bytes.len());
+        let message = format!("the JSON ends at byte {end} of {length}");
         return Err(Malformed::new(Reason::TrailingBytes, message));
     }
     if let Some(kind) = kind {
@@ -50,143 +69,152 @@ pub(crate) fn read<'a, const N: usize>(
             format!("the value is {kind}, not a JSON object"),
         ));
     }
-    if let Some(field) = fields.repeated {
-        let message = format!("the field {} is there more than once", names[field]);
+    if let Some(field) = repeated {
+        let message = format!("the field {} is there more than once", names.texts[field]);
         return Err(Malformed::new(Reason::RepeatedField, message));
     }
-    Ok(fields.slots)
-}
-
-/// The fields that are asked for.
-struct Fields<'n, 'a, const N: usize> {
-    names: &'n [&'static str; N],
-    slots: [Slot<'a>; N],
-    /// The one after the last that was found: writers keep an order, often this one.
-    next: usize,
-    /// The first name, in the order of `names`, that came twice.
-    repeated: Option<usize>,
-}
-
-impl<'a, const N: usize> Fields<'_, 'a, N> {
-    fn position(&mut self, name: &str) -> Option<usize> {
-        let (before, from_next) = self.names.split_at(self.next);
-        let is_name = |known: &&str| *known == name;
-        let found = match from_next.iter().position(is_name) {
-            Some(after) => self.next + after,
-            None => before.iter().position(is_name)?,
-        };
-        self.next = found + 1;
-        Some(found)
-    }
-
-    fn fill(&mut self, field: usize, found: Slot<'a>) {
-        if !matches!(self.slots[field], Slot::Absent) {
-            self.repeated = Some(self.repeated.map_or(field, |earlier| earlier.min(field)));
-        }
-        self.slots[field] = found;
-    }
+    Ok(())
 }
 
 /// Where the text stops being JSON, and what should be there.
 #[derive(Debug, Clone, Copy)]
 struct Fault {
-    at: usize,
+    /// The bytes from there on.
+    left: usize,
     expected: &'static str,
 }
 
 impl Fault {
-    fn malformed(self) -> Malformed {
+    fn malformed(self, bytes: &[u8]) -> Malformed {
         // What was found is not shown: it may be a voucher's code.
-        let Self { at, expected } = self;
+        let Self { left, expected } = self;
+        let at = bytes.len() - left + 1;
         Malformed::new(
             Reason::InvalidJson,
-            format!("the JSON breaks at byte {}: expected {expected}", at + 1),
+            format!("the JSON breaks at byte {at}: expected {expected}"),
         )
     }
 }
 
-/// A string's text between the quotes, checked.
+/// A string's text between the quotes; its escapes are checked.
 #[derive(Clone, Copy)]
 struct Quoted<'a> {
-    body: &'a str,
+    body: &'a [u8],
     has_escapes: bool,
 }
 
-impl<'a> Quoted<'a> {
-    fn unescaped(self) -> Cow<'a, str> {
-        if self.has_escapes {
-            unescape(self.body).into()
-        } else {
-            self.body.into()
-        }
-    }
-}
-
+/// Small, and handed to what is not inlined as a copy: so the rest stays in registers.
 #[derive(Clone, Copy)]
 struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
+    rest: &'a [u8],
+    /// All bytes of strings, joined by "or": a highest bit that is not set was set nowhere.
+    seen: u64,
 }
 
 impl<'a> Scanner<'a> {
-    /// The whole document; the kind of value if it is no object.
+    /// The whole document and the space after it; the kind of value if it is no object.
+    #[inline(always)]
     fn document<const N: usize>(
         &mut self,
-        fields: &mut Fields<'_, 'a, N>,
+        names: &Names<N>,
+        fields: &mut Fields<'a, N>,
     ) -> Result<Option<&'static str>, Fault> {
         self.space();
         if self.peek() != Some(b'{') {
-            return self.value(0).map(|slot| Some(slot.kind()));
+            let kind = self.apart(|scanner| scanner.other_value(0))?.kind();
+            self.space();
+            return Ok(Some(kind));
         }
-        self.object(|scanner, name| {
-            let field = match name.has_escapes {
-                false => fields.position(name.body),
-                true => fields.position(&unescape(name.body)),
-            };
-            match field {
-                Some(field) => fields.fill(field, scanner.value(1)?),
-                None => scanner.skip_value(1)?,
-            }
-            Ok(())
-        })?;
+        self.object(|scanner| scanner.member(names, fields))?;
+        self.space();
         Ok(None)
     }
 
-    /// Any value, the scanner at its first byte. `depth` counts the arrays and objects around it.
-    fn value(&mut self, depth: usize) -> Result<Slot<'a>, Fault> {
-        match self.peek() {
-            Some(b'"') => {
-                let quoted = self.string()?;
-                Ok(Slot::Text(quoted.unescaped()))
+    /// One member of the record, the scanner at its name.
+    #[inline(always)]
+    fn member<const N: usize>(
+        &mut self,
+        names: &Names<N>,
+        fields: &mut Fields<'a, N>,
+    ) -> Result<(), Fault> {
+        let started = match self.rest {
+            [b'"', text @ ..] => fields.start(names, text),
+            _ => None,
+        };
+        let field = match started {
+            Some((field, rest)) => {
+                self.rest = rest;
+                Some(field)
             }
+            None => self.apart(|scanner| {
+                let name = scanner.name()?;
+                Ok(match name.has_escapes {
+                    false => names.position(name.body),
+                    true => names.position(&unescape(name.body)),
+                })
+            })?,
+        };
+        self.space();
+        let Some(field) = field else {
+            return self.apart(|scanner| scanner.skip_value(1));
+        };
+        let found = match self.rest {
+            [b'"', rest @ ..] => {
+                self.rest = rest;
+                let quoted = self.string()?;
+                if quoted.has_escapes {
+                    fields.mark_escaped(field);
+                }
+                Slot::Text(Text::part_of_checked(quoted.body))
+            }
+            [b'n', b'u', b'l', b'l', rest @ ..] => {
+                self.rest = rest;
+                Slot::Null
+            }
+            _ => self.apart(|scanner| scanner.other_value(1))?,
+        };
+        fields.fill(field, found);
+        Ok(())
+    }
+
+    /// Any value but a string's, which needs more; or that one without its text.
+    fn other_value(&mut self, depth: usize) -> Result<Slot<'a>, Fault> {
+        match self.peek() {
+            Some(b'"') => self.skip_string().map(|()| Slot::Other("a string")),
             Some(b'-' | b'0'..=b'9') => self.number().map(Slot::Number),
             Some(b'{') => self
                 .skip_object(depth + 1)
                 .map(|()| Slot::Other("an object")),
             Some(b'[') => self.skip_array(depth + 1).map(|()| Slot::Other("an array")),
-            Some(b'n') => self.word("null").map(|()| Slot::Null),
-            Some(b't') => self.word("true").map(|()| Slot::Other("a boolean")),
-            Some(b'f') => self.word("false").map(|()| Slot::Other("a boolean")),
+            Some(b'n') => self.word(b"null").map(|()| Slot::Null),
+            Some(b't') => self.word(b"true").map(|()| Slot::Other("a boolean")),
+            Some(b'f') => self.word(b"false").map(|()| Slot::Other("a boolean")),
             _ => Err(self.fault("a value")),
         }
     }
 
     /// Checks a value without keeping it.
     fn skip_value(&mut self, depth: usize) -> Result<(), Fault> {
-        match self.peek() {
-            Some(b'"') => self.string().map(drop),
-            _ => self.value(depth).map(drop),
-        }
+        self.other_value(depth).map(drop)
+    }
+
+    fn skip_string(&mut self) -> Result<(), Fault> {
+        self.rest = &self.rest[1..];
+        self.string().map(drop)
     }
 
     fn skip_object(&mut self, depth: usize) -> Result<(), Fault> {
         self.enter(depth)?;
-        self.object(|scanner, _| scanner.skip_value(depth))
+        self.object(|scanner| {
+            scanner.name()?;
+            scanner.space();
+            scanner.skip_value(depth)
+        })
     }
 
     fn skip_array(&mut self, depth: usize) -> Result<(), Fault> {
         self.enter(depth)?;
-        self.at += 1;
+        self.rest = &self.rest[1..];
         self.space();
         if self.take(b']') {
             return Ok(());
@@ -204,27 +232,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object, the scanner at its brace; `member` gets each name and reads its value.
+    /// An object, the scanner at its brace; `member` reads each name, colon and value.
+    #[inline(always)]
     fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, Quoted<'a>) -> Result<(), Fault>,
+        mut member: impl FnMut(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.at += 1;
+        self.rest = &self.rest[1..];
         self.space();
         if self.take(b'}') {
             return Ok(());
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.fault("a field's name in quotes"));
-            }
-            let name = self.string()?;
-            self.space();
-            if !self.take(b':') {
-                return Err(self.fault("a colon"));
-            }
-            self.space();
-            member(self, name)?;
+            member(self)?;
             self.space();
             if self.take(b'}') {
                 return Ok(());
@@ -236,6 +256,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// A member's name and the colon behind it.
+    fn name(&mut self) -> Result<Quoted<'a>, Fault> {
+        if !self.take(b'"') {
+            return Err(self.fault("a field's name in quotes"));
+        }
+        let name = self.string()?;
+        self.space();
+        if !self.take(b':') {
+            return Err(self.fault("a colon"));
+        }
+        Ok(name)
+    }
+
     fn enter(&self, depth: usize) -> Result<(), Fault> {
         if depth > DEEPEST {
             Err(self.fault("at most 128 levels of nesting"))
@@ -244,79 +277,65 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, the scanner at its first quote.
+    /// A string, the scanner behind its first quote.
+    #[inline(always)]
     fn string(&mut self) -> Result<Quoted<'a>, Fault> {
-        let start = self.at + 1;
-        self.at = start;
+        let mut rest = self.rest;
+        loop {
+            let word = word::first(rest);
+            self.seen |= word;
+            let hits = specials(word);
+            // Always where fewer than eight bytes are left: the zeros behind them are hits.
+            if hits != 0 {
+                let length = self.rest.len() - rest.len() + bytes_before(hits);
+                return match self.rest.split_at_checked(length) {
+                    Some((body, [b'"', rest @ ..])) => {
+                        self.rest = rest;
+                        Ok(Quoted {
+                            body,
+                            has_escapes: false,
+                        })
+                    }
+                    _ => self.apart(Self::string_with_escapes),
+                };
+            }
+            rest = &rest[size_of::<u64>()..];
+        }
+    }
+
+    /// The same of any string.
+    #[cold]
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Result<Quoted<'a>, Fault> {
+        // Not looked at here.
+        self.seen |= HIGHS;
+        let start = self.rest;
         let mut has_escapes = false;
         loop {
-            self.at = plain_until(self.text.as_bytes(), self.at);
-            match self.peek() {
-                Some(b'"') => {
-                    let body = &self.text[start..self.at];
-                    self.at += 1;
+            self.rest = &self.rest[plain_length(self.rest)..];
+            match self.rest {
+                [b'"', rest @ ..] => {
+                    let body = &start[..start.len() - self.rest.len()];
+                    self.rest = rest;
                     return Ok(Quoted { body, has_escapes });
                 }
-                Some(b'\\') => {
+                [b'\\', rest @ ..] => {
                     has_escapes = true;
-                    self.escape()?;
+                    let (_, length) = escape(rest).map_err(|fault| Fault {
+                        left: rest.len() - fault.after,
+                        expected: fault.expected,
+                    })?;
+                    self.rest = &rest[length..];
                 }
-                Some(_) => return Err(self.fault("no control character within a string")),
-                None => return Err(self.fault("the end of the string")),
+                [_, ..] => return Err(self.fault("no control character within a string")),
+                [] => return Err(self.fault("the end of the string")),
             }
         }
-    }
-
-    /// One escape, or the two of a surrogate pair, the scanner at the backslash.
-    fn escape(&mut self) -> Result<char, Fault> {
-        self.at += 1;
-        let plain = match self.peek() {
-            Some(plain @ (b'"' | b'\\' | b'/')) => plain.into(),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            _ => return Err(self.fault("an escape that JSON has")),
-        };
-        self.at += 1;
-        Ok(plain)
-    }
-
-    fn unicode_escape(&mut self) -> Result<char, Fault> {
-        const SURROGATES: &str = "a pair of surrogates";
-        let start = *self;
-        let first = self.utf16_unit()?;
-        let second = match first {
-            0xd800..=0xdbff if self.text[self.at..].starts_with("\\u") => {
-                self.at += 1;
-                Some(self.utf16_unit()?)
-            }
-            _ => None,
-        };
-        char::decode_utf16([first].into_iter().chain(second))
-            .next()
-            .and_then(Result::ok)
-            .ok_or_else(|| start.fault(SURROGATES))
-    }
-
-    /// The number of four hexadecimal digits, the scanner at the `u` before them.
-    fn utf16_unit(&mut self) -> Result<u16, Fault> {
-        let mut unit = 0;
-        for _ in 0..4 {
-            self.at += 1;
-            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            let digit = digit.ok_or_else(|| self.fault("four hexadecimal digits"))?;
-            unit = unit << 4 | digit as u16;
-        }
-        self.at += 1;
-        Ok(unit)
     }
 
     /// A number's text, the scanner at its first byte.
-    fn number(&mut self) -> Result<&'a str, Fault> {
-        let start = self.at;
+    fn number(&mut self) -> Result<Text<'a>, Fault> {
+        let start = self.rest;
         self.take(b'-');
         if !self.take(b'0') {
             self.digits()?;
@@ -328,99 +347,79 @@ impl<'a> Scanner<'a> {
             let _ = self.take(b'-') || self.take(b'+');
             self.digits()?;
         }
-        Ok(&self.text[start..self.at])
+        let length = start.len() - self.rest.len();
+        Ok(Text::part_of_checked(&start[..length]))
     }
 
     /// At least one digit.
     fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+        let start = self.rest.len();
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        if self.at == start {
+        if self.rest.len() == start {
             Err(self.fault("a digit"))
         } else {
             Ok(())
         }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Fault> {
-        if !self.text[self.at..].starts_with(word) {
-            return Err(self.fault("a value"));
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        match self.rest.strip_prefix(word) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => Err(self.fault("a value")),
         }
-        self.at += word.len();
-        Ok(())
     }
 
+    #[inline(always)]
     fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+        if let [..=b' ', ..] = self.rest {
+            self.rest = after_space(self.rest);
         }
     }
 
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.rest.first().copied()
+    }
+
+    /// What `read` makes of a copy, whose state it leaves behind.
+    #[inline(always)]
+    fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut copy = *self;
+        let found = read(&mut copy);
+        *self = copy;
+        found
     }
 
     fn fault(&self, expected: &'static str) -> Fault {
         Fault {
-            at: self.at,
+            left: self.rest.len(),
             expected,
         }
     }
 }
 
-/// The text of a checked string's body.
-fn unescape(body: &str) -> String {
-    let mut scanner = Scanner { text: body, at: 0 };
-    let mut text = String::with_capacity(body.len());
-    while scanner.at < body.len() {
-        let start = scanner.at;
-        scanner.at = plain_until(body.as_bytes(), start);
-        text.push_str(&body[start..scanner.at]);
-        if scanner.at < body.len() {
-            text.push(
-                scanner
-                    .escape()
-                    .expect("the escapes of the string have been checked"),
-            );
-        }
+#[inline(never)]
+fn after_space(mut rest: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', after @ ..] = rest {
+        rest = after;
     }
-    text
-}
-
-/// Where, from `at` on, the first quote, backslash or control character is; else the end.
-///
-/// Takes eight bytes at a time: a byte of `hits` has its high bit set if the byte there is one of
-/// them. A borrow can set bits only above a true hit, so the lowest is always true. With bit 1
-/// flipped the quote comes right behind the control characters, which change places among
-/// themselves: one comparison finds them all.
-/// Source: Sean Eron Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
-fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-    const fn below(word: u64, limit: u8) -> u64 {
-        word.wrapping_sub(ONES * limit as u64) & !word & HIGHS
-    }
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*chunk);
-        let quotes_and_controls = below(word ^ (ONES * 0x02), b' ' + 1);
-        let backslashes = below(word ^ (ONES * b'\\' as u64), 1);
-        let hits = quotes_and_controls | backslashes;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += size_of::<u64>();
-    }
-    let is_hit = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(is_hit).unwrap_or(rest.len())
+    rest
 }
 
 #[cfg(test)]

@@ -35,6 +35,25 @@ impl Status {
             Self::Cancelled => "CANCELLED",
         }
     }
+
+    /// Takes ASCII letters of any case, upper case quicker.
+    #[inline(always)]
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        match text {
+            b"PENDING" => Some(Self::Pending),
+            b"SENT" => Some(Self::Sent),
+            b"DELIVERED" => Some(Self::Delivered),
+            b"CANCELLED" => Some(Self::Cancelled),
+            _ => Self::of_any_case(text),
+        }
+    }
+
+    #[cold]
+    fn of_any_case(text: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|status| text.eq_ignore_ascii_case(status.as_str().as_bytes()))
+    }
 }
 
 impl FromStr for Status {
@@ -42,10 +61,7 @@ impl FromStr for Status {
 
     /// Takes ASCII letters of any case.
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        Self::ALL
-            .into_iter()
-            .find(|status| text.eq_ignore_ascii_case(status.as_str()))
-            .ok_or(UnknownStatus)
+        Self::of(text.as_bytes()).ok_or(UnknownStatus)
     }
 }
 

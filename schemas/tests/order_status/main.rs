@@ -7,7 +7,7 @@ mod times;
 mod totals;
 
 use apache_avro::types::Value;
-use schemas::{Currency, OrderStatus, Reason, Status};
+use schemas::{Currency, OrderId, OrderStatus, Reason, Status};
 use support::{Field, as_json, local, read, with, without};
 
 const KEY: Option<&[u8]> = Some(b"17");
@@ -39,7 +39,7 @@ fn reason_with(field: Field) -> Reason {
 fn the_smallest_record_is_an_id_a_status_and_a_total() {
     let order = read(KEY, &sent()).unwrap();
     let expected = OrderStatus {
-        order_id: "17",
+        order_id: OrderId::new("17").unwrap(),
         status: Status::Sent,
         total: 100.into(),
         currency: local(),
@@ -59,7 +59,10 @@ fn an_id_is_a_string_or_an_integers_digits_under_its_new_or_its_old_name() {
         let id = |field: Field, key: &'static str| {
             let mut fields = without(&sent(), "order_id");
             fields.push(field);
-            read(Some(key.as_bytes()), &fields).unwrap().order_id
+            read(Some(key.as_bytes()), &fields)
+                .unwrap()
+                .order_id
+                .as_str()
         };
         assert_eq!(id(Field::text(name, "17"), "17"), "17");
         assert_eq!(id(Field::integer(name, 17), "17"), "17");
@@ -93,7 +96,7 @@ fn two_ids_must_agree_and_a_null_is_none() {
         both(Field::null("order_id"), Field::integer("id", 17)),
         both(Field::text("order_id", "17"), Field::null("id")),
     ] {
-        assert_eq!(read(KEY, &fields).unwrap().order_id, "17");
+        assert_eq!(read(KEY, &fields).unwrap().order_id.as_str(), "17");
     }
     let differing = both(Field::text("order_id", "17"), Field::integer("id", 18));
     assert_eq!(reason(KEY, &differing), Reason::ConflictingOrderIds);

@@ -112,7 +112,7 @@ fn in_any_order<T: PartialEq + std::fmt::Debug>(input: &[u8], read: impl Fn(&[u8
 
 fn written_and_read_back(order: &OrderStatus<'_>) {
     let written = NewOrderStatus {
-        order_id: order.order_id,
+        order_id: order.order_id.as_str(),
         status: order.status,
         total: order.total,
         currency: order.currency,

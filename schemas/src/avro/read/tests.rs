@@ -24,19 +24,22 @@ fn plan(text: &str) -> Plan<3> {
     Plan::compile(text, &NAMES).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
+fn read<'a>(plan: &'a Plan<3>, bytes: &'a [u8]) -> Result<[Slot<'a>; 3], Malformed> {
+    let mut slots = [Slot::Absent; 3];
+    plan.read(bytes, &mut slots)?;
+    Ok(slots)
+}
+
 /// The slot of field `a` of this type, from its bytes.
 fn one(kind: &str, bytes: &[u8]) -> Result<Slot<'static>, Reason> {
     let plan = Box::leak(Box::new(plan(&schema([("a", kind)]))));
-    let [slot, ..] = plan
-        .read(bytes.to_vec().leak())
-        .map_err(|error| error.reason())?;
+    let [slot, ..] = read(plan, bytes.to_vec().leak()).map_err(|error| error.reason())?;
     Ok(slot)
 }
 
 /// Whether a field that nobody reads is passed.
 fn passes(kind: &str, bytes: &[u8]) -> Result<(), Reason> {
-    plan(&schema([("x", kind)]))
-        .read(bytes)
+    read(&plan(&schema([("x", kind)])), bytes)
         .map(drop)
         .map_err(|error| error.reason())
 }
@@ -182,8 +185,8 @@ fn recursion_ends_at_its_limit() {
 fn a_record_of_a_union_is_read_and_another_branch_is_no_record() {
     let record = schema([("a", "\"int\"")]);
     let plan = plan(&format!(r#"["null",{record}]"#));
-    assert_eq!(plan.read(&[2, 2]).unwrap()[0], Slot::Integer(1));
-    let reason = |bytes: &[u8]| plan.read(bytes).unwrap_err().reason();
+    assert_eq!(read(&plan, &[2, 2]).unwrap()[0], Slot::Integer(1));
+    let reason = |bytes: &[u8]| read(&plan, bytes).unwrap_err().reason();
     assert_eq!(reason(&[0]), Reason::NotAnObject);
     assert_eq!(reason(&[4]), Reason::InvalidAvro);
     assert_eq!(reason(&[]), Reason::InvalidAvro);
@@ -193,10 +196,10 @@ fn a_record_of_a_union_is_read_and_another_branch_is_no_record() {
 fn bytes_after_the_record_are_told() {
     let plan = plan(&schema([("a", "\"int\"")]));
     assert_eq!(
-        plan.read(&[2, 0]).unwrap_err().reason(),
+        read(&plan, &[2, 0]).unwrap_err().reason(),
         Reason::TrailingBytes
     );
-    assert_eq!(plan.read(&[]).unwrap_err().reason(), Reason::InvalidAvro);
+    assert_eq!(read(&plan, &[]).unwrap_err().reason(), Reason::InvalidAvro);
 }
 
 /// A type's JSON, with `#` where a unique name goes, and a value of it.
@@ -224,7 +227,7 @@ impl Expected {
         Some(match slot {
             Slot::Absent | Slot::Number(_) => return None,
             Slot::Null => Self::Null,
-            Slot::Text(text) => Self::Text(text.clone().into_owned()),
+            Slot::Text(text) => Self::Text(text.as_str().to_owned()),
             Slot::Integer(value) => Self::Integer(*value),
             Slot::TimestampMillis(value) => Self::Millis(*value),
             Slot::TimestampMicros(value) => Self::Micros(*value),
@@ -413,7 +416,7 @@ proptest! {
     #[test]
     fn known_fields_of_any_schema_are_read_and_the_rest_is_passed(written in written()) {
         let plan = plan(&written.schema);
-        let slots = plan.read(&written.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let slots = read(&plan, &written.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
         for (name, slot) in NAMES.iter().zip(&slots) {
             let expected = written.fields.iter().find(|(field, _)| field == name);
             prop_assert_eq!(Expected::of(slot).map(minimal), expected.map(|(_, slot)| slot.clone()));
@@ -423,7 +426,7 @@ proptest! {
     #[test]
     fn a_cut_or_prolonged_record_is_malformed(written in written(), cut: prop::sample::Index, more: u8) {
         let plan = plan(&written.schema);
-        let reason = |body: &[u8]| plan.read(body).err().map(|error| error.reason());
+        let reason = |body: &[u8]| read(&plan, body).err().map(|error| error.reason());
         if !written.body.is_empty() {
             let cut = cut.index(written.body.len());
             prop_assert_eq!(reason(&written.body[..cut]), Some(Reason::InvalidAvro));
@@ -444,24 +447,12 @@ proptest! {
                 body[at] = byte;
             }
         }
-        let _ = plan(&written.schema).read(&body);
+        let _ = read(&plan(&written.schema), &body);
     }
 
     #[test]
     fn any_bytes_are_judged_without_a_panic(written in written(), body: Vec<u8>) {
-        let _ = plan(&written.schema).read(&body);
-    }
-
-    #[test]
-    fn a_long_is_read_alike_whatever_follows(value: i64, shift in 0..64, rest: [u8; 10]) {
-        let value = value >> shift;
-        let mut bytes = Vec::new();
-        write::long(value, &mut bytes);
-        let length = bytes.len();
-        bytes.extend(rest);
-        let mut reader = Reader { nodes: &[], body: &bytes, at: 0, values_left: 0 };
-        prop_assert_eq!(reader.long().ok(), Some(value));
-        prop_assert_eq!(reader.at, length);
+        let _ = read(&plan(&written.schema), &body);
     }
 
     #[test]

@@ -3,34 +3,46 @@ use serde::de::IgnoredAny;
 
 use super::*;
 
-const NAMES: [&str; 3] = ["a", "b", "total"];
+static NAMES: Names<3> = Names::of(["a", "b", "total"]);
 
+fn found(bytes: &[u8]) -> Result<Fields<'_, 3>, Malformed> {
+    let mut fields = Fields::none();
+    read(bytes, &NAMES, &mut fields)?;
+    Ok(fields)
+}
+
+fn fields(json: &str) -> Fields<'_, 3> {
+    found(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+/// What the fields hold, none of them with escapes.
 fn slots(json: &str) -> [Slot<'_>; 3] {
-    read(json.as_bytes(), &NAMES).unwrap_or_else(|error| panic!("{json}: {error}"))
+    let fields = fields(json);
+    assert!(!fields.has_escapes(), "{json}");
+    fields.slots
 }
 
 fn reason(json: impl AsRef<[u8]>) -> Option<Reason> {
-    read(json.as_ref(), &NAMES)
-        .err()
-        .map(|error| error.reason())
+    found(json.as_ref()).err().map(|error| error.reason())
 }
 
 fn text(text: &str) -> Slot<'_> {
     Slot::Text(text.into())
 }
 
+fn number(text: &str) -> Slot<'_> {
+    Slot::Number(text.into())
+}
+
 #[test]
 fn known_fields_are_kept_and_unknown_ones_are_passed() {
     let json =
         " {\"x\":[{\"a\":1},[],{},\"]\"],\"total\":1.50e+2,\t\"a\":\"é\",\r\n\"y\":{\"b\":null}} ";
-    assert_eq!(
-        slots(json),
-        [text("é"), Slot::Absent, Slot::Number("1.50e+2")]
-    );
+    assert_eq!(slots(json), [text("é"), Slot::Absent, number("1.50e+2")]);
     assert_eq!(slots("{}"), [Slot::Absent, Slot::Absent, Slot::Absent]);
     assert_eq!(
         slots(r#"{"a":null,"b":-0}"#),
-        [Slot::Null, Slot::Number("-0"), Slot::Absent]
+        [Slot::Null, number("-0"), Slot::Absent]
     );
     let kinds = |json| slots(json)[0].kind();
     assert_eq!(kinds(r#"{"a":true}"#), "a boolean");
@@ -42,21 +54,68 @@ fn known_fields_are_kept_and_unknown_ones_are_passed() {
 #[test]
 fn names_and_texts_are_compared_unescaped() {
     let json = r#"{"\u0061":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00","t\u006Ftal":1,"\\u0062":2}"#;
+    let fields = fields(json);
+    assert!(fields.has_escapes());
     assert_eq!(
-        slots(json),
-        [
-            text("\"\\/\u{8}\u{c}\n\r\té😀"),
-            Slot::Absent,
-            Slot::Number("1")
-        ]
+        fields.slots_with(&fields.unescaped()),
+        [text("\"\\/\u{8}\u{c}\n\r\té😀"), Slot::Absent, number("1")]
     );
 }
 
 #[test]
-fn a_text_without_escapes_is_borrowed() {
-    let [Slot::Text(Cow::Borrowed("plain é")), ..] = slots(r#"{"a":"plain é"}"#) else {
-        panic!("the text was copied");
-    };
+fn a_name_is_found_however_it_is_written_and_whatever_follows() {
+    for json in [
+        r#"{"total":1}"#,
+        r#"{"total" :1}"#,
+        r#"{ "total": 1 , "x":2}"#,
+        r#"{"\u0074otal":1}"#,
+        r#"{"tota":0,"total":1,"totals":0,"Total":0,"total ":0}"#,
+        r#"{"x":"a name longer than two words","a name longer than two words":0,"total":1}"#,
+    ] {
+        assert_eq!(
+            slots(json),
+            [Slot::Absent, Slot::Absent, number("1")],
+            "{json}"
+        );
+    }
+    // In every order, also against that of the names.
+    for json in [
+        r#"{"a":1,"b":2,"total":3}"#,
+        r#"{"total":3,"b":2,"a":1}"#,
+        r#"{"b":2,"x":0,"a":1,"total":3}"#,
+        r#"{"total":3,"a":1,"b":2}"#,
+    ] {
+        assert_eq!(
+            slots(json),
+            [number("1"), number("2"), number("3")],
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn a_string_ends_where_it_ends_at_every_length() {
+    // Plain, with an escape at every place, and with a character that is not ASCII there.
+    for length in 0..40 {
+        let plain = "x".repeat(length);
+        assert_eq!(slots(&format!("{{\"a\":\"{plain}\"}}"))[0], text(&plain));
+        for at in 0..length {
+            let (start, end) = plain.split_at(at);
+            for (written, meant) in [("\\\"", "\""), ("\\\\", "\\"), ("\\u00e9", "é")] {
+                let json = format!("{{\"a\":\"{start}{written}{end}\"}}");
+                let fields = fields(&json);
+                let texts = fields.unescaped();
+                assert_eq!(texts[0].as_deref(), Some(&*format!("{start}{meant}{end}")));
+            }
+            let other = format!("{start}é{end}");
+            assert_eq!(slots(&format!("{{\"a\":\"{other}\"}}"))[0], text(&other));
+            let json = format!("{{\"a\":\"{start}\n{end}\"}}");
+            assert_eq!(reason(&json), Some(Reason::InvalidJson));
+            let mut json = format!("{{\"a\":\"{start}?{end}\"}}").into_bytes();
+            json[6 + at] = 0xff;
+            assert_eq!(reason(&json), Some(Reason::InvalidJson));
+        }
+    }
 }
 
 #[test]
@@ -84,7 +143,7 @@ fn of_several_faults_the_same_one_is_told_wherever_they_are() {
     for (json, expected) in table {
         assert_eq!(reason(json), Some(expected), "{json}");
     }
-    let message = |json: &str| read(json.as_bytes(), &NAMES).unwrap_err().to_string();
+    let message = |json: &str| found(json.as_bytes()).err().unwrap().to_string();
     assert_eq!(
         message(r#"{"b":1,"a":1,"b":1,"a":1}"#),
         message(r#"{"a":1,"a":1,"b":1,"b":1}"#),
@@ -218,24 +277,6 @@ fn every_prefix_of_an_object_is_broken() {
     }
 }
 
-#[test]
-fn plain_text_ends_at_every_special_byte_at_every_place() {
-    for length in 0..40 {
-        for fill in [b'x', 0x7f, 0x80, 0xff, b'!', b' ', b'#', b'[', b']'] {
-            assert_eq!(plain_until(&vec![fill; length], 0), length);
-            for at in 0..length {
-                for special in [0, 1, 0x1f, b'"', b'\\'] {
-                    let mut bytes = vec![fill; length];
-                    bytes[at] = special;
-                    assert_eq!(plain_until(&bytes, 0), at, "{special} among {fill}");
-                    bytes[length - 1] = special;
-                    assert_eq!(plain_until(&bytes, 0), at);
-                }
-            }
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -268,9 +309,12 @@ proptest! {
     ) {
         let json = format!("{{\"a\":\"{body}\"}}");
         let expected = serde_json::from_str::<String>(&format!("\"{body}\"")).ok();
-        let found = read(json.as_bytes(), &NAMES).ok().map(|[found, ..]| match found {
-            Slot::Text(text) => text.into_owned(),
-            other => panic!("{other:?}"),
+        let found = found(json.as_bytes()).ok().map(|fields| {
+            let texts = fields.unescaped();
+            match fields.slots_with(&texts)[0] {
+                Slot::Text(text) => text.as_str().to_owned(),
+                other => panic!("{other:?}"),
+            }
         });
         prop_assert_eq!(found, expected, "{}", json);
     }

@@ -2,7 +2,9 @@
 //! seconds.
 
 use super::*;
-use crate::avro::write;
+use crate::avro::{Plan, write};
+use crate::malformed::Reason;
+use crate::slot::Slot;
 
 /// A plan of one field that nobody reads, of this type.
 fn plan(kind: &str) -> Plan<1> {
@@ -13,15 +15,14 @@ fn plan(kind: &str) -> Plan<1> {
 /// How many values were visited, and what stopped the reader.
 fn visited(kind: &str, body: &[u8]) -> (usize, Option<&'static str>) {
     let plan = plan(kind);
-    let granted = Reader::values_of(body);
-    let mut reader = Reader {
+    let granted = values_of(body);
+    let mut skipper = Skipper {
         nodes: &plan.nodes,
-        body,
-        at: 0,
+        cursor: Cursor { rest: body },
         values_left: granted,
     };
-    let fault = reader.skip(plan.fields[0].node, 0).err();
-    (granted - reader.values_left, fault.map(|fault| fault.what))
+    let fault = skipper.skip(plan.fields[0].node, 0).err();
+    (granted - skipper.values_left, fault.map(|fault| fault.what))
 }
 
 fn longs(values: &[i64]) -> Vec<u8> {
@@ -48,8 +49,8 @@ const MANY: Option<&str> = Some("far more values than bytes");
 
 #[test]
 fn what_is_granted_grows_with_the_bytes() {
-    assert_eq!(Reader::values_of(&[]), 65_536);
-    assert_eq!(Reader::values_of(&[0; 1024]), 131_072);
+    assert_eq!(values_of(&[]), 65_536);
+    assert_eq!(values_of(&[0; 1024]), 131_072);
 }
 
 #[test]
@@ -62,12 +63,12 @@ fn counts_that_nothing_follows_end_within_what_is_granted() {
             // As it is, and as a block that says its size.
             for body in [longs(&[count, 0]), longs(&[-count, 0, 0])] {
                 let (values, fault) = visited(kind, &body);
-                assert_eq!((values, fault), (Reader::values_of(&body), MANY));
+                assert_eq!((values, fault), (values_of(&body), MANY));
             }
         }
     }
     let (values, fault) = visited(nothing, &longs(&[i64::MIN, 0, 0]));
-    assert_eq!((values, fault), (Reader::values_of(&[0; 12]), MANY));
+    assert_eq!((values, fault), (values_of(&[0; 12]), MANY));
     // A record of records, without a byte.
     assert_eq!(visited(&tree(13), &[]).0, (1 << 14) - 1);
     let nested = format!(r#"{{"type":"array","items":{{"type":"array","items":{nothing}}}}}"#);
@@ -147,7 +148,8 @@ fn bytes_of_a_compressed_container_are_no_record() {
     ] {
         let body = [magic, &[0xff; 64]].concat();
         let plan = plan("\"string\"");
-        let malformed = plan.read(&body).expect_err("it was taken");
+        let mut slots = [Slot::Absent];
+        let malformed = plan.read(&body, &mut slots).expect_err("it was taken");
         let reason = malformed.reason();
         assert!(
             matches!(reason, Reason::InvalidAvro | Reason::TrailingBytes),

@@ -1,0 +1,97 @@
+//! Passing values that nobody asked for, checking all that their types delimit.
+
+use super::cursor::{Cursor, Fault};
+use super::plan::{Node, NodeId, Shape};
+
+/// How deep records, arrays, maps and unions may nest within a field.
+const DEEPEST: usize = 64;
+
+/// How many values a record may hold: this many for each byte that it has ...
+const MOST_VALUES_PER_BYTE: usize = 64;
+
+/// ... as if it had this many bytes more. Values of no bytes (nulls, empty records) are bounded by
+/// nothing else: 8 bytes can announce 2^62 of them.
+const BYTES_GRANTED: usize = 1024;
+
+/// How many values so many bytes may hold.
+#[inline(always)]
+pub(super) fn values_of(body: &[u8]) -> usize {
+    body.len()
+        .saturating_add(BYTES_GRANTED)
+        .saturating_mul(MOST_VALUES_PER_BYTE)
+}
+
+/// Where the values are passed, and how many more may be.
+pub(super) struct Skipper<'a> {
+    pub(super) nodes: &'a [Node],
+    pub(super) cursor: Cursor<'a>,
+    pub(super) values_left: usize,
+}
+
+impl Skipper<'_> {
+    /// Passes one value; the text of strings is not looked at.
+    pub(super) fn skip(&mut self, id: NodeId, depth: usize) -> Result<(), Fault> {
+        let nodes = self.nodes;
+        let cursor = &mut self.cursor;
+        self.values_left = match self.values_left.checked_sub(1) {
+            Some(left) if depth <= DEEPEST => left,
+            Some(_) => return Err(cursor.fault("values that nest deeper than 64 levels")),
+            None => return Err(cursor.fault("far more values than bytes")),
+        };
+        match &nodes[id].shape {
+            Shape::Null => Ok(()),
+            Shape::Boolean => match cursor.take(1)? {
+                [0 | 1] => Ok(()),
+                _ => Err(cursor.fault("a boolean that is neither 0 nor 1")),
+            },
+            Shape::Int => cursor.int().map(drop),
+            Shape::Long => cursor.long().map(drop),
+            Shape::Fixed(size) => cursor.take(*size).map(drop),
+            Shape::Bytes => cursor.bytes().map(drop),
+            Shape::Enum(symbols) => cursor.index(*symbols).map(drop),
+            Shape::Union(branches) => {
+                let branch = cursor.index(branches.len())?;
+                self.skip(branches[branch], depth + 1)
+            }
+            Shape::Record(fields) => fields
+                .iter()
+                .try_for_each(|field| self.skip(*field, depth + 1)),
+            Shape::Array(item) => self.blocks(|skipper| skipper.skip(*item, depth + 1)),
+            Shape::Map(value) => self.blocks(|skipper| {
+                skipper.cursor.bytes()?;
+                skipper.skip(*value, depth + 1)
+            }),
+        }
+    }
+
+    /// The blocks of an array or map: a count, then as many items; a count of zero ends them. A
+    /// negative count is followed by the block's size in bytes, which must be true.
+    fn blocks(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        loop {
+            let count = self.cursor.long()?;
+            if count == 0 {
+                return Ok(());
+            }
+            // The bytes that are left behind the block.
+            let left = if count < 0 {
+                let size = self.cursor.length()?;
+                Some(self.cursor.rest.len() - size)
+            } else {
+                None
+            };
+            // Each item takes of what the record may hold, so a false count ends soon.
+            for _ in 0..count.unsigned_abs() {
+                item(self)?;
+            }
+            if left.is_some_and(|left| left != self.cursor.rest.len()) {
+                return Err(self.cursor.fault("a block of another size than it says"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod limits;
