@@ -25,7 +25,12 @@ pub struct Batch {
     dead: Vec<(usize, Malformed)>,
     positions: Positions,
     tally: Tally,
+    closed: bool,
 }
+
+/// A batch has no more records and, but for the last of them, no more bytes than this.
+pub(crate) const MOST_RECORDS: usize = 2_000;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A record's bytes, in the arena.
 #[derive(Debug, Clone)]
@@ -150,9 +155,10 @@ impl Batch {
     }
 
     /// These records are another's now: nothing of them is committed or dead-lettered here. Their
-    /// rows do no harm, since their new owner writes the same.
+    /// rows do no harm, since their new owner writes the same. Nothing more is taken into the batch,
+    /// for they may come again.
     pub fn forget(&mut self, partition: Partition) {
-        self.positions.remove(&partition);
+        self.closed |= self.positions.remove(&partition).is_some();
     }
 
     /// Forgets all, keeps the memory.
@@ -165,6 +171,7 @@ impl Batch {
         self.dead.clear();
         self.positions.clear();
         self.tally = Tally::default();
+        self.closed = false;
     }
 
     /// Whether no record was taken.
@@ -172,19 +179,15 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// How many records were taken.
-    pub fn records(&self) -> usize {
-        self.records.len()
+    /// Whether nothing more is to be taken.
+    pub fn is_full(&self) -> bool {
+        let bytes = self.bytes.len() + self.text.len();
+        self.closed || self.records.len() >= MOST_RECORDS || bytes >= MOST_BYTES
     }
 
     /// How many rows are asked for.
     pub fn rows(&self) -> usize {
         self.rows.len()
-    }
-
-    /// How many bytes are held.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.text.len()
     }
 
     /// The next offset of each partition that the batch has and that is still ours.

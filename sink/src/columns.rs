@@ -50,10 +50,11 @@ impl Columns {
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
         sorted.extend(part);
-        // By identity, and within one in the order in which they came.
-        sorted.sort_unstable_by(|a, b| {
+        // By identity, and within one in the order in which they came: a stable sort, which also
+        // makes use of the order that a partition's records often have.
+        sorted.sort_by(|a, b| {
             let identity = |row: usize| (batch.campaign(row), batch.order_id(row));
-            identity(*a).cmp(&identity(*b)).then(a.cmp(b))
+            identity(*a).cmp(&identity(*b))
         });
         for &row in &sorted {
             match self.rows.last() {

@@ -1,7 +1,7 @@
 //! Vouchers into Postgres: idempotent batches, then offsets.
 //!
 //! ```text
-//! vouchers ──poll──▶ decide ──▶ batch ──▶ one statement: INSERT .. SELECT FROM UNNEST(columns)
+//! vouchers ──poll──▶ decide ──▶ batch ──▶ one statement: INSERT .. SELECT UNNEST(columns)
 //! (read_committed)   │ decode (schemas)   │               ON CONFLICT (campaign, order_id) DO NOTHING
 //!                    └ circuit breaker    │                        │ refused for its data
 //!                                         │                        ▼ in halves, to the row alone
@@ -27,7 +27,8 @@
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
 //! is written alone, at the cost of one statement. Each task has its own thread, group member and
-//! connection; a batch has one statement, whatever is there already.
+//! connection; while a batch is written the next one is read. A batch has one statement when it is as
+//! the last ones were, all new rows or rows that are there, and two or three when both are mixed.
 //!
 //! # What an error does
 //! | what went wrong | what is done |

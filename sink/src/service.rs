@@ -11,7 +11,6 @@ use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::stepping::{DRAIN, drive};
 use runtime::{http, metrics, preflight};
 use schemas::VoucherPlan;
-use tokio::runtime::Handle;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
@@ -123,7 +122,7 @@ impl Flow {
             .part(format!("task-{number}"), "joining the group");
         let ports = Ports {
             source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group)?,
-            table: PostgresTable::new(self.database.clone(), Handle::current()),
+            table: PostgresTable::new(self.database.clone())?,
             dead_letters: KafkaDeadLetters::new(kafka, topics.voucher_dead_letters())?,
             schemas: SchemaCache::new(
                 self.registry.clone(),

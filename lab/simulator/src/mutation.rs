@@ -33,6 +33,8 @@ pub enum Mutation {
     ReadUncommitted,
     /// The sink's offsets are committed before its rows.
     OffsetsBeforeRows,
+    /// With a batch's offsets those of what the sink has read since are committed.
+    ReadsAheadCommits,
     /// A statement that met a conflict is taken for done.
     ConflictSwallowed,
     /// The last record of a voucher wins, not the first.

@@ -37,6 +37,7 @@ pub fn start(world: &Shared, id: ProcessId, instance: &str) -> SinkTask {
             world: Shared::clone(world),
             id,
             under_way: None,
+            looks: 0,
         },
         dead_letters: SimulatedLetters {
             world: Shared::clone(world),
@@ -92,8 +93,13 @@ impl Source for SimulatedSource {
     }
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        self.consumer
-            .commit(&mut self.world.borrow_mut(), positions)
+        let world = &mut self.world.borrow_mut();
+        if world.has(Mutation::ReadsAheadCommits) {
+            let mut read = self.consumer.positions();
+            read.retain(|partition, _| positions.contains_key(partition));
+            return self.consumer.commit(world, &read);
+        }
+        self.consumer.commit(world, positions)
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
@@ -108,15 +114,22 @@ pub struct SimulatedTable {
     world: Shared,
     id: ProcessId,
     under_way: Option<Columns>,
+    /// So many looks at the statement come before its answer.
+    looks: u64,
 }
 
 impl Table for SimulatedTable {
     fn start(&mut self, columns: Columns) {
         assert!(self.under_way.is_none(), "one statement at a time");
         self.under_way = Some(columns);
+        self.looks = self.world.borrow_mut().random.below(4);
     }
 
     fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
+        if timeout.is_zero() && self.looks > 0 {
+            self.looks -= 1;
+            return None;
+        }
         let world = &mut self.world.borrow_mut();
         let fault = world.call(self.id, Service::Postgres, "insert");
         if fault == Fault::Slow {

@@ -18,7 +18,6 @@ use runtime::settings::TopicSettings;
 use runtime::stepping::drive;
 use runtime::telemetry::LogSettings;
 use schemas::VoucherPlan;
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use self::source::{Letters, RangeSource};
@@ -103,7 +102,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
                 Arc::clone(&pace),
                 Arc::clone(&share),
             )?,
-            table: PostgresTable::new(database.clone(), Handle::current()),
+            table: PostgresTable::new(database.clone())?,
             dead_letters: if settings.dead_letters {
                 let topic = settings.topics.voucher_dead_letters();
                 Letters::Written(KafkaDeadLetters::new(&settings.kafka, topic)?)

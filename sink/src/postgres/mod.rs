@@ -2,6 +2,7 @@
 
 mod connect;
 mod fault;
+mod insert;
 mod migrate;
 mod probe;
 mod table;

@@ -14,7 +14,6 @@ use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::TopicSettings;
 use runtime::telemetry::LogSettings;
 use schemas::VoucherPlan;
-use tokio::runtime::Handle;
 
 use crate::postgres::{Database, PostgresTable, connect_options};
 use crate::settings::{DatabaseSettings, GroupSettings};
@@ -53,7 +52,7 @@ pub struct RedriveSettings {
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let database = Database::new(connect_options(&settings.database.database_url)?);
     let registry = Registry::of(&settings.registry)?;
-    let table = PostgresTable::new(database, Handle::current());
+    let table = PostgresTable::new(database)?;
     let mut redriver = Redriver::new(
         SchemaCache::of_command(registry, VoucherPlan::compile),
         (!settings.redrive.dry_run).then_some(table),

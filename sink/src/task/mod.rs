@@ -12,23 +12,26 @@
 //!  └─────────────────────────────────┘
 //! ```
 //!
+//! While a statement is under way the next batch is read and decoded, and no more than that: there
+//! are two batches, one in hand (from Writing to its offsets) and one ahead, which Reading completes.
+//!
 //! What it rests on, in the order in which it would be doubted:
 //!
 //! - **Offsets come last**: a batch's are committed after its rows are durable and its dead letters
-//!   acknowledged. Whatever is interrupted before is done again, and changes nothing then: the rows
-//!   are known by (campaign, order).
+//!   acknowledged, and never those of what was only read. Whatever is interrupted before is done
+//!   again, and changes nothing then: the rows are known by (campaign, order).
 //! - **The table is what the records give one after the other**: of an identity the first record is
 //!   the row, of two identities with one code the earlier has it. A statement does many at once only
 //!   because one that goes through has done the same as that, and one that doesn't is halved, the
-//!   earlier half first.
+//!   earlier half first. The batch ahead has its turn when the one in hand is settled.
 //! - **Only the data is ever dead**: a fault outside is waited out in the state that it met, with
 //!   partitions paused and the group polled.
 //! - **A rebalance takes offsets and letters away, never rows**: what another member does again
 //!   gives the same rows.
-//! - **The circuit breaker takes back the whole batch**: nothing dead-lettered, nothing committed,
-//!   all read again.
+//! - **The circuit breaker takes back whole batches**: nothing dead-lettered, nothing committed, all
+//!   read again. It judges the batch in hand; what is ahead is taken back with it.
 //!
-//! Each step makes at most one call that can wait or fail.
+//! Each step makes at most one call that can wait; what is read beside a statement is what is there.
 
 mod step;
 #[cfg(test)]
@@ -52,18 +55,18 @@ use crate::columns::Columns;
 use crate::halves::Halves;
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
-/// A batch ends when the queue is empty, or at one of these bounds.
-const MOST_RECORDS: usize = 2_000;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-
 /// How long a poll of an empty topic waits; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(250);
+
+/// So many records are read between two looks at the statement under way: it waits no longer for
+/// its next bytes, or with its answer, than these take.
+const TURN: usize = 64;
 
 /// How long one question to the database or the broker may wait.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// A statement that takes longer lets the group be polled: pausing drops what the client has
-/// fetched ahead, which a quick statement isn't worth.
+/// During a statement that takes longer nothing is read any more, and the group is polled: pausing
+/// drops what the client has fetched ahead, which a quick statement isn't worth.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// A statement that takes longer is told: the service is not ready.
@@ -75,10 +78,10 @@ const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
 /// Where the task is.
 #[derive(Debug)]
 enum State {
-    /// Records are read and decoded; nothing is in hand but a record that waited for its schema.
+    /// Records are read and decoded into the batch ahead; no other is in hand.
     Reading,
-    /// The batch's rows go to the database, part by part; the current part's statement was started
-    /// at `since`, or is not yet.
+    /// The batch's rows go to the database, part by part, while the batch ahead is read; the current
+    /// part's statement was started at `since`, or is not yet.
     Writing {
         halves: Halves,
         since: Option<Duration>,
@@ -120,17 +123,23 @@ pub struct Ports<K, T, D, S, C, O> {
     pub observer: O,
 }
 
-/// One task: the only owner of its consumer, its connection and its batch.
+/// One task: the only owner of its consumer, its connection and its batches.
 pub struct Task<K, T, D, S, C, O> {
     ports: Ports<K, T, D, S, C, O>,
     /// The source's name, for the dead letters.
     topic: String,
     state: State,
+    /// In hand: it is written, its letters are sent, its offsets are next.
     batch: Batch,
+    /// Read, and no more: nothing of it is anywhere else.
+    ahead: Batch,
     /// Kept for its memory while no statement has it.
     columns: Columns,
-    /// Read from the client, but its schema isn't known yet.
+    /// Read from the client after the batch ahead, but its schema isn't known yet.
     held: Option<OwnedRecord>,
+    /// Why the consumer can't go on; the batch in hand is settled first.
+    lost: Option<String>,
+    /// Has seen the batch in hand, and not the one ahead.
     breaker: CircuitBreaker,
     /// As it was before the batch: an outcome counts only once.
     breaker_before: CircuitBreaker,
@@ -160,8 +169,10 @@ where
             topic,
             state: State::Reading,
             batch: Batch::default(),
+            ahead: Batch::default(),
             columns: Columns::default(),
             held: None,
+            lost: None,
             breaker_before: breaker.clone(),
             breaker,
             circuit_is_open: false,
@@ -187,6 +198,7 @@ where
                 AssignmentChange::Revoked(partitions) => {
                     for partition in partitions {
                         self.batch.forget(partition);
+                        self.ahead.forget(partition);
                         self.committed.remove(&partition);
                         self.late.forget(partition);
                         self.assigned.remove(&partition);
@@ -206,9 +218,10 @@ where
         self.follow_assignment();
     }
 
-    /// Forgets all that was read and not committed.
-    fn forget_batch(&mut self) {
+    /// Forgets all that was read and not settled.
+    fn forget_batches(&mut self) {
         self.batch.clear();
+        self.ahead.clear();
         self.held = None;
         self.breaker = self.breaker_before.clone();
     }

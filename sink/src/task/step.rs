@@ -3,17 +3,16 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled};
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, OwnedRecord, Positions};
+use runtime::record::{InputRecord as _, OwnedRecord, Positions};
 use runtime::registry::SchemaSource;
 use runtime::stepping::{Step, Stepping};
 use schemas::{Malformed, VoucherPlan};
 
-use super::{IDLE, MOST_BYTES, MOST_RECORDS, QUICK, SLICE, SLOW, State, Task};
-use crate::batch::Batch;
+use super::{IDLE, QUICK, SLICE, SLOW, State, TURN, Task};
+use crate::batch::MOST_RECORDS;
 use crate::decide::{Decision, code_taken, decide, rejected};
 use crate::halves::Halves;
 use crate::ports::{
@@ -29,8 +28,8 @@ where
     C: Clock,
     O: Observer,
 {
-    /// The data's way is `read` (receive, decode, decide), `write`, `bury`
-    /// (acknowledged dead letters), `commit_offsets`; all others are waits.
+    /// The data's way is `fill` (receive, decode, decide; in `read`, and in `write` meanwhile),
+    /// `write`, `bury` (acknowledged dead letters), `commit_offsets`; all others are waits.
     fn step(&mut self) -> Step {
         let next = match std::mem::replace(&mut self.state, State::Reading) {
             State::Reading => Ok(self.read()),
@@ -60,6 +59,7 @@ where
     fn is_idle(&self) -> bool {
         match self.state {
             State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
+            // What is only read is read again.
             State::Reading => self.late.is_empty(),
             _ => true,
         }
@@ -75,77 +75,91 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Reads and decodes until the queue is empty or the batch is full.
+    /// Reads until the queue is empty or the batch is full; nothing is being written.
     fn read(&mut self) -> State {
-        self.breaker_before = self.breaker.clone();
-        let mut received = match self.held.take() {
-            Some(held) => self.take_held(held),
-            None => self.receive(self.idle()),
-        };
-        loop {
-            match received {
-                Received::Taken if self.batch_is_full() => return self.end_batch(),
-                Received::Taken => received = self.receive(Duration::ZERO),
-                Received::Nothing => {
-                    self.follow_assignment();
-                    return self.end_batch();
-                }
-                Received::Held { schema_id } if self.batch.is_empty() && self.late.is_empty() => {
-                    return State::WaitingForSchema { schema_id };
-                }
-                Received::Held { .. } => return self.end_batch(),
-                Received::CircuitOpened => return self.open_circuit(),
-                Received::Fatal(why) => return self.give_up_consumer(&why),
+        match self.fill(self.idle(), MOST_RECORDS) {
+            Filled::Held { schema_id } if self.ahead.is_empty() && self.late.is_empty() => {
+                State::WaitingForSchema { schema_id }
             }
+            _ => self.end_batch(),
         }
     }
 
     /// How long the first poll of a batch waits.
     fn idle(&self) -> Duration {
+        if !self.ahead.is_empty() {
+            return Duration::ZERO;
+        }
         self.late
             .left(self.now())
             .map_or(IDLE, |left| left.min(IDLE))
     }
 
-    /// Polls for one record and takes it into the batch.
+    /// Reads and decodes up to `most` records into the batch ahead; only the first poll waits, and
+    /// not for more than is in hand.
+    fn fill(&mut self, mut patience: Duration, most: usize) -> Filled {
+        if let Some(held) = self.held.take() {
+            if let Some(schema_id) = self.take_held(held) {
+                return Filled::Held { schema_id };
+            }
+            patience = Duration::ZERO;
+        }
+        for _ in 0..most {
+            if self.ahead.is_full() || self.lost.is_some() {
+                return Filled::Enough;
+            }
+            match self.receive(std::mem::take(&mut patience)) {
+                Received::Taken => {}
+                Received::Held { schema_id } => return Filled::Held { schema_id },
+                Received::Nothing => {
+                    self.follow_assignment();
+                    return Filled::Enough;
+                }
+            }
+        }
+        Filled::Partly
+    }
+
+    /// Polls for one record and takes it into the batch ahead.
     fn receive(&mut self, timeout: Duration) -> Received {
         let record = match self.ports.source.poll(timeout) {
             Polled::Record(record) => record,
             Polled::Nothing => return Received::Nothing,
-            Polled::Fatal(why) => return Received::Fatal(why),
+            Polled::Fatal(why) => {
+                self.lost = Some(why);
+                return Received::Nothing;
+            }
         };
-        let received = take_in(
-            &record,
-            &mut self.ports.schemas,
-            &mut self.batch,
-            &mut self.breaker,
-        );
-        if matches!(received, Received::Held { .. }) {
-            self.held = Some(OwnedRecord::of(&record));
+        match decide(&record, &mut self.ports.schemas, &mut self.ahead) {
+            Decision::Wait { schema_id } => {
+                self.held = Some(OwnedRecord::of(&record));
+                Received::Held { schema_id }
+            }
+            _ => Received::Taken,
         }
-        received
     }
 
-    fn take_held(&mut self, held: OwnedRecord) -> Received {
-        let received = take_in(
-            &held,
-            &mut self.ports.schemas,
-            &mut self.batch,
-            &mut self.breaker,
-        );
-        if matches!(received, Received::Held { .. }) {
-            self.held = Some(held);
+    /// Gives the schema that the record still waits for.
+    fn take_held(&mut self, held: OwnedRecord) -> Option<u32> {
+        match decide(&held, &mut self.ports.schemas, &mut self.ahead) {
+            Decision::Wait { schema_id } => {
+                self.held = Some(held);
+                Some(schema_id)
+            }
+            _ => None,
         }
-        received
     }
 
-    fn batch_is_full(&self) -> bool {
-        self.batch.records() >= MOST_RECORDS || self.batch.bytes() >= MOST_BYTES
-    }
-
-    /// Nothing more is read into the batch.
+    /// Nothing more is read into the batch ahead: it is the one in hand now.
     fn end_batch(&mut self) -> State {
-        if !self.batch.is_empty() {
+        if let Some(why) = self.lost.take() {
+            return self.give_up_consumer(&why);
+        }
+        if !self.ahead.is_empty() {
+            std::mem::swap(&mut self.batch, &mut self.ahead);
+            if self.circuit_opens_within_batch() {
+                return self.open_circuit();
+            }
             return State::Writing {
                 halves: Halves::whole(self.batch.rows()),
                 since: None,
@@ -174,24 +188,39 @@ where
         positions
     }
 
-    /// Writes the current part, or what a refusal left of it.
+    /// Writes the current part, or what a refusal left of it, and reads on meanwhile.
     fn write(&mut self, halves: Halves, since: Option<Duration>) -> State {
         let Some(part) = halves.current() else {
             return self.end_writing();
         };
-        let since = since.unwrap_or_else(|| {
-            let mut columns = std::mem::take(&mut self.columns);
-            columns.fill(&self.batch, part.clone());
-            self.ports.table.start(columns);
-            self.now()
-        });
-        let Some((columns, result)) = self.ports.table.poll(SLICE) else {
+        let (since, patience) = match since {
+            None => {
+                let mut columns = std::mem::take(&mut self.columns);
+                columns.fill(&self.batch, part.clone());
+                self.ports.table.start(columns);
+                // What is on its way to the database is none of its time.
+                (self.now(), Duration::ZERO)
+            }
+            Some(since) => (since, self.read_meanwhile(since)),
+        };
+        let Some((columns, result)) = self.ports.table.poll(patience) else {
             return self.wait_for_answer(halves, since);
         };
         self.columns = columns;
         match result {
             Ok(written) => self.note_written(halves, &written, since),
             Err(error) => self.recover(halves, part, error),
+        }
+    }
+
+    /// Reads a turn into the batch ahead while a statement is under way; gives how long that may be
+    /// waited for then.
+    fn read_meanwhile(&mut self, since: Duration) -> Duration {
+        let is_quick = self.now().saturating_sub(since) < QUICK;
+        if is_quick && matches!(self.fill(Duration::ZERO, TURN), Filled::Partly) {
+            Duration::ZERO
+        } else {
+            SLICE
         }
     }
 
@@ -319,9 +348,17 @@ where
     /// Commits what is due in time, and at once when it would be long before the next occasion.
     fn after_batch(&self) -> State {
         if self.held.is_some() || self.late.are_due(self.now()) {
-            State::CommittingOffsets
+            self.commit_at_once()
         } else {
             State::Reading
+        }
+    }
+
+    /// Unless the consumer is lost: what is durable is done again then, to no effect.
+    const fn commit_at_once(&self) -> State {
+        match self.lost {
+            None => State::CommittingOffsets,
+            Some(_) => State::Reading,
         }
     }
 
@@ -337,7 +374,7 @@ where
             // At once: a letter would be written again with its record.
             Drained::All => {
                 self.settle_batch();
-                Ok(State::CommittingOffsets)
+                Ok(self.commit_at_once())
             }
             Drained::NotYet => {
                 self.stay_in_group(Duration::ZERO);
@@ -393,40 +430,24 @@ where
     }
 }
 
-/// What one turn of reading brought.
+/// What one poll brought.
 enum Received {
-    /// A record, and it is in the batch.
+    /// A record, and it is in the batch ahead.
     Taken,
     /// A record that is kept aside until its schema is known.
     Held { schema_id: u32 },
-    /// A record too many that is dead.
-    CircuitOpened,
-    /// The queue is empty, or the group had something to say.
+    /// The queue is empty, the group had something to say, or the consumer is lost.
     Nothing,
-    /// The consumer can't go on.
-    Fatal(String),
 }
 
-/// One record into the batch. A function, because the record may borrow the task's client.
-fn take_in<S>(
-    record: &impl InputRecord,
-    schemas: &mut S,
-    batch: &mut Batch,
-    breaker: &mut CircuitBreaker,
-) -> Received
-where
-    S: SchemaSource<Plan = VoucherPlan>,
-{
-    match decide(record, schemas, batch) {
-        Decision::Wait { schema_id } => return Received::Held { schema_id },
-        Decision::Row | Decision::Tombstone => breaker.observe(None),
-        Decision::Dead(reason) => breaker.observe(Some(reason)),
-    }
-    if breaker.is_open() {
-        Received::CircuitOpened
-    } else {
-        Received::Taken
-    }
+/// How reading ended.
+enum Filled {
+    /// There may be more.
+    Partly,
+    /// The queue is empty, the batch is full, or the consumer is lost.
+    Enough,
+    /// A record is kept aside until its schema is known.
+    Held { schema_id: u32 },
 }
 
 /// A sentence of the database's that holds the code (one of a trigger could) must not be told.

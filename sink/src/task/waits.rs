@@ -59,7 +59,7 @@ where
         tracing::error!("{why}");
         self.stand(&why);
         self.note_circuit(true);
-        self.forget_batch();
+        self.forget_batches();
         State::CircuitOpen {
             until: self.now() + CIRCUIT_PAUSE,
         }
@@ -76,6 +76,9 @@ where
     pub(super) fn rewind(&mut self, not_before: Duration) -> State {
         if self.waits(not_before) {
             return State::Rewinding { not_before };
+        }
+        if let Some(why) = self.lost.take() {
+            return self.give_up_consumer(&why);
         }
         self.committed.clear();
         self.late.clear();
@@ -96,7 +99,7 @@ where
     pub(super) fn give_up_consumer(&mut self, why: &str) -> State {
         tracing::warn!(why, "the consumer can't go on; joining the group anew");
         self.stand(&format!("joining the group anew: {why}"));
-        self.forget_batch();
+        self.forget_batches();
         self.assigned.clear();
         self.committed.clear();
         self.late.clear();

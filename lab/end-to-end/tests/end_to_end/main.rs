@@ -31,6 +31,7 @@ mod rules;
 mod secrets;
 mod settings;
 mod sink_redrive;
+mod sink_statements;
 mod table;
 mod takeover;
 mod texts;

@@ -11,7 +11,8 @@ use runtime::record::{OwnedRecord, Positions};
 use runtime::stepping::Stepping as _;
 use schemas::Reason;
 
-use super::{IDLE, MOST_RECORDS, State};
+use super::{IDLE, State};
+use crate::batch::MOST_RECORDS;
 use crate::ports::WriteError;
 use model::{Fault, Port, Run, World, avro, record, refused_amount, voucher};
 
@@ -68,6 +69,52 @@ fn a_record_that_comes_alone_is_written_at_once() {
 fn a_long_queue_is_written_in_bounded_batches() {
     let world = run(many(MOST_RECORDS * 2 + 1));
     assert_eq!(world.statements, [MOST_RECORDS, MOST_RECORDS, 1]);
+}
+
+/// The group's answer, three records, and an empty queue.
+fn three_records() -> Vec<Fault> {
+    [vec![Fault::None; 4], vec![Fault::Slow]].concat()
+}
+
+#[test]
+fn the_next_batch_is_read_while_one_is_written_and_waits_for_it() {
+    let mut world = with_faults(many(100), Port::Poll, three_records());
+    world
+        .faults_at
+        .insert(Port::Table, vec![Fault::Slow; 10].into());
+    let mut run = Run::new(world);
+    run.until("a look at the statement", |world| {
+        world.faults_at[&Port::Table].len() < 8
+    });
+    assert_eq!((run.task.batch.rows(), run.task.ahead.rows()), (3, 97));
+    assert_eq!(run.world().statements, [3]);
+    let world = run.finish();
+    assert_eq!(world.statements, [3, 97]);
+    assert_eq!(world.rows, world.expected_rows());
+}
+
+#[test]
+fn a_consumer_that_is_lost_during_a_write_is_replaced_after_it() {
+    let faults = [three_records(), vec![Fault::Fatal]].concat();
+    let world = run_with(many(10), Port::Poll, faults);
+    assert_eq!(world.statements, [3, 10], "nothing was committed");
+    assert_eq!((world.tallies.inserted, world.tallies.existing), (10, 3));
+}
+
+#[test]
+fn a_circuit_that_opens_takes_back_the_batch_ahead_too() {
+    let refused = |n| voucher(0, &format!("{n}"), &format!("{n}"), 13);
+    let mut records: Vec<_> = (0..1200).map(refused).collect();
+    records.extend((1200..1300).map(|n| voucher(0, &format!("{n}"), &format!("{n}"), 5)));
+    let polls = [vec![Fault::None; 1201], vec![Fault::Slow]].concat();
+    let mut run = Run::new(with_faults(records, Port::Poll, polls));
+    run.until("open", |world| world.circuit_openings == 1);
+    assert!(run.task.batch.is_empty() && run.task.ahead.is_empty());
+    let world = run.world();
+    assert_eq!(
+        (world.commits, world.letters.len(), world.rows.len()),
+        (0, 0, 0)
+    );
 }
 
 #[test]

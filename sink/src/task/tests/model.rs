@@ -114,6 +114,8 @@ pub(super) struct World {
     pub(super) rows: BTreeMap<Key, StoredRow>,
     pub(super) statements: Vec<usize>,
     under_way: Option<Columns>,
+    /// No earlier has the statement under way an answer.
+    answered_at: Duration,
 
     pub(super) letters: Vec<StoredLetter>,
     unacknowledged: Vec<StoredLetter>,
@@ -124,6 +126,9 @@ pub(super) struct World {
     pub(super) partitions: usize,
     pub(super) failed_for_data: usize,
 }
+
+/// How long a statement takes: a few records are read meanwhile.
+pub(super) const STATEMENT: Duration = Duration::from_millis(5);
 
 /// Rows of this amount are refused, as a constraint of the user's would.
 pub(super) fn refused_amount() -> Decimal {

@@ -8,7 +8,7 @@ use runtime::kafka::{AssignmentChange, CommitError, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Positions};
 
-use super::{Fault, Outside, Port, StoredLetter};
+use super::{Fault, Outside, Port, STATEMENT, StoredLetter};
 use crate::columns::Columns;
 use crate::ports::{
     Cause, DeadLetters, Drained, Letter, Observer, Source, Table, WriteError, Written,
@@ -116,11 +116,17 @@ impl Table for Outside {
             "in order, each once: {keys:?}"
         );
         world.statements.push(columns.len());
+        world.answered_at = world.now + STATEMENT;
         world.under_way = Some(columns);
     }
 
     fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
         let mut world = self.0.borrow_mut();
+        let left = world.answered_at.saturating_sub(world.now);
+        world.now += left.min(timeout);
+        if left > timeout {
+            return None;
+        }
         let fault = world.fault(Port::Table);
         if fault == Fault::Slow {
             world.now += timeout;
