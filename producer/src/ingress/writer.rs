@@ -36,13 +36,18 @@ const SESSION: [(&str, &str); 4] = [
 /// So many conflicts in a row are no accident; from then on the group waits between tries.
 const QUICK_RETRIES: u32 = 5;
 
+/// A connection that was not used for this long is asked whether it lives before a group is given to
+/// it: of one that is lost nobody knows what became of the group.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// One writer, with a connection of its own.
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
     options: PgConnectOptions,
     wakeup: Wakeup,
-    connection: Option<PgConnection>,
+    /// With the time of its last answer.
+    connection: Option<(PgConnection, Instant)>,
     backoff: Backoff,
     conflicts: u32,
 }
@@ -79,7 +84,7 @@ impl Writer {
             // Only now may the next change of the same orders be taken.
             drop(group);
         }
-        if let Some(connection) = self.connection {
+        if let Some((connection, _)) = self.connection {
             let _ = connection.close().await;
         }
         Ok(())
@@ -160,7 +165,7 @@ impl Writer {
             tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, way, jobs)).await;
         match tried {
             Ok(Ok(outcomes)) => {
-                self.connection = Some(connection);
+                self.keep(connection);
                 Next::Answer(outcomes)
             }
             Ok(Err(CommitError::KeyTaken)) => self.conflict(connection),
@@ -170,7 +175,7 @@ impl Writer {
                     if jobs.len() == 1 {
                         tracing::warn!(%error, "Postgres refuses a change for its data");
                     }
-                    self.connection = Some(connection);
+                    self.keep(connection);
                     Next::Halve
                 }
                 Fault::Away => {
@@ -187,7 +192,7 @@ impl Writer {
 
     /// The transaction was undone because another one was in the way.
     fn conflict(&mut self, connection: PgConnection) -> Next {
-        self.connection = Some(connection);
+        self.keep(connection);
         self.conflicts += 1;
         if self.conflicts > QUICK_RETRIES {
             return Next::Wait;
@@ -195,9 +200,19 @@ impl Writer {
         Next::Again
     }
 
+    fn keep(&mut self, connection: PgConnection) {
+        self.connection = Some((connection, Instant::now()));
+    }
+
     async fn connect(&mut self) -> Result<PgConnection, String> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+        if let Some((mut connection, answered)) = self.connection.take() {
+            let lives = answered.elapsed() < IDLE || {
+                let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
+                matches!(ping.await, Ok(Ok(())))
+            };
+            if lives {
+                return Ok(connection);
+            }
         }
         let connecting = PgConnection::connect_with(&self.options);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
