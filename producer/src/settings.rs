@@ -107,7 +107,8 @@ pub struct IngressSettings {
     #[arg(long, env = "OUTBOX_LIMIT", default_value = "1000000", value_parser = clap::value_parser!(i64).range(1..))]
     pub outbox_limit: i64,
 
-    /// Writers: connections that commit groups of changes.
+    /// The most writers, each a connection that commits groups of changes; a further one joins when
+    /// the others let changes wait.
     #[arg(long, env = "ORDER_WRITERS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub order_writers: u16,
 

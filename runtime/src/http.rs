@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +20,6 @@ use metrics::{counter, gauge};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::lifecycle::{Failure, Shutdown};
@@ -77,6 +77,9 @@ pub async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        // A request is answered whether or not its client has closed its end: to watch for that
+        // would cost each request a read, and the buffer for it.
+        .half_close(true)
         .max_buf_size(LONGEST_HEAD);
     builder
         .http2()
@@ -99,10 +102,10 @@ pub async fn serve(
         };
         // Answers are small: waiting to fill a packet only costs latency.
         let _ = stream.set_nodelay(true);
-        let asked = CancellationToken::new();
-        let (router, asking) = (router.clone(), asked.clone());
+        let asked = Arc::new(AtomicBool::new(false));
+        let (router, asking) = (router.clone(), Arc::clone(&asked));
         let service = service_fn(move |request: Request<Incoming>| {
-            asking.cancel();
+            asking.store(true, Ordering::Relaxed);
             router.clone().call(request)
         });
         let connection = builder
@@ -112,6 +115,7 @@ pub async fn serve(
         tokio::spawn(async move {
             gauge!(HTTP_CONNECTIONS).increment(1.0);
             tokio::select! {
+                biased;
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection ended early");
                 },
@@ -151,11 +155,9 @@ async fn accept(
 
 /// Ends when no request came in time. The builder's own timer starts only once it knows from the
 /// first bytes which HTTP it is; without them it would wait for ever.
-async fn silence(asked: CancellationToken) {
-    if tokio::time::timeout(HEADER_TIMEOUT, asked.cancelled())
-        .await
-        .is_ok()
-    {
+async fn silence(asked: Arc<AtomicBool>) {
+    tokio::time::sleep(HEADER_TIMEOUT).await;
+    if asked.load(Ordering::Relaxed) {
         std::future::pending().await
     }
 }

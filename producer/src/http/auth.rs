@@ -10,11 +10,9 @@ mod api_keys;
 mod key_file;
 mod rate;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
 use super::problem::Problem;
@@ -51,21 +49,17 @@ impl Caller {
 
 /// Lets through who has a key whose rate is not used up, and says to the handler who it is. Where no
 /// key is asked for, nobody is counted.
-pub async fn require_key(
-    State(keys): State<Option<Keys>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (caller, allowance) = match &keys {
+///
+/// # Errors
+/// 401, 429.
+pub(super) fn admit(keys: Option<&Keys>, mut request: Request) -> Result<Request, Problem> {
+    let (caller, allowance) = match keys {
         None => (Caller::anyone(), Allowance::unlimited()),
-        Some(keys) => match keys.admit(request.headers()) {
-            Ok(admitted) => admitted,
-            Err(problem) => return problem.into_response(),
-        },
+        Some(keys) => keys.admit(request.headers())?,
     };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(allowance);
-    next.run(request).await
+    Ok(request)
 }
 
 impl Keys {

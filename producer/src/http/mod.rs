@@ -7,7 +7,7 @@
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | [`parse`] | the parsers alone, for those who try hostile input on them |
 //! | `problem` | every error, as RFC 9457 has it |
-//! | `guard` | counting, bounds, problems instead of bare errors |
+//! | `guard`, `meters` | what stands around every route: counting, bounds, keys, problems instead of bare errors |
 //! | `schema` | what the description says of bodies that are parsed by hand |
 
 mod answers;
@@ -18,6 +18,7 @@ mod guard;
 mod idempotency;
 mod json;
 mod list;
+mod meters;
 mod old;
 mod orders;
 pub mod parse;
@@ -25,17 +26,17 @@ mod problem;
 mod requests;
 mod schema;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use runtime::lifecycle::Shutdown;
 use schemas::Currency;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,22 +44,34 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::ingress::Ingress;
 use auth::Keys;
+use guard::Guard;
 use problem::{Problem, ProblemDetails};
 use schema::BearerKeys;
 
 /// At most so many bulk requests at a time: each may fill a good part of the queue.
 const BULK_REQUESTS: usize = 16;
 
-/// What the handlers share. Cheap to clone.
+/// What the handlers share. Cheap to clone: every request has one.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct Api(Arc<Shared>);
+
+/// See [`Api`].
+#[derive(Debug)]
+pub struct Shared {
     ingress: Ingress,
     pool: PgPool,
     default_currency: Currency,
     limits: Limits,
-    requests: Arc<Semaphore>,
     bulk_requests: Arc<Semaphore>,
     shutdown: Shutdown,
+}
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// How much, how many, how long.
@@ -109,15 +122,14 @@ impl Api {
         limits: Limits,
         shutdown: Shutdown,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             ingress,
             pool,
             default_currency,
             limits,
-            requests: Arc::new(Semaphore::new(limits.requests as usize)),
             bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
             shutdown,
-        }
+        }))
     }
 }
 
@@ -127,15 +139,19 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
         .keys
         .clone()
         .filter(|_| !access.old_routes_without_key);
+    let open = Guard::open();
+    let orders = open.bounded(access.keys.clone(), api.limits);
+    let old = orders.of_other_keys(old_keys);
+
     let orders = OpenApiRouter::new()
         .routes(routes!(orders::place_order, list::list_orders))
         .routes(routes!(bulk::bulk))
         .routes(routes!(orders::get_order, orders::set_status))
-        .layer(from_fn_with_state(access.keys.clone(), auth::require_key));
+        .layer(from_fn_with_state(orders, guard::around));
     let old = OpenApiRouter::new()
         .routes(routes!(old::create))
         .routes(routes!(old::status_update))
-        .layer(from_fn_with_state(old_keys, auth::require_key));
+        .layer(from_fn_with_state(old, guard::around));
     let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .merge(orders)
         .merge(old)
@@ -145,17 +161,15 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
     }
     .modify(&mut description);
 
-    routes
-        .layer(from_fn_with_state(api.clone(), guard::bound))
+    Router::new()
         .route("/healthz", get(old::healthz))
         .route("/readiness", get(old::readiness))
-        .with_state(api)
+        .with_state(api.clone())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .merge(health)
         .fallback(|| async { Problem::NoSuchPath })
-        .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(from_fn(guard::problems))
-        .layer(from_fn(guard::observe))
+        .layer(from_fn_with_state(open, guard::around))
+        .merge(routes.with_state(api))
 }
 
 #[cfg(test)]

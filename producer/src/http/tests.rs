@@ -256,3 +256,18 @@ async fn the_description_names_every_route_with_its_problems() {
         ["properties"]["total"];
     assert_eq!(total["oneOf"].as_array().map(Vec::len), Some(2), "{total}");
 }
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_of_one_request() {
+    let routes = Router::new()
+        .route(
+            "/panics",
+            get(async || -> StatusCode { panic!("on purpose") }),
+        )
+        .route("/bare", get(async || StatusCode::IM_A_TEAPOT))
+        .layer(from_fn_with_state(Guard::open(), guard::around));
+    let answer = ask(routes.clone(), request("GET", "/panics", "")).await;
+    assert_problem(&answer, 500, "a panic");
+    let answer = ask(routes, request("GET", "/bare", "")).await;
+    assert_problem(&answer, 418, "the next request");
+}

@@ -27,7 +27,7 @@ pub(super) enum Decision {
 
 /// Decides about a status that is wanted, at the time `now`.
 pub(super) fn set_status(
-    order: Option<&Order>,
+    order: Option<Order>,
     wanted: Status,
     precondition: Option<&Precondition>,
     attempt: Option<&Attempt>,
@@ -39,7 +39,7 @@ pub(super) fn set_status(
     if let Some(attempt) = attempt {
         // The row is locked, so the earlier transaction has ended, this way or that.
         if order.version == attempt.version && order.updated_at == attempt.at {
-            return Decision::Answer(Outcome::Changed(order.clone()));
+            return Decision::Answer(Outcome::Changed(order));
         }
         if order.version > attempt.version {
             return Decision::Unknown;
@@ -51,7 +51,7 @@ pub(super) fn set_status(
         });
     }
     match transition(order.status, wanted) {
-        Transition::Unchanged => Decision::Answer(Outcome::Unchanged(order.clone())),
+        Transition::Unchanged => Decision::Answer(Outcome::Unchanged(order)),
         Transition::Refused => Decision::Answer(Outcome::Refused {
             current: order.status,
             wanted,
@@ -68,7 +68,7 @@ pub(super) fn set_status(
                 version: order.version + 1,
                 sent_at,
                 updated_at: at,
-                ..order.clone()
+                ..order
             })
         }
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn decide(order: &Order, wanted: Status) -> Decision {
-        set_status(Some(order), wanted, None, None, at(20))
+        set_status(Some(order.clone()), wanted, None, None, at(20))
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_orders_times_never_go_back() {
         let early = set_status(
-            Some(&order(Status::Pending, 1)),
+            Some(order(Status::Pending, 1)),
             Status::Sent,
             None,
             None,
@@ -159,7 +159,7 @@ mod tests {
         for wanted in Status::ALL {
             assert_eq!(
                 set_status(
-                    Some(&order(Status::Sent, 2)),
+                    Some(order(Status::Sent, 2)),
                     wanted,
                     Some(&stale),
                     None,
@@ -177,8 +177,15 @@ mod tests {
             version: 2,
             at: at(10),
         };
-        let again =
-            |order: &Order| set_status(Some(order), Status::Sent, None, Some(&attempt), at(20));
+        let again = |order: &Order| {
+            set_status(
+                Some(order.clone()),
+                Status::Sent,
+                None,
+                Some(&attempt),
+                at(20),
+            )
+        };
         let arrived = order(Status::Sent, 2);
         assert_eq!(
             again(&arrived),

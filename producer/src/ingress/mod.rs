@@ -1,7 +1,7 @@
 //! From concurrent requests to grouped commits.
 //!
 //! ```text
-//! request -> submit -> queue -> writer: take a group -> decide -> one transaction -> answers
+//! request -> submit -> queue -> writer: take a group -> decide -> commit -> answers
 //! ```
 //!
 //! A group is what arrived while the last one was being committed; no timer waits for more. It
@@ -13,7 +13,8 @@
 //! | `change` | what is asked for, and what came of it |
 //! | `queue` | what waits, and which of it may go together |
 //! | `decide` | the verdict on a change, given the rows: pure |
-//! | `commit` | one group in one transaction |
+//! | `commit` | one group, in one statement or in one transaction |
+//! | `place`, `set_status` | new orders; orders that shall have another status |
 //! | `statements` | the SQL, one statement per step for a whole group |
 //! | `writer` | the loop: take, commit, halve or wait, answer |
 //! | `gate` | when nothing may be taken in: the backlog, a database that is away |
@@ -24,7 +25,9 @@ mod change;
 mod commit;
 mod decide;
 mod gate;
+mod place;
 mod queue;
+mod set_status;
 mod statements;
 mod upkeep;
 mod wakeup;

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
@@ -18,12 +18,33 @@ const LARGEST_GROUP: usize = 256;
 /// waiting changes to one order.
 const LOOK_AHEAD: usize = 4 * LARGEST_GROUP;
 
+/// How a change is written; a group's are written the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// New orders, in one statement.
+    Place,
+    /// Orders that are read, and changed if they stay as they were read.
+    SetStatus,
+    /// Anything, in one transaction with locked rows.
+    Transaction,
+}
+
+/// While one writer is at work, another takes what waits only when it is this many...
+const CROWD: usize = LARGEST_GROUP / 2;
+
+/// ...or when the first of them has waited this long: a group that is held up, by another instance's
+/// lock perhaps, holds up nobody else. Otherwise a lone writer's larger groups cost least.
+const HELP_AFTER: Duration = Duration::from_millis(10);
+
 /// A change that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) change: Change,
     pub(super) attempt: Option<Attempt>,
+    /// Somebody else was in between when it was written the short way.
+    pub(super) beaten: bool,
     answer: oneshot::Sender<Result<Outcome, NotWritten>>,
+    since: Instant,
     deadline: Instant,
     marks: Vec<u64>,
     _room: OwnedSemaphorePermit,
@@ -43,6 +64,18 @@ impl Job {
             NotWritten::Unavailable
         };
         self.answer(Err(why));
+    }
+
+    /// A short way is for what meets nobody: no answer under a key, no earlier try that may still
+    /// be under way in the server.
+    pub(super) const fn way(&self) -> Way {
+        if self.change.claim.is_some() || self.attempt.is_some() || self.beaten {
+            return Way::Transaction;
+        }
+        match &self.change.action {
+            Action::Place(_) => Way::Place,
+            Action::SetStatus { .. } => Way::SetStatus,
+        }
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {
@@ -68,6 +101,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// Marks of what the writers have in hand.
     busy: HashSet<u64>,
+    /// Writers that have a group in hand.
+    at_work: usize,
     closed: bool,
 }
 
@@ -136,7 +171,9 @@ impl Queue {
             marks: self.marks(&change),
             change,
             attempt: None,
+            beaten: false,
             answer,
+            since: Instant::now(),
             deadline,
             _room: room,
         };
@@ -145,8 +182,12 @@ impl Queue {
             return Err(NotWritten::Closing);
         }
         state.waiting.push_back(job);
+        // One writer is enough to take all that waits, or to watch over it.
+        let calls_a_writer = state.waiting.len() == 1 || state.waiting.len() == CROWD;
         drop(state);
-        self.work.notify_one();
+        if calls_a_writer {
+            self.work.notify_one();
+        }
         Ok(())
     }
 
@@ -173,12 +214,12 @@ impl Queue {
     pub(super) async fn take(self: &Arc<Self>) -> Option<Group> {
         loop {
             let work = self.work.notified();
-            let (jobs, more, closed) = {
+            let (jobs, waiting, closed) = {
                 let mut state = self.lock();
-                (state.take(), !state.waiting.is_empty(), state.closed)
+                (state.take(), state.waiting.len(), state.closed)
             };
             if !jobs.is_empty() {
-                if more {
+                if waiting > 0 {
                     self.work.notify_one();
                 }
                 return Some(Group {
@@ -187,23 +228,31 @@ impl Queue {
                     jobs,
                 });
             }
-            if closed && !more {
+            if waiting > 0 {
+                let _ = tokio::time::timeout(HELP_AFTER, work).await;
+            } else if closed {
                 // The other writers wait too.
                 self.work.notify_one();
                 return None;
+            } else {
+                work.await;
             }
-            work.await;
+            // Whoever else has something to bring may do so first, if it needs no waiting: the group
+            // is larger for it.
+            tokio::task::yield_now().await;
         }
     }
 
+    /// The writer's next look is for what waits.
     fn release(&self, marks: &[u64]) {
         let mut state = self.lock();
+        state.at_work -= 1;
         for mark in marks {
             state.busy.remove(mark);
         }
-        let more = !state.waiting.is_empty() || state.closed;
+        let others_end = state.closed;
         drop(state);
-        if more {
+        if others_end {
             self.work.notify_one();
         }
     }
@@ -236,6 +285,9 @@ impl Queue {
 
 impl State {
     fn take(&mut self) -> Vec<Job> {
+        if !self.needs_a_writer() {
+            return Vec::new();
+        }
         let mut taken = Vec::new();
         let mut left = VecDeque::new();
         // Marks of those that have to wait: what comes after them must not overtake them.
@@ -256,17 +308,27 @@ impl State {
         while let Some(job) = left.pop_back() {
             self.waiting.push_front(job);
         }
+        self.at_work += usize::from(!taken.is_empty());
         taken
+    }
+
+    fn needs_a_writer(&self) -> bool {
+        self.at_work == 0
+            || self.closed
+            || self.waiting.len() >= CROWD
+            || self
+                .waiting
+                .front()
+                .is_some_and(|job| job.since.elapsed() >= HELP_AFTER)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use runtime::trace_context::TraceParent;
     use schemas::Status;
 
+    use super::super::change::Claim;
     use super::*;
 
     fn change(order_id: &str, wanted: Status) -> Change {
@@ -320,6 +382,52 @@ mod tests {
         drop(first);
         let second = queue.take().await.unwrap();
         assert_eq!(wanted(&second), [("a".into(), Status::Delivered)]);
+    }
+
+    #[tokio::test]
+    async fn a_second_writer_takes_what_has_waited_or_is_a_crowd() {
+        let queue = Queue::new(2 * CROWD);
+        let order = |number: usize| change(&number.to_string(), Status::Sent);
+        let _answer = push(&queue, order(0));
+        let first = queue.take().await.unwrap();
+        let asked = Instant::now();
+        let _answer = push(&queue, order(1));
+        let second = queue.take().await.unwrap();
+        assert!(asked.elapsed() >= HELP_AFTER, "the first writer was near");
+        drop((first, second));
+        let _answer = push(&queue, order(0));
+        let first = queue.take().await.unwrap();
+        let _answers: Vec<_> = (1..=CROWD)
+            .map(|number| push(&queue, order(number)))
+            .collect();
+        let second = queue.lock().take();
+        assert_eq!((first.jobs.len(), second.len()), (1, CROWD));
+    }
+
+    #[tokio::test]
+    async fn only_what_meets_nobody_goes_a_short_way() {
+        let queue = Queue::new(10);
+        let keyed = Change {
+            claim: Some(Claim {
+                api_key_id: String::new(),
+                key: "key".to_owned(),
+                request_hash: [0; 32],
+            }),
+            ..change("a", Status::Sent)
+        };
+        let _answers = [push(&queue, keyed), push(&queue, change("b", Status::Sent))];
+        let mut jobs = std::mem::take(&mut queue.take().await.unwrap().jobs);
+        assert_eq!(jobs[0].way(), Way::Transaction);
+        assert_eq!(jobs[1].way(), Way::SetStatus);
+        jobs[1].beaten = true;
+        assert_eq!(jobs[1].way(), Way::Transaction);
+        jobs[1].beaten = false;
+        jobs[1].attempt = Some(Attempt {
+            order_id: "b".to_owned(),
+            version: 2,
+            at: schemas::Timestamp::FIRST,
+        });
+        assert_eq!(jobs[1].way(), Way::Transaction);
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The SQL: one statement per step for a whole group, arrays in, rows out.
+//! The SQL: one statement per step for a whole group, arrays in, rows out. An order and its event
+//! are written by one statement.
 //!
 //! Postgres pads arrays of unequal length with NULL without a word, so the arrays of a statement
 //! are filled in one pass over the same rows.
@@ -9,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Row};
 
-use super::change::Claim;
+use super::change::{Change, Claim};
 use crate::orders::{Order, Product};
 
 /// An order as it is read.
@@ -127,39 +128,92 @@ pub(super) async fn store_answers(
     .map(|done| done.rows_affected())
 }
 
-/// Inserts new orders and says which were: an id that exists is left alone.
-pub(super) async fn insert_orders(
+/// An order as it shall be, and the trace that its event carries.
+#[derive(Debug)]
+pub(super) struct Write<'a> {
+    pub(super) order: &'a Order,
+    pub(super) trace: String,
+}
+
+impl<'a> Write<'a> {
+    /// What `change` makes of an order.
+    pub(super) fn of(change: &Change, order: &'a Order) -> Self {
+        Self {
+            order,
+            trace: change.trace.child().to_string(),
+        }
+    }
+}
+
+/// Inserts new orders with their events, and says which were: an id that exists is left alone.
+/// Atomic by itself.
+pub(super) async fn place_orders(
     connection: &mut PgConnection,
-    orders: &[&Order],
+    writes: &[Write<'_>],
     at: Timestamp,
 ) -> sqlx::Result<Vec<String>> {
-    let mut order_ids = Vec::with_capacity(orders.len());
-    let mut totals = Vec::with_capacity(orders.len());
-    let mut currencies = Vec::with_capacity(orders.len());
-    let mut products = Vec::with_capacity(orders.len());
-    for order in orders {
+    let mut order_ids = Vec::with_capacity(writes.len());
+    let mut totals = Vec::with_capacity(writes.len());
+    let mut currencies = Vec::with_capacity(writes.len());
+    let mut products = Vec::with_capacity(writes.len());
+    let mut traces = Vec::with_capacity(writes.len());
+    for Write { order, trace } in writes {
         order_ids.push(order.order_id.as_str());
         totals.push(order.total);
         currencies.push(order.currency.as_str());
         products.push(Json(&order.products));
+        traces.push(trace.as_str());
     }
     // Sorted, so that two groups with the same ids wait for each other instead of deadlocking.
+    // "IS TRUE" keeps the planner from making a join of it, each row beside each; as it is, the ids
+    // are hashed once.
     sqlx::query_scalar(
-        r#"INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
-           SELECT order_id, 'PENDING', total, currency, products, 1, $5, $5
-           FROM unnest($1::text[], $2::numeric[], $3::text[], $4::jsonb[])
-             AS new(order_id, total, currency, products)
-           ORDER BY order_id COLLATE "C"
-           ON CONFLICT (order_id) DO NOTHING
+        r#"WITH wanted AS MATERIALIZED (
+             SELECT * FROM unnest($1::text[], $2::numeric[], $3::text[], $4::jsonb[], $5::text[])
+               AS wanted(order_id, total, currency, products, traceparent)),
+           placed AS (
+             INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
+             SELECT order_id, 'PENDING', total, currency, products, 1, $6, $6
+             FROM wanted
+             ORDER BY order_id COLLATE "C"
+             ON CONFLICT (order_id) DO NOTHING
+             RETURNING order_id)
+           INSERT INTO outbox (order_id, version, status, total, currency, occurred_at, traceparent)
+           SELECT order_id, 1, 'PENDING', total, currency, $6, traceparent
+           FROM wanted
+           WHERE (order_id IN (SELECT order_id FROM placed)) IS TRUE
            RETURNING order_id"#,
     )
     .bind(order_ids)
     .bind(totals)
     .bind(currencies)
     .bind(products)
+    .bind(traces)
     .bind(DateTime::<Utc>::from(at))
     .fetch_all(connection)
     .await
+}
+
+/// The columns of an [`OrderRow`]; a macro, because statements are literals.
+macro_rules! select_orders {
+    ($rest:literal) => {
+        concat!(
+            "SELECT order_id, status, total, currency, products, version, sent_at, created_at, \
+             updated_at FROM orders WHERE order_id = ANY($1) ",
+            $rest
+        )
+    };
+}
+
+/// Reads orders as they are committed, in no order.
+pub(super) async fn read_orders(
+    connection: &mut PgConnection,
+    order_ids: &[&str],
+) -> sqlx::Result<Vec<OrderRow>> {
+    sqlx::query_as(select_orders!(""))
+        .bind(order_ids)
+        .fetch_all(connection)
+        .await
 }
 
 /// Locks orders, in id order, and reads them.
@@ -167,90 +221,61 @@ pub(super) async fn lock_orders(
     connection: &mut PgConnection,
     order_ids: &[&str],
 ) -> sqlx::Result<Vec<OrderRow>> {
-    sqlx::query_as(
-        "SELECT order_id, status, total, currency, products, version, sent_at, created_at, updated_at
-         FROM orders WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
-    )
+    sqlx::query_as(select_orders!("ORDER BY order_id FOR UPDATE"))
         .bind(order_ids)
         .fetch_all(connection)
         .await
 }
 
-/// Writes what changed of orders that are locked.
-pub(super) async fn update_orders(
+/// Writes what changed of orders, with their events, and says of which: one that has another
+/// version than the one before by now is left alone. Atomic by itself.
+///
+/// An event is written once its order's row is held: only then do the events of one order get
+/// their ids in the order of its versions.
+pub(super) async fn change_orders(
     connection: &mut PgConnection,
-    orders: &[&Order],
-) -> sqlx::Result<u64> {
-    let mut order_ids = Vec::with_capacity(orders.len());
-    let mut statuses = Vec::with_capacity(orders.len());
-    let mut versions = Vec::with_capacity(orders.len());
-    let mut sent_ats = Vec::with_capacity(orders.len());
-    let mut updated_ats = Vec::with_capacity(orders.len());
-    for order in orders {
+    writes: &[Write<'_>],
+) -> sqlx::Result<Vec<String>> {
+    let mut order_ids = Vec::with_capacity(writes.len());
+    let mut statuses = Vec::with_capacity(writes.len());
+    let mut versions = Vec::with_capacity(writes.len());
+    let mut sent_ats = Vec::with_capacity(writes.len());
+    let mut updated_ats = Vec::with_capacity(writes.len());
+    let mut traces = Vec::with_capacity(writes.len());
+    // In the order of the ids, in which their rows are then locked.
+    let mut writes: Vec<&Write<'_>> = writes.iter().collect();
+    writes.sort_unstable_by(|one, other| one.order.order_id.cmp(&other.order.order_id));
+    for Write { order, trace } in writes {
         order_ids.push(order.order_id.as_str());
         statuses.push(order.status.as_str());
         versions.push(order.version);
         sent_ats.push(order.sent_at.map(DateTime::<Utc>::from));
         updated_ats.push(DateTime::<Utc>::from(order.updated_at));
+        traces.push(trace.as_str());
     }
-    sqlx::query(
-        "UPDATE orders o
-         SET status = changed.status, version = changed.version,
-             sent_at = changed.sent_at, updated_at = changed.updated_at
-         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
-           AS changed(order_id, status, version, sent_at, updated_at)
-         WHERE o.order_id = changed.order_id AND o.version = changed.version - 1",
+    sqlx::query_scalar(
+        "WITH changed AS (
+             UPDATE orders o
+             SET status = wanted.status, version = wanted.version,
+                 sent_at = wanted.sent_at, updated_at = wanted.updated_at
+             FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[],
+                         $5::timestamptz[], $6::text[])
+               AS wanted(order_id, status, version, sent_at, updated_at, traceparent)
+             WHERE o.order_id = wanted.order_id AND o.version = wanted.version - 1
+             RETURNING o.order_id, o.version, o.status, o.total, o.currency, o.updated_at,
+                       o.sent_at, wanted.traceparent)
+         INSERT INTO outbox (order_id, version, status, total, currency, occurred_at, sent_at, traceparent)
+         SELECT * FROM changed
+         RETURNING order_id",
     )
     .bind(order_ids)
     .bind(statuses)
     .bind(versions)
     .bind(sent_ats)
     .bind(updated_ats)
-    .execute(connection)
-    .await
-    .map(|done| done.rows_affected())
-}
-
-/// Writes the events of orders whose rows this transaction holds: only then do the events of one
-/// order get their ids in the order of its versions.
-pub(super) async fn insert_events(
-    connection: &mut PgConnection,
-    events: &[(&Order, String)],
-) -> sqlx::Result<()> {
-    let mut order_ids = Vec::with_capacity(events.len());
-    let mut versions = Vec::with_capacity(events.len());
-    let mut statuses = Vec::with_capacity(events.len());
-    let mut totals = Vec::with_capacity(events.len());
-    let mut currencies = Vec::with_capacity(events.len());
-    let mut occurred_ats = Vec::with_capacity(events.len());
-    let mut sent_ats = Vec::with_capacity(events.len());
-    let mut traces = Vec::with_capacity(events.len());
-    for (order, trace) in events {
-        order_ids.push(order.order_id.as_str());
-        versions.push(order.version);
-        statuses.push(order.status.as_str());
-        totals.push(order.total);
-        currencies.push(order.currency.as_str());
-        occurred_ats.push(DateTime::<Utc>::from(order.updated_at));
-        sent_ats.push(order.sent_at.map(DateTime::<Utc>::from));
-        traces.push(trace.as_str());
-    }
-    sqlx::query(
-        "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at, sent_at, traceparent)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[], $5::text[],
-                              $6::timestamptz[], $7::timestamptz[], $8::text[])",
-    )
-    .bind(order_ids)
-    .bind(versions)
-    .bind(statuses)
-    .bind(totals)
-    .bind(currencies)
-    .bind(occurred_ats)
-    .bind(sent_ats)
     .bind(traces)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_all(connection)
+    .await
 }
 
 /// At most `count` of the next integers that no order has for its id; those that are taken are

@@ -11,8 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::change::{NotWritten, Outcome};
-use super::commit::{CommitError, commit_group};
-use super::queue::{Job, Queue};
+use super::commit::{CommitError, Outcomes, commit_group};
+use super::queue::{Job, Queue, Way};
 use super::wakeup::Wakeup;
 use crate::database::{Fault, fault_of};
 
@@ -36,20 +36,25 @@ const SESSION: [(&str, &str); 4] = [
 /// So many conflicts in a row are no accident; from then on the group waits between tries.
 const QUICK_RETRIES: u32 = 5;
 
+/// A connection that was not used for this long is asked whether it lives before a group is given to
+/// it: of one that is lost nobody knows what became of the group.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// One writer, with a connection of its own.
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
     options: PgConnectOptions,
     wakeup: Wakeup,
-    connection: Option<PgConnection>,
+    /// With the time of its last answer.
+    connection: Option<(PgConnection, Instant)>,
     backoff: Backoff,
     conflicts: u32,
 }
 
 /// What to do with a group after a try.
 enum Next {
-    Answer(Vec<Result<Outcome, NotWritten>>),
+    Answer(Outcomes),
     Again,
     Halve,
     Wait,
@@ -79,7 +84,7 @@ impl Writer {
             // Only now may the next change of the same orders be taken.
             drop(group);
         }
-        if let Some(connection) = self.connection {
+        if let Some((connection, _)) = self.connection {
             let _ = connection.close().await;
         }
         Ok(())
@@ -89,12 +94,14 @@ impl Writer {
     async fn write(&mut self, jobs: Vec<Job>) {
         let mut groups = vec![jobs];
         while let Some(jobs) = groups.pop() {
-            let mut jobs = without_late(jobs);
-            if jobs.is_empty() {
+            let Some((way, mut jobs, others)) = of_one_way(without_late(jobs)) else {
                 continue;
+            };
+            if !others.is_empty() {
+                groups.push(others);
             }
-            match self.try_once(&mut jobs).await {
-                Next::Answer(outcomes) => self.answer(jobs, outcomes),
+            match self.try_once(way, &mut jobs).await {
+                Next::Answer(outcomes) => groups.extend(self.answer(jobs, outcomes)),
                 Next::Again => groups.push(jobs),
                 Next::Halve if jobs.len() == 1 => {
                     counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
@@ -118,24 +125,35 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, jobs: Vec<Job>, outcomes: Vec<Result<Outcome, NotWritten>>) {
+    /// Answers; gives back those that are to go the long way.
+    fn answer(&mut self, jobs: Vec<Job>, outcomes: Outcomes) -> Option<Vec<Job>> {
         assert_eq!(jobs.len(), outcomes.len(), "every change gets its answer");
         self.backoff.reset();
         self.conflicts = 0;
         let wrote = outcomes
             .iter()
+            .flatten()
             .any(|outcome| matches!(outcome, Ok(Outcome::Placed(_) | Outcome::Changed(_))));
         if wrote {
             self.wakeup.wake();
         }
         counter!(INGRESS_GROUPS, "outcome" => "committed").increment(1);
-        counter!(INGRESS_GROUP_CHANGES).increment(jobs.len() as u64);
-        for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            job.answer(outcome);
+        let mut beaten = Vec::new();
+        let mut answered = 0;
+        for (mut job, outcome) in jobs.into_iter().zip(outcomes) {
+            if let Some(outcome) = outcome {
+                answered += 1;
+                job.answer(outcome);
+            } else {
+                job.beaten = true;
+                beaten.push(job);
+            }
         }
+        counter!(INGRESS_GROUP_CHANGES).increment(answered);
+        (!beaten.is_empty()).then_some(beaten)
     }
 
-    async fn try_once(&mut self, jobs: &mut [Job]) -> Next {
+    async fn try_once(&mut self, way: Way, jobs: &mut [Job]) -> Next {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -143,10 +161,11 @@ impl Writer {
                 return Next::Wait;
             }
         };
-        let tried = tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, jobs)).await;
+        let tried =
+            tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, way, jobs)).await;
         match tried {
             Ok(Ok(outcomes)) => {
-                self.connection = Some(connection);
+                self.keep(connection);
                 Next::Answer(outcomes)
             }
             Ok(Err(CommitError::KeyTaken)) => self.conflict(connection),
@@ -156,7 +175,7 @@ impl Writer {
                     if jobs.len() == 1 {
                         tracing::warn!(%error, "Postgres refuses a change for its data");
                     }
-                    self.connection = Some(connection);
+                    self.keep(connection);
                     Next::Halve
                 }
                 Fault::Away => {
@@ -173,7 +192,7 @@ impl Writer {
 
     /// The transaction was undone because another one was in the way.
     fn conflict(&mut self, connection: PgConnection) -> Next {
-        self.connection = Some(connection);
+        self.keep(connection);
         self.conflicts += 1;
         if self.conflicts > QUICK_RETRIES {
             return Next::Wait;
@@ -181,9 +200,19 @@ impl Writer {
         Next::Again
     }
 
+    fn keep(&mut self, connection: PgConnection) {
+        self.connection = Some((connection, Instant::now()));
+    }
+
     async fn connect(&mut self) -> Result<PgConnection, String> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+        if let Some((mut connection, answered)) = self.connection.take() {
+            let lives = answered.elapsed() < IDLE || {
+                let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
+                matches!(ping.await, Ok(Ok(())))
+            };
+            if lives {
+                return Ok(connection);
+            }
         }
         let connecting = PgConnection::connect_with(&self.options);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
@@ -191,6 +220,13 @@ impl Writer {
             Err(_) => Err(format!("no answer in {CONNECT_TIMEOUT:?}")),
         }
     }
+}
+
+/// Those that can be written together, the way of the first, and the others.
+fn of_one_way(jobs: Vec<Job>) -> Option<(Way, Vec<Job>, Vec<Job>)> {
+    let way = jobs.first()?.way();
+    let (jobs, others) = jobs.into_iter().partition(|job| job.way() == way);
+    Some((way, jobs, others))
 }
 
 fn without_late(jobs: Vec<Job>) -> Vec<Job> {

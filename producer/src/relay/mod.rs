@@ -100,6 +100,14 @@ const POLL: Duration = Duration::from_millis(500);
 /// How often an instance that stands by asks for the lock.
 const STANDBY: Duration = Duration::from_millis(500);
 
+/// From one read to the next it takes at least this long for each row that was read, so that beyond
+/// 2,000 rows a second they are collected: a transaction of few rows costs the broker as much as one
+/// of many. Below that rate nothing waits.
+const COLLECTED_ROW: Duration = Duration::from_micros(500);
+
+/// The longest that rows are collected.
+const LONGEST_COLLECTION: Duration = Duration::from_millis(50);
+
 /// A holder of the lock that gets nothing done for this long lets another instance try.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -187,6 +195,8 @@ pub struct Relay<O, L, C, W> {
     value: Vec<u8>,
     /// Nothing but heartbeats happens before.
     resume_at: Duration,
+    /// Rows that come before are collected.
+    collect_until: Duration,
     /// When the lock's session answered last.
     heard_at: Duration,
     /// When something was published last, or the lock was taken.
@@ -219,6 +229,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             batch: Batch::default(),
             value: Vec::new(),
             resume_at: Duration::ZERO,
+            collect_until: Duration::ZERO,
             heard_at: Duration::ZERO,
             progress_at: Duration::ZERO,
             deadline: Duration::ZERO,

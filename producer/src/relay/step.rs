@@ -5,7 +5,10 @@ use std::time::Duration;
 use runtime::kafka::{Outgoing, TRANSACTION_TIMEOUT, TransactionError};
 
 use super::ports::{Log, Observer, Outbox, OutboxError, Timer};
-use super::{DEADLINE, HEARTBEAT, PATIENCE, POLL, Relay, SLICE, STANDBY, Source, State, Step};
+use super::{
+    COLLECTED_ROW, DEADLINE, HEARTBEAT, LONGEST_COLLECTION, PATIENCE, POLL, Relay, SLICE, STANDBY,
+    Source, State, Step,
+};
 
 /// A call to the broker that takes longer is worth telling.
 const NOTABLE: Duration = Duration::from_secs(2);
@@ -105,6 +108,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
     }
 
     fn read(&mut self) {
+        let begun = self.clock.now();
         let read = match self.source {
             Source::TakenOver | Source::Fresh => self
                 .outbox
@@ -123,6 +127,11 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             return;
         }
         self.source = Source::Fresh;
+        self.collect_until = if all {
+            begun + collection(self.batch.len())
+        } else {
+            begun
+        };
         self.take_up();
     }
 
@@ -266,6 +275,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
                 } else {
                     State::Reading
                 };
+                self.resume_at = self.collect_until;
             }
             Err(error) => self.wait_for_outbox(&error),
         }
@@ -360,6 +370,13 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
     fn pause(&mut self) {
         self.resume_at = self.clock.now() + self.backoff.next_pause();
     }
+}
+
+/// How long after a read of so many rows the next one comes, at the earliest.
+fn collection(rows: usize) -> Duration {
+    u32::try_from(rows).map_or(LONGEST_COLLECTION, |rows| {
+        COLLECTED_ROW.saturating_mul(rows).min(LONGEST_COLLECTION)
+    })
 }
 
 const _: () = assert!(SLICE.as_millis() * 2 < HEARTBEAT.as_millis());

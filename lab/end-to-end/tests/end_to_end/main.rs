@@ -10,6 +10,7 @@ mod campaigns;
 mod check;
 mod circuit_breaker;
 mod console;
+mod contention;
 mod database_rights;
 mod dead_letters;
 mod exactly_once;

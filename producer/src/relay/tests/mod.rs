@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{PATIENCE, State};
+use super::{COLLECTED_ROW, LONGEST_COLLECTION, PATIENCE, State};
 use model::{Fault, ModelRelay, Shared, World, relay, settle};
 
 /// What the world does next.
@@ -154,6 +154,35 @@ fn without_faults_every_row_is_published_once_in_the_order_of_ids() {
         vec![(3, 2)],
     ];
     assert_eq!(world.borrow().committed, expected);
+}
+
+#[test]
+fn rows_that_come_fast_are_collected_and_few_wait_for_nobody() {
+    let world = world();
+    let mut relay = relay(&world);
+    step_until(&mut relay, State::Idle);
+    changes(&world, &[1]);
+    step_until(&mut relay, State::Publishing);
+    let read_at = relay.heard_at - Duration::from_millis(3);
+    assert_eq!(relay.collect_until, read_at + COLLECTED_ROW);
+    step_until(&mut relay, State::Idle);
+    assert!(world.borrow().now > relay.collect_until);
+
+    changes(&world, &[1, 2]);
+    step_until(&mut relay, State::Deleting);
+    // As if there had been many.
+    let collected = world.borrow().now + LONGEST_COLLECTION;
+    relay.collect_until = collected;
+    step_until(&mut relay, State::Reading);
+    changes(&world, &[3]);
+    step_until(&mut relay, State::Publishing);
+    assert!(world.borrow().now >= collected);
+
+    // A read that is full: there is more, and it has waited already.
+    step_until(&mut relay, State::Idle);
+    changes(&world, &[1, 2, 3, 4]);
+    step_until(&mut relay, State::Publishing);
+    assert!(relay.collect_until < world.borrow().now);
 }
 
 #[test]

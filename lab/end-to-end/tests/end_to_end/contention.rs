@@ -1,0 +1,264 @@
+//! What the ingress does when somebody else is at the same order, or its connection dies: what one
+//! statement could not settle is settled with locked rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{Shop, own_backends, ready};
+use end_to_end::topic::Record;
+use end_to_end::wait;
+use futures::future::{join, join_all};
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use stack::Service;
+
+/// A request that is under way.
+type Asked = tokio::task::JoinHandle<reqwest::Result<Response>>;
+
+fn ask(producer: &Service, method: Method, path: &str, body: Value) -> Asked {
+    let request = Client::new()
+        .request(method, producer.url(path))
+        .json(&body);
+    tokio::spawn(request.send())
+}
+
+fn place(producer: &Service, order_id: &str) -> Asked {
+    let order = json!({"order_id": order_id, "total": "100.00"});
+    ask(producer, Method::POST, "/orders", order)
+}
+
+fn change(producer: &Service, order_id: &str, status: &str) -> Asked {
+    let path = format!("/orders/{order_id}");
+    ask(producer, Method::PATCH, &path, json!({"status": status}))
+}
+
+/// The status of the answer, and the order's version if it holds one.
+async fn answered(asked: Asked) -> Result<(u16, Option<i64>)> {
+    let answer = asked.await??;
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await?;
+    Ok((status, body["version"].as_i64()))
+}
+
+/// Somebody else's transaction.
+async fn other(shop: &Shop, statement: String) -> Result<PgConnection> {
+    let mut other = PgConnection::connect(&shop.orders_url).await?;
+    sqlx::raw_sql("BEGIN").execute(&mut other).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut other)
+        .await?;
+    Ok(other)
+}
+
+async fn end(mut other: PgConnection, how: &'static str) -> Result<()> {
+    sqlx::raw_sql(how).execute(&mut other).await?;
+    Ok(other.close().await?)
+}
+
+/// Whatever it is that changes an order to this version.
+fn to_version(order_id: &str, version: i64, status: &str) -> String {
+    format!(
+        "UPDATE orders SET version = {version}, status = '{status}', updated_at = now()
+         WHERE order_id = '{order_id}'"
+    )
+}
+
+/// The writer's session, once it waits for `what` (a type of wait, or an event).
+async fn waiting_writer(shop: &Shop, what: &'static str) -> Result<i32> {
+    let mut eye = PgConnection::connect(&shop.orders_url).await?;
+    let eye = tokio::sync::Mutex::new(&mut eye);
+    let found = wait::until(
+        &format!("a writer that waits for {what}"),
+        || async {
+            let asked = sqlx::query_scalar(
+                "SELECT pid FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'producer'
+                   AND $1 IN (wait_event_type, wait_event)",
+            );
+            let mut eye = eye.lock().await;
+            asked.bind(what).fetch_optional(&mut **eye).await.ok()?
+        },
+        Option::is_some,
+    )
+    .await;
+    found.context("its process id")
+}
+
+async fn end_session(shop: &Shop, session: i32) -> Result<()> {
+    let mut eye = PgConnection::connect(&shop.orders_url).await?;
+    sqlx::query("SELECT pg_terminate_backend($1, 5000)")
+        .bind(session)
+        .execute(&mut eye)
+        .await?;
+    Ok(eye.close().await?)
+}
+
+/// The versions of each order's records, once there are `count` records.
+async fn versions(shop: &Shop, count: usize) -> Result<BTreeMap<String, Vec<i64>>> {
+    let read = || async { shop.order_records().await.unwrap_or_default() };
+    let what = format!("{count} records");
+    let records = wait::until(&what, read, |found: &Vec<Record>| found.len() >= count).await;
+    let mut versions = BTreeMap::<String, Vec<i64>>::new();
+    for record in records {
+        let version = record.json()["version"].as_i64().context("a version")?;
+        versions.entry(record.key_text()).or_default().push(version);
+    }
+    Ok(versions)
+}
+
+fn expected(orders: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
+    let orders = orders.iter();
+    orders
+        .map(|(order_id, versions)| ((*order_id).to_owned(), versions.to_vec()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_change_that_is_overtaken_is_decided_anew() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    for (order_id, theirs, answer) in [
+        ("cancelled-meanwhile", Some("CANCELLED"), (409, None)),
+        ("touched-meanwhile", Some("PENDING"), (200, Some(3))),
+        ("left-alone", None, (200, Some(2))),
+    ] {
+        assert_eq!(answered(place(&producer, order_id)).await?.0, 201);
+        let status = theirs.unwrap_or("CANCELLED");
+        let theirs_too = other(&shop, to_version(order_id, 2, status)).await?;
+        let ours = change(&producer, order_id, "SENT");
+        waiting_writer(&shop, "Lock").await?;
+        let how = if theirs.is_some() {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
+        end(theirs_too, how).await?;
+        assert_eq!(answered(ours).await?, answer, "{order_id}");
+    }
+    let orders: [(&str, &[i64]); 3] = [
+        ("cancelled-meanwhile", &[1]),
+        ("touched-meanwhile", &[1, 3]),
+        ("left-alone", &[1, 2]),
+    ];
+    assert_eq!(versions(&shop, 5).await?, expected(&orders));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_id_that_another_takes_first_exists() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    for (order_id, how, answer) in [("theirs", "COMMIT", 409), ("ours", "ROLLBACK", 201)] {
+        let statement = format!(
+            "INSERT INTO orders VALUES ('{order_id}', 'PENDING', 1, 'EUR', '[]', 1, NULL, now(), now())"
+        );
+        let theirs = other(&shop, statement).await?;
+        let asked = place(&producer, order_id);
+        waiting_writer(&shop, "Lock").await?;
+        end(theirs, how).await?;
+        assert_eq!(answered(asked).await?.0, answer, "{order_id}");
+    }
+    assert_eq!(versions(&shop, 1).await?, expected(&[("ours", &[1])]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    for (order_id, theirs, answer) in [
+        ("not-arrived", None, (200, Some(2))),
+        ("another-was-there", Some((2, "CANCELLED")), (409, None)),
+        ("nobody-can-tell", Some((3, "CANCELLED")), (503, None)),
+    ] {
+        assert_eq!(answered(place(&producer, order_id)).await?.0, 201);
+        let (version, status) = theirs.unwrap_or((2, "CANCELLED"));
+        let held = other(&shop, to_version(order_id, version, status)).await?;
+        let ours = change(&producer, order_id, "SENT");
+        end_session(&shop, waiting_writer(&shop, "Lock").await?).await?;
+        waiting_writer(&shop, "Lock").await?;
+        let how = if theirs.is_some() {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
+        end(held, how).await?;
+        assert_eq!(answered(ours).await?, answer, "{order_id}");
+    }
+    assert_eq!(versions(&shop, 4).await?["not-arrived"], [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_answered_as_what_it_did() -> Result<()> {
+    // A commit that waits for a standby that does not exist is done, and not answered.
+    let shop = Shop::on(Arc::new(own_backends("contention").await), false).await?;
+    let producer = shop.producer().await?;
+    let configure = async |setting: &'static str| {
+        let mut eye = PgConnection::connect(&shop.orders_url).await?;
+        sqlx::query(setting).execute(&mut eye).await?;
+        sqlx::query("SELECT pg_reload_conf()")
+            .execute(&mut eye)
+            .await?;
+        anyhow::Ok(eye.close().await?)
+    };
+    assert_eq!(answered(place(&producer, "changed")).await?.0, 201);
+    let placed = || place(&producer, "placed");
+    let sent = || change(&producer, "changed", "SENT");
+    for (asked, answer) in [
+        (&placed as &dyn Fn() -> Asked, (201, Some(1))),
+        (&sent, (200, Some(2))),
+    ] {
+        configure("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
+        let asked = asked();
+        let session = waiting_writer(&shop, "SyncRep").await?;
+        end_session(&shop, session).await?;
+        configure("ALTER SYSTEM RESET synchronous_standby_names").await?;
+        assert_eq!(answered(asked).await?, answer);
+    }
+    let orders: [(&str, &[i64]); 2] = [("placed", &[1]), ("changed", &[1, 2])];
+    assert_eq!(versions(&shop, 3).await?, expected(&orders));
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_producers_at_the_same_orders_make_one_history_of_each() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let one = shop.producer().await?;
+    let two = ready(shop.producer_command("2").await?).await?;
+    let ids: Vec<String> = (0..40)
+        .map(|number| format!("contended-{number:02}"))
+        .collect();
+    // They come from opposite ends, so that their groups meet in every order.
+    let both = async |here: &(dyn Fn(&Service, &str) -> Asked + Sync),
+                      there: &(dyn Fn(&Service, &str) -> Asked + Sync)| {
+        let forth: Vec<Asked> = ids.iter().map(|id| here(&one, id)).collect();
+        let back: Vec<Asked> = ids.iter().rev().map(|id| there(&two, id)).collect();
+        let answers = |asked: Vec<Asked>| join_all(asked.into_iter().map(answered));
+        let (forth, back) = join(answers(forth), answers(back)).await;
+        let forth = forth.into_iter().collect::<Result<Vec<_>>>()?;
+        let back = back.into_iter().collect::<Result<Vec<_>>>()?;
+        anyhow::Ok(forth.into_iter().zip(back.into_iter().rev()))
+    };
+    for (here, there) in both(&place, &place).await? {
+        let mut statuses = [here.0, there.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
+    }
+    let sent = |producer: &Service, id: &str| change(producer, id, "SENT");
+    for answers in both(&sent, &sent).await? {
+        assert_eq!(answers, ((200, Some(2)), (200, Some(2))));
+    }
+    let delivered = |producer: &Service, id: &str| change(producer, id, "DELIVERED");
+    let cancelled = |producer: &Service, id: &str| change(producer, id, "CANCELLED");
+    for (here, there) in both(&delivered, &cancelled).await? {
+        let mut answers = [here, there];
+        answers.sort_unstable();
+        assert_eq!(answers, [(200, Some(3)), (409, None)]);
+    }
+    let each: Vec<(&str, &[i64])> = ids.iter().map(|id| (id.as_str(), &[1, 2, 3][..])).collect();
+    assert_eq!(versions(&shop, 3 * ids.len()).await?, expected(&each));
+    Ok(())
+}

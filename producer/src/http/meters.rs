@@ -1,0 +1,119 @@
+//! How many requests, and how long they took: by route, method and status.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
+use metrics::{Counter, Histogram, counter, histogram};
+use runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
+
+/// The meters of all routes.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    routes: Known<String, Arc<RouteMeters>>,
+}
+
+/// The meters of one route.
+#[derive(Debug)]
+struct RouteMeters {
+    route: String,
+    seconds: Known<&'static str, Histogram>,
+    requests: Known<(&'static str, u16), Counter>,
+}
+
+/// What counts one request.
+#[derive(Debug)]
+pub(super) struct Meter {
+    of_route: Arc<RouteMeters>,
+    method: &'static str,
+}
+
+impl Meters {
+    /// By the template of the request's route; a path that is no route's is counted as `other`, so
+    /// that a client can't make up labels.
+    pub(super) fn of(&self, request: &Request) -> Meter {
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or("other", MatchedPath::as_str);
+        let of_route = self.routes.get(route, || {
+            Arc::new(RouteMeters {
+                route: route.to_owned(),
+                seconds: Known::default(),
+                requests: Known::default(),
+            })
+        });
+        Meter {
+            of_route,
+            method: method_label(request.method()),
+        }
+    }
+}
+
+impl Meter {
+    /// It was answered.
+    pub(super) fn count(self, status: StatusCode, took: Duration) {
+        let RouteMeters {
+            route,
+            seconds,
+            requests,
+        } = &*self.of_route;
+        let (method, status) = (self.method, status.as_u16());
+        seconds
+            .get(
+                &method,
+                || histogram!(HTTP_REQUEST_SECONDS, "route" => route.clone(), "method" => method),
+            )
+            .record(took);
+        requests
+            .get(&(method, status), || {
+                counter!(
+                    HTTP_REQUESTS,
+                    "route" => route.clone(), "method" => method, "status" => status.to_string()
+                )
+            })
+            .increment(1);
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// What is made once and then looked up: making a metric's name and labels for every request would
+/// cost more than to route it.
+#[derive(Debug)]
+struct Known<K, V>(RwLock<HashMap<K, V>>);
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Known<K, V> {
+    fn get<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(key) {
+            return value.clone();
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key.to_owned()).or_insert_with(make).clone()
+    }
+}
