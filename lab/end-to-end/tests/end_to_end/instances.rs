@@ -7,10 +7,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use end_to_end::shop::{Shop, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Producer, Subscription};
-use runtime::record::Positions;
+use runtime::record::{InputRecord as _, Positions};
 
 use crate::load;
 

@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode::OperationTimedOut;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use runtime::kafka::{KafkaSettings, Outgoing, Polled, Producer, Subscription};
 use runtime::record::{InputRecord, Positions};
 use runtime::settings::Secret;
@@ -172,7 +172,7 @@ impl RealBroker {
             match consumer.poll(SLICE) {
                 None => {}
                 Some(Ok(read)) => {
-                    records.push(script::line(read.offset(), read.key(), read.value()));
+                    records.push(script::line(read.offset(), read.key(), read.payload()));
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     let position = consumer.position()?;

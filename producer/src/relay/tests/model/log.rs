@@ -127,7 +127,7 @@ impl Log for ModelLog {
                 .open
                 .entry(epoch)
                 .or_default()
-                .push((number(status.order_id), status.version.unwrap()));
+                .push((number(status.order_id.as_str()), status.version.unwrap()));
         }
         Ok(())
     }
