@@ -1,5 +1,7 @@
 //! One seed, from the start to its verdict.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +112,9 @@ impl Simulator {
     ) -> (Result<Done, String>, Vec<String>) {
         runtime::backoff::repeat_jitter(seed);
         let mut run = Run::new(self, seed, mutation, schedule);
-        let verdict = run.finish();
+        // A loop's own assertion finds a bug as well as an invariant does.
+        let verdict = catch_unwind(AssertUnwindSafe(|| run.finish()))
+            .unwrap_or_else(|panic| Err(format!("a loop panicked: {}", words(&*panic))));
         let world = run.world.borrow();
         let done = Done {
             met: world.met,
@@ -119,6 +123,15 @@ impl Simulator {
         let events = world.schedule().map(ToString::to_string).collect();
         (verdict.map(|()| done), events)
     }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
 }
 
 impl Default for Simulator {

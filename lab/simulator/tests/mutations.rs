@@ -11,6 +11,7 @@ const fn within(mutation: Mutation) -> u64 {
         Mutation::NoGeneration
         | Mutation::RelayWithoutLock
         | Mutation::ConflictSwallowed
+        | Mutation::ReadsAheadCommits
         | Mutation::LetterUnacknowledged => 1_000,
         _ => 200,
     }
