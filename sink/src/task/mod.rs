@@ -25,7 +25,7 @@
 //!   because one that goes through has done the same as that, and one that doesn't is halved, the
 //!   earlier half first. The batch ahead has its turn when the one in hand is settled.
 //! - **Only the data is ever dead**: a fault outside is waited out in the state that it met, with
-//!   partitions paused and the group polled.
+//!   the group polled and no record taken.
 //! - **A rebalance takes offsets and letters away, never rows**: what another member does again
 //!   gives the same rows.
 //! - **The circuit breaker takes back whole batches**: nothing dead-lettered, nothing committed, all
