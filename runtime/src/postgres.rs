@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
@@ -93,6 +93,20 @@ async fn is_up_to_date(pool: &PgPool, migrator: &Migrator, table: &str) -> sqlx:
         .iter()
         .map(|migration| (migration.version, migration.checksum.to_vec()));
     Ok(known.eq(applied))
+}
+
+/// Where a database that was set to lose the last moments in a crash is told to keep ours: answers
+/// are given, and offsets committed, on the strength of these rows. A stricter setting stays.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') = 'off'";
+
+/// From now on what this connection commits is durable once it says so.
+///
+/// # Errors
+/// The database's.
+pub async fn make_durable(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(DURABLE).execute(connection).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) struct Ahead {
     /// Why it is not read on, if so.
     pub(super) end: Option<Received>,
     /// As it was before this batch.
-    breaker_before: CircuitBreaker,
+    pub(super) breaker_before: CircuitBreaker,
     began: Duration,
 }
 
@@ -84,6 +84,9 @@ where
                 self.observer.transaction_ended(TransactionEnd::Committed);
                 self.settle_batch();
                 self.take_up_what_was_read_ahead();
+                // No transaction is open. Where each batch is full before the last one's end there is
+                // no other poll: rebalances and partitions that are to be placed had to wait for it.
+                self.stay_in_group(Duration::ZERO);
                 self.state = State::Reading;
                 Step::Continue
             }

@@ -333,6 +333,8 @@ where
                 self.observer.transaction_ended(TransactionEnd::Committed);
                 self.settle_batch();
                 self.state = if self.interrupted {
+                    // What was read ahead will be read, and observed, again.
+                    self.breaker_before = self.ahead.breaker_before.clone();
                     State::Opening
                 } else {
                     State::Reading

@@ -74,6 +74,7 @@ async fn in_transaction(
     replay_stored_answers(&mut transaction, jobs, entries).await?;
     place::in_transaction(&mut transaction, jobs, entries).await?;
     set_status::in_transaction(&mut transaction, jobs, entries).await?;
+    look_again_for_answers(&mut transaction, jobs, entries).await?;
     store_answers(&mut transaction, jobs, entries).await?;
     remember(jobs, entries);
     transaction.commit().await?;
@@ -139,6 +140,16 @@ impl Entry {
         self.outcome.is_none() && self.write.is_none()
     }
 
+    /// Because of how the order stands.
+    const fn is_refused(&self) -> bool {
+        matches!(
+            &self.outcome,
+            Some(Ok(Outcome::Exists { .. }
+                | Outcome::PreconditionFailed { .. }
+                | Outcome::Refused { .. }))
+        )
+    }
+
     fn into_outcome(self) -> Option<Result<Outcome, NotWritten>> {
         match (self.outcome, self.write) {
             (Some(outcome), _) => Some(outcome),
@@ -192,6 +203,30 @@ async fn replay_stored_answers(
         }
     }
     Ok(())
+}
+
+/// What is refused may have been written meanwhile under its own idempotency key: the same request at
+/// another instance, for whose rows this transaction waited. Then it has an answer by now.
+async fn look_again_for_answers(
+    connection: &mut PgConnection,
+    jobs: &[Job],
+    entries: &[Entry],
+) -> Result<(), CommitError> {
+    let refused: Vec<&Claim> = jobs
+        .iter()
+        .zip(entries)
+        .filter(|(_, entry)| entry.is_refused())
+        .filter_map(|(job, _)| job.change.claim.as_ref())
+        .collect();
+    if refused.is_empty()
+        || statements::stored_answers(connection, &refused)
+            .await?
+            .is_empty()
+    {
+        Ok(())
+    } else {
+        Err(CommitError::KeyTaken)
+    }
 }
 
 fn replayed(claim: &Claim, answer: &StoredAnswer) -> Outcome {

@@ -38,7 +38,10 @@ pub(super) fn set_status(
     };
     if let Some(attempt) = attempt {
         // The row is locked, so the earlier transaction has ended, this way or that.
-        if order.version == attempt.version && order.updated_at == attempt.at {
+        let is_ours = order.version == attempt.version
+            && order.updated_at == attempt.at
+            && order.status == wanted;
+        if is_ours {
             return Decision::Answer(Outcome::Changed(order));
         }
         if order.version > attempt.version {

@@ -52,6 +52,8 @@ pub(super) async fn in_transaction(
         .filter(|at| entries[*at].is_open() && new_order(&jobs[*at]).is_some())
         .collect();
     while !open.is_empty() {
+        let later;
+        (open, later) = without_twins(jobs, open);
         let at = now();
         let orders = new_orders(connection, jobs, &open, at).await?;
         let writes: Vec<Write<'_>> = open
@@ -69,8 +71,27 @@ pub(super) async fn in_transaction(
             entries[index].write = Some(order);
         }
         open = answer_existing(connection, jobs, entries, taken).await?;
+        open.extend(later);
     }
     Ok(())
+}
+
+/// Of those that ask for one id only one, which is one that was tried before; and the others. (An
+/// integer that we gave at an earlier try may be what somebody else names now.) One statement says
+/// by the id alone which orders it placed.
+fn without_twins(jobs: &[Job], mut open: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+    open.sort_by_key(|index| jobs[*index].attempt.is_none());
+    let mut seen = HashSet::new();
+    open.into_iter()
+        .partition(|index| known_id(&jobs[*index]).is_none_or(|id| seen.insert(id)))
+}
+
+/// The client's id, or that of an earlier try.
+fn known_id(job: &Job) -> Option<&str> {
+    match (&new_order(job)?.name, &job.attempt) {
+        (OrderName::Given(order_id), _) => Some(order_id),
+        (_, attempt) => attempt.as_ref().map(|attempt| attempt.order_id.as_str()),
+    }
 }
 
 /// Answers the changes whose id exists; the rest is to be tried with other ids.
@@ -135,33 +156,41 @@ async fn order_ids(
     connection: &mut PgConnection,
     new: &[(&Job, &NewOrder)],
 ) -> Result<Vec<String>, CommitError> {
-    let mut numbers_wanted = 0;
-    let mut ids: Vec<Option<String>> = Vec::with_capacity(new.len());
-    for (job, new) in new {
-        ids.push(match (&new.name, &job.attempt) {
-            (OrderName::Given(order_id), _) => Some(order_id.clone()),
-            (_, Some(attempt)) => Some(attempt.order_id.clone()),
-            (OrderName::Uuid, None) => Some(Uuid::now_v7().to_string()),
-            (OrderName::Number, None) => {
-                numbers_wanted += 1;
-                None
-            }
-        });
-    }
-    let mut numbers = numbers(connection, numbers_wanted).await?.into_iter();
-    Ok(ids
-        .into_iter()
-        .filter_map(|id| id.or_else(|| numbers.next().map(|number| number.to_string())))
-        .collect())
+    let known: HashSet<&str> = new.iter().filter_map(|(job, _)| known_id(job)).collect();
+    let is_numbered =
+        |job: &Job, new: &NewOrder| known_id(job).is_none() && new.name == OrderName::Number;
+    let wanted = new
+        .iter()
+        .filter(|(job, new)| is_numbered(job, new))
+        .count();
+    let mut numbers = numbers(connection, wanted, &known).await?.into_iter();
+    let ids: Vec<String> = new
+        .iter()
+        .filter_map(|(job, new)| match (known_id(job), &new.name) {
+            (Some(id), _) => Some(id.to_owned()),
+            (None, OrderName::Number) => numbers.next().map(|number| number.to_string()),
+            (None, _) => Some(Uuid::now_v7().to_string()),
+        })
+        .collect();
+    let distinct: HashSet<&String> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "one order, one id");
+    Ok(ids)
 }
 
-/// As many free integers as wanted. Where many are taken (imported orders) the steps get longer.
-async fn numbers(connection: &mut PgConnection, wanted: usize) -> Result<Vec<i64>, CommitError> {
+/// As many free integers as wanted, none of them `known` as the id of another order of the group.
+/// Where many are taken (imported orders) the steps get longer.
+async fn numbers(
+    connection: &mut PgConnection,
+    wanted: usize,
+    known: &HashSet<&str>,
+) -> Result<Vec<i64>, CommitError> {
     const LONGEST_STEP: i64 = 10_000;
     let mut numbers = Vec::with_capacity(wanted);
     let mut step = i64::try_from(wanted).unwrap_or(LONGEST_STEP);
     while numbers.len() < wanted {
-        numbers.extend(statements::free_numbers(connection, step).await?);
+        let free = statements::free_numbers(connection, step).await?;
+        let is_known = |number: &i64| known.contains(number.to_string().as_str());
+        numbers.extend(free.into_iter().filter(|number| !is_known(number)));
         step = (step * 2).min(LONGEST_STEP);
     }
     numbers.sort_unstable();

@@ -7,6 +7,7 @@ use metrics::counter;
 use runtime::backoff::Backoff;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
+use runtime::postgres::make_durable;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -214,7 +215,11 @@ impl Writer {
                 return Ok(connection);
             }
         }
-        let connecting = PgConnection::connect_with(&self.options);
+        let connecting = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            make_durable(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => connected.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer in {CONNECT_TIMEOUT:?}")),

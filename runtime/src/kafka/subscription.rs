@@ -82,6 +82,8 @@ pub struct Subscription {
     progress: Progress,
     /// So many records later the client's events are looked at.
     records_until_events: u32,
+    /// Why the client can't go on, to be told by the next poll.
+    fatal: Option<String>,
     /// No earlier are partitions placed that could not be.
     place_at: Option<Instant>,
     /// The offsets that the group told last while they were in doubt, and since when it tells them.
@@ -104,7 +106,8 @@ struct Progress {
 impl Progress {
     /// Takes over a record that is handed out. False for the same one again: a partition that
     /// librdkafka pauses for a rebalance at the very moment when a record is taken begins with that
-    /// record when it goes on.
+    /// record when it goes on. (So would one that replaced it in a topic that was made anew, if it
+    /// came before the end of the empty topic was told.)
     fn pass(&mut self, partition: Partition, offset: Offset) -> bool {
         let next = offset + 1;
         match &mut self.latest {
@@ -166,6 +169,7 @@ impl Subscription {
             topic: topic.to_owned(),
             progress: Progress::default(),
             records_until_events: 0,
+            fatal: None,
             place_at: None,
             doubted: None,
         })
@@ -173,8 +177,10 @@ impl Subscription {
 
     /// The next record, waiting for it up to `timeout`.
     pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
+        if let Some(why) = self.fatal.take() {
+            return Polled::Fatal(why);
+        }
         if self.records_until_events == 0 {
-            self.records_until_events = RECORDS_UNTIL_EVENTS;
             // Without a partition there is nothing else to wait for.
             let wait = if self.progress.placed.is_empty() {
                 timeout
@@ -182,7 +188,8 @@ impl Subscription {
                 Duration::ZERO
             };
             match self.serve(wait) {
-                Served::Nothing => {}
+                // Only now: behind one event there may be others, and none of them wakes anybody.
+                Served::Nothing => self.records_until_events = RECORDS_UNTIL_EVENTS,
                 Served::Event => return Polled::Nothing,
                 Served::Fatal(why) => return Polled::Fatal(why),
             }
@@ -377,8 +384,12 @@ impl Subscription {
     /// Stays a member of the group for `time` while the loop waits for something else: no record is
     /// taken.
     pub fn keep_alive(&mut self, time: Duration) {
-        // Whatever it was, the next poll meets it again or finds it done.
-        let _ = self.serve(whole_millis(time));
+        match self.serve(whole_millis(time)) {
+            Served::Nothing => {}
+            Served::Event => self.records_until_events = 0,
+            // The client says it once.
+            Served::Fatal(why) => self.fatal = Some(why),
+        }
     }
 
     /// Reads every assigned partition again from its committed offset, or from its beginning.
@@ -434,7 +445,9 @@ impl Subscription {
                     RDKafkaErrorCode::IllegalGeneration
                     | RDKafkaErrorCode::UnknownMemberId
                     | RDKafkaErrorCode::RebalanceInProgress
-                    | RDKafkaErrorCode::FencedInstanceId,
+                    | RDKafkaErrorCode::FencedInstanceId
+                    // The next poll tells it, which a loop that waits to commit never does.
+                    | RDKafkaErrorCode::Fatal,
                 ) => CommitError::NotOwner(error),
                 _ => CommitError::Unavailable(error),
             })

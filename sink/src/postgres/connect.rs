@@ -17,11 +17,6 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// A server that does not even answer a connect is asked again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a database that was set to lose the last moments in a crash is told to keep ours: offsets
-/// are committed on the strength of these rows. A stricter setting stays.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
-     WHERE current_setting('synchronous_commit') = 'off'";
-
 /// The connect options of all our connections.
 ///
 /// # Errors
@@ -57,7 +52,7 @@ impl Database {
     pub async fn connect(&self) -> Result<PgConnection, Error> {
         within(CONNECT_TIMEOUT, async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
-            sqlx::query(DURABLE).execute(&mut connection).await?;
+            postgres::make_durable(&mut connection).await?;
             Ok(connection)
         })
         .await

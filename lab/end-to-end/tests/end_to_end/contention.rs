@@ -262,3 +262,45 @@ async fn two_producers_at_the_same_orders_make_one_history_of_each() -> Result<(
     assert_eq!(versions(&shop, 3 * ids.len()).await?, expected(&each));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<()> {
+    const EACH: usize = 30;
+    let shop = Shop::open_json().await?;
+    let producer = ready(shop.producer_command("1").await?.env("ORDER_WRITERS", "1")).await?;
+    let statement =
+        "INSERT INTO orders VALUES ('theirs', 'PENDING', 1, 'EUR', '[]', 1, NULL, now(), now())";
+    let theirs = other(&shop, statement.to_owned()).await?;
+    // Holds the writer up: what comes meanwhile goes together.
+    let held = place(&producer, "theirs");
+    waiting_writer(&shop, "Lock").await?;
+    // The first numbers of the sequence, from two sides.
+    let named: Vec<Asked> = (1..=EACH)
+        .map(|id| place(&producer, &id.to_string()))
+        .collect();
+    let numbered: Vec<Asked> = (1..=EACH)
+        .map(|_| {
+            let order = json!({"total": 150, "products": []});
+            ask(&producer, Method::POST, "/order/create", order)
+        })
+        .collect();
+    end(theirs, "COMMIT").await?;
+    assert_eq!(answered(held).await?.0, 409);
+
+    let mut placed = Vec::new();
+    for (id, asked) in (1..).zip(named) {
+        match answered(asked).await?.0 {
+            201 => placed.push(id.to_string()),
+            status => assert_eq!(status, 409, "{id}"),
+        }
+    }
+    for asked in numbered {
+        let order: Value = asked.await??.error_for_status()?.json().await?;
+        placed.push(order["id"].to_string());
+    }
+    let each: Vec<(&str, &[i64])> = placed.iter().map(|id| (id.as_str(), &[1][..])).collect();
+    // Every answer is an order of its own, and has one event.
+    assert_eq!(versions(&shop, placed.len()).await?, expected(&each));
+    assert_eq!(expected(&each).len(), placed.len());
+    Ok(())
+}
