@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
-use runtime::kafka::{Polled, Stage, Unfinished};
-use runtime::record::OwnedRecord;
+use runtime::kafka::{Stage, Unfinished};
 use runtime::registry::SchemaSource;
 use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::step::{Received, take_in};
+use super::intake::{Received, Which};
 use super::{SLICE, State, Task};
 use crate::batch::Batch;
 use crate::ports::{Log, Observer, TransactionEnd};
@@ -35,7 +34,7 @@ pub(super) struct Ahead {
     pub(super) end: Option<Received>,
     /// As it was before this batch.
     pub(super) breaker_before: CircuitBreaker,
-    began: Duration,
+    pub(super) began: Duration,
 }
 
 impl Ahead {
@@ -128,27 +127,8 @@ where
     }
 
     fn receive_ahead(&mut self) -> Received {
-        let record = match self.log.poll_at_hand() {
-            Polled::Record(record) => record,
-            Polled::Nothing => return Received::Nothing,
-            Polled::Fatal(why) => return Received::Fatal(why),
-        };
-        let ahead = &mut self.ahead;
-        let (was_empty, had_outputs) = (ahead.batch.is_empty(), ahead.batch.has_outputs());
-        let received = take_in(
-            &record,
-            &self.evaluator,
-            &mut self.schemas,
-            &mut ahead.batch,
-            &mut self.breaker,
-        );
-        if was_empty || had_outputs != ahead.batch.has_outputs() {
-            ahead.began = self.clock.now();
-        }
-        if matches!(received, Received::Held { .. }) {
-            self.held = Some(OwnedRecord::of(&record));
-        }
-        received
+        let (log, intake) = self.log_and_intake(Which::Ahead);
+        intake.take(log.poll_at_hand())
     }
 
     fn take_up_what_was_read_ahead(&mut self) {

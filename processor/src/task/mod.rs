@@ -28,6 +28,7 @@
 
 mod ahead;
 mod fences;
+mod intake;
 mod recover;
 mod step;
 #[cfg(test)]

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled, TransactionError};
-use runtime::record::{InputRecord, OwnedRecord, Positions};
+use runtime::record::{OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::{Step, Stepping};
 use schemas::OrderStatusPlan;
 
+use super::intake::{Received, Which};
 use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task};
-use crate::batch::Batch;
-use crate::evaluate::{Evaluator, Outcome};
 use crate::ports::{Log, Observer, TransactionEnd};
 
 impl<L, S, C, O> Stepping for Task<L, S, C, O>
@@ -175,41 +173,13 @@ where
 
     /// Polls for one record and takes it into the batch.
     fn receive(&mut self, timeout: Duration) -> Received {
-        let record = match self.log.poll(timeout) {
-            Polled::Record(record) => record,
-            Polled::Nothing => return Received::Nothing,
-            Polled::Fatal(why) => return Received::Fatal(why),
-        };
-        let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
-        let received = take_in(
-            &record,
-            &self.evaluator,
-            &mut self.schemas,
-            &mut self.batch,
-            &mut self.breaker,
-        );
-        if was_empty || had_outputs != self.batch.has_outputs() {
-            self.batch_began = self.clock.now();
-        }
-        if matches!(received, Received::Held { .. }) {
-            self.held = Some(OwnedRecord::of(&record));
-        }
-        received
+        let (log, intake) = self.log_and_intake(Which::InHand);
+        intake.take(log.poll(timeout))
     }
 
     fn take_held(&mut self, held: OwnedRecord) -> Received {
-        self.batch_began = self.clock.now();
-        let received = take_in(
-            &held,
-            &self.evaluator,
-            &mut self.schemas,
-            &mut self.batch,
-            &mut self.breaker,
-        );
-        if matches!(received, Received::Held { .. }) {
-            self.held = Some(held);
-        }
-        received
+        let (_, intake) = self.log_and_intake(Which::InHand);
+        intake.take(Polled::Record(held))
     }
 
     pub(super) fn batch_is_full(&self) -> bool {
@@ -469,50 +439,4 @@ where
         self.log.keep_alive(time);
         self.follow_assignment()
     }
-}
-
-/// What one turn of reading brought.
-#[derive(Debug)]
-pub(super) enum Received {
-    /// A record, and it is in the batch.
-    Taken,
-    /// A record that is kept aside until its schema is known.
-    Held { schema_id: u32 },
-    /// A record too many that is dead.
-    CircuitOpened,
-    /// The queue is empty, or the group had something to say.
-    Nothing,
-    /// The consumer can't go on.
-    Fatal(String),
-}
-
-/// One record into the batch. A function, because the record may borrow the task's client.
-pub(super) fn take_in<S>(
-    record: &impl InputRecord,
-    evaluator: &Evaluator,
-    schemas: &mut S,
-    batch: &mut Batch,
-    breaker: &mut CircuitBreaker,
-) -> Received
-where
-    S: SchemaSource<Plan = OrderStatusPlan>,
-{
-    let outcome = evaluator.evaluate(record, schemas);
-    if let Outcome::Wait { schema_id } = outcome {
-        return Received::Held { schema_id };
-    }
-    breaker.observe(match &outcome {
-        Outcome::Dead(malformed) => Some(malformed.reason()),
-        _ => None,
-    });
-    if breaker.is_open() {
-        return Received::CircuitOpened;
-    }
-    match outcome {
-        Outcome::Skip(skip) => batch.skip(record, skip),
-        Outcome::Voucher(issued) => batch.issue(record, &issued, evaluator),
-        Outcome::Dead(malformed) => batch.bury(record, &malformed),
-        Outcome::Wait { .. } => unreachable!("returned above"),
-    }
-    Received::Taken
 }

@@ -10,6 +10,7 @@ mod leftovers;
 mod partitioner;
 mod probe;
 mod producers;
+mod progress;
 mod properties;
 mod range;
 mod settings;

@@ -1,0 +1,130 @@
+//! From a poll to a batch: one record is judged, and its outcome taken in.
+
+use std::time::Duration;
+
+use runtime::circuit_breaker::CircuitBreaker;
+use runtime::clock::Clock;
+use runtime::kafka::Polled;
+use runtime::record::{InputRecord, OwnedRecord};
+use runtime::registry::SchemaSource;
+use schemas::OrderStatusPlan;
+
+use super::Task;
+use crate::batch::Batch;
+use crate::evaluate::{Evaluator, Outcome};
+
+/// What one turn of reading brought.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// A record, and it is in the batch.
+    Taken,
+    /// A record that is kept aside until its schema is known.
+    Held { schema_id: u32 },
+    /// A record too many that is dead.
+    CircuitOpened,
+    /// The queue is empty, or the group had something to say.
+    Nothing,
+    /// The consumer can't go on.
+    Fatal(String),
+}
+
+/// Which batch a record goes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one in hand.
+    InHand,
+    /// The next.
+    Ahead,
+}
+
+/// The way into a batch: all of the task but its log, which a record borrows from.
+pub(super) struct Intake<'t, S, C> {
+    evaluator: &'t Evaluator,
+    schemas: &'t mut S,
+    clock: &'t C,
+    breaker: &'t mut CircuitBreaker,
+    held: &'t mut Option<OwnedRecord>,
+    batch: &'t mut Batch,
+    /// When the first record was read that needs the transaction; without any, the batch's first.
+    began: &'t mut Duration,
+}
+
+impl<L, S, C, O> Task<L, S, C, O> {
+    /// The log, and the way into a batch for what comes from it.
+    pub(super) fn log_and_intake(&mut self, which: Which) -> (&mut L, Intake<'_, S, C>) {
+        let (batch, began) = match which {
+            Which::InHand => (&mut self.batch, &mut self.batch_began),
+            Which::Ahead => (&mut self.ahead.batch, &mut self.ahead.began),
+        };
+        let intake = Intake {
+            evaluator: &self.evaluator,
+            schemas: &mut self.schemas,
+            clock: &self.clock,
+            breaker: &mut self.breaker,
+            held: &mut self.held,
+            batch,
+            began,
+        };
+        (&mut self.log, intake)
+    }
+}
+
+impl<S, C> Intake<'_, S, C>
+where
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+{
+    /// Takes in what was polled.
+    pub(super) fn take<R: InputRecord>(self, polled: Polled<R>) -> Received {
+        let record = match polled {
+            Polled::Record(record) => record,
+            Polled::Nothing => return Received::Nothing,
+            Polled::Fatal(why) => return Received::Fatal(why),
+        };
+        let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
+        let received = take_in(
+            &record,
+            self.evaluator,
+            self.schemas,
+            self.batch,
+            self.breaker,
+        );
+        if was_empty || had_outputs != self.batch.has_outputs() {
+            *self.began = self.clock.now();
+        }
+        if matches!(received, Received::Held { .. }) {
+            *self.held = Some(OwnedRecord::of(&record));
+        }
+        received
+    }
+}
+
+fn take_in<S>(
+    record: &impl InputRecord,
+    evaluator: &Evaluator,
+    schemas: &mut S,
+    batch: &mut Batch,
+    breaker: &mut CircuitBreaker,
+) -> Received
+where
+    S: SchemaSource<Plan = OrderStatusPlan>,
+{
+    let outcome = evaluator.evaluate(record, schemas);
+    if let Outcome::Wait { schema_id } = outcome {
+        return Received::Held { schema_id };
+    }
+    breaker.observe(match &outcome {
+        Outcome::Dead(malformed) => Some(malformed.reason()),
+        _ => None,
+    });
+    if breaker.is_open() {
+        return Received::CircuitOpened;
+    }
+    match outcome {
+        Outcome::Skip(skip) => batch.skip(record, skip),
+        Outcome::Voucher(issued) => batch.issue(record, &issued, evaluator),
+        Outcome::Dead(malformed) => batch.bury(record, &malformed),
+        Outcome::Wait { .. } => unreachable!("returned above"),
+    }
+    Received::Taken
+}
