@@ -29,8 +29,10 @@ pub fn bare(brokers: &str, topic: &str, records: u64) -> Result<Drained> {
         .set("bootstrap.servers", brokers)
         .set("group.id", "bench-bare")
         .set("enable.auto.commit", "false")
-        // Without it the limit would wait for its own queue.
+        // Without these the limit would wait for its own queue, or pay for its memory.
         .set("fetch.queue.backoff.ms", "2")
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", "16384")
         .create()?;
     consumer.assign(&from_the_beginning(&consumer, topic)?)?;
     let mut bytes = 0;

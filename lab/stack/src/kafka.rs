@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::backend::{Backend, Ready};
 use crate::child::Child;
 use crate::download::Cache;
-use crate::java::{self, Compilers};
+use crate::java::{self, Duty};
 use crate::ports::Port;
 use crate::prerequisites::Java;
 
@@ -54,14 +54,14 @@ impl Distribution {
 
     /// `java ... CLASS`, for Kafka's own tools: quiet, logs to stderr.
     pub(crate) fn tool(&self, class: &str) -> Command {
-        let mut command = java::command(&self.java, "-Xmx256m", Compilers::First, &self.archive);
+        let mut command = java::command(&self.java, "-Xmx256m", Duty::Brief, &self.archive);
         command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error");
         command.args(["-cp", &self.classpath, class]);
         command
     }
 
     fn broker(&self, settings: &Path) -> Command {
-        let mut command = java::command(&self.java, "-Xmx512m", Compilers::Both, &self.archive);
+        let mut command = java::command(&self.java, "-Xmx512m", Duty::Load, &self.archive);
         self.run_broker(&mut command, settings);
         command
     }
@@ -230,7 +230,7 @@ pub(crate) async fn write_archive(distribution: &Distribution, scratch: &Path) -
     let mut command = java::command(
         &distribution.java,
         "-Xmx512m",
-        Compilers::Both,
+        Duty::Load,
         &distribution.archive,
     );
     java::write_archive_at_exit(&mut command, &distribution.archive);

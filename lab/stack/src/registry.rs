@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::backend::{Backend, Ready};
 use crate::child::Child;
 use crate::download::{Cache, the_file_ending};
-use crate::java::{self, Compilers};
+use crate::java::{self, Duty};
 use crate::ports::Port;
 use crate::prerequisites::Java;
 
@@ -43,7 +43,7 @@ impl Distribution {
     }
 
     fn command(&self, data: &Path, port: u16, archive_at_exit: bool) -> Command {
-        let mut command = java::command(&self.java, "-Xmx256m", Compilers::First, &self.archive);
+        let mut command = java::command(&self.java, "-Xmx256m", Duty::Brief, &self.archive);
         if archive_at_exit {
             java::write_archive_at_exit(&mut command, &self.archive);
         }
