@@ -22,6 +22,7 @@ pub mod awaited;
 pub mod client;
 pub mod drain;
 pub mod figure;
+pub mod generic;
 pub mod hop;
 pub mod legs;
 pub mod orders;
