@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut figures = Vec::new();
     let outcome = run(&arguments, &mut figures);
-    // What was measured before a leg failed is told too: all of them take an hour.
+    // What was measured before a leg failed is told too.
     let told = tell(&arguments, &figures);
     match outcome.and(told) {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,10 +78,16 @@ fn tell(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
     Ok(())
 }
 
+/// Takes figures in, and tells them at once on stderr: all legs take most of an hour.
+fn keep(figures: &mut Vec<Figure>, new: Vec<Figure>) {
+    eprintln!("{}", figure::table(&new));
+    figures.extend(new);
+}
+
 fn run(arguments: &Arguments, figures: &mut Vec<Figure>) -> Result<()> {
     let wanted = |leg| arguments.leg == Leg::All || arguments.leg == leg;
     if wanted(Leg::Decode) {
-        figures.extend(decode::run(arguments.quick).context("decode")?);
+        keep(figures, decode::run(arguments.quick).context("decode")?);
     }
     if arguments.leg != Leg::Decode {
         on_the_stack(arguments, wanted, figures)?;
@@ -97,39 +103,45 @@ async fn on_the_stack(
 ) -> Result<()> {
     let rig = Rig::start(arguments.quick).await;
     if wanted(Leg::Processor) {
-        figures.extend(processor::drain(&rig).await.context("processor")?);
+        keep(figures, processor::drain(&rig).await.context("processor")?);
     }
     if wanted(Leg::Sink) {
-        figures.extend(sink::drain(&rig).await.context("sink")?);
+        keep(figures, sink::drain(&rig).await.context("sink")?);
     }
     if wanted(Leg::Latency) {
-        figures.extend(sink::latency(&rig).await.context("sink")?);
-        figures.extend(processor::latency(&rig).await.context("processor")?);
+        keep(figures, sink::latency(&rig).await.context("sink")?);
+        keep(
+            figures,
+            processor::latency(&rig).await.context("processor")?,
+        );
     }
     if wanted(Leg::Ingress) {
-        figures.extend(ingress::run(&rig).await.context("ingress")?);
+        keep(figures, ingress::run(&rig).await.context("ingress")?);
     }
     if wanted(Leg::Relay) {
-        figures.extend(relay::backlog(&rig).await.context("relay")?);
-        figures.extend(relay::beside_the_ingress(&rig).await.context("relay")?);
+        keep(figures, relay::backlog(&rig).await.context("relay")?);
+        keep(
+            figures,
+            relay::beside_the_ingress(&rig).await.context("relay")?,
+        );
     }
     if wanted(Leg::EndToEnd) {
-        figures.extend(end_to_end::run(&rig).await.context("end to end")?);
+        keep(figures, end_to_end::run(&rig).await.context("end to end")?);
     }
     if wanted(Leg::Backfill) {
-        figures.extend(backfill::dry_run(&rig).await.context("backfill")?);
+        keep(figures, backfill::dry_run(&rig).await.context("backfill")?);
     }
     if wanted(Leg::Idle) {
-        figures.extend(idle::run(&rig).await.context("idle")?);
+        keep(figures, idle::run(&rig).await.context("idle")?);
     }
     if wanted(Leg::Curves) {
-        figures.extend(curves::processor(&rig).await.context("processor")?);
-        figures.extend(curves::sink(&rig).await.context("sink")?);
+        keep(figures, curves::processor(&rig).await.context("processor")?);
+        keep(figures, curves::sink(&rig).await.context("sink")?);
         let latency = curves::latency_beside_a_backfill(&rig).await;
-        figures.extend(latency.context("beside a backfill")?);
+        keep(figures, latency.context("beside a backfill")?);
     }
     if wanted(Leg::Memory) {
-        figures.extend(memory::run(&rig).await.context("memory")?);
+        keep(figures, memory::run(&rig).await.context("memory")?);
     }
     Ok(())
 }
