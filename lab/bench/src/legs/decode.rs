@@ -221,7 +221,8 @@ pub fn run(quick: bool) -> Result<Vec<Figure>> {
                 .beside(&generic, &ours)
                 .should(Target::RatioAtLeast(10.0)),
                 figure("of it reading the generic value", "ns", &generic_reading)
-                    .beside(&generic_reading, &ours),
+                    .beside(&generic_reading, &ours)
+                    .should(Target::RatioAtLeast(10.0)),
             ]);
         }
     }
