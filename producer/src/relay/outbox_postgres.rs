@@ -16,7 +16,7 @@ use super::row::Row;
 /// What the server does to a session that isn't heard of: a relay that is stopped (SIGSTOP), or
 /// whose host or network is gone, loses its lock after 5 to 11 s. The first line is for the former,
 /// the others are for the latter; over a Unix socket they don't apply.
-const SESSION: [(&str, &str); 9] = [
+const SESSION: [(&str, &str); 10] = [
     ("idle_session_timeout", "6s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -28,6 +28,9 @@ const SESSION: [(&str, &str); 9] = [
     ("application_name", "producer-relay"),
     // The outbox is empty in one moment and has a million rows in the next: no plan may be kept.
     ("plan_cache_mode", "force_custom_plan"),
+    // And no plan may come from the statistics of before: a million rows that were not analyzed yet
+    // would be scanned for every batch that is deleted. All that is asked for is found by its id.
+    ("enable_seqscan", "off"),
 ];
 
 /// How long an answer may take; then the session is given up.

@@ -63,8 +63,7 @@ pub(super) async fn published(shop: &Shop) -> Result<()> {
     let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
         .fetch_one(&mut connection)
         .await?;
-    // Each question begins at the last one's answer: to walk over all that was deleted would make
-    // the question the load.
+    // Each question begins at the last one's answer, not with all that was deleted.
     let mut first: Option<i64> = Some(i64::MIN);
     while first.is_some() {
         ensure!(begun.elapsed() < PATIENCE, "the outbox did not drain");

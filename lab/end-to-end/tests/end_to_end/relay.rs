@@ -77,6 +77,44 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
     assert_promises_kept(&shop, &journal.into_inner()?).await
 }
 
+/// Rows that Postgres has not analyzed yet look to its planner like a table that is best scanned, for
+/// every batch that is deleted.
+#[tokio::test]
+async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
+    const ROWS: i64 = 100_000;
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    wait::until(
+        "the relay to be active",
+        || is_active(&producer),
+        |active| *active,
+    )
+    .await;
+    sqlx::query(
+        "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
+         SELECT number::text, 1, 'PENDING', 149.90, 'EUR', now()
+         FROM generate_series(1, $1) AS number",
+    )
+    .bind(ROWS)
+    .execute(shop.orders())
+    .await?;
+    // A session tells what it deleted and what it scanned for that together.
+    let told = || async {
+        sqlx::query_as::<_, (i64, i64)>(
+            "SELECT n_tup_del, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'outbox'",
+        )
+        .fetch_one(shop.orders())
+        .await
+        .ok()
+    };
+    let all = |told: &Option<(i64, i64)>| told.is_some_and(|(deleted, _)| deleted >= ROWS);
+    let (_, scanned) = wait::until("the outbox to be published", told, all)
+        .await
+        .context("statistics")?;
+    assert!(scanned < ROWS, "{scanned} rows were scanned for {ROWS}");
+    Ok(())
+}
+
 async fn is_active(producer: &Service) -> bool {
     end_to_end::shop::metric(producer, "producer_relay_active", "")
         .await
