@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtime::dead_letter;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
@@ -77,20 +78,22 @@ impl Source for KafkaSource {
 pub struct KafkaDeadLetters {
     config: ClientConfig,
     topic: String,
+    group: String,
     producer: Producer,
 }
 
 impl KafkaDeadLetters {
-    /// Builds the client. Does not wait for the broker.
+    /// Builds the client; the letters name `group`, whose they are. Does not wait for the broker.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
-    pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, Failure> {
+    pub fn new(settings: &KafkaSettings, topic: String, group: &str) -> Result<Self, Failure> {
         let config = settings.producer()?;
         Ok(Self {
             producer: Producer::new(&config)?,
             config,
             topic,
+            group: group.to_owned(),
         })
     }
 }
@@ -101,6 +104,7 @@ impl DeadLetters for KafkaDeadLetters {
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .chain([(dead_letter::GROUP, Some(self.group.as_bytes()))])
             .collect();
         let outgoing = Outgoing {
             topic: &self.topic,

@@ -90,7 +90,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             known.clone(),
             health.ready_part(format!("registry-{number}")),
         );
-        let batch = Batch::new(topics.clone(), format).of_run(&name);
+        let batch = Batch::new(topics.clone(), format)
+            .of_run(&name)
+            .of_group(&settings.backfill.processor_group);
         let task = Task::new(
             log,
             schemas,

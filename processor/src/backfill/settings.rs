@@ -11,7 +11,7 @@ use runtime::telemetry::LogSettings;
 
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
-use crate::settings::{KeySettings, RuleSettings};
+use crate::settings::{KeySettings, RuleSettings, group};
 use crate::signing_keys::SigningKeys;
 
 /// All settings of `processor backfill`.
@@ -85,7 +85,7 @@ pub struct Backfill {
     pub threads: u16,
 
     /// The live consumer group, beside which this stands.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor")]
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
     pub processor_group: String,
 }
 

@@ -81,11 +81,8 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         topics,
         format,
     );
-    let shelf = Shelf::new(
-        settings.kafka,
-        settings.topics.order_status_topic,
-        settings.group.processor_group,
-    );
+    let owner = settings.group.owner(&settings.rule.voucher_campaign);
+    let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic, owner);
     tokio::task::spawn_blocking(move || {
         redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
     })
