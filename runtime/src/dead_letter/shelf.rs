@@ -39,14 +39,29 @@ impl Shelf {
         dead_letters_of(&self.source)
     }
 
-    /// What became of the letters by now.
+    /// What became of the letters by now, for someone who looks.
     ///
     /// # Errors
     /// Exit code 1 when the topic can't be read, or holds what is no state.
     pub fn states(&self) -> Result<States, Failure> {
         let topic = states_of(&self.dead_letters());
+        self.fold(&TopicRange::whole(&self.kafka, &topic)?)
+    }
+
+    /// What became of the letters, for someone who decides on them next. Another group's transaction
+    /// that is open in the topic hides this group's states behind it, so its end is waited for.
+    ///
+    /// # Errors
+    /// As [`states`](Self::states); exit code 1 too when a transaction stays open.
+    pub fn all_states(&self) -> Result<States, Failure> {
+        let topic = states_of(&self.dead_letters());
+        self.fold(&TopicRange::undecided_too(&self.kafka, &topic)?)
+    }
+
+    fn fold(&self, range: &TopicRange) -> Result<States, Failure> {
+        let topic = &range.topic;
         let mut states = States::default();
-        TopicRange::whole(&self.kafka, &topic)?.read(&self.kafka, &self.owner.group, |record| {
+        range.read(&self.kafka, &self.owner.group, |record| {
             states.fold(record.key(), record.value()).map_err(|why| {
                 Failure::failed(format!(
                     "the record {topic}/{}/{} is no state of a dead letter: {why}; a newer version \

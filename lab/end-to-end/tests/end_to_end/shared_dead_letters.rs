@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use end_to_end::command::Answer;
 use end_to_end::shop::{Shop, own_registry, ready};
 use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
 use serde_json::{Value, json};
 
 use crate::dead_letters::{bury, letter, sent};
@@ -303,5 +304,42 @@ async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -
         .await?
         .json()?;
     assert_eq!(again["outcomes"], json!({"failed: invalid_json": 1}));
+    Ok(())
+}
+#[tokio::test]
+async fn another_groups_open_transaction_hides_no_state() -> Result<()> {
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    let shop = Shop::open_json().await?;
+    bury(&shop, vec![letter(&shop, 1, "x", sent(1, "100"))]).await?;
+    // A redrive of another group that was killed while it wrote.
+    let wait = wait::DEADLINE;
+    let killed: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", shop.brokers())
+        .set("transactional.id", format!("killed-{}/redrive", shop.name))
+        .set("transaction.timeout.ms", "10000")
+        .create()?;
+    killed.init_transactions(wait)?;
+    killed.begin_transaction()?;
+    let states = states_topic(&shop);
+    let record = BaseRecord::to(&states)
+        .key("t/0/1@0011223344556677/killed")
+        .payload("{}");
+    killed.send(record).map_err(|(error, _)| error)?;
+    killed.flush(wait)?;
+
+    let redriven = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
+    drop(killed);
+    let again = shop
+        .run_processor(&["redrive", "--json"], &[])
+        .await?
+        .json()?;
+    assert_eq!(again["outcomes"], json!({}));
+    assert_eq!(issued(&shop).await?, vouchers(&[("order-reward", "1")]));
     Ok(())
 }

@@ -67,7 +67,10 @@ pub fn redrive(
         true => None,
         false => Some(shelf.ledger()?),
     };
-    let mut states = shelf.states()?;
+    let mut states = match args.dry_run {
+        true => shelf.states()?,
+        false => shelf.all_states()?,
+    };
     let run = run_name("redrive");
     let mut report = Report::default();
     let mut work = Work::default();
