@@ -9,6 +9,7 @@ use runtime::registry::RegistrySettings;
 use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 
+use crate::campaign_history::HistoryFlags;
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
 use crate::settings::{KeySettings, RuleSettings, group};
@@ -38,6 +39,9 @@ pub struct BackfillSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub keys: KeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub history: HistoryFlags,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
