@@ -80,7 +80,9 @@ metrics! {
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
         "Order changes that were committed in groups.";
     INGRESS_GROUPS Counter "producer_groups_total"
-        "Groups of order changes; outcome: committed, halved, failed.";
+        "Groups of order changes; outcome: committed, locked (tried again carefully), halved, failed.";
+    LOCKED_CHANGES Gauge "producer_locked_changes"
+        "Order changes that wait because another session of the database holds a lock on their order.";
     OUTBOX_ROWS Gauge "producer_outbox_rows"
         "Status events committed and not published yet.";
     RELAY_ACTIVE Gauge "producer_relay_active"

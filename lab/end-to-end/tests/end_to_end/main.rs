@@ -22,6 +22,7 @@ mod kafka_model;
 mod late_schemas;
 mod limits;
 mod load;
+mod neighbours;
 mod outages;
 mod ranges;
 mod rebuild;
