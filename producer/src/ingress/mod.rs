@@ -22,20 +22,25 @@
 //! | `writer` | the loop: take, commit, halve or wait, answer |
 //! | `gate` | when nothing may be taken in: the backlog, a database that is away |
 //! | `wakeup` | the relay hears of new events |
-//! | `upkeep` | the backlog is measured, old idempotency keys are deleted |
+//! | `upkeep` | the small periodic work |
+//! | `backlog`, `old_keys` | the backlog is measured, old idempotency keys are deleted |
+//! | `vacuum` | whoever holds vacuum back is named |
 
+mod backlog;
 mod change;
 mod commit;
 mod decide;
 mod gate;
 mod job;
 mod lines;
+mod old_keys;
 mod place;
 mod queue;
 mod set_status;
 mod statements;
 mod stored;
 mod upkeep;
+mod vacuum;
 mod wakeup;
 mod writer;
 
@@ -49,6 +54,7 @@ pub use gate::Gate;
 pub use queue::Queue;
 pub use stored::StoredOrder;
 pub use upkeep::Upkeep;
+pub use vacuum::VacuumWatch;
 pub use wakeup::Wakeup;
 pub use writer::Writer;
 

@@ -92,7 +92,10 @@ async fn until_locked(producer: &Service) {
         let count = metric(producer, "producer_locked_changes", "").await;
         count.unwrap_or_default()
     };
-    wait::until("a change that waits for a lock", locked, |count| *count == 1).await;
+    wait::until("a change that waits for a lock", locked, |count| {
+        *count == 1
+    })
+    .await;
 }
 
 /// Waits until a group could not be written and is to be tried again.

@@ -24,6 +24,7 @@ mod limits;
 mod load;
 mod neighbours;
 mod outages;
+mod outbox;
 mod ranges;
 mod rebuild;
 mod record;
