@@ -80,9 +80,15 @@ metrics! {
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
         "Order changes that were committed in groups.";
     INGRESS_GROUPS Counter "producer_groups_total"
-        "Groups of order changes; outcome: committed, halved, failed.";
+        "Groups of order changes; outcome: committed, locked (tried again carefully), halved, failed.";
+    LOCKED_CHANGES Gauge "producer_locked_changes"
+        "Order changes that wait because another session of the database holds a lock on their order.";
     OUTBOX_ROWS Gauge "producer_outbox_rows"
         "Status events committed and not published yet.";
+    OUTBOX_DEAD_ROWS Gauge "producer_outbox_dead_rows"
+        "Rows that were deleted from the outbox and that vacuum has not removed, as Postgres estimates it.";
+    VACUUM_HELD_BACK Gauge "producer_vacuum_held_back_seconds"
+        "How long the same transaction has kept vacuum from removing the outbox's deleted rows; 0 while none does.";
     RELAY_ACTIVE Gauge "producer_relay_active"
         "1 on the instance whose relay publishes.";
     RELAY_PUBLISHED Counter "producer_relay_published_total"
