@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use runtime::kafka::{
-    AssignmentChange, CommitError, Outgoing, Polled, TransactionError, Unfinished,
+    AssignmentChange, CommitError, Membership, Outgoing, Polled, TransactionError, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -31,6 +31,18 @@ pub trait Log {
     /// # Errors
     /// Only for settings that can't work.
     fn open_consumer(&mut self) -> Result<(), Failure>;
+
+    /// How long the group keeps a member that it does not hear of.
+    fn session_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether the group has a member of this task's name. Asked after this task's own member was
+    /// fenced and before it joins anew, so that whoever heartbeats is another process. Takes `time`.
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        let _ = time;
+        Membership::Absent
+    }
 
     /// Takes over the transactional id: ends what a predecessor left open, fences it for good.
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;

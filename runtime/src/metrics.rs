@@ -48,7 +48,7 @@ metrics! {
     PROCESSOR_TRANSACTION_SECONDS Seconds "processor_transaction_seconds"
         "From the first record of a batch that is to be written to its committed transaction.";
     PROCESSOR_FENCED Counter "processor_fenced_total"
-        "Times another producer took over this instance's transactional id.";
+        "Times this instance's group member was replaced by another of its name, or its consumer had to be built anew.";
     PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"
         "1 while the flow is paused because too many records are dead letters; by task.";
     PROCESSOR_PARTITIONS Gauge "processor_partitions"

@@ -36,6 +36,7 @@ where
             State::Aborting => self.abort(),
             State::WaitingForSchema { schema_id } => self.wait_for_schema(schema_id),
             State::CircuitOpen { until } => self.wait_until(until, State::Rewinding),
+            State::LookingForAnother { until } => self.look_for_another(until),
             State::Pausing { until } => self.wait_until(until, State::Opening),
         }
     }
@@ -48,6 +49,7 @@ where
             | State::Rewinding
             | State::WaitingForSchema { .. }
             | State::CircuitOpen { .. }
+            | State::LookingForAnother { .. }
             | State::Pausing { .. } => true,
             _ => false,
         }
