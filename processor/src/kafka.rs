@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings,
+    AssignmentChange, Blocked, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings,
     Membership, MembershipObserver, Outgoing, Polled, Producers, Reach, Subscription,
     TransactionError, Unfinished, session_timeout,
 };
@@ -123,6 +123,7 @@ impl Log for KafkaLog {
 
     fn open_producer(&mut self) -> Result<(), Failure> {
         self.finisher = None;
+        self.subscription.forget_answers();
         self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;
         Ok(())
     }
@@ -158,6 +159,10 @@ impl Log for KafkaLog {
 
     fn keep_alive(&mut self, time: Duration) {
         self.subscription.keep_alive(time);
+    }
+
+    fn blocked(&self) -> Vec<Blocked> {
+        self.subscription.blocked()
     }
 
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {

@@ -97,7 +97,7 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// A consumer's configuration: read committed, from the earliest offset, offsets by us alone.
+    /// A consumer's configuration: read committed, from the offsets that we say, committed by us.
     ///
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
@@ -107,7 +107,8 @@ impl KafkaSettings {
             .set("group.id", group)
             .set("client.id", group)
             .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
+            // The client never chooses an offset: one that the log does not hold is an error.
+            .set("auto.offset.reset", "error")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // Tells when a partition was read to its end, past the last transaction's marker.

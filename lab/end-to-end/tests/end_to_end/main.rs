@@ -6,6 +6,7 @@ mod access;
 mod api_keys;
 mod avro;
 mod backfill;
+mod blocked;
 mod campaigns;
 mod check;
 mod circuit_breaker;
