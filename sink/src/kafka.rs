@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::dead_letter;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
-    Subscription, TransactionError,
+    AssignmentChange, Blocked, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled,
+    Producer, Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -51,6 +51,10 @@ impl Source for KafkaSource {
 
     fn keep_alive(&mut self, time: Duration) {
         self.subscription.keep_alive(time);
+    }
+
+    fn blocked(&self) -> Vec<Blocked> {
+        self.subscription.blocked()
     }
 
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {

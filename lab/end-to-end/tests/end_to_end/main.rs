@@ -7,6 +7,7 @@ mod api_keys;
 mod avro;
 mod backfill;
 mod campaign_history;
+mod blocked;
 mod campaigns;
 mod check;
 mod circuit_breaker;

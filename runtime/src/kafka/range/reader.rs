@@ -12,7 +12,8 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::TopicRange;
 use super::progress::{Behind, Passed, Progress};
 use crate::kafka::KafkaSettings;
-use crate::kafka::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
+use crate::kafka::blocked::Cause;
+use crate::kafka::fetch_queue::{FetchError, FetchQueue, Fetched, FetchedRecord};
 use crate::lifecycle::Failure;
 use crate::record::Partition;
 
@@ -135,7 +136,10 @@ impl RangeReader {
                     }
                 }
                 Fetched::Error(error) => {
-                    tracing::debug!(%error, topic = self.topic, "poll");
+                    if let Some(failure) = self.lasting(&error) {
+                        return Err(failure);
+                    }
+                    tracing::debug!(?error, topic = self.topic, "poll");
                     return Ok(RangeEvent::Nothing);
                 }
             }
@@ -184,6 +188,22 @@ impl RangeReader {
                 self.topic
             ))),
         }
+    }
+
+    /// An error after which the client would not go on, or would go on behind records that it could
+    /// not read.
+    fn lasting(&self, error: &FetchError) -> Option<Failure> {
+        let what = match Cause::of(error.code, &error.why) {
+            Cause::OutOfRange { .. } => "the log does not hold it any more; run again".to_owned(),
+            Cause::Unreadable { why } => format!("the batch there can't be read: {why}"),
+            _ => return None,
+        };
+        let partition = error.partition.unwrap_or_default();
+        let offset = error.offset.unwrap_or_default();
+        Some(Failure::failed(format!(
+            "partition {partition} of {} can't be read on from offset {offset}: {what}",
+            self.topic
+        )))
     }
 
     /// What the client has to tell beside records.
