@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use reqwest::{RequestBuilder, StatusCode};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::journal::{Answer, Entry, Journal};
+use crate::watch::Watch;
 
 /// A client gives a request up for unanswered after this.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +32,14 @@ pub(crate) struct Plan {
     pub(crate) repeats: bool,
 }
 
+impl Plan {
+    /// Whether the order earns a voucher once it is sent.
+    fn is_enough(&self) -> bool {
+        let total = self.total.parse::<Decimal>();
+        total.is_ok_and(|total| total >= Decimal::ONE_HUNDRED)
+    }
+}
+
 /// The clients of all producers.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -37,14 +47,20 @@ pub(crate) struct Client {
     /// Tried in turn.
     producers: Vec<String>,
     journal: Arc<Journal>,
+    watch: Arc<Watch>,
 }
 
 impl Client {
-    pub(crate) fn new(producers: Vec<String>, journal: Arc<Journal>) -> Result<Self> {
+    pub(crate) fn new(
+        producers: Vec<String>,
+        journal: Arc<Journal>,
+        watch: Arc<Watch>,
+    ) -> Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder().timeout(TIMEOUT).build()?,
             producers,
             journal,
+            watch,
         })
     }
 
@@ -68,6 +84,9 @@ impl Client {
             let change = |base: &str| self.http.patch(format!("{base}{path}")).json(&body);
             if self.ask(change, note).await?.is_none() {
                 return Ok(());
+            }
+            if status == "SENT" && plan.is_enough() {
+                self.watch.expect(&order_id);
             }
             if plan.repeats {
                 self.ask(change, note).await?;

@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::journal::{Entry, Journal, Outcome};
+use crate::watch::Watch;
 
 /// One record, and what has to become of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +53,16 @@ pub(crate) struct Console {
     producer: FutureProducer,
     topic: String,
     journal: Arc<Journal>,
+    watch: Arc<Watch>,
 }
 
 impl Console {
-    pub(crate) fn new(brokers: &str, topic: &str, journal: Arc<Journal>) -> Result<Self> {
+    pub(crate) fn new(
+        brokers: &str,
+        topic: &str,
+        journal: Arc<Journal>,
+        watch: Arc<Watch>,
+    ) -> Result<Self> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("partitioner", "murmur2_random")
@@ -69,6 +76,7 @@ impl Console {
             producer,
             topic: topic.to_owned(),
             journal,
+            watch,
         })
     }
 
@@ -78,6 +86,9 @@ impl Console {
             .key(&written.key)
             .payload(&written.value);
         let sent = self.producer.send(record, Duration::from_secs(60)).await;
+        if sent.is_ok() && written.outcome == Outcome::Voucher {
+            self.watch.expect(&written.key);
+        }
         self.journal.note(Entry::Write {
             place: sent
                 .ok()

@@ -1,7 +1,9 @@
 //! Each fault, done and healed again.
 
 use anyhow::{Context, Result};
+use stack::{Backend, Backends};
 
+use crate::cluster;
 use crate::proxy::Link;
 use crate::schedule::{Fault, Planned};
 use crate::stage::Stage;
@@ -22,10 +24,29 @@ pub(crate) async fn inject(stage: &Stage, planned: &Planned) -> Result<()> {
             tokio::time::sleep(planned.lasts).await;
             service.resume()
         }
-        Fault::KillBroker => {
-            backends.kafka().kill().await?;
+        Fault::KillBroker(broker) => {
+            let broker = broker_at(backends, broker)?;
+            broker.kill().await?;
             tokio::time::sleep(planned.lasts).await;
-            backends.kafka().start().await
+            broker.start().await
+        }
+        Fault::RestartBroker(broker) => {
+            let broker = broker_at(backends, broker)?;
+            broker.stop().await?;
+            tokio::time::sleep(planned.lasts).await;
+            broker.start().await
+        }
+        Fault::PauseBroker(broker) => {
+            let broker = broker_at(backends, broker)?;
+            broker.pause()?;
+            tokio::time::sleep(planned.lasts).await;
+            broker.resume()?;
+            broker.wait_ready().await
+        }
+        Fault::MoveLeaders(rotation) => cluster::move_leaders(backends, rotation).await,
+        Fault::RestartInTurn => cluster::restart_in_turn(backends).await,
+        Fault::KillAllBut(survivor) => {
+            cluster::kill_all_but(backends, survivor, planned.lasts).await
         }
         Fault::KillPostgres => {
             backends.postgres().kill().await?;
@@ -44,4 +65,9 @@ pub(crate) async fn inject(stage: &Stage, planned: &Planned) -> Result<()> {
         }
     }
     .with_context(|| format!("{} could not be healed", planned.fault))
+}
+
+fn broker_at(backends: &Backends, place: usize) -> Result<&Backend> {
+    let broker = backends.brokers().get(place);
+    broker.with_context(|| format!("there is no broker {}", place + 1))
 }

@@ -19,6 +19,11 @@ struct Arguments {
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..))]
     faults: u32,
 
+    /// How many brokers Kafka has. With three the faults are theirs, and how long the flow stands
+    /// still is judged too.
+    #[arg(long, default_value_t = 1, value_parser = brokers)]
+    brokers: u8,
+
     /// Decides which fault comes when; none: a random one.
     #[arg(long)]
     seed: Option<u64>,
@@ -26,6 +31,14 @@ struct Arguments {
     /// Print the verdict as one line of JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn brokers(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("expected 1 or 3".to_owned()),
+    }
 }
 
 #[tokio::main]
@@ -37,6 +50,7 @@ async fn main() -> ExitCode {
     };
     let options = Options {
         length,
+        brokers: arguments.brokers,
         // Short enough to be typed.
         seed: arguments
             .seed
@@ -60,7 +74,7 @@ async fn main() -> ExitCode {
     } else {
         write!(out, "{report}")
     };
-    if report.verdict.holds() {
+    if report.holds() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::flow::{Flow, MAX_GAP, seconds};
 use crate::judge::Verdict;
 use crate::run::Options;
 pub use crate::schedule::Kind;
@@ -33,10 +34,8 @@ pub struct Report {
     /// The comparison.
     #[serde(flatten)]
     pub verdict: Verdict,
-}
-
-fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.as_secs())
+    /// Whether the flow stood still; watched with several brokers.
+    pub flow: Option<Flow>,
 }
 
 impl Report {
@@ -46,6 +45,7 @@ impl Report {
         faults: BTreeMap<Kind, u32>,
         ended: Vec<String>,
         verdict: Verdict,
+        flow: Option<Flow>,
     ) -> Self {
         Self {
             seed: options.seed,
@@ -55,7 +55,17 @@ impl Report {
             faults,
             ended,
             verdict,
+            flow,
         }
+    }
+
+    /// Whether every promise was kept. With several brokers, also whether the flow stood still no
+    /// longer than the cluster explains, and no service ended: nobody else touches the services
+    /// there, and a broker that goes away is no reason to end.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let flows = |flow: &Flow| flow.gaps.is_empty() && self.ended.is_empty();
+        self.verdict.holds() && self.flow.as_ref().is_none_or(flows)
     }
 
     /// One line.
@@ -68,13 +78,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = &self.verdict;
-        let mut line = |name: &str, value: usize, why: &str| {
-            writeln!(
-                f,
-                "{}",
-                format!("  {name:<23}{value:>8}   {why}").trim_end()
-            )
-        };
+        let mut line = |name: &str, value: usize, why: &str| line(f, name, value as u64, why);
         line(
             "orders acknowledged",
             verdict.orders_acknowledged,
@@ -119,17 +123,62 @@ impl fmt::Display for Report {
         for ended in &self.ended {
             writeln!(f, "    {ended}")?;
         }
+        if let Some(flow) = &self.flow {
+            write_flow(f, flow)?;
+        }
         for problem in verdict.problems.iter().take(SHOWN) {
             writeln!(f, "  {:?}: {}", problem.broken, problem.what)?;
         }
         if verdict.problems.len() > SHOWN {
             writeln!(f, "  and {} more", verdict.problems.len() - SHOWN)?;
         }
-        let what = if verdict.holds() {
+        let what = if self.holds() {
             "every promise was kept"
         } else {
             "BROKEN"
         };
         writeln!(f, "seed {}: {what}; again: {}", self.seed, self.repeat)
     }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: u64, why: &str) -> fmt::Result {
+    let line = format!("  {name:<23}{value:>8}   {why}");
+    writeln!(f, "{}", line.trim_end())
+}
+
+fn write_flow(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result {
+    line(
+        f,
+        "cluster able, s",
+        flow.able.as_secs(),
+        "all partitions and coordinators acknowledged, by the probe",
+    )?;
+    line(
+        f,
+        "longest wait, s",
+        flow.longest.as_secs(),
+        "from an order's acknowledgement to its row",
+    )?;
+    line(
+        f,
+        "  unexplained, s",
+        flow.longest_unexplained.as_secs(),
+        &format!(
+            "of a wait, while the cluster was able; at most {}",
+            MAX_GAP.as_secs()
+        ),
+    )?;
+    line(f, "gaps in the flow", flow.gaps.len() as u64, "")?;
+    for gap in flow.gaps.iter().take(SHOWN) {
+        writeln!(
+            f,
+            "    from {} to {} s: {} orders; {} waited {} s while the cluster was able",
+            gap.from.as_secs(),
+            gap.to.as_secs(),
+            gap.orders,
+            gap.order_id,
+            gap.unexplained.as_secs()
+        )?;
+    }
+    Ok(())
 }

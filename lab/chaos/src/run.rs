@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use end_to_end::shop::Shop;
 use end_to_end::topic;
+use futures::future::try_join_all;
 use sqlx::Row;
 use tokio::sync::watch;
 
@@ -20,9 +21,11 @@ use crate::faults::inject;
 use crate::journal::Journal;
 use crate::judge::judge;
 use crate::observed::observe;
+use crate::probe::Probe;
 use crate::report::{Kind, Report};
 use crate::schedule::{Lane, Schedule};
 use crate::stage::{Instance, Stage};
+use crate::watch::Watch;
 use crate::workload;
 
 /// Far longer than everything needs to be well again and caught up.
@@ -37,11 +40,23 @@ pub enum Length {
     For(Duration),
 }
 
+impl Length {
+    /// Of a fixed number each lane has its share, so that a seed's faults are always the same.
+    fn shares(self, lanes: u32) -> impl Iterator<Item = Self> {
+        (0..lanes).map(move |lane| match self {
+            Self::Faults(count) => Self::Faults((count + lanes - 1 - lane) / lanes),
+            Self::For(time) => Self::For(time),
+        })
+    }
+}
+
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long.
     pub length: Length,
+    /// How many brokers Kafka has: 1, or 3 whose faults take the place of all others.
+    pub brokers: u8,
     /// Decides the faults and the load.
     pub seed: u64,
 }
@@ -54,8 +69,12 @@ impl Options {
             Length::Faults(faults) => format!("--faults {faults}"),
             Length::For(time) => format!("--minutes {}", time.as_secs() / 60),
         };
+        let brokers = match self.brokers {
+            1 => String::new(),
+            several => format!("--brokers {several} "),
+        };
         format!(
-            "cargo run --release -p chaos -- {length} --seed {}",
+            "cargo run --release -p chaos -- {brokers}{length} --seed {}",
             self.seed
         )
     }
@@ -69,7 +88,7 @@ impl Options {
 pub async fn run(options: &Options) -> Result<Report> {
     let directory = Directory::create(options.seed)?;
     let report = run_in(options, &directory.path).await;
-    let kept = !report.as_ref().is_ok_and(|report| report.verdict.holds());
+    let kept = !report.as_ref().is_ok_and(Report::holds);
     directory.close(kept);
     report
 }
@@ -77,22 +96,39 @@ pub async fn run(options: &Options) -> Result<Report> {
 async fn run_in(options: &Options, directory: &Path) -> Result<Report> {
     let told = Told::create(&directory.join("faults.log"))?;
     told.say(&format!("seed {}; starting everything", options.seed));
-    let stage = Stage::start(&directory.join("stack")).await?;
+    let stage = Stage::start(&directory.join("stack"), options.brokers).await?;
     let journal = Arc::new(Journal::create(&directory.join("journal.jsonl"))?);
+    let watch = Arc::new(Watch::new(told.begun));
     let report = tokio::select! {
-        report = under_faults(options, &stage, &journal, &told) => report?,
+        report = under_faults(options, &stage, &journal, &watch, &told) => report?,
         supervised = stage.supervise() => {
             supervised?;
             bail!("the supervision ended")
         }
+        watched = watched(options, &stage, &watch, &told) => {
+            watched?;
+            bail!("the watch ended")
+        }
     };
     Ok(report)
+}
+
+/// With several brokers: watches the flow and the cluster, for ever.
+async fn watched(options: &Options, stage: &Stage, watch: &Watch, told: &Told) -> Result<()> {
+    if options.brokers == 1 {
+        return std::future::pending().await;
+    }
+    let probe = Probe::create(stage.shop.brokers()).await?;
+    let say = |what: &str| told.say(what);
+    tokio::try_join!(watch.rows(&stage.shop, say), watch.cluster(&probe, say))?;
+    Ok(())
 }
 
 async fn under_faults(
     options: &Options,
     stage: &Stage,
     journal: &Arc<Journal>,
+    watch: &Arc<Watch>,
     told: &Told,
 ) -> Result<Report> {
     let shop = &stage.shop;
@@ -100,30 +136,46 @@ async fn under_faults(
         .map(|producer| stage.url(producer).map(str::to_owned))
         .into_iter()
         .collect::<Result<_>>()?;
-    let client = Arc::new(Client::new(producers, Arc::clone(journal))?);
+    let client = Arc::new(Client::new(
+        producers,
+        Arc::clone(journal),
+        Arc::clone(watch),
+    )?);
     let topic = &shop.topics.order_status;
-    let console = Arc::new(Console::new(shop.brokers(), topic, Arc::clone(journal))?);
+    let console = Arc::new(Console::new(
+        shop.brokers(),
+        topic,
+        Arc::clone(journal),
+        Arc::clone(watch),
+    )?);
     let (stop, stopped) = watch::channel(false);
 
     let begun = Instant::now();
     let taken = AtomicU32::new(0);
     let load = workload::run(options.seed, client, console, stopped);
     let faults = async {
-        let (services, surroundings) = tokio::try_join!(
-            lane(Lane::Services, options, stage, told, &taken),
-            lane(Lane::Surroundings, options, stage, told, &taken),
-        )?;
+        let lanes = Lane::all(options.brokers);
+        let lengths = options.length.shares(u32::try_from(lanes.len())?);
+        let lanes = lanes
+            .into_iter()
+            .zip(lengths)
+            .map(|(planned, length)| lane(planned, length, options.seed, stage, told, &taken));
+        let all = try_join_all(lanes).await?;
         stop.send_replace(true);
-        anyhow::Ok((services, surroundings, begun.elapsed()))
+        anyhow::Ok((all, begun.elapsed()))
     };
-    let ((), (mut faults, more, took)) = tokio::try_join!(load, faults)?;
-    for (kind, count) in more {
+    let ((), (all, took)) = tokio::try_join!(load, faults)?;
+    let mut faults = BTreeMap::new();
+    for (kind, count) in all.into_iter().flatten() {
         *faults.entry(kind).or_default() += count;
     }
 
     told.say("no more faults; waiting until all has drained");
     let healed = Instant::now();
-    drained(stage).await?;
+    if let Err(error) = drained(stage).await {
+        let gaps = watch.flow().gaps;
+        bail!("{error:#}; gaps in the flow: {gaps:?}");
+    }
     let drained_in = healed.elapsed();
     told.say("drained; comparing");
     let verdict = judge(&journal.entries()?, &observe(shop).await?);
@@ -133,27 +185,24 @@ async fn under_faults(
         faults,
         stage.ended(),
         verdict,
+        (options.brokers > 1).then(|| watch.flow()),
     ))
 }
 
 /// One lane's faults, one after the other.
 async fn lane(
     lane: Lane,
-    options: &Options,
+    length: Length,
+    seed: u64,
     stage: &Stage,
     told: &Told,
     taken: &AtomicU32,
 ) -> Result<BTreeMap<Kind, u32>> {
     let begun = Instant::now();
     let mut faults = BTreeMap::new();
-    // Of a fixed number each lane has its half, so that a seed's faults are always the same.
-    let half = |count: u32| match lane {
-        Lane::Services => count.div_ceil(2),
-        Lane::Surroundings => count / 2,
-    };
-    for (done, planned) in (0_u32..).zip(Schedule::new(options.seed, lane)) {
-        let over = match options.length {
-            Length::Faults(count) => done >= half(count),
+    for (done, planned) in (0_u32..).zip(Schedule::new(seed, lane)) {
+        let over = match length {
+            Length::Faults(count) => done >= count,
             Length::For(time) => begun.elapsed() >= time,
         };
         if over {

@@ -28,8 +28,18 @@ pub enum Kind {
     Zombie,
     /// SIGSTOP for less than that.
     Paused,
-    /// SIGKILL of the broker, and a restart.
+    /// SIGKILL of a broker, and a restart.
     BrokerKilled,
+    /// An orderly stop of one of several brokers, and a restart.
+    BrokerRestarted,
+    /// SIGSTOP of one of several brokers.
+    BrokerPaused,
+    /// Other brokers lead all partitions, and coordinate all groups and transactions.
+    LeadersMoved,
+    /// All brokers stopped and started in turn.
+    RollingRestart,
+    /// SIGKILL of all brokers but one.
+    BelowMinInSync,
     /// SIGKILL of Postgres, and a restart.
     PostgresKilled,
     /// SIGSTOP of the registry.
@@ -53,6 +63,11 @@ impl Kind {
             Self::Zombie => "zombie",
             Self::Paused => "service paused",
             Self::BrokerKilled => "broker killed",
+            Self::BrokerRestarted => "broker restarted",
+            Self::BrokerPaused => "broker paused",
+            Self::LeadersMoved => "leaders moved",
+            Self::RollingRestart => "rolling restart",
+            Self::BelowMinInSync => "below min ISR",
             Self::PostgresKilled => "Postgres killed",
             Self::RegistryPaused => "registry paused",
             Self::LinkCut => "link cut",
@@ -67,7 +82,15 @@ impl Kind {
 pub(crate) enum Fault {
     Kill(Instance),
     Stop(Instance, Kind),
-    KillBroker,
+    /// By its place among the brokers, from 0 on.
+    KillBroker(usize),
+    RestartBroker(usize),
+    PauseBroker(usize),
+    /// By how many places the replicas of each partition are rotated.
+    MoveLeaders(usize),
+    RestartInTurn,
+    /// The one that stays.
+    KillAllBut(usize),
     KillPostgres,
     PauseRegistry,
     Link(Instance, Target, Link),
@@ -80,7 +103,12 @@ impl Fault {
             Self::Kill(Instance::ProcessorA | Instance::ProcessorB) => Kind::ProcessorKilled,
             Self::Kill(Instance::SinkA | Instance::SinkB) => Kind::SinkKilled,
             Self::Stop(_, kind) => *kind,
-            Self::KillBroker => Kind::BrokerKilled,
+            Self::KillBroker(_) => Kind::BrokerKilled,
+            Self::RestartBroker(_) => Kind::BrokerRestarted,
+            Self::PauseBroker(_) => Kind::BrokerPaused,
+            Self::MoveLeaders(_) => Kind::LeadersMoved,
+            Self::RestartInTurn => Kind::RollingRestart,
+            Self::KillAllBut(_) => Kind::BelowMinInSync,
             Self::KillPostgres => Kind::PostgresKilled,
             Self::PauseRegistry => Kind::RegistryPaused,
             Self::Link(_, _, Link::Slow(_)) => Kind::LinkSlow,
@@ -104,6 +132,10 @@ impl std::fmt::Display for Fault {
             Self::Link(instance, target, _) => {
                 write!(f, "{kind}: {} to {target:?}", instance.name())
             }
+            Self::KillBroker(broker) | Self::RestartBroker(broker) | Self::PauseBroker(broker) => {
+                write!(f, "{kind}: {}", broker + 1)
+            }
+            Self::KillAllBut(broker) => write!(f, "{kind}: all but {}", broker + 1),
             _ => f.write_str(kind),
         }
     }
@@ -124,6 +156,18 @@ pub(crate) struct Planned {
 pub(crate) enum Lane {
     Services,
     Surroundings,
+    /// So many brokers, in place of both others: a gap in the flow has one cause then.
+    Brokers(u8),
+}
+
+impl Lane {
+    /// The lanes of a run with so many brokers.
+    pub(crate) fn all(brokers: u8) -> Vec<Self> {
+        match brokers {
+            1 => vec![Self::Services, Self::Surroundings],
+            several => vec![Self::Brokers(several)],
+        }
+    }
 }
 
 /// The endless faults of one lane.
@@ -136,9 +180,9 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn new(seed: u64, lane: Lane) -> Self {
-        // Two streams of one seed.
+        // Streams of one seed.
         let stream = match lane {
-            Lane::Services => 0,
+            Lane::Services | Lane::Brokers(_) => 0,
             Lane::Surroundings => 1 << 63,
         };
         Self {
@@ -171,6 +215,19 @@ impl Schedule {
                     Kind::LinkSilent,
                     Kind::LinkSlow,
                 ],
+                Lane::Brokers(_) => vec![
+                    Kind::BrokerKilled,
+                    Kind::BrokerKilled,
+                    Kind::BrokerRestarted,
+                    Kind::BrokerRestarted,
+                    Kind::BrokerPaused,
+                    Kind::BrokerPaused,
+                    Kind::BrokerPaused,
+                    Kind::LeadersMoved,
+                    Kind::LeadersMoved,
+                    Kind::RollingRestart,
+                    Kind::BelowMinInSync,
+                ],
             };
             self.deck.shuffle(&mut self.random);
         }
@@ -185,6 +242,13 @@ impl Schedule {
         Duration::from_millis(self.random.random_range(range))
     }
 
+    fn broker(&mut self) -> usize {
+        match self.lane {
+            Lane::Services | Lane::Surroundings => 0,
+            Lane::Brokers(brokers) => self.random.random_range(0..brokers.into()),
+        }
+    }
+
     fn link(&mut self) -> (Instance, Target) {
         let instance = self.one_of(&Instance::ALL);
         (instance, self.one_of(instance.targets()))
@@ -196,7 +260,11 @@ impl Iterator for Schedule {
 
     fn next(&mut self) -> Option<Planned> {
         let kind = self.draw();
-        let after = self.millis(300..2_500);
+        let after = match self.lane {
+            Lane::Services | Lane::Surroundings => self.millis(300..2_500),
+            // Long enough that the flow is there again before the next fault.
+            Lane::Brokers(_) => self.millis(5_000..10_000),
+        };
         let (fault, lasts) = match kind {
             Kind::ProducerKilled => {
                 let instance = self.one_of(&[Instance::ProducerA, Instance::ProducerB]);
@@ -219,7 +287,33 @@ impl Iterator for Schedule {
                 let instance = self.one_of(&Instance::ALL);
                 (Fault::Stop(instance, kind), self.millis(100..2_500))
             }
-            Kind::BrokerKilled => (Fault::KillBroker, self.millis(0..3_000)),
+            Kind::BrokerKilled => {
+                let broker = self.broker();
+                let longest = match self.lane {
+                    Lane::Services | Lane::Surroundings => 3_000,
+                    // Past the end of its session.
+                    Lane::Brokers(_) => 10_000,
+                };
+                (Fault::KillBroker(broker), self.millis(0..longest))
+            }
+            Kind::BrokerRestarted => {
+                let broker = self.broker();
+                (Fault::RestartBroker(broker), self.millis(0..3_000))
+            }
+            // For less and for more than its session.
+            Kind::BrokerPaused => {
+                let broker = self.broker();
+                (Fault::PauseBroker(broker), self.millis(3_000..12_000))
+            }
+            Kind::LeadersMoved => {
+                let rotation = self.random.random_range(1..3);
+                (Fault::MoveLeaders(rotation), Duration::ZERO)
+            }
+            Kind::RollingRestart => (Fault::RestartInTurn, Duration::ZERO),
+            Kind::BelowMinInSync => {
+                let survivor = self.broker();
+                (Fault::KillAllBut(survivor), self.millis(2_000..8_000))
+            }
             Kind::PostgresKilled => (Fault::KillPostgres, self.millis(0..3_000)),
             Kind::RegistryPaused => (Fault::PauseRegistry, self.millis(1_000..6_000)),
             Kind::LinkCut => {
@@ -257,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_faults_and_another_one_gives_others() {
-        for lane in [Lane::Services, Lane::Surroundings] {
+        for lane in [Lane::Services, Lane::Surroundings, Lane::Brokers(3)] {
             assert_eq!(faults(7, lane, 50), faults(7, lane, 50));
             assert_ne!(faults(7, lane, 50), faults(8, lane, 50));
         }

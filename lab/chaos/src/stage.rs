@@ -12,9 +12,11 @@ use reqwest::Url;
 use stack::{Backends, Listener, Options, Port, Ports, Service, ServiceCommand};
 use tokio::sync::Mutex;
 
+use crate::probe::INTERNAL_PARTITIONS;
 use crate::proxy::{Link, Proxy};
 
-/// So short that seconds make a zombie; the group session's floor is set below.
+/// So short that seconds make a zombie; the group session's floor is set below. With several
+/// brokers the services keep their defaults: what a failover costs is judged there.
 const KAFKA_PROPERTIES: &str = "session.timeout.ms=3000,heartbeat.interval.ms=500,max.poll.interval.ms=6000,transaction.timeout.ms=4000,message.timeout.ms=4000";
 
 /// A service of the run.
@@ -110,44 +112,43 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts all of it below `directory`, and waits until every service is ready.
-    pub(crate) async fn start(directory: &Path) -> Result<Self> {
-        let mut ports = Vec::new();
-        let mut proxies = BTreeMap::new();
-        let mut listeners = Vec::new();
-        let kafka = Port::free()?.number();
-        let mut advertised = format!("PLAINTEXT://127.0.0.1:{kafka}");
-        for instance in Instance::ALL {
-            let listener = Port::free()?;
-            let proxy = Proxy::start(Port::free()?, address(listener.number())).await?;
-            let name = instance.listener();
-            advertised.push_str(&format!(",{name}://127.0.0.1:{}", proxy.port()));
-            listeners.push(Listener {
-                name,
-                protocol: "PLAINTEXT",
-                address: listener.address(),
-            });
-            proxies.insert(instance, proxy);
-            ports.push(listener);
-        }
+    ///
+    /// With one broker, each service reaches it through a proxy of its own. Several are reached
+    /// directly: there the brokers go away and not the links, and clients are to see what that is
+    /// like.
+    pub(crate) async fn start(directory: &Path, brokers: u8) -> Result<Self> {
         let mut options = Options::new(directory);
-        options.ports = Ports {
-            kafka: Some(kafka),
-            ..Ports::default()
+        options.brokers = brokers;
+        let (proxies, ports) = match brokers {
+            1 => behind_proxies(&mut options).await?,
+            _ => {
+                let settings = [
+                    (
+                        "offsets.topic.num.partitions",
+                        INTERNAL_PARTITIONS.to_string(),
+                    ),
+                    (
+                        "transaction.state.log.num.partitions",
+                        INTERNAL_PARTITIONS.to_string(),
+                    ),
+                    // A broker that comes back leads again soon, not after five minutes.
+                    ("leader.imbalance.check.interval.seconds", "10".to_owned()),
+                ];
+                options.broker_settings = settings
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into();
+                (BTreeMap::new(), Vec::new())
+            }
         };
-        options.listeners = listeners;
-        options.broker_settings = [
-            ("advertised.listeners", advertised.as_str()),
-            ("group.min.session.timeout.ms", "1000"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
         let backends = Backends::start(options)
             .await
             .context("the local stack doesn't start")?;
         let shop = Shop::on(Arc::new(backends), true).await?;
         let mut actors = BTreeMap::new();
-        for (instance, kafka) in proxies {
-            actors.insert(instance, start(instance, kafka, &shop).await?);
+        let mut proxies = proxies;
+        for instance in Instance::ALL {
+            let actor = start(instance, proxies.remove(&instance), &shop).await?;
+            actors.insert(instance, actor);
         }
         let stage = Self {
             actors,
@@ -224,16 +225,48 @@ impl Stage {
     }
 }
 
-async fn start(instance: Instance, kafka: Proxy, shop: &Shop) -> Result<Actor> {
-    let mut command = instance
-        .command(shop)
-        .await?
-        .env("KAFKA_PROPERTIES", KAFKA_PROPERTIES)
-        .env(
+/// Gives the broker a listener for each service, which advertises a proxy; the listeners' ports.
+async fn behind_proxies(options: &mut Options) -> Result<(BTreeMap<Instance, Proxy>, Vec<Port>)> {
+    let mut ports = Vec::new();
+    let mut proxies = BTreeMap::new();
+    let kafka = Port::free()?.number();
+    let mut advertised = format!("PLAINTEXT://127.0.0.1:{kafka}");
+    for instance in Instance::ALL {
+        let listener = Port::free()?;
+        let proxy = Proxy::start(Port::free()?, address(listener.number())).await?;
+        let name = instance.listener();
+        advertised.push_str(&format!(",{name}://127.0.0.1:{}", proxy.port()));
+        options.listeners.push(Listener {
+            name,
+            protocol: "PLAINTEXT",
+            address: listener.address(),
+        });
+        proxies.insert(instance, proxy);
+        ports.push(listener);
+    }
+    options.ports = Ports {
+        kafka: Some(kafka),
+        ..Ports::default()
+    };
+    options.broker_settings = [
+        ("advertised.listeners", advertised.as_str()),
+        ("group.min.session.timeout.ms", "1000"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    Ok((proxies, ports))
+}
+
+async fn start(instance: Instance, kafka: Option<Proxy>, shop: &Shop) -> Result<Actor> {
+    let mut command = instance.command(shop).await?;
+    let mut links = BTreeMap::new();
+    if let Some(proxy) = kafka {
+        command = command.env("KAFKA_PROPERTIES", KAFKA_PROPERTIES).env(
             "KAFKA_BOOTSTRAP_SERVERS",
-            format!("127.0.0.1:{}", kafka.port()),
+            format!("127.0.0.1:{}", proxy.port()),
         );
-    let mut links = BTreeMap::from([(Target::Kafka, kafka)]);
+        links.insert(Target::Kafka, proxy);
+    }
     for target in instance.targets() {
         let (variable, url) = match target {
             Target::Kafka => continue,

@@ -13,6 +13,7 @@
 
 pub mod certificates;
 pub mod command;
+pub mod coordinator;
 pub mod shop;
 pub mod topic;
 pub mod wait;

@@ -13,7 +13,7 @@ use stack::{
     Backends, Listener, Options, PostgresTls, Service, ServiceBinaries, ServiceCommand, Topics,
     service_binaries,
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::topic::{self, NewRecord, Record};
 use crate::wait;
@@ -31,12 +31,77 @@ pub const START: Duration = Duration::from_secs(60);
 pub const STOP: Duration = Duration::from_secs(20);
 
 static SHARED: OnceCell<Arc<Backends>> = OnceCell::const_new();
+static THREE_BROKERS: OnceCell<Arc<Backends>> = OnceCell::const_new();
+static TURNS: RwLock<()> = RwLock::const_new(());
 static BINARIES: OnceCell<ServiceBinaries> = OnceCell::const_new();
 
 /// The backends that all tests share; they end with the test process.
 pub async fn shared_backends() -> Arc<Backends> {
     let start = || async { Arc::new(own_backends("shared").await) };
     Arc::clone(SHARED.get_or_init(start).await)
+}
+
+/// Three brokers that several tests share, until this is dropped.
+#[derive(Debug)]
+pub struct ThreeBrokers {
+    backends: Arc<Backends>,
+    _turn: Turn,
+}
+
+/// Who may use the three brokers at the same time.
+#[derive(Debug)]
+enum Turn {
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+impl ThreeBrokers {
+    /// Three brokers with replication factor 3 and two replicas in sync at least; the registry and
+    /// Postgres are the shared ones.
+    #[must_use]
+    pub fn backends(&self) -> Arc<Backends> {
+        Arc::clone(&self.backends)
+    }
+}
+
+/// Three brokers, for a test about clients and groups that leaves them alone.
+pub async fn three_brokers() -> ThreeBrokers {
+    let turn = Turn::Shared {
+        _guard: TURNS.read().await,
+    };
+    ThreeBrokers {
+        backends: start_three_brokers().await,
+        _turn: turn,
+    }
+}
+
+/// The same three brokers, for a test that takes some of them away: no other test uses them
+/// meanwhile. All of them must run again at its end.
+pub async fn three_brokers_alone() -> ThreeBrokers {
+    let turn = Turn::Alone {
+        _guard: TURNS.write().await,
+    };
+    ThreeBrokers {
+        backends: start_three_brokers().await,
+        _turn: turn,
+    }
+}
+
+async fn start_three_brokers() -> Arc<Backends> {
+    let start = || async {
+        let shared = shared_backends().await;
+        let change = |options: &mut Options| {
+            options.brokers = 3;
+            options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
+            options.database_url = Some(shared.database_url().to_owned());
+        };
+        Arc::new(own_backends_with("three-brokers", change).await)
+    };
+    Arc::clone(THREE_BROKERS.get_or_init(start).await)
 }
 
 /// The services' binaries, built once.

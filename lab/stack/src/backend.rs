@@ -21,6 +21,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(15);
 pub(crate) enum Ready {
     /// Bootstrap servers.
     Kafka(String),
+    /// One broker of a cluster of ours: its own address and id.
+    Broker { address: String, id: i32 },
     /// The registry's URL.
     Registry(String),
     /// A database's URL.
@@ -29,7 +31,7 @@ pub(crate) enum Ready {
 
 /// A running (or killed, or paused) Kafka, registry or Postgres.
 pub struct Backend {
-    name: &'static str,
+    name: String,
     log: PathBuf,
     /// `None`: the user's own, not ours to stop.
     command: Option<Box<dyn Fn() -> Command + Send + Sync>>,
@@ -40,14 +42,14 @@ pub struct Backend {
 
 impl Backend {
     pub(crate) fn new(
-        name: &'static str,
+        name: impl Into<String>,
         log: PathBuf,
         ready: Ready,
         stop: Signal,
         command: impl Fn() -> Command + Send + Sync + 'static,
     ) -> Self {
         Self {
-            name,
+            name: name.into(),
             log,
             command: Some(Box::new(command)),
             ready,
@@ -57,15 +59,21 @@ impl Backend {
     }
 
     /// One that the user has already.
-    pub(crate) fn external(name: &'static str, ready: Ready) -> Self {
+    pub(crate) fn external(name: &str, ready: Ready) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             log: PathBuf::new(),
             command: None,
             ready,
             stop: Signal::TERM,
             child: Mutex::new(None),
         }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the process is ours (else every call that changes its state is an error).
@@ -249,6 +257,7 @@ impl Backend {
     async fn try_ready(&self) -> Result<()> {
         match &self.ready {
             Ready::Kafka(servers) => crate::kafka::answers(servers).await,
+            Ready::Broker { address, id } => crate::kafka::is_in_sync(address, *id).await,
             Ready::Registry(url) => crate::registry::answers(url).await,
             Ready::Postgres(url) => crate::postgres::answers(url).await,
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
+use futures::future::try_join_all;
 
 use crate::backend::{Backend, Ready};
 use crate::download::Cache;
@@ -32,9 +33,12 @@ pub struct Options {
     pub ports: Ports,
     /// How progress is shown.
     pub progress: Progress,
-    /// More addresses of the broker.
+    /// How many brokers Kafka has. Of several, everything is replicated (up to three times), and
+    /// one may be away.
+    pub brokers: u8,
+    /// More addresses of the broker; of several, of the first one.
     pub listeners: Vec<Listener>,
-    /// More `server.properties` for the broker; they win over ours.
+    /// More `server.properties` for all brokers; they win over ours.
     pub broker_settings: Vec<(String, String)>,
     /// Postgres speaks TLS, and lets in others than its own superuser by TLS and password alone.
     pub postgres_tls: Option<PostgresTls>,
@@ -55,6 +59,7 @@ impl Options {
             database_url: None,
             ports: Ports::default(),
             progress: Progress::Silent,
+            brokers: 1,
             listeners: Vec::new(),
             broker_settings: Vec::new(),
             postgres_tls: None,
@@ -75,7 +80,7 @@ pub struct PostgresTls {
 /// Fixed ports of the loopback interface.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
-    /// Kafka's.
+    /// Kafka's; of several brokers the first one's, and those after it are the others'.
     pub kafka: Option<u16>,
     /// The registry's.
     pub registry: Option<u16>,
@@ -86,7 +91,8 @@ pub struct Ports {
 /// The running three; dropping them ends every process.
 #[derive(Debug)]
 pub struct Backends {
-    kafka: Backend,
+    /// At least one.
+    brokers: Vec<Backend>,
     registry: Backend,
     postgres: Backend,
     bootstrap_servers: String,
@@ -97,6 +103,7 @@ pub struct Backends {
     progress: Progress,
     directory: PathBuf,
     // In this order: the processes are gone before the ports and the directory are free again.
+    _nodes: Vec<kafka::Node>,
     _ports: Vec<Port>,
     _place: Option<postgres::Place>,
     _lock: File,
@@ -146,21 +153,18 @@ impl Backends {
             ports.push(Port::fixed_or_free(number)?);
             Ok(ports.len() - 1)
         };
-        let kafka_port = port(options.ports.kafka)?;
-        let controller_port = port(None)?;
         let registry_port = port(options.ports.registry)?;
         let postgres_port = port(options.ports.postgres)?;
-        let (kafka_port, controller_port, registry_port, postgres_port) = (
-            &ports[kafka_port],
-            &ports[controller_port],
-            &ports[registry_port],
-            &ports[postgres_port],
-        );
+        let (registry_port, postgres_port) = (&ports[registry_port], &ports[postgres_port]);
+        let nodes = match &tools {
+            Some(_) => kafka::reserve(options.brokers, options.ports.kafka)?,
+            None => Vec::new(),
+        };
 
         let bootstrap_servers = options
             .bootstrap_servers
             .clone()
-            .unwrap_or_else(|| kafka_port.address());
+            .unwrap_or_else(|| kafka::bootstrap_servers(&nodes));
         let schema_registry_url = options.schema_registry_url.clone().map_or_else(
             || registry::url(registry_port),
             |url| url.trim_end_matches('/').to_owned(),
@@ -173,25 +177,20 @@ impl Backends {
         let log = |name: &str| directory.join("logs").join(format!("{name}.log"));
         let start_kafka = async {
             let step = options.progress.step("Kafka");
-            let backend = match &tools {
+            let brokers = match &tools {
                 Some(tools) => {
-                    let folder = directory.join("kafka");
-                    kafka::prepare(
-                        tools,
-                        &folder,
-                        log("kafka"),
-                        kafka_port,
-                        controller_port,
-                        &options.listeners,
-                        &options.broker_settings,
-                    )
-                    .await?
+                    let (listeners, settings) = (&options.listeners, &options.broker_settings);
+                    kafka::prepare(tools, &directory, &nodes, listeners, settings).await?
                 }
-                None => Backend::external("Kafka", Ready::Kafka(bootstrap_servers.clone())),
+                None => vec![Backend::external(
+                    "Kafka",
+                    Ready::Kafka(bootstrap_servers.clone()),
+                )],
             };
-            backend.start().await?;
+            // All at once: a cluster takes work when most of its controllers are there.
+            try_join_all(brokers.iter().map(Backend::start)).await?;
             step.done(&format!("Kafka            {bootstrap_servers}"));
-            anyhow::Ok(backend)
+            anyhow::Ok(brokers)
         };
         let start_registry = async {
             let step = options.progress.step("Schema registry");
@@ -231,10 +230,10 @@ impl Backends {
             step.done(&format!("Postgres         {database_url}"));
             anyhow::Ok(backend)
         };
-        let (kafka, registry, postgres) =
+        let (brokers, registry, postgres) =
             tokio::try_join!(start_kafka, start_registry, start_postgres)?;
         Ok(Self {
-            kafka,
+            brokers,
             registry,
             postgres,
             bootstrap_servers,
@@ -244,13 +243,14 @@ impl Backends {
             cache,
             progress: options.progress,
             directory,
+            _nodes: nodes,
             _ports: ports,
             _place: place,
             _lock: lock,
         })
     }
 
-    /// `host:port` of Kafka.
+    /// `host:port` of Kafka; of several brokers, of each, separated by commas.
     #[must_use]
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
@@ -274,10 +274,27 @@ impl Backends {
         &self.directory
     }
 
-    /// Kafka's process.
+    /// Kafka's process; of several brokers the first one's.
     #[must_use]
-    pub const fn kafka(&self) -> &Backend {
-        &self.kafka
+    pub fn kafka(&self) -> &Backend {
+        &self.brokers[0]
+    }
+
+    /// Kafka's processes: each can be killed, paused and started again while the others run.
+    #[must_use]
+    pub fn brokers(&self) -> &[Backend] {
+        &self.brokers
+    }
+
+    /// The process of one broker, by its id in the cluster.
+    ///
+    /// # Errors
+    /// When no broker of ours has this id.
+    pub fn broker(&self, id: i32) -> Result<&Backend> {
+        let place = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+        place
+            .and_then(|place| self.brokers.get(place))
+            .with_context(|| format!("no broker of this stack has the id {id}"))
     }
 
     /// The registry's process. Its schemas and their ids survive every kind of end.
@@ -375,7 +392,7 @@ impl Backends {
             _ => Ok(()),
         };
         let _ = tokio::try_join!(
-            stop(&self.kafka),
+            try_join_all(self.brokers.iter().map(stop)),
             stop(&self.registry),
             stop(&self.postgres)
         )?;

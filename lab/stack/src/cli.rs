@@ -46,7 +46,10 @@ struct Shared {
     /// Use this Postgres database instead of starting one
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// Kafka's port [default: a free one]
+    /// How many brokers Kafka has; with three, everything is replicated and one may be away
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, conflicts_with = "bootstrap_servers", value_parser = clap::value_parser!(u8).range(1..=9))]
+    brokers: u8,
+    /// Kafka's port; of several brokers the first one's [default: a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port_kafka: Option<u16>,
     /// The schema registry's port [default: a free one]
@@ -61,6 +64,7 @@ impl Shared {
     fn options(self) -> Options {
         Options {
             keep: self.keep,
+            brokers: self.brokers,
             bootstrap_servers: self.bootstrap_servers,
             schema_registry_url: self.schema_registry_url,
             database_url: self.database_url,

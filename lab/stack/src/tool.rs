@@ -35,10 +35,18 @@ pub const TOOLS: &[(&str, &str)] = &[
     ),
     ("kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments"),
     ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+    (
+        "kafka-leader-election",
+        "org.apache.kafka.tools.LeaderElectionCommand",
+    ),
     ("kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
     (
         "kafka-producer-perf-test",
         "org.apache.kafka.tools.ProducerPerformance",
+    ),
+    (
+        "kafka-reassign-partitions",
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
     ),
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
     (

@@ -86,14 +86,12 @@ pub(crate) async fn wait_for_an_end(backends: &Backends, system: Option<&System>
     let mut looks = tokio::time::interval(Duration::from_millis(200));
     loop {
         looks.tick().await;
-        for (name, backend) in [
-            ("Kafka", backends.kafka()),
-            ("The schema registry", backends.registry()),
-            ("Postgres", backends.postgres()),
-        ] {
+        let others = [backends.registry(), backends.postgres()];
+        for backend in backends.brokers().iter().chain(others) {
             if let Some(status) = backend.exit_status() {
                 bail!(
-                    "{name} ended ({status}); its log: {}",
+                    "{} ended ({status}); its log: {}",
+                    backend.name(),
                     backend.log().display()
                 );
             }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::shop::{START, Shop, own_backends};
+use end_to_end::coordinator::{Coordinates, coordinator};
+use end_to_end::shop::{START, Shop, three_brokers_alone};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use stack::Service;
@@ -17,7 +18,8 @@ const KILLS: u32 = 10;
 
 #[tokio::test]
 async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_row() -> Result<()> {
-    let backends = Arc::new(own_backends("exactly-once").await);
+    let cluster = three_brokers_alone().await;
+    let backends = cluster.backends();
     let shop = Shop::on(Arc::clone(&backends), true).await?;
     let mut processor = shop.processor().await?;
     let mut sink = shop.sink().await?;
@@ -35,9 +37,11 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     for kill in 0..KILLS {
         kill_at_random(&mut processor).await?;
         if kill == KILLS / 2 {
-            backends.kafka().kill().await?;
-            backends.kafka().start().await?;
-            backends.kafka().wait_ready().await?;
+            let group = shop.processor_group();
+            let broker = coordinator(shop.brokers(), Coordinates::Group(&group)).await?;
+            let broker = backends.broker(broker)?;
+            broker.kill().await?;
+            broker.start().await?;
         }
     }
     for _ in 0..KILLS {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use end_to_end::shop::{Shop, ready};
+use end_to_end::shop::{Shop, ready, three_brokers};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,7 +17,8 @@ use crate::load;
 
 #[tokio::test]
 async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
-    let shop = Shop::open().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), true).await?;
     let first = ready(shop.processor_command("a").await?.arg("--tasks=2")).await?;
     let orders = load::orders(0..6_000);
     let writing = tokio::spawn({
@@ -45,7 +46,8 @@ async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result<()> {
-    let shop = Shop::open().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), true).await?;
     let first = ready(shop.processor_command("same").await?).await?;
     let second = shop.processor_command("same").await?.start().await?;
     let ended = wait::until(
@@ -109,7 +111,8 @@ async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<(
 
 #[tokio::test]
 async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
-    let shop = Shop::open().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), true).await?;
     let _processor = ready(shop.processor_command("many").await?.arg("--tasks=6")).await?;
     Ok(())
 }
@@ -117,7 +120,8 @@ async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
 /// librdkafka keeps a partition paused when it is revoked: found by `lab/chaos`, seed 1.
 #[tokio::test]
 async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
         kafka_bootstrap_servers: shop.brokers().to_owned(),
         kafka_properties: None,
@@ -175,7 +179,8 @@ async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() 
 #[tokio::test]
 async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_beginning()
 -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
         kafka_bootstrap_servers: shop.brokers().to_owned(),
         kafka_properties: None,

@@ -13,6 +13,7 @@ mod check;
 mod circuit_breaker;
 mod console;
 mod contention;
+mod coordinators;
 mod database_rights;
 mod dead_letters;
 mod exactly_once;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, ready};
+use end_to_end::shop::{START, Shop, ready, three_brokers};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ type Journal = Mutex<BTreeMap<String, i64>>;
 
 #[tokio::test]
 async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), false).await?;
     let mut producer = shop.producer().await?;
     let journal = Journal::default();
     let stop = AtomicBool::new(false);
@@ -45,7 +46,8 @@ async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), false).await?;
     let one = shop.producer().await?;
     let two = ready(shop.producer_command("2").await?).await?;
     let journal = Journal::default();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use end_to_end::shop::Shop;
+use end_to_end::shop::{Shop, three_brokers};
 use end_to_end::wait;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,7 +16,8 @@ use runtime::record::Positions;
 /// broker, which can't be had at will (`lab/chaos` meets it once in a hundred restarts).
 #[tokio::test]
 async fn what_is_open_is_aborted_at_a_takeover_and_only_then() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let cluster = three_brokers().await;
+    let shop = Shop::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
         kafka_bootstrap_servers: shop.brokers().to_owned(),
         kafka_properties: None,

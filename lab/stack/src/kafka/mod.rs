@@ -1,4 +1,6 @@
-//! A real Apache Kafka: one KRaft node, broker and controller in one process.
+//! A real Apache Kafka: one or more KRaft nodes, each broker and controller in one process.
+
+mod node;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
 
@@ -15,8 +18,9 @@ use crate::backend::{Backend, Ready};
 use crate::child::Child;
 use crate::download::Cache;
 use crate::java::{self, Duty};
-use crate::ports::Port;
 use crate::prerequisites::Java;
+
+pub(crate) use node::{Node, bootstrap_servers, reserve};
 
 /// Kafka's jars and the Java that runs them.
 #[derive(Clone, Debug)]
@@ -60,8 +64,8 @@ impl Distribution {
         command
     }
 
-    fn broker(&self, settings: &Path) -> Command {
-        let mut command = java::command(&self.java, "-Xmx512m", Duty::Load, &self.archive);
+    fn broker(&self, settings: &Path, heap: &str) -> Command {
+        let mut command = java::command(&self.java, heap, Duty::Load, &self.archive);
         self.run_broker(&mut command, settings);
         command
     }
@@ -90,120 +94,92 @@ pub struct Listener {
     pub address: String,
 }
 
-/// A broker on `port` with its data and log below `directory`; not started yet.
+/// The brokers of a cluster with their data below `directory/kafka`; not started yet.
 pub(crate) async fn prepare(
     distribution: &Distribution,
     directory: &Path,
-    log: PathBuf,
-    port: &Port,
-    controller: &Port,
+    nodes: &[Node],
     listeners: &[Listener],
     more: &[(String, String)],
-) -> Result<Backend> {
-    let data = directory.join("data");
-    std::fs::create_dir_all(directory)?;
-    let settings = directory.join("server.properties");
-    std::fs::write(
-        &settings,
-        properties(&data, port, controller, listeners, more),
-    )
-    .with_context(|| format!("{} can't be written", settings.display()))?;
-    if !data.join("meta.properties").is_file() {
-        format(distribution, &settings).await?;
+) -> Result<Vec<Backend>> {
+    let folder = directory.join("kafka");
+    let kept = formatted(&folder)?;
+    if kept != 0 && kept != nodes.len() {
+        bail!(
+            "{} has the data of {kept} brokers: start as many again, or leave --keep out for a \
+             clean start",
+            folder.display()
+        );
     }
-    let runs = distribution.clone();
-    Ok(Backend::new(
-        "Kafka",
-        log,
-        Ready::Kafka(port.address()),
-        Signal::TERM,
-        move || runs.broker(&settings),
-    ))
+    let heap = if nodes.len() > 1 {
+        "-Xmx384m"
+    } else {
+        "-Xmx512m"
+    };
+    let cluster = cluster_id();
+    let prepared = nodes.iter().map(async |node| {
+        // The first one alone, so that a name and an address is listened on once.
+        let listeners = if node.id == 1 { listeners } else { &[] };
+        let folder = folder.join(node.id.to_string());
+        let data = folder.join("data");
+        std::fs::create_dir_all(&folder)?;
+        let settings = folder.join("server.properties");
+        std::fs::write(
+            &settings,
+            node::properties(node, nodes, &data, listeners, more),
+        )
+        .with_context(|| format!("{} can't be written", settings.display()))?;
+        if kept == 0 {
+            format(distribution, &settings, &cluster).await?;
+        }
+        let (name, log) = match nodes {
+            [_] => ("Kafka".to_owned(), "kafka.log".to_owned()),
+            _ => (
+                format!("Kafka's broker {}", node.id),
+                format!("kafka-{}.log", node.id),
+            ),
+        };
+        let runs = distribution.clone();
+        Ok(Backend::new(
+            name,
+            directory.join("logs").join(log),
+            Ready::Broker {
+                address: node.broker.address(),
+                id: node.id.into(),
+            },
+            Signal::TERM,
+            move || runs.broker(&settings, heap),
+        ))
+    });
+    futures::future::try_join_all(prepared).await
 }
 
-fn properties(
-    data: &Path,
-    port: &Port,
-    controller: &Port,
-    listeners: &[Listener],
-    more: &[(String, String)],
-) -> String {
-    let broker = port.address();
-    let controller = controller.address();
-    let (mut more_addresses, mut more_protocols) = (String::new(), String::new());
-    for Listener {
-        name,
-        protocol,
-        address,
-    } in listeners
-    {
-        more_addresses.push_str(&format!(",{name}://{address}"));
-        more_protocols.push_str(&format!(",{name}:{protocol}"));
-    }
-    let mut text = format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}{more_addresses}\n\
-         advertised.listeners=PLAINTEXT://{broker}{more_addresses}\n\
-         controller.listener.names=CONTROLLER\n\
-         controller.quorum.voters=1@{controller}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{more_protocols}\n\
-         inter.broker.listener.name=PLAINTEXT\n\
-         log.dirs={}\n",
-        data.display()
-    );
-    for (name, value) in SETTINGS {
-        text.push_str(&format!("{name}={value}\n"));
-    }
-    for (name, value) in more {
-        text.push_str(&format!("{name}={value}\n"));
-    }
-    text
+/// How many brokers' data a folder has.
+fn formatted(folder: &Path) -> Result<usize> {
+    let nodes = match std::fs::read_dir(folder) {
+        Ok(nodes) => nodes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} can't be read", folder.display()));
+        }
+    };
+    Ok(nodes
+        .flatten()
+        .filter(|node| node.path().join("data/meta.properties").is_file())
+        .count())
 }
 
-/// One node, so nothing can be replicated; everything else as near to the defaults as a quick
-/// start allows.
-const SETTINGS: &[(&str, &str)] = &[
-    ("auto.create.topics.enable", "false"),
-    ("default.replication.factor", "1"),
-    ("min.insync.replicas", "1"),
-    ("offsets.topic.replication.factor", "1"),
-    ("offsets.topic.num.partitions", "4"),
-    ("transaction.state.log.replication.factor", "1"),
-    ("transaction.state.log.min.isr", "1"),
-    ("transaction.state.log.num.partitions", "4"),
-    ("share.coordinator.state.topic.replication.factor", "1"),
-    ("share.coordinator.state.topic.min.isr", "1"),
-    ("share.coordinator.state.topic.num.partitions", "1"),
-    // The first member of a group doesn't wait three seconds for others.
-    ("group.initial.rebalance.delay.ms", "0"),
-    // A transaction whose owner died is aborted within a second of its timeout, not within ten.
-    (
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        "1000",
-    ),
-    // After a SIGKILL the new process may register once the old one's session has ended, which by
-    // default takes nine seconds.
-    ("broker.session.timeout.ms", "3000"),
-    ("broker.heartbeat.interval.ms", "500"),
-    // A lone broker that restarts leads the offsets' partitions twice in half a second, and Kafka
-    // 4.3 must have loaded them before the second time (docs/reliability.md): kept short.
-    ("offsets.topic.segment.bytes", "1048576"),
-    ("log.roll.ms", "60000"),
-    ("log.cleaner.delete.retention.ms", "30000"),
-    // Two cores are enough for everything here.
-    ("num.network.threads", "2"),
-    ("num.io.threads", "4"),
-];
-
-async fn format(distribution: &Distribution, settings: &Path) -> Result<()> {
+fn cluster_id() -> String {
     let id: [u8; 16] = rand::random();
-    let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id)
+}
+
+async fn format(distribution: &Distribution, settings: &Path, cluster: &str) -> Result<()> {
     let mut command = distribution.tool("kafka.tools.StorageTool");
     // An id that begins with a dash is taken for an option.
     command
         .arg("format")
-        .arg(format!("--cluster-id={id}"))
+        .arg(format!("--cluster-id={cluster}"))
         .arg("--config")
         .arg(settings);
     let output = crate::tool::output(command, &[]).await?;
@@ -219,14 +195,17 @@ async fn format(distribution: &Distribution, settings: &Path) -> Result<()> {
 
 /// Runs a broker once, so that the next ones start from an archive of the classes that it loaded.
 pub(crate) async fn write_archive(distribution: &Distribution, scratch: &Path) -> Result<()> {
-    let (port, controller) = (Port::free()?, Port::free()?);
+    let nodes = reserve(1, None)?;
+    let [node] = nodes.as_slice() else {
+        bail!("one broker was asked for");
+    };
     let settings = scratch.join("server.properties");
     std::fs::create_dir_all(scratch)?;
     std::fs::write(
         &settings,
-        properties(&scratch.join("data"), &port, &controller, &[], &[]),
+        node::properties(node, &nodes, &scratch.join("data"), &[], &[]),
     )?;
-    format(distribution, &settings).await?;
+    format(distribution, &settings, &cluster_id()).await?;
     let mut command = java::command(
         &distribution.java,
         "-Xmx512m",
@@ -241,7 +220,7 @@ pub(crate) async fn write_archive(distribution: &Distribution, scratch: &Path) -
     let child = Child::spawn(command).await?;
     let deadline = Duration::from_secs(60);
     let answers = async {
-        while answers(&port.address()).await.is_err() && child.exit_status().is_none() {
+        while answers(&node.broker.address()).await.is_err() && child.exit_status().is_none() {
             crate::download::pause().await;
         }
     };
@@ -254,8 +233,38 @@ pub(crate) async fn write_archive(distribution: &Distribution, scratch: &Path) -
     Ok(())
 }
 
-/// Whether a broker answers and its group coordinator works.
+/// Whether Kafka answers and its group coordinator works.
 pub(crate) async fn answers(servers: &str) -> Result<()> {
+    ask(servers, |_| Ok(())).await
+}
+
+/// Whether this broker answers, has a working group coordinator in its cluster, and is in sync in
+/// every partition of which it has a replica.
+pub(crate) async fn is_in_sync(address: &str, id: i32) -> Result<()> {
+    ask(address, move |metadata| {
+        if metadata.brokers().iter().all(|broker| broker.id() != id) {
+            bail!("broker {id} has not registered yet");
+        }
+        let behind = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+            .filter(|partition| {
+                partition.replicas().contains(&id) && !partition.isr().contains(&id)
+            })
+            .count();
+        if behind > 0 {
+            bail!("broker {id} is not in sync in {behind} partitions yet");
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn ask(
+    servers: &str,
+    judge: impl FnOnce(&Metadata) -> Result<()> + Send + 'static,
+) -> Result<()> {
     let servers = servers.to_owned();
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = ClientConfig::new()
@@ -270,6 +279,7 @@ pub(crate) async fn answers(servers: &str) -> Result<()> {
         if metadata.brokers().is_empty() {
             bail!("no broker has registered yet");
         }
+        judge(&metadata)?;
         // Asks the group's coordinator, which makes the broker create its offsets topic.
         let mut asked = TopicPartitionList::new();
         asked.add_partition_offset("stack-ready", 0, Offset::Invalid)?;

@@ -1,0 +1,135 @@
+//! Watches each eligible order from its acknowledgement to its row, and the cluster meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use end_to_end::shop::Shop;
+use sqlx::Row;
+
+use crate::flow::{Flow, MAX_GAP, Round, Wait, able, judge_flow};
+use crate::probe::Probe;
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(1);
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    begun: Instant,
+    /// When each order without a row was acknowledged.
+    waiting: Mutex<BTreeMap<String, Duration>>,
+    done: Mutex<Vec<Wait>>,
+    rounds: Mutex<Vec<Round>>,
+}
+
+impl Watch {
+    /// Counts its times from `begun` on.
+    pub(crate) fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            waiting: Mutex::default(),
+            done: Mutex::default(),
+            rounds: Mutex::default(),
+        }
+    }
+
+    /// An eligible order was acknowledged: its row must come.
+    pub(crate) fn expect(&self, order_id: &str) {
+        let now = self.begun.elapsed();
+        locked(&self.waiting)
+            .entry(order_id.to_owned())
+            .or_insert(now);
+    }
+
+    /// Looks for rows, for ever; tells `say` when an order waits for too long.
+    pub(crate) async fn rows(&self, shop: &Shop, say: impl Fn(&str)) -> Result<()> {
+        let mut is_late = false;
+        loop {
+            self.look(shop).await?;
+            let late = self.late();
+            match &late {
+                Some(order_id) if !is_late => say(&format!(
+                    "the flow stands still: {order_id} has no row after {} s in which the cluster was able",
+                    MAX_GAP.as_secs()
+                )),
+                None if is_late => say("the flow goes on"),
+                _ => {}
+            }
+            is_late = late.is_some();
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    /// Asks the cluster, for ever; tells `say` when its answer is another one than before.
+    pub(crate) async fn cluster(&self, probe: &Probe, say: impl Fn(&str)) -> Result<()> {
+        let mut was_able = true;
+        let mut ticks = tokio::time::interval(BETWEEN_ROUNDS);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let begun = self.begun.elapsed();
+            let answer = probe.round().await;
+            let acknowledged = answer.is_ok();
+            locked(&self.rounds).push(Round {
+                begun,
+                ended: self.begun.elapsed(),
+                acknowledged,
+            });
+            match answer {
+                Err(error) if was_able => say(&format!("the cluster is not able: {error:#}")),
+                Ok(()) if !was_able => say("the cluster is able again"),
+                _ => {}
+            }
+            was_able = acknowledged;
+        }
+    }
+
+    /// What came out, as it is now.
+    pub(crate) fn flow(&self) -> Flow {
+        let now = self.begun.elapsed();
+        let mut waits = locked(&self.done).clone();
+        waits.extend(locked(&self.waiting).iter().map(|(order_id, at)| Wait {
+            order_id: order_id.clone(),
+            acknowledged: *at,
+            until: now,
+        }));
+        judge_flow(&waits, &locked(&self.rounds))
+    }
+
+    async fn look(&self, shop: &Shop) -> Result<()> {
+        let asked: Vec<String> = locked(&self.waiting).keys().cloned().collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query("select order_id from vouchers where order_id = any($1)")
+            .bind(asked)
+            .fetch_all(shop.vouchers_database())
+            .await?;
+        let now = self.begun.elapsed();
+        for row in rows {
+            let order_id: String = row.try_get("order_id")?;
+            if let Some(acknowledged) = locked(&self.waiting).remove(&order_id) {
+                locked(&self.done).push(Wait {
+                    order_id,
+                    acknowledged,
+                    until: now,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An order that has waited for too long already.
+    fn late(&self) -> Option<String> {
+        let waiting = locked(&self.waiting);
+        let (order_id, acknowledged) = waiting.iter().min_by_key(|(_, at)| **at)?;
+        let waited = able(&locked(&self.rounds), *acknowledged, self.begun.elapsed());
+        (waited > MAX_GAP).then(|| order_id.clone())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

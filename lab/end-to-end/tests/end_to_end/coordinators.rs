@@ -1,0 +1,155 @@
+//! On three brokers: who coordinates the group and the transactions goes away while orders flow.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use end_to_end::coordinator::{Coordinates, coordinator};
+use end_to_end::shop::{Shop, three_brokers_alone};
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+use stack::{Backend, Service};
+
+use crate::load;
+
+const PARTITIONS: u32 = 4;
+
+/// From the moment when a broker goes away: its session (6 s) and what the services need to find
+/// the next coordinator, on a machine that others use too.
+const RESUMED: Duration = Duration::from_secs(30);
+
+/// The orders whose rows show after a fault that the flow goes on, one for each partition; those of
+/// the load have lower ids.
+fn markers(round: u32) -> Vec<u32> {
+    let numbers = round * PARTITIONS..(round + 1) * PARTITIONS;
+    // Multiples of five are eligible, as in the load.
+    numbers.map(|number| 1_000_000 + 5 * number).collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Away {
+    Killed,
+    Paused,
+    Restarted,
+}
+
+#[tokio::test]
+async fn a_coordinator_goes_away_and_the_flow_resumes_without_it() -> Result<()> {
+    let cluster = three_brokers_alone().await;
+    let backends = cluster.backends();
+    let shop = Shop::on(cluster.backends(), false).await?;
+    let processor = shop.processor().await?;
+    let sink = shop.sink().await?;
+    let (processors, sinks) = (shop.processor_group(), shop.sink_group());
+    let transactional_id = format!("{processors}/1/0");
+    let faults = [
+        (Coordinates::Group(&processors), Away::Killed),
+        (Coordinates::Transactions(&transactional_id), Away::Paused),
+        (Coordinates::Group(&sinks), Away::Restarted),
+        (Coordinates::Group(&processors), Away::Paused),
+        (Coordinates::Transactions(&transactional_id), Away::Killed),
+    ];
+
+    let stop = AtomicBool::new(false);
+    let play = async {
+        for (round, (of, away)) in (0..).zip(faults) {
+            let broker = backends.broker(coordinator(shop.brokers(), of).await?)?;
+            take_away(broker, away).await?;
+            resumes(&shop, &markers(round), &format!("{of:?} {away:?}")).await?;
+            give_back(broker, away).await?;
+            stays(&processor)?;
+            stays(&sink)?;
+        }
+        stop.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    let ((), orders) = futures::try_join!(play, write_until(&stop, &shop))?;
+    ensure!(orders > 1_000, "only {orders} orders: too little load");
+
+    shop.settled().await;
+    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
+    let mut with_row: Vec<u32> = shop
+        .vouchers()
+        .await?
+        .iter()
+        .map(|row| row.order_id.parse())
+        .collect::<Result<_, _>>()?;
+    with_row.sort_unstable();
+    let eligible: Vec<u32> = (0..orders)
+        .filter(|id| load::is_eligible(*id))
+        .chain((0..5).flat_map(markers))
+        .collect();
+    assert_eq!(with_row, eligible, "one row for each eligible order");
+    assert!(shop.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+async fn take_away(broker: &Backend, away: Away) -> Result<()> {
+    match away {
+        Away::Killed => broker.kill().await,
+        Away::Paused => broker.pause(),
+        Away::Restarted => broker.stop().await,
+    }
+}
+
+async fn give_back(broker: &Backend, away: Away) -> Result<()> {
+    match away {
+        Away::Killed | Away::Restarted => broker.start().await,
+        Away::Paused => {
+            broker.resume()?;
+            broker.wait_ready().await
+        }
+    }
+}
+
+/// One order in each partition, written now, gets its row.
+async fn resumes(shop: &Shop, markers: &[u32], what: &str) -> Result<()> {
+    let ids: Vec<String> = markers.iter().map(u32::to_string).collect();
+    let records = (0..).zip(&ids).map(|(partition, id)| NewRecord {
+        partition: Some(partition),
+        ..NewRecord::new(
+            id.as_str(),
+            format!(r#"{{"order_id":"{id}","status":"SENT","total":100}}"#),
+        )
+    });
+    shop.write_orders(records.collect()).await?;
+    let rows = || async {
+        sqlx::query_scalar("select count(*) from vouchers where order_id = any($1)")
+            .bind(&ids)
+            .fetch_one(shop.vouchers_database())
+            .await
+            .unwrap_or(0_i64)
+    };
+    wait::until_within(
+        RESUMED,
+        &format!("a row of each partition after {what}"),
+        rows,
+        |rows| *rows == i64::from(PARTITIONS),
+    )
+    .await;
+    Ok(())
+}
+
+/// A service that waits out what is away does not end.
+fn stays(service: &Service) -> Result<()> {
+    ensure!(
+        service.exit_status().is_none(),
+        "{} ended; its log: {}",
+        service.name(),
+        service.log().display()
+    );
+    Ok(())
+}
+
+/// Writes orders until told to stop; how many.
+async fn write_until(stop: &AtomicBool, shop: &Shop) -> Result<u32> {
+    let mut pace = tokio::time::interval(Duration::from_millis(200));
+    let mut orders = 0;
+    while !stop.load(Ordering::Relaxed) {
+        pace.tick().await;
+        let some = load::orders(orders..orders + 50);
+        topic::write(shop.brokers(), &shop.topics.order_status, some).await?;
+        orders += 50;
+    }
+    Ok(orders)
+}
