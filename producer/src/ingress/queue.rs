@@ -30,7 +30,7 @@ const MAX_LOCKED_OF_GROUP: usize = 16;
 /// Two changes of one order, or under one idempotency key, are never in writers' hands at the same
 /// time, and leave in the order in which they came. So writers of one process don't wait for each
 /// other's row locks, and a request that repeats one in flight waits for it here. Whatever waits for
-/// another change stands in a line of its own ([`Lines`]), where it is in nobody's way: taking a
+/// another change stands in a line of its own (`lines`), where it is in nobody's way: taking a
 /// group costs the same however many changes of one order wait.
 ///
 /// A change that met another session's lock pauses here. It stays the first of its lines, so later
