@@ -136,6 +136,16 @@ pub struct IngressSettings {
 impl RunSettings {
     /// The address to listen on.
     pub fn address(&self) -> SocketAddr {
+
+    /// How long a connection may be idle between two requests, in seconds. Longer than a balancer's
+    /// own idle time, so that no request meets a connection that is being closed.
+    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub http_idle_timeout: u64,
+
+    /// How long requests are served as before after a SIGTERM, in seconds, while /readyz answers 503,
+    /// so that balancers take the instance out first. A SIGINT (Ctrl-C) has no delay.
+    #[arg(long, env = "HTTP_SHUTDOWN_DELAY", default_value = "5", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub http_shutdown_delay: u64,
         self.http.address(DEFAULT_PORT)
     }
 

@@ -241,9 +241,9 @@ pub(super) async fn healthz() -> &'static str {
     "OK"
 }
 
-/// `/readiness`: 500 while the service stops.
+/// `/readiness`: 500 from the moment on at which a shutdown is announced.
 pub(super) async fn readiness(State(api): State<Api>) -> Response {
-    if api.shutdown.is_requested() {
+    if api.shutdown.is_announced() {
         (StatusCode::INTERNAL_SERVER_ERROR, "shutting down").into_response()
     } else {
         "OK".into_response()

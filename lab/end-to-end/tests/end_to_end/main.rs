@@ -31,6 +31,7 @@ mod relay;
 mod rules;
 mod secrets;
 mod settings;
+mod shutdown;
 mod sink_redrive;
 mod sink_statements;
 mod table;
