@@ -192,6 +192,7 @@ fn limits(settings: &RunSettings) -> Limits {
     Limits {
         body: settings.ingress.http_body_limit,
         bulk: settings.ingress.http_bulk_limit,
+        spool: settings.ingress.http_bulk_spool_limit,
         // Whoever sends slowly hears that the body was slow, not that we were.
         body_time: request_time / 2,
         request_time,

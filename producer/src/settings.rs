@@ -128,6 +128,11 @@ pub struct IngressSettings {
     #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = clap::value_parser!(u64).range(1024..))]
     pub http_bulk_limit: u64,
 
+    /// The most bytes of bulk results that may wait in temporary files (TMPDIR) for clients that do
+    /// not read yet, of all requests together. Beyond it bodies are read only as fast as results are.
+    #[arg(long, env = "HTTP_BULK_SPOOL_LIMIT", default_value = "4294967296")]
+    pub http_bulk_spool_limit: u64,
+
     /// How long a request may take, in seconds; its body must arrive in that time too.
     #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub http_timeout: u64,

@@ -63,6 +63,7 @@ pub struct Shared {
     default_currency: Currency,
     limits: Limits,
     bulk_requests: Arc<Semaphore>,
+    spools: bulk::Disk,
     shutdown: Shutdown,
 }
 
@@ -81,6 +82,8 @@ pub struct Limits {
     pub body: u32,
     /// The longest bulk body, in bytes.
     pub bulk: u64,
+    /// The most bytes of bulk results that may wait on disk, of all requests together.
+    pub spool: u64,
     /// A body must arrive in this time; of a bulk body, its next part.
     pub body_time: Duration,
     /// A request may take so long.
@@ -128,6 +131,7 @@ impl Api {
             default_currency,
             limits,
             bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
+            spools: bulk::Disk::new(limits.spool),
             shutdown,
         }))
     }

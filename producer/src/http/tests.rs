@@ -35,6 +35,7 @@ fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: b
         Limits {
             body: 4096,
             bulk: 8192,
+            spool: 1 << 20,
             body_time: Duration::from_secs(5),
             request_time: Duration::from_secs(10),
             requests: 10,

@@ -6,6 +6,7 @@ mod access;
 mod api_keys;
 mod avro;
 mod backfill;
+mod bulk_clients;
 mod campaigns;
 mod check;
 mod circuit_breaker;
