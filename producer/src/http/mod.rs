@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `orders`, `list`, `bulk`, `old` | the routes |
 //! | `requests`, `answers` | what clients ask for; what they are told |
+//! | `answer_memory` | the bound on answers that clients have not taken yet |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | [`parse`] | the parsers alone, for those who try hostile input on them |
 //! | `problem` | every error, as RFC 9457 has it |
 //! | `guard`, `meters` | what stands around every route: counting, bounds, keys, problems instead of bare errors |
 //! | `schema` | what the description says of bodies that are parsed by hand |
 
+mod answer_memory;
 mod answers;
 pub mod auth;
 mod bulk;
@@ -43,6 +45,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::ingress::Ingress;
+use answer_memory::{ANSWER_MEMORY, AnswerMemory};
 use auth::Keys;
 use guard::Guard;
 use problem::{Problem, ProblemDetails};
@@ -64,6 +67,7 @@ pub struct Shared {
     limits: Limits,
     bulk_requests: Arc<Semaphore>,
     spools: bulk::Disk,
+    answers: AnswerMemory,
     shutdown: Shutdown,
 }
 
@@ -132,6 +136,7 @@ impl Api {
             limits,
             bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
             spools: bulk::Disk::new(limits.spool),
+            answers: AnswerMemory::new(ANSWER_MEMORY),
             shutdown,
         }))
     }

@@ -22,6 +22,7 @@ mod instances;
 mod kafka_model;
 mod late_schemas;
 mod limits;
+mod lists;
 mod load;
 mod outages;
 mod ranges;
