@@ -24,7 +24,7 @@ use super::Api;
 use super::answers::Answer;
 use super::auth::{Allowance, Caller};
 use super::idempotency::IDEMPOTENCY_KEY;
-use super::json::{media_type, refuse_announced_excess};
+use super::json::{media_type, refuse_announced_excess, refuse_encoding};
 use super::orders::trace;
 use super::problem::{Problem, ProblemDetails};
 use crate::ingress::Pending;
@@ -94,6 +94,7 @@ pub(super) async fn bulk(
             "a bulk request has no Idempotency-Key; give each line its idempotency_key".to_owned(),
         ));
     }
+    refuse_encoding(&headers)?;
     refuse_announced_excess(&headers, api.limits.bulk)?;
     let permit = Arc::clone(&api.bulk_requests)
         .try_acquire_owned()

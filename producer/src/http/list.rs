@@ -30,7 +30,10 @@ const MOST: u16 = 1000;
 pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What to list.
+///
+/// A parameter that is not known is refused: misspelt, it would list everything.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Only orders of this status.
@@ -307,6 +310,13 @@ mod tests {
         assert_eq!(page.next("18"), "/orders?status=SENT&limit=100&after=MTg");
         for bad in ["0", "1001", "-1", "ten", "1e2", "99999999999"] {
             assert!(query(None, Some(bad), None).page().is_err(), "{bad}");
+        }
+        for (bad, good) in [("stats=SENT", "status=SENT"), ("Limit=1", "limit=1")] {
+            let parsed = |text: &str| {
+                let uri = format!("/orders?{text}").parse().unwrap();
+                Query::<ListQuery>::try_from_uri(&uri).is_ok()
+            };
+            assert!(!parsed(bad) && parsed(good), "{bad}");
         }
         for bad in ["", "=", "AA", "/w", "MTc=", "a'b"] {
             assert!(query(None, None, Some(bad)).page().is_err(), "{bad}");

@@ -129,6 +129,25 @@ async fn unknown_paths_methods_and_types_are_problems_too() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_and_not_parsed() {
+    for path in ["/orders", "/order/create", "/orders/bulk"] {
+        let mut zipped = request("POST", path, "{\"total\":1}");
+        let headers = zipped.headers_mut();
+        headers.insert("content-encoding", "gzip".parse().unwrap());
+        if path == "/orders/bulk" {
+            headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());
+        }
+        let answer = ask(app(None, false), zipped).await;
+        assert_problem(&answer, 415, path);
+        assert_eq!(answer.1["accept-encoding"], "identity", "{path}");
+    }
+    let mut plain = request("POST", "/orders", "{");
+    let identity = "identity".parse().unwrap();
+    plain.headers_mut().insert("content-encoding", identity);
+    assert_problem(&ask(app(None, false), plain).await, 400, "identity");
+}
+
+#[tokio::test]
 async fn an_order_called_bulk_has_a_path_of_its_own() {
     let answer = ask(app(None, false), request("GET", "/orders/bulk", "")).await;
     assert_problem(&answer, 405, "the bulk route");
