@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::auth::Caller;
 use super::problem::Problem;
 use crate::ingress::{Action, Claim, Precondition};
-use crate::orders::{OrderName, money_text};
+use crate::orders::{NewOrder, OrderName, money_text};
 
 /// The request's header.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -53,7 +53,8 @@ pub(super) fn key(bytes: &[u8]) -> Option<&str> {
 /// The claim of `action` on `key`.
 pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
     Claim {
-        api_key_id: caller.api_key_id.clone(),
+        // Named when each client had one key.
+        api_key_id: caller.client.clone(),
         key: key.to_owned(),
         request_hash: request_hash(action),
     }
@@ -69,9 +70,15 @@ fn request_hash(action: &Action) -> [u8; 32] {
         hash.update(part.as_bytes());
     };
     match action {
-        Action::Place(order) => {
+        // Taken apart by name, so that a new field is part of the digest or does not compile.
+        Action::Place(NewOrder {
+            name,
+            total,
+            currency,
+            products,
+        }) => {
             add("POST /orders");
-            match &order.name {
+            match name {
                 OrderName::Given(order_id) => {
                     add("given");
                     add(order_id);
@@ -79,10 +86,10 @@ fn request_hash(action: &Action) -> [u8; 32] {
                 OrderName::Uuid => add("uuid"),
                 OrderName::Number => add("number"),
             }
-            add(&money_text(order.total));
-            add(order.currency.as_str());
-            add(&order.products.len().to_string());
-            for product in &order.products {
+            add(&money_text(*total));
+            add(currency.as_str());
+            add(&products.len().to_string());
+            for product in products {
                 add(product.name());
                 add(&money_text(product.price()));
             }
@@ -115,7 +122,7 @@ mod tests {
     use schemas::{Currency, Status};
 
     use super::*;
-    use crate::orders::{NewOrder, NewProduct};
+    use crate::orders::NewProduct;
 
     fn place(name: OrderName, total: Decimal, products: &[&str]) -> Action {
         Action::Place(NewOrder {
