@@ -1,5 +1,6 @@
 //! What an error of Postgres asks for: one place, by SQLSTATE (appendix A of its manual).
 
+use runtime::postgres::Unwritable;
 use sqlx::Error;
 
 /// What to do after an error.
@@ -11,11 +12,16 @@ pub enum Fault {
     Conflict,
     /// The database is away, or can't right now: the same again, later, on a new connection.
     Away,
+    /// The database takes no writes: refused at once, until a probe that writes succeeds.
+    Unwritable(Unwritable),
 }
 
 /// What this error asks for. Whatever is not known to be the data's fault is waited out: a request
 /// that is answered 503 can be repeated, one that is wrongly refused is lost.
 pub fn fault_of(error: &Error) -> Fault {
+    if let Some(why) = Unwritable::of(error) {
+        return Fault::Unwritable(why);
+    }
     match error {
         Error::Database(error) => error.code().map_or(Fault::Away, |code| by_code(&code)),
         // A value that Postgres has no form for, such as a decimal out of its type's range.
@@ -27,8 +33,6 @@ pub fn fault_of(error: &Error) -> Fault {
 fn by_code(code: &str) -> Fault {
     match code {
         "40001" | "40P01" => Fault::Conflict,
-        // The schema is not there (yet), or not the one that we were built for.
-        "42P01" | "42703" => Fault::Away,
         // Cardinality, data exceptions, constraints; 54 is a row or an index entry that is too big.
         "21000" => Fault::Data,
         _ if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => {
@@ -50,9 +54,7 @@ mod tests {
         for code in ["40001", "40P01"] {
             assert_eq!(by_code(code), Fault::Conflict, "{code}");
         }
-        for code in [
-            "08006", "53100", "53300", "55P03", "57P01", "57014", "25006", "42P01", "XX000",
-        ] {
+        for code in ["08006", "53300", "55P03", "57P01", "57014", "XX000"] {
             assert_eq!(by_code(code), Fault::Away, "{code}");
         }
         assert_eq!(fault_of(&Error::PoolTimedOut), Fault::Away);

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use runtime::postgres::{Unwritable, message_of};
 use schemas::Status;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -63,8 +64,10 @@ pub(super) enum Problem {
     Internal,
     /// Too much is waiting.
     Overloaded,
-    /// The database is away.
+    /// The database did not answer in time.
     Unavailable,
+    /// The database takes no writes.
+    Unwritable(Unwritable),
     /// The service stops.
     Closing,
     /// The commit's outcome is not known.
@@ -153,7 +156,12 @@ impl Problem {
             Self::Unavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "The database is away",
+                "The database does not answer in time",
+            ),
+            Self::Unwritable(_) => (
+                S::SERVICE_UNAVAILABLE,
+                "unwritable",
+                "The database takes no writes",
             ),
             Self::Closing => (S::SERVICE_UNAVAILABLE, "closing", "The service stops"),
             Self::OutcomeUnknown => (
@@ -206,6 +214,9 @@ impl Problem {
             Self::Internal => "the service's log says more; nothing was promised".to_owned(),
             Self::Overloaded => "nothing was done; try again later".to_owned(),
             Self::Unavailable => "nothing was done; try again later".to_owned(),
+            Self::Unwritable(why) => {
+                format!("{}; nothing was done; try again later", why.as_str())
+            }
             Self::Closing => "nothing was done; try again, another instance may answer".to_owned(),
             Self::OutcomeUnknown => {
                 "the database was lost while it was being written; look whether it was, and \
@@ -270,6 +281,7 @@ impl From<NotWritten> for Problem {
     fn from(why: NotWritten) -> Self {
         match why {
             NotWritten::Unavailable => Self::Unavailable,
+            NotWritten::Unwritable(why) => Self::Unwritable(why),
             NotWritten::Overloaded => Self::Overloaded,
             NotWritten::Closing => Self::Closing,
             NotWritten::OutcomeUnknown => Self::OutcomeUnknown,
@@ -285,8 +297,8 @@ impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         match fault_of(&error) {
             Fault::Data => Self::Invalid("the database refuses this request".to_owned()),
-            Fault::Conflict | Fault::Away => {
-                tracing::warn!(%error, "can't read orders");
+            Fault::Conflict | Fault::Away | Fault::Unwritable(_) => {
+                tracing::warn!(error = message_of(&error), "can't read orders");
                 Self::Unavailable
             }
         }

@@ -1,5 +1,6 @@
 //! What is asked for, and what came of it.
 
+use runtime::postgres::Unwritable;
 use runtime::trace_context::TraceParent;
 use schemas::Status;
 
@@ -104,8 +105,10 @@ pub enum Outcome {
 /// Why there is no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotWritten {
-    /// The database is away: nothing was done.
+    /// The database did not answer in time: nothing was done.
     Unavailable,
+    /// The database takes no writes: nothing was done.
+    Unwritable(Unwritable),
     /// Too many changes wait to be written or published: nothing was done.
     Overloaded,
     /// The service stops: nothing was done.

@@ -58,10 +58,15 @@ impl Job {
 
     /// Answers a change for which it is too late.
     pub(super) fn give_up(self) {
+        self.refuse(NotWritten::Unavailable);
+    }
+
+    /// Answers a change that is given up for this reason, unless an earlier try may have written it.
+    pub(super) fn refuse(self, why: NotWritten) {
         let why = if self.attempt.is_some() {
             NotWritten::OutcomeUnknown
         } else {
-            NotWritten::Unavailable
+            why
         };
         self.answer(Err(why));
     }

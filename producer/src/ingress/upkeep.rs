@@ -1,5 +1,5 @@
 //! The small periodic work: the backlog is measured, old idempotency keys are deleted, and with
-//! both it shows whether the database is there.
+//! both it shows whether the database is there and takes writes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +8,12 @@ use metrics::gauge;
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::OUTBOX_ROWS;
-use sqlx::PgPool;
+use runtime::postgres::{Database, Unwritable, message_of, within};
+use sqlx::{Error, PgConnection, PgPool};
 
 use super::PATIENCE;
 use super::gate::Gate;
+use crate::database::WRITES;
 
 /// Between two measurements. At 20,000 events a second the bound is overshot by half of that.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -25,34 +27,66 @@ const DELETE_KEYS: &str = "DELETE FROM idempotency_keys WHERE (api_key_id, key) 
          WHERE created_at < now() - interval '24 hours' LIMIT 5000)";
 const DELETE_EVERY: Duration = Duration::from_secs(60);
 
-/// Measures, deletes, and reports.
+/// A connect, and an answer, take no longer than this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Measures, deletes, and reports, over a connection of its own: readers who have all those of the
+/// pool must not make the database look away.
 #[derive(Debug)]
 pub struct Upkeep {
-    /// The database.
-    pub pool: PgPool,
-    /// What is closed when the backlog is too long or the database away.
-    pub gate: Arc<Gate>,
-    /// The most events that may wait to be published.
-    pub outbox_limit: i64,
-    /// Postgres, as `/readyz` has it.
-    pub postgres: Part,
-    /// The backlog, as `/readyz` has it.
-    pub backlog: Part,
+    database: Database,
+    connection: Option<PgConnection>,
+    /// The pool of the reading routes, which follows the primary.
+    readers: PgPool,
+    gate: Arc<Gate>,
+    outbox_limit: i64,
+    postgres: Part,
+    backlog: Part,
 }
 
 impl Upkeep {
+    /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to
+    /// be published, and tells `postgres` and `backlog` why. Does not connect yet.
+    pub fn new(
+        database: Database,
+        readers: PgPool,
+        gate: Arc<Gate>,
+        outbox_limit: i64,
+        (postgres, backlog): (Part, Part),
+    ) -> Self {
+        Self {
+            database,
+            connection: None,
+            readers,
+            gate,
+            outbox_limit,
+            postgres,
+            backlog,
+        }
+    }
+
+    /// Tells that the tables could not be brought up to date, and that nothing is taken in.
+    pub fn tell_outdated(&self, error: &Error) {
+        let message = message_of(error);
+        self.postgres
+            .not_ready(format!("the tables can't be brought up to date: {message}"));
+        if let Some(why) = Unwritable::of(error) {
+            self.gate.close_for(why);
+        }
+    }
+
     /// Works until shutdown. The tables must exist.
     ///
     /// # Errors
     /// None; the type is that of a part.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         let mut last_answer = Instant::now();
         let mut last_delete = None;
         loop {
-            match self.measure().await {
+            match self.look().await {
                 Ok(rows) => {
                     last_answer = Instant::now();
-                    self.gate.set_database_away(false);
                     self.postgres.ready();
                     self.judge(rows);
                     if last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY) {
@@ -60,20 +94,56 @@ impl Upkeep {
                         self.delete_old_keys().await;
                     }
                 }
-                Err(error) => {
-                    self.postgres
-                        .not_ready(format!("Postgres does not answer: {error}"));
-                    // A short absence is waited out by the writers; a longer one is told at once.
-                    if last_answer.elapsed() >= PATIENCE {
-                        self.gate.set_database_away(true);
-                    }
-                }
+                Err(error) => self.tell(&error, last_answer.elapsed() >= PATIENCE),
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
+                () = self.gate.refused() => {}
                 () = shutdown.requested() => return Ok(()),
             }
         }
+    }
+
+    /// What a write would meet is told at once. A short absence is waited out by the writers; a
+    /// `long` one is told at once, too.
+    fn tell(&self, error: &Error, long: bool) {
+        let message = message_of(error);
+        if let Some(why) = Unwritable::of(error) {
+            self.postgres
+                .not_ready(format!("the database takes no writes: {message}"));
+            self.gate.close_for(why);
+            return;
+        }
+        self.postgres
+            .not_ready(format!("Postgres does not answer: {message}"));
+        if long {
+            self.gate.close();
+        }
+    }
+
+    /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
+    async fn look(&mut self) -> Result<i64, Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = self.database.connect(CONNECT_TIMEOUT).await?;
+                self.database.repoint(&self.readers);
+                connection
+            }
+        };
+        let is_open = self.gate.is_open();
+        let outbox_limit = self.outbox_limit;
+        let looking = async {
+            self.database.confirm_writable(&mut connection).await?;
+            if !is_open {
+                WRITES.run(&mut connection).await?;
+                self.gate.open();
+            }
+            measure(&mut connection, outbox_limit).await
+        };
+        let rows = within(ANSWER_TIMEOUT, looking).await?;
+        self.connection = Some(connection);
+        Ok(rows)
     }
 
     fn judge(&self, rows: i64) {
@@ -92,42 +162,48 @@ impl Upkeep {
         }
     }
 
-    /// How many events wait: counted when few, an upper bound when many (ids have gaps), counted
-    /// again when the upper bound reaches the limit. So no measurement reads a long backlog
-    /// unless the answer hangs on it.
-    async fn measure(&self) -> sqlx::Result<i64> {
-        let most = COUNTED.min(self.outbox_limit);
-        let counted = self.count(most).await?;
-        if counted < most || most == self.outbox_limit {
-            return Ok(counted);
-        }
-        let span: i64 = sqlx::query_scalar("SELECT coalesce(max(id) - min(id) + 1, 0) FROM outbox")
-            .fetch_one(&self.pool)
-            .await?;
-        if span < self.outbox_limit {
-            return Ok(span);
-        }
-        self.count(self.outbox_limit).await
-    }
-
-    async fn count(&self, most: i64) -> sqlx::Result<i64> {
-        sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS bounded")
-            .bind(most)
-            .fetch_one(&self.pool)
-            .await
-    }
-
     /// Some at a time, so that the statement stays short.
-    async fn delete_old_keys(&self) {
+    async fn delete_old_keys(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         loop {
-            match sqlx::query(DELETE_KEYS).execute(&self.pool).await {
+            match sqlx::query(DELETE_KEYS).execute(&mut *connection).await {
                 Ok(done) if done.rows_affected() == 5000 => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "old idempotency keys were not deleted; trying later");
+                    tracing::warn!(
+                        error = message_of(&error),
+                        "old idempotency keys were not deleted; trying later"
+                    );
                     return;
                 }
             }
         }
     }
+}
+
+/// How many events wait: counted when few, an upper bound when many (ids have gaps), counted again
+/// when the upper bound reaches the limit. So no measurement reads a long backlog unless the answer
+/// hangs on it.
+async fn measure(connection: &mut PgConnection, outbox_limit: i64) -> sqlx::Result<i64> {
+    let most = COUNTED.min(outbox_limit);
+    let counted = count(connection, most).await?;
+    if counted < most || most == outbox_limit {
+        return Ok(counted);
+    }
+    let span: i64 = sqlx::query_scalar("SELECT coalesce(max(id) - min(id) + 1, 0) FROM outbox")
+        .fetch_one(&mut *connection)
+        .await?;
+    if span < outbox_limit {
+        return Ok(span);
+    }
+    count(connection, outbox_limit).await
+}
+
+async fn count(connection: &mut PgConnection, most: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS bounded")
+        .bind(most)
+        .fetch_one(connection)
+        .await
 }

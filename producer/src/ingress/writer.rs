@@ -7,12 +7,12 @@ use metrics::counter;
 use runtime::backoff::Backoff;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
-use runtime::postgres::make_durable;
-use sqlx::postgres::PgConnectOptions;
+use runtime::postgres::{Database, Unwritable, message_of};
 use sqlx::{Connection, PgConnection};
 
 use super::change::{NotWritten, Outcome};
 use super::commit::{CommitError, Outcomes, commit_group};
+use super::gate::Gate;
 use super::queue::{Job, Queue, Way};
 use super::wakeup::Wakeup;
 use crate::database::{Fault, fault_of};
@@ -45,7 +45,8 @@ const IDLE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
-    options: PgConnectOptions,
+    gate: Arc<Gate>,
+    database: Database,
     wakeup: Wakeup,
     /// With the time of its last answer.
     connection: Option<(PgConnection, Instant)>,
@@ -59,14 +60,18 @@ enum Next {
     Again,
     Halve,
     Wait,
+    /// All writes are refused for this reason.
+    Refuse(Unwritable),
 }
 
 impl Writer {
-    /// Writes what `queue` has, over connections of its own.
-    pub fn new(queue: Arc<Queue>, options: PgConnectOptions, wakeup: Wakeup) -> Self {
+    /// Writes what `queue` has, over connections of its own; closes `gate` when the database takes
+    /// no writes.
+    pub fn new(queue: Arc<Queue>, gate: Arc<Gate>, database: Database, wakeup: Wakeup) -> Self {
         Self {
             queue,
-            options: options.options(SESSION),
+            gate,
+            database: database.with(SESSION),
             wakeup,
             connection: None,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
@@ -101,6 +106,11 @@ impl Writer {
             if !others.is_empty() {
                 groups.push(others);
             }
+            // What was taken in before the gate was closed.
+            if let Some(why) = self.gate.unwritable() {
+                refuse(jobs, why);
+                continue;
+            }
             match self.try_once(way, &mut jobs).await {
                 Next::Answer(outcomes) => groups.extend(self.answer(jobs, outcomes)),
                 Next::Again => groups.push(jobs),
@@ -115,6 +125,11 @@ impl Writer {
                     let rest = jobs.split_off(jobs.len() / 2);
                     groups.push(rest);
                     groups.push(jobs);
+                }
+                Next::Refuse(why) => {
+                    counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
+                    self.gate.refuse(why);
+                    refuse(jobs, why);
                 }
                 Next::Wait => {
                     counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
@@ -158,8 +173,12 @@ impl Writer {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(error) => {
-                tracing::warn!(error, "can't write orders: no connection to Postgres");
-                return Next::Wait;
+                let message = message_of(&error);
+                tracing::warn!(
+                    error = message,
+                    "can't write orders: no connection to Postgres"
+                );
+                return Unwritable::of(&error).map_or(Next::Wait, Next::Refuse);
             }
         };
         let tried =
@@ -178,6 +197,11 @@ impl Writer {
                     }
                     self.keep(connection);
                     Next::Halve
+                }
+                Fault::Unwritable(why) => {
+                    let error = message_of(&error);
+                    tracing::error!(error, "can't write orders: {}", why.as_str());
+                    Next::Refuse(why)
                 }
                 Fault::Away => {
                     tracing::warn!(%error, "can't write orders: trying again on a new connection");
@@ -205,7 +229,7 @@ impl Writer {
         self.connection = Some((connection, Instant::now()));
     }
 
-    async fn connect(&mut self) -> Result<PgConnection, String> {
+    async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         if let Some((mut connection, answered)) = self.connection.take() {
             let lives = answered.elapsed() < IDLE || {
                 let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
@@ -215,15 +239,14 @@ impl Writer {
                 return Ok(connection);
             }
         }
-        let connecting = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            make_durable(&mut connection).await?;
-            Ok::<_, sqlx::Error>(connection)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer in {CONNECT_TIMEOUT:?}")),
-        }
+        self.database.connect(CONNECT_TIMEOUT).await
+    }
+}
+
+/// Answers changes that were not written, and won't be.
+fn refuse(jobs: Vec<Job>, why: Unwritable) {
+    for job in jobs {
+        job.refuse(NotWritten::Unwritable(why));
     }
 }
 

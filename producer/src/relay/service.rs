@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use runtime::health::Part;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::postgres::Database;
 use runtime::preflight;
 use runtime::registry::Registry;
 use schemas::ORDER_STATUS_AVSC;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -40,7 +41,7 @@ pub struct RelaySettings {
     /// With a registry values are Avro, without they are JSON.
     pub registry: Option<Registry>,
     /// Where the outbox is. Not through a pooler that shares sessions: the lock is a session's.
-    pub database: PgConnectOptions,
+    pub database: Database,
 }
 
 /// Starts the relay as a part of the service. `wake` is notified when rows were committed here.
@@ -148,18 +149,15 @@ async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> O
 }
 
 /// Hears of other instances' rows. Notifications may be lost: the relay polls as well.
-async fn listen(
-    database: PgConnectOptions,
-    wake: Arc<Notify>,
-    shutdown: Shutdown,
-) -> Result<(), Failure> {
-    let pool = PgPoolOptions::new()
+async fn listen(database: Database, wake: Arc<Notify>, shutdown: Shutdown) -> Result<(), Failure> {
+    let options = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
-        .idle_timeout(None)
-        .connect_lazy_with(database);
+        .idle_timeout(None);
+    let pool = database.pool(options);
     let listening = async {
         loop {
+            database.repoint(&pool);
             if let Err(error) = forward(&pool, &wake).await {
                 tracing::debug!(%error, "not listening for other instances' rows; polling");
             }
