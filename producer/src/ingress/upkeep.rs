@@ -164,13 +164,15 @@ impl Upkeep {
 
     /// Some at a time, so that the statement stays short.
     async fn delete_old_keys(&mut self) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        loop {
-            match sqlx::query(DELETE_KEYS).execute(&mut *connection).await {
-                Ok(done) if done.rows_affected() == 5000 => {}
-                Ok(_) => return,
+        while let Some(mut connection) = self.connection.take() {
+            let deleting = sqlx::query(DELETE_KEYS).execute(&mut connection);
+            match within(ANSWER_TIMEOUT, deleting).await {
+                Ok(done) => {
+                    self.connection = Some(connection);
+                    if done.rows_affected() < 5000 {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = message_of(&error),

@@ -1,12 +1,10 @@
 //! A standby beside the primary: nobody publishes from it, and after its promotion the flow goes on.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, directory, own_postgres, readiness, ready};
+use end_to_end::shop::{START, Shop, directory, own_postgres, readiness, ready};
 use end_to_end::wait;
 use sqlx::PgPool;
 use stack::{PostgresServer, Service};
@@ -23,27 +21,40 @@ async fn standby_of(shop: &Shop, name: &str) -> Result<PostgresServer> {
     PostgresServer::standby(primary, &directory(name), &delay).await
 }
 
-/// Writes orders through these producers until enough are acknowledged; the relay of `idle` must not be
-/// active meanwhile.
-async fn load(through: &[&Service], idle: &Service, journal: &Journal, enough: usize) {
+/// Writes orders through these producers, by clients from this number on, while `until` lasts.
+async fn load<T>(
+    through: &[&Service],
+    first_client: u32,
+    journal: &Journal,
+    until: impl Future<Output = T>,
+) -> T {
     let stop = AtomicBool::new(false);
     let addresses = Mutex::new(through.iter().map(|service| service.url("")).collect());
-    let clients = futures::future::join_all(
-        (0..4).map(|client| place_orders(client, &addresses, &stop, journal)),
-    );
-    let watch = async {
-        wait::until(
-            "enough orders to be acknowledged",
-            || async {
-                assert!(!is_active(idle).await, "a relay is active on a standby");
-                journal.lock().map_or(0, |journal| journal.len())
-            },
-            |orders| *orders >= enough,
-        )
-        .await;
+    let clients = (first_client..first_client + 4)
+        .map(|client| place_orders(client, &addresses, &stop, journal));
+    let clients = futures::future::join_all(clients);
+    let until = async {
+        let answer = until.await;
         stop.store(true, Ordering::Relaxed);
+        answer
     };
-    futures::join!(clients, watch);
+    futures::join!(clients, until).1
+}
+
+fn acknowledged(journal: &Journal) -> usize {
+    journal.lock().map_or(0, |journal| journal.len())
+}
+
+/// Waits until so many orders are acknowledged. The relay of `idle` must not be active meanwhile.
+async fn many_orders(journal: &Journal, enough: usize, idle: &Service) {
+    let look = || async {
+        assert!(!is_active(idle).await, "a relay is active on a standby");
+        acknowledged(journal)
+    };
+    wait::until("enough orders to be acknowledged", look, |orders| {
+        *orders >= enough
+    })
+    .await;
 }
 
 async fn says(service: &Service, words: &str) -> Result<()> {
@@ -75,12 +86,6 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
         .env("DATABASE_URL", server.url(database))
         .start()
         .await?;
-    let either = shop.producer_command("either").await?;
-    let both = format!(
-        "postgres://postgres@{},{address}/{database}?target_session_attrs=read-write",
-        server.address()
-    );
-    let either = ready(either.env("DATABASE_URL", both)).await?;
     let sink = shop.sink_command("standby").await?;
     let sink = sink
         .env("DATABASE_URL", server.url(database))
@@ -89,30 +94,40 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     let sentence = format!("the server at {} is a standby", server.address());
     says(&on_standby, &sentence).await?;
     says(&sink, &sentence).await?;
+    let either = shop.producer_command("either").await?;
+    let both = format!(
+        "postgres://postgres@{},{address}/{database}?target_session_attrs=read-write",
+        server.address()
+    );
+    let either = ready(either.env("DATABASE_URL", both)).await?;
 
     let journal = Journal::default();
-    load(&[&primary, &either], &on_standby, &journal, ORDERS).await;
+    let enough = many_orders(&journal, ORDERS, &on_standby);
+    load(&[&primary, &either], 0, &journal, enough).await;
     let (code, parts) = readiness(&on_standby).await?;
     assert_eq!(code, 503, "{parts}");
-    let first: BTreeMap<String, i64> = std::mem::take(&mut *journal.lock().expect("no panic"));
-    assert_promises_kept_in(&shop, shop.orders(), &first).await?;
+    let before = journal.lock().expect("no panic").clone();
+    assert_promises_kept_in(&shop, shop.orders(), &before).await?;
 
     // A clean switchover: the primary hands over all that it has before it ends.
-    shop.backends.postgres().stop().await?;
-    server.promote().await?;
-    either.wait_ready(Duration::from_secs(60)).await?;
+    let switchover = async {
+        many_orders(&journal, before.len() + 20, &on_standby).await;
+        shop.backends.postgres().stop().await?;
+        server.promote().await?;
+        either.wait_ready(START).await?;
+        // The one that was on the standby is on the primary now, and may be the active one.
+        on_standby.wait_ready(START).await?;
+        let more = acknowledged(&journal) + 20;
+        wait::until(
+            "orders to be acknowledged by the promoted server",
+            || async { acknowledged(&journal) },
+            |orders| *orders >= more,
+        )
+        .await;
+        anyhow::Ok(())
+    };
+    load(&[&either], 100, &journal, switchover).await?;
     let promoted = PgPool::connect_lazy(&server.url(database))?;
-    for order_id in first.keys() {
-        let found = reqwest::get(either.url(&format!("/orders/{order_id}"))).await?;
-        assert_eq!(found.status(), 200, "{order_id} was acknowledged");
-    }
-    let sent = reqwest::Client::new()
-        .post(either.url("/orders"))
-        .json(&serde_json::json!({"order_id": "after", "total": "120.00"}))
-        .send()
-        .await?;
-    assert_eq!(sent.status(), 201, "{}", sent.text().await?);
-    let mut all = first;
-    all.insert("after".to_owned(), 1);
+    let all = journal.into_inner()?;
     assert_promises_kept_in(&shop, &promoted, &all).await
 }

@@ -1,6 +1,7 @@
 //! A database that answers and takes no writes: told at once, with the reason, until it takes them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -156,6 +157,88 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
         let (code, answer) = place(&producer, &format!("after-{number}")).await?;
         assert_eq!(code, 201, "{answer}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let pool = shop.vouchers_database();
+    let role = format!("sink_{}", shop.name);
+    let database = shop.vouchers_url.rsplit('/').next().context("a database")?;
+    execute(pool, &format!("CREATE ROLE {role} LOGIN")).await?;
+    execute(
+        pool,
+        &format!("ALTER DATABASE \"{database}\" OWNER TO {role}"),
+    )
+    .await?;
+    let url = shop
+        .vouchers_url
+        .replacen("postgres@", &format!("{role}@"), 1);
+    let command = shop.sink_command("1").await?;
+    let sink = ready(command.env("DATABASE_URL", &url)).await?;
+    execute(pool, &format!("REVOKE INSERT ON vouchers FROM {role}")).await?;
+
+    let (producer, _processor) = tokio::try_join!(shop.producer(), shop.processor())?;
+    assert_eq!(place(&producer, "17").await?.0, 201);
+    let sent = reqwest::Client::new().patch(producer.url("/orders/17"));
+    let sent = sent.json(&json!({"status": "SENT"})).send().await?;
+    assert_eq!(sent.status(), 200);
+    let sentence = "permission denied for table vouchers";
+    let told = |answer: &Result<(u16, Value)>| {
+        answer
+            .as_ref()
+            .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(sentence))
+    };
+    wait::until(sentence, || readiness(&sink), told).await?;
+    let environment = [("DATABASE_URL", url.as_str())];
+    let checked = shop.run_service("sink", &["check"], &environment).await?;
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stdout.contains(sentence), "{checked:?}");
+
+    execute(pool, &format!("GRANT INSERT ON vouchers TO {role}")).await?;
+    sink.wait_ready(START).await?;
+    wait::until(
+        "the voucher's row",
+        || async { shop.vouchers().await.unwrap_or_default() },
+        |rows| rows.len() == 1,
+    )
+    .await;
+    Ok(())
+}
+
+/// Readers who have all connections of their pool must not make the database look away.
+#[tokio::test]
+async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    let mut locked = shop.orders().begin().await?;
+    sqlx::raw_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await?;
+    let stop = AtomicBool::new(false);
+    let reader = || async {
+        while !stop.load(Ordering::Relaxed) {
+            let _ = reqwest::get(producer.url("/orders?limit=1")).await;
+        }
+    };
+    let readers = futures::future::join_all((0..16).map(|_| reader()));
+    let watch = async {
+        // Longer than a change waits for a database that is away.
+        let end = Instant::now() + Duration::from_secs(8);
+        let mut answer = readiness(&producer).await;
+        while Instant::now() < end && answer.as_ref().is_ok_and(|(code, _)| *code == 200) {
+            let _ = wait::happens_within(Duration::from_millis(100), || false).await;
+            answer = readiness(&producer).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        answer
+    };
+    let (_, answer) = futures::join!(readers, watch);
+    let (code, parts) = answer?;
+    assert_eq!(code, 200, "{parts}");
+    locked.rollback().await?;
+    assert_eq!(place(&producer, "17").await?.0, 201);
     Ok(())
 }
 
