@@ -14,7 +14,7 @@ use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
-use crate::postgres::{Database, DatabaseProbe, PostgresTable, connect_options, migrate};
+use crate::postgres::{Database, DatabaseProbe, PostgresTable, migrate};
 use crate::settings::RunSettings;
 use crate::task::{Ports, Task};
 
@@ -27,7 +27,7 @@ const DEFAULT_PORT: u16 = 9465;
 /// Exit code 2 for settings, 1 for everything that a person has to mend.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
-    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let recorder = metrics::install("sink")?;
     let health = Health::new();
