@@ -110,6 +110,7 @@ pub struct Batch {
     topics: Topics,
     format: VoucherFormat,
     run: Option<String>,
+    group: Option<String>,
     arena: Arena,
     outputs: Vec<Output>,
     work: Vec<PartitionWork>,
@@ -164,6 +165,7 @@ impl Batch {
             topics,
             format,
             run: None,
+            group: None,
             arena: Arena::default(),
             outputs: Vec::new(),
             work: Vec::new(),
@@ -177,6 +179,7 @@ impl Batch {
     pub fn successor(&self) -> Self {
         Self {
             run: self.run.clone(),
+            group: self.group.clone(),
             counts_dead: self.counts_dead,
             ..Self::new(self.topics.clone(), self.format)
         }
@@ -186,6 +189,13 @@ impl Batch {
     #[must_use]
     pub fn of_run(mut self, run: &str) -> Self {
         self.run = Some(run.to_owned());
+        self
+    }
+
+    /// The dead letters name this consumer group, whose they are.
+    #[must_use]
+    pub fn of_group(mut self, group: &str) -> Self {
+        self.group = Some(group.to_owned());
         self
     }
 
@@ -294,6 +304,9 @@ impl Batch {
             dead_letter::headers(record, &self.topics.source, "processor", cause, 1)
         {
             arena.foreign_header(&name, value.as_deref());
+        }
+        if let Some(group) = &self.group {
+            arena.header(dead_letter::GROUP, group.as_bytes());
         }
         self.outputs.push(Output {
             source: record.partition(),

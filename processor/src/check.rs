@@ -10,7 +10,7 @@ use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
 
-use crate::campaign_history;
+use crate::campaign_history::{self, Compared};
 use crate::rule::Rule;
 use crate::settings::{FlowSettings, KeySettings, RuleSettings};
 use crate::task::Guarantee;
@@ -88,7 +88,7 @@ async fn look(
         };
         verdicts.extend(preflight::reader(cluster, &found, reader).await);
         verdicts.extend(orders(settings, cluster, &found).await);
-        verdicts.extend(history(settings, cluster, registry, &found, rule).await);
+        verdicts.extend(history(settings, registry, &found, rule).await?);
     }
     report.add(verdicts);
     report.add(preflight::registry(registry, &subjects).await);
@@ -98,7 +98,7 @@ async fn look(
 
 /// A wrong key is a wrong setting; without one nothing can be issued, but all else can be checked.
 fn signing_key(keys: &KeySettings) -> Result<Verdict, Failure> {
-    if keys.voucher_signing_key.is_none() && keys.voucher_signing_keys_file.is_none() {
+    if !has_key(keys) {
         return Ok(Verdict::warn(
             "signing key",
             "VOUCHER_SIGNING_KEY is not set (nor VOUCHER_SIGNING_KEYS_FILE): run, backfill and \
@@ -149,14 +149,33 @@ async fn orders(settings: &CheckSettings, cluster: &Cluster, found: &Found) -> V
 
 async fn history(
     settings: &CheckSettings,
-    cluster: &Cluster,
     registry: Option<&Registry>,
     found: &Found,
     rule: &Rule,
-) -> Option<Verdict> {
-    let vouchers = found.topic(&settings.topics.vouchers_topic)?;
-    let judged = campaign_history::judge(cluster, registry, vouchers, rule).await;
-    Some(judged.unwrap_or_else(|error| unread(&vouchers.name, &error)))
+) -> Result<Option<Verdict>, Failure> {
+    let Some(vouchers) = found.topic(&settings.topics.vouchers_topic) else {
+        return Ok(None);
+    };
+    let keys = match has_key(&settings.keys) {
+        true => Some(settings.keys.signing_keys()?),
+        false => None,
+    };
+    let judged = campaign_history::judge(Compared {
+        kafka: &settings.kafka,
+        registry,
+        topic: &vouchers.name,
+        group: &settings.flow.processor_group,
+        rule,
+        keys: keys.as_ref(),
+    })
+    .await;
+    Ok(Some(
+        judged.unwrap_or_else(|error| unread(&vouchers.name, &error)),
+    ))
+}
+
+const fn has_key(keys: &KeySettings) -> bool {
+    keys.voucher_signing_key.is_some() || keys.voucher_signing_keys_file.is_some()
 }
 
 fn unread(topic: &str, error: &str) -> Verdict {

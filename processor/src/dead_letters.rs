@@ -11,7 +11,7 @@ use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
 use runtime::telemetry::{self, LogSettings};
 
-use crate::settings::{GroupSettings, RuleSettings};
+use crate::settings::{CampaignSettings, GroupSettings, RuleSettings};
 use crate::told::{Teller, format_of};
 
 /// What `processor dead-letters` reads from flags and environment variables.
@@ -21,7 +21,7 @@ pub struct DeadLettersSettings {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    list: On<ListArgs>,
+    list: OfCampaign<ListArgs>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -29,7 +29,7 @@ enum Action {
     /// Show one letter in full, and how it is read today.
     Show(Box<ShowSettings>),
     /// Close letters that nothing will ever come of, with a note.
-    Discard(Box<On<DiscardArgs>>),
+    Discard(Box<OfCampaign<DiscardArgs>>),
 }
 
 /// A command's own arguments, and where the letters are.
@@ -47,6 +47,15 @@ struct On<A: Args> {
     log: LogSettings,
 }
 
+/// A command that needs to know the campaign alone.
+#[derive(Debug, Clone, Args)]
+struct OfCampaign<A: Args> {
+    #[command(flatten)]
+    on: On<A>,
+    #[command(flatten)]
+    campaign: CampaignSettings,
+}
+
 #[derive(Debug, Clone, Args)]
 struct ShowSettings {
     #[command(flatten)]
@@ -58,13 +67,19 @@ struct ShowSettings {
 }
 
 impl<A: Args> On<A> {
-    fn shelf(&self) -> Shelf {
+    fn shelf(&self, campaign: &str) -> Shelf {
         telemetry::start(&self.log);
         Shelf::new(
             self.kafka.clone(),
             self.topics.order_status_topic.clone(),
-            self.group.processor_group.clone(),
+            self.group.owner(campaign),
         )
+    }
+}
+
+impl<A: Args> OfCampaign<A> {
+    fn shelf(&self) -> Shelf {
+        self.on.shelf(&self.campaign.voucher_campaign)
     }
 }
 
@@ -83,12 +98,13 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
     };
     tokio::task::spawn_blocking(move || match (&settings.action, teller) {
         (Some(Action::Show(settings)), Some(mut teller)) => {
-            show(&settings.on.shelf(), &settings.on.args, |letter| {
+            let shelf = settings.on.shelf(&settings.rule.voucher_campaign);
+            show(&shelf, &settings.on.args, |letter| {
                 read(&mut teller, letter)
             })
         }
-        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.args),
-        _ => list(&settings.list.shelf(), &settings.list.args),
+        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.on.args),
+        _ => list(&settings.list.shelf(), &settings.list.on.args),
     })
     .await
     .map_err(|error| Failure::failed(format!("dead-letters: {error}")))?

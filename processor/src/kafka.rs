@@ -1,12 +1,13 @@
 //! The ports over librdkafka: thin, because what is in here the simulator does not see.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings, Outgoing,
-    Polled, Producers, Reach, Subscription, TransactionError, Unfinished,
+    AssignmentChange, Blocked, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings,
+    Membership, MembershipObserver, Outgoing, Polled, Producers, Reach, Subscription,
+    TransactionError, Unfinished, session_timeout,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -26,7 +27,12 @@ pub struct KafkaLog {
     /// None without transactions.
     reach: Option<Reach>,
     topic: String,
+    group: String,
+    /// This task's `group.instance.id`.
+    member: String,
     subscription: Subscription,
+    /// While the group is asked whether another process has this task's name.
+    membership: Option<MembershipObserver>,
     producers: Producers,
     /// From the first backlog on.
     finisher: Option<Finisher>,
@@ -69,11 +75,24 @@ impl KafkaLog {
             producer_configs,
             reach,
             topic: topics.source.clone(),
+            group: group.to_owned(),
+            member: member.to_owned(),
+            membership: None,
         })
     }
 }
 
 impl KafkaLog {
+    fn ask_for_our_name(&mut self, timeout: Duration) -> Membership {
+        if self.membership.is_none() {
+            self.membership = MembershipObserver::new(&self.settings, &self.group).ok();
+        }
+        let observer = self.membership.as_ref();
+        observer.map_or(Membership::Unknown, |observer| {
+            observer.look_for(&self.member, timeout)
+        })
+    }
+
     /// With the generation of now, not one that was kept: after a rebalance that would be refused.
     fn group_offsets(&self, positions: &Positions) -> Result<GroupOffsets, TransactionError> {
         let offsets = self
@@ -104,13 +123,26 @@ impl Log for KafkaLog {
 
     fn open_producer(&mut self) -> Result<(), Failure> {
         self.finisher = None;
+        self.subscription.forget_answers();
         self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;
         Ok(())
     }
 
     fn open_consumer(&mut self) -> Result<(), Failure> {
+        self.membership = None;
         self.subscription = Subscription::join(&self.consumer_config, &self.topic)?;
         Ok(())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        session_timeout(&self.consumer_config)
+    }
+
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        let began = Instant::now();
+        let found = self.ask_for_our_name(time);
+        std::thread::sleep(time.saturating_sub(began.elapsed()));
+        found
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
@@ -127,6 +159,10 @@ impl Log for KafkaLog {
 
     fn keep_alive(&mut self, time: Duration) {
         self.subscription.keep_alive(time);
+    }
+
+    fn blocked(&self) -> Vec<Blocked> {
+        self.subscription.blocked()
     }
 
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {

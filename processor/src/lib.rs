@@ -24,7 +24,7 @@
 //! | [`explain`] | what became of one order, and why |
 //! | [`told`] | one record's verdict in words, by the same decoder and rule |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
-//! | [`campaign_history`] | by which rule a campaign's newest vouchers were issued |
+//! | [`campaign_history`] | by which rule and keys a campaign's vouchers were issued |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.

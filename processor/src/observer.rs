@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use runtime::flow::{Flow, FlowMetrics};
 use runtime::health::Part;
+use runtime::kafka::Blocked;
 use runtime::metrics as names;
 use schemas::Reason;
 
@@ -14,7 +16,7 @@ use crate::rule::Skip;
 
 /// Handles are looked up once; a batch only adds.
 pub struct TaskObserver {
-    part: Part,
+    flow: Flow,
     vouchers: Counter,
     skipped: Counter,
     dead: Counter,
@@ -38,7 +40,13 @@ impl TaskObserver {
             |outcome: &'static str| counter!(names::PROCESSOR_TRANSACTIONS, "outcome" => outcome);
         let task = task.to_string();
         Self {
-            part,
+            flow: Flow::new(
+                part,
+                FlowMetrics {
+                    blocked: names::PROCESSOR_BLOCKED,
+                    offset: names::PROCESSOR_BLOCKED_OFFSET,
+                },
+            ),
             vouchers: records("voucher"),
             skipped: records("skipped"),
             dead: records("dead_letter"),
@@ -110,11 +118,15 @@ impl Observer for TaskObserver {
     }
 
     fn flowing(&mut self) {
-        self.part.ready();
+        self.flow.flowing();
+    }
+
+    fn blocked(&mut self, blocked: &[Blocked]) {
+        self.flow.blocked(blocked);
     }
 
     fn standing(&mut self, reason: &str) {
-        self.part.not_ready(reason);
+        self.flow.standing(reason);
     }
 
     fn circuit(&mut self, open: bool) {

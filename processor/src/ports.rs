@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use runtime::kafka::{
-    AssignmentChange, CommitError, Outgoing, Polled, TransactionError, Unfinished,
+    AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, TransactionError,
+    Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -32,6 +33,18 @@ pub trait Log {
     /// Only for settings that can't work.
     fn open_consumer(&mut self) -> Result<(), Failure>;
 
+    /// How long the group keeps a member that it does not hear of.
+    fn session_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether the group has a member of this task's name. Asked after this task's own member was
+    /// fenced and before it joins anew, so that whoever heartbeats is another process. Takes `time`.
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        let _ = time;
+        Membership::Absent
+    }
+
     /// Takes over the transactional id: ends what a predecessor left open, fences it for good.
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
@@ -43,6 +56,11 @@ pub trait Log {
 
     /// Stays a member of the group for `time` without taking records.
     fn keep_alive(&mut self, time: Duration);
+
+    /// Why not every assigned partition flows or is at its end; empty when each does.
+    fn blocked(&self) -> Vec<Blocked> {
+        Vec::new()
+    }
 
     /// Reads every assigned partition again from the group's committed offset.
     ///
@@ -122,8 +140,12 @@ pub trait Observer {
     fn fenced(&mut self);
     /// The number of partitions that are ours; hearing it once means having joined the group.
     fn assigned(&mut self, partitions: usize);
-    /// The flow goes on.
+    /// Every assigned partition flows or is at its end.
     fn flowing(&mut self);
+    /// These don't; the others do.
+    fn blocked(&mut self, blocked: &[Blocked]) {
+        let _ = blocked;
+    }
     /// The flow stands still, for this reason.
     fn standing(&mut self, reason: &str);
     /// The circuit breaker opened (or closed).

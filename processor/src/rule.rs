@@ -63,6 +63,14 @@ impl Skip {
             Self::CampaignDates => "campaign_dates",
         }
     }
+
+    /// Whether the campaign's rule has a say in it, so that another campaign may see it otherwise.
+    pub const fn is_of_the_rule(self) -> bool {
+        match self {
+            Self::Tombstone | Self::Status => false,
+            Self::Currency | Self::Threshold | Self::CampaignDates => true,
+        }
+    }
 }
 
 /// What the rule says of a well-formed order status.

@@ -13,7 +13,7 @@ use runtime::stepping::{DRAIN, drive};
 use runtime::{http, metrics, preflight};
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 
-use crate::batch::{Topics, VoucherFormat};
+use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::SharedEvaluator;
 use crate::kafka::KafkaLog;
 use crate::observer::TaskObserver;
@@ -162,7 +162,8 @@ impl Flow {
                 transactional_id,
                 bounds: BatchBounds::default(),
             },
-        ))
+        )
+        .with_batch(Batch::new(topics.clone(), format).of_group(&flow.processor_group)))
     }
 }
 

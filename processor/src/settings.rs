@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
+use runtime::dead_letter::Owner;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
@@ -111,7 +112,7 @@ pub struct KeySettings {
 #[command(next_help_heading = "Flow")]
 pub struct FlowSettings {
     /// The consumer group; a second campaign sets its own.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor")]
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
     pub processor_group: String,
 
     /// This instance's name, the same at every start and its own among all instances
@@ -138,8 +139,28 @@ pub struct FlowSettings {
 #[command(next_help_heading = "Flow")]
 pub struct GroupSettings {
     /// The consumer group of `processor run`, whose dead letters these are.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor")]
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
     pub processor_group: String,
+}
+
+impl GroupSettings {
+    /// Whose dead letters a command is about.
+    pub fn owner(&self, campaign: &str) -> Owner {
+        Owner {
+            group: self.processor_group.clone(),
+            campaign: Some(campaign.to_owned()),
+        }
+    }
+}
+
+/// The campaign of a command that needs no more of the rule.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Rule")]
+pub struct CampaignSettings {
+    /// The campaign of `processor run` in this group. What another campaign's rule decided closes no
+    /// dead letter of this one.
+    #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = "order-reward", value_parser = campaign)]
+    pub voucher_campaign: String,
 }
 
 impl RunSettings {
@@ -223,6 +244,13 @@ impl FlowSettings {
             ))
         })
     }
+}
+
+pub(crate) fn group(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.len() > 249 || name.chars().any(char::is_control) {
+        return Err("a group is 1 to 249 bytes without control characters".to_owned());
+    }
+    Ok(name.to_owned())
 }
 
 fn instance_id(text: &str) -> Result<String, String> {

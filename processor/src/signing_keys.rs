@@ -87,6 +87,24 @@ impl SigningKeys {
             .map_or(&self.first, |(_, key)| key)
     }
 
+    /// Whether one key signs everything.
+    pub const fn is_single(&self) -> bool {
+        self.later.is_empty()
+    }
+
+    /// The number of the key that [`at`](Self::at) gives, the first being 0.
+    pub fn number_at(&self, sent_at: Timestamp) -> usize {
+        let started = self.later.iter().take_while(|(from, _)| *from <= sent_at);
+        started.count()
+    }
+
+    /// The time of each key, half-open, first to last.
+    pub fn times(&self) -> impl Iterator<Item = (Option<Timestamp>, Option<Timestamp>)> {
+        let starts = || self.later.iter().map(|(from, _)| Some(*from));
+        let (froms, untils) = (std::iter::once(None).chain(starts()), starts());
+        froms.zip(untils.chain(std::iter::once(None)))
+    }
+
     /// The ids of all keys, first to last.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.first.id()).chain(self.later.iter().map(|(_, key)| key.id()))
@@ -125,6 +143,10 @@ mod tests {
         let ids: Vec<_> = keys.ids().collect();
         assert_eq!(keys.at(at("2026-05-31T23:59:59Z")).id(), ids[0]);
         assert_eq!(keys.at(at("2026-06-01T00:00:00Z")).id(), ids[1]);
+        assert_eq!(keys.number_at(at("2026-05-31T23:59:59Z")), 0);
+        assert_eq!(keys.number_at(at("2026-06-01T00:00:00Z")), 1);
+        let change = Some(at("2026-06-01T00:00:00Z"));
+        assert!(keys.times().eq([(None, change), (change, None)]));
         assert_eq!(ids[0], "fa0cde5e");
     }
 

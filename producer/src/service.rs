@@ -13,8 +13,8 @@ use sqlx::postgres::PgConnectOptions;
 use crate::database;
 use crate::http::auth::{KeyFile, Keys};
 use crate::http::{Access, Api, Limits, router};
-use crate::ingress::{Gate, Ingress, Queue, Upkeep, Wakeup, Writer};
-use crate::relay::{self, RelaySettings};
+use crate::ingress::{Gate, Ingress, Queue, Upkeep, VacuumWatch, Wakeup, Writer};
+use crate::relay::{self, RelaySettings, SharedLowWater};
 use crate::settings::RunSettings;
 
 /// The most changes that wait or are being written: a few dozen full groups.
@@ -72,6 +72,7 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     let ingress = Ingress::new(Arc::clone(&queue), Arc::clone(&gate));
     let pool = database::pool(database.clone(), settings.database.database_pool);
     let wakeup = Wakeup::default();
+    let low_water = SharedLowWater::default();
 
     let api = Api::new(
         ingress.clone(),
@@ -110,7 +111,9 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     }
     supervisor.task(
         "wake-others",
-        wakeup.clone().tell_others(pool.clone(), shutdown.clone()),
+        wakeup
+            .clone()
+            .tell_others(pool.clone(), low_water.clone(), shutdown.clone()),
     );
     relay::spawn(
         &mut supervisor,
@@ -119,14 +122,20 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
             topic: settings.topics.order_status_topic,
             registry,
             database: database.clone(),
+            outbox_name: settings.relay.outbox_name,
+            low_water: low_water.clone(),
         },
         wakeup.relay(),
         health.part("relay", "starting"),
     )?;
 
+    let vacuum = VacuumWatch::new(pool.clone(), health.part("vacuum", "not looked at yet"));
+    supervisor.task("vacuum", vacuum.run(shutdown.clone()));
+
     let upkeep = Upkeep {
         pool,
         gate,
+        low_water,
         outbox_limit: settings.ingress.outbox_limit,
         postgres: health.part("postgres", "connecting"),
         backlog: health.part("backlog", "not measured yet"),

@@ -14,6 +14,7 @@ use runtime::telemetry::LogSettings;
 use schemas::Currency;
 
 use crate::http::auth::{KeyFile, KeyRate};
+use crate::relay::OutboxName;
 
 /// The port of the system that this one replaces.
 const DEFAULT_PORT: u16 = 54322;
@@ -42,6 +43,9 @@ pub struct RunSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub ingress: IngressSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub relay: OutboxSettings,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
@@ -131,6 +135,17 @@ pub struct IngressSettings {
     /// How long a request may take, in seconds; its body must arrive in that time too.
     #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub http_timeout: u64,
+}
+
+/// Which outbox is published.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Relay")]
+pub struct OutboxSettings {
+    /// Name of this database's outbox. Needed where several databases are published to one topic: each
+    /// needs a name of its own, the same on all instances that share the database. Part of the
+    /// transactional ids (TOPIC/relay/NAME) [default: none].
+    #[arg(long, env = "OUTBOX_NAME")]
+    pub outbox_name: Option<OutboxName>,
 }
 
 impl RunSettings {

@@ -30,6 +30,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod columns;
 pub mod dead_letter;
+pub mod flow;
 pub mod health;
 pub mod http;
 pub mod kafka;

@@ -48,11 +48,15 @@ metrics! {
     PROCESSOR_TRANSACTION_SECONDS Seconds "processor_transaction_seconds"
         "From the first record of a batch that is to be written to its committed transaction.";
     PROCESSOR_FENCED Counter "processor_fenced_total"
-        "Times another producer took over this instance's transactional id.";
+        "Times this instance's group member was replaced by another of its name, or its consumer had to be built anew.";
     PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"
         "1 while the flow is paused because too many records are dead letters; by task.";
     PROCESSOR_PARTITIONS Gauge "processor_partitions"
         "Partitions assigned; by task.";
+    PROCESSOR_BLOCKED Gauge "processor_partition_blocked"
+        "1 while an assigned partition does not flow; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+    PROCESSOR_BLOCKED_OFFSET Gauge "processor_partition_blocked_offset"
+        "The offset at which a blocked partition stands, or stood last; by topic and partition.";
     SINK_ROWS Counter "sink_rows_total"
         "Vouchers whose outcome was committed; outcome: inserted, existing (an echo), different (a row with another code, amount or currency was kept), tombstone, dead_letter.";
     SINK_DEAD_LETTERS Counter "sink_dead_letters_total"
@@ -65,6 +69,10 @@ metrics! {
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
     SINK_PARTITIONS Gauge "sink_partitions"
         "Partitions assigned; by task.";
+    SINK_BLOCKED Gauge "sink_partition_blocked"
+        "1 while an assigned partition does not flow; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+    SINK_BLOCKED_OFFSET Gauge "sink_partition_blocked_offset"
+        "The offset at which a blocked partition stands, or stood last; by topic and partition.";
     HTTP_CONNECTIONS Gauge "http_connections"
         "Connections open.";
     HTTP_CONNECTIONS_FULL Counter "http_connections_full_total"
@@ -80,9 +88,15 @@ metrics! {
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
         "Order changes that were committed in groups.";
     INGRESS_GROUPS Counter "producer_groups_total"
-        "Groups of order changes; outcome: committed, halved, failed.";
+        "Groups of order changes; outcome: committed, locked (tried again carefully), halved, failed.";
+    LOCKED_CHANGES Gauge "producer_locked_changes"
+        "Order changes that wait because another session of the database holds a lock on their order.";
     OUTBOX_ROWS Gauge "producer_outbox_rows"
         "Status events committed and not published yet.";
+    OUTBOX_DEAD_ROWS Gauge "producer_outbox_dead_rows"
+        "Rows that were deleted from the outbox and that vacuum has not removed, as Postgres estimates it.";
+    VACUUM_HELD_BACK Gauge "producer_vacuum_held_back_seconds"
+        "How long the same transaction has kept vacuum from removing the outbox's deleted rows; 0 while none does.";
     RELAY_ACTIVE Gauge "producer_relay_active"
         "1 on the instance whose relay publishes.";
     RELAY_PUBLISHED Counter "producer_relay_published_total"

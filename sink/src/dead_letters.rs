@@ -64,7 +64,7 @@ impl<A: Args> On<A> {
         Shelf::new(
             self.kafka.clone(),
             self.topics.vouchers_topic.clone(),
-            self.group.sink_group.clone(),
+            self.group.owner(),
         )
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use runtime::dead_letter;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
-    Subscription, TransactionError,
+    AssignmentChange, Blocked, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled,
+    Producer, Subscription, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -52,6 +53,10 @@ impl Source for KafkaSource {
         self.subscription.keep_alive(time);
     }
 
+    fn blocked(&self) -> Vec<Blocked> {
+        self.subscription.blocked()
+    }
+
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
         self.subscription
             .rewind(timeout)
@@ -77,20 +82,22 @@ impl Source for KafkaSource {
 pub struct KafkaDeadLetters {
     config: ClientConfig,
     topic: String,
+    group: String,
     producer: Producer,
 }
 
 impl KafkaDeadLetters {
-    /// Builds the client. Does not wait for the broker.
+    /// Builds the client; the letters name `group`, whose they are. Does not wait for the broker.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
-    pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, Failure> {
+    pub fn new(settings: &KafkaSettings, topic: String, group: &str) -> Result<Self, Failure> {
         let config = settings.producer()?;
         Ok(Self {
             producer: Producer::new(&config)?,
             config,
             topic,
+            group: group.to_owned(),
         })
     }
 }
@@ -101,6 +108,7 @@ impl DeadLetters for KafkaDeadLetters {
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .chain([(dead_letter::GROUP, Some(self.group.as_bytes()))])
             .collect();
         let outgoing = Outgoing {
             topic: &self.topic,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use runtime::flow::{Flow, FlowMetrics};
 use runtime::health::Part;
+use runtime::kafka::Blocked;
 use runtime::metrics as names;
 use schemas::Reason;
 
@@ -13,7 +15,7 @@ use crate::tally::Tally;
 
 /// Handles are looked up once; a batch only adds.
 pub struct TaskObserver {
-    part: Part,
+    flow: Flow,
     inserted: Counter,
     existing: Counter,
     different: Counter,
@@ -34,7 +36,13 @@ impl TaskObserver {
         let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
         let task = task.to_string();
         Self {
-            part,
+            flow: Flow::new(
+                part,
+                FlowMetrics {
+                    blocked: names::SINK_BLOCKED,
+                    offset: names::SINK_BLOCKED_OFFSET,
+                },
+            ),
             inserted: rows("inserted"),
             existing: rows("existing"),
             different: rows("different"),
@@ -83,11 +91,15 @@ impl Observer for TaskObserver {
     }
 
     fn flowing(&mut self) {
-        self.part.ready();
+        self.flow.flowing();
+    }
+
+    fn blocked(&mut self, blocked: &[Blocked]) {
+        self.flow.blocked(blocked);
     }
 
     fn standing(&mut self, reason: &str) {
-        self.part.not_ready(reason);
+        self.flow.standing(reason);
     }
 
     fn circuit(&mut self, open: bool) {

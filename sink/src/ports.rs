@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::{Header, InputRecord, Positions};
 
@@ -29,6 +29,11 @@ pub trait Source {
 
     /// Stays a member of the group for `time` without taking records.
     fn keep_alive(&mut self, time: Duration);
+
+    /// Why not every assigned partition flows or is at its end; empty when each does.
+    fn blocked(&self) -> Vec<Blocked> {
+        Vec::new()
+    }
 
     /// Reads every assigned partition again from the group's committed offset.
     ///
@@ -159,8 +164,12 @@ pub trait Observer {
     fn settled(&mut self, tally: &Tally);
     /// The number of partitions that are ours; hearing it once means having joined the group.
     fn assigned(&mut self, partitions: usize);
-    /// The flow goes on.
+    /// Every assigned partition flows or is at its end.
     fn flowing(&mut self);
+    /// These don't; the others do.
+    fn blocked(&mut self, blocked: &[Blocked]) {
+        let _ = blocked;
+    }
     /// The flow stands still, for this reason.
     fn standing(&mut self, reason: &str);
     /// The circuit breaker opened (or closed).

@@ -123,7 +123,11 @@ impl Flow {
         let ports = Ports {
             source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group)?,
             table: PostgresTable::new(self.database.clone())?,
-            dead_letters: KafkaDeadLetters::new(kafka, topics.voucher_dead_letters())?,
+            dead_letters: KafkaDeadLetters::new(
+                kafka,
+                topics.voucher_dead_letters(),
+                &flow.sink_group,
+            )?,
             schemas: SchemaCache::new(
                 self.registry.clone(),
                 VoucherPlan::compile,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
+use runtime::dead_letter::Owner;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistrySettings;
 use runtime::settings::{HttpSettings, Secret, TopicSettings};
@@ -68,7 +69,17 @@ pub struct GroupSettings {
     pub sink_group: String,
 }
 
-fn group(name: &str) -> Result<String, String> {
+impl GroupSettings {
+    /// Whose dead letters a command is about: those of every campaign's vouchers.
+    pub fn owner(&self) -> Owner {
+        Owner {
+            group: self.sink_group.clone(),
+            campaign: None,
+        }
+    }
+}
+
+pub(crate) fn group(name: &str) -> Result<String, String> {
     if name.is_empty() || name.len() > 249 || name.chars().any(char::is_control) {
         return Err("a group is 1 to 249 bytes without control characters".to_owned());
     }

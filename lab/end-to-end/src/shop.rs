@@ -10,8 +10,8 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
 use stack::{
-    Backend, Backends, Listener, Options, PostgresTls, Service, ServiceBinaries, ServiceCommand,
-    Topics, service_binaries,
+    Backend, Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics,
+    service_binaries,
 };
 use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -148,16 +148,16 @@ pub async fn own_registry(name: &str) -> Backends {
     }
 }
 
-/// The shared Kafka and registry with a Postgres of its own that shows this certificate.
+/// The shared Kafka and registry with a Postgres of its own, with these changes.
 ///
 /// # Panics
 /// As [`own_backends`].
-pub async fn own_postgres(name: &str, tls: PostgresTls) -> Backends {
+pub async fn own_postgres(name: &str, change: impl FnOnce(&mut Options)) -> Backends {
     let shared = shared_backends().await;
     let mut options = Options::new(directory(name));
     options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
     options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
-    options.postgres_tls = Some(tls);
+    change(&mut options);
     match Backends::start(options).await {
         Ok(backends) => backends,
         Err(error) => panic!("Postgres does not start: {error:#}"),
@@ -207,7 +207,7 @@ pub async fn own_backends_with(name: &str, change: impl FnOnce(&mut Options)) ->
 }
 
 /// One folder per test process, so that two runs don't clash; what dead ones left is removed.
-fn directory(name: &str) -> PathBuf {
+pub fn directory(name: &str) -> PathBuf {
     let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/end-to-end");
     for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
         let owner = entry.file_name().to_str().and_then(|pid| pid.parse().ok());

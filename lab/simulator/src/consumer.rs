@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::error::KafkaError;
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::kafka::{AssignmentChange, CommitError, Membership, Polled};
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 
 use crate::kafka::group::{MemberId, NotMember};
@@ -82,6 +82,20 @@ impl Consumer {
     /// Joins anew, as another member.
     pub fn reopen(&mut self) {
         *self = Self::new(self.id, self.group, std::mem::take(&mut self.instance));
+    }
+
+    /// Whether another client is the member of this instance id, as the coordinator says it.
+    pub fn look_for_our_name(&self, world: &mut World, time: Duration) -> Membership {
+        world.spend(self.id, time);
+        match world.call(self.id, Service::Kafka, "look for our name") {
+            Fault::None if !world.lives[self.id].dead => {}
+            _ => return Membership::Unknown,
+        }
+        if world.broker.groups[self.group].has_instance(&self.instance) {
+            Membership::Present
+        } else {
+            Membership::Absent
+        }
     }
 
     /// The background thread, which runs while the process does.

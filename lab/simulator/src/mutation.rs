@@ -53,4 +53,6 @@ pub enum Mutation {
     LockOfAStandby,
     /// A relay's rows are deleted when they are read, not when they are published.
     RelayDeletesFirst,
+    /// A relay's low-water mark passes ids that open transactions have taken.
+    RelayMarkIgnoresWriters,
 }

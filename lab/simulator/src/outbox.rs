@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::producer::relay::Row;
+use ::producer::relay::ports::Writers;
 use rust_decimal::Decimal;
 use schemas::{Currency, Status, Timestamp};
 
@@ -172,10 +173,16 @@ impl OutboxTable {
         }
     }
 
-    /// The first rows by id.
-    pub fn read(&self, session: SessionId, most: usize) -> Vec<Row> {
-        let rows = self.shown_to(session).values();
-        rows.take(most).cloned().collect()
+    /// The first rows by id, from this one on.
+    pub fn read(&self, session: SessionId, from: i64, most: usize) -> Vec<Row> {
+        let rows = self.shown_to(session).range(from..).take(most);
+        rows.map(|(_, row)| row.clone()).collect()
+    }
+
+    /// The transactions that are still open; each has the name of its row.
+    pub fn writers(&self) -> Writers {
+        let open = self.uncommitted.iter();
+        open.map(|row| row.id.to_string()).collect()
     }
 
     /// Keeps a snapshot for the session, order by order.

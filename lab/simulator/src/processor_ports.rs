@@ -9,7 +9,8 @@ use processor::ports::{Log, Observer, TransactionEnd};
 use processor::task::{BatchBounds, Guarantee, Task, TaskSettings};
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::kafka::{
-    AssignmentChange, CommitError, Outgoing, Polled, Stage, TransactionError, Unfinished,
+    AssignmentChange, CommitError, Membership, Outgoing, Polled, Stage, TransactionError,
+    Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -18,6 +19,7 @@ use schemas::{Malformed, OrderStatusPlan, Reason};
 
 use crate::consumer::{Consumer, Read, shifted};
 use crate::kafka::ORDER_STATUS;
+use crate::kafka::group::SESSION_TIMEOUT;
 use crate::mutation::Mutation;
 use crate::producers::Producers;
 use crate::workload::SCHEMA_ID;
@@ -119,6 +121,15 @@ impl Log for SimulatedLog {
     fn open_consumer(&mut self) -> Result<(), Failure> {
         self.consumer.reopen();
         Ok(())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        SESSION_TIMEOUT
+    }
+
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        self.consumer
+            .look_for_our_name(&mut self.world.borrow_mut(), time)
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::producer::relay::ports::{Log, Observer, Outbox, OutboxError, Timer};
+use ::producer::relay::ports::{Log, Observer, Outbox, OutboxError, Timer, Writers};
 use ::producer::relay::{Format, Limits, Relay, Row};
 use runtime::kafka::{Outgoing, TransactionError};
 use schemas::{Currency, OrderStatus};
@@ -43,6 +43,7 @@ pub fn start(world: &Shared, id: ProcessId) -> RelayTask {
     let limits = Limits {
         rows: 3,
         backlog: 4,
+        stride: 2,
     };
     Relay::new(
         (outbox, log, clock, Silent),
@@ -149,8 +150,10 @@ impl Outbox for SimulatedOutbox {
         self.call("confirm", |_, _| ())
     }
 
-    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        let read = self.call("read outbox", |outbox, session| outbox.read(session, most))?;
+    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let read = self.call("read outbox", |outbox, session| {
+            outbox.read(session, from, most)
+        })?;
         let mut world = self.world.borrow_mut();
         if world.has(Mutation::RelayDeletesFirst) {
             let ids: Vec<_> = read.iter().map(|row| row.id).collect();
@@ -158,6 +161,17 @@ impl Outbox for SimulatedOutbox {
         }
         rows.extend(read);
         Ok(())
+    }
+
+    fn writers(&mut self) -> Result<Option<Writers>, OutboxError> {
+        let none = self.world.borrow().has(Mutation::RelayMarkIgnoresWriters);
+        self.call("list writers", |outbox, _| {
+            Some(if none {
+                Writers::new()
+            } else {
+                outbox.writers()
+            })
+        })
     }
 
     fn open_backlog(&mut self) -> Result<(), OutboxError> {
@@ -269,6 +283,7 @@ impl Observer for Silent {
     fn standing_by(&mut self) {}
     fn active(&mut self) {}
     fn inactive(&mut self) {}
+    fn low_water(&mut self, _: i64) {}
     fn flowing(&mut self) {}
     fn waiting(&mut self, _: &str) {}
     fn published(&mut self, _: usize) {}

@@ -95,8 +95,9 @@ impl Cache {
         Ok(folder.join("app"))
     }
 
-    /// Postgres for this platform, unpacked; the folder that holds `initdb` and `postgres`.
-    pub(crate) async fn postgres(&self) -> Result<PathBuf> {
+    /// This version of Postgres for this platform, unpacked; the folder that holds `initdb` and
+    /// `postgres`.
+    pub(crate) async fn postgres(&self, version: &str) -> Result<PathBuf> {
         let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
             ("linux", "x86_64") => "linux-amd64",
             ("linux", "aarch64") => "linux-arm64v8",
@@ -109,11 +110,11 @@ impl Cache {
             }
         };
         let package = Package {
-            folder: format!("postgres-{POSTGRES_VERSION}"),
-            title: format!("Postgres {POSTGRES_VERSION}"),
+            folder: format!("postgres-{version}"),
+            title: format!("Postgres {version}"),
             goal: "unpack-dependencies",
             dependencies: format!(
-                "<dependency><groupId>io.zonky.test.postgres</groupId><artifactId>embedded-postgres-binaries-{platform}</artifactId><version>{POSTGRES_VERSION}</version>{ALONE}</dependency>"
+                "<dependency><groupId>io.zonky.test.postgres</groupId><artifactId>embedded-postgres-binaries-{platform}</artifactId><version>{version}</version>{ALONE}</dependency>"
             ),
         };
         let folder = self

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `backends`, `backend` | the three together; one of them as a process that is killed, paused, restarted |
 //! | `kafka`, `registry`, `postgres` | how each is set up and started |
+//! | `postgres_server`, `pooler` | more servers of Postgres: a standby, another version; PgBouncer |
 //! | `topics` | the design's topics and schemas on them |
 //! | `services`, `system` | one service as a process; the three of them on the backends |
 //! | `environment` | what services and shells need to know of the running stack |
@@ -37,8 +38,10 @@ mod download;
 mod environment;
 mod java;
 mod kafka;
+mod pooler;
 mod ports;
 mod postgres;
+mod postgres_server;
 mod prerequisites;
 mod progress;
 mod registry;
@@ -52,7 +55,9 @@ pub use backend::Backend;
 pub use backends::{Backends, Options, Ports, PostgresTls};
 pub use child::is_alive;
 pub use kafka::Listener;
+pub use pooler::{PoolMode, Pooler};
 pub use ports::Port;
+pub use postgres_server::PostgresServer;
 pub use progress::Progress;
 pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand, service_binaries};
 pub use tool::TOOLS;

@@ -4,21 +4,23 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::backend::{Backend, Ready};
 use crate::backends::PostgresTls;
-use crate::download::Cache;
+use crate::download::{Cache, POSTGRES_VERSION};
 use crate::ports::Port;
 use crate::prerequisites;
 
 /// Another user: Postgres refuses to run as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct User {
+pub(crate) struct User {
     id: u32,
     group: u32,
 }
@@ -67,6 +69,36 @@ impl Place {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// Who its programs run as, where it is not us.
+    pub(crate) const fn user(&self) -> Option<User> {
+        self.user
+    }
+
+    /// Gives a file to the database's user.
+    pub(crate) fn give(&self, file: &Path) -> Result<()> {
+        if let Some(user) = self.user {
+            chown(file, Some(user.id), Some(user.group))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, which belongs to the database's user alone.
+    pub(crate) fn make(&self) -> Result<()> {
+        let folder = &self.folder;
+        std::fs::create_dir_all(folder)?;
+        // In the system's temporary folder another user could have put a link of that name.
+        if std::fs::symlink_metadata(folder)?.is_symlink() {
+            bail!("{} is a link; remove it", folder.display());
+        }
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+        if let Some(user) = self.user {
+            chown(folder, Some(user.id), Some(user.group)).with_context(|| {
+                format!("{} can't be given to the database's user", folder.display())
+            })?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Place {
@@ -86,19 +118,9 @@ pub(crate) async fn prepare(
     fsync: bool,
     tls: Option<&PostgresTls>,
 ) -> Result<Backend> {
-    let folder = place.folder.clone();
-    std::fs::create_dir_all(&folder)?;
-    // In the system's temporary folder another user could have put a link of that name.
-    if std::fs::symlink_metadata(&folder)?.is_symlink() {
-        bail!("{} is a link; remove it", folder.display());
-    }
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
     let user = place.user;
-    if let Some(user) = user {
-        chown(&folder, Some(user.id), Some(user.group)).with_context(|| {
-            format!("{} can't be given to the database's user", folder.display())
-        })?;
-    }
+    place.make()?;
+    let folder = place.folder.clone();
     let programs = programs(cache, &folder, user).await?;
     let data = folder.join("data");
     if !data.join("PG_VERSION").is_file() {
@@ -108,9 +130,22 @@ pub(crate) async fn prepare(
         secure(tls, &data, user)?;
     }
     let ssl = if tls.is_some() { "on" } else { "off" };
-    let number = port.number();
     let fsync = if fsync { "on" } else { "off" };
-    Ok(Backend::new(
+    let settings = vec![format!("fsync={fsync}"), format!("ssl={ssl}")];
+    Ok(server(programs, data, user, log, port, settings))
+}
+
+/// A server on `port` with its data in `data`, and more settings than those of the stack.
+pub(crate) fn server(
+    programs: PathBuf,
+    data: PathBuf,
+    user: Option<User>,
+    log: PathBuf,
+    port: &Port,
+    settings: Vec<String>,
+) -> Backend {
+    let number = port.number();
+    Backend::new(
         "Postgres",
         log,
         Ready::Postgres(url(port, "postgres")),
@@ -122,21 +157,23 @@ pub(crate) async fn prepare(
                 .arg(&data)
                 .arg("-p")
                 .arg(number.to_string());
-            for setting in [
+            let of_the_stack = [
                 "listen_addresses=127.0.0.1",
                 "unix_socket_directories=",
                 "max_connections=200",
                 "logging_collector=off",
                 "log_destination=stderr",
                 "timezone=UTC",
-                &format!("fsync={fsync}"),
-                &format!("ssl={ssl}"),
-            ] {
+            ];
+            for setting in of_the_stack
+                .into_iter()
+                .chain(settings.iter().map(String::as_str))
+            {
                 command.arg("-c").arg(setting);
             }
             command
         },
-    ))
+    )
 }
 
 /// Who connects from the loopback interface: our own superuser as before, others over TLS.
@@ -187,7 +224,9 @@ pub(crate) fn with_database(url: &str, database: &str) -> String {
 /// Whether the database answers.
 pub(crate) async fn answers(url: &str) -> Result<()> {
     let answer = async {
-        let mut connection = PgConnection::connect(url).await?;
+        // Without what a pooler does not know.
+        let options = PgConnectOptions::from_str(url)?.extra_float_digits(None::<i8>);
+        let mut connection = options.connect().await?;
         connection.execute("SELECT 1").await?;
         connection.close().await
     };
@@ -217,7 +256,7 @@ pub(crate) async fn create_database(url: &str, name: &str) -> Result<()> {
     Ok(connection.close().await?)
 }
 
-async fn initialize(programs: &Path, data: &Path, user: Option<User>) -> Result<()> {
+pub(crate) async fn initialize(programs: &Path, data: &Path, user: Option<User>) -> Result<()> {
     let mut command = program(programs, "initdb", user);
     command.arg("-D").arg(data).args([
         "--username=postgres",
@@ -236,7 +275,7 @@ async fn initialize(programs: &Path, data: &Path, user: Option<User>) -> Result<
     Ok(())
 }
 
-fn program(programs: &Path, name: &str, user: Option<User>) -> Command {
+pub(crate) fn program(programs: &Path, name: &str, user: Option<User>) -> Command {
     let mut command = Command::new(programs.join(name));
     // The caller's folder may be closed to the user that it runs as.
     command.current_dir("/").env("LC_ALL", "C");
@@ -252,7 +291,16 @@ async fn programs(cache: &Cache, folder: &Path, user: Option<User>) -> Result<Pa
     if let Some(programs) = prerequisites::postgres() {
         return Ok(programs);
     }
-    let downloaded = cache.postgres().await?;
+    let downloaded = cache.postgres(POSTGRES_VERSION).await?;
+    reachable(downloaded, folder, user).await
+}
+
+/// Downloaded programs, copied next to the data where their user can't reach the cache.
+pub(crate) async fn reachable(
+    downloaded: PathBuf,
+    folder: &Path,
+    user: Option<User>,
+) -> Result<PathBuf> {
     match user {
         Some(user) if !reaches(user, &downloaded) => {
             let copied = folder.join("programs");

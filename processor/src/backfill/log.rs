@@ -35,6 +35,8 @@ pub struct RangeLog {
     range: TopicRange,
     /// Opened at the committed offsets, once the transactional id is ours.
     reader: Option<RangeReader>,
+    /// Why the range can't be read to its end.
+    given_up: Option<Failure>,
     told: bool,
     /// The next offset of every partition of which something was read, or the end reached.
     positions: Positions,
@@ -68,6 +70,7 @@ impl RangeLog {
             plan,
             range,
             reader: None,
+            given_up: None,
             told: false,
             positions: Positions::new(),
             pending: Positions::new(),
@@ -143,9 +146,11 @@ impl Log for RangeLog {
         Ok(())
     }
 
+    /// A reader that gave up waited for a long time already: a person has to look, and the same
+    /// command goes on from what is committed.
     fn open_consumer(&mut self) -> Result<(), Failure> {
         self.reader = None;
-        Ok(())
+        self.given_up.take().map_or(Ok(()), Err)
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
@@ -188,7 +193,11 @@ impl Log for RangeLog {
                 Polled::Nothing
             }
             Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => Polled::Fatal(failure.to_string()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.given_up = Some(failure);
+                Polled::Fatal(why)
+            }
         }
     }
 

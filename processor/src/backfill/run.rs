@@ -8,7 +8,7 @@ use runtime::clock::MonotonicClock;
 use runtime::health::Health;
 use runtime::kafka::{Producer, TopicRange, TransactionError};
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::preflight::{self, Cluster, Level};
+use runtime::preflight;
 use runtime::record::Positions;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
@@ -23,7 +23,7 @@ use super::report::Done;
 use super::settings::BackfillSettings;
 use super::{blocking, resolve};
 use crate::batch::{Batch, Tally, Topics, VoucherFormat};
-use crate::campaign_history;
+use crate::campaign_history::{self, Compared};
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Observer, TransactionEnd};
 use crate::task::{BatchBounds, Guarantee, Task, TaskSettings};
@@ -39,7 +39,15 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
     preflight::topics_exist(&settings.kafka, topics.names(), &shutdown).await?;
-    refuse_another_rule(&settings, registry.as_ref(), &evaluator).await?;
+    let compared = Compared {
+        kafka: &settings.kafka,
+        registry: registry.as_ref(),
+        topic: &topics.vouchers,
+        group: &settings.backfill.processor_group,
+        rule: evaluator.rule(),
+        keys: Some(evaluator.keys()),
+    };
+    campaign_history::refuse_another(compared, &settings.history).await?;
     let format = tokio::select! {
         format = voucher_format(registry.as_ref(), &topics.vouchers) => format,
         () = shutdown.requested() => return Err(stopped(None)),
@@ -90,7 +98,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             known.clone(),
             health.ready_part(format!("registry-{number}")),
         );
-        let batch = Batch::new(topics.clone(), format).of_run(&name);
+        let batch = Batch::new(topics.clone(), format)
+            .of_run(&name)
+            .of_group(&settings.backfill.processor_group);
         let task = Task::new(
             log,
             schemas,
@@ -153,29 +163,6 @@ fn stopped(name: Option<&str>) -> Failure {
             "stopped before the end; nothing is lost: the same command with --name {name} goes on"
         ),
     })
-}
-
-/// Two rules under one campaign would give two customers different vouchers.
-async fn refuse_another_rule(
-    settings: &BackfillSettings,
-    registry: Option<&Registry>,
-    evaluator: &SharedEvaluator,
-) -> Result<(), Failure> {
-    let cluster = Cluster::new(&settings.kafka)?;
-    let vouchers = cluster
-        .topic(&settings.topics.vouchers_topic)
-        .await
-        .map_err(Failure::failed)?;
-    let Some(vouchers) = vouchers else {
-        return Ok(());
-    };
-    let verdict = campaign_history::judge(&cluster, registry, &vouchers, evaluator.rule())
-        .await
-        .map_err(Failure::failed)?;
-    match verdict.level {
-        Level::Fail => Err(Failure::bad_setting(verdict.sentence())),
-        _ => Ok(()),
-    }
 }
 
 async fn voucher_format(registry: Option<&Registry>, topic: &str) -> VoucherFormat {

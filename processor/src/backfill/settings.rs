@@ -9,9 +9,10 @@ use runtime::registry::RegistrySettings;
 use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 
+use crate::campaign_history::HistoryFlags;
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
-use crate::settings::{KeySettings, RuleSettings};
+use crate::settings::{KeySettings, RuleSettings, group};
 use crate::signing_keys::SigningKeys;
 
 /// All settings of `processor backfill`.
@@ -38,6 +39,9 @@ pub struct BackfillSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub keys: KeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub history: HistoryFlags,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
@@ -85,7 +89,7 @@ pub struct Backfill {
     pub threads: u16,
 
     /// The live consumer group, beside which this stands.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor")]
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
     pub processor_group: String,
 }
 

@@ -91,7 +91,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         shelf: Shelf::new(
             settings.kafka.clone(),
             topics.order_status_topic.clone(),
-            settings.group.processor_group.clone(),
+            settings.group.owner(&settings.rule.voucher_campaign),
         ),
         kafka: settings.kafka.clone(),
         group: settings.group.processor_group.clone(),

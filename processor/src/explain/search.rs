@@ -1,6 +1,6 @@
 //! Reading what the topics have of an order.
 
-use runtime::dead_letter::Shelf;
+use runtime::dead_letter::{Letter, Owner, Shelf};
 use runtime::kafka::{KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord};
@@ -49,12 +49,13 @@ impl Search {
             Ok(())
         })?;
         story.tell_echoes();
-        let states = self.shelf.states()?;
+        let mut states = self.shelf.states()?;
         self.shelf.each(|letter| {
             if let Ok(letter) = letter
                 && letter.original.key.as_deref() == Some(order_id.as_bytes())
             {
-                let state = states.get(&letter.identity).cloned();
+                let owner = owner_of(&letter, self.shelf.owner());
+                let state = states.find(&letter, &owner).cloned();
                 story.letters.push((letter, state));
             }
             Ok(())
@@ -126,6 +127,18 @@ impl Search {
             voucher,
             role: Role::default(),
         })
+    }
+}
+
+/// An order's story is told for every group: what became of another group's letter is that group's
+/// to say.
+fn owner_of(letter: &Letter, asking: &Owner) -> Owner {
+    match &letter.group {
+        Some(group) if *group != asking.group => Owner {
+            group: group.clone(),
+            campaign: None,
+        },
+        _ => asking.clone(),
     }
 }
 

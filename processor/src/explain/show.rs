@@ -47,7 +47,7 @@ impl Story {
         if !self.letters.is_empty() {
             text += &table(
                 "",
-                &["dead letter", "attempts", "state", "why"],
+                &["dead letter", "group", "attempts", "state", "why"],
                 self.letters
                     .iter()
                     .map(|(letter, state)| letter_cells(letter, state.as_ref())),
@@ -136,7 +136,9 @@ impl Story {
         });
         let letters = self.letters.iter().map(|(letter, state)| {
             json!({
-                "letter": letter.identity.to_string(),
+                "letter": letter.identity.origin.to_string(),
+                "digest": letter.identity.digest.to_string(),
+                "group": letter.group,
                 "reason": letter.reason,
                 "message": letter.message,
                 "attempts": letter.attempts_now(state.as_ref()),
@@ -207,7 +209,11 @@ fn letter_cells(letter: &Letter, state: Option<&State>) -> Vec<String> {
         None => "open".to_owned(),
     };
     vec![
-        letter.identity.to_string(),
+        letter.identity.origin.to_string(),
+        letter
+            .group
+            .clone()
+            .unwrap_or_else(|| "not told".to_owned()),
         letter.attempts_now(state).to_string(),
         condition,
         format!("{}: {}", letter.reason, letter.message),

@@ -20,6 +20,7 @@ use runtime::telemetry::LogSettings;
 use schemas::VOUCHER_AVSC;
 
 use crate::batch::{Topics, VoucherFormat};
+use crate::campaign_history::{self, Compared, HistoryFlags};
 use crate::evaluate::Evaluator;
 use crate::settings::{GroupSettings, KeySettings, RuleSettings};
 use redriver::Redriver;
@@ -50,13 +51,17 @@ pub struct RedriveSettings {
     pub group: GroupSettings,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub history: HistoryFlags,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub log: LogSettings,
 }
 
 /// Redrives, and prints what became of the letters.
 ///
 /// # Errors
-/// Exit code 2 for settings; 1 when broker or registry do not answer: that is no attempt.
+/// Exit code 2 for settings, also for a rule or a key that the campaign's earlier vouchers were not
+/// issued with; 1 when broker or registry do not answer: that is no attempt.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator = Evaluator::new(
         settings.rule.rule()?,
@@ -66,6 +71,17 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))?;
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
+    if !settings.redrive.dry_run {
+        let compared = Compared {
+            kafka: &settings.kafka,
+            registry: registry.as_ref(),
+            topic: &topics.vouchers,
+            group: &settings.group.processor_group,
+            rule: evaluator.rule(),
+            keys: Some(evaluator.keys()),
+        };
+        campaign_history::refuse_another(compared, &settings.history).await?;
+    }
     let format = match &registry {
         None => VoucherFormat::Json,
         Some(registry) => VoucherFormat::Avro {
@@ -81,11 +97,8 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         topics,
         format,
     );
-    let shelf = Shelf::new(
-        settings.kafka,
-        settings.topics.order_status_topic,
-        settings.group.processor_group,
-    );
+    let owner = settings.group.owner(&settings.rule.voucher_campaign);
+    let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic, owner);
     tokio::task::spawn_blocking(move || {
         redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
     })

@@ -10,6 +10,7 @@ use schemas::Currency;
 
 use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::{self, Evaluator};
+use crate::rule::Skip;
 use crate::told::Teller;
 
 /// See the module.
@@ -55,7 +56,7 @@ impl Redrive for Redriver {
                         campaign: evaluator.rule().campaign.clone(),
                     })
                 }
-                evaluate::Outcome::Skip(skip) => Decided::Skip(skip.word()),
+                evaluate::Outcome::Skip(skip) => Decided::Skip(skip),
                 evaluate::Outcome::Dead(malformed) => Decided::Outcome(Outcome::Failed {
                     reason: malformed.reason().word().to_owned(),
                     message: malformed.message().to_owned(),
@@ -64,8 +65,11 @@ impl Redrive for Redriver {
         })?;
         let outcome = match decided {
             Decided::Outcome(outcome) => outcome,
-            Decided::Skip(reason) => Outcome::Skipped {
-                reason: reason.to_owned(),
+            Decided::Skip(skip) => Outcome::Skipped {
+                campaign: skip
+                    .is_of_the_rule()
+                    .then(|| evaluator.rule().campaign.clone()),
+                reason: skip.word().to_owned(),
                 message: teller.tell(record)?.words,
             },
         };
@@ -79,7 +83,7 @@ impl Redrive for Redriver {
 /// A skip still wants its words.
 enum Decided {
     Outcome(Outcome),
-    Skip(&'static str),
+    Skip(Skip),
 }
 
 fn outputs_of(batch: &Batch) -> Vec<OwnedOutgoing> {

@@ -1,21 +1,22 @@
-//! Telling one lost race from two processes with one name.
+//! Counting fences: a single one passes, several in a row may mean two processes with one name.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// So many fences within [`WINDOW`] are two processes that fight over one transactional id.
+/// So many fences within [`WINDOW`] are looked into.
 const MOST: usize = 3;
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// When this task was fenced. A single fence is an instance that was replaced while it slept, or a
-/// transaction that outlived its timeout: it goes on.
+/// join that the client repeated and a slow coordinator answered twice: it goes on. So may several
+/// be, therefore the count alone ends nobody (see `Task::look_for_another`).
 #[derive(Debug, Default)]
 pub(super) struct Fences {
     times: VecDeque<Duration>,
 }
 
 impl Fences {
-    /// Notes a fence; true when somebody else keeps taking the name.
+    /// Notes a fence. Returns whether there were so many that somebody else may have the name.
     pub(super) fn note(&mut self, now: Duration) -> bool {
         self.times.push_back(now);
         while self
@@ -27,6 +28,11 @@ impl Fences {
         }
         self.times.len() >= MOST
     }
+
+    /// Nobody else was behind them.
+    pub(super) fn forget(&mut self) {
+        self.times.clear();
+    }
 }
 
 #[cfg(test)]
@@ -34,11 +40,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_fences_in_two_minutes_are_a_fight_and_scattered_ones_are_not() {
+    fn three_fences_in_two_minutes_are_suspicious_and_scattered_ones_are_not() {
         let mut fences = Fences::default();
         assert!(!fences.note(Duration::from_secs(0)));
         assert!(!fences.note(Duration::from_secs(130)));
         assert!(!fences.note(Duration::from_secs(140)));
         assert!(fences.note(Duration::from_secs(150)));
+        fences.forget();
+        assert!(!fences.note(Duration::from_secs(151)));
     }
 }

@@ -124,6 +124,13 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// How long the circuit stays open before the same records are tried again.
 const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
 
+/// One look whether another process has this task's name.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How much longer than a session timeout is looked: a member that joined an empty group has a
+/// session from the end of `group.initial.rebalance.delay.ms` (3 s) on.
+const LOOK_MARGIN: Duration = Duration::from_secs(5);
+
 /// Where the task is.
 #[derive(Debug)]
 enum State {
@@ -153,6 +160,8 @@ enum State {
     WaitingForSchema { schema_id: u32 },
     /// Too many records are dead; the same are tried again at `until`.
     CircuitOpen { until: Duration },
+    /// Fenced again and again: whether another process has this task's name is looked at until then.
+    LookingForAnother { until: Duration },
     /// A pause before `Opening`, so that two processes with one name don't fence in a frenzy.
     Pausing { until: Duration },
 }

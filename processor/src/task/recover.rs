@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::TransactionError;
+use runtime::kafka::{Membership, TransactionError};
 use runtime::lifecycle::Failure;
 use runtime::registry::SchemaSource;
 use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::{DEADLINE, Guarantee, State, Task};
+use super::{DEADLINE, Guarantee, LOOK, LOOK_MARGIN, State, Task};
 use crate::ports::{Log, Observer, TransactionEnd};
 
 impl<L, S, C, O> Task<L, S, C, O>
@@ -88,14 +88,54 @@ where
             .standing(&format!("joining the group anew: {why}"));
         self.observer.fenced();
         if self.fences.note(self.clock.now()) {
-            return Step::Stop(self.another_has_our_name());
+            self.state = State::LookingForAnother {
+                until: self.look_ends(),
+            };
+            return Step::Continue;
         }
+        self.join_anew()
+    }
+
+    fn join_anew(&mut self) -> Step {
         match self.log.open_consumer() {
             Ok(()) => {
                 self.pause_then_open();
                 Step::Continue
             }
             Err(failure) => Step::Stop(failure),
+        }
+    }
+
+    /// A member that nobody heartbeats is gone by then.
+    fn look_ends(&self) -> Duration {
+        self.clock.now() + self.log.session_timeout() + LOOK_MARGIN
+    }
+
+    /// Fenced for the third time: finds out whether another process has this task's name, or whether
+    /// it was fenced by joins of its own (the client repeats a join that a coordinator did not answer
+    /// for a while, and the coordinator then answers both).
+    ///
+    /// This task is no member meanwhile. A member of its name that stays for longer than a session
+    /// timeout is therefore heartbeated by another process, and this one ends. One that disappears
+    /// was its own earlier self, and a coordinator that does not answer is an outage: neither is
+    /// somebody else.
+    pub(super) fn look_for_another(&mut self, until: Duration) -> Step {
+        match self.log.look_for_our_name(LOOK) {
+            Membership::Present if self.clock.now() >= until => {
+                Step::Stop(self.another_has_our_name())
+            }
+            Membership::Present => Step::Continue,
+            Membership::Rebalancing => {
+                self.state = State::LookingForAnother {
+                    until: self.look_ends(),
+                };
+                Step::Continue
+            }
+            Membership::Absent | Membership::Unknown => {
+                tracing::info!("no other process has this task's name; joining the group anew");
+                self.fences.forget();
+                self.join_anew()
+            }
         }
     }
 

@@ -36,6 +36,7 @@ where
             State::Aborting => self.abort(),
             State::WaitingForSchema { schema_id } => self.wait_for_schema(schema_id),
             State::CircuitOpen { until } => self.wait_until(until, State::Rewinding),
+            State::LookingForAnother { until } => self.look_for_another(until),
             State::Pausing { until } => self.wait_until(until, State::Opening),
         }
     }
@@ -48,6 +49,7 @@ where
             | State::Rewinding
             | State::WaitingForSchema { .. }
             | State::CircuitOpen { .. }
+            | State::LookingForAnother { .. }
             | State::Pausing { .. } => true,
             _ => false,
         }
@@ -189,7 +191,7 @@ where
     /// The batch has ended: write it, commit its offsets, or wait for what ended it.
     fn finish_batch(&mut self, waits_for: Option<u32>) -> Step {
         if self.joined && waits_for.is_none() {
-            self.observer.flowing();
+            self.tell_flow();
         }
         if self.batch.has_outputs() {
             self.state = State::Producing;
@@ -217,6 +219,15 @@ where
             self.committed.extend(past);
         }
         Step::Continue
+    }
+
+    fn tell_flow(&mut self) {
+        let blocked = self.log.blocked();
+        if blocked.is_empty() {
+            self.observer.flowing();
+        } else {
+            self.observer.blocked(&blocked);
+        }
     }
 
     fn uncommitted_positions(&mut self) -> Positions {

@@ -9,6 +9,13 @@ pub enum Fault {
     Data,
     /// Two transactions met: the same again, at once.
     Conflict,
+    /// Another session holds a lock that the statement needs, on a row of it or on a table. The
+    /// connection and the other rows are as good as before.
+    Locked,
+    /// The statement was not done, perhaps because of one of its rows: it took too long, a trigger
+    /// or a damaged page was in its way, or a stored value can't be read. The connection and the
+    /// other rows are as good as before.
+    Statement,
     /// The database is away, or can't right now: the same again, later, on a new connection.
     Away,
 }
@@ -20,6 +27,7 @@ pub fn fault_of(error: &Error) -> Fault {
         Error::Database(error) => error.code().map_or(Fault::Away, |code| by_code(&code)),
         // A value that Postgres has no form for, such as a decimal out of its type's range.
         Error::Encode(_) => Fault::Data,
+        Error::Decode(_) | Error::ColumnDecode { .. } => Fault::Statement,
         _ => Fault::Away,
     }
 }
@@ -27,12 +35,20 @@ pub fn fault_of(error: &Error) -> Fault {
 fn by_code(code: &str) -> Fault {
     match code {
         "40001" | "40P01" => Fault::Conflict,
+        "55P03" => Fault::Locked,
+        // statement_timeout, an operator's cancel; pages that can't be read.
+        "57014" | "58030" | "XX000" | "XX001" | "XX002" => Fault::Statement,
         // The schema is not there (yet), or not the one that we were built for.
         "42P01" | "42703" => Fault::Away,
-        // Cardinality, data exceptions, constraints; 54 is a row or an index entry that is too big.
-        "21000" => Fault::Data,
+        // Cardinality; a trigger's RAISE and ASSERT.
+        "21000" | "P0001" | "P0004" => Fault::Data,
+        // Data exceptions, constraints; 54 is a row or an index entry that is too big.
         _ if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => {
             Fault::Data
+        }
+        // The other errors within a trigger.
+        _ if code.starts_with("P0") || code.starts_with("38") || code.starts_with("39") => {
+            Fault::Statement
         }
         _ => Fault::Away,
     }
@@ -43,18 +59,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_faults_in_the_data_are_the_datas() {
-        for code in ["22003", "22021", "22P05", "23505", "23514", "54000"] {
+    fn an_error_is_the_datas_the_statements_or_the_databases() {
+        for code in [
+            "22003", "22021", "22P05", "23505", "23514", "54000", "P0001",
+        ] {
             assert_eq!(by_code(code), Fault::Data, "{code}");
         }
         for code in ["40001", "40P01"] {
             assert_eq!(by_code(code), Fault::Conflict, "{code}");
         }
-        for code in [
-            "08006", "53100", "53300", "55P03", "57P01", "57014", "25006", "42P01", "XX000",
-        ] {
+        assert_eq!(by_code("55P03"), Fault::Locked);
+        for code in ["57014", "XX001", "P0002", "39000"] {
+            assert_eq!(by_code(code), Fault::Statement, "{code}");
+        }
+        for code in ["08006", "53100", "53300", "57P01", "25006", "42P01"] {
             assert_eq!(by_code(code), Fault::Away, "{code}");
         }
         assert_eq!(fault_of(&Error::PoolTimedOut), Fault::Away);
+        let unreadable = Error::Decode("not a product".into());
+        assert_eq!(fault_of(&unreadable), Fault::Statement);
     }
 }

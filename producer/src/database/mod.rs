@@ -1,6 +1,7 @@
 //! How Postgres is reached, and what its errors ask for.
 
 mod fault;
+mod timestamp;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use runtime::postgres::{self, Timeouts};
 use runtime::settings::Secret;
 
 pub use fault::{Fault, fault_of};
+pub use timestamp::timestamp;
 
 /// An answer of 503 is better than a client that hangs.
 const TIMEOUTS: Timeouts = Timeouts {

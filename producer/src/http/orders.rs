@@ -19,7 +19,7 @@ use super::json::{JsonBody, object};
 use super::problem::{Problem, ProblemDetails};
 use super::requests::{PlaceBody, StatusBody};
 use super::schema::{OrderIdText, PlaceOrder, SetStatus};
-use crate::ingress::{Action, Change, OrderRow};
+use crate::ingress::{Action, Change, StoredOrder};
 use crate::orders::{Order, OrderView};
 
 /// The last segment of the path, decoded: an order's id.
@@ -186,13 +186,14 @@ pub(super) async fn get_order(
     Ok(Answer::order(StatusCode::OK, &order).into_response())
 }
 
-async fn find(api: &Api, order_id: &str) -> sqlx::Result<Option<Order>> {
-    let row: Option<OrderRow> = sqlx::query_as(
+async fn find(api: &Api, order_id: &str) -> Result<Option<Order>, Problem> {
+    let row: Option<StoredOrder> = sqlx::query_as(
         "SELECT order_id, status, total, currency, products, version, sent_at, created_at, updated_at
          FROM orders WHERE order_id = $1",
     )
     .bind(order_id)
     .fetch_optional(&api.pool)
     .await?;
-    Ok(row.map(|row| row.0))
+    let order = row.map(|row| row.order).transpose();
+    order.map_err(|_| Problem::Unreadable(order_id.to_owned()))
 }

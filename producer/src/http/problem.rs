@@ -65,6 +65,14 @@ pub(super) enum Problem {
     Overloaded,
     /// The database is away.
     Unavailable,
+    /// Another session of the database has locked what this names.
+    Locked(String),
+    /// Another session of the database has locked whole tables.
+    TablesLocked,
+    /// The database did not get this done, for this reason.
+    StatementFailed(String),
+    /// The stored order of this id can't be read.
+    Unreadable(String),
     /// The service stops.
     Closing,
     /// The commit's outcome is not known.
@@ -155,6 +163,26 @@ impl Problem {
                 "unavailable",
                 "The database is away",
             ),
+            Self::Locked(_) => (
+                S::SERVICE_UNAVAILABLE,
+                "order-locked",
+                "The order is locked by another session of the database",
+            ),
+            Self::TablesLocked => (
+                S::SERVICE_UNAVAILABLE,
+                "tables-locked",
+                "The tables are locked by another session of the database",
+            ),
+            Self::StatementFailed(_) => (
+                S::SERVICE_UNAVAILABLE,
+                "statement-failed",
+                "The database did not get it done",
+            ),
+            Self::Unreadable(_) => (
+                S::INTERNAL_SERVER_ERROR,
+                "order-unreadable",
+                "The stored order can't be read",
+            ),
             Self::Closing => (S::SERVICE_UNAVAILABLE, "closing", "The service stops"),
             Self::OutcomeUnknown => (
                 S::SERVICE_UNAVAILABLE,
@@ -206,6 +234,20 @@ impl Problem {
             Self::Internal => "the service's log says more; nothing was promised".to_owned(),
             Self::Overloaded => "nothing was done; try again later".to_owned(),
             Self::Unavailable => "nothing was done; try again later".to_owned(),
+            Self::Locked(what) => format!(
+                "{what} is locked by another session of the database; nothing was done; try again \
+                 later"
+            ),
+            Self::TablesLocked => {
+                "a table is locked by another session of the database; nothing was done; try again \
+                 later"
+                    .to_owned()
+            }
+            Self::StatementFailed(why) => format!("nothing was done: {why}; try again later"),
+            Self::Unreadable(order_id) => format!(
+                "the row of the order {order_id:?} holds a value that this service does not write; \
+                 the service's log names it, and an operator has to mend it"
+            ),
             Self::Closing => "nothing was done; try again, another instance may answer".to_owned(),
             Self::OutcomeUnknown => {
                 "the database was lost while it was being written; look whether it was, and \
@@ -273,6 +315,10 @@ impl From<NotWritten> for Problem {
             NotWritten::Overloaded => Self::Overloaded,
             NotWritten::Closing => Self::Closing,
             NotWritten::OutcomeUnknown => Self::OutcomeUnknown,
+            NotWritten::Locked(what) => Self::Locked(what),
+            NotWritten::TablesLocked => Self::TablesLocked,
+            NotWritten::Failed(why) => Self::StatementFailed(why),
+            NotWritten::Unreadable(order_id) => Self::Unreadable(order_id),
             NotWritten::Rejected => {
                 Self::Invalid("the database refuses this order for its data".to_owned())
             }
@@ -285,6 +331,12 @@ impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         match fault_of(&error) {
             Fault::Data => Self::Invalid("the database refuses this request".to_owned()),
+            // A reader waits for no row: it is a whole table that is locked.
+            Fault::Locked => Self::TablesLocked,
+            Fault::Statement => {
+                tracing::warn!(%error, "can't read orders");
+                Self::StatementFailed("the statement failed or took too long".to_owned())
+            }
             Fault::Conflict | Fault::Away => {
                 tracing::warn!(%error, "can't read orders");
                 Self::Unavailable
@@ -327,7 +379,13 @@ mod tests {
 
     #[test]
     fn what_can_be_tried_again_says_when() {
-        for problem in [Problem::Unavailable, Problem::Overloaded, Problem::Closing] {
+        for problem in [
+            Problem::Unavailable,
+            Problem::Overloaded,
+            Problem::Closing,
+            Problem::TablesLocked,
+            Problem::Locked("the order \"17\"".to_owned()),
+        ] {
             let response = problem.into_response();
             assert!(response.headers().contains_key(RETRY_AFTER));
         }

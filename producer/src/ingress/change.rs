@@ -102,10 +102,19 @@ pub enum Outcome {
 }
 
 /// Why there is no outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotWritten {
     /// The database is away: nothing was done.
     Unavailable,
+    /// Another session of the database holds a lock on what this names: nothing was done.
+    Locked(String),
+    /// Another session of the database holds a lock on whole tables: nothing was done.
+    TablesLocked,
+    /// The statement failed although nothing but this change was in it, for this reason: nothing was
+    /// done.
+    Failed(String),
+    /// The stored order of this id can't be read: nothing was done.
+    Unreadable(String),
     /// Too many changes wait to be written or published: nothing was done.
     Overloaded,
     /// The service stops: nothing was done.

@@ -3,21 +3,28 @@
 //! Most groups need one statement that writes orders and their events together, and that Postgres
 //! commits by itself: [`Way::Place`], and [`Way::SetStatus`] after a look at the orders. What that
 //! can't settle goes the long way: one transaction, in which the rows are locked and stay as they
-//! are.
+//! are. No row's lock is waited for there: a change whose order another session has locked is left
+//! out, and the others are committed.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use schemas::Timestamp;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::change::{Claim, NotWritten, Outcome};
 use super::decide::Attempt;
-use super::queue::{Job, Way};
+use super::job::{Job, Way};
 use super::statements::{self, NewAnswer, StoredAnswer, Write};
 use super::{place, set_status};
+use crate::database::{Fault, fault_of};
 use crate::orders::{Order, render};
+
+/// Begins a transaction in which neither a lock nor a slow row takes long. Whatever it is that stops
+/// it, the group is then halved, some eight times until one change is left.
+const BEGIN_CAREFULLY: &str = "BEGIN; \
+     SET LOCAL lock_timeout = '5ms'; SET LOCAL statement_timeout = '250ms'";
 
 /// Why a group was not committed.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ pub(super) enum CommitError {
     /// Another instance used one of the idempotency keys at the same time: the group must be tried
     /// again, and will find its answer.
     KeyTaken,
+    /// Another session has locked a whole table.
+    TablesLocked,
 }
 
 impl From<sqlx::Error> for CommitError {
@@ -35,9 +44,19 @@ impl From<sqlx::Error> for CommitError {
     }
 }
 
-/// What came of each change of a group, in the jobs' order. `None`: nothing, somebody else was in
-/// between; it is to go the long way.
-pub(super) type Outcomes = Vec<Option<Result<Outcome, NotWritten>>>;
+/// What came of each change of a group, in the jobs' order.
+pub(super) type Outcomes = Vec<Came>;
+
+/// What came of a change.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// This.
+    Of(Result<Outcome, NotWritten>),
+    /// Nothing: somebody else was in between; it is to go the long way.
+    Beaten,
+    /// Nothing: another session has locked its order.
+    Locked,
+}
 
 /// What is known of one change while its group is being written.
 #[derive(Debug, Default)]
@@ -45,6 +64,8 @@ pub(super) struct Entry {
     pub(super) outcome: Option<Result<Outcome, NotWritten>>,
     /// The order to be written, with its event.
     pub(super) write: Option<Order>,
+    /// Whether another session has locked the order.
+    pub(super) locked: bool,
 }
 
 /// Writes a group: decides on every change and commits. The outcomes are true once this returns.
@@ -60,17 +81,29 @@ pub(super) async fn commit_group(
     match way {
         Way::Place => place::at_once(connection, jobs, &mut entries).await?,
         Way::SetStatus => set_status::at_once(connection, jobs, &mut entries).await?,
-        Way::Transaction => in_transaction(connection, jobs, &mut entries).await?,
+        Way::Transaction => {
+            let transaction = connection.begin().await?;
+            in_transaction(transaction, jobs, &mut entries).await?;
+        }
+        Way::Careful => {
+            let mut transaction = connection.begin_with(BEGIN_CAREFULLY).await?;
+            statements::share_tables(&mut transaction)
+                .await
+                .map_err(|error| match fault_of(&error) {
+                    Fault::Locked => CommitError::TablesLocked,
+                    _ => error.into(),
+                })?;
+            in_transaction(transaction, jobs, &mut entries).await?;
+        }
     }
     Ok(entries.into_iter().map(Entry::into_outcome).collect())
 }
 
 async fn in_transaction(
-    connection: &mut PgConnection,
+    mut transaction: Transaction<'_, Postgres>,
     jobs: &mut [Job],
     entries: &mut [Entry],
 ) -> Result<(), CommitError> {
-    let mut transaction = connection.begin().await?;
     replay_stored_answers(&mut transaction, jobs, entries).await?;
     place::in_transaction(&mut transaction, jobs, entries).await?;
     set_status::in_transaction(&mut transaction, jobs, entries).await?;
@@ -137,7 +170,7 @@ fn is_undone(error: &sqlx::Error) -> bool {
 
 impl Entry {
     pub(super) const fn is_open(&self) -> bool {
-        self.outcome.is_none() && self.write.is_none()
+        self.outcome.is_none() && self.write.is_none() && !self.locked
     }
 
     /// Because of how the order stands.
@@ -150,12 +183,13 @@ impl Entry {
         )
     }
 
-    fn into_outcome(self) -> Option<Result<Outcome, NotWritten>> {
+    fn into_outcome(self) -> Came {
         match (self.outcome, self.write) {
-            (Some(outcome), _) => Some(outcome),
-            (None, Some(order)) if order.version == 1 => Some(Ok(Outcome::Placed(order))),
-            (None, Some(order)) => Some(Ok(Outcome::Changed(order))),
-            (None, None) => None,
+            (Some(outcome), _) => Came::Of(outcome),
+            (None, Some(order)) if order.version == 1 => Came::Of(Ok(Outcome::Placed(order))),
+            (None, Some(order)) => Came::Of(Ok(Outcome::Changed(order))),
+            (None, None) if self.locked => Came::Locked,
+            (None, None) => Came::Beaten,
         }
     }
 

@@ -12,24 +12,35 @@
 //! |---|---|
 //! | `change` | what is asked for, and what came of it |
 //! | `queue` | what waits, and which of it may go together |
+//! | `lines` | which change waits for which |
+//! | `job` | a change in the queue, and the way in which it is to be written |
 //! | `decide` | the verdict on a change, given the rows: pure |
 //! | `commit` | one group, in one statement or in one transaction |
 //! | `place`, `set_status` | new orders; orders that shall have another status |
 //! | `statements` | the SQL, one statement per step for a whole group |
+//! | `stored` | an order as it is stored; one that can't be read |
 //! | `writer` | the loop: take, commit, halve or wait, answer |
 //! | `gate` | when nothing may be taken in: the backlog, a database that is away |
 //! | `wakeup` | the relay hears of new events |
-//! | `upkeep` | the backlog is measured, old idempotency keys are deleted |
+//! | `upkeep` | the small periodic work |
+//! | `backlog`, `old_keys` | the backlog is measured, old idempotency keys are deleted |
+//! | `vacuum` | whoever holds vacuum back is named |
 
+mod backlog;
 mod change;
 mod commit;
 mod decide;
 mod gate;
+mod job;
+mod lines;
+mod old_keys;
 mod place;
 mod queue;
 mod set_status;
 mod statements;
+mod stored;
 mod upkeep;
+mod vacuum;
 mod wakeup;
 mod writer;
 
@@ -41,8 +52,9 @@ use tokio::sync::oneshot;
 pub use change::{Action, Change, Claim, NotWritten, Outcome, Precondition};
 pub use gate::Gate;
 pub use queue::Queue;
-pub use statements::OrderRow;
+pub use stored::StoredOrder;
 pub use upkeep::Upkeep;
+pub use vacuum::VacuumWatch;
 pub use wakeup::Wakeup;
 pub use writer::Writer;
 

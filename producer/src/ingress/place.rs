@@ -6,11 +6,11 @@ use schemas::{Status, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::change::{Action, Outcome};
+use super::change::{Action, NotWritten, Outcome};
 use super::commit::{CommitError, Entry, now, write_at_once};
 use super::decide;
-use super::queue::Job;
-use super::set_status::lock;
+use super::job::Job;
+use super::set_status::{FoundOrder, lock};
 use super::statements::{self, Write};
 use crate::orders::{NewOrder, Order, OrderName, Product, money_text};
 
@@ -114,17 +114,22 @@ async fn answer_existing(
             new_order(job).map(|new| &new.name),
             Some(OrderName::Number | OrderName::Uuid)
         );
-        let outcome = match tried_before.remove(&order.order_id) {
-            Some(existing) => decide::place_again(existing, job.attempt.as_ref()),
-            None if ours_to_name => {
+        let outcome = match tried_before.take(&order.order_id) {
+            FoundOrder::Order(existing) => Ok(decide::place_again(existing, job.attempt.as_ref())),
+            FoundOrder::Unreadable => Err(NotWritten::Unreadable(order.order_id)),
+            FoundOrder::Locked => {
+                entries[index].locked = true;
+                continue;
+            }
+            FoundOrder::Absent if ours_to_name => {
                 again.push(index);
                 continue;
             }
-            None => Outcome::Exists {
+            FoundOrder::Absent => Ok(Outcome::Exists {
                 order_id: order.order_id,
-            },
+            }),
         };
-        entries[index].outcome = Some(Ok(outcome));
+        entries[index].outcome = Some(outcome);
     }
     Ok(again)
 }

@@ -1,33 +1,18 @@
 //! What waits to be written, and which of it may go together.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
-use super::change::{Action, Change, NotWritten, Outcome};
-use super::decide::Attempt;
-use crate::orders::OrderName;
+use super::change::{Change, NotWritten, Outcome};
+use super::job::{Care, Job};
+use super::lines::{Lines, Mark, Ticket};
 
 /// The most changes of one transaction.
 const LARGEST_GROUP: usize = 256;
-
-/// How far into the queue a writer looks for changes that may go now. Bounds the cost of many
-/// waiting changes to one order.
-const LOOK_AHEAD: usize = 4 * LARGEST_GROUP;
-
-/// How a change is written; a group's are written the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// New orders, in one statement.
-    Place,
-    /// Orders that are read, and changed if they stay as they were read.
-    SetStatus,
-    /// Anything, in one transaction with locked rows.
-    Transaction,
-}
 
 /// While one writer is at work, another takes what waits only when it is this many...
 const CROWD: usize = LARGEST_GROUP / 2;
@@ -36,58 +21,20 @@ const CROWD: usize = LARGEST_GROUP / 2;
 /// lock perhaps, holds up nobody else. Otherwise a lone writer's larger groups cost least.
 const HELP_AFTER: Duration = Duration::from_millis(10);
 
-/// A change that waits for its answer.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) change: Change,
-    pub(super) attempt: Option<Attempt>,
-    /// Somebody else was in between when it was written the short way.
-    pub(super) beaten: bool,
-    answer: oneshot::Sender<Result<Outcome, NotWritten>>,
-    since: Instant,
-    deadline: Instant,
-    marks: Vec<u64>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Job {
-    pub(super) fn answer(self, outcome: Result<Outcome, NotWritten>) {
-        // Nobody waits any more when the client went away.
-        let _ = self.answer.send(outcome);
-    }
-
-    /// Answers a change for which it is too late.
-    pub(super) fn give_up(self) {
-        let why = if self.attempt.is_some() {
-            NotWritten::OutcomeUnknown
-        } else {
-            NotWritten::Unavailable
-        };
-        self.answer(Err(why));
-    }
-
-    /// A short way is for what meets nobody: no answer under a key, no earlier try that may still
-    /// be under way in the server.
-    pub(super) const fn way(&self) -> Way {
-        if self.change.claim.is_some() || self.attempt.is_some() || self.beaten {
-            return Way::Transaction;
-        }
-        match &self.change.action {
-            Action::Place(_) => Way::Place,
-            Action::SetStatus { .. } => Way::SetStatus,
-        }
-    }
-
-    pub(super) fn is_late(&self, now: Instant) -> bool {
-        now >= self.deadline
-    }
-}
+/// The most changes that met a lock and are tried again in one group: each may cost its writer a
+/// few milliseconds.
+const MAX_LOCKED_OF_GROUP: usize = 16;
 
 /// Changes in the order in which they came.
 ///
 /// Two changes of one order, or under one idempotency key, are never in writers' hands at the same
 /// time, and leave in the order in which they came. So writers of one process don't wait for each
-/// other's row locks, and a request that repeats one in flight waits for it here.
+/// other's row locks, and a request that repeats one in flight waits for it here. Whatever waits for
+/// another change stands in a line of its own ([`Lines`]), where it is in nobody's way: taking a
+/// group costs the same however many changes of one order wait.
+///
+/// A change that met another session's lock pauses here. It stays the first of its lines, so later
+/// changes of its order don't overtake it, and it occupies no writer meanwhile.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -98,9 +45,15 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Job>,
-    /// Marks of what the writers have in hand.
-    busy: HashSet<u64>,
+    /// May be taken, any of them together.
+    ready: VecDeque<Job>,
+    /// Wait for others in `lines`.
+    blocked: HashMap<Ticket, Job>,
+    /// Wait for another session's lock, until then.
+    paused: BTreeMap<(Instant, Ticket), Job>,
+    /// Of all changes that aren't done.
+    lines: Lines,
+    last_ticket: Ticket,
     /// Writers that have a group in hand.
     at_work: usize,
     closed: bool,
@@ -110,13 +63,59 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Group {
     queue: Arc<Queue>,
-    marks: Vec<u64>,
+    places: Vec<Place>,
     pub(super) jobs: Vec<Job>,
+}
+
+/// Where a change stands in the lines.
+#[derive(Debug)]
+struct Place {
+    ticket: Ticket,
+    marks: Vec<Mark>,
+    /// It was given up because another session has a lock, which whoever follows will meet too.
+    locked: bool,
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.queue.release(&self.marks);
+        self.queue.release(&self.places);
+    }
+}
+
+impl Group {
+    fn new(queue: Arc<Queue>, jobs: Vec<Job>) -> Self {
+        let places = jobs.iter().filter(|job| !job.marks.is_empty());
+        let places = places.map(|job| Place {
+            ticket: job.ticket,
+            marks: job.marks.clone(),
+            locked: false,
+        });
+        Self {
+            queue,
+            places: places.collect(),
+            jobs,
+        }
+    }
+
+    /// Gives a change back that met another session's lock, to be tried again later.
+    pub(super) fn pause(&mut self, mut job: Job) {
+        let until = job.met_lock(Instant::now());
+        self.places.retain(|place| place.ticket != job.ticket);
+        let mut state = self.queue.lock();
+        state.paused.insert((until, job.ticket), job);
+    }
+
+    /// Answers a change for which it is too late; `why` is what has held up everybody.
+    pub(super) fn give_up(&mut self, job: Job, why: &NotWritten) {
+        if job.is_locked()
+            && let Some(place) = self
+                .places
+                .iter_mut()
+                .find(|place| place.ticket == job.ticket)
+        {
+            place.locked = true;
+        }
+        job.give_up(why);
     }
 }
 
@@ -167,23 +166,13 @@ impl Queue {
         deadline: Instant,
         room: OwnedSemaphorePermit,
     ) -> Result<(), NotWritten> {
-        let job = Job {
-            marks: self.marks(&change),
-            change,
-            attempt: None,
-            beaten: false,
-            answer,
-            since: Instant::now(),
-            deadline,
-            _room: room,
-        };
+        let mut job = Job::new(change, answer, deadline, room);
+        job.marks = self.marks(&job);
         let mut state = self.lock();
         if state.closed {
             return Err(NotWritten::Closing);
         }
-        state.waiting.push_back(job);
-        // One writer is enough to take all that waits, or to watch over it.
-        let calls_a_writer = state.waiting.len() == 1 || state.waiting.len() == CROWD;
+        let calls_a_writer = state.append(job);
         drop(state);
         if calls_a_writer {
             self.work.notify_one();
@@ -191,22 +180,16 @@ impl Queue {
         Ok(())
     }
 
-    /// What a change must have for itself: its order, its idempotency key. Hashes are enough: two
-    /// that are equal by accident only wait for each other.
-    fn marks(&self, change: &Change) -> Vec<u64> {
-        let order_id = match &change.action {
-            Action::SetStatus { order_id, .. } => Some(order_id),
-            Action::Place(order) => match &order.name {
-                OrderName::Given(order_id) => Some(order_id),
-                OrderName::Uuid | OrderName::Number => None,
-            },
-        };
-        let order = order_id.map(|order_id| self.hasher.hash_one(("order", order_id)));
-        let key = change
-            .claim
-            .as_ref()
-            .map(|claim| self.hasher.hash_one(("key", &claim.api_key_id, &claim.key)));
-        order.into_iter().chain(key).collect()
+    /// What a change must have for itself: its order, its idempotency key.
+    fn marks(&self, job: &Job) -> Vec<Mark> {
+        let order = job
+            .order_id()
+            .map(|order_id| self.hasher.hash_one(("order", order_id)));
+        let claim = job.change.claim.as_ref();
+        let key = claim.map(|claim| self.hasher.hash_one(("key", &claim.api_key_id, &claim.key)));
+        let mut marks: Vec<Mark> = order.into_iter().chain(key).collect();
+        marks.dedup();
+        marks
     }
 
     /// All that may go now, up to a group's size; waits until there is something. `None` when the
@@ -214,28 +197,29 @@ impl Queue {
     pub(super) async fn take(self: &Arc<Self>) -> Option<Group> {
         loop {
             let work = self.work.notified();
-            let (jobs, waiting, closed) = {
+            let (jobs, left) = {
                 let mut state = self.lock();
-                (state.take(), state.waiting.len(), state.closed)
+                (state.take(Instant::now()), state.left())
             };
             if !jobs.is_empty() {
-                if waiting > 0 {
+                if left == Left::Ready {
                     self.work.notify_one();
                 }
-                return Some(Group {
-                    queue: Arc::clone(self),
-                    marks: jobs.iter().flat_map(|job| job.marks.clone()).collect(),
-                    jobs,
-                });
+                return Some(Group::new(Arc::clone(self), jobs));
             }
-            if waiting > 0 {
-                let _ = tokio::time::timeout(HELP_AFTER, work).await;
-            } else if closed {
-                // The other writers wait too.
-                self.work.notify_one();
-                return None;
-            } else {
-                work.await;
+            match left {
+                Left::Ready => {
+                    let _ = tokio::time::timeout(HELP_AFTER, work).await;
+                }
+                Left::Paused(until) => {
+                    let _ = tokio::time::timeout_at(until.into(), work).await;
+                }
+                Left::Nothing => work.await,
+                Left::End => {
+                    // The other writers wait too.
+                    self.work.notify_one();
+                    return None;
+                }
             }
             // Whoever else has something to bring may do so first, if it needs no waiting: the group
             // is larger for it.
@@ -244,11 +228,16 @@ impl Queue {
     }
 
     /// The writer's next look is for what waits.
-    fn release(&self, marks: &[u64]) {
+    fn release(&self, places: &[Place]) {
         let mut state = self.lock();
         state.at_work -= 1;
-        for mark in marks {
-            state.busy.remove(mark);
+        for place in places {
+            let care = if place.locked {
+                Care::Careful
+            } else {
+                Care::Usual
+            };
+            state.leave(place.ticket, &place.marks, care);
         }
         let others_end = state.closed;
         drop(state);
@@ -257,17 +246,11 @@ impl Queue {
         }
     }
 
-    /// Answers those for which it is too late; called while the database is away.
-    pub(super) fn give_up_late(&self) {
-        let now = Instant::now();
-        let mut state = self.lock();
-        let (late, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.waiting)
-            .into_iter()
-            .partition(|job| job.is_late(now));
-        state.waiting = waiting;
-        drop(state);
+    /// Answers those for which it is too late; called while everybody is held up by `why`.
+    pub(super) fn give_up_late(&self, why: &NotWritten) {
+        let late = self.lock().take_late(Instant::now());
         for job in late {
-            job.give_up();
+            job.give_up(why);
         }
     }
 
@@ -283,43 +266,107 @@ impl Queue {
     }
 }
 
+/// What is left once a writer has taken what it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Changes that another writer may take when they have waited long enough.
+    Ready,
+    /// Changes that are to be tried again from this time on.
+    Paused(Instant),
+    /// Nothing that could be taken before somebody says so.
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
+}
+
 impl State {
-    fn take(&mut self) -> Vec<Job> {
-        if !self.needs_a_writer() {
+    /// Whether a writer is to be called: one is enough to take all that waits, or to watch over it.
+    fn append(&mut self, mut job: Job) -> bool {
+        self.last_ticket += 1;
+        job.ticket = self.last_ticket;
+        if self.lines.join(job.ticket, &job.marks) {
+            self.ready.push_back(job);
+            self.ready.len() == 1 || self.ready.len() == CROWD
+        } else {
+            self.blocked.insert(job.ticket, job);
+            false
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> Vec<Job> {
+        self.end_pauses(now);
+        if !self.needs_a_writer(now) {
             return Vec::new();
         }
-        let mut taken = Vec::new();
-        let mut left = VecDeque::new();
-        // Marks of those that have to wait: what comes after them must not overtake them.
-        let mut blocked = HashSet::new();
-        while taken.len() < LARGEST_GROUP && left.len() < LOOK_AHEAD {
-            let Some(job) = self.waiting.pop_front() else {
-                break;
-            };
-            let free = |mark: &u64| !self.busy.contains(mark) && !blocked.contains(mark);
-            if job.marks.iter().all(free) {
-                self.busy.extend(&job.marks);
-                taken.push(job);
-            } else {
-                blocked.extend(job.marks.iter().copied());
-                left.push_back(job);
-            }
-        }
-        while let Some(job) = left.pop_back() {
-            self.waiting.push_front(job);
-        }
+        let most = self.ready.len().min(LARGEST_GROUP);
+        let taken: Vec<Job> = self.ready.drain(..most).collect();
         self.at_work += usize::from(!taken.is_empty());
         taken
     }
 
-    fn needs_a_writer(&self) -> bool {
+    fn end_pauses(&mut self, now: Instant) {
+        for _ in 0..MAX_LOCKED_OF_GROUP {
+            match self.paused.first_entry() {
+                Some(first) if first.key().0 <= now => self.ready.push_back(first.remove()),
+                _ => return,
+            }
+        }
+    }
+
+    fn left(&self) -> Left {
+        if !self.ready.is_empty() {
+            Left::Ready
+        } else if let Some(((until, _), _)) = self.paused.first_key_value() {
+            Left::Paused(*until)
+        } else if self.closed && self.blocked.is_empty() {
+            Left::End
+        } else {
+            Left::Nothing
+        }
+    }
+
+    fn needs_a_writer(&self, now: Instant) -> bool {
+        let has_waited = |job: &Job| now.saturating_duration_since(job.since) >= HELP_AFTER;
         self.at_work == 0
             || self.closed
-            || self.waiting.len() >= CROWD
-            || self
-                .waiting
-                .front()
-                .is_some_and(|job| job.since.elapsed() >= HELP_AFTER)
+            || self.ready.len() >= CROWD
+            || self.ready.front().is_some_and(has_waited)
+    }
+
+    /// A change leaves its lines, and whoever waited for it alone may be taken, with this care.
+    fn leave(&mut self, ticket: Ticket, marks: &[Mark], care: Care) {
+        for next in self.lines.leave(ticket, marks) {
+            let is_first = |job: &Job| self.lines.is_first(job.ticket, &job.marks);
+            if self.blocked.get(&next).is_some_and(is_first)
+                && let Some(mut job) = self.blocked.remove(&next)
+            {
+                job.since = Instant::now();
+                if care != Care::Usual {
+                    job.care = care;
+                }
+                self.ready.push_back(job);
+            }
+        }
+    }
+
+    fn take_late(&mut self, now: Instant) -> Vec<Job> {
+        let is_late = |job: &Job| job.is_late(now);
+        let mut late: Vec<Job> = self
+            .blocked
+            .extract_if(|_, job| is_late(job))
+            .map(|(_, job)| job)
+            .collect();
+        let paused = self.paused.extract_if(.., |_, job| is_late(job));
+        late.extend(paused.map(|(_, job)| job));
+        let (ready_late, ready) = std::mem::take(&mut self.ready)
+            .into_iter()
+            .partition(is_late);
+        self.ready = ready;
+        late.extend::<VecDeque<Job>>(ready_late);
+        for job in &late {
+            self.leave(job.ticket, &job.marks, Care::Usual);
+        }
+        late
     }
 }
 
@@ -328,7 +375,9 @@ mod tests {
     use runtime::trace_context::TraceParent;
     use schemas::Status;
 
-    use super::super::change::Claim;
+    use super::super::change::{Action, Claim};
+    use super::super::decide::Attempt;
+    use super::super::job::Way;
     use super::*;
 
     fn change(order_id: &str, wanted: Status) -> Change {
@@ -400,7 +449,7 @@ mod tests {
         let _answers: Vec<_> = (1..=CROWD)
             .map(|number| push(&queue, order(number)))
             .collect();
-        let second = queue.lock().take();
+        let second = queue.lock().take(Instant::now());
         assert_eq!((first.jobs.len(), second.len()), (1, CROWD));
     }
 
@@ -463,7 +512,74 @@ mod tests {
         queue
             .push(change("a", Status::Sent), sender, Instant::now())
             .unwrap();
-        queue.give_up_late();
+        queue.give_up_late(&NotWritten::Unavailable);
         assert_eq!(receiver.await, Ok(Err(NotWritten::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn changes_that_wait_for_one_order_are_in_nobodys_way() {
+        let queue = Queue::new(10_000);
+        let mut answers: Vec<_> = (0..5_000)
+            .map(|_| push(&queue, change("hot", Status::Sent)))
+            .collect();
+        let hot = queue.take().await.unwrap();
+        assert_eq!(wanted(&hot), [("hot".into(), Status::Sent)]);
+        answers.push(push(&queue, change("cold", Status::Sent)));
+        let cold = tokio::time::timeout(Duration::from_secs(5), queue.take());
+        let cold = cold
+            .await
+            .expect("5,000 changes wait, none of them for this order");
+        assert_eq!(wanted(&cold.unwrap()), [("cold".into(), Status::Sent)]);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_met_a_lock_pauses_and_keeps_its_place() {
+        let queue = Queue::new(10);
+        let _answers = [
+            push(&queue, change("locked", Status::Sent)),
+            push(&queue, change("locked", Status::Delivered)),
+        ];
+        let mut group = queue.take().await.unwrap();
+        let job = group.jobs.remove(0);
+        group.pause(job);
+        drop(group);
+        assert!(queue.lock().take(Instant::now()).is_empty(), "it pauses");
+        let group = queue.take().await.unwrap();
+        assert_eq!(wanted(&group), [("locked".into(), Status::Sent)]);
+        assert_eq!(group.jobs[0].way(), Way::Careful);
+    }
+
+    #[tokio::test]
+    async fn a_change_behind_a_locked_one_is_careful_and_says_what_is_locked() {
+        let queue = Queue::new(10);
+        let first = push(&queue, change("locked", Status::Sent));
+        let _second = push(&queue, change("locked", Status::Delivered));
+        let mut group = queue.take().await.unwrap();
+        let mut job = group.jobs.remove(0);
+        let _ = job.met_lock(Instant::now());
+        group.give_up(job, &NotWritten::Unavailable);
+        drop(group);
+        let locked = NotWritten::Locked("the order \"locked\"".to_owned());
+        assert_eq!(first.await, Ok(Err(locked)));
+        let group = queue.take().await.unwrap();
+        assert_eq!(wanted(&group), [("locked".into(), Status::Delivered)]);
+        assert_eq!(group.jobs[0].way(), Way::Careful);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_behind_others_too_long_is_told_and_the_others_go_on() {
+        let queue = Queue::new(10);
+        let _first = push(&queue, change("a", Status::Sent));
+        let (sender, late) = oneshot::channel();
+        queue
+            .push(change("a", Status::Cancelled), sender, Instant::now())
+            .unwrap();
+        let _third = push(&queue, change("a", Status::Delivered));
+        let group = queue.take().await.unwrap();
+        queue.give_up_late(&NotWritten::Unavailable);
+        assert_eq!(late.await, Ok(Err(NotWritten::Unavailable)));
+        drop(group);
+        let group = queue.take().await.unwrap();
+        assert_eq!(wanted(&group), [("a".into(), Status::Delivered)]);
     }
 }

@@ -1,15 +1,50 @@
 //! Orders that shall have another status: read, judged, written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
 use super::change::{Action, NotWritten};
 use super::commit::{CommitError, Entry, now, write_at_once};
 use super::decide::{self, Decision};
-use super::queue::Job;
-use super::statements::{self, OrderRow, Write};
+use super::job::Job;
+use super::statements::{self, Write};
+use super::stored::StoredOrder;
 use crate::orders::Order;
+
+/// Orders as they were found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    orders: HashMap<String, StoredOrder>,
+    /// Those that another session has locked.
+    locked: HashSet<String>,
+}
+
+/// One order, as it was found.
+pub(super) enum FoundOrder {
+    /// There is none.
+    Absent,
+    /// Another session has locked it.
+    Locked,
+    /// It can't be read.
+    Unreadable,
+    /// This one.
+    Order(Order),
+}
+
+impl Found {
+    /// Takes the order of this id out.
+    pub(super) fn take(&mut self, order_id: &str) -> FoundOrder {
+        if self.locked.contains(order_id) {
+            return FoundOrder::Locked;
+        }
+        match self.orders.remove(order_id).map(|stored| stored.order) {
+            None => FoundOrder::Absent,
+            Some(Err(_)) => FoundOrder::Unreadable,
+            Some(Ok(order)) => FoundOrder::Order(order),
+        }
+    }
+}
 
 /// Changes orders that nobody holds: they are read, judged, and written if they are still as they
 /// were read. So the rules are in one place (`decide`), and a lock is held by one statement alone.
@@ -19,8 +54,11 @@ pub(super) async fn at_once(
     entries: &mut [Entry],
 ) -> Result<(), CommitError> {
     let ids = order_ids(jobs, entries);
-    let orders = by_id(statements::read_orders(connection, &ids).await?);
-    judge(jobs, entries, orders);
+    let found = Found {
+        orders: by_id(statements::read_orders(connection, &ids).await?),
+        locked: HashSet::new(),
+    };
+    judge(jobs, entries, found);
     if entries.iter().all(|entry| entry.write.is_none()) {
         return Ok(());
     }
@@ -30,15 +68,16 @@ pub(super) async fn at_once(
     .await
 }
 
-/// Changes orders within the group's transaction: they are locked, judged, and written.
+/// Changes orders within the group's transaction: they are locked, judged, and written. Those that
+/// another session has locked are left out.
 pub(super) async fn in_transaction(
     connection: &mut PgConnection,
     jobs: &[Job],
     entries: &mut [Entry],
 ) -> Result<(), CommitError> {
     let ids = order_ids(jobs, entries);
-    let orders = lock(connection, &ids).await?;
-    let judged = judge(jobs, entries, orders);
+    let found = lock(connection, &ids).await?;
+    let judged = judge(jobs, entries, found);
     let writes: Vec<Write<'_>> = judged
         .iter()
         .filter_map(|index| {
@@ -57,20 +96,30 @@ pub(super) async fn in_transaction(
     Ok(())
 }
 
-/// Locks orders; by id.
-pub(super) async fn lock(
-    connection: &mut PgConnection,
-    ids: &[&str],
-) -> Result<HashMap<String, Order>, CommitError> {
+/// Locks orders without waiting for any of them. One that exists and could not be locked is in
+/// another session's hands.
+pub(super) async fn lock(connection: &mut PgConnection, ids: &[&str]) -> sqlx::Result<Found> {
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Found::default());
     }
-    Ok(by_id(statements::lock_orders(connection, ids).await?))
+    let orders = by_id(statements::lock_orders(connection, ids).await?);
+    let missing: Vec<&str> = ids
+        .iter()
+        .filter(|id| !orders.contains_key(**id))
+        .copied()
+        .collect();
+    let locked = if missing.is_empty() {
+        HashSet::new()
+    } else {
+        let existing = statements::existing_orders(connection, &missing).await?;
+        existing.into_iter().collect()
+    };
+    Ok(Found { orders, locked })
 }
 
-fn by_id(rows: Vec<OrderRow>) -> HashMap<String, Order> {
+fn by_id(rows: Vec<StoredOrder>) -> HashMap<String, StoredOrder> {
     rows.into_iter()
-        .map(|row| (row.0.order_id.clone(), row.0))
+        .map(|row| (row.order_id.clone(), row))
         .collect()
 }
 
@@ -87,7 +136,7 @@ fn order_ids<'a>(jobs: &'a [Job], entries: &[Entry]) -> Vec<&'a str> {
 }
 
 /// Decides on every status that is wanted; says which of the jobs were judged.
-fn judge(jobs: &[Job], entries: &mut [Entry], mut orders: HashMap<String, Order>) -> Vec<usize> {
+fn judge(jobs: &[Job], entries: &mut [Entry], mut found: Found) -> Vec<usize> {
     let at = now();
     let mut judged = Vec::new();
     for (index, (job, entry)) in jobs.iter().zip(entries).enumerate() {
@@ -102,9 +151,21 @@ fn judge(jobs: &[Job], entries: &mut [Entry], mut orders: HashMap<String, Order>
         if !entry.is_open() {
             continue;
         }
+        let order = match found.take(order_id) {
+            FoundOrder::Locked => {
+                entry.locked = true;
+                continue;
+            }
+            FoundOrder::Unreadable => {
+                entry.outcome = Some(Err(NotWritten::Unreadable(order_id.clone())));
+                continue;
+            }
+            FoundOrder::Absent => None,
+            FoundOrder::Order(order) => Some(order),
+        };
         judged.push(index);
         let decision = decide::set_status(
-            orders.remove(order_id),
+            order,
             *wanted,
             precondition.as_ref(),
             job.attempt.as_ref(),

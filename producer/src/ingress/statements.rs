@@ -5,50 +5,13 @@
 //! are filled in one pass over the same rows.
 
 use chrono::{DateTime, Utc};
-use schemas::{Currency, Status, Timestamp};
-use sqlx::postgres::PgRow;
+use schemas::Timestamp;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, Row};
+use sqlx::{FromRow, PgConnection};
 
 use super::change::{Change, Claim};
-use crate::orders::{Order, Product};
-
-/// An order as it is read.
-#[derive(Debug)]
-pub struct OrderRow(pub Order);
-
-impl FromRow<'_, PgRow> for OrderRow {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        fn parsed<T: std::str::FromStr>(row: &PgRow, column: &str) -> sqlx::Result<T>
-        where
-            T::Err: std::error::Error + Send + Sync + 'static,
-        {
-            row.try_get::<&str, _>(column)?
-                .parse()
-                .map_err(|error: T::Err| sqlx::Error::ColumnDecode {
-                    index: column.to_owned(),
-                    source: Box::new(error),
-                })
-        }
-        let time = |column: &str| -> sqlx::Result<Timestamp> {
-            row.try_get::<DateTime<Utc>, _>(column).map(Timestamp::from)
-        };
-        let products: Json<Vec<Product>> = row.try_get("products")?;
-        Ok(Self(Order {
-            order_id: row.try_get("order_id")?,
-            status: parsed::<Status>(row, "status")?,
-            total: row.try_get("total")?,
-            currency: parsed::<Currency>(row, "currency")?,
-            products: products.0,
-            version: row.try_get("version")?,
-            sent_at: row
-                .try_get::<Option<DateTime<Utc>>, _>("sent_at")?
-                .map(Timestamp::from),
-            created_at: time("created_at")?,
-            updated_at: time("updated_at")?,
-        }))
-    }
-}
+use super::stored::StoredOrder;
+use crate::orders::Order;
 
 /// The answer that an earlier request under the same key was given.
 #[derive(Debug, FromRow)]
@@ -194,7 +157,7 @@ pub(super) async fn place_orders(
     .await
 }
 
-/// The columns of an [`OrderRow`]; a macro, because statements are literals.
+/// The columns of a [`StoredOrder`]; a macro, because statements are literals.
 macro_rules! select_orders {
     ($rest:literal) => {
         concat!(
@@ -209,22 +172,42 @@ macro_rules! select_orders {
 pub(super) async fn read_orders(
     connection: &mut PgConnection,
     order_ids: &[&str],
-) -> sqlx::Result<Vec<OrderRow>> {
+) -> sqlx::Result<Vec<StoredOrder>> {
     sqlx::query_as(select_orders!(""))
         .bind(order_ids)
         .fetch_all(connection)
         .await
 }
 
-/// Locks orders, in id order, and reads them.
+/// Locks orders, in id order, and reads them. Those that another session has locked are missing:
+/// waiting for one would make all the others wait.
 pub(super) async fn lock_orders(
     connection: &mut PgConnection,
     order_ids: &[&str],
-) -> sqlx::Result<Vec<OrderRow>> {
-    sqlx::query_as(select_orders!("ORDER BY order_id FOR UPDATE"))
+) -> sqlx::Result<Vec<StoredOrder>> {
+    sqlx::query_as(select_orders!("ORDER BY order_id FOR UPDATE SKIP LOCKED"))
         .bind(order_ids)
         .fetch_all(connection)
         .await
+}
+
+/// Those of these orders that exist.
+pub(super) async fn existing_orders(
+    connection: &mut PgConnection,
+    order_ids: &[&str],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT order_id FROM orders WHERE order_id = ANY($1)")
+        .bind(order_ids)
+        .fetch_all(connection)
+        .await
+}
+
+/// Makes sure that no other session has locked a table against writers.
+pub(super) async fn share_tables(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("LOCK TABLE orders, outbox, idempotency_keys IN ROW EXCLUSIVE MODE")
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// Writes what changed of orders, with their events, and says of which: one that has another

@@ -11,18 +11,19 @@ use runtime::metrics::OUTBOX_ROWS;
 use sqlx::PgPool;
 
 use super::PATIENCE;
+use super::backlog::backlog;
 use super::gate::Gate;
+use super::old_keys::OldKeys;
+use crate::database::{Fault, fault_of};
+use crate::relay::SharedLowWater;
 
 /// Between two measurements. At 20,000 events a second the bound is overshot by half of that.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Up to here the backlog is counted; beyond it is estimated by the span of its ids.
-const COUNTED: i64 = 10_000;
+/// The time between two measurements is at least this many times what the last one took.
+const COST: u32 = 10;
 
-/// Idempotency keys are kept this long, and looked at this often.
-const DELETE_KEYS: &str = "DELETE FROM idempotency_keys WHERE (api_key_id, key) IN (
-         SELECT api_key_id, key FROM idempotency_keys
-         WHERE created_at < now() - interval '24 hours' LIMIT 5000)";
+/// Between two looks for idempotency keys that are to be deleted.
 const DELETE_EVERY: Duration = Duration::from_secs(60);
 
 /// Measures, deletes, and reports.
@@ -32,6 +33,8 @@ pub struct Upkeep {
     pub pool: PgPool,
     /// What is closed when the backlog is too long or the database away.
     pub gate: Arc<Gate>,
+    /// From where on the outbox has rows.
+    pub low_water: SharedLowWater,
     /// The most events that may wait to be published.
     pub outbox_limit: i64,
     /// Postgres, as `/readyz` has it.
@@ -48,7 +51,9 @@ impl Upkeep {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
         let mut last_answer = Instant::now();
         let mut last_delete = None;
+        let mut old_keys = OldKeys::default();
         loop {
+            let begun = Instant::now();
             match self.measure().await {
                 Ok(rows) => {
                     last_answer = Instant::now();
@@ -57,10 +62,22 @@ impl Upkeep {
                     self.judge(rows);
                     if last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY) {
                         last_delete = Some(Instant::now());
-                        self.delete_old_keys().await;
+                        if let Err(error) = old_keys.delete(&self.pool).await {
+                            tracing::warn!(%error, "old idempotency keys were not deleted; trying later");
+                        }
                     }
                 }
+                // The statement was too slow; the database is there.
+                Err(error) if fault_of(&error) == Fault::Statement => {
+                    last_answer = Instant::now();
+                    self.gate.set_database_away(false);
+                    self.postgres.ready();
+                    self.backlog
+                        .degraded(format!("the events that wait can't be counted: {error}"));
+                }
                 Err(error) => {
+                    // A crash may bring deleted rows back.
+                    self.low_water.forget();
                     self.postgres
                         .not_ready(format!("Postgres does not answer: {error}"));
                     // A short absence is waited out by the writers; a longer one is told at once.
@@ -70,7 +87,7 @@ impl Upkeep {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(PERIOD.max(begun.elapsed() * COST)) => {}
                 () = shutdown.requested() => return Ok(()),
             }
         }
@@ -92,42 +109,8 @@ impl Upkeep {
         }
     }
 
-    /// How many events wait: counted when few, an upper bound when many (ids have gaps), counted
-    /// again when the upper bound reaches the limit. So no measurement reads a long backlog
-    /// unless the answer hangs on it.
     async fn measure(&self) -> sqlx::Result<i64> {
-        let most = COUNTED.min(self.outbox_limit);
-        let counted = self.count(most).await?;
-        if counted < most || most == self.outbox_limit {
-            return Ok(counted);
-        }
-        let span: i64 = sqlx::query_scalar("SELECT coalesce(max(id) - min(id) + 1, 0) FROM outbox")
-            .fetch_one(&self.pool)
-            .await?;
-        if span < self.outbox_limit {
-            return Ok(span);
-        }
-        self.count(self.outbox_limit).await
-    }
-
-    async fn count(&self, most: i64) -> sqlx::Result<i64> {
-        sqlx::query_scalar("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS bounded")
-            .bind(most)
-            .fetch_one(&self.pool)
-            .await
-    }
-
-    /// Some at a time, so that the statement stays short.
-    async fn delete_old_keys(&self) {
-        loop {
-            match sqlx::query(DELETE_KEYS).execute(&self.pool).await {
-                Ok(done) if done.rows_affected() == 5000 => {}
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "old idempotency keys were not deleted; trying later");
-                    return;
-                }
-            }
-        }
+        let mut connection = self.pool.acquire().await?;
+        backlog(&mut connection, self.low_water.mark(), self.outbox_limit).await
     }
 }

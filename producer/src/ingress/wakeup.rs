@@ -8,9 +8,15 @@ use std::time::Duration;
 use runtime::lifecycle::{Failure, Shutdown};
 use sqlx::PgPool;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+use crate::relay::{CHANNEL, SharedLowWater};
 
 /// At most one NOTIFY in this time.
 const DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// How often other instances are told where the outbox begins.
+const TELL_LOW_WATER: Duration = Duration::from_secs(2);
 
 /// Cheap to clone; every clone wakes the same relay.
 #[derive(Debug, Clone, Default)]
@@ -31,17 +37,36 @@ impl Wakeup {
         self.others.notify_one();
     }
 
-    /// Tells other instances, until shutdown. A NOTIFY that fails is not repeated: they poll too.
+    /// Tells other instances, until shutdown: of new events, and where the outbox begins if this
+    /// instance's relay knows. A NOTIFY that fails is not repeated: they poll too.
     ///
     /// # Errors
     /// None; the type is that of a part.
-    pub async fn tell_others(self, pool: PgPool, shutdown: Shutdown) -> Result<(), Failure> {
+    pub async fn tell_others(
+        self,
+        pool: PgPool,
+        low_water: SharedLowWater,
+        shutdown: Shutdown,
+    ) -> Result<(), Failure> {
+        let mut told = None;
+        let mut time_to_tell = tokio::time::interval(TELL_LOW_WATER);
+        time_to_tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = self.others.notified() => {}
+            let message = tokio::select! {
+                () = self.others.notified() => String::new(),
+                _ = time_to_tell.tick() => match low_water.to_tell() {
+                    Some(mark) if told != Some(mark) => {
+                        told = Some(mark);
+                        mark.to_string()
+                    }
+                    _ => continue,
+                },
                 () = shutdown.requested() => return Ok(()),
-            }
-            if let Err(error) = sqlx::query("NOTIFY outbox").execute(&pool).await {
+            };
+            let notify = sqlx::query("SELECT pg_notify($1, $2)")
+                .bind(CHANNEL)
+                .bind(message);
+            if let Err(error) = notify.execute(&pool).await {
                 tracing::debug!(%error, "other instances were not told of new events");
             }
             tokio::time::sleep(DEBOUNCE).await;

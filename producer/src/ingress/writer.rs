@@ -1,5 +1,15 @@
 //! The loop: take, commit, halve or wait, answer.
+//!
+//! ```text
+//!                                  ┌─ answered, or beaten: the long way
+//! usual way ─▶ lock or time-out ─▶ careful way ─▶ locked order: back to the queue, for a pause
+//!                                  └─ lock or time-out: halved ─▶ alone: paused; or tried once more
+//! ```
+//!
+//! One change's own fault fails no other change of its group: what can't be written together is
+//! halved until the change that is at fault stands alone, and those that were not tried yet go first.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +22,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::change::{NotWritten, Outcome};
-use super::commit::{CommitError, Outcomes, commit_group};
-use super::queue::{Job, Queue, Way};
+use super::commit::{Came, CommitError, Outcomes, commit_group};
+use super::job::{Care, Job, Way};
+use super::queue::{Group, Queue};
 use super::wakeup::Wakeup;
 use crate::database::{Fault, fault_of};
 
@@ -27,11 +38,16 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(6);
 /// A writer finds every row by its key. A plan that was made and kept while the tables were small,
 /// or never analyzed, would scan them whole for ever after; what forbids it makes such a plan look
 /// dear, which must not start the compiler.
-const SESSION: [(&str, &str); 4] = [
+///
+/// What is waited for a lock or for a slow row is waited for by a whole group, so it is short; after
+/// it the group is tried carefully ([`Way::Careful`]).
+const SESSION: [(&str, &str); 6] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
+    ("lock_timeout", "200ms"),
+    ("statement_timeout", "2s"),
 ];
 
 /// So many conflicts in a row are no accident; from then on the group waits between tries.
@@ -55,10 +71,26 @@ pub struct Writer {
 
 /// What to do with a group after a try.
 enum Next {
+    /// It is committed.
     Answer(Outcomes),
+    /// The same again, at once.
     Again,
-    Halve,
-    Wait,
+    /// The same with limits so short that it can be halved.
+    Carefully,
+    /// One of its changes stops it, for this reason.
+    Halve(Stopped),
+    /// The same later; meanwhile this is what everybody is held up by.
+    Wait(NotWritten),
+}
+
+/// Why a group was stopped by one of its changes.
+enum Stopped {
+    /// Postgres refuses its data.
+    Data,
+    /// Another session holds a lock that it needs.
+    Lock,
+    /// The statement failed or took too long, in Postgres's words.
+    Statement(String),
 }
 
 impl Writer {
@@ -80,8 +112,7 @@ impl Writer {
     /// None; the type is that of a part.
     pub async fn run(mut self) -> Result<(), Failure> {
         while let Some(mut group) = self.queue.take().await {
-            let jobs = std::mem::take(&mut group.jobs);
-            self.write(jobs).await;
+            self.write(&mut group).await;
             // Only now may the next change of the same orders be taken.
             drop(group);
         }
@@ -91,63 +122,77 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a group, and answers each of its changes.
-    async fn write(&mut self, jobs: Vec<Job>) {
-        let mut groups = vec![jobs];
-        while let Some(jobs) = groups.pop() {
-            let Some((way, mut jobs, others)) = of_one_way(without_late(jobs)) else {
+    /// Writes a group, and answers each of its changes or gives it back to the queue.
+    async fn write(&mut self, group: &mut Group) {
+        let mut parts = VecDeque::from([std::mem::take(&mut group.jobs)]);
+        let mut held_up_by = NotWritten::Unavailable;
+        while let Some(jobs) = parts.pop_front() {
+            let jobs = without_late(group, jobs, &held_up_by);
+            let Some((way, mut jobs, others)) = of_one_way(jobs) else {
                 continue;
             };
             if !others.is_empty() {
-                groups.push(others);
+                parts.push_back(others);
             }
             match self.try_once(way, &mut jobs).await {
-                Next::Answer(outcomes) => groups.extend(self.answer(jobs, outcomes)),
-                Next::Again => groups.push(jobs),
-                Next::Halve if jobs.len() == 1 => {
-                    counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
-                    for job in jobs {
-                        job.answer(Err(NotWritten::Rejected));
-                    }
+                Next::Answer(outcomes) => {
+                    parts.extend(self.answer(group, jobs, outcomes));
                 }
-                Next::Halve => {
-                    counter!(INGRESS_GROUPS, "outcome" => "halved").increment(1);
+                Next::Again => parts.push_front(jobs),
+                Next::Carefully => {
+                    count_group("locked");
+                    jobs.iter_mut().for_each(|job| job.care = Care::Careful);
+                    parts.push_back(jobs);
+                }
+                Next::Halve(why) if jobs.len() == 1 => {
+                    count_group("failed");
+                    parts.extend(jobs.pop().and_then(|job| alone(group, job, why)));
+                }
+                Next::Halve(_) => {
+                    count_group("halved");
                     let rest = jobs.split_off(jobs.len() / 2);
-                    groups.push(rest);
-                    groups.push(jobs);
+                    parts.extend([jobs, rest]);
                 }
-                Next::Wait => {
-                    counter!(INGRESS_GROUPS, "outcome" => "failed").increment(1);
+                Next::Wait(why) => {
+                    count_group("failed");
                     tokio::time::sleep(self.backoff.next_pause()).await;
-                    self.queue.give_up_late();
-                    groups.push(jobs);
+                    self.queue.give_up_late(&why);
+                    held_up_by = why;
+                    parts.push_front(jobs);
                 }
             }
         }
     }
 
-    /// Answers; gives back those that are to go the long way.
-    fn answer(&mut self, jobs: Vec<Job>, outcomes: Outcomes) -> Option<Vec<Job>> {
+    /// Answers, and gives locked changes back to the queue; returns those that are to go the long way.
+    fn answer(
+        &mut self,
+        group: &mut Group,
+        jobs: Vec<Job>,
+        outcomes: Outcomes,
+    ) -> Option<Vec<Job>> {
         assert_eq!(jobs.len(), outcomes.len(), "every change gets its answer");
         self.backoff.reset();
         self.conflicts = 0;
-        let wrote = outcomes
-            .iter()
-            .flatten()
-            .any(|outcome| matches!(outcome, Ok(Outcome::Placed(_) | Outcome::Changed(_))));
-        if wrote {
+        let is_written =
+            |came: &Came| matches!(came, Came::Of(Ok(Outcome::Placed(_) | Outcome::Changed(_))));
+        if outcomes.iter().any(is_written) {
             self.wakeup.wake();
         }
-        counter!(INGRESS_GROUPS, "outcome" => "committed").increment(1);
+        count_group("committed");
         let mut beaten = Vec::new();
         let mut answered = 0;
-        for (mut job, outcome) in jobs.into_iter().zip(outcomes) {
-            if let Some(outcome) = outcome {
-                answered += 1;
-                job.answer(outcome);
-            } else {
-                job.beaten = true;
-                beaten.push(job);
+        for (mut job, came) in jobs.into_iter().zip(outcomes) {
+            match came {
+                Came::Of(outcome) => {
+                    answered += 1;
+                    job.answer(outcome);
+                }
+                Came::Beaten => {
+                    job.beaten = true;
+                    beaten.push(job);
+                }
+                Came::Locked => group.pause(job),
             }
         }
         counter!(INGRESS_GROUP_CHANGES).increment(answered);
@@ -159,35 +204,47 @@ impl Writer {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::warn!(error, "can't write orders: no connection to Postgres");
-                return Next::Wait;
+                return Next::Wait(NotWritten::Unavailable);
             }
         };
         let tried =
             tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, way, jobs)).await;
-        match tried {
+        let error = match tried {
             Ok(Ok(outcomes)) => {
                 self.keep(connection);
-                Next::Answer(outcomes)
+                return Next::Answer(outcomes);
             }
-            Ok(Err(CommitError::KeyTaken)) => self.conflict(connection),
-            Ok(Err(CommitError::Database(error))) => match fault_of(&error) {
-                Fault::Conflict => self.conflict(connection),
-                Fault::Data => {
-                    if jobs.len() == 1 {
-                        tracing::warn!(%error, "Postgres refuses a change for its data");
-                    }
-                    self.keep(connection);
-                    Next::Halve
-                }
-                Fault::Away => {
-                    tracing::warn!(%error, "can't write orders: trying again on a new connection");
-                    Next::Wait
-                }
-            },
+            Ok(Err(CommitError::KeyTaken)) => return self.conflict(connection),
+            Ok(Err(CommitError::TablesLocked)) => {
+                tracing::warn!("can't write orders: another session has locked a table of ours");
+                self.keep(connection);
+                return Next::Wait(NotWritten::TablesLocked);
+            }
+            Ok(Err(CommitError::Database(error))) => error,
             Err(_) => {
                 tracing::warn!("can't write orders: Postgres did not answer in {GROUP_TIMEOUT:?}");
-                Next::Wait
+                return Next::Wait(NotWritten::Unavailable);
             }
+        };
+        let stopped = match fault_of(&error) {
+            Fault::Conflict => return self.conflict(connection),
+            Fault::Away => {
+                tracing::warn!(%error, "can't write orders: trying again on a new connection");
+                return Next::Wait(NotWritten::Unavailable);
+            }
+            Fault::Data => Stopped::Data,
+            Fault::Locked => Stopped::Lock,
+            Fault::Statement => Stopped::Statement(error.to_string()),
+        };
+        self.keep(connection);
+        if let [job] = jobs {
+            tracing::warn!(%error, "Postgres does not write {}", job.subject());
+        }
+        let is_alone = jobs.iter().all(|job| job.care == Care::Alone);
+        if way == Way::Careful || is_alone || matches!(stopped, Stopped::Data) {
+            Next::Halve(stopped)
+        } else {
+            Next::Carefully
         }
     }
 
@@ -196,7 +253,7 @@ impl Writer {
         self.keep(connection);
         self.conflicts += 1;
         if self.conflicts > QUICK_RETRIES {
-            return Next::Wait;
+            return Next::Wait(NotWritten::Unavailable);
         }
         Next::Again
     }
@@ -234,11 +291,33 @@ fn of_one_way(jobs: Vec<Job>) -> Option<(Way, Vec<Job>, Vec<Job>)> {
     Some((way, jobs, others))
 }
 
-fn without_late(jobs: Vec<Job>) -> Vec<Job> {
+/// What becomes of the change that stopped its group, now that nothing else is in it. Returned if it
+/// is to be tried once more.
+fn alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
+    match why {
+        Stopped::Data => job.answer(Err(NotWritten::Rejected)),
+        Stopped::Lock => group.pause(job),
+        Stopped::Statement(_) if job.care == Care::Careful => {
+            job.care = Care::Alone;
+            return Some(vec![job]);
+        }
+        Stopped::Statement(error) => {
+            let why = format!("{}: {error}", job.subject());
+            job.answer(Err(NotWritten::Failed(why)));
+        }
+    }
+    None
+}
+
+fn without_late(group: &mut Group, jobs: Vec<Job>, why: &NotWritten) -> Vec<Job> {
     let now = Instant::now();
     let (late, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_late(now));
     for job in late {
-        job.give_up();
+        group.give_up(job, why);
     }
     jobs
+}
+
+fn count_group(outcome: &'static str) {
+    counter!(INGRESS_GROUPS, "outcome" => outcome).increment(1);
 }

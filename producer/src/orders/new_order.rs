@@ -53,6 +53,12 @@ pub enum InvalidProduct {
 }
 
 impl NewProduct {
+    /// All that there is to it: a field that is added is added here, and so to whoever needs all.
+    pub fn parts(&self) -> (&str, Decimal) {
+        let Self { name, price } = self;
+        (name, *price)
+    }
+
     /// A product of this name and price.
     ///
     /// # Errors

@@ -5,10 +5,12 @@ use runtime::health::Part;
 use runtime::metrics as names;
 
 use super::ports::Observer;
+use super::shared_low_water::SharedLowWater;
 
 /// Handles are looked up once; a batch only adds.
 pub(super) struct RelayObserver {
     part: Part,
+    low_water: SharedLowWater,
     active: Gauge,
     published: Counter,
     committed: Counter,
@@ -17,11 +19,12 @@ pub(super) struct RelayObserver {
 
 impl RelayObserver {
     /// `part` is never "not ready": without the relay the ingress takes orders all the same.
-    pub(super) fn new(part: Part) -> Self {
+    pub(super) fn new(part: Part, low_water: SharedLowWater) -> Self {
         let transactions =
             |outcome: &'static str| counter!(names::RELAY_TRANSACTIONS, "outcome" => outcome);
         let observer = Self {
             part,
+            low_water,
             active: gauge!(names::RELAY_ACTIVE),
             published: counter!(names::RELAY_PUBLISHED),
             committed: transactions("committed"),
@@ -40,10 +43,16 @@ impl Observer for RelayObserver {
     fn active(&mut self) {
         tracing::debug!("this instance's relay publishes");
         self.active.set(1);
+        self.low_water.set_ours(true);
     }
 
     fn inactive(&mut self) {
         self.active.set(0);
+        self.low_water.set_ours(false);
+    }
+
+    fn low_water(&mut self, mark: i64) {
+        self.low_water.reached(mark);
     }
 
     fn flowing(&mut self) {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use rust_decimal::Decimal;
-use schemas::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row as _};
 use tokio::runtime::Handle;
 
-use super::ports::{Outbox, OutboxError};
+use super::low_water::START;
+use super::ports::{Outbox, OutboxError, Writers};
 use super::row::Row;
+use crate::database::timestamp;
 
 /// What the server does to a session that isn't heard of: a relay that is stopped (SIGSTOP), or
 /// whose host or network is gone, loses its lock after 5 to 11 s. The first line is for the former,
@@ -35,8 +35,9 @@ const SESSION: [(&str, &str); 10] = [
 
 /// How long an answer may take; then the session is given up.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The same for the snapshot of the whole backlog, which is sorted.
-const BACKLOG_ANSWER: Duration = Duration::from_secs(600);
+/// The same for what walks all rows, those that are deleted and not yet vacuumed too: a read from the
+/// start, and the snapshot of the whole backlog, which is sorted.
+const LONG_ANSWER: Duration = Duration::from_secs(600);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The first half of the lock's name, to be told from other users of advisory locks ("chko"); the
@@ -54,7 +55,16 @@ macro_rules! select {
         )
     };
 }
-const READ: &str = select!("ORDER BY id LIMIT $1");
+const READ: &str = select!("WHERE id >= $1 ORDER BY id LIMIT $2");
+/// Who has written to the outbox, or is about to, holds this lock on it until its rows are visible.
+/// A prepared transaction is listed by another name than before it was prepared, so while there is one
+/// nobody can tell who has ended.
+const WRITERS: &str = "SELECT coalesce(array_agg(virtualtransaction), '{}'), \
+     coalesce(bool_or(virtualtransaction LIKE '-1/%'), false) \
+     FROM pg_locks \
+     WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
+     AND relation = 'outbox'::regclass \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 /// Kept by the server beyond its transaction, so that no snapshot holds vacuum back.
 const OPEN_BACKLOG: &str = concat!(
     "DECLARE backlog NO SCROLL CURSOR WITH HOLD FOR ",
@@ -154,9 +164,11 @@ impl Outbox for PostgresOutbox {
         })
     }
 
-    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        self.call(ANSWER, async |session| {
-            let query = sqlx::query(READ).bind(i64::try_from(most).unwrap_or(i64::MAX));
+    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let patience = if from == START { LONG_ANSWER } else { ANSWER };
+        self.call(patience, async |session| {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let query = sqlx::query(READ).bind(from).bind(most);
             let mut found = query.fetch(session);
             while let Some(row) = found.try_next().await? {
                 rows.push(decode(&row)?);
@@ -165,8 +177,16 @@ impl Outbox for PostgresOutbox {
         })
     }
 
+    fn writers(&mut self) -> Result<Option<Writers>, OutboxError> {
+        self.call(ANSWER, async |session| {
+            let (writers, any_prepared): (Writers, bool) =
+                sqlx::query_as(WRITERS).fetch_one(session).await?;
+            Ok((!any_prepared).then_some(writers))
+        })
+    }
+
     fn open_backlog(&mut self) -> Result<(), OutboxError> {
-        self.call(BACKLOG_ANSWER, async |session| {
+        self.call(LONG_ANSWER, async |session| {
             // From an earlier try on this session; an error when there is none.
             let _ = sqlx::raw_sql(CLOSE_BACKLOG).execute(&mut *session).await;
             sqlx::raw_sql(OPEN_BACKLOG)
@@ -254,10 +274,9 @@ fn columns(id: i64, row: &PgRow) -> sqlx::Result<Row> {
         status: parsed(row, 3)?,
         total: row.try_get::<Decimal, _>(4)?,
         currency: parsed(row, 5)?,
-        occurred_at: Timestamp::from(row.try_get::<DateTime<Utc>, _>(6)?),
-        sent_at: row
-            .try_get::<Option<DateTime<Utc>>, _>(7)?
-            .map(Timestamp::from),
+        occurred_at: timestamp(row, 6)?
+            .ok_or_else(|| sqlx::Error::Decode("occurred_at is null".into()))?,
+        sent_at: timestamp(row, 7)?,
         traceparent: row.try_get(8)?,
     })
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use runtime::kafka::{Outgoing, TransactionError};
 
+pub use super::low_water::Writers;
 use super::row::Row;
 
 /// The outbox, seen through one session, which is also what holds the lock: a call that succeeds
@@ -31,11 +32,19 @@ pub trait Outbox {
     /// See [`OutboxError`].
     fn confirm(&mut self) -> Result<(), OutboxError>;
 
-    /// Appends the `most` first rows in id order, of one snapshot. Fewer than `most` are all.
+    /// Appends the `most` first rows whose id is `from` or higher, in id order, of one snapshot that
+    /// is taken during the call. Fewer than `most` are all.
     ///
     /// # Errors
     /// See [`OutboxError`].
-    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
+    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
+
+    /// The transactions that may have taken ids and whose rows may not be visible yet. Whoever is
+    /// not listed has ended, or takes its first id after the call. `None` if that can't be told.
+    ///
+    /// # Errors
+    /// See [`OutboxError`].
+    fn writers(&mut self) -> Result<Option<Writers>, OutboxError>;
 
     /// Keeps a snapshot of all rows, order by order, to be read by [`Outbox::read_backlog`].
     ///
@@ -137,6 +146,8 @@ pub trait Observer {
     fn active(&mut self);
     /// It is not any more.
     fn inactive(&mut self);
+    /// No row has an id below this one.
+    fn low_water(&mut self, mark: i64);
     /// The outbox is being published, or is empty.
     fn flowing(&mut self);
     /// Nothing moves, for this reason; nothing is lost.

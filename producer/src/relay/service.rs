@@ -14,8 +14,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::observer::RelayObserver;
+use super::outbox_name::OutboxName;
 use super::outbox_postgres::PostgresOutbox;
 use super::ports::{Log, Observer, Outbox, Timer};
+use super::shared_low_water::SharedLowWater;
 use super::timer::WakeableTimer;
 use super::topic_kafka::KafkaTopic;
 use super::{Format, Limits, Relay, Step};
@@ -25,7 +27,7 @@ use super::{Format, Limits, Relay, Step};
 pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// The channel on which instances hear of each other's rows.
-const CHANNEL: &str = "outbox";
+pub const CHANNEL: &str = "outbox";
 
 /// Between two looks for something that only a person can bring.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -41,6 +43,10 @@ pub struct RelaySettings {
     pub registry: Option<Registry>,
     /// Where the outbox is. Not through a pooler that shares sessions: the lock is a session's.
     pub database: PgConnectOptions,
+    /// How the outbox is told from others that are published to the same topic.
+    pub outbox_name: Option<OutboxName>,
+    /// How far the outbox was published; told to others by whoever publishes.
+    pub low_water: SharedLowWater,
 }
 
 /// Starts the relay as a part of the service. `wake` is notified when rows were committed here.
@@ -59,7 +65,8 @@ pub fn spawn(
     part: Part,
 ) -> Result<(), Failure> {
     part.degraded("starting");
-    let log = KafkaTopic::new(&settings.kafka, &settings.topic)?;
+    let outbox = settings.outbox_name.as_ref();
+    let log = KafkaTopic::new(&settings.kafka, &settings.topic, outbox)?;
     let runtime = Handle::current();
     let shutdown = supervisor.shutdown().clone();
     supervisor.task(
@@ -67,6 +74,7 @@ pub fn spawn(
         listen(
             settings.database.clone(),
             Arc::clone(&wake),
+            settings.low_water.clone(),
             shutdown.clone(),
         ),
     );
@@ -80,7 +88,7 @@ pub fn spawn(
                 PostgresOutbox::new(runtime.clone(), settings.database),
                 log,
                 WakeableTimer::new(runtime, wake, shutdown.clone()),
-                RelayObserver::new(part),
+                RelayObserver::new(part, settings.low_water),
             ),
             settings.topic,
             format,
@@ -151,6 +159,7 @@ async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> O
 async fn listen(
     database: PgConnectOptions,
     wake: Arc<Notify>,
+    low_water: SharedLowWater,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let pool = PgPoolOptions::new()
@@ -160,7 +169,7 @@ async fn listen(
         .connect_lazy_with(database);
     let listening = async {
         loop {
-            if let Err(error) = forward(&pool, &wake).await {
+            if let Err(error) = forward(&pool, &wake, &low_water).await {
                 tracing::debug!(%error, "not listening for other instances' rows; polling");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -173,12 +182,20 @@ async fn listen(
     Ok(())
 }
 
-async fn forward(pool: &sqlx::PgPool, wake: &Notify) -> sqlx::Result<()> {
+async fn forward(
+    pool: &sqlx::PgPool,
+    wake: &Notify,
+    low_water: &SharedLowWater,
+) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    while listener.try_recv().await?.is_some() {
-        wake.notify_one();
+    while let Some(notification) = listener.try_recv().await? {
+        // Either there are new rows, or it is the low-water mark of the instance that publishes.
+        match notification.payload().parse() {
+            Ok(mark) => low_water.heard(mark),
+            Err(_) => wake.notify_one(),
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use runtime::kafka::{Outgoing, TRANSACTION_TIMEOUT, TransactionError};
 
 use super::ports::{Log, Observer, Outbox, OutboxError, Timer};
+use super::rival::Rival;
 use super::{
     COLLECTED_ROW, DEADLINE, HEARTBEAT, LONGEST_COLLECTION, PATIENCE, POLL, Relay, SLICE, STANDBY,
     Source, State, Step,
@@ -37,6 +38,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
                 State::Committing => self.commit(),
                 State::Aborting => self.abort(),
                 State::Deleting => self.delete(),
+                State::Fenced => self.fenced(),
             }
         }
         if self.is_resting() {
@@ -109,17 +111,22 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
 
     fn read(&mut self) {
         let begun = self.clock.now();
-        let read = match self.source {
-            Source::TakenOver | Source::Fresh => self
-                .outbox
-                .read(self.limits.rows, self.batch.rows_mut())
-                .inspect_err(|_| self.batch.clear()),
-            Source::Backlog => return self.read_backlog(),
-        };
+        if self.source == Source::Backlog {
+            return self.read_backlog();
+        }
+        if self.low_water.wants_writers(begun, self.limits.stride) {
+            return self.list_writers();
+        }
+        let from = self.low_water.from(begun);
+        let read = self
+            .outbox
+            .read(from, self.limits.rows, self.batch.rows_mut())
+            .inspect_err(|_| self.batch.clear());
         if let Err(error) = read {
             return self.wait_for_outbox(&error);
         }
         self.heard();
+        self.saw_rows(from, begun);
         let all = self.batch.len() < self.limits.rows;
         if self.source == Source::TakenOver && !all {
             self.batch.clear();
@@ -133,6 +140,42 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             begun
         };
         self.take_up();
+    }
+
+    /// What was read may move the low-water mark.
+    fn saw_rows(&mut self, from: i64, begun: Duration) {
+        let span = (begun, self.clock.now());
+        let before = self.low_water.mark();
+        if let Some(id) = self.low_water.saw_rows(from, self.batch.rows(), span) {
+            tracing::warn!(
+                row = id,
+                low_water = before,
+                "outbox row {id} turned up below the low-water mark: its id was not taken in order \
+                 (was it inserted by hand, or the sequence of outbox.id set back?); it is published \
+                 now, perhaps after later versions of its order"
+            );
+        }
+        if self.low_water.mark() != before {
+            self.observer.low_water(self.low_water.mark());
+        }
+    }
+
+    /// Lists who may have taken ids, before the next read.
+    fn list_writers(&mut self) {
+        match self.outbox.writers() {
+            Ok(writers) => {
+                self.heard();
+                self.low_water.saw_writers(self.clock.now(), writers);
+            }
+            Err(OutboxError::Refused(why)) => {
+                tracing::warn!(
+                    why,
+                    "the outbox's writers can't be listed: reads walk more deleted rows than needed"
+                );
+                self.low_water.cannot_see_writers(self.clock.now());
+            }
+            Err(error @ OutboxError::Lost(_)) => self.wait_for_outbox(&error),
+        }
     }
 
     fn open_backlog(&mut self) {
@@ -154,6 +197,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
             return self.stand_aside(&format!("Postgres: {error}"));
         }
         let ended = rows.len() - before < self.limits.backlog;
+        self.low_water.saw_backlog(&rows[before..]);
         self.heard();
         self.batch.take_whole_orders(ended);
         if ended {
@@ -170,7 +214,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
         self.state = if self.batch.is_empty() {
             self.backoff.reset();
             self.progress_at = self.clock.now();
-            self.observer.flowing();
+            self.tell_flowing();
             State::Idle
         } else {
             State::Publishing
@@ -269,7 +313,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
                 self.heard();
                 self.batch.clear();
                 self.backoff.reset();
-                self.observer.flowing();
+                self.tell_flowing();
                 self.state = if self.interrupted {
                     State::Opening
                 } else {
@@ -285,6 +329,30 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
         match self.outbox.confirm() {
             Ok(()) => self.heard(),
             Err(error) => self.stand_aside(&format!("Postgres: {error}")),
+        }
+    }
+
+    /// Looks whether the lock is still ours. Another relay of this outbox has it by now; one that slept
+    /// between its lock and its fence may fence us once; whoever does it again has no such lock.
+    fn fenced(&mut self) {
+        let holds_lock = self.outbox.confirm().is_ok();
+        let now = self.clock.now();
+        if holds_lock && self.rival.fenced(now) {
+            tracing::error!("{}", Rival::sentence(&self.topic));
+        }
+        if self.rival.is_there(now) {
+            self.stand_aside(&Rival::sentence(&self.topic));
+        } else {
+            self.stand_aside("another relay took over the transactional id");
+        }
+    }
+
+    /// The outbox is being published; but that there is a rival stays to be said.
+    fn tell_flowing(&mut self) {
+        if self.rival.is_there(self.clock.now()) {
+            self.observer.waiting(&Rival::sentence(&self.topic));
+        } else {
+            self.observer.flowing();
         }
     }
 
@@ -324,9 +392,7 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
                 self.deadline = self.clock.now() + DEADLINE;
                 self.state = State::Aborting;
             }
-            TransactionError::Fenced(_) => {
-                self.stand_aside("another relay took over the transactional id");
-            }
+            TransactionError::Fenced(_) => self.state = State::Fenced,
             error => self.try_later(State::Opening, &error.to_string()),
         }
     }

@@ -7,15 +7,19 @@ use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{KafkaSettings, Outgoing, Producer, Producers, TransactionError};
 use runtime::lifecycle::Failure;
 
+use super::outbox_name::OutboxName;
 use super::ports::Log;
 
 /// How long a record may wait for room in the producer's queue.
 const ROOM: Duration = Duration::from_secs(1);
 
 /// The name that fences, with its `/turn`: the same on every instance that publishes one outbox to
-/// this topic.
-pub(super) fn transactional_id(topic: &str) -> String {
-    format!("{topic}/relay")
+/// this topic, and another one for each outbox.
+fn transactional_id(topic: &str, outbox: Option<&OutboxName>) -> String {
+    match outbox {
+        None => format!("{topic}/relay"),
+        Some(name) => format!("{topic}/relay/{name}"),
+    }
 }
 
 /// The producers, while this instance has the lock.
@@ -29,8 +33,12 @@ impl KafkaTopic {
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
-    pub(super) fn new(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
-        let id = transactional_id(topic);
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        topic: &str,
+        outbox: Option<&OutboxName>,
+    ) -> Result<Self, Failure> {
+        let id = transactional_id(topic, outbox);
         Ok(Self {
             configs: [
                 settings.transactional_producer(&id)?,
@@ -86,5 +94,18 @@ impl Log for KafkaTopic {
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.current()?.abort(timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outbox_has_ids_of_its_own_and_the_one_without_a_name_keeps_todays() {
+        assert_eq!(transactional_id("order-status", None), "order-status/relay");
+        let name = "eu".parse().ok();
+        let id = transactional_id("order-status", name.as_ref());
+        assert_eq!(id, "order-status/relay/eu");
     }
 }

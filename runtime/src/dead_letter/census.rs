@@ -1,8 +1,8 @@
 //! How many letters there are, by reason; and which of them were seen before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Identity, Letter, State};
+use super::{Identity, Letter, Origin, RecordDigest, State};
 
 /// Letters of one reason, or all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,9 +27,13 @@ pub enum Seen {
 #[derive(Debug, Clone, Default)]
 pub struct Census {
     seen: HashSet<Identity>,
+    /// The first record that was read at each place.
+    records_at: HashMap<Origin, RecordDigest>,
+    shared_places: HashSet<Origin>,
     reasons: BTreeMap<String, Count>,
     repeats: u64,
     strangers: u64,
+    others: BTreeMap<String, u64>,
 }
 
 impl Census {
@@ -46,9 +50,23 @@ impl Census {
         Seen::First
     }
 
+    /// Takes note of a letter's place, whether or not it is counted.
+    pub fn note_place(&mut self, letter: &Letter) {
+        let Identity { origin, digest } = &letter.identity;
+        if self.records_at.entry(origin.clone()).or_insert(*digest) != digest {
+            self.shared_places.insert(origin.clone());
+        }
+    }
+
     /// Counts a record that none of our services wrote.
     pub const fn note_stranger(&mut self) {
         self.strangers += 1;
+    }
+
+    /// Counts a letter of another group, which is told and otherwise left alone.
+    pub fn note_other(&mut self, letter: &Letter) {
+        let group = letter.group.clone().unwrap_or_default();
+        *self.others.entry(group).or_default() += 1;
     }
 
     /// By reason.
@@ -74,6 +92,36 @@ impl Census {
     /// Records that none of our services wrote.
     pub const fn strangers(&self) -> u64 {
         self.strangers
+    }
+
+    /// Letters of other groups, by group.
+    pub const fn others(&self) -> &BTreeMap<String, u64> {
+        &self.others
+    }
+
+    /// The letters of other groups as a part of a sentence; empty when there are none.
+    pub fn others_in_words(&self) -> String {
+        let groups: Vec<_> = self
+            .others
+            .iter()
+            .map(|(group, count)| format!("{count} of {}", schemas::printable(group)))
+            .collect();
+        match groups.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; letters of other groups are not counted ({})",
+                groups.join(", ")
+            ),
+        }
+    }
+
+    /// How a letter is named: by its place, and by its digest too where letters of several records
+    /// have the same place, because the topic was deleted and created again.
+    pub fn name(&self, identity: &Identity) -> String {
+        match self.shared_places.contains(&identity.origin) {
+            true => identity.to_string(),
+            false => identity.origin.to_string(),
+        }
     }
 }
 
@@ -106,13 +154,13 @@ mod tests {
     fn letter(offset: i64, reason: &str) -> Letter {
         Letter {
             identity: Identity {
-                topic: "a".to_owned(),
-                partition: 0,
-                offset,
+                origin: format!("a/0/{offset}").parse().unwrap(),
+                digest: RecordDigest::of(&OwnedRecord::default()),
             },
             reason: reason.to_owned(),
             message: String::new(),
             service: "processor".to_owned(),
+            group: None,
             attempts: 1,
             place: (0, offset),
             written_millis: None,
@@ -152,5 +200,38 @@ mod tests {
         assert_eq!(census.total(), Count { open: 2, all: 3 });
         assert_eq!((census.repeats(), census.strangers()), (1, 1));
         assert_eq!(letter(2, "x").attempts_now(Some(&failed)), 2);
+    }
+
+    #[test]
+    fn records_of_one_place_are_letters_of_their_own_and_named_by_their_digests() {
+        let (old, mut new) = (letter(0, "x"), letter(0, "x"));
+        new.identity.digest = "00112233445566ff".parse().unwrap();
+        let mut census = Census::default();
+        census.note_place(&old);
+        census.note_place(&old);
+        assert_eq!(census.note(&old, None), Seen::First);
+        assert_eq!(census.name(&old.identity), "a/0/0");
+        census.note_place(&new);
+        assert_eq!(census.note(&new, None), Seen::First);
+        assert_eq!(census.note(&new, None), Seen::Repeat);
+        assert_eq!(census.total(), Count { open: 2, all: 2 });
+        assert_eq!(census.name(&new.identity), "a/0/0@00112233445566ff");
+        assert_eq!(census.name(&old.identity), old.identity.to_string());
+    }
+
+    #[test]
+    fn letters_of_other_groups_are_told_and_not_counted() {
+        let mut census = Census::default();
+        assert_eq!(census.others_in_words(), "");
+        for group in ["spring", "autumn", "spring"] {
+            let mut other = letter(0, "x");
+            other.group = Some(group.to_owned());
+            census.note_other(&other);
+        }
+        assert_eq!(census.total(), Count::default());
+        assert_eq!(
+            census.others_in_words(),
+            "; letters of other groups are not counted (1 of autumn, 2 of spring)"
+        );
     }
 }

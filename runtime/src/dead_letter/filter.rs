@@ -7,7 +7,7 @@ use clap::Args;
 use schemas::Timestamp;
 
 use super::identity::number;
-use super::{Identity, InvalidIdentity, Letter, State};
+use super::{Identity, InvalidIdentity, Letter, Origin, RecordDigest, State};
 use crate::kafka::Bound;
 use crate::record::{Offset, Partition};
 
@@ -27,7 +27,8 @@ pub struct LetterFilter {
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     pub to: Option<Timestamp>,
 
-    /// Only the letter of the record that was read here: [TOPIC/]PARTITION/OFFSET.
+    /// Only the letter of the record that was read here: [TOPIC/]PARTITION/OFFSET, and @DIGEST where
+    /// a list shows one.
     #[arg(long, value_name = "PLACE", value_delimiter = ',')]
     pub letter: Vec<Place>,
 
@@ -36,18 +37,24 @@ pub struct LetterFilter {
     pub key: Vec<String>,
 }
 
-/// The place of an original; the topic may be left out.
+/// The place of an original; the topic may be left out. Where a topic was made anew, several records
+/// may have been read at one place, which the digest tells apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     topic: Option<String>,
     partition: Partition,
     offset: Offset,
+    digest: Option<RecordDigest>,
 }
 
 impl FromStr for Place {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        let (text, digest) = match text.split_once('@') {
+            Some((place, digest)) => (place, Some(digest.parse()?)),
+            None => (text, None),
+        };
         if let Some((partition, offset)) = text.split_once('/')
             && !offset.contains('/')
         {
@@ -55,13 +62,15 @@ impl FromStr for Place {
                 topic: None,
                 partition: number(partition)?,
                 offset: number(offset)?,
+                digest,
             });
         }
-        let identity: Identity = text.parse()?;
+        let origin: Origin = text.parse()?;
         Ok(Self {
-            topic: Some(identity.topic),
-            partition: identity.partition,
-            offset: identity.offset,
+            topic: Some(origin.topic),
+            partition: origin.partition,
+            offset: origin.offset,
+            digest,
         })
     }
 }
@@ -71,18 +80,24 @@ impl fmt::Display for Place {
         if let Some(topic) = &self.topic {
             write!(f, "{topic}/")?;
         }
-        write!(f, "{}/{}", self.partition, self.offset)
+        write!(f, "{}/{}", self.partition, self.offset)?;
+        match self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl Place {
     fn is(&self, identity: &Identity) -> bool {
-        self.partition == identity.partition
-            && self.offset == identity.offset
+        let Identity { origin, digest } = identity;
+        self.partition == origin.partition
+            && self.offset == origin.offset
             && self
                 .topic
                 .as_ref()
-                .is_none_or(|topic| *topic == identity.topic)
+                .is_none_or(|topic| *topic == origin.topic)
+            && self.digest.is_none_or(|wanted| wanted == *digest)
     }
 }
 
@@ -137,10 +152,11 @@ mod tests {
 
     fn letter() -> Letter {
         Letter {
-            identity: "order-status/3/41".parse().unwrap(),
+            identity: "order-status/3/41@00112233445566ff".parse().unwrap(),
             reason: "invalid_total".to_owned(),
             message: String::new(),
             service: "processor".to_owned(),
+            group: None,
             attempts: 1,
             place: (0, 7),
             written_millis: Some(at("2026-11-23T09:30:00Z").as_millis()),

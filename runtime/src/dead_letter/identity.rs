@@ -1,13 +1,18 @@
-//! What a letter is known by: where the original was read.
+//! What a dead letter is known by: where its original was read, and which record that was.
+//!
+//! The place alone is not enough. A topic that is deleted and created again has other records at the
+//! same offsets, and what became of the old one says nothing about the new one.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use crate::record::{Offset, Partition};
+use sha2::{Digest as _, Sha256};
 
-/// The original's place; written `topic/partition/offset`, since no topic's name has a slash.
+use crate::record::{InputRecord, Offset, Partition};
+
+/// Where an original was read; written `topic/partition/offset`, since no topic's name has a slash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identity {
+pub struct Origin {
     /// The topic that it was read from.
     pub topic: String,
     /// Its partition.
@@ -16,18 +21,78 @@ pub struct Identity {
     pub offset: Offset,
 }
 
+/// Names a record by its content: the first eight bytes of a SHA-256 of timestamp, key and value.
+/// Written as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordDigest([u8; 8]);
+
+/// A dead letter's identity; written `topic/partition/offset@digest`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Where the original was read.
+    pub origin: Origin,
+    /// Which record it was.
+    pub digest: RecordDigest,
+}
+
 /// The text is no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write topic/partition/offset, such as order-status/3/41")]
 pub struct InvalidIdentity;
 
-impl fmt::Display for Identity {
+impl RecordDigest {
+    /// The digest of a record's timestamp, key and value. Headers are not part of it, because a
+    /// mirror or a tracing tool may add some.
+    pub fn of(record: &impl InputRecord) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"record/1\0");
+        let timestamp = record.timestamp_millis().map(i64::to_be_bytes);
+        for part in [
+            timestamp.as_ref().map(<[u8; 8]>::as_slice),
+            record.key(),
+            record.value(),
+        ] {
+            match part {
+                // A null is not an empty text, and the end of one part not the beginning of the next.
+                None => hash.update([0]),
+                Some(bytes) => {
+                    hash.update([1]);
+                    hash.update((bytes.len() as u64).to_be_bytes());
+                    hash.update(bytes);
+                }
+            }
+        }
+        let hash = hash.finalize();
+        let mut digest = [0; 8];
+        digest.copy_from_slice(&hash[..8]);
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
     }
 }
 
-impl FromStr for Identity {
+impl fmt::Display for RecordDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = self.0.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string can't fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        f.write_str(&hex)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.origin, self.digest)
+    }
+}
+
+impl FromStr for Origin {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
@@ -48,6 +113,33 @@ impl FromStr for Identity {
     }
 }
 
+impl FromStr for RecordDigest {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        let number = u64::from_str_radix(text, 16).map_err(|_| InvalidIdentity)?;
+        let digest = Self(number.to_be_bytes());
+        // One way to write it, so that one letter has one key.
+        if digest.to_string() == text {
+            Ok(digest)
+        } else {
+            Err(InvalidIdentity)
+        }
+    }
+}
+
+impl FromStr for Identity {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        let (origin, digest) = text.rsplit_once('@').ok_or(InvalidIdentity)?;
+        Ok(Self {
+            origin: origin.parse()?,
+            digest: digest.parse()?,
+        })
+    }
+}
+
 /// A number as we print it: one way to write it, so that one letter has one key.
 pub(super) fn number<T: FromStr + fmt::Display>(text: &str) -> Result<T, InvalidIdentity> {
     let number: T = text.parse().map_err(|_| InvalidIdentity)?;
@@ -61,16 +153,23 @@ pub(super) fn number<T: FromStr + fmt::Display>(text: &str) -> Result<T, Invalid
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::OwnedRecord;
 
     #[test]
     fn an_identity_is_read_as_it_is_written() {
-        let identity = Identity {
+        let origin = Origin {
             topic: "order-status".to_owned(),
             partition: 3,
             offset: 41,
         };
-        assert_eq!(identity.to_string(), "order-status/3/41");
-        assert_eq!("order-status/3/41".parse(), Ok(identity));
+        assert_eq!(origin.to_string(), "order-status/3/41");
+        assert_eq!("order-status/3/41".parse(), Ok(origin.clone()));
+        let identity = Identity {
+            origin,
+            digest: RecordDigest([0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff]),
+        };
+        assert_eq!(identity.to_string(), "order-status/3/41@00010203fcfdfeff");
+        assert_eq!("order-status/3/41@00010203fcfdfeff".parse(), Ok(identity));
     }
 
     #[test]
@@ -86,7 +185,54 @@ mod tests {
             "a/3/4 ",
             "a/3/9999999999999999999",
         ] {
+            assert_eq!(text.parse::<Origin>(), Err(InvalidIdentity), "{text}");
+        }
+        for text in [
+            "a/3/4",
+            "a/3/4@",
+            "a/3/4@0",
+            "a/3/4@00010203FCFDFEFF",
+            "a/3/4@+0010203fcfdfeff",
+            "a/3/4@00010203fcfdfeff0",
+        ] {
             assert_eq!(text.parse::<Identity>(), Err(InvalidIdentity), "{text}");
         }
+    }
+
+    #[test]
+    fn a_digest_tells_records_apart_by_each_of_its_parts() {
+        let record = OwnedRecord {
+            timestamp_millis: Some(1_777_636_800_000),
+            key: Some(b"17".to_vec()),
+            value: Some(b"{}".to_vec()),
+            ..OwnedRecord::default()
+        };
+        let changed = |change: &dyn Fn(&mut OwnedRecord)| {
+            let mut other = record.clone();
+            change(&mut other);
+            RecordDigest::of(&other)
+        };
+        // It is a part of the keys of `<dlq>.state`, so another version has to compute the same.
+        assert_eq!(RecordDigest::of(&record).to_string(), "6a2adfdcd75cdce7");
+        let others = [
+            changed(&|other| other.timestamp_millis = None),
+            changed(&|other| other.timestamp_millis = Some(1_777_636_800_001)),
+            changed(&|other| other.key = None),
+            changed(&|other| other.key = Some(Vec::new())),
+            changed(&|other| other.value = None),
+            // The same bytes, parted elsewhere.
+            changed(&|other| {
+                other.key = Some(b"17{".to_vec());
+                other.value = Some(b"}".to_vec());
+            }),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(*other, RecordDigest::of(&record), "{index}");
+        }
+        let elsewhere = changed(&|other| {
+            other.offset = 9;
+            other.headers.push(("mirror".to_owned(), None));
+        });
+        assert_eq!(elsewhere, RecordDigest::of(&record));
     }
 }

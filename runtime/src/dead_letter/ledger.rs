@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Identity, State};
+use super::{Identity, State, StateKey};
 use crate::backoff::Backoff;
 use crate::kafka::{KafkaSettings, Outgoing, Producer, TransactionError};
 use crate::lifecycle::Failure;
@@ -48,31 +48,31 @@ impl OwnedOutgoing {
     }
 }
 
-/// The only writer of the states: its transactional id fences every other.
+/// The only writer of a group's states: its transactional id fences every other.
 pub struct Ledger {
     producer: Producer,
-    transactional_id: String,
+    group: String,
     topic: String,
+}
+
+fn transactional_id(group: &str) -> String {
+    format!("{group}/redrive")
 }
 
 impl Ledger {
     /// How many states go into one transaction: far below what its timeout allows.
     pub const MOST_STATES: usize = 500;
 
-    /// Takes over the transactional id, and so ends what a predecessor left open: states that are
-    /// read after this are all there are.
+    /// Takes over the transactional id `GROUP/redrive`, and so ends what a predecessor left open:
+    /// states of this group that are read after this are all there are.
     ///
     /// # Errors
     /// Exit code 1 when the broker does not answer, 2 for settings that can't work.
-    pub fn open(
-        settings: &KafkaSettings,
-        transactional_id: String,
-        topic: String,
-    ) -> Result<Self, Failure> {
-        let config = settings.transactional_producer(&transactional_id)?;
+    pub fn open(settings: &KafkaSettings, group: String, topic: String) -> Result<Self, Failure> {
+        let config = settings.transactional_producer(&transactional_id(&group))?;
         let ledger = Self {
             producer: Producer::new(&config)?,
-            transactional_id,
+            group,
             topic,
         };
         ledger.until_answered(|producer| producer.init(SLICE))?;
@@ -117,9 +117,10 @@ impl Ledger {
             })?;
         }
         for (identity, state) in states {
+            let key = StateKey::Of(identity.clone(), self.group.clone());
             self.send(&Outgoing {
                 topic: &self.topic,
-                key: Some(identity.to_string().as_bytes()),
+                key: Some(key.to_string().as_bytes()),
                 value: Some(&state.to_bytes()),
                 headers: &[],
             })?;
@@ -155,7 +156,7 @@ impl Ledger {
             TransactionError::Fenced(_) => Failure::failed(format!(
                 "another redrive or discard has taken over \"{}\"; run this again when that one \
                  has ended (what was committed stays, and is not done twice)",
-                self.transactional_id
+                transactional_id(&self.group)
             )),
             TransactionError::Retriable(why)
             | TransactionError::Abortable(why)

@@ -2,13 +2,16 @@
 
 use std::str::FromStr;
 
-use super::{ATTEMPTS, Identity, MESSAGE, OFFSET, PARTITION, REASON, SERVICE, TIMESTAMP, TOPIC};
+use super::{
+    ATTEMPTS, GROUP, Identity, MESSAGE, OFFSET, Origin, PARTITION, REASON, RecordDigest, SERVICE,
+    TIMESTAMP, TOPIC,
+};
 use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// Where the original was read.
+    /// Where the original was read, and which record it was.
     pub identity: Identity,
     /// Machine word of the cause.
     pub reason: String,
@@ -16,6 +19,8 @@ pub struct Letter {
     pub message: String,
     /// Who could not use it.
     pub service: String,
+    /// The consumer group whose letter it is; the first released version did not say.
+    pub group: Option<String>,
     /// How often it had been tried when it was written.
     pub attempts: u32,
     /// Its own partition and offset in the dead letter topic.
@@ -59,34 +64,39 @@ impl Letter {
         // What another tool has appended since is not ours to drop.
         original.extend::<Vec<Header>>(others);
         let ours = Ours(ours);
-        let identity = Identity {
+        let origin = Origin {
             topic: ours.text(TOPIC)?,
             partition: ours.number(PARTITION)?,
             offset: ours.number(OFFSET)?,
+        };
+        let original = OwnedRecord {
+            partition: origin.partition,
+            offset: origin.offset,
+            timestamp_millis: ours.number(TIMESTAMP).ok(),
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.value().map(<[u8]>::to_vec),
+            headers: original,
         };
         Ok(Self {
             reason: ours.line(REASON)?,
             message: ours.line(MESSAGE).unwrap_or_default(),
             service: ours.line(SERVICE).unwrap_or_default(),
+            group: ours.text(GROUP).ok(),
             attempts: ours.number(ATTEMPTS).unwrap_or(1),
             place: (record.partition(), record.offset()),
             written_millis: record.timestamp_millis(),
-            original: OwnedRecord {
-                partition: identity.partition,
-                offset: identity.offset,
-                timestamp_millis: ours.number(TIMESTAMP).ok(),
-                key: record.key().map(<[u8]>::to_vec),
-                value: record.value().map(<[u8]>::to_vec),
-                headers: original,
+            identity: Identity {
+                origin,
+                digest: RecordDigest::of(&original),
             },
-            identity,
+            original,
         })
     }
 }
 
 fn is_ours(name: &str) -> bool {
     [
-        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS,
+        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS, GROUP,
     ]
     .contains(&name)
 }
@@ -147,7 +157,9 @@ mod tests {
     fn a_letter_gives_the_original_back_as_it_was() {
         let letter = Letter::of(&buried(&original())).unwrap();
         assert_eq!(letter.original, original());
-        assert_eq!(letter.identity.to_string(), "order-status/3/41");
+        assert_eq!(letter.identity.origin.to_string(), "order-status/3/41");
+        assert_eq!(letter.identity.digest, RecordDigest::of(&original()));
+        assert_eq!(letter.group, None);
         assert_eq!(
             (letter.reason.as_str(), letter.message.as_str()),
             ("invalid_json", "no JSON")
@@ -169,7 +181,20 @@ mod tests {
         };
         let letter = Letter::of(&buried(&inner)).unwrap();
         assert_eq!(letter.original, inner);
-        assert_eq!(letter.identity.to_string(), "order-status/1/2");
+        assert_eq!(letter.identity.origin.to_string(), "order-status/1/2");
+    }
+
+    #[test]
+    fn a_letter_says_whose_it_is_and_the_original_keeps_a_header_of_that_name() {
+        let mut inner = original();
+        inner.headers.push((GROUP.to_owned(), Some(b"x".to_vec())));
+        let mut record = buried(&inner);
+        let group = "teams/spring".to_owned();
+        record
+            .headers
+            .push((GROUP.to_owned(), Some(group.clone().into_bytes())));
+        let letter = Letter::of(&record).unwrap();
+        assert_eq!((&letter.original, letter.group), (&inner, Some(group)));
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! Dead letters: records that could not be used, kept byte for byte until their cause is mended.
 //!
 //! A dead letter is the original record, byte for byte: key, value and headers stay, and the headers
-//! below are added. Its identity is the original (topic, partition, offset). What became of it since
-//! is told by a compacted topic of [`State`]s beside it; a letter without a final one is open.
+//! below are added. Its identity is the original: its place (topic, partition, offset) and its digest.
+//! What became of it since, for each group, is told by a compacted topic of [`State`]s beside it; a
+//! letter without a final one is open.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | here | the headers that tell why a record could not be used, and where it came from |
 //! | `identity` | what a letter is known by |
 //! | `letter` | a letter, with the original record as it was |
-//! | `state` | what became of a letter; folding them |
+//! | `state` | what became of a letter |
+//! | `states` | all of that, by letter and group; for whom it is final |
 //! | `filter` | which letters a person means |
-//! | `census` | how many there are, by reason; repeats told apart |
+//! | `census` | how many there are, by reason; repeats and other groups' letters told apart |
 //! | `shown` | bytes as text or hex |
 //! | `shelf` | reading both topics |
 //! | `ledger` | writing states, with all that belongs to them, in one transaction |
@@ -26,15 +28,17 @@ mod letter;
 mod shelf;
 mod shown;
 mod state;
+mod states;
 
 pub use census::{Census, Count, Seen};
 pub use filter::{LetterFilter, Place};
-pub use identity::{Identity, InvalidIdentity};
+pub use identity::{Identity, InvalidIdentity, Origin, RecordDigest};
 pub use ledger::{Ledger, OwnedOutgoing};
 pub use letter::{Letter, NotALetter};
 pub use shelf::Shelf;
 pub use shown::Shown;
-pub use state::{Outcome, State, States};
+pub use state::{Outcome, State};
+pub use states::{Owner, StateKey, States};
 
 use schemas::Malformed;
 
@@ -56,6 +60,9 @@ pub const TIMESTAMP: &str = "dlq.timestamp";
 pub const SERVICE: &str = "dlq.service";
 /// How often it was tried; 1 the first time.
 pub const ATTEMPTS: &str = "dlq.attempts";
+/// The consumer group that could not use it, whose letter it is; absent in letters of the first
+/// released version. The services add it to the [`headers`].
+pub const GROUP: &str = "dlq.group";
 
 /// The original's headers, then ours.
 pub fn headers(

@@ -1,27 +1,32 @@
 //! Reading the dead letters of a topic, and what became of them.
 
-use super::{Ledger, Letter, NotALetter, States};
+use super::{Census, Ledger, Letter, LetterFilter, NotALetter, Owner, State, States};
 use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::InputRecord;
 use crate::settings::{dead_letters_of, states_of};
 
-/// The dead letters of one topic.
+/// The dead letters of one topic, for one of the groups that read it.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     kafka: KafkaSettings,
     source: String,
-    group: String,
+    owner: Owner,
 }
 
 impl Shelf {
-    /// The dead letters of `source`, which the consumers of `group` wrote.
-    pub const fn new(kafka: KafkaSettings, source: String, group: String) -> Self {
+    /// The dead letters of `source`, as `owner` has to do with them.
+    pub const fn new(kafka: KafkaSettings, source: String, owner: Owner) -> Self {
         Self {
             kafka,
             source,
-            group,
+            owner,
         }
+    }
+
+    /// Whose letters are meant.
+    pub const fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// The topic whose records they were.
@@ -34,14 +39,29 @@ impl Shelf {
         dead_letters_of(&self.source)
     }
 
-    /// What became of the letters by now.
+    /// What became of the letters by now, for someone who looks.
     ///
     /// # Errors
     /// Exit code 1 when the topic can't be read, or holds what is no state.
     pub fn states(&self) -> Result<States, Failure> {
         let topic = states_of(&self.dead_letters());
+        self.fold(&TopicRange::whole(&self.kafka, &topic)?)
+    }
+
+    /// What became of the letters, for someone who decides on them next. Another group's transaction
+    /// that is open in the topic hides this group's states behind it, so its end is waited for.
+    ///
+    /// # Errors
+    /// As [`states`](Self::states); exit code 1 too when a transaction stays open.
+    pub fn all_states(&self) -> Result<States, Failure> {
+        let topic = states_of(&self.dead_letters());
+        self.fold(&TopicRange::undecided_too(&self.kafka, &topic)?)
+    }
+
+    fn fold(&self, range: &TopicRange) -> Result<States, Failure> {
+        let topic = &range.topic;
         let mut states = States::default();
-        TopicRange::whole(&self.kafka, &topic)?.read(&self.kafka, &self.group, |record| {
+        range.read(&self.kafka, &self.owner.group, |record| {
             states.fold(record.key(), record.value()).map_err(|why| {
                 Failure::failed(format!(
                     "the record {topic}/{}/{} is no state of a dead letter: {why}; a newer version \
@@ -64,21 +84,53 @@ impl Shelf {
     ) -> Result<(), Failure> {
         TopicRange::whole(&self.kafka, &self.dead_letters())?.read(
             &self.kafka,
-            &self.group,
+            &self.owner.group,
             |record| each(self.letter(record)),
         )
     }
 
+    /// Calls `each` with every letter of the owner that `filter` means, and with what became of it
+    /// for the owner. Whatever else is in the topic is counted in `census`.
+    ///
+    /// # Errors
+    /// As [`each`](Self::each).
+    pub fn each_own(
+        &self,
+        states: &mut States,
+        filter: &LetterFilter,
+        census: &mut Census,
+        mut each: impl FnMut(Letter, Option<&State>, &mut Census) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.each(|letter| {
+            let Ok(letter) = letter else {
+                census.note_stranger();
+                return Ok(());
+            };
+            if !self.owner.owns(&letter) {
+                if filter.means(&letter, None) {
+                    census.note_other(&letter);
+                }
+                return Ok(());
+            }
+            census.note_place(&letter);
+            let state = states.find(&letter, &self.owner);
+            match filter.means(&letter, state) {
+                true => each(letter, state, census),
+                false => Ok(()),
+            }
+        })
+    }
+
     fn letter(&self, record: &impl InputRecord) -> Result<Letter, NotALetter> {
         let letter = Letter::of(record)?;
-        if letter.identity.topic == self.source {
+        if letter.identity.origin.topic == self.source {
             Ok(letter)
         } else {
             Err(NotALetter::of_another_topic())
         }
     }
 
-    /// Where states are written: by one redrive or discard of the group at a time.
+    /// Where the group's states are written: by one redrive or discard of it at a time.
     ///
     /// # Errors
     /// Exit code 1 when the topic is not there; see [`Ledger::open`].
@@ -86,6 +138,6 @@ impl Shelf {
         let topic = states_of(&self.dead_letters());
         // Looked for before anything is evaluated; it would be missed only when all is done.
         TopicRange::whole(&self.kafka, &topic)?;
-        Ledger::open(&self.kafka, format!("{}/redrive", self.group), topic)
+        Ledger::open(&self.kafka, self.owner.group.clone(), topic)
     }
 }

@@ -1,13 +1,9 @@
-//! What became of a letter: the records of the compacted topic `<dlq>.state`.
-
-use std::collections::HashMap;
+//! What became of a letter: the values of the compacted topic `<dlq>.state`.
 
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
-
-/// One letter's newest state; the topic's key is its [`Identity`].
+/// What became of one letter for one consumer group; see [`StateKey`](super::StateKey) for its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// What became of it.
@@ -37,6 +33,10 @@ pub enum Outcome {
     },
     /// Well formed, and nothing is to be written.
     Skipped {
+        /// The campaign whose rule said so; none when the record alone decides. The first released
+        /// version wrote none in either case.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        campaign: Option<String>,
         /// A machine word.
         reason: String,
         /// The reason in words.
@@ -57,9 +57,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the letter is closed.
+    /// Whether the letter is closed for whom it was decided.
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::Failed { .. })
+    }
+
+    /// The campaign whose rule decided it; none when no campaign had a say.
+    pub fn campaign(&self) -> Option<&str> {
+        match self {
+            Self::Voucher { campaign } => Some(campaign),
+            Self::Skipped { campaign, .. } => campaign.as_deref(),
+            Self::Row { .. } | Self::Failed { .. } | Self::Discarded { .. } => None,
+        }
     }
 
     /// The outcome as a machine word.
@@ -81,7 +90,9 @@ impl std::fmt::Display for Outcome {
             Self::Voucher { campaign } => write!(f, "voucher of {campaign}"),
             Self::Row { existed: false } => f.write_str("row"),
             Self::Row { existed: true } => f.write_str("row, which was there"),
-            Self::Skipped { reason, message } => write!(f, "skipped, {reason}: {message}"),
+            Self::Skipped {
+                reason, message, ..
+            } => write!(f, "skipped, {reason}: {message}"),
             Self::Failed { reason, message } => write!(f, "failed, {reason}: {message}"),
             Self::Discarded { note } => write!(f, "discarded: {note}"),
         }
@@ -106,39 +117,6 @@ impl State {
     }
 }
 
-/// The newest state of each letter that has one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct States(HashMap<Identity, State>);
-
-impl States {
-    /// Takes the topic's next record. A null value forgets: the letter is open again.
-    ///
-    /// # Errors
-    /// A record that can't be read: what became of a letter is never guessed.
-    pub fn fold(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), String> {
-        let identity: Identity = key
-            .and_then(|key| std::str::from_utf8(key).ok())
-            .and_then(|key| key.parse().ok())
-            .ok_or("its key is no topic/partition/offset")?;
-        match value {
-            None => {
-                self.0.remove(&identity);
-            }
-            Some(value) => {
-                let state = serde_json::from_slice(value)
-                    .map_err(|error| schemas::printable(&error.to_string()).into_owned())?;
-                self.0.insert(identity, state);
-            }
-        }
-        Ok(())
-    }
-
-    /// A letter's state, if it was ever decided on.
-    pub fn get(&self, identity: &Identity) -> Option<&State> {
-        self.0.get(identity)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,83 +137,50 @@ mod tests {
         }
     }
 
-    fn outcomes() -> Vec<Outcome> {
-        vec![
+    fn skipped(campaign: Option<&str>) -> Outcome {
+        Outcome::Skipped {
+            campaign: campaign.map(str::to_owned),
+            reason: "threshold".to_owned(),
+            message: "total 1.00 EUR is below 100.00".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_is_written() {
+        for outcome in [
             failed(),
             Outcome::Voucher {
                 campaign: "order-reward".to_owned(),
             },
             Outcome::Row { existed: true },
-            Outcome::Skipped {
-                reason: "status".to_owned(),
-                message: "status is PENDING".to_owned(),
-            },
+            skipped(None),
+            skipped(Some("order-reward")),
             Outcome::Discarded {
                 note: "a test order".to_owned(),
             },
-        ]
-    }
-
-    #[test]
-    fn a_state_is_read_as_it_is_written() {
-        for outcome in outcomes() {
-            let written = state(outcome, 3);
-            let mut states = States::default();
-            states
-                .fold(Some(b"a/1/2"), Some(&written.to_bytes()))
-                .unwrap();
-            assert_eq!(states.get(&"a/1/2".parse().unwrap()), Some(&written));
-        }
-    }
-
-    #[test]
-    fn the_words_of_the_topic_are_a_promise() {
-        let written = String::from_utf8(state(failed(), 2).to_bytes()).unwrap();
-        assert_eq!(
-            written,
-            r#"{"outcome":"failed","reason":"invalid_json","message":"no JSON","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#
-        );
-    }
-
-    #[test]
-    fn only_a_failure_leaves_a_letter_open() {
-        for outcome in outcomes() {
+        ] {
+            let written = state(outcome.clone(), 3);
+            let read: State = serde_json::from_slice(&written.to_bytes()).unwrap();
+            assert_eq!(read, written);
             assert_eq!(outcome.is_final(), outcome != failed(), "{outcome}");
         }
     }
 
     #[test]
-    fn the_newest_state_counts_and_a_null_opens_the_letter_again() {
-        let identity: Identity = "a/1/2".parse().unwrap();
-        let mut states = States::default();
-        for outcome in outcomes() {
-            let newest = state(outcome, 2);
-            states
-                .fold(Some(b"a/1/2"), Some(&newest.to_bytes()))
-                .unwrap();
-            assert_eq!(states.get(&identity), Some(&newest));
-        }
-        states.fold(Some(b"a/1/2"), None).unwrap();
-        assert_eq!(states, States::default());
-    }
-
-    #[test]
-    fn what_became_of_a_letter_is_never_guessed() {
-        let mut states = States::default();
-        let good = state(failed(), 2).to_bytes();
-        for (key, value) in [
-            (None, good.as_slice()),
-            (Some(b"a/1".as_slice()), &good),
-            (Some(b"a/1/2"), b"{}"),
-            (
-                Some(b"a/1/2"),
-                br#"{"outcome":"of a later version","attempts":1,"at":"","run":""}"#,
-            ),
-        ] {
-            assert!(states.fold(key, Some(value)).is_err());
-        }
-        let why = states.fold(Some(b"a/1/2"), Some(br#"{"outcome":"\n\u001b[2J"}"#));
-        assert!(!why.unwrap_err().contains(schemas::is_unprintable));
-        assert_eq!(states, States::default());
+    fn the_words_of_the_topic_are_a_promise() {
+        let written = |outcome| String::from_utf8(state(outcome, 2).to_bytes()).unwrap();
+        assert_eq!(
+            written(failed()),
+            r#"{"outcome":"failed","reason":"invalid_json","message":"no JSON","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#
+        );
+        assert_eq!(
+            written(skipped(Some("spring"))),
+            r#"{"outcome":"skipped","campaign":"spring","reason":"threshold","message":"total 1.00 EUR is below 100.00","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#
+        );
+        // As the first released version wrote it.
+        assert_eq!(
+            written(skipped(None)),
+            r#"{"outcome":"skipped","reason":"threshold","message":"total 1.00 EUR is below 100.00","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#
+        );
     }
 }

@@ -19,13 +19,20 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use super::beside::beside;
 use crate::record::{InputRecord, Offset, Partition, UNREADABLE_HEADER};
+
+/// Closing a consumer tells its group, and the client waits for the coordinator as long as it takes.
+/// After this long it goes on doing so by itself.
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// What the queue hands out.
 #[derive(Debug)]
@@ -36,20 +43,65 @@ pub(super) enum Fetched {
     End(Partition, Offset),
     /// Nothing within the time that was given, or the client has an event.
     Nothing,
-    /// Something of a partition went wrong; the client goes on.
-    Error(KafkaError),
+    /// The client could not fetch. It goes on by itself, and may go on behind what it could not read.
+    Error(FetchError),
+}
+
+/// What the client says of a failed fetch.
+#[derive(Debug)]
+pub(super) struct FetchError {
+    pub(super) code: RDKafkaErrorCode,
+    /// Of which partition; none for errors that concern more.
+    pub(super) partition: Option<Partition>,
+    /// At which offset.
+    pub(super) offset: Option<Offset>,
+    /// The client's sentence.
+    pub(super) why: String,
+}
+
+impl FetchError {
+    fn of(message: &native::rd_kafka_message_t) -> Self {
+        // SAFETY: the message lives, and so does the text, which ends with a zero byte.
+        let why = unsafe {
+            let text = native::rd_kafka_message_errstr(message);
+            if text.is_null() {
+                String::new()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
+        };
+        Self {
+            code: message.err.into(),
+            partition: (message.partition >= 0).then_some(message.partition),
+            offset: (message.offset >= 0).then_some(message.offset),
+            why,
+        }
+    }
 }
 
 /// A consumer, and the queue that its records come through.
-pub(super) struct FetchQueue<C: ConsumerContext> {
+pub(super) struct FetchQueue<C: ConsumerContext + 'static> {
     /// All three before the client, which they are given back to.
     message: Option<Message>,
     records: Queue,
     main: Queue,
-    client: BaseConsumer<C>,
+    client: Client<C>,
 }
 
-impl<C: ConsumerContext> FetchQueue<C> {
+/// The client, which is closed on a thread beside.
+struct Client<C: ConsumerContext + 'static>(Option<Arc<BaseConsumer<C>>>);
+
+impl<C: ConsumerContext + 'static> Drop for Client<C> {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        let closed = beside(move || drop(client));
+        if closed.recv_timeout(CLOSE).is_err() {
+            tracing::debug!("a consumer is still being closed");
+        }
+    }
+}
+
+impl<C: ConsumerContext + 'static> FetchQueue<C> {
     /// A queue for the records of `client`. They come through it once [`lead`](Self::lead) was called
     /// for their partition.
     pub(super) fn of(client: BaseConsumer<C>) -> Self {
@@ -70,14 +122,57 @@ impl<C: ConsumerContext> FetchQueue<C> {
             message: None,
             records,
             main,
-            client,
+            client: Client(Some(Arc::new(client))),
         }
     }
 
     /// The client: for its events, its offsets and its assignment. Of a partition that was led here
     /// its `poll` brings no record.
-    pub(super) const fn client(&self) -> &BaseConsumer<C> {
-        &self.client
+    pub(super) fn client(&self) -> &Arc<BaseConsumer<C>> {
+        self.client.0.as_ref().expect("a client until it is closed")
+    }
+
+    /// Commits these offsets and waits for the answer, up to `timeout`. The client's own call waits
+    /// without a limit. After it the offsets may still be committed, in the order of the calls and
+    /// under the generation of that moment.
+    ///
+    /// # Errors
+    /// The coordinator's, or that it has not answered.
+    pub(super) fn commit(
+        &self,
+        offsets: &TopicPartitionList,
+        timeout: Duration,
+    ) -> KafkaResult<()> {
+        use native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let handle = self.client().client().native_ptr();
+        // SAFETY: the handle is a live consumer's; the reference is one that `Queue` owns.
+        let answers = Queue::new(unsafe { native::rd_kafka_queue_new(handle) });
+        // SAFETY: handle, offsets and queue live; the offsets are copied.
+        let sent = unsafe {
+            native::rd_kafka_commit_queue(handle, offsets.ptr(), answers.0, None, ptr::null_mut())
+        };
+        if sent != RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(KafkaError::ConsumerCommit(sent.into()));
+        }
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue lives; what comes is null or an event that is ours to give back.
+        let answer = unsafe { native::rd_kafka_queue_poll(answers.0, millis) };
+        if answer.is_null() {
+            return Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::OperationTimedOut,
+            ));
+        }
+        // SAFETY: the event lives until it is given back here, once.
+        let error = unsafe {
+            let error = native::rd_kafka_event_error(answer);
+            native::rd_kafka_event_destroy(answer);
+            error
+        };
+        if error == RD_KAFKA_RESP_ERR_NO_ERROR {
+            Ok(())
+        } else {
+            Err(KafkaError::ConsumerCommit(error.into()))
+        }
     }
 
     /// Leads a partition's records here. To be called before it is assigned, each time: librdkafka
@@ -88,7 +183,7 @@ impl<C: ConsumerContext> FetchQueue<C> {
     pub(super) fn lead(&self, topic: &str, partition: Partition) -> KafkaResult<()> {
         let unknown = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition);
         let topic = CString::new(topic).map_err(|_| unknown.clone())?;
-        let handle = self.client.client().native_ptr();
+        let handle = self.client().client().native_ptr();
         // SAFETY: handle and text live; what comes is null or a reference that `Queue` owns.
         let queue =
             unsafe { native::rd_kafka_queue_get_partition(handle, topic.as_ptr(), partition) };
@@ -118,7 +213,7 @@ impl<C: ConsumerContext> FetchQueue<C> {
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                 Fetched::End(message.partition, message.offset)
             }
-            code => Fetched::Error(KafkaError::MessageConsumption(code.into())),
+            _ => Fetched::Error(FetchError::of(message)),
         }
     }
 
@@ -132,7 +227,7 @@ impl<C: ConsumerContext> FetchQueue<C> {
     }
 }
 
-impl<C: ConsumerContext> Drop for FetchQueue<C> {
+impl<C: ConsumerContext + 'static> Drop for FetchQueue<C> {
     fn drop(&mut self) {
         // SAFETY: the queue lives. The callback runs under the queue's lock, which this call takes:
         // afterwards it is not running and won't be called.

@@ -1,7 +1,7 @@
 //! What a group tells one of its members: partitions come and go, inside of the client's poll.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,27 @@ use rdkafka::types::RDKafkaRespErr;
 use super::subscription::AssignmentChange;
 use crate::record::Partition;
 
+/// One assignment of a partition to this member: the same partition that went and came back is
+/// another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Assigned {
+    number: u64,
+    /// Since when.
+    pub(super) since: Instant,
+}
+
 /// Collects what the rebalance callbacks tell, in order.
 #[derive(Default)]
 pub(super) struct GroupContext {
     changed: AtomicBool,
     changes: Mutex<Vec<AssignmentChange>>,
-    /// Ours, but the client was not yet told from where to read them.
-    unplaced: Mutex<BTreeSet<Partition>>,
+    /// Ours, but the client does not read them: it was not yet told from where, or they are blocked.
+    unplaced: Mutex<BTreeMap<Partition, Assigned>>,
     has_unplaced: AtomicBool,
+    /// How often partitions came or went.
+    rebalances: AtomicU64,
+    /// Since when this member is in no group, having fallen out of it.
+    lost_membership: Mutex<Option<Instant>>,
     /// When the client last told that it lost its connection to a broker.
     lost_broker: Mutex<Option<Instant>>,
 }
@@ -36,7 +49,7 @@ impl GroupContext {
         self.changed.store(true, Ordering::Release);
     }
 
-    fn lock_unplaced(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+    fn lock_unplaced(&self) -> MutexGuard<'_, BTreeMap<Partition, Assigned>> {
         self.unplaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,19 +59,45 @@ impl GroupContext {
     }
 
     /// Which they are.
-    pub(super) fn unplaced(&self) -> Vec<Partition> {
-        self.lock_unplaced().iter().copied().collect()
+    pub(super) fn unplaced(&self) -> BTreeMap<Partition, Assigned> {
+        self.lock_unplaced().clone()
     }
 
-    /// The client reads these now. Says whether it reads all that is ours.
-    pub(super) fn placed(&self, partitions: impl Iterator<Item = Partition>) -> bool {
+    /// The client does not read these, though they are ours.
+    pub(super) fn unplace(&self, partitions: impl IntoIterator<Item = Partition>) {
+        let assigned = Assigned {
+            number: self.rebalances.fetch_add(1, Ordering::AcqRel),
+            since: Instant::now(),
+        };
+        let new = partitions.into_iter().map(|one| (one, assigned));
+        self.lock_unplaced().extend(new);
+        self.has_unplaced.store(true, Ordering::Release);
+    }
+
+    /// A number that is another one after each rebalance.
+    pub(super) fn assignment_number(&self) -> u64 {
+        self.rebalances.load(Ordering::Acquire)
+    }
+
+    /// Since when this member is in no group, having fallen out of it.
+    pub(super) fn lost_membership(&self) -> Option<Instant> {
+        *self.lock_lost_membership()
+    }
+
+    fn lock_lost_membership(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.lost_membership
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client reads these now.
+    pub(super) fn placed(&self, partitions: impl Iterator<Item = Partition>) {
         let mut unplaced = self.lock_unplaced();
         for partition in partitions {
             unplaced.remove(&partition);
         }
         self.has_unplaced
             .store(!unplaced.is_empty(), Ordering::Release);
-        unplaced.is_empty()
     }
 
     /// Takes note of an error: whether it is that of a lost connection.
@@ -117,18 +156,22 @@ impl ConsumerContext for GroupContext {
     ) {
         let numbers = partitions_of(partitions);
         let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.lock_unplaced().extend(&numbers);
-            self.has_unplaced.store(true, Ordering::Release);
+            self.unplace(numbers.iter().copied());
+            *self.lock_lost_membership() = None;
             self.push(AssignmentChange::Assigned(numbers));
-            // None yet: see `Subscription::place`.
+            // None yet: see `Subscription::place_when_due`.
             consumer.incremental_assign(&TopicPartitionList::new())
         } else {
             // It refuses to take away what it was not given.
             let mut given = TopicPartitionList::new();
             for element in partitions.elements() {
-                if !self.lock_unplaced().remove(&element.partition()) {
+                if self.lock_unplaced().remove(&element.partition()).is_none() {
                     given.add_partition(element.topic(), element.partition());
                 }
+            }
+            self.rebalances.fetch_add(1, Ordering::AcqRel);
+            if consumer.assignment_lost() {
+                self.lock_lost_membership().get_or_insert_with(Instant::now);
             }
             self.push(AssignmentChange::Revoked(numbers));
             consumer.incremental_unassign(&given)

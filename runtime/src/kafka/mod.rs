@@ -3,11 +3,18 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod beside;
+mod blocked;
+mod committed;
+mod doubt;
+mod ends;
 mod fetch_queue;
 mod finisher;
 mod group;
 mod leftovers;
+mod membership;
 mod partitioner;
+mod placement;
 mod probe;
 mod producers;
 mod progress;
@@ -18,9 +25,11 @@ mod subscription;
 mod transaction;
 mod whole;
 
+pub use blocked::{Blocked, Cause};
 pub use fetch_queue::FetchedRecord;
 pub use finisher::{Finisher, GroupOffsets, Stage, Unfinished};
 pub use leftovers::Reach;
+pub use membership::{Membership, MembershipObserver, session_timeout};
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use producers::Producers;

@@ -1,6 +1,8 @@
 //! How far a subscription has come in its partitions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use rdkafka::Offset as KafkaOffset;
 
 use super::AssignmentChange;
 use crate::record::{Offset, Partition, Positions};
@@ -9,8 +11,8 @@ use crate::record::{Offset, Partition, Positions};
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) changes: Vec<AssignmentChange>,
-    /// What the client reads.
-    pub(super) placed: BTreeSet<Partition>,
+    /// What the client reads, and from where it was told to.
+    pub(super) placed: BTreeMap<Partition, KafkaOffset>,
     /// The next offset of each partition of which something was handed out, or the end reached, but
     /// for the `latest`.
     next: Positions,
@@ -48,6 +50,33 @@ impl Progress {
         positions
     }
 
+    /// The next offset of this partition, if something of it was handed out or its end reached.
+    pub(super) fn next_of(&self, partition: Partition) -> Option<Offset> {
+        match self.latest {
+            Some((latest, next)) if latest == partition => Some(next),
+            _ => self.next.get(&partition).copied(),
+        }
+    }
+
+    /// From where this partition is to be read when the client reads it anew.
+    pub(super) fn due(&self, partition: Partition) -> KafkaOffset {
+        let placed = self.placed.get(&partition);
+        match self.next_of(partition) {
+            Some(next) => KafkaOffset::Offset(next),
+            None => placed.copied().unwrap_or(KafkaOffset::Beginning),
+        }
+    }
+
+    /// Where each partition stands that the client reads; 0 at the beginning of a log.
+    pub(super) fn standing(&self) -> Positions {
+        let offset = |partition| match self.due(partition) {
+            KafkaOffset::Offset(offset) => offset,
+            _ => 0,
+        };
+        let partitions = self.placed.keys().copied();
+        partitions.map(|one| (one, offset(one))).collect()
+    }
+
     /// It is read from another place, or not at all.
     pub(super) fn forget(&mut self, partition: Partition) {
         self.latest.take_if(|(latest, _)| *latest == partition);
@@ -71,6 +100,20 @@ mod tests {
         assert_eq!(progress.positions(), Positions::from([(0, 9)]));
         progress.forget(0);
         assert_eq!(progress.positions(), Positions::new());
+    }
+
+    #[test]
+    fn a_partition_is_read_anew_from_behind_what_was_handed_out_or_from_its_place() {
+        let mut progress = Progress {
+            placed: BTreeMap::from([(0, KafkaOffset::Offset(5)), (1, KafkaOffset::Beginning)]),
+            ..Progress::default()
+        };
+        assert_eq!(progress.due(0), KafkaOffset::Offset(5));
+        assert_eq!(progress.due(1), KafkaOffset::Beginning);
+        progress.pass(0, 7);
+        progress.pass(1, 3);
+        assert_eq!(progress.due(0), KafkaOffset::Offset(8));
+        assert_eq!(progress.standing(), Positions::from([(0, 8), (1, 4)]));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const OURS: &[(&str, &str)] = &[
     ),
     (
         "auto.offset.reset",
-        "consumers start at the earliest offset",
+        "a client that chooses an offset would skip records or read them twice",
     ),
     ("isolation.level", "aborted records must never be read"),
     (

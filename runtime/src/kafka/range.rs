@@ -5,6 +5,7 @@
 //! nothing ever waits for somebody else's transaction; who wants what came later runs again.
 
 mod bound;
+mod progress;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +114,25 @@ impl TopicRange {
                 })
                 .collect(),
         })
+    }
+
+    /// Moves the end of each span from the last stable offset to the end of the log.
+    pub(super) fn extend_to_the_ends_of_the_logs(
+        &mut self,
+        settings: &KafkaSettings,
+    ) -> Result<(), Failure> {
+        let mut config = settings.consumer("range")?;
+        let client: BaseConsumer = config
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
+        for (partition, span) in &mut self.spans {
+            let (_, end) = patiently(settings, || {
+                client.fetch_watermarks(&self.topic, *partition, TIMEOUT)
+            })?;
+            span.to = span.to.max(end);
+        }
+        Ok(())
     }
 
     /// Offsets in all spans: no fewer than their records.

@@ -17,7 +17,7 @@ use crate::settings::{Secret, read_secret_file};
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A member that does not answer for so long is dead. Brokers allow no less by default.
-const SESSION_TIMEOUT_MS: &str = "6000";
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Kafka's settings, the same for every service.
 #[derive(Debug, Clone, Args)]
@@ -97,7 +97,7 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// A consumer's configuration: read committed, from the earliest offset, offsets by us alone.
+    /// A consumer's configuration: read committed, from the offsets that we say, committed by us.
     ///
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
@@ -107,13 +107,14 @@ impl KafkaSettings {
             .set("group.id", group)
             .set("client.id", group)
             .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
+            // The client never chooses an offset: one that the log does not hold is an error.
+            .set("auto.offset.reset", "error")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // Tells when a partition was read to its end, past the last transaction's marker.
             .set("enable.partition.eof", "true")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+            .set("session.timeout.ms", millis(SESSION_TIMEOUT))
             .set("heartbeat.interval.ms", "500")
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
@@ -177,7 +178,7 @@ impl KafkaSettings {
     pub fn observer(&self) -> Result<ClientConfig, Failure> {
         let mut config = self.base();
         // Never in a group; but a short max.poll.interval.ms of the user's is checked against it.
-        config.set("session.timeout.ms", SESSION_TIMEOUT_MS);
+        config.set("session.timeout.ms", millis(SESSION_TIMEOUT));
         self.with_user_properties(config)
     }
 }

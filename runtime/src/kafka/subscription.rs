@@ -4,17 +4,24 @@
 //! assignment does not change, so a loop that finishes its transaction before it polls again
 //! never loses a partition in the middle of one.
 //!
+//! Calls of the client that can wait are made beside the loop, or with a limit of ours: the group's
+//! offsets ([`committed`](super::committed)), the ends of partitions ([`ends`](super::ends)), commits
+//! and the closing of the client.
+//!
 //! Partitions are never paused: records come through a queue of their own, which nobody has to look
 //! into while the group is polled. What the client fetches ahead stays there, within its bounds.
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
+use super::blocked::{Blocked, BlockedPartitions, Cause};
+use super::ends::{Ends, Found};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::group::GroupContext;
+use super::placement::Placement;
 use super::progress::Progress;
 use crate::lifecycle::Failure;
 use crate::record::{Partition, Positions};
@@ -57,50 +64,40 @@ pub enum CommitError {
     Unavailable(KafkaError),
 }
 
-/// How long the question for the offsets of all new partitions may take.
-const PLACE_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long the coordinator may take to answer a commit.
+const COMMIT: Duration = Duration::from_secs(5);
 
-/// How long that for one of them may, when not all were told.
-const PLACE_ONE_TIMEOUT: Duration = Duration::from_millis(100);
+/// A member that is in no group for this long is told.
+const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// How soon it is asked again for those that were not told.
-const PLACE_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether partitions are blocked.
+const HEALTH: Duration = Duration::from_millis(250);
 
 /// While records come one after the other, the client's events are looked at this often.
 const RECORDS_UNTIL_EVENTS: u32 = 500;
 
-/// A broker that was away within this time may still be loading the group.
-const LATELY: Duration = Duration::from_secs(10);
-
-/// What it tells meanwhile has changed after this long.
-const SETTLED: Duration = Duration::from_secs(2);
+/// The label of [`Cause::EndUnknown`].
+const END_UNKNOWN: &str = "end_unknown";
 
 /// A group member's connection to its topic.
 pub struct Subscription {
-    queue: FetchQueue<GroupContext>,
-    topic: String,
-    progress: Progress,
+    pub(super) queue: FetchQueue<GroupContext>,
+    pub(super) topic: String,
+    pub(super) progress: Progress,
+    pub(super) placement: Placement,
+    pub(super) blocked: BlockedPartitions,
+    ends: Ends,
+    /// When it is looked next whether partitions are blocked.
+    health_at: Instant,
     /// So many records later the client's events are looked at.
     records_until_events: u32,
     /// Why the client can't go on, to be told by the next poll.
     fatal: Option<String>,
-    /// No earlier are partitions placed that could not be.
-    place_at: Option<Instant>,
-    /// The offsets that the group told last while they were in doubt, and since when it tells them.
-    doubted: Option<(Instant, Vec<(Partition, KafkaOffset)>)>,
 }
 
 /// At least `time`: the client waits in whole milliseconds, and its wrapper spins through the rest.
 fn whole_millis(time: Duration) -> Duration {
     Duration::from_millis(time.as_micros().div_ceil(1000) as u64)
-}
-
-/// A partition of which nothing was committed is read from its beginning.
-const fn from_committed(offset: KafkaOffset) -> KafkaOffset {
-    match offset {
-        KafkaOffset::Offset(offset) => KafkaOffset::Offset(offset),
-        _ => KafkaOffset::Beginning,
-    }
 }
 
 impl Subscription {
@@ -119,10 +116,12 @@ impl Subscription {
             queue: FetchQueue::of(consumer),
             topic: topic.to_owned(),
             progress: Progress::default(),
+            placement: Placement::default(),
+            blocked: BlockedPartitions::default(),
+            ends: Ends::default(),
+            health_at: Instant::now(),
             records_until_events: 0,
             fatal: None,
-            place_at: None,
-            doubted: None,
         })
     }
 
@@ -169,15 +168,18 @@ impl Subscription {
                 }
                 Fetched::End(partition, end) => {
                     self.progress.reached(partition, end);
+                    if !self.blocked.is_empty() {
+                        self.flows(partition);
+                    }
                 }
                 Fetched::Nothing => {
                     self.records_until_events = 0;
+                    self.ends.note_idle();
                     return Polled::Nothing;
                 }
-                // It passes by itself, or a partition that is unknown may still be created.
                 Fetched::Error(error) => {
                     self.records_until_events = 0;
-                    self.note(&error);
+                    self.fetch_failed(error);
                     return Polled::Nothing;
                 }
             }
@@ -190,6 +192,7 @@ impl Subscription {
     /// above all.
     fn serve(&mut self, timeout: Duration) -> Served {
         self.place_when_due();
+        self.look_at_health();
         let event = self.queue.client().poll(timeout);
         let event = event.map(|polled| polled.map(drop));
         if self.follow() {
@@ -221,6 +224,8 @@ impl Subscription {
                 for partition in partitions {
                     self.progress.forget(*partition);
                     self.progress.placed.remove(partition);
+                    self.placement.revoked(*partition);
+                    self.blocked.end(Some(*partition));
                 }
             }
         }
@@ -229,101 +234,77 @@ impl Subscription {
         any
     }
 
-    fn note(&self, error: &KafkaError) {
+    pub(super) fn note(&self, error: &KafkaError) {
         self.queue.client().context().note(error);
         tracing::debug!(%error, topic = self.topic, "poll");
     }
 
-    fn place_when_due(&mut self) {
-        if self.queue.client().context().has_unplaced()
-            && self.place_at.is_none_or(|at| at <= Instant::now())
-        {
-            self.place_at = match self.place() {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::debug!(%error, "the offsets of new partitions are not known yet");
-                    Some(Instant::now() + PLACE_AGAIN)
-                }
-            };
+    /// Keeps [`blocked`](Self::blocked) true.
+    fn look_at_health(&mut self) {
+        let now = Instant::now();
+        if now < self.health_at {
+            return;
         }
-    }
-
-    /// Begins to read what is ours, from the group's committed offsets or from the beginning.
-    ///
-    /// librdkafka would do so by itself. But an offset that an open transaction holds back
-    /// (`UNSTABLE_OFFSET_COMMIT`) comes as none, and when the assignment changes while it is asked
-    /// for, it is taken for none (`rd_kafka_assignment_apply_offsets`, as of 2.12): the partition
-    /// would be read from its beginning, and each of its records have its outcome twice.
-    fn place(&mut self) -> Result<(), KafkaError> {
-        let unplaced = self.queue.client().context().unplaced();
-        let told = match self.offsets_of(&unplaced, PLACE_TIMEOUT) {
-            Ok(told) => told,
-            // One that isn't told holds back the answer of all.
-            Err(_) if unplaced.len() > 1 => unplaced
-                .iter()
-                .filter_map(|one| self.offsets_of(&[*one], PLACE_ONE_TIMEOUT).ok())
-                .flatten()
-                .collect(),
-            Err(error) => return Err(error),
-        };
-        self.trust(&told)?;
-        let mut list = TopicPartitionList::with_capacity(told.len());
-        for (partition, offset) in &told {
-            list.add_partition_offset(&self.topic, *partition, *offset)?;
-            self.queue.lead(&self.topic, *partition)?;
+        self.health_at = now + HEALTH;
+        let lost = self.queue.client().context().lost_membership();
+        match lost {
+            Some(since) if since.elapsed() >= LOST_AFTER => self.all_blocked(Cause::NotAMember),
+            Some(_) => {}
+            None => self.blocked.end_if(None, Cause::NotAMember.as_str()),
         }
-        self.queue.client().incremental_assign(&list)?;
-        let placed = told.iter().map(|(partition, _)| *partition);
-        self.progress.placed.extend(placed);
-        let context = self.queue.client().context();
-        if context.placed(told.iter().map(|(partition, _)| *partition)) {
-            Ok(())
-        } else {
-            Err(KafkaError::OffsetFetch(
-                RDKafkaErrorCode::UnstableOffsetCommit,
-            ))
-        }
-    }
-
-    /// Doubts what the group tells soon after a broker was away, until it has told the same for a
-    /// while: a coordinator that restarts may answer from a group that it has loaded in part, with
-    /// offsets of long ago. (Kafka 4.3, `CoordinatorRuntime`: a load that was given up because the
-    /// leadership moved on makes the next one, which is still going on, count as done.)
-    fn trust(&mut self, told: &[(Partition, KafkaOffset)]) -> Result<(), KafkaError> {
-        if !self.queue.client().context().lost_broker_within(LATELY) {
-            self.doubted = None;
-            return Ok(());
-        }
-        match &self.doubted {
-            Some((since, same)) if same == told => {
-                if since.elapsed() >= SETTLED {
-                    return Ok(());
-                }
+        for (partition, offset) in self.blocked.standing() {
+            if self
+                .progress
+                .next_of(partition)
+                .is_some_and(|next| next > offset)
+            {
+                self.flows(partition);
             }
-            _ => self.doubted = Some((Instant::now(), told.to_vec())),
         }
-        Err(KafkaError::OffsetFetch(
-            RDKafkaErrorCode::CoordinatorLoadInProgress,
-        ))
+        let progress = &self.progress;
+        let found = self
+            .ends
+            .look(self.queue.client(), &self.topic, || progress.standing());
+        if let Some(found) = found {
+            self.note_ends(found);
+        }
     }
 
-    /// From where the group reads these partitions; of all of them, or an error.
-    fn offsets_of(
-        &self,
-        partitions: &[Partition],
-        timeout: Duration,
-    ) -> Result<Vec<(Partition, KafkaOffset)>, KafkaError> {
-        let mut asked = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            asked.add_partition(&self.topic, *partition);
+    fn note_ends(&mut self, found: Found) {
+        match found.unknown {
+            Some(why) => self.all_blocked(Cause::EndUnknown { why }),
+            None => self.blocked.end_if(None, END_UNKNOWN),
         }
-        let committed = self.queue.client().committed_offsets(asked, timeout)?;
-        let elements = committed.elements();
-        let offsets = elements.iter().map(|element| {
-            element.error()?;
-            Ok((element.partition(), from_committed(element.offset())))
+        let standing = self.progress.standing();
+        for (partition, end) in found.standing {
+            if self.blocked.get(partition).is_none() {
+                self.blocked.begin(Blocked {
+                    topic: self.topic.clone(),
+                    partition: Some(partition),
+                    offset: standing.get(&partition).copied(),
+                    cause: Cause::NoProgress { end },
+                });
+            }
+        }
+    }
+
+    fn all_blocked(&mut self, cause: Cause) {
+        self.blocked.begin(Blocked {
+            topic: self.topic.clone(),
+            partition: None,
+            offset: None,
+            cause,
         });
-        offsets.collect()
+    }
+
+    /// Why not every assigned partition flows or is at its end; empty when each does.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        self.blocked.all()
+    }
+
+    /// What the group was asked before counts no more: a transaction was ended since.
+    pub fn forget_answers(&mut self) {
+        self.placement.forget_answers();
     }
 
     /// What rebalances did since the last call, in order.
@@ -343,43 +324,13 @@ impl Subscription {
         }
     }
 
-    /// Reads every assigned partition again from its committed offset, or from its beginning.
-    ///
-    /// # Errors
-    /// When the broker does not answer within `timeout`: call again.
-    pub fn rewind(&mut self, timeout: Duration) -> Result<Positions, KafkaError> {
-        let mut told = Vec::new();
-        let committed = self.queue.client().committed(timeout)?;
-        for element in committed.elements_for_topic(&self.topic) {
-            element.error()?;
-            told.push((element.partition(), from_committed(element.offset())));
-        }
-        self.trust(&told)?;
-        let mut list = TopicPartitionList::new();
-        let mut positions = Positions::new();
-        for (partition, offset) in told {
-            if let KafkaOffset::Offset(offset) = offset {
-                positions.insert(partition, offset);
-            }
-            self.progress.forget(partition);
-            list.add_partition_offset(&self.topic, partition, offset)?;
-        }
-        if list.count() > 0 {
-            let sought = self.queue.client().seek_partitions(list, timeout)?;
-            for element in sought.elements() {
-                element.error()?;
-            }
-        }
-        Ok(positions)
-    }
-
     /// The next offsets to read, past control records that were stepped over; only of partitions
     /// of which something was read, or the end reached, since they were assigned or sought.
     pub fn positions(&self) -> Positions {
         self.progress.positions()
     }
 
-    /// Commits `positions` and waits for the answer.
+    /// Commits `positions` and waits for the answer, for some seconds at most.
     ///
     /// # Errors
     /// See [`CommitError`].
@@ -389,8 +340,7 @@ impl Subscription {
         }
         let list = self.list(positions).map_err(CommitError::Unavailable)?;
         self.queue
-            .client()
-            .commit(&list, CommitMode::Sync)
+            .commit(&list, COMMIT)
             .map_err(|error| match error.rdkafka_error_code() {
                 Some(
                     RDKafkaErrorCode::IllegalGeneration

@@ -21,6 +21,20 @@ impl TopicRange {
         Self::resolve(settings, topic, &Bound::Earliest, &Bound::Latest, None)
     }
 
+    /// All that is in the topic by now, and what open transactions may yet commit of it: who reads it
+    /// waits until they have ended. Blocks its thread.
+    ///
+    /// For a reader to whom it matters that nothing is missing, such as a state that was written
+    /// behind another group's transaction.
+    ///
+    /// # Errors
+    /// See [`TopicRange::resolve`].
+    pub fn undecided_too(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
+        let mut range = Self::whole(settings, topic)?;
+        range.extend_to_the_ends_of_the_logs(settings)?;
+        Ok(range)
+    }
+
     /// The part of one partition.
     #[must_use]
     pub fn only(mut self, partition: Partition) -> Self {
@@ -32,7 +46,8 @@ impl TopicRange {
     /// thread. `group` is a name alone, see [`RangeReader::open`].
     ///
     /// # Errors
-    /// The first error of `each`; exit code 1 when the broker falls silent.
+    /// The first error of `each`; exit code 1 when the broker falls silent, or tells an end before
+    /// the range's for too long.
     pub fn read(
         &self,
         settings: &KafkaSettings,
@@ -42,11 +57,13 @@ impl TopicRange {
         let mut reader = RangeReader::open(settings, group, self)?;
         let mut last = Instant::now();
         loop {
+            // The reader gives that up by itself.
+            let waits_for_an_end = reader.is_waiting_for_an_end();
             match reader.next(SLICE)? {
                 RangeEvent::Record(record) => each(&record)?,
                 RangeEvent::PartitionDone(_) => {}
                 RangeEvent::Done => return Ok(()),
-                RangeEvent::Nothing if last.elapsed() < PATIENCE => continue,
+                RangeEvent::Nothing if waits_for_an_end || last.elapsed() < PATIENCE => continue,
                 RangeEvent::Nothing => {
                     return Err(Failure::failed(format!(
                         "Kafka at {} does not answer: nothing of {} came for {PATIENCE:?}",

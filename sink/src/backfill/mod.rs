@@ -24,7 +24,7 @@ use self::source::{Letters, RangeSource};
 use crate::kafka::KafkaDeadLetters;
 use crate::ports::{Cause, Observer};
 use crate::postgres::{Database, PostgresTable, connect_options, migrate};
-use crate::settings::DatabaseSettings;
+use crate::settings::{DatabaseSettings, group};
 use crate::tally::Tally;
 use crate::task::{Ports, Task};
 
@@ -63,7 +63,7 @@ pub struct BackfillSettings {
     pub threads: u16,
 
     /// The live consumer group, beside which this stands.
-    #[arg(long, env = "SINK_GROUP", default_value = "sink")]
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
     pub sink_group: String,
 
     /// Print the result as JSON.
@@ -105,7 +105,11 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             table: PostgresTable::new(database.clone())?,
             dead_letters: if settings.dead_letters {
                 let topic = settings.topics.voucher_dead_letters();
-                Letters::Written(KafkaDeadLetters::new(&settings.kafka, topic)?)
+                Letters::Written(KafkaDeadLetters::new(
+                    &settings.kafka,
+                    topic,
+                    &settings.sink_group,
+                )?)
             } else {
                 Letters::Counted
             },

@@ -21,6 +21,8 @@ pub(super) struct RangeSource {
     group: String,
     range: TopicRange,
     reader: RangeReader,
+    /// Why the range can't be read to its end.
+    given_up: Option<Failure>,
     told: bool,
     positions: Positions,
     settled: Positions,
@@ -43,6 +45,7 @@ impl RangeSource {
         share.committed(&range, &Positions::new());
         Ok(Self {
             reader: RangeReader::open(settings, group, &range)?,
+            given_up: None,
             settings: settings.clone(),
             group: group.to_owned(),
             range,
@@ -52,6 +55,14 @@ impl RangeSource {
             pace,
             share,
         })
+    }
+
+    /// Opens the reader behind what is settled.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        let rest = self.range.after(&self.settled);
+        self.reader = RangeReader::open(&self.settings, &self.group, &rest)?;
+        self.positions.clear();
+        Ok(())
     }
 }
 
@@ -83,7 +94,11 @@ impl Source for RangeSource {
                 Polled::Nothing
             }
             Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => Polled::Fatal(failure.to_string()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.given_up = Some(failure);
+                Polled::Fatal(why)
+            }
         }
     }
 
@@ -101,7 +116,7 @@ impl Source for RangeSource {
     }
 
     fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        self.reopen().map_err(|failure| failure.to_string())
+        self.go_on().map_err(|failure| failure.to_string())
     }
 
     fn positions(&mut self) -> Positions {
@@ -114,11 +129,12 @@ impl Source for RangeSource {
         Ok(())
     }
 
+    /// A reader that gave up waited for a long time already: a person has to look.
     fn reopen(&mut self) -> Result<(), Failure> {
-        let rest = self.range.after(&self.settled);
-        self.reader = RangeReader::open(&self.settings, &self.group, &rest)?;
-        self.positions.clear();
-        Ok(())
+        match self.given_up.take() {
+            Some(failure) => Err(failure),
+            None => self.go_on(),
+        }
     }
 }
 

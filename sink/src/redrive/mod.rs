@@ -60,7 +60,7 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     let shelf = Shelf::new(
         settings.kafka,
         settings.topics.vouchers_topic,
-        settings.group.sink_group,
+        settings.group.owner(),
     );
     tokio::task::spawn_blocking(move || {
         redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)

@@ -49,6 +49,7 @@ where
         let outcome = match decision {
             Decision::Row => self.write(&batch)?,
             Decision::Tombstone => Outcome::Skipped {
+                campaign: None,
                 reason: "tombstone".to_owned(),
                 message: TOMBSTONE.to_owned(),
             },
@@ -180,7 +181,8 @@ mod tests {
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
     ) -> Result<Outcome, Failure> {
         let letter = Letter {
-            identity: "vouchers/0/7".parse().unwrap(),
+            identity: "vouchers/0/7@00112233445566ff".parse().unwrap(),
+            group: None,
             reason: "code_taken".to_owned(),
             message: String::new(),
             service: "sink".to_owned(),

@@ -239,8 +239,14 @@ where
 
     fn flows(&mut self) {
         self.note_circuit(false);
-        if self.joined {
+        if !self.joined {
+            return;
+        }
+        let blocked = self.ports.source.blocked();
+        if blocked.is_empty() {
             self.ports.observer.flowing();
+        } else {
+            self.ports.observer.blocked(&blocked);
         }
     }
 

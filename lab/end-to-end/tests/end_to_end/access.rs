@@ -87,10 +87,14 @@ fn redrive_rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
         ("User:processor", topics.order_status_dead_letters()),
         ("User:CN=sink", topics.vouchers_dead_letters()),
     ];
-    let mut rights = vec![(
-        "User:CN=sink",
-        transactions(format!("{}/redrive", shop.sink_group())),
-    )];
+    let mut rights = vec![
+        (
+            "User:CN=sink",
+            transactions(format!("{}/redrive", shop.sink_group())),
+        ),
+        // The rule and the key of the campaign's earlier vouchers are looked at.
+        ("User:processor", topic(&topics.vouchers, "Read")),
+    ];
     for (user, topic_name) in letters {
         rights.push((user, topic(&topic_name, "Read")));
         let state = format!("{topic_name}.state");

@@ -165,8 +165,8 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
 }
 
 /// 01 02 .. 20; its id and codes by another implementation of the design.
-const NEXT_KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
-const NEXT_KEY_ID: &str = "9aadb289";
+pub(crate) const NEXT_KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+pub(crate) const NEXT_KEY_ID: &str = "9aadb289";
 
 #[tokio::test]
 async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, own_backends, ready};
+use end_to_end::shop::{Shop, metric, own_backends, ready};
 use end_to_end::topic::Record;
 use end_to_end::wait;
 use futures::future::{join, join_all};
@@ -86,6 +86,48 @@ async fn waiting_writer(shop: &Shop, what: &'static str) -> Result<i32> {
     found.context("its process id")
 }
 
+/// Waits until a change was set aside because of another session's lock.
+async fn until_locked(producer: &Service) {
+    let locked = || async {
+        let count = metric(producer, "producer_locked_changes", "").await;
+        count.unwrap_or_default()
+    };
+    wait::until("a change that waits for a lock", locked, |count| {
+        *count == 1
+    })
+    .await;
+}
+
+/// Waits until a group could not be written and is to be tried again.
+async fn until_held_up(producer: &Service) {
+    let failed = || async {
+        let count = metric(producer, "producer_groups_total", "outcome=\"failed\"").await;
+        count.unwrap_or_default()
+    };
+    wait::until("a group that is held up", failed, |count| *count > 0).await;
+}
+
+async fn run(shop: &Shop, statements: String) -> Result<()> {
+    let mut session = PgConnection::connect(&shop.orders_url).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(&mut session)
+        .await?;
+    Ok(session.close().await?)
+}
+
+/// A writer's change of orders takes so many seconds before it holds any row.
+async fn slow_down_writers(shop: &Shop, seconds: &str) -> Result<()> {
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF current_setting('application_name') = 'producer' THEN
+                 PERFORM pg_sleep({seconds});
+             END IF;
+             RETURN NULL;
+         END $$"
+    );
+    run(shop, function).await
+}
+
 async fn end_session(shop: &Shop, session: i32) -> Result<()> {
     let mut eye = PgConnection::connect(&shop.orders_url).await?;
     sqlx::query("SELECT pg_terminate_backend($1, 5000)")
@@ -128,7 +170,7 @@ async fn a_change_that_is_overtaken_is_decided_anew() -> Result<()> {
         let status = theirs.unwrap_or("CANCELLED");
         let theirs_too = other(&shop, to_version(order_id, 2, status)).await?;
         let ours = change(&producer, order_id, "SENT");
-        waiting_writer(&shop, "Lock").await?;
+        until_locked(&producer).await;
         let how = if theirs.is_some() {
             "COMMIT"
         } else {
@@ -156,7 +198,7 @@ async fn an_id_that_another_takes_first_exists() -> Result<()> {
         );
         let theirs = other(&shop, statement).await?;
         let asked = place(&producer, order_id);
-        waiting_writer(&shop, "Lock").await?;
+        until_locked(&producer).await;
         end(theirs, how).await?;
         assert_eq!(answered(asked).await?.0, answer, "{order_id}");
     }
@@ -168,6 +210,10 @@ async fn an_id_that_another_takes_first_exists() -> Result<()> {
 async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result<()> {
     let shop = Shop::open_json().await?;
     let producer = shop.producer().await?;
+    slow_down_writers(&shop, "0").await?;
+    let trigger = "CREATE TRIGGER slow_down BEFORE UPDATE ON orders
+                   FOR EACH STATEMENT EXECUTE FUNCTION slow_down()";
+    run(&shop, trigger.to_owned()).await?;
     for (order_id, theirs, answer) in [
         ("not-arrived", None, (200, Some(2))),
         ("another-was-there", Some((2, "CANCELLED")), (409, None)),
@@ -175,10 +221,13 @@ async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result
     ] {
         assert_eq!(answered(place(&producer, order_id)).await?.0, 201);
         let (version, status) = theirs.unwrap_or((2, "CANCELLED"));
-        let held = other(&shop, to_version(order_id, version, status)).await?;
+        slow_down_writers(&shop, "1.8").await?;
         let ours = change(&producer, order_id, "SENT");
-        end_session(&shop, waiting_writer(&shop, "Lock").await?).await?;
-        waiting_writer(&shop, "Lock").await?;
+        let writer = waiting_writer(&shop, "PgSleep").await?;
+        let held = other(&shop, to_version(order_id, version, status)).await?;
+        slow_down_writers(&shop, "0").await?;
+        end_session(&shop, writer).await?;
+        until_locked(&producer).await;
         let how = if theirs.is_some() {
             "COMMIT"
         } else {
@@ -268,12 +317,10 @@ async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<
     const EACH: usize = 30;
     let shop = Shop::open_json().await?;
     let producer = ready(shop.producer_command("1").await?.env("ORDER_WRITERS", "1")).await?;
-    let statement =
-        "INSERT INTO orders VALUES ('theirs', 'PENDING', 1, 'EUR', '[]', 1, NULL, now(), now())";
-    let theirs = other(&shop, statement.to_owned()).await?;
     // Holds the writer up: what comes meanwhile goes together.
-    let held = place(&producer, "theirs");
-    waiting_writer(&shop, "Lock").await?;
+    let theirs = other(&shop, "LOCK TABLE orders IN SHARE MODE".to_owned()).await?;
+    let held = place(&producer, "held");
+    until_held_up(&producer).await;
     // The first numbers of the sequence, from two sides.
     let named: Vec<Asked> = (1..=EACH)
         .map(|id| place(&producer, &id.to_string()))
@@ -285,9 +332,9 @@ async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<
         })
         .collect();
     end(theirs, "COMMIT").await?;
-    assert_eq!(answered(held).await?.0, 409);
+    assert_eq!(answered(held).await?.0, 201);
 
-    let mut placed = Vec::new();
+    let mut placed = vec!["held".to_owned()];
     for (id, asked) in (1..).zip(named) {
         match answered(asked).await?.0 {
             201 => placed.push(id.to_string()),

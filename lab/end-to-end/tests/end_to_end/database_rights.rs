@@ -105,7 +105,11 @@ async fn post(producer: &Service, path: &str, body: Value) -> Result<reqwest::Re
 async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_down() -> Result<()>
 {
     let certificates = Certificates::make("postgres")?;
-    let backends = own_postgres("database-rights", certificates.of_postgres()).await;
+    let tls = certificates.of_postgres();
+    let backends = own_postgres("database-rights", |options| {
+        options.postgres_tls = Some(tls)
+    });
+    let backends = backends.await;
     let shop = Shop::on(Arc::new(backends), false).await?;
     let by = |name: &str| {
         format!(

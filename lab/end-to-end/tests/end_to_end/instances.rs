@@ -8,7 +8,9 @@ use end_to_end::shop::{Shop, ready, three_brokers};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Producer, Subscription};
+use runtime::kafka::{
+    AssignmentChange, KafkaSettings, Membership, MembershipObserver, Polled, Producer, Subscription,
+};
 use runtime::record::{InputRecord as _, Positions};
 
 use crate::load;
@@ -72,6 +74,38 @@ async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result
     shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
         .await;
     assert_eq!(shop.voucher_records().await?.len(), 1);
+    Ok(())
+}
+
+/// What tells a second process from an instance's own earlier self, on the real coordinator.
+#[tokio::test]
+async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let settings = KafkaSettings {
+        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    };
+    let group = format!("named-{}", shop.name);
+    let observer = MembershipObserver::new(&settings, &group)?;
+    let slice = Duration::from_secs(1);
+    let mut config = settings.consumer(&group)?;
+    config.set("group.instance.id", "shop-0");
+    let mut member = Subscription::join(&config, &shop.topics.order_status)?;
+    let end = Instant::now() + wait::DEADLINE;
+    while observer.look_for("shop-0", slice) != Membership::Present {
+        ensure!(Instant::now() < end, "the member is not seen");
+        member.keep_alive(Duration::from_millis(100));
+    }
+    assert_eq!(observer.look_for("shop", slice), Membership::Absent);
+    // A static member does not leave: nobody heartbeats it from here on.
+    drop(member);
+    let mut seen = Membership::Present;
+    while seen != Membership::Absent {
+        ensure!(Instant::now() < end, "the member is still {seen:?}");
+        seen = observer.look_for("shop-0", slice);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What redrive reads back: letters, and their states.
 
 use runtime::dead_letter::{
-    ATTEMPTS, Identity, Letter, MESSAGE, OFFSET, PARTITION, REASON, SERVICE, Shown, States,
+    ATTEMPTS, GROUP, Letter, MESSAGE, OFFSET, PARTITION, REASON, SERVICE, Shown, StateKey, States,
     TIMESTAMP, TOPIC, headers,
 };
 use runtime::record::OwnedRecord;
@@ -12,8 +12,8 @@ use crate::sound;
 
 /// A record as a script: headers that are letters' own names more often than not.
 pub(crate) fn record(script: &mut Script<'_>) -> OwnedRecord {
-    const OURS: [&str; 8] = [
-        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS,
+    const OURS: [&str; 9] = [
+        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS, GROUP,
     ];
     let mut record = OwnedRecord {
         partition: i32::from(script.byte()),
@@ -79,22 +79,22 @@ pub(crate) fn buried(record: &OwnedRecord, cause: &Malformed) -> Letter {
 
 /// A state is read whole or refused in one line, and written as it was read.
 fn state(key: Option<&[u8]>, value: &[u8]) {
-    const KEY: &[u8] = b"order-status/3/41";
+    const KEY: &str = "order-status/3/41@00112233445566ff/processor";
     let mut states = States::default();
     if let Err(why) = states.fold(key, Some(value)) {
         sound::one_line(&why);
     }
     let mut states = States::default();
-    match states.fold(Some(KEY), Some(value)) {
+    match states.fold(Some(KEY.as_bytes()), Some(value)) {
         Err(why) => sound::one_line(&why),
         Ok(()) => {
-            let identity: Identity = "order-status/3/41".parse().expect("an identity");
-            let state = states.get(&identity).expect("it was folded in").clone();
+            let parsed: StateKey = KEY.parse().expect("a state's key");
+            let state = states.get(&parsed).expect("it was folded in").clone();
             let mut again = States::default();
             again
-                .fold(Some(KEY), Some(&state.to_bytes()))
+                .fold(Some(KEY.as_bytes()), Some(&state.to_bytes()))
                 .expect("what we write we read");
-            assert_eq!(again.get(&identity), Some(&state));
+            assert_eq!(again.get(&parsed), Some(&state));
         }
     }
 }

@@ -102,6 +102,13 @@ impl Group {
         id
     }
 
+    /// Whether a member has this instance id.
+    pub fn has_instance(&self, instance: &str) -> bool {
+        self.members
+            .values()
+            .any(|member| member.instance == instance)
+    }
+
     /// Leaves, or is put out.
     pub fn remove(&mut self, id: MemberId, random: &mut Random) {
         if self.members.remove(&id).is_some() {

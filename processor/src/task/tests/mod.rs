@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::kafka::Membership;
 use runtime::record::{OwnedRecord, Positions};
 use runtime::stepping::{Step, Stepping as _};
 
@@ -149,14 +150,6 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
         ],
         0..80,
     )
-    .prop_map(|mut faults| {
-        // The third within two minutes ends the process: a case of its own.
-        let replacements = faults.iter_mut().filter(|fault| **fault == Fault::Replaced);
-        replacements
-            .skip(2)
-            .for_each(|fault| *fault = Fault::Fenced);
-        faults
-    })
 }
 
 proptest! {
@@ -221,27 +214,59 @@ fn a_thousand_dead_records_open_the_circuit_and_write_nothing_more() {
     );
 }
 
+/// A task that is replaced three times, and what the group says about its name then.
+fn replaced_three_times(looks: Vec<Membership>) -> Kafka {
+    // What is not a poll lets a replacement pass, so more are written down than take place.
+    let faults = [Fault::None, Fault::Replaced].repeat(3);
+    Kafka {
+        looks: looks.into(),
+        ..kafka(vec![sent(0, 0, 150)], faults)
+    }
+}
+
+/// Looks for longer than a session timeout.
+fn all_the_while(membership: Membership) -> Vec<Membership> {
+    vec![membership; 40]
+}
+
+fn how_it_ends(kafka: Kafka) -> String {
+    let outcome = std::panic::catch_unwind(|| run(kafka, Guarantee::ExactlyOnce));
+    let panicked = outcome.map(|_| ()).unwrap_err();
+    *panicked.downcast::<String>().unwrap()
+}
+
 #[test]
-fn a_process_that_is_replaced_again_and_again_ends_and_names_the_setting() {
-    let script = |replacements| {
-        // What is not a poll lets a replacement pass, so some are written down than take place.
-        let mut faults = Vec::new();
-        for _ in 0..replacements {
-            faults.extend([Fault::None, Fault::Replaced]);
-        }
-        faults
-    };
-    let inputs = || vec![sent(0, 0, 150)];
-    let (twice, _) = run(kafka(inputs(), script(2)), Guarantee::ExactlyOnce);
-    assert_eq!(twice.written.len(), 1);
-    let outcome =
-        std::panic::catch_unwind(|| run(kafka(inputs(), script(3)), Guarantee::ExactlyOnce));
-    let message = *outcome
-        .map(|_| ())
-        .unwrap_err()
-        .downcast::<String>()
-        .unwrap();
+fn a_process_whose_name_another_one_heartbeats_ends_and_names_the_setting() {
+    let message = how_it_ends(replaced_three_times(all_the_while(Membership::Present)));
     assert!(message.contains("PROCESSOR_INSTANCE_ID"), "{message}");
+}
+
+/// The coordinator answered a join that the client had repeated: the member of our name is nobody's.
+#[test]
+fn a_process_that_was_replaced_by_itself_goes_on() {
+    let mut looks = vec![Membership::Present; 12];
+    looks.push(Membership::Absent);
+    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    assert_eq!(kafka.written.len(), 1);
+}
+
+#[test]
+fn a_process_that_is_replaced_during_an_outage_goes_on() {
+    let mut looks = vec![Membership::Present; 12];
+    looks.push(Membership::Unknown);
+    looks.extend(all_the_while(Membership::Present));
+    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    assert_eq!(kafka.written.len(), 1);
+}
+
+/// No session timeout runs during a rebalance: only what comes after it counts.
+#[test]
+fn a_member_of_a_group_that_rebalances_is_not_held_against_its_own_process() {
+    let mut looks = all_the_while(Membership::Rebalancing);
+    looks.extend(vec![Membership::Present; 12]);
+    looks.push(Membership::Absent);
+    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    assert_eq!(kafka.written.len(), 1);
 }
 
 /// Two processes with one name would both end if fences of their producers counted.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::{AssignmentChange, CommitError, Outgoing, Polled, TransactionError};
+use runtime::kafka::{
+    AssignmentChange, CommitError, Membership, Outgoing, Polled, TransactionError,
+};
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
@@ -12,6 +14,9 @@ use schemas::{Malformed, OrderStatusPlan, Reason};
 
 use crate::batch::Tally;
 use crate::ports::{Log, Observer, TransactionEnd};
+
+/// How long the group keeps a member that it does not hear of.
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What goes wrong at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub(super) struct Kafka {
     pub(super) now: Duration,
     pub(super) offsets_only_commits: usize,
     pub(super) old_generation: bool,
+    /// What the group says about this task's name, look by look; then that nobody has it.
+    pub(super) looks: VecDeque<Membership>,
 }
 
 impl Kafka {
@@ -116,6 +123,15 @@ impl Log for Kafka {
         let assigned = std::mem::take(&mut self.positions);
         self.to_assign.extend(assigned.into_keys());
         Ok(())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        SESSION_TIMEOUT
+    }
+
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        self.now += time;
+        self.looks.pop_front().unwrap_or(Membership::Absent)
     }
 
     fn init(&mut self, _: Duration) -> Result<(), TransactionError> {

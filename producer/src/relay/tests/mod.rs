@@ -11,6 +11,11 @@ use proptest::prelude::*;
 use super::{COLLECTED_ROW, LONGEST_COLLECTION, PATIENCE, State};
 use model::{Fault, ModelRelay, Shared, World, relay, settle};
 
+/// A row of this id.
+pub(super) fn row_of(id: i64) -> super::Row {
+    model::row(id, 1, 1)
+}
+
 /// What the world does next.
 #[derive(Debug, Clone)]
 enum Event {
@@ -382,4 +387,72 @@ fn a_holder_that_cannot_reach_the_broker_lets_another_instance_try() {
     }
     world.borrow_mut().kafka_is_away = false;
     step_until(&mut other, State::Idle);
+}
+
+#[test]
+fn a_row_that_turns_up_late_is_read_although_the_mark_has_moved() {
+    let world = world();
+    let mut relay = relay(&world);
+    step_until(&mut relay, State::Idle);
+    changes(&world, &[1, 2, 3, 1, 2, 3]);
+    for _ in 0..100 {
+        let _ = relay.step();
+    }
+    // Order 7 takes its id now and commits much later.
+    world.borrow_mut().insert(7);
+    let late = 7;
+    assert_eq!(relay.low_water.mark(), late, "all before it is published");
+    for _ in 0..20 {
+        for order in [1, 2, 3] {
+            world.borrow_mut().insert(order);
+            world.borrow_mut().commit_insert(1);
+        }
+        step_until(&mut relay, State::Deleting);
+        step_until(&mut relay, State::Idle);
+    }
+    assert_eq!(relay.low_water.mark(), late, "it may still turn up");
+    world.borrow_mut().commit_all_inserts();
+    changes(&world, &[7]);
+    settle(&world, std::slice::from_mut(&mut relay));
+    assert_complete(&world);
+    changes(&world, &[1, 2, 3]);
+    settle(&world, std::slice::from_mut(&mut relay));
+    for _ in 0..100 {
+        let _ = relay.step();
+    }
+    assert!(relay.low_water.mark() > late);
+}
+
+#[test]
+fn whoever_keeps_fencing_the_holder_of_the_lock_is_told_with_what_to_do() {
+    let world = world();
+    let mut relay = relay(&world);
+    step_until(&mut relay, State::Idle);
+    for times in 1..=2 {
+        world.borrow_mut().fence();
+        changes(&world, &[1]);
+        step_until(&mut relay, State::StandingBy);
+        settle(&world, std::slice::from_mut(&mut relay));
+        step_until(&mut relay, State::Idle);
+        let told = world.borrow().waits_for.clone().unwrap_or_default();
+        assert_eq!(told.contains("OUTBOX_NAME"), times == 2, "{told}");
+    }
+    assert_complete(&world);
+}
+
+#[test]
+fn a_relay_that_is_fenced_with_its_lock_lost_blames_nobody() {
+    let world = world();
+    let mut relay = relay(&world);
+    step_until(&mut relay, State::Idle);
+    for _ in 0..3 {
+        changes(&world, &[1]);
+        step_until(&mut relay, State::Publishing);
+        world.borrow_mut().fence();
+        world.borrow_mut().end_session_of_holder();
+        step_until(&mut relay, State::StandingBy);
+        settle(&world, std::slice::from_mut(&mut relay));
+        step_until(&mut relay, State::Idle);
+    }
+    assert_eq!(world.borrow().waits_for, None);
 }

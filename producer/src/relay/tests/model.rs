@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) committed: Vec<Records>,
     newest: BTreeMap<Order, Version>,
     pub(super) violations: Vec<String>,
+    /// Why nothing moves, as a relay has told it last.
+    pub(super) waits_for: Option<String>,
 }
 
 impl World {
@@ -219,6 +221,12 @@ impl World {
         self.committed.push(records);
     }
 
+    /// A producer of another database takes over the transactional ids.
+    pub(super) fn fence(&mut self) {
+        self.epoch += 1;
+        self.open.clear();
+    }
+
     pub(super) fn backlog(&self) -> usize {
         self.rows.len()
     }
@@ -239,7 +247,7 @@ fn number(name: &str) -> Order {
     name.trim_start_matches("order-").parse().unwrap()
 }
 
-fn row(id: i64, order: Order, version: Version) -> Row {
+pub(in crate::relay) fn row(id: i64, order: Order, version: Version) -> Row {
     Row {
         id,
         order_id: name(order),
@@ -268,25 +276,31 @@ impl Timer for ModelTimer {
     }
 }
 
-/// Nobody watches.
-pub(super) struct Blind;
+/// What was told last.
+pub(super) struct Watcher(Shared);
 
-impl Observer for Blind {
+impl Observer for Watcher {
     fn standing_by(&mut self) {}
     fn active(&mut self) {}
     fn inactive(&mut self) {}
-    fn flowing(&mut self) {}
-    fn waiting(&mut self, _: &str) {}
+    fn low_water(&mut self, _: i64) {}
+    fn flowing(&mut self) {
+        self.0.borrow_mut().waits_for = None;
+    }
+    fn waiting(&mut self, reason: &str) {
+        self.0.borrow_mut().waits_for = Some(reason.to_owned());
+    }
     fn published(&mut self, _: usize) {}
     fn transaction_failed(&mut self) {}
 }
 
-pub(super) type ModelRelay = Relay<ModelOutbox, ModelLog, ModelTimer, Blind>;
+pub(super) type ModelRelay = Relay<ModelOutbox, ModelLog, ModelTimer, Watcher>;
 
 /// Small enough that most batches are cut.
 const LIMITS: Limits = Limits {
     rows: 3,
     backlog: 4,
+    stride: 2,
 };
 
 pub(super) fn relay(world: &Shared) -> ModelRelay {
@@ -300,7 +314,12 @@ pub(super) fn relay(world: &Shared) -> ModelRelay {
         session: None,
     };
     Relay::new(
-        (outbox, log, ModelTimer(Rc::clone(world)), Blind),
+        (
+            outbox,
+            log,
+            ModelTimer(Rc::clone(world)),
+            Watcher(Rc::clone(world)),
+        ),
         "order-status".to_owned(),
         Format::Json,
         LIMITS,

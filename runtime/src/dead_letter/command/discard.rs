@@ -1,4 +1,5 @@
-//! `dead-letters discard`: closes letters that nothing will ever come of, with a note.
+//! `dead-letters discard`: closes letters that nothing will ever come of, with a note. For one group:
+//! whoever decides it for a campaign does not decide it for another.
 
 use clap::Args;
 use serde_json::json;
@@ -53,27 +54,28 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
         true => None,
         false => Some(shelf.ledger()?),
     };
-    let states = shelf.states()?;
+    let mut states = match args.dry_run {
+        true => shelf.states()?,
+        false => shelf.all_states()?,
+    };
     let run = run_name("discard");
     let mut census = Census::default();
     let mut closed = Vec::new();
-    shelf.each(|letter| {
-        let Ok(letter) = letter else {
-            return Ok(());
-        };
-        let state = states.get(&letter.identity);
-        if letter.is_open(state)
-            && args.filter.means(&letter, state)
-            && census.note(&letter, state) == Seen::First
-        {
-            let outcome = Outcome::Discarded {
-                note: args.note.clone(),
-            };
-            let attempts = letter.attempts_now(state);
-            closed.push((letter.identity, State::now(outcome, attempts, &run)));
-        }
-        Ok(())
-    })?;
+    shelf.each_own(
+        &mut states,
+        &args.filter,
+        &mut census,
+        |letter, state, census| {
+            if letter.is_open(state) && census.note(&letter, state) == Seen::First {
+                let outcome = Outcome::Discarded {
+                    note: args.note.clone(),
+                };
+                let attempts = letter.attempts_now(state);
+                closed.push((letter.identity, State::now(outcome, attempts, &run)));
+            }
+            Ok(())
+        },
+    )?;
     if let Some(ledger) = &ledger {
         for some in closed.chunks(Ledger::MOST_STATES) {
             ledger.write(&[], some)?;
@@ -81,10 +83,15 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
     }
     let letters: Vec<_> = closed
         .iter()
-        .map(|(identity, _)| identity.to_string())
+        .map(|(identity, _)| census.name(identity))
         .collect();
     if args.json {
-        print_json(&json!({ "dry_run": args.dry_run, "discarded": letters }));
+        print_json(&json!({
+            "dry_run": args.dry_run,
+            "group": shelf.owner().group,
+            "discarded": letters,
+            "of_other_groups": census.others(),
+        }));
         return Ok(());
     }
     let word = if args.dry_run {
@@ -96,7 +103,7 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
     for letter in &letters {
         text += &format!("{letter}  {word}\n");
     }
-    text += &format!("{} {word}\n", letters.len());
+    text += &format!("{} {word}{}\n", letters.len(), census.others_in_words());
     print(&text);
     Ok(())
 }

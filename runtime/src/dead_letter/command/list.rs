@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{print, print_json, time};
 use crate::columns::aligned;
-use crate::dead_letter::{Census, Letter, LetterFilter, Seen, Shelf, Shown, State};
+use crate::dead_letter::{Census, Identity, Letter, LetterFilter, Seen, Shelf, Shown, State};
 use crate::lifecycle::Failure;
 
 /// What is listed.
@@ -33,27 +33,27 @@ pub struct ListArgs {
 /// # Errors
 /// Exit code 1 when the topics can't be read.
 pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
-    let states = shelf.states()?;
+    let mut states = shelf.states()?;
     let mut census = Census::default();
     let mut chosen = 0_usize;
     let mut rows = Vec::new();
-    shelf.each(|letter| {
-        let Ok(letter) = letter else {
-            census.note_stranger();
-            return Ok(());
-        };
-        let state = states.get(&letter.identity);
-        if !args.filter.means(&letter, state) || census.note(&letter, state) == Seen::Repeat {
-            return Ok(());
-        }
-        if args.all || letter.is_open(state) {
-            chosen += 1;
-            if rows.len() < args.limit {
-                rows.push(Row::of(&letter, state));
+    shelf.each_own(
+        &mut states,
+        &args.filter,
+        &mut census,
+        |letter, state, census| {
+            if census.note(&letter, state) == Seen::Repeat {
+                return Ok(());
             }
-        }
-        Ok(())
-    })?;
+            if args.all || letter.is_open(state) {
+                chosen += 1;
+                if rows.len() < args.limit {
+                    rows.push(Row::of(&letter, state));
+                }
+            }
+            Ok(())
+        },
+    )?;
     if args.json {
         print_json(&as_json(shelf, &census, &rows));
     } else {
@@ -64,7 +64,7 @@ pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
 
 /// One letter in one line.
 struct Row {
-    letter: String,
+    letter: Identity,
     reason: String,
     key: Shown,
     attempts: u32,
@@ -76,7 +76,7 @@ struct Row {
 impl Row {
     fn of(letter: &Letter, state: Option<&State>) -> Self {
         Self {
-            letter: letter.identity.to_string(),
+            letter: letter.identity.clone(),
             reason: letter.reason_now(state).to_owned(),
             key: Shown::of(letter.original.key.as_deref()),
             attempts: letter.attempts_now(state),
@@ -94,9 +94,10 @@ impl Row {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, census: &Census) -> Value {
         json!({
-            "letter": self.letter,
+            "letter": census.name(&self.letter),
+            "digest": self.letter.digest.to_string(),
             "reason": self.reason,
             "message": self.message,
             "key": self.key.json(),
@@ -110,12 +111,14 @@ impl Row {
 fn as_json(shelf: &Shelf, census: &Census, rows: &[Row]) -> Value {
     json!({
         "topic": shelf.dead_letters(),
+        "group": shelf.owner().group,
         "open": census.total().open,
         "all": census.total().all,
         "repeats": census.repeats(),
         "strangers": census.strangers(),
+        "of_other_groups": census.others(),
         "reasons": census.reasons(),
-        "letters": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "letters": rows.iter().map(|row| row.json(census)).collect::<Vec<_>>(),
     })
 }
 
@@ -137,6 +140,7 @@ fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> Strin
             shelf.source()
         );
     }
+    text += &census.others_in_words();
     text.push('\n');
     if total.all > 0 {
         let heading = ["reason", "open", "all"].map(str::to_owned).to_vec();
@@ -154,7 +158,7 @@ fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> Strin
         let heading = ["letter", "key", "attempts", "written", "why"];
         let lines = rows.iter().map(|row| {
             vec![
-                row.letter.clone(),
+                census.name(&row.letter),
                 row.key.to_string(),
                 row.attempts.to_string(),
                 row.written.clone().unwrap_or_default(),

@@ -67,46 +67,46 @@ pub fn redrive(
         true => None,
         false => Some(shelf.ledger()?),
     };
-    let states = shelf.states()?;
+    let mut states = match args.dry_run {
+        true => shelf.states()?,
+        false => shelf.all_states()?,
+    };
     let run = run_name("redrive");
     let mut report = Report::default();
     let mut work = Work::default();
     let mut census = Census::default();
-    shelf.each(|letter| {
-        let Ok(letter) = letter else {
-            return Ok(());
-        };
-        if shutdown.is_requested() {
-            return Err(Failure::failed(
-                "stopped; run redrive again for the letters that are still open",
-            ));
-        }
-        let state = states.get(&letter.identity);
-        if !letter.is_open(state)
-            || !args.filter.means(&letter, state)
-            || census.note(&letter, state) == Seen::Repeat
-        {
-            return Ok(());
-        }
-        let redriven = service.redrive(&letter, &run)?;
-        let attempts = letter.attempts_now(state).saturating_add(1);
-        report.note(&letter, &redriven.outcome, attempts, args);
-        if let Some(ledger) = &ledger {
-            work.push(letter.identity, attempts, redriven, &run);
-            if work.is_full() {
-                work.write(ledger)?;
+    shelf.each_own(
+        &mut states,
+        &args.filter,
+        &mut census,
+        |letter, state, census| {
+            if shutdown.is_requested() {
+                return Err(Failure::failed(
+                    "stopped; run redrive again for the letters that are still open",
+                ));
             }
-        }
-        Ok(())
-    })?;
+            if !letter.is_open(state) || census.note(&letter, state) == Seen::Repeat {
+                return Ok(());
+            }
+            let redriven = service.redrive(&letter, &run)?;
+            let attempts = letter.attempts_now(state).saturating_add(1);
+            report.note(&letter, &redriven.outcome, attempts, args);
+            if let Some(ledger) = &ledger {
+                work.push(letter.identity, attempts, redriven, &run);
+                if work.is_full() {
+                    work.write(ledger)?;
+                }
+            }
+            Ok(())
+        },
+    )?;
     if let Some(ledger) = &ledger {
         work.write(ledger)?;
     }
-    report.repeats = census.repeats();
     if args.json {
-        print_json(&report.json(&run, args.dry_run));
+        print_json(&report.json(&run, args.dry_run, shelf, &census));
     } else {
-        print(&report.text(shelf, args));
+        print(&report.text(shelf, args, &census));
     }
     Ok(())
 }
@@ -152,12 +152,11 @@ struct Report {
     outcomes: BTreeMap<String, u64>,
     closed: u64,
     open: u64,
-    repeats: u64,
     rows: Vec<Row>,
 }
 
 struct Row {
-    letter: String,
+    letter: Identity,
     key: Shown,
     attempts: u32,
     outcome: Outcome,
@@ -179,7 +178,7 @@ impl Report {
         }
         if self.rows.len() < args.limit {
             self.rows.push(Row {
-                letter: letter.identity.to_string(),
+                letter: letter.identity.clone(),
                 key: Shown::of(letter.original.key.as_deref()),
                 attempts,
                 outcome: outcome.clone(),
@@ -187,10 +186,11 @@ impl Report {
         }
     }
 
-    fn json(&self, run: &str, dry_run: bool) -> Value {
+    fn json(&self, run: &str, dry_run: bool, shelf: &Shelf, census: &Census) -> Value {
         let letters = self.rows.iter().map(|row| {
             json!({
-                "letter": row.letter,
+                "letter": census.name(&row.letter),
+                "digest": row.letter.digest.to_string(),
                 "key": row.key.json(),
                 "attempts": row.attempts,
                 "result": row.outcome,
@@ -201,21 +201,25 @@ impl Report {
             "dry_run": dry_run,
             "closed": self.closed,
             "still_open": self.open,
-            "repeats": self.repeats,
+            "repeats": census.repeats(),
+            "group": shelf.owner().group,
+            "of_other_groups": census.others(),
             "outcomes": self.outcomes,
             "letters": letters.collect::<Vec<_>>(),
         })
     }
 
-    fn text(&self, shelf: &Shelf, args: &RedriveArgs) -> String {
+    fn text(&self, shelf: &Shelf, args: &RedriveArgs, census: &Census) -> String {
         let total = self.closed + self.open;
+        let others = census.others_in_words();
         if total == 0 {
-            return format!("{}: no open letter is meant\n", shelf.dead_letters());
+            let topic = shelf.dead_letters();
+            return format!("{topic}: no open letter is meant{others}\n");
         }
         let heading = ["letter", "key", "attempts", "outcome"];
         let lines = self.rows.iter().map(|row| {
             vec![
-                row.letter.clone(),
+                census.name(&row.letter),
                 row.key.to_string(),
                 row.attempts.to_string(),
                 row.outcome.to_string(),
@@ -242,7 +246,7 @@ impl Report {
             false => ("closed", ""),
         };
         text += &format!(
-            "\n{closes} {}, still open {}{written}\n",
+            "\n{closes} {}, still open {}{written}{others}\n",
             self.closed, self.open
         );
         text

@@ -12,7 +12,7 @@ use crate::lifecycle::Failure;
 /// Which letter is shown, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// Where the original was read: [TOPIC/]PARTITION/OFFSET.
+    /// Where the original was read: [TOPIC/]PARTITION/OFFSET, and @DIGEST where a list shows one.
     pub letter: Place,
 
     /// Voucher codes as well, and values that may hold one.
@@ -46,31 +46,49 @@ pub fn show(
     args: &ShowArgs,
     read: impl FnOnce(&Letter) -> Result<Reading, Failure>,
 ) -> Result<(), Failure> {
-    let states = shelf.states()?;
+    let mut states = shelf.states()?;
     let filter = LetterFilter {
         letter: vec![args.letter.clone()],
         ..LetterFilter::default()
     };
     let mut census = Census::default();
-    let mut found = None;
-    shelf.each(|letter| {
-        if let Ok(letter) = letter
-            && filter.means(&letter, None)
-            && census.note(&letter, None) == Seen::First
-        {
-            found = Some(letter);
+    let mut found = Vec::new();
+    shelf.each_own(
+        &mut states,
+        &filter,
+        &mut census,
+        |letter, state, census| {
+            if census.note(&letter, state) == Seen::First {
+                found.push((letter, state.cloned()));
+            }
+            Ok(())
+        },
+    )?;
+    let (letter, state) = match found.len() {
+        0 => {
+            return Err(Failure::failed(format!(
+                "no letter of {} was read at {}; dead-letters --all lists them{}",
+                shelf.source(),
+                args.letter,
+                census.others_in_words()
+            )));
         }
-        Ok(())
-    })?;
-    let Some(letter) = found else {
-        return Err(Failure::failed(format!(
-            "no letter of {} was read at {}; dead-letters --all lists them",
-            shelf.source(),
-            args.letter
-        )));
+        1 => found.remove(0),
+        _ => {
+            let names: Vec<_> = found
+                .iter()
+                .map(|(letter, _)| letter.identity.to_string())
+                .collect();
+            return Err(Failure::failed(format!(
+                "several records were read at {}, because the topic was deleted and created again; \
+                 choose one: {}",
+                args.letter,
+                names.join(", ")
+            )));
+        }
     };
     let page = Page {
-        state: states.get(&letter.identity),
+        state: state.as_ref(),
         repeats: census.repeats(),
         reading: read(&letter)?,
         letter: &letter,
@@ -101,9 +119,17 @@ impl Page<'_> {
     fn text(&self) -> String {
         let letter = self.letter;
         let mut lines = vec![
-            ("letter", letter.identity.to_string()),
+            ("letter", letter.identity.origin.to_string()),
+            ("digest", letter.identity.digest.to_string()),
             ("reason", format!("{}: {}", letter.reason, letter.message)),
             ("service", letter.service.clone()),
+            (
+                "group",
+                letter
+                    .group
+                    .clone()
+                    .unwrap_or_else(|| "not told".to_owned()),
+            ),
             (
                 "written",
                 format!(
@@ -183,7 +209,9 @@ impl Page<'_> {
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect();
         json!({
-            "letter": letter.identity.to_string(),
+            "letter": letter.identity.origin.to_string(),
+            "digest": letter.identity.digest.to_string(),
+            "group": letter.group,
             "reason": letter.reason,
             "message": letter.message,
             "service": letter.service,

@@ -1,8 +1,8 @@
 //! Reads a [`TopicRange`] once, committed records only, a member of no group.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -10,10 +10,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::TopicRange;
+use super::progress::{Behind, Passed, Progress};
 use crate::kafka::KafkaSettings;
-use crate::kafka::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
+use crate::kafka::blocked::Cause;
+use crate::kafka::fetch_queue::{FetchError, FetchQueue, Fetched, FetchedRecord};
 use crate::lifecycle::Failure;
-use crate::record::{Offset, Partition};
+use crate::record::Partition;
 
 /// What came next.
 #[derive(Debug)]
@@ -33,14 +35,9 @@ pub struct RangeReader {
     queue: FetchQueue<Quiet>,
     topic: String,
     progress: Progress,
-}
-
-#[derive(Default)]
-struct Progress {
-    /// The end of every partition that is not read to it yet.
-    ends: BTreeMap<Partition, Offset>,
-    /// Partitions that ended and were not told yet.
-    ended: Vec<Partition>,
+    /// Whether a record came since the reader last had nothing to hand out.
+    moved: bool,
+    quiet_since: Instant,
 }
 
 struct Quiet;
@@ -68,23 +65,26 @@ impl RangeReader {
         group: &str,
         range: &TopicRange,
     ) -> Result<Self, Failure> {
+        Self::start(&settings.consumer(group)?, range)
+    }
+
+    fn start(config: &ClientConfig, range: &TopicRange) -> Result<Self, Failure> {
         let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
-        let consumer: BaseConsumer<Quiet> = settings
-            .consumer(group)?
-            .create_with_context(Quiet)
-            .map_err(refused)?;
+        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(refused)?;
         let mut reader = Self {
             queue: FetchQueue::of(consumer),
             topic: range.topic.clone(),
             progress: Progress::default(),
+            moved: false,
+            quiet_since: Instant::now(),
         };
         let mut assignment = TopicPartitionList::new();
         for (partition, span) in &range.spans {
             if span.offsets() == 0 {
-                reader.progress.ended.push(*partition);
+                reader.progress.finish(*partition);
                 continue;
             }
-            reader.progress.ends.insert(*partition, span.to);
+            reader.progress.expect(*partition, span.to);
             assignment
                 .add_partition_offset(&range.topic, *partition, KafkaOffset::Offset(span.from))
                 .map_err(refused)?;
@@ -103,46 +103,107 @@ impl RangeReader {
     /// What comes next, waiting for it up to `timeout`. A broker that is away is waited for.
     ///
     /// # Errors
-    /// Exit code 1 when the client can't go on.
+    /// Exit code 1 when the client can't go on, and when brokers keep saying that a partition ends
+    /// before its span does.
     pub fn next(
         &mut self,
         mut timeout: Duration,
     ) -> Result<RangeEvent<FetchedRecord<'_>>, Failure> {
         loop {
-            if let Some(partition) = self.progress.ended.pop() {
+            if let Some(partition) = self.progress.take_ended() {
                 return Ok(RangeEvent::PartitionDone(partition));
             }
-            if self.progress.ends.is_empty() {
+            if self.progress.is_done() {
                 return Ok(RangeEvent::Done);
             }
             match self.queue.next(timeout) {
                 Fetched::Nothing => {
                     self.serve_events()?;
+                    self.wait_for_ends()?;
                     return Ok(RangeEvent::Nothing);
                 }
-                Fetched::Record(partition, offset) => match self.progress.ends.get(&partition) {
-                    Some(end) if offset < *end => {
-                        return Ok(RangeEvent::Record(self.queue.record()));
+                Fetched::Record(partition, offset) => {
+                    self.moved = true;
+                    match self.progress.record(partition, offset) {
+                        Passed::Within => return Ok(RangeEvent::Record(self.queue.record())),
+                        Passed::Behind => self.finish(partition),
+                        Passed::Stray => {}
                     }
-                    // Whatever lies between the last record and this one is a gap.
-                    Some(_) => self.finish(partition),
-                    // Was under way when its partition ended.
-                    None => {}
-                },
-                // The end of what is committed now lies at or behind the end that was seen.
-                Fetched::End(partition, _) => {
-                    if self.progress.ends.contains_key(&partition) {
+                }
+                Fetched::End(partition, told) => {
+                    if self.progress.end(partition, told, Instant::now()) {
                         self.finish(partition);
                     }
                 }
                 Fetched::Error(error) => {
-                    tracing::debug!(%error, topic = self.topic, "poll");
+                    if let Some(failure) = self.lasting(&error) {
+                        return Err(failure);
+                    }
+                    tracing::debug!(?error, topic = self.topic, "poll");
                     return Ok(RangeEvent::Nothing);
                 }
             }
             // Other partitions may have records at hand.
             timeout = Duration::ZERO;
         }
+    }
+
+    /// Whether nothing comes because a broker told an end before a span's.
+    pub fn is_waiting_for_an_end(&self) -> bool {
+        self.progress.is_waiting()
+    }
+
+    /// Says what is waited for, and for how long.
+    fn wait_for_ends(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if std::mem::take(&mut self.moved) {
+            self.quiet_since = now;
+        }
+        for Behind {
+            partition,
+            told,
+            end,
+        } in self.progress.lines(now)
+        {
+            tracing::warn!(
+                topic = self.topic,
+                partition,
+                read_to = told,
+                end,
+                "waiting for the rest of a partition: the broker that was asked says that it ends \
+                 earlier"
+            );
+        }
+        match self.progress.overdue(now, self.quiet_since) {
+            None => Ok(()),
+            Some(Behind {
+                partition,
+                told,
+                end,
+            }) => Err(Failure::failed(format!(
+                "partition {partition} of {} was read to offset {told}, where the broker says that \
+                 it ends, and it ended at {end} before: a follower is behind (client.rack), a \
+                 transaction stays open, or a new leader has lost records; look at the partition's \
+                 replicas and run this again",
+                self.topic
+            ))),
+        }
+    }
+
+    /// An error after which the client would not go on, or would go on behind records that it could
+    /// not read.
+    fn lasting(&self, error: &FetchError) -> Option<Failure> {
+        let what = match Cause::of(error.code, &error.why) {
+            Cause::OutOfRange { .. } => "the log does not hold it any more; run again".to_owned(),
+            Cause::Unreadable { why } => format!("the batch there can't be read: {why}"),
+            _ => return None,
+        };
+        let partition = error.partition.unwrap_or_default();
+        let offset = error.offset.unwrap_or_default();
+        Some(Failure::failed(format!(
+            "partition {partition} of {} can't be read on from offset {offset}: {what}",
+            self.topic
+        )))
     }
 
     /// What the client has to tell beside records.
@@ -167,13 +228,117 @@ impl RangeReader {
 
     /// Nothing more is fetched of a partition whose end was reached.
     fn finish(&mut self, partition: Partition) {
-        self.progress.ends.remove(&partition);
-        self.progress.ended.push(partition);
+        self.progress.finish(partition);
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         if let Err(error) = self.queue.client().incremental_unassign(&list) {
             // It may go on fetching what nobody takes: slower, not wrong.
             tracing::debug!(%error, partition, "unassign");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+
+    use super::super::Span;
+    use super::*;
+    use crate::record::{InputRecord as _, Offset};
+
+    const TOPIC: &str = "t";
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// librdkafka's own model of a cluster: two brokers, a topic with one partition.
+    fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic(TOPIC, 1, 2).unwrap();
+        cluster.partition_leader(TOPIC, 0, Some(1)).unwrap();
+        cluster
+    }
+
+    fn settings(cluster: &MockCluster<'_, DefaultProducerContext>) -> KafkaSettings {
+        KafkaSettings {
+            kafka_bootstrap_servers: cluster.bootstrap_servers(),
+            kafka_properties: None,
+            kafka_properties_file: None,
+        }
+    }
+
+    /// Writes records, each in a batch of its own.
+    fn write(settings: &KafkaSettings, records: Offset) {
+        let producer: BaseProducer = settings.producer().unwrap().create().unwrap();
+        for _ in 0..records {
+            let record = BaseRecord::<[u8], [u8]>::to(TOPIC).payload(b"{}");
+            producer.send(record).unwrap();
+            producer.flush(DEADLINE).unwrap();
+        }
+    }
+
+    fn up_to(end: Offset) -> TopicRange {
+        TopicRange {
+            topic: TOPIC.to_owned(),
+            spans: BTreeMap::from([(0, Span { from: 0, to: end })]),
+        }
+    }
+
+    /// The offsets that come until `until` says so of the reader, or it is done.
+    fn read(reader: &mut RangeReader, until: impl Fn(&RangeReader) -> bool) -> Vec<Offset> {
+        let give_up = Instant::now() + DEADLINE;
+        let mut offsets = Vec::new();
+        loop {
+            assert!(
+                Instant::now() < give_up,
+                "it stands still behind {offsets:?}"
+            );
+            match reader.next(Duration::from_millis(50)).unwrap() {
+                RangeEvent::Record(record) => offsets.push(record.offset()),
+                RangeEvent::Done => return offsets,
+                RangeEvent::PartitionDone(_) | RangeEvent::Nothing => {}
+            }
+            if until(reader) {
+                return offsets;
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_before_the_ranges_own_is_waited_for() {
+        let cluster = cluster();
+        let settings = settings(&cluster);
+        write(&settings, 4);
+        let mut reader = RangeReader::open(&settings, "test", &up_to(10)).unwrap();
+        let first = read(&mut reader, RangeReader::is_waiting_for_an_end);
+        assert_eq!(first, [0, 1, 2, 3]);
+        assert!(reader.is_waiting_for_an_end(), "it took 4 for the end");
+        write(&settings, 8);
+        let rest = read(&mut reader, |_| false);
+        assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_follower_that_is_behind_ends_no_range() {
+        let cluster = cluster();
+        let settings = settings(&cluster);
+        write(&settings, 10);
+        cluster.partition_follower(TOPIC, 0, 2).unwrap();
+        cluster
+            .follower_watermarks(TOPIC, 0, None, Some(4))
+            .unwrap();
+        let mut config = settings.consumer("test").unwrap();
+        // The model's follower tells the leader's last stable offset, but its own high watermark.
+        config.set("isolation.level", "read_uncommitted");
+        let mut reader = RangeReader::start(&config, &up_to(10)).unwrap();
+        let mut offsets = read(&mut reader, RangeReader::is_waiting_for_an_end);
+        assert!(
+            reader.is_waiting_for_an_end(),
+            "it ended behind {offsets:?}"
+        );
+        cluster.follower_watermarks(TOPIC, 0, None, None).unwrap();
+        offsets.extend(read(&mut reader, |_| false));
+        assert_eq!(offsets, (0..10).collect::<Vec<_>>());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Fault, Session, Shared, World};
 use crate::relay::Row;
-use crate::relay::ports::{Outbox, OutboxError};
+use crate::relay::ports::{Outbox, OutboxError, Writers};
 
 /// Postgres, as one relay sees it.
 pub(in crate::relay::tests) struct ModelOutbox {
@@ -71,8 +71,18 @@ impl Outbox for ModelOutbox {
         self.call(|_, _| ())
     }
 
-    fn read(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        self.call(|world, _| rows.extend(world.rows.values().take(most).cloned()))
+    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        self.call(|world, _| {
+            let found = world.rows.range(from..).take(most);
+            rows.extend(found.map(|(_, row)| row.clone()));
+        })
+    }
+
+    fn writers(&mut self) -> Result<Option<Writers>, OutboxError> {
+        self.call(|world, _| {
+            let writers = world.uncommitted.iter();
+            Some(writers.map(|row| row.id.to_string()).collect())
+        })
     }
 
     fn open_backlog(&mut self) -> Result<(), OutboxError> {

@@ -1,0 +1,232 @@
+//! Partitions that can't be read on: told with topic, partition and offset, and what a person does
+//! about each works.
+
+use anyhow::{Result, ensure};
+use end_to_end::shop::{STOP, Shop, metric, readiness, ready};
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use stack::Service;
+
+/// Beyond what librdkafka unpacks of zstd (`receive.message.max.bytes`, 100,000,000).
+const SPACES: usize = 110_000_000;
+
+const BLOCKED: usize = 1;
+const NEIGHBOUR: usize = 2;
+
+fn sent(order_id: &str, partition: usize) -> NewRecord {
+    let value = format!(r#"{{"order_id":"{order_id}","status":"SENT","total":"150.00"}}"#);
+    NewRecord {
+        partition: i32::try_from(partition).ok(),
+        ..NewRecord::new(order_id, value)
+    }
+}
+
+/// A record of some kilobytes on the wire that unpacks to [`SPACES`].
+async fn write_too_large_to_unpack(shop: &Shop, order_id: &'static str) -> Result<()> {
+    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+    tokio::task::spawn_blocking(move || {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("compression.type", "zstd")
+            .set("message.max.bytes", "1000000000")
+            .create()?;
+        let value = format!(
+            r#"{{"order_id":"{order_id}",{:SPACES$}"status":"SENT","total":"150.00"}}"#,
+            ""
+        );
+        let record = BaseRecord::to(&topic).partition(i32::try_from(BLOCKED)?);
+        let sent = producer.send(record.key(order_id).payload(&value));
+        sent.map_err(|(error, _)| error)?;
+        producer.flush(wait::DEADLINE)?;
+        ensure!(producer.in_flight_count() == 0, "not acknowledged");
+        Ok(())
+    })
+    .await?
+}
+
+/// Waits until the processor is not ready for this partition; gives its sentence.
+async fn blocked(processor: &Service, reason: &str) -> String {
+    let (_, parts) = wait::until(
+        "the partition to be told as blocked",
+        || async { readiness(processor).await.unwrap_or_default() },
+        |(code, parts)| *code == 503 && parts["parts"]["task-0"].to_string().contains(reason),
+    )
+    .await;
+    parts["parts"]["task-0"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+async fn has_vouchers(shop: &Shop, count: usize) -> Result<()> {
+    wait::until(
+        "the vouchers of what can be read",
+        || async {
+            shop.voucher_records()
+                .await
+                .map_or(0, |records| records.len())
+        },
+        |written| *written == count,
+    )
+    .await;
+    Ok(())
+}
+
+/// As docs/operations.md has it, while the processor is stopped.
+async fn reset_offset(shop: &Shop, to: &str) -> Result<()> {
+    let group = shop.processor_group();
+    let partition = format!("{}:{BLOCKED}", shop.topics.order_status);
+    wait::until(
+        "the group to be empty and its offset to be set",
+        || async {
+            let arguments = [
+                "--reset-offsets",
+                "--execute",
+                "--group",
+                group.as_str(),
+                "--topic",
+                partition.as_str(),
+                "--to-offset",
+                to,
+            ];
+            let tool = "kafka-consumer-groups";
+            let output = shop.backends.run_tool(tool, arguments, b"").await;
+            output.map_or_else(
+                |error| error.to_string(),
+                |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+            )
+        },
+        |said| said.contains(&shop.topics.order_status) && !said.contains("Error"),
+    )
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let processor = shop.processor().await?;
+    shop.write_orders(vec![sent("1", BLOCKED)]).await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    write_too_large_to_unpack(&shop, "2").await?;
+    shop.write_orders(vec![sent("3", BLOCKED), sent("4", NEIGHBOUR)])
+        .await?;
+
+    let sentence = blocked(&processor, "can't be read").await;
+    let place = format!(
+        "partition {BLOCKED} of {} stands at offset 1",
+        shop.topics.order_status
+    );
+    for said in [&place, "receive.message.max.bytes", "docs/operations.md"] {
+        ensure!(sentence.contains(said), "{said} is not in {sentence}");
+    }
+    let labels = format!(r#"partition="{BLOCKED}",reason="unreadable""#);
+    let gauge = metric(&processor, "processor_partition_blocked", &labels).await?;
+    assert_eq!(gauge, 1);
+    let log = std::fs::read_to_string(processor.log())?;
+    let errors = log
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains(&place));
+    assert_eq!(errors.count(), 1, "told once:\n{log}");
+    // The neighbour flows, and nothing behind the batch is taken before it.
+    has_vouchers(&shop, 2).await?;
+
+    // A value of this size can be read, for its price in memory.
+    processor.terminate(STOP).await?;
+    let larger = shop
+        .processor_command("a")
+        .await?
+        .env("KAFKA_PROPERTIES", "receive.message.max.bytes=400000000");
+    let processor = ready(larger).await?;
+    has_vouchers(&shop, 4).await?;
+    processor.terminate(STOP).await?;
+
+    // Or it is stepped over.
+    reset_offset(&shop, "2").await?;
+    let processor = ready(shop.processor_command("a").await?).await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(readiness(&processor).await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let processor = shop.processor().await?;
+    shop.write_orders(vec![sent("1", BLOCKED)]).await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    let end = topic::read(shop.brokers(), &shop.topics.order_status)
+        .await?
+        .len();
+    assert_eq!(end, 1);
+    processor.terminate(STOP).await?;
+
+    // As after an unclean election: the group has read what the log does not hold.
+    commit_offset(&shop, 500).await?;
+    let processor = shop.processor_command("a").await?.start().await?;
+    let sentence = blocked(&processor, "from 0 to before 1").await;
+    for said in [
+        "offset 500 is not in its log",
+        "a person's decision",
+        "docs/operations.md",
+    ] {
+        ensure!(sentence.contains(said), "{said} is not in {sentence}");
+    }
+    let place = format!(r#"partition="{BLOCKED}""#);
+    let offset = metric(&processor, "processor_partition_blocked_offset", &place).await?;
+    assert_eq!(offset, 500);
+    shop.write_orders(vec![sent("2", NEIGHBOUR), sent("3", BLOCKED)])
+        .await?;
+    has_vouchers(&shop, 2).await?;
+    processor.terminate(STOP).await?;
+
+    reset_offset(&shop, "1").await?;
+    let _processor = ready(shop.processor_command("a").await?).await?;
+    has_vouchers(&shop, 3).await?;
+    Ok(())
+}
+
+/// Commits an offset that the log does not hold: Kafka's own tool refuses to.
+async fn commit_offset(shop: &Shop, offset: i64) -> Result<()> {
+    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+    let group = shop.processor_group();
+    wait::until(
+        "the group to be empty and its offset to be set",
+        || {
+            let (brokers, topic, group) = (brokers.clone(), topic.clone(), group.clone());
+            async move {
+                tokio::task::spawn_blocking(move || {
+                    commit_blocking(&brokers, &group, &topic, offset)
+                })
+                .await
+                .map_err(anyhow::Error::from)
+                .flatten()
+                .map_err(|error| error.to_string())
+            }
+        },
+        Result::is_ok,
+    )
+    .await
+    .map_err(anyhow::Error::msg)
+}
+
+fn commit_blocking(brokers: &str, group: &str, topic: &str, offset: i64) -> Result<()> {
+    use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .create()?;
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(
+        topic,
+        i32::try_from(BLOCKED)?,
+        rdkafka::Offset::Offset(offset),
+    )?;
+    client.commit(&list, CommitMode::Sync)?;
+    Ok(())
+}

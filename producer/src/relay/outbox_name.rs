@@ -1,0 +1,59 @@
+//! The name of an outbox, where several are published to one topic.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest name, in bytes.
+const LONGEST: usize = 100;
+
+/// A part of the transactional ids of an outbox's relays: letters, digits, `.`, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxName(String);
+
+/// The text is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOutboxName {
+    /// Such as a slash, which parts the transactional id.
+    #[error("write 1 to {LONGEST} letters, digits, '.', '_' or '-'")]
+    Characters,
+    /// It would be the second transactional id of the outbox that has no name.
+    #[error("the name \"turn\" is taken: the outbox without a name uses it")]
+    Turn,
+}
+
+impl FromStr for OutboxName {
+    type Err = InvalidOutboxName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOutboxName> {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if !(1..=LONGEST).contains(&text.len()) || !text.bytes().all(is_allowed) {
+            return Err(InvalidOutboxName::Characters);
+        }
+        if text == "turn" {
+            return Err(InvalidOutboxName::Turn);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for OutboxName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_part_of_a_transactional_id() {
+        let parse = str::parse::<OutboxName>;
+        assert_eq!(parse("eu-west.2").unwrap().to_string(), "eu-west.2");
+        for bad in ["", "a/b", "a b", "é", &"x".repeat(101)] {
+            assert_eq!(parse(bad), Err(InvalidOutboxName::Characters), "{bad}");
+        }
+        assert_eq!(parse("turn"), Err(InvalidOutboxName::Turn));
+    }
+}

@@ -1,0 +1,238 @@
+//! The consumer against librdkafka's own model of a cluster: coordinators that are slow, requests
+//! that are refused, logs that lost their end.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use runtime::kafka::rdkafka;
+use runtime::kafka::{Blocked, KafkaSettings, Polled, Subscription};
+use runtime::record::{InputRecord as _, Offset, Partition, Positions};
+
+const TOPIC: &str = "order-status";
+const GROUP: &str = "processor";
+const DEADLINE: Duration = Duration::from_secs(60);
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A cluster of one broker, and a topic of two partitions.
+struct Cluster(MockCluster<'static, DefaultProducerContext>);
+
+impl Cluster {
+    fn start() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 2, 1).unwrap();
+        Self(cluster)
+    }
+
+    fn settings(&self) -> KafkaSettings {
+        KafkaSettings {
+            kafka_bootstrap_servers: self.0.bootstrap_servers(),
+            kafka_properties: None,
+            kafka_properties_file: None,
+        }
+    }
+
+    fn member(&self) -> Subscription {
+        let config = self.settings().consumer(GROUP).unwrap();
+        Subscription::join(&config, TOPIC).unwrap()
+    }
+
+    fn write(&self, partition: Partition, records: usize) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.0.bootstrap_servers())
+            .create()
+            .unwrap();
+        for _ in 0..records {
+            let record = BaseRecord::to(TOPIC).partition(partition);
+            producer.send(record.key("1").payload("{}")).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+    }
+
+    /// Commits offsets of a group that nobody is in.
+    fn commit(&self, offsets: &Positions) {
+        let config = self.settings().consumer(GROUP).unwrap();
+        let client: BaseConsumer = config.create().unwrap();
+        let mut list = rdkafka::TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(TOPIC, *partition, rdkafka::Offset::Offset(*offset))
+                .unwrap();
+        }
+        client
+            .commit(&list, rdkafka::consumer::CommitMode::Sync)
+            .unwrap();
+    }
+}
+
+/// Reads until `done` says so of what was read.
+fn read_until(
+    member: &mut Subscription,
+    what: &str,
+    mut done: impl FnMut(&BTreeSet<(Partition, Offset)>, &[Blocked]) -> bool,
+) -> BTreeSet<(Partition, Offset)> {
+    let end = Instant::now() + DEADLINE;
+    let mut read = BTreeSet::new();
+    loop {
+        let blocked = member.blocked();
+        if done(&read, &blocked) {
+            return read;
+        }
+        assert!(
+            Instant::now() < end,
+            "waited for {what}; read {read:?}, blocked {blocked:?}"
+        );
+        match member.poll(SLICE) {
+            Polled::Record(record) => {
+                read.insert((record.partition(), record.offset()));
+            }
+            Polled::Nothing => {}
+            Polled::Fatal(why) => panic!("waiting for {what}: {why}"),
+        }
+    }
+}
+
+fn blocked_for(blocked: &[Blocked], partition: Partition, reason: &str) -> bool {
+    blocked
+        .iter()
+        .any(|one| one.partition == Some(partition) && one.cause.as_str() == reason)
+}
+
+#[test]
+fn partitions_flow_whatever_the_coordinator_s_latency() {
+    let cluster = Cluster::start();
+    cluster.write(0, 3);
+    cluster.write(1, 3);
+    cluster.commit(&Positions::from([(0, 1)]));
+    cluster
+        .0
+        .broker_round_trip_time(1, Duration::from_millis(500))
+        .unwrap();
+    let mut member = cluster.member();
+    let read = read_until(&mut member, "all records", |read, _| read.len() == 5);
+    assert_eq!(
+        read,
+        BTreeSet::from([(0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]),
+        "from the committed offset, and from the beginning where there is none"
+    );
+}
+
+#[test]
+fn a_rewind_goes_back_whatever_the_coordinator_s_latency() {
+    let cluster = Cluster::start();
+    cluster.write(0, 3);
+    let mut member = cluster.member();
+    read_until(&mut member, "all records", |read, _| read.len() == 3);
+    member.commit(&Positions::from([(0, 2)])).unwrap();
+    cluster
+        .0
+        .broker_round_trip_time(1, Duration::from_millis(700))
+        .unwrap();
+    let end = Instant::now() + DEADLINE;
+    while member.rewind(SLICE).is_err() {
+        assert!(Instant::now() < end, "no rewind");
+        member.keep_alive(SLICE);
+    }
+    let read = read_until(&mut member, "the last record again", |read, _| {
+        !read.is_empty()
+    });
+    assert_eq!(read, BTreeSet::from([(0, 2)]));
+}
+
+#[test]
+fn a_commit_without_an_answer_ends_after_some_seconds() {
+    let cluster = Cluster::start();
+    cluster.write(0, 1);
+    let mut member = cluster.member();
+    read_until(&mut member, "the record", |read, _| read.len() == 1);
+    cluster
+        .0
+        .broker_round_trip_time(1, Duration::from_secs(30))
+        .unwrap();
+    let began = Instant::now();
+    assert!(member.commit(&Positions::from([(0, 1)])).is_err());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    // Neither does closing wait for the coordinator.
+    drop(member);
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn an_offset_beyond_the_log_is_told_and_the_neighbours_flow() {
+    let cluster = Cluster::start();
+    cluster.write(0, 2);
+    cluster.write(1, 2);
+    cluster.commit(&Positions::from([(0, 500)]));
+    let mut member = cluster.member();
+    let mut sentence = String::new();
+    let read = read_until(&mut member, "what the log holds", |read, blocked| {
+        sentence = blocked.iter().map(ToString::to_string).collect();
+        read.len() == 2 && sentence.contains("from 0 to before 2")
+    });
+    assert_eq!(read, BTreeSet::from([(1, 0), (1, 1)]));
+    for part in [
+        "partition 0 of order-status is not read",
+        "offset 500 is not in its log",
+        "docs/operations.md",
+    ] {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    // Whatever is written since: where to go on is a person's decision.
+    cluster.write(1, 1);
+    read_until(
+        &mut member,
+        "the neighbour's next record",
+        |read, blocked| read.contains(&(1, 2)) && blocked_for(blocked, 0, "out_of_range"),
+    );
+}
+
+#[test]
+fn a_refused_fetch_is_told_and_the_partition_flows_once_it_is_granted() {
+    let cluster = Cluster::start();
+    let mut member = cluster.member();
+    cluster.write(0, 1);
+    read_until(&mut member, "the first record", |read, _| read.len() == 1);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster
+        .0
+        .request_errors(RDKafkaApiKey::Fetch, &[refused; 1000]);
+    read_until(&mut member, "both refusals", |_, blocked| {
+        blocked_for(blocked, 0, "refused") && blocked_for(blocked, 1, "refused")
+    });
+    cluster.0.clear_request_errors(RDKafkaApiKey::Fetch);
+    cluster.write(0, 1);
+    let read = read_until(&mut member, "the next record", |read, blocked| {
+        !read.is_empty() && blocked.is_empty()
+    });
+    assert_eq!(read, BTreeSet::from([(0, 1)]), "on from where it stood");
+}
+
+#[test]
+fn offsets_that_the_coordinator_does_not_tell_are_told_and_asked_for_again() {
+    let cluster = Cluster::start();
+    cluster.write(0, 1);
+    cluster.commit(&Positions::from([(1, 0)]));
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    cluster
+        .0
+        .request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 20]);
+    let mut member = cluster.member();
+    read_until(&mut member, "the sentence", |_, blocked| {
+        blocked_for(blocked, 0, "offset_unknown") && blocked_for(blocked, 1, "offset_unknown")
+    });
+    cluster.0.clear_request_errors(RDKafkaApiKey::OffsetFetch);
+    read_until(&mut member, "the record", |read, blocked| {
+        read.len() == 1 && blocked.is_empty()
+    });
+}
