@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             match Checked::new(*settings) {
-                Ok(checked) => lifecycle::run(|shutdown| service::run(checked, shutdown)),
+                Ok(checked) => lifecycle::run_with_delay(checked.shutdown_delay(), |shutdown| {
+                    service::run(checked, shutdown)
+                }),
                 Err(failure) => lifecycle::exit(&failure),
             }
         }

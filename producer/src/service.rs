@@ -46,6 +46,11 @@ impl Checked {
             settings,
         })
     }
+
+    /// How long a SIGTERM is announced before it is acted on.
+    pub const fn shutdown_delay(&self) -> Duration {
+        Duration::from_secs(self.settings.ingress.http_shutdown_delay)
+    }
 }
 
 /// Runs until shutdown.
@@ -91,11 +96,18 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         keys,
         old_routes_without_key: settings.access.old_routes_without_key,
     };
-    let routes = router(api, &access, health::routes(health.clone(), recorder));
+    let routes = router(
+        api,
+        &access,
+        health::routes(health.clone(), recorder, shutdown.clone()),
+    );
     let address = settings.address();
     let socket = listener::bind(address).await?;
     let http_shutdown = shutdown.clone();
-    let connections = settings.ingress.http_connections;
+    let connections = listener::ConnectionLimits {
+        connections: settings.ingress.http_connections,
+        idle: Duration::from_secs(settings.ingress.http_idle_timeout),
+    };
     supervisor.task("http", async move {
         let served = listener::serve(socket, routes, connections, http_shutdown).await;
         // Only now is nobody left who could bring a change.
@@ -189,6 +201,7 @@ fn limits(settings: &RunSettings) -> Limits {
     Limits {
         body: settings.ingress.http_body_limit,
         bulk: settings.ingress.http_bulk_limit,
+        spool: settings.ingress.http_bulk_spool_limit,
         // Whoever sends slowly hears that the body was slow, not that we were.
         body_time: request_time / 2,
         request_time,

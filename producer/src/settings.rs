@@ -68,12 +68,12 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it. Read
-    /// again when it changes.
+    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it, with or
+    /// without its client's name before it (NAME KEY). Read again when it changes.
     #[arg(long, env = "API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// The requests that each key may make in a second, lines of bulk requests included; beyond it
+    /// The requests that each client may make in a second, with all its keys together, lines of bulk requests included; beyond it
     /// they are answered 429 [default: as many as it likes].
     #[arg(long, env = "API_KEY_RATE", requires = "api_keys_file", value_parser = at_most_a_million)]
     pub api_key_rate: Option<NonZeroU32>,
@@ -132,9 +132,24 @@ pub struct IngressSettings {
     #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = clap::value_parser!(u64).range(1024..))]
     pub http_bulk_limit: u64,
 
+    /// The most bytes of bulk results that may wait in temporary files (TMPDIR) for clients that do
+    /// not read yet, of all requests together. Beyond it bodies are read only as fast as results are.
+    #[arg(long, env = "HTTP_BULK_SPOOL_LIMIT", default_value = "4294967296")]
+    pub http_bulk_spool_limit: u64,
+
     /// How long a request may take, in seconds; its body must arrive in that time too.
     #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub http_timeout: u64,
+
+    /// How long a connection may be idle between two requests, in seconds. Longer than a balancer's
+    /// own idle time, so that no request meets a connection that is being closed.
+    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub http_idle_timeout: u64,
+
+    /// How long requests are served as before after a SIGTERM, in seconds, while /readyz answers 503,
+    /// so that balancers take the instance out first. A SIGINT (Ctrl-C) has no delay.
+    #[arg(long, env = "HTTP_SHUTDOWN_DELAY", default_value = "5", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub http_shutdown_delay: u64,
 }
 
 /// Which outbox is published.

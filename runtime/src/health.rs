@@ -12,6 +12,8 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
+use crate::lifecycle::Shutdown;
+
 /// The state of all parts of a service. Cheap to clone; every clone is the same state.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -70,7 +72,7 @@ impl Health {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self) -> (StatusCode, serde_json::Value) {
+    fn report(&self, shutting_down: bool) -> (StatusCode, serde_json::Value) {
         let parts = self.lock();
         let ready = parts
             .values()
@@ -86,7 +88,9 @@ impl Health {
                 (name.clone(), text.into())
             })
             .collect();
-        let (code, status) = if ready {
+        let (code, status) = if shutting_down {
+            (StatusCode::SERVICE_UNAVAILABLE, "shutting down")
+        } else if ready {
             (StatusCode::OK, "ready")
         } else {
             (StatusCode::SERVICE_UNAVAILABLE, "not ready")
@@ -132,17 +136,17 @@ impl Part {
     }
 }
 
-/// `/livez`: the process answers. `/readyz`: it can do its work, or 503 with the reasons.
-/// `/metrics`: Prometheus text.
-pub fn routes(health: Health, metrics: PrometheusHandle) -> Router {
+/// `/livez`: the process answers. `/readyz`: it can do its work, or 503 with the reasons, of which a
+/// shutdown that was announced is one. `/metrics`: Prometheus text.
+pub fn routes(health: Health, metrics: PrometheusHandle, shutdown: Shutdown) -> Router {
     Router::new()
         .route("/livez", get(|| async { "OK" }))
-        .route("/readyz", get(readyz).with_state(health))
+        .route("/readyz", get(readyz).with_state((health, shutdown)))
         .route("/metrics", get(move || async move { metrics.render() }))
 }
 
-async fn readyz(State(health): State<Health>) -> Response {
-    let (code, body) = health.report();
+async fn readyz(State((health, shutdown)): State<(Health, Shutdown)>) -> Response {
+    let (code, body) = health.report(shutdown.is_announced());
     (code, Json(body)).into_response()
 }
 
@@ -157,12 +161,15 @@ mod tests {
         let registry = health.part("registry", "connecting");
         kafka.ready();
         assert!(!health.is_ready());
-        let (code, body) = health.report();
+        let (code, body) = health.report(false);
         assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(body["parts"]["registry"], "not ready: connecting");
         registry.degraded("slow");
         assert!(health.is_ready(), "degraded still works");
         registry.remove();
-        assert_eq!(health.report().0, StatusCode::OK);
+        assert_eq!(health.report(false).0, StatusCode::OK);
+        let (code, body) = health.report(true);
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["status"], "shutting down");
     }
 }

@@ -2,47 +2,67 @@
 //!
 //! `axum::serve` sets no timer, so a client that sends its headers slowly holds a socket for ever
 //! (axum 0.8, tokio-rs/axum#3478); this loop does.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `activity` | what a connection is doing, and by when its client must go on: pure |
+//! | `watched` | the stream and the bodies that report it |
+//! | `connection` | one connection, from its first byte to its end |
+
+mod activity;
+mod connection;
+mod watched;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use metrics::{counter, gauge};
+use metrics::counter;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::Service;
 
 use crate::lifecycle::{Failure, Shutdown};
-use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_FULL};
-
-/// A client has this long to send its request's headers, from its connection or its last answer on.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::metrics::HTTP_CONNECTIONS_FULL;
+use activity::{HEADER_TIMEOUT, UNREAD_TIMEOUT};
+use connection::Connections;
 
 /// After shutdown was asked for, requests under way have this long to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is sent has this long to be taken: a client that reads nothing, or is gone without a word,
-/// holds no connection for longer.
-const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// The kernel's send buffer of a connection, in bytes. Linux reports it as writable again when about
+/// a third of it is free, so a client that takes less than about 100 KiB in [`UNREAD_TIMEOUT`]
+/// counts as one that does not read.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// The longest head of a request, in bytes, and so about what a connection can make us keep.
 const LONGEST_HEAD: usize = 64 * 1024;
 
-/// Connections of a listener that only tells health and metrics.
-pub const HEALTH_CONNECTIONS: u32 = 256;
-
 /// Files that are left for everything else: brokers, the database, logs.
 const OTHER_FILES: u64 = 512;
+
+/// How many connections there may be, and how long one may be idle.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// The most open connections.
+    pub connections: u32,
+    /// A connection without a request is closed after this time. Longer than a balancer's own, so
+    /// that the balancer closes first and no request meets a connection that is being closed.
+    pub idle: Duration,
+}
+
+impl ConnectionLimits {
+    /// Of a listener that only serves health and metrics.
+    pub const HEALTH: Self = Self {
+        connections: 256,
+        idle: Duration::from_secs(75),
+    };
+}
 
 /// Binds `address`.
 ///
@@ -55,28 +75,32 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         ))
     })?;
     // Every connection inherits it.
-    #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(&listener, UNREAD_TIMEOUT.as_millis() as u32)
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)
         .map_err(|error| Failure::failed(format!("can't set up {address}: {error}")))?;
     Ok(listener)
 }
 
-/// Serves `router` on `listener` until shutdown, then lets the requests under way end.
+/// Serves `router` on `listener` until shutdown, then lets the requests in progress end.
 ///
-/// At most `most` connections are open, and fewer where the process may not open as many files; a
+/// From the moment a shutdown is announced each answer asks its client to open another connection
+/// next time (`connection: close`).
+///
+/// At most `limits.connections` are open, and fewer where the process may not open as many files; a
 /// further one waits in the kernel's queue until one ends. None can be kept without a request:
-/// not by silence, by a head that comes slowly, or by an answer that is not read.
+/// not by silence, by a head that comes slowly, or by an answer that is not read. While all are
+/// taken, idle ones are closed as early as silent ones.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    most: u32,
+    limits: ConnectionLimits,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        // The connection's own deadlines know more: an idle client is not a slow one.
+        .header_read_timeout(None)
         // A request is answered whether or not its client has closed its end: to watch for that
         // would cost each request a read, and the buffer for it.
         .half_close(true)
@@ -87,43 +111,23 @@ pub async fn serve(
         .keep_alive_interval(UNREAD_TIMEOUT)
         .keep_alive_timeout(HEADER_TIMEOUT);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(affordable(most)));
+    let places = Arc::new(Semaphore::new(affordable(limits.connections)));
+    let connections = Connections {
+        builder,
+        router,
+        idle: limits.idle,
+        places: Arc::clone(&places),
+        shutdown: shutdown.clone(),
+    };
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
             () = shutdown.requested() => break,
         };
-        let (stream, peer, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
-            }
-        };
-        // Answers are small: waiting to fill a packet only costs latency.
-        let _ = stream.set_nodelay(true);
-        let asked = Arc::new(AtomicBool::new(false));
-        let (router, asking) = (router.clone(), Arc::clone(&asked));
-        let service = service_fn(move |request: Request<Incoming>| {
-            asking.store(true, Ordering::Relaxed);
-            router.clone().call(request)
-        });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            gauge!(HTTP_CONNECTIONS).increment(1.0);
-            tokio::select! {
-                biased;
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection ended early");
-                },
-                () = silence(asked) => tracing::debug!(%peer, "connection without a request ended"),
-            }
-            gauge!(HTTP_CONNECTIONS).decrement(1.0);
-            drop(place);
-        });
+        match accepted {
+            Ok((stream, peer, place)) => connections.start(stream, peer, place, &graceful),
+            Err(error) => pause_after(&error).await,
+        }
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
@@ -151,15 +155,6 @@ async fn accept(
         .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, place))
-}
-
-/// Ends when no request came in time. The builder's own timer starts only once it knows from the
-/// first bytes which HTTP it is; without them it would wait for ever.
-async fn silence(asked: Arc<AtomicBool>) {
-    tokio::time::sleep(HEADER_TIMEOUT).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending().await
-    }
 }
 
 /// How many connections there may be: `most`, if the process may open as many files.

@@ -45,10 +45,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Says when to stop. Cheap to clone; every clone hears the same word.
+/// Says when to stop, in two steps: a shutdown is announced, so that nobody sends new work, and
+/// later requested. Cheap to clone; every clone hears the same word.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    token: CancellationToken,
+    announced: CancellationToken,
+    requested: CancellationToken,
 }
 
 impl Shutdown {
@@ -57,19 +59,39 @@ impl Shutdown {
         Self::default()
     }
 
+    /// Announces that the process will stop. Every part goes on as before, but the service is not
+    /// ready any more, so that balancers take it out.
+    pub fn announce(&self) {
+        self.announced.cancel();
+    }
+
+    /// Whether the process is about to stop, or stopping.
+    pub fn is_announced(&self) -> bool {
+        self.announced.is_cancelled()
+    }
+
     /// Asks every part to stop.
     pub fn request(&self) {
-        self.token.cancel();
+        self.announced.cancel();
+        self.requested.cancel();
     }
 
     /// Whether to stop; for threads.
     pub fn is_requested(&self) -> bool {
-        self.token.is_cancelled()
+        self.requested.is_cancelled()
     }
 
     /// Resolves when it is time to stop.
     pub async fn requested(&self) {
-        self.token.cancelled().await;
+        self.requested.cancelled().await;
+    }
+
+    /// Announced together with this one, and requested on its own.
+    fn later(&self) -> Self {
+        Self {
+            announced: self.announced.clone(),
+            requested: CancellationToken::new(),
+        }
     }
 }
 
@@ -77,16 +99,23 @@ impl Shutdown {
 struct Ended {
     part: String,
     result: Result<(), Failure>,
+    last: bool,
 }
+
+/// After all others have ended, the last parts have this long to end.
+const LAST_PARTS: Duration = Duration::from_secs(1);
 
 /// The parts of a running service. When one ends, for whatever reason, the others are asked to
 /// stop; a service with half of its parts is worse than one that is restarted.
 #[derive(Debug)]
 pub struct Supervisor {
     shutdown: Shutdown,
+    /// Of the parts that outlive the others.
+    last_shutdown: Shutdown,
     ended: mpsc::UnboundedReceiver<Ended>,
     report: mpsc::UnboundedSender<Ended>,
     running: usize,
+    last_running: usize,
 }
 
 impl fmt::Debug for Ended {
@@ -100,10 +129,12 @@ impl Supervisor {
     pub fn new(shutdown: Shutdown) -> Self {
         let (report, ended) = mpsc::unbounded_channel();
         Self {
+            last_shutdown: shutdown.later(),
             shutdown,
             ended,
             report,
             running: 0,
+            last_running: 0,
         }
     }
 
@@ -118,9 +149,28 @@ impl Supervisor {
         part: impl Into<String>,
         future: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
-        let part = part.into();
-        let report = self.report.clone();
         self.running += 1;
+        self.spawn(part.into(), future, false);
+    }
+
+    /// Runs an asynchronous part that outlives the others, such as the one that tells that the
+    /// service is stopping: the shutdown that it is given is requested when all others have ended.
+    pub fn last_task<F>(&mut self, part: impl Into<String>, body: impl FnOnce(Shutdown) -> F)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        self.last_running += 1;
+        let future = body(self.last_shutdown.clone());
+        self.spawn(part.into(), future, true);
+    }
+
+    fn spawn(
+        &self,
+        part: String,
+        future: impl Future<Output = Result<(), Failure>> + Send + 'static,
+        last: bool,
+    ) {
+        let report = self.report.clone();
         let handle = tokio::spawn(future);
         tokio::spawn(async move {
             let result = handle.await.unwrap_or_else(|error| {
@@ -129,7 +179,7 @@ impl Supervisor {
                 )))
             });
             // The receiver is gone only when the service is already ending.
-            let _ = report.send(Ended { part, result });
+            let _ = report.send(Ended { part, result, last });
         });
     }
 
@@ -154,7 +204,11 @@ impl Supervisor {
                             "{part} stopped unexpectedly; the panic above says where"
                         )))
                     });
-                let _ = report.send(Ended { part, result });
+                let _ = report.send(Ended {
+                    part,
+                    result,
+                    last: false,
+                });
             })
             .map_err(|error| Failure::failed(format!("can't start the thread {name}: {error}")))?;
         self.running += 1;
@@ -181,6 +235,14 @@ impl Supervisor {
             }
         })
         .await;
+        self.last_shutdown.request();
+        let _ = tokio::time::timeout(LAST_PARTS, async {
+            while self.last_running > 0 {
+                let ended = self.ended.recv().await;
+                self.note(ended, &mut first_failure);
+            }
+        })
+        .await;
         match (first_failure, drained) {
             (Some(failure), _) => Err(failure),
             (None, Ok(())) => Ok(()),
@@ -193,10 +255,14 @@ impl Supervisor {
     }
 
     fn note(&mut self, ended: Option<Ended>, first_failure: &mut Option<Failure>) {
-        let Some(Ended { part, result }) = ended else {
+        let Some(Ended { part, result, last }) = ended else {
             return;
         };
-        self.running -= 1;
+        if last {
+            self.last_running -= 1;
+        } else {
+            self.running -= 1;
+        }
         match result {
             Ok(()) if self.shutdown.is_requested() => tracing::debug!(part, "stopped"),
             Ok(()) => tracing::info!(part, "ended; stopping the others"),
@@ -211,6 +277,16 @@ impl Supervisor {
 /// Runs a service or a command: a Tokio runtime around `body`, signals turned into [`Shutdown`],
 /// the outcome into an exit code. The settings were read before, without a runtime.
 pub fn run<F, B>(body: B) -> ExitCode
+where
+    B: FnOnce(Shutdown) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    run_with_delay(Duration::ZERO, body)
+}
+
+/// As [`run`], for a service that others send requests to: a SIGTERM is announced this long before
+/// it is acted on.
+pub fn run_with_delay<F, B>(shutdown_delay: Duration, body: B) -> ExitCode
 where
     B: FnOnce(Shutdown) -> F,
     F: Future<Output = Result<(), Failure>>,
@@ -230,7 +306,7 @@ where
     };
     let shutdown = Shutdown::new();
     let result = runtime.block_on(async {
-        tokio::spawn(watch_signals(shutdown.clone()));
+        tokio::spawn(watch_signals(shutdown.clone(), shutdown_delay));
         body(shutdown).await
     });
     // Blocking calls that are stuck in a client must not keep the process from ending.
@@ -265,7 +341,10 @@ fn worker_threads() -> usize {
 }
 
 /// The first SIGTERM or SIGINT asks for a shutdown; the second ends the process at once.
-async fn watch_signals(shutdown: Shutdown) {
+///
+/// A SIGTERM comes from a supervisor that also takes the process out of a balancer, which takes a
+/// moment: it is announced first. A SIGINT is a person's Ctrl-C, who does not want to wait.
+async fn watch_signals(shutdown: Shutdown, delay: Duration) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
@@ -274,15 +353,77 @@ async fn watch_signals(shutdown: Shutdown) {
         tracing::warn!("can't watch for signals; a stop will be abrupt (and safe)");
         return;
     };
-    for again in [false, true] {
+    let delay = tokio::select! {
+        _ = terminate.recv() => delay,
+        _ = interrupt.recv() => Duration::ZERO,
+    };
+    let again = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        if again {
-            std::process::exit(1);
+        std::process::exit(1);
+    };
+    let stop = async {
+        shutdown.announce();
+        if delay > Duration::ZERO {
+            tracing::info!(
+                "stopping in {delay:?}, not ready until then; a second signal stops at once"
+            );
+            tokio::time::sleep(delay).await;
         }
         tracing::info!("stopping; a second signal stops at once");
         shutdown.request();
+        std::future::pending::<()>().await;
+    };
+    tokio::join!(again, stop);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn last_parts_are_told_at_once_and_end_after_all_others() {
+        let shutdown = Shutdown::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let (tell_last, work) = (tell.clone(), shutdown.clone());
+        supervisor.last_task("http", |stop| async move {
+            stop.announced.cancelled().await;
+            let _ = tell_last.send("http announced");
+            stop.requested().await;
+            let _ = tell_last.send("http ended");
+            Ok(())
+        });
+        supervisor.task("work", async move {
+            work.requested().await;
+            // Others get their turn, the last part too.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            let _ = tell.send("work ended");
+            Ok(())
+        });
+        shutdown.request();
+        supervisor.run(Duration::from_secs(10)).await.unwrap();
+        let mut all = Vec::new();
+        while let Some(word) = told.recv().await {
+            all.push(word);
+        }
+        assert_eq!(all, ["http announced", "work ended", "http ended"]);
+    }
+
+    #[tokio::test]
+    async fn a_last_part_that_fails_ends_the_others() {
+        let shutdown = Shutdown::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        supervisor.task("work", async move {
+            shutdown.requested().await;
+            Ok(())
+        });
+        supervisor.last_task("http", |_| async { Err(Failure::failed("no port")) });
+        let failure = supervisor.run(Duration::from_secs(10)).await.unwrap_err();
+        assert_eq!(failure.to_string(), "no port");
     }
 }

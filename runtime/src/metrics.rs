@@ -82,7 +82,7 @@ metrics! {
     HTTP_REQUEST_SECONDS Seconds "producer_http_request_seconds"
         "From a request's headers to its answer's; by route and method.";
     RATE_LIMITED Counter "producer_rate_limited_total"
-        "Requests and bulk lines refused because the rate of their key was used up; by api_key_id, the first 8 hex digits of the key's SHA-256.";
+        "Requests and bulk lines refused because the rate of their client was used up; by api_key_id, the client's name, or the first 8 hex digits of the SHA-256 of a key without one.";
     API_KEYS Gauge "producer_api_keys"
         "API keys known, as API_KEYS_FILE was last read.";
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"

@@ -34,15 +34,10 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let mut supervisor = Supervisor::new(shutdown.clone());
 
     let listener = http::bind(settings.http.address(DEFAULT_PORT)).await?;
-    supervisor.task(
-        "http",
-        http::serve(
-            listener,
-            health::routes(health.clone(), recorder),
-            http::HEALTH_CONNECTIONS,
-            shutdown.clone(),
-        ),
-    );
+    let routes = health::routes(health.clone(), recorder, shutdown.clone());
+    supervisor.last_task("http", |shutdown| {
+        http::serve(listener, routes, http::ConnectionLimits::HEALTH, shutdown)
+    });
     let probe = BrokerProbe::new(
         &settings.kafka,
         &settings.topics.vouchers_topic,

@@ -40,6 +40,9 @@ const SETTINGS: &[&str] = &[
     "API_KEY_RATE",
     "API_KEY_BURST",
     "OLD_ROUTES_WITHOUT_KEY",
+    "HTTP_BULK_SPOOL_LIMIT",
+    "HTTP_IDLE_TIMEOUT",
+    "HTTP_SHUTDOWN_DELAY",
     "VOUCHER_MIN_TOTAL",
     "VOUCHER_AMOUNT",
     "VOUCHER_CURRENCY",
@@ -273,6 +276,8 @@ impl ServiceCommand {
         }
         command
             .env("HTTP_ADDR", http_addr)
+            // There is no balancer to wait for.
+            .env("HTTP_SHUTDOWN_DELAY", "0")
             .envs(&self.environment)
             .stdout(log.try_clone()?)
             .stderr(log);

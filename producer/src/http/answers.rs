@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::answer_memory::Reserved;
 use super::etag::etag;
 use super::idempotency::IDEMPOTENCY_REPLAYED;
 use super::problem::Problem;
@@ -84,9 +85,15 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+impl Answer {
+    /// The response, whose body is counted until it is sent.
+    pub(super) fn counted(mut self, memory: Reserved) -> Response {
+        let body = memory.bytes(std::mem::take(&mut self.body));
+        self.respond(Body::from(body))
+    }
+
+    fn respond(self, body: Body) -> Response {
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -100,6 +107,13 @@ impl IntoResponse for Answer {
             headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         }
         response
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(mut self) -> Response {
+        let body = Body::from(std::mem::take(&mut self.body));
+        self.respond(body)
     }
 }
 

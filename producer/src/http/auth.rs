@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `api_keys` | the keys, and the text of their file |
 //! | `key_file` | the file, read again when it changes |
-//! | `rate` | what a key may ask for in a second |
+//! | `rate` | what a client may ask for in a second |
 
 mod api_keys;
 mod key_file;
@@ -31,23 +31,24 @@ pub struct Keys {
     pub rate: Option<KeyRate>,
 }
 
-/// Who makes a request: what its idempotency keys belong to.
+/// Who makes a request: what its idempotency keys and its rate belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The first 8 hex digits of its key's digest; empty where no key is asked for.
-    pub api_key_id: String,
+    /// The name before its key in the file, or the first 8 hex digits of the digest of a key without
+    /// one; empty where no key is asked for.
+    pub client: String,
 }
 
 impl Caller {
     /// Whoever it is, where no key is asked for.
     pub const fn anyone() -> Self {
         Self {
-            api_key_id: String::new(),
+            client: String::new(),
         }
     }
 }
 
-/// Lets through who has a key whose rate is not used up, and says to the handler who it is. Where no
+/// Lets through who has a key of a client whose rate is not used up, and says to the handler who it is. Where no
 /// key is asked for, nobody is counted.
 ///
 /// # Errors

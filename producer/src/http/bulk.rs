@@ -1,9 +1,12 @@
 //! `POST /orders/bulk`: lines in, a result per line out, both as streams.
+//!
+//! The lines are read and done by a task of their own, whether or not the client reads the results:
+//! many clients send their whole body first. Results that nobody reads yet wait in a [`Spool`].
 
 mod line;
 mod lines;
+mod spool;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -15,12 +18,13 @@ use axum::response::Response;
 use futures::{Stream, StreamExt};
 use runtime::trace_context::TraceParent;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Api;
 use super::answers::Answer;
 use super::auth::{Allowance, Caller};
 use super::idempotency::IDEMPOTENCY_KEY;
-use super::json::{media_type, refuse_announced_excess};
+use super::json::{media_type, refuse_announced_excess, refuse_encoding};
 use super::orders::trace;
 use super::problem::{Problem, ProblemDetails};
 use crate::ingress::Pending;
@@ -28,6 +32,8 @@ use crate::ingress::Pending;
 pub(super) use line::{BulkResult, change};
 pub(super) use lines::cut;
 use lines::{Line, Lines};
+pub(super) use spool::Disk;
+use spool::{Results, Spool};
 
 /// The media type of a body of JSON lines.
 const NDJSON: &str = "application/x-ndjson";
@@ -43,6 +49,9 @@ const LINES_AT_WORK: usize = 512;
 /// each other, except that lines about one order are done in their order. The results come in the
 /// order of the lines, while they are being done; a 2xx there is as durable as one of a single
 /// request.
+///
+/// A client may send its whole body before it reads, or read while it sends: results that are not
+/// read yet wait on the service's disk.
 ///
 /// Where keys have a rate, the request counts as one and each line as one more; a line beyond the
 /// rate is not done, and its result is a 429.
@@ -85,6 +94,7 @@ pub(super) async fn bulk(
             "a bulk request has no Idempotency-Key; give each line its idempotency_key".to_owned(),
         ));
     }
+    refuse_encoding(&headers)?;
     refuse_announced_excess(&headers, api.limits.bulk)?;
     let permit = Arc::clone(&api.bulk_requests)
         .try_acquire_owned()
@@ -95,8 +105,10 @@ pub(super) async fn bulk(
         caller,
         allowance,
     };
-    let results = results(api, asks, lines, permit);
-    let mut response = Response::new(Body::from_stream(results.map(Ok::<_, Infallible>)));
+    let (spool, waiting) = Spool::new(api.spools.clone());
+    let task = tokio::spawn(spooled(results(api, asks, lines), spool));
+    let results = sent(waiting, AbortOnDropHandle::new(task), permit);
+    let mut response = Response::new(Body::from_stream(results));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
@@ -117,20 +129,35 @@ struct Asks {
     trace: TraceParent,
 }
 
+/// Does the lines and puts their results into the spool.
+async fn spooled(results: impl Stream<Item = Bytes>, mut spool: Spool) {
+    let mut results = std::pin::pin!(results);
+    while let Some(result) = results.next().await {
+        spool.push(&result).await;
+    }
+    spool.finish();
+}
+
+/// The answer's body. A client that goes away ends the task that does its lines, as far as they are
+/// not taken in; the request counts until its last result is sent.
+fn sent(
+    waiting: Results,
+    task: AbortOnDropHandle<()>,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = std::io::Result<Bytes>> {
+    futures::stream::unfold((waiting, task, permit), |mut state| async move {
+        let part = state.0.next().await?;
+        Some((part, state))
+    })
+}
+
 /// Lines are taken in one after the other, so that those of one order keep their order; their
 /// results are waited for together and given in the lines' order.
-fn results(
-    api: Api,
-    asks: Asks,
-    lines: Lines,
-    permit: OwnedSemaphorePermit,
-) -> impl Stream<Item = Bytes> {
+fn results(api: Api, asks: Asks, lines: Lines) -> impl Stream<Item = Bytes> {
     lines
         .into_stream()
         .then(move |line| {
             let (api, asks) = (api.clone(), asks.clone());
-            // Keeps the request counted until its last line.
-            let _ = &permit;
             async move {
                 let Line { number, content } = line;
                 (number, take_in(&api, &asks, content).await)

@@ -53,7 +53,8 @@ pub(super) fn key(bytes: &[u8]) -> Option<&str> {
 /// The claim of `action` on `key`.
 pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
     Claim {
-        api_key_id: caller.api_key_id.clone(),
+        // Named when each client had one key.
+        api_key_id: caller.client.clone(),
         key: key.to_owned(),
         request_hash: request_hash(action),
     }

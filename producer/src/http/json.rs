@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ impl FromRequest<Api> for JsonBody {
         if !is_json(request.headers()) {
             return Err(Problem::UnsupportedMediaType("application/json"));
         }
+        refuse_encoding(request.headers())?;
         let limit = u64::from(api.limits.body);
         // A client that asks first (`Expect: 100-continue`) hears of it before it sends.
         let taken = if request.headers().contains_key(EXPECT) {
@@ -39,6 +40,19 @@ impl FromRequest<Api> for JsonBody {
         read(request.into_body(), api.limits.body, api.limits.body_time)
             .await
             .map(Self)
+    }
+}
+
+/// Refuses a body that is compressed: its bytes are no text.
+///
+/// # Errors
+/// 415.
+pub(super) fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        Ok(())
+    } else {
+        Err(Problem::UnsupportedEncoding)
     }
 }
 

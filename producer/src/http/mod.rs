@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `orders`, `list`, `bulk`, `old` | the routes |
 //! | `requests`, `answers` | what clients ask for; what they are told |
+//! | `answer_memory` | the bound on answers that clients have not taken yet |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | [`parse`] | the parsers alone, for those who try hostile input on them |
 //! | `problem` | every error, as RFC 9457 has it |
 //! | `guard`, `meters` | what stands around every route: counting, bounds, keys, problems instead of bare errors |
 //! | `schema` | what the description says of bodies that are parsed by hand |
 
+mod answer_memory;
 mod answers;
 pub mod auth;
 mod bulk;
@@ -43,6 +45,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::ingress::Ingress;
+use answer_memory::{ANSWER_MEMORY, AnswerMemory};
 use auth::Keys;
 use guard::Guard;
 use problem::{Problem, ProblemDetails};
@@ -63,6 +66,8 @@ pub struct Shared {
     default_currency: Currency,
     limits: Limits,
     bulk_requests: Arc<Semaphore>,
+    spools: bulk::Disk,
+    answers: AnswerMemory,
     shutdown: Shutdown,
 }
 
@@ -81,6 +86,8 @@ pub struct Limits {
     pub body: u32,
     /// The longest bulk body, in bytes.
     pub bulk: u64,
+    /// The most bytes of bulk results that may wait on disk, of all requests together.
+    pub spool: u64,
     /// A body must arrive in this time; of a bulk body, its next part.
     pub body_time: Duration,
     /// A request may take so long.
@@ -128,6 +135,8 @@ impl Api {
             default_currency,
             limits,
             bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
+            spools: bulk::Disk::new(limits.spool),
+            answers: AnswerMemory::new(ANSWER_MEMORY),
             shutdown,
         }))
     }

@@ -1,9 +1,9 @@
 //! The old system's routes: its clients move over unchanged.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemas::{Status, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::auth::Caller;
+use super::idempotency::{self, IDEMPOTENCY_REPLAYED};
 use super::json::{JsonBody, object, text};
 use super::orders::trace;
 use super::problem::{Problem, ProblemDetails};
 use super::requests::{PlaceBody, StatusBody, integer};
 use super::schema::{OldPlaceOrder, OldSetStatus};
 use crate::ingress::{Action, Change, Outcome};
-use crate::orders::{Order, money_text};
+use crate::orders::{Order, money_text, rendered};
 
 /// An order as the old system answered it after placing.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,40 +79,60 @@ struct OldId<'a> {
     post,
     path = "/order/create",
     tag = "old system",
+    params(super::schema::IdempotencyKey),
     request_body(content = inline(OldPlaceOrder), content_type = "application/json"),
     responses(
-        (status = 200, description = "Placed", body = OldOrder),
+        (status = 200, description = "Placed", body = OldOrder,
+            headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
         (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "Not an order", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "Not an order, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: JsonBody,
 ) -> Result<Response, Problem> {
     let body: PlaceBody<'_> = object(&bytes.0)?;
+    let action = Action::Place(body.numbered_order(api.default_currency)?);
     let change = Change {
-        action: Action::Place(body.numbered_order(api.default_currency)?),
-        claim: None,
+        claim: idempotency::claim(&headers, &caller, &action)?,
         trace: trace(&headers),
+        action,
     };
     let (Some(total), prices) = (body.total_as_written(), body.prices_as_written()?) else {
         return Err(Problem::Internal);
     };
     match api.ingress.submit(change)?.outcome().await? {
         Outcome::Placed(order) => placed(&order, total, &prices),
+        Outcome::Replayed { body, .. } => {
+            // The same request, so its amounts are the same, however they are written now.
+            Ok(replayed(placed(&stored(&body)?, total, &prices)?))
+        }
         Outcome::Exists { order_id } => Err(Problem::OrderExists(order_id)),
+        Outcome::KeyReused => Err(Problem::KeyReused),
         _ => Err(Problem::Internal),
     }
+}
+
+/// The order of a stored answer. Answers are stored as the other routes give them.
+fn stored(body: &[u8]) -> Result<Order, Problem> {
+    rendered(body).ok_or(Problem::Internal)
+}
+
+fn replayed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 fn placed(
@@ -149,9 +171,11 @@ fn placed(
     post,
     path = "/order/status-update",
     tag = "old system",
+    params(super::schema::IdempotencyKey),
     request_body(content = inline(OldSetStatus), content_type = "application/json"),
     responses(
-        (status = 200, description = "Changed, or it had the status already", body = OldStatus),
+        (status = 200, description = "Changed, or it had the status already", body = OldStatus,
+            headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
         (status = 400, description = "Malformed, or the id is missing", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "No such order", body = ProblemDetails, content_type = "application/problem+json"),
@@ -159,41 +183,49 @@ fn placed(
         (status = 409, description = "The status can't follow the order's", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "No status", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "No status, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
         (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn status_update(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: JsonBody,
 ) -> Result<Response, Problem> {
     let (order_id, wanted) = wanted(&bytes.0)?;
+    let action = Action::SetStatus {
+        order_id,
+        wanted,
+        precondition: None,
+    };
     let change = Change {
-        action: Action::SetStatus {
-            order_id,
-            wanted,
-            precondition: None,
-        },
-        claim: None,
+        claim: idempotency::claim(&headers, &caller, &action)?,
         trace: trace(&headers),
+        action,
     };
     match api.ingress.submit(change)?.outcome().await? {
-        Outcome::Changed(order) | Outcome::Unchanged(order) => Ok(Json(OldStatus {
-            id: number(&order)?,
-            total: money_text(order.total),
-            status: order.status.as_str(),
-            created_at: iso(order.created_at),
-            updated_at: iso(order.updated_at),
-        })
-        .into_response()),
+        Outcome::Changed(order) | Outcome::Unchanged(order) => changed(&order),
+        Outcome::Replayed { body, .. } => Ok(replayed(changed(&stored(&body)?)?)),
+        Outcome::KeyReused => Err(Problem::KeyReused),
         Outcome::NotFound => Err(Problem::OrderNotFound),
         Outcome::Refused { current, wanted } => Err(Problem::TransitionRefused { current, wanted }),
         _ => Err(Problem::Internal),
     }
+}
+
+fn changed(order: &Order) -> Result<Response, Problem> {
+    Ok(Json(OldStatus {
+        id: number(order)?,
+        total: money_text(order.total),
+        status: order.status.as_str(),
+        created_at: iso(order.created_at),
+        updated_at: iso(order.updated_at),
+    })
+    .into_response())
 }
 
 /// Which order shall have which status.
@@ -241,9 +273,9 @@ pub(super) async fn healthz() -> &'static str {
     "OK"
 }
 
-/// `/readiness`: 500 while the service stops.
+/// `/readiness`: 500 from the moment on at which a shutdown is announced.
 pub(super) async fn readiness(State(api): State<Api>) -> Response {
-    if api.shutdown.is_requested() {
+    if api.shutdown.is_announced() {
         (StatusCode::INTERNAL_SERVER_ERROR, "shutting down").into_response()
     } else {
         "OK".into_response()

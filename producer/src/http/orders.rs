@@ -22,6 +22,9 @@ use super::schema::{OrderIdText, PlaceOrder, SetStatus};
 use crate::ingress::{Action, Change, StoredOrder};
 use crate::orders::{Order, OrderView};
 
+/// About the JSON of an order with as many and as long products as there may be, in bytes.
+const LARGEST_ORDER: usize = 512 * 1024;
+
 /// The last segment of the path, decoded: an order's id.
 #[derive(Debug, Clone)]
 pub(super) struct OrderPath(pub String);
@@ -179,11 +182,12 @@ pub(super) async fn get_order(
     OrderPath(order_id): OrderPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let memory = api.answers.reserve(LARGEST_ORDER).await?;
     let order = find(&api, &order_id).await?.ok_or(Problem::OrderNotFound)?;
     if has_version(&headers, order.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(order.version))]).into_response());
     }
-    Ok(Answer::order(StatusCode::OK, &order).into_response())
+    Ok(Answer::order(StatusCode::OK, &order).counted(memory))
 }
 
 async fn find(api: &Api, order_id: &str) -> Result<Option<Order>, Problem> {

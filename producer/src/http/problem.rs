@@ -1,7 +1,7 @@
 //! Every error that a client sees: one enum, answered as `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemas::Status;
@@ -50,6 +50,8 @@ pub(super) enum Problem {
     TooLarge(u64),
     /// The body is of another type than this.
     UnsupportedMediaType(&'static str),
+    /// The body is compressed.
+    UnsupportedEncoding,
     /// The body is JSON, and not what is asked for.
     Invalid(String),
     /// Something else was asked for under this idempotency key.
@@ -141,6 +143,11 @@ impl Problem {
                 "unsupported-media-type",
                 "The body is of another type",
             ),
+            Self::UnsupportedEncoding => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-encoding",
+                "The body has a Content-Encoding",
+            ),
             Self::Invalid(_) => (
                 S::UNPROCESSABLE_ENTITY,
                 "invalid",
@@ -223,6 +230,9 @@ impl Problem {
             }
             Self::TooLarge(limit) => format!("at most {limit} bytes are taken"),
             Self::UnsupportedMediaType(wanted) => format!("send it with Content-Type: {wanted}"),
+            Self::UnsupportedEncoding => {
+                "send the body as it is, without Content-Encoding".to_owned()
+            }
             Self::KeyReused => {
                 "another request was made with this Idempotency-Key in the last 24 hours; \
                  use a new key for a new request"
@@ -294,6 +304,10 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Self::RateLimited { seconds } = self {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::UnsupportedEncoding = self {
+            // What is taken instead (RFC 9110, 15.5.16).
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         match self.status() {
             StatusCode::SERVICE_UNAVAILABLE => {

@@ -19,6 +19,8 @@ pub(super) struct PlaceBody<'a> {
     currency: Option<&'a RawValue>,
     #[serde(borrow)]
     products: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +48,7 @@ impl<'a> PlaceBody<'a> {
             Some(value) => OrderName::Given(order_id(value)?),
             None => OrderName::Uuid,
         };
+        self.is_pending()?;
         let currency = match self.currency {
             Some(value) => json::text("currency", value)?
                 .parse()
@@ -61,6 +64,20 @@ impl<'a> PlaceBody<'a> {
     /// 422, naming the field.
     pub(super) fn numbered_order(&self, default_currency: Currency) -> Result<NewOrder, Problem> {
         self.order(OrderName::Number, default_currency)
+    }
+
+    /// A new order is PENDING. Whoever asks for more must not believe that it was done.
+    fn is_pending(&self) -> Result<(), Problem> {
+        let Some(status) = self.status else {
+            return Ok(());
+        };
+        match json::text("status", status)?.parse() {
+            Ok(Status::Pending) => Ok(()),
+            _ => Err(Problem::Invalid(
+                "status: a new order is PENDING; change it afterwards (PATCH /orders/{order_id})"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// The total as it was written, for the old route's answer.
@@ -201,6 +218,7 @@ mod tests {
         let order = place(r#"{"order_id": 17, "total": "1e2", "currency": "usd"}"#).unwrap();
         assert_eq!(order.name, OrderName::Given("17".to_owned()));
         assert_eq!(order.currency.as_str(), "USD");
+        assert!(place(r#"{"total": 1, "status": "pending"}"#).is_ok());
     }
 
     #[test]
@@ -217,6 +235,8 @@ mod tests {
             (r#"{"total": 1, "order_id": 1.5}"#, "order_id"),
             (r#"{"total": 1, "order_id": 17.0}"#, "order_id"),
             (r#"{"total": 1, "order_id": [1]}"#, "order_id"),
+            (r#"{"total": 1, "status": "SENT"}"#, "status"),
+            (r#"{"total": 1, "status": 1}"#, "status"),
             (r#"{"total": 1, "products": {}}"#, "products"),
             (r#"{"total": 1, "products": [["shirt", 1]]}"#, "products[0]"),
             (

@@ -175,6 +175,9 @@ pub(super) struct PlaceOrder {
     currency: Option<String>,
     #[schema(value_type = Option<Products>, inline)]
     products: Option<String>,
+    /// PENDING, if it is there: a new order has no other status.
+    #[schema(pattern = "^[Pp][Ee][Nn][Dd][Ii][Nn][Gg]$", example = "PENDING")]
+    status: Option<String>,
 }
 
 /// A status change.

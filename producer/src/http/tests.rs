@@ -35,6 +35,7 @@ fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: b
         Limits {
             body: 4096,
             bulk: 8192,
+            spool: 1 << 20,
             body_time: Duration::from_secs(5),
             request_time: Duration::from_secs(10),
             requests: 10,
@@ -125,6 +126,25 @@ async fn unknown_paths_methods_and_types_are_problems_too() {
     assert_problem(&ask(app(None, false), form).await, 415, "type");
     let answer = ask(app(None, false), request("POST", "/orders/bulk", "{}")).await;
     assert_problem(&answer, 415, "bulk type");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_and_not_parsed() {
+    for path in ["/orders", "/order/create", "/orders/bulk"] {
+        let mut zipped = request("POST", path, "{\"total\":1}");
+        let headers = zipped.headers_mut();
+        headers.insert("content-encoding", "gzip".parse().unwrap());
+        if path == "/orders/bulk" {
+            headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());
+        }
+        let answer = ask(app(None, false), zipped).await;
+        assert_problem(&answer, 415, path);
+        assert_eq!(answer.1["accept-encoding"], "identity", "{path}");
+    }
+    let mut plain = request("POST", "/orders", "{");
+    let identity = "identity".parse().unwrap();
+    plain.headers_mut().insert("content-encoding", identity);
+    assert_problem(&ask(app(None, false), plain).await, 400, "identity");
 }
 
 #[tokio::test]

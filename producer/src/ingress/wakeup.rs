@@ -3,7 +3,7 @@
 //! at every commit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::lifecycle::{Failure, Shutdown};
 use sqlx::PgPool;
@@ -15,8 +15,11 @@ use crate::relay::{CHANNEL, SharedLowWater};
 /// At most one NOTIFY in this time.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
-/// How often other instances are told where the outbox begins.
+/// How often other instances are told where the outbox begins...
 const TELL_LOW_WATER: Duration = Duration::from_secs(2);
+
+/// ...and how often when it begins where it did: an instance may have started meanwhile.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Cheap to clone; every clone wakes the same relay.
 #[derive(Debug, Clone, Default)]
@@ -48,19 +51,22 @@ impl Wakeup {
         low_water: SharedLowWater,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
-        let mut told = None;
+        let mut told: Option<(i64, Instant)> = None;
         let mut time_to_tell = tokio::time::interval(TELL_LOW_WATER);
         time_to_tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let message = tokio::select! {
                 () = self.others.notified() => String::new(),
-                _ = time_to_tell.tick() => match low_water.to_tell() {
-                    Some(mark) if told != Some(mark) => {
-                        told = Some(mark);
-                        mark.to_string()
-                    }
-                    _ => continue,
-                },
+                _ = time_to_tell.tick() => {
+                    let is_known = |mark: i64| {
+                        told.is_some_and(|(last, at)| last == mark && at.elapsed() < TELL_AGAIN)
+                    };
+                    let Some(mark) = low_water.to_tell().filter(|mark| !is_known(*mark)) else {
+                        continue;
+                    };
+                    told = Some((mark, Instant::now()));
+                    mark.to_string()
+                }
                 () = shutdown.requested() => return Ok(()),
             };
             let notify = sqlx::query("SELECT pg_notify($1, $2)")

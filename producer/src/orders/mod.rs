@@ -9,5 +9,5 @@ pub use money::{InvalidMoney, money};
 pub use new_order::{
     InvalidProduct, LONGEST_PRODUCT_NAME, MOST_PRODUCTS, NewOrder, NewProduct, OrderName,
 };
-pub use order::{Order, OrderView, Product, money_text, render};
+pub use order::{Order, OrderView, Product, money_text, render, rendered};
 pub use transition::{Transition, transition};

@@ -98,8 +98,71 @@ impl<'a> From<&'a Order> for OrderView<'a> {
     }
 }
 
+/// The order that [`render`] wrote; `None` for anything else.
+pub fn rendered(json: &[u8]) -> Option<Order> {
+    #[derive(Deserialize)]
+    struct Rendered {
+        order_id: String,
+        status: String,
+        total: String,
+        currency: String,
+        products: Vec<Product>,
+        version: i64,
+        sent_at: Option<String>,
+        created_at: String,
+        updated_at: String,
+    }
+    let order: Rendered = serde_json::from_slice(json).ok()?;
+    Some(Order {
+        order_id: order.order_id,
+        status: order.status.parse().ok()?,
+        total: order.total.parse().ok()?,
+        currency: order.currency.parse().ok()?,
+        products: order.products,
+        version: order.version,
+        sent_at: match order.sent_at {
+            None => None,
+            Some(time) => Some(time.parse().ok()?),
+        },
+        created_at: order.created_at.parse().ok()?,
+        updated_at: order.updated_at.parse().ok()?,
+    })
+}
+
 /// The order's JSON.
 pub fn render(order: &Order) -> Vec<u8> {
     // Strings and integers only: there is nothing that could fail to serialise.
     serde_json::to_vec(&OrderView::from(order)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_rendered_is_read_again() {
+        let product = Product {
+            id: Some(7),
+            name: "shirt \"é\"".to_owned(),
+            price: "150.00".to_owned(),
+        };
+        let order = Order {
+            order_id: "17".to_owned(),
+            status: Status::Sent,
+            total: Decimal::new(15000, 2),
+            currency: Currency::EUR,
+            products: vec![product],
+            version: 2,
+            sent_at: Some(Timestamp::from_micros(1_700_000_000_123_456)),
+            created_at: Timestamp::from_micros(1_700_000_000_000_000),
+            updated_at: Timestamp::from_micros(1_700_000_000_123_456),
+        };
+        assert_eq!(rendered(&render(&order)), Some(order.clone()));
+        let pending = Order {
+            sent_at: None,
+            ..order
+        };
+        assert_eq!(rendered(&render(&pending)), Some(pending));
+        assert_eq!(rendered(b"{}"), None);
+    }
 }

@@ -32,7 +32,7 @@
 //!    id" is no place to read from. A read begins at the low-water mark, which passes an id only
 //!    when no row at or below it is there any more or can ever turn up: every transaction that may
 //!    have taken such an id was seen to have ended before the read that found none
-//!    ([`low_water`]). A late row is therefore read as soon as it is committed, like any other.
+//!    (`low_water`). A late row is therefore read as soon as it is committed, like any other.
 //!    The exception are rows whose ids were not taken in order: inserted with an id of somebody's
 //!    choosing, or after the sequence was set back. They are found by a look from the start, which
 //!    comes every 60 s (where it takes more than 0.3 s, after 200 times what the last one took),

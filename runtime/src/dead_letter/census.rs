@@ -109,7 +109,7 @@ impl Census {
         match groups.is_empty() {
             true => String::new(),
             false => format!(
-                "; letters of other groups are not counted ({})",
+                "; dead letters of other groups are not counted ({})",
                 groups.join(", ")
             ),
         }
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(census.total(), Count::default());
         assert_eq!(
             census.others_in_words(),
-            "; letters of other groups are not counted (1 of autumn, 2 of spring)"
+            "; dead letters of other groups are not counted (1 of autumn, 2 of spring)"
         );
     }
 }

@@ -1,8 +1,10 @@
-//! Whether the broker answers, asked beside the loops: an idle loop would not notice.
+//! Whether the broker answers for a topic and its partitions have leaders, asked beside the loops:
+//! an idle loop would not notice.
 
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaSettings;
 use crate::health::Part;
@@ -45,16 +47,10 @@ impl BrokerProbe {
     /// Runs until shutdown; blocks its thread.
     pub fn run(self, shutdown: &Shutdown) {
         while !shutdown.is_requested() {
-            match self.client.fetch_metadata(Some(&self.topic), TIMEOUT) {
-                Ok(_) => self.part.ready(),
-                Err(error) => {
-                    let reason = format!("the broker does not answer: {error}");
-                    if self.required {
-                        self.part.not_ready(reason);
-                    } else {
-                        self.part.degraded(reason);
-                    }
-                }
+            match self.look() {
+                Ok(()) => self.part.ready(),
+                Err(reason) if self.required => self.part.not_ready(reason),
+                Err(reason) => self.part.degraded(reason),
             }
             // Serves the client's own events, and is the pause between two questions.
             let until = std::time::Instant::now() + EVERY;
@@ -62,5 +58,30 @@ impl BrokerProbe {
                 let _ = self.client.poll(Duration::from_millis(100));
             }
         }
+    }
+
+    fn look(&self) -> Result<(), String> {
+        let metadata = self.client.fetch_metadata(Some(&self.topic), TIMEOUT);
+        let metadata = metadata.map_err(|error| format!("the broker does not answer: {error}"))?;
+        let topics = metadata.topics().iter();
+        for topic in topics.filter(|topic| topic.name() == self.topic) {
+            if let Some(error) = topic.error() {
+                let error = RDKafkaErrorCode::from(error);
+                return Err(format!("topic {}: {error}", self.topic));
+            }
+            let partitions = topic.partitions().iter();
+            let leaderless: Vec<_> = partitions
+                .filter(|partition| partition.leader() < 0)
+                .map(|partition| partition.id().to_string())
+                .collect();
+            if !leaderless.is_empty() {
+                return Err(format!(
+                    "no broker leads partition {} of {}",
+                    leaderless.join(", "),
+                    self.topic
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use end_to_end::shop::{Shop, metric, ready};
 use end_to_end::wait;
 use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
 use stack::Service;
 
 const FIRST: &str = "first-0123456789abcdef";
@@ -133,5 +134,83 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() -> Result<()> {
     assert_eq!(status(&producer, SECOND).await, Some(StatusCode::OK));
     assert!(metric(&producer, "producer_rate_limited_total", "api_key_id").await? > 0);
     until_status(&producer, FIRST, StatusCode::OK).await;
+    Ok(())
+}
+
+/// Places the same order under the same idempotency key; the order's id, and whether the answer is
+/// one that was given before.
+async fn place(producer: &Service, key: &str, path: &str) -> Result<(Value, bool)> {
+    let request = Client::new().post(producer.url(path)).bearer_auth(key);
+    let answer = request
+        .header("Idempotency-Key", "cart-4711")
+        .json(&json!({"total": "120.50", "products": [{"name": "shirt", "price": 1}]}))
+        .send()
+        .await?
+        .error_for_status()?;
+    let replayed = answer.headers().contains_key("idempotency-replayed");
+    let order: Value = answer.json().await?;
+    let id = order.get("order_id").or_else(|| order.get("id"));
+    Ok((id.context("an id")?.clone(), replayed))
+}
+
+#[tokio::test]
+async fn a_repeat_with_a_clients_new_key_is_no_second_order() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let keys = Keys::new("client", &format!("shop {FIRST}\n"))?;
+    let producer = shop.producer_command("1").await?;
+    let producer = ready(producer.env("API_KEYS_FILE", keys.path())).await?;
+    let (api, old) = ("/orders", "/order/create");
+    let first = place(&producer, FIRST, api).await?.0;
+    let old_first = place(&producer, FIRST, old).await;
+    // The routes don't share a key: their orders are named in different ways.
+    assert!(old_first.is_err(), "{old_first:?}");
+
+    keys.write(&format!("shop {FIRST}\nshop {SECOND}\n"))?;
+    until_status(&producer, SECOND, StatusCode::OK).await;
+    assert_eq!(place(&producer, SECOND, api).await?, (first.clone(), true));
+    keys.write(&format!("shop {SECOND}\n"))?;
+    until_status(&producer, FIRST, StatusCode::UNAUTHORIZED).await;
+    assert_eq!(place(&producer, SECOND, api).await?, (first, true));
+    // The other client's key is another one.
+    keys.write(&format!("shop {SECOND}\nmall {FIRST}\n"))?;
+    until_status(&producer, FIRST, StatusCode::OK).await;
+    assert!(!place(&producer, FIRST, api).await?.1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeat_on_the_old_routes_is_answered_as_the_first_time() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    let http = Client::new();
+    let post = async |path: &str, key: &str, body: Value| {
+        let request = http.post(producer.url(path)).header("Idempotency-Key", key);
+        let answer = request.json(&body).send().await?;
+        let replayed = answer.headers().contains_key("idempotency-replayed");
+        anyhow::Ok((answer.status().as_u16(), replayed, answer.json().await?))
+    };
+    let order = json!({"total": 150, "products": [{"name": "shirt", "price": 150}]});
+    let (status, replayed, placed): (_, _, Value) =
+        post("/order/create", "cart", order.clone()).await?;
+    assert_eq!((status, replayed), (200, false));
+    assert!(placed["products"][0]["id"].is_i64(), "{placed}");
+    let again = post("/order/create", "cart", order).await?;
+    assert_eq!(again, (200, true, placed.clone()));
+    let other = post("/order/create", "cart", json!({"total": 151})).await?;
+    assert_eq!(other.0, 422, "{}", other.2);
+
+    let sent = json!({"id": placed["id"], "status": "SENT"});
+    let (status, replayed, first) = post("/order/status-update", "send", sent.clone()).await?;
+    assert_eq!((status, replayed), (200, false), "{first}");
+    let delivered = json!({"id": placed["id"], "status": "DELIVERED"});
+    assert_eq!(
+        post("/order/status-update", "deliver", delivered).await?.0,
+        200
+    );
+    let again = post("/order/status-update", "send", sent).await?;
+    assert_eq!(again, (200, true, first));
+    let sent = json!({"id": 1, "status": "SENT"});
+    let bad = post("/order/status-update", "two words", sent).await?;
+    assert_eq!(bad.0, 400, "{}", bad.2);
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Partitions that can't be read on: told with topic, partition and offset, and what a person does
 //! about each works.
 
-use anyhow::{Result, ensure};
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::{Context as _, Result, ensure};
 use end_to_end::shop::{STOP, Shop, metric, readiness, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
@@ -32,10 +34,9 @@ async fn write_too_large_to_unpack(shop: &Shop, order_id: &'static str) -> Resul
             .set("compression.type", "zstd")
             .set("message.max.bytes", "1000000000")
             .create()?;
-        let value = format!(
-            r#"{{"order_id":"{order_id}",{:SPACES$}"status":"SENT","total":"150.00"}}"#,
-            ""
-        );
+        let spaces = " ".repeat(SPACES);
+        let value =
+            format!(r#"{{"order_id":"{order_id}",{spaces}"status":"SENT","total":"150.00"}}"#);
         let record = BaseRecord::to(&topic).partition(i32::try_from(BLOCKED)?);
         let sent = producer.send(record.key(order_id).payload(&value));
         sent.map_err(|(error, _)| error)?;
@@ -150,6 +151,51 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
     shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
         .await;
     assert_eq!(readiness(&processor).await?.0, 200);
+    Ok(())
+}
+
+/// librdkafka goes on behind a batch whose checksum is wrong: its records would be skipped.
+#[tokio::test]
+async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_whole() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    for order in [
+        sent("1", BLOCKED),
+        sent("2", BLOCKED),
+        sent("3", BLOCKED),
+        sent("4", NEIGHBOUR),
+    ] {
+        // Each in a batch of its own.
+        shop.write_orders(vec![order]).await?;
+    }
+    flip_a_bit_of_order_2(&shop)?;
+    let processor = shop.processor_command("a").await?.start().await?;
+    let sentence = blocked(&processor, "can't be read").await;
+    ensure!(sentence.contains("stands at offset 1:"), "{sentence}");
+    has_vouchers(&shop, 2).await?;
+
+    flip_a_bit_of_order_2(&shop)?;
+    has_vouchers(&shop, 4).await?;
+    wait::until(
+        "the processor to be ready",
+        || async { readiness(&processor).await.unwrap_or_default() },
+        |(code, _)| *code == 200,
+    )
+    .await;
+    Ok(())
+}
+
+/// In the broker's file, as a bad disk does it. Done twice, it is whole again.
+fn flip_a_bit_of_order_2(shop: &Shop) -> Result<()> {
+    let partition = format!("{}-{BLOCKED}", shop.topics.order_status);
+    let data = shop.backends.directory().join("kafka/data");
+    let segment = data.join(partition).join("00000000000000000000.log");
+    let bytes = std::fs::read(&segment)?;
+    // Not the sign itself: it is looked for a second time.
+    let sign = br#""order_id":"2","status":"#;
+    let found = bytes.windows(sign.len()).position(|part| part == sign);
+    let place = found.context("order 2 is not in the segment")? + sign.len() + 2;
+    let file = std::fs::OpenOptions::new().write(true).open(&segment)?;
+    file.write_all_at(&[bytes[place] ^ 1], u64::try_from(place)?)?;
     Ok(())
 }
 

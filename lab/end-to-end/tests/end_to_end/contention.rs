@@ -17,10 +17,14 @@ use stack::Service;
 /// A request that is under way.
 type Asked = tokio::task::JoinHandle<reqwest::Result<Response>>;
 
+thread_local! {
+    /// A test has a thread of its own. To make a client takes long.
+    static CLIENT: Client = Client::new();
+}
+
 fn ask(producer: &Service, method: Method, path: &str, body: Value) -> Asked {
-    let request = Client::new()
-        .request(method, producer.url(path))
-        .json(&body);
+    let client = CLIENT.with(Client::clone);
+    let request = client.request(method, producer.url(path)).json(&body);
     tokio::spawn(request.send())
 }
 

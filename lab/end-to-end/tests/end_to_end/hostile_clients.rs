@@ -112,8 +112,10 @@ fn resident_mib(service: &Service) -> Result<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notices() -> Result<()> {
     let shop = Shop::open().await?;
+    // So that the client whose connection stays open after its answer is ended within the test.
+    let command = shop.producer_command("1").await?;
     let (producer, _processor, _sink) = (
-        shop.producer().await?,
+        ready(command.env("HTTP_IDLE_TIMEOUT", "15")).await?,
         shop.processor().await?,
         shop.sink().await?,
     );

@@ -4,67 +4,116 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::Caller;
+
+/// The least length of a key that has a name before it. One that is shorter is rather a part of
+/// something else that has a space in it.
+const SHORTEST_NAMED_KEY: usize = 16;
+
+/// The longest name of a client.
+const LONGEST_NAME: usize = 64;
 
 /// The keys that are known, as digests. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiKeys {
-    digests: Arc<[[u8; 32]]>,
+    keys: Arc<[Key]>,
+}
+
+struct Key {
+    digest: [u8; 32],
+    client: String,
 }
 
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys({} keys)", self.digests.len())
+        write!(f, "ApiKeys({} keys)", self.keys.len())
     }
 }
 
 impl ApiKeys {
-    /// Reads a file's text: a key a line, plain or `sha256:` and 64 hex digits; empty lines and
-    /// lines that start with `#` don't count.
+    /// Reads a file's text: a key a line, with or without its client's name before it; the key is
+    /// plain, or `sha256:` and 64 hex digits. Empty lines and lines that start with `#` don't count.
+    ///
+    /// A key without a name is a client of its own, called by the first 8 hex digits of its digest.
+    /// A line can name that one too: so such a client gets a second key.
     ///
     /// # Errors
     /// A sentence that names the line, never the key.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut digests = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            digests
-                .push(digest_of_line(line).map_err(|why| format!("line {}: {why}", number + 1))?);
+            let at_line = |why| format!("line {}: {why}", number + 1);
+            let key = key_of_line(line).map_err(at_line)?;
+            match keys.iter().find(|other| other.digest == key.digest) {
+                None => keys.push(key),
+                Some(other) if other.client == key.client => {}
+                Some(_) => {
+                    return Err(at_line("a key belongs to one client, and this one has two"));
+                }
+            }
         }
-        if digests.is_empty() {
+        if keys.is_empty() {
             return Err(
                 "no key is in it; write one a line (openssl rand -hex 32 makes one)".to_owned(),
             );
         }
-        Ok(Self {
-            digests: digests.into(),
-        })
+        Ok(Self { keys: keys.into() })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.digests.len()
+        self.keys.len()
     }
 
     /// Whose key this is. Takes the same time for every key.
     pub fn identify(&self, key: &[u8]) -> Option<Caller> {
         let digest: [u8; 32] = Sha256::digest(key).into();
-        let mut known = subtle::Choice::from(0);
-        for one in self.digests.iter() {
-            known |= one.ct_eq(&digest);
+        let mut found = u64::MAX;
+        for (at, one) in (0..).zip(self.keys.iter()) {
+            found.conditional_assign(&at, one.digest.ct_eq(&digest));
         }
-        bool::from(known).then(|| Caller {
-            api_key_id: hex::encode(&digest[..4]),
+        let key = self.keys.get(usize::try_from(found).ok()?)?;
+        Some(Caller {
+            client: key.client.clone(),
         })
     }
 }
 
-fn digest_of_line(line: &str) -> Result<[u8; 32], &'static str> {
+fn key_of_line(line: &str) -> Result<Key, &'static str> {
+    let mut words = line.split_ascii_whitespace();
+    let (name, key) = match (words.next(), words.next(), words.next()) {
+        (Some(key), None, _) => (None, key),
+        (Some(name), Some(key), None) => (Some(name), key),
+        _ => return Err("a key is one word, alone or after the name of its client"),
+    };
+    let digest = digest_of_key(key)?;
+    let client = match name {
+        None => hex::encode(&digest[..4]),
+        Some(name) if !is_name(name) => {
+            return Err("a client's name is 1 to 64 letters, digits, '.', '_' or '-'");
+        }
+        Some(_) if key.len() < SHORTEST_NAMED_KEY => {
+            return Err(
+                "a key after a client's name has at least 16 characters (openssl rand -hex 32 makes one)",
+            );
+        }
+        Some(name) => name.to_owned(),
+    };
+    Ok(Key { digest, client })
+}
+
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.len() <= LONGEST_NAME && name.bytes().all(legal)
+}
+
+fn digest_of_key(line: &str) -> Result<[u8; 32], &'static str> {
     if let Some(digits) = line.strip_prefix("sha256:") {
         let mut digest = [0; 32];
         hex::decode_to_slice(digits, &mut digest)
@@ -88,10 +137,46 @@ mod tests {
         let hashed = ApiKeys::parse(&format!("sha256:{digest}")).unwrap();
         let caller = plain.identify(b"s3cret");
         assert_eq!(caller, hashed.identify(b"s3cret"));
-        assert_eq!(caller.unwrap().api_key_id, digest[..8]);
+        assert_eq!(caller.unwrap().client, digest[..8]);
         assert_eq!(plain.identify(b"s3cre"), None);
         assert_eq!(hashed.identify(digest.as_bytes()), None);
         assert!(!format!("{plain:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn keys_with_one_name_are_one_client() {
+        let (old, new) = ("old-0123456789abcdef", "new-0123456789abcdef");
+        let client = |keys: &ApiKeys, key: &str| Some(keys.identify(key.as_bytes())?.client);
+        let shop = Some("shop".to_owned());
+        let before = ApiKeys::parse(&format!("shop {old}")).unwrap();
+        let hashed = hex::encode(Sha256::digest(new));
+        let both = ApiKeys::parse(&format!("shop\t{old}\n shop  sha256:{hashed}\nlone")).unwrap();
+        assert_eq!(client(&before, old), shop);
+        assert_eq!(
+            (client(&both, old), client(&both, new)),
+            (shop.clone(), shop)
+        );
+        assert_eq!(both.count(), 3);
+        // A key without a name gets a second one under the name that it has had.
+        let id = client(&both, "lone").unwrap();
+        let renewed = ApiKeys::parse(&format!("lone\n{id} {new}\n")).unwrap();
+        assert_eq!(client(&renewed, new), Some(id));
+    }
+
+    #[test]
+    fn a_line_that_can_mean_something_else_is_refused() {
+        for wrong in [
+            "shop 0123456789abcde",
+            "shop and 0123456789abcdef",
+            "shöp 0123456789abcdef",
+            "0123456789abcdef\nshop 0123456789abcdef",
+            "shop 0123456789abcdef\nmall 0123456789abcdef",
+        ] {
+            assert!(ApiKeys::parse(wrong).is_err(), "{wrong}");
+        }
+        let long = format!("{} 0123456789abcdef", "x".repeat(65));
+        assert!(ApiKeys::parse(&long).is_err());
+        assert!(ApiKeys::parse("same\nsame").is_ok_and(|keys| keys.count() == 1));
     }
 
     #[test]

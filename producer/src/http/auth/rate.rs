@@ -1,4 +1,4 @@
-//! What a key may ask for: a token bucket for each.
+//! What a client may ask for: a token bucket for each.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,8 +12,9 @@ use runtime::metrics::RATE_LIMITED;
 use super::super::problem::Problem;
 use super::Caller;
 
-/// So many requests a second for each key, kept by key id: a key that is taken out of the file and
-/// put back finds its bucket as it left it. Cheap to clone.
+/// So many requests a second for each client, whatever key it sends: a client that is given a second
+/// key has no second rate. One that is taken out of the file and put back finds its bucket as it left
+/// it. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyRate {
     buckets: Arc<DefaultKeyedRateLimiter<String>>,
@@ -41,8 +42,8 @@ impl KeyRate {
     }
 
     /// Takes one; else the seconds until there is one again, rounded up.
-    fn take(&self, api_key_id: &String) -> Result<(), u64> {
-        self.buckets.check_key(api_key_id).map_err(|not_until| {
+    fn take(&self, client: &String) -> Result<(), u64> {
+        self.buckets.check_key(client).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         })
@@ -64,7 +65,7 @@ impl Allowance {
     /// What `rate` allows `caller`.
     pub(super) fn of(rate: Option<&KeyRate>, caller: &Caller) -> Self {
         Self {
-            limited: rate.map(|rate| (rate.clone(), caller.api_key_id.clone())),
+            limited: rate.map(|rate| (rate.clone(), caller.client.clone())),
         }
     }
 
@@ -73,11 +74,11 @@ impl Allowance {
     /// # Errors
     /// 429 when it is used up.
     pub(in super::super) fn take(&self) -> Result<(), Problem> {
-        let Some((rate, api_key_id)) = &self.limited else {
+        let Some((rate, client)) = &self.limited else {
             return Ok(());
         };
-        rate.take(api_key_id).map_err(|seconds| {
-            counter!(RATE_LIMITED, "api_key_id" => api_key_id.clone()).increment(1);
+        rate.take(client).map_err(|seconds| {
+            counter!(RATE_LIMITED, "api_key_id" => client.clone()).increment(1);
             Problem::RateLimited {
                 // "At once" would only be refused again.
                 seconds: seconds.max(1),
@@ -93,12 +94,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_has_a_bucket_of_its_own() {
+    fn each_client_has_a_bucket_of_its_own() {
         let hour = Quota::with_period(Duration::from_secs(3600)).unwrap();
         let rate = KeyRate::of(hour.allow_burst(NonZeroU32::new(2).unwrap()));
         let of = |id: &str| {
             let caller = Caller {
-                api_key_id: id.to_owned(),
+                client: id.to_owned(),
             };
             Allowance::of(Some(&rate), &caller)
         };

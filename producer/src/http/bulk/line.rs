@@ -182,7 +182,7 @@ mod tests {
     fn a_line_says_what_it_wants_or_it_shows() {
         for line in [
             r#"{"total":1}"#,
-            r#"{"op":"create","total":1,"status":"x"}"#,
+            r#"{"op":"create","total":1,"status":"PENDING"}"#,
         ] {
             assert!(matches!(parse(line).unwrap().action, Action::Place(_)));
         }
@@ -210,6 +210,7 @@ mod tests {
             ("{", 400),
             ("[]", 422),
             (r#"{"op":"delete"}"#, 422),
+            (r#"{"op":"create","total":1,"status":"SENT"}"#, 422),
             (r#"{"status":"SENT"}"#, 422),
             (r#"{"order_id":"a","status":"SENT","if_match":"x"}"#, 422),
             (r#"{"total":1,"idempotency_key":"a b"}"#, 422),

@@ -1,0 +1,140 @@
+//! One connection, from its first byte to its end.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use metrics::gauge;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tower::Service;
+
+use super::activity::{Activity, HEADER_TIMEOUT, Overdue};
+use super::watched::{AnswerBody, InProgress, Watched};
+use crate::lifecycle::Shutdown;
+use crate::metrics::HTTP_CONNECTIONS;
+
+/// What the connections of a listener share.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) router: Router,
+    pub(super) idle: Duration,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Connections {
+    /// Serves `stream` on a task of its own, until its client or its deadline ends it; `place` is
+    /// given back then.
+    pub(super) fn start(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) {
+        // Answers are small: waiting to fill a packet only costs latency.
+        let _ = stream.set_nodelay(true);
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let service = {
+            let (router, activity) = (self.router.clone(), Arc::clone(&activity));
+            let shutdown = self.shutdown.clone();
+            service_fn(move |request: Request<Incoming>| {
+                answer(
+                    router.clone(),
+                    request,
+                    Arc::clone(&activity),
+                    shutdown.clone(),
+                )
+            })
+        };
+        let stream = Watched::new(stream, Arc::clone(&activity));
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = graceful.watch(connection);
+        let (idle, places) = (self.idle, Arc::clone(&self.places));
+        tokio::spawn(async move {
+            gauge!(HTTP_CONNECTIONS).increment(1.0);
+            tokio::select! {
+                biased;
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection ended early");
+                },
+                why = overdue(&activity, idle, &places) => {
+                    tracing::debug!(%peer, ?why, "connection ended by its deadline");
+                }
+            }
+            gauge!(HTTP_CONNECTIONS).decrement(1.0);
+            drop(place);
+        });
+    }
+}
+
+/// Lets the router answer, and keeps the request in progress until the answer is complete.
+async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+    activity: Arc<Activity>,
+    shutdown: Shutdown,
+) -> Result<hyper::Response<AnswerBody>, std::convert::Infallible> {
+    let multiplexed = request.version() == Version::HTTP_2;
+    let in_progress = InProgress::begin(&activity, multiplexed);
+    let mut response = router.call(request).await?;
+    if shutdown.is_announced() && !multiplexed {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| AnswerBody::new(body, in_progress)))
+}
+
+/// Ends when the client did not go on in time. Polled together with the connection: what happens
+/// there changes the deadline, and wakes both.
+async fn overdue(activity: &Activity, idle: Duration, places: &Semaphore) -> Overdue {
+    let mut timer = pin!(tokio::time::sleep(HEADER_TIMEOUT));
+    poll_fn(|cx: &mut Context<'_>| {
+        loop {
+            let is_full = places.available_permits() == 0;
+            let idle = if is_full {
+                idle.min(HEADER_TIMEOUT)
+            } else {
+                idle
+            };
+            let Some((deadline, why)) = activity.deadline(idle) else {
+                return Poll::Pending;
+            };
+            let now = Instant::now();
+            if deadline <= now {
+                return Poll::Ready(why);
+            }
+            // An idle connection looks now and then whether its place is needed.
+            let wake = match why {
+                Overdue::Idle => deadline.min(now + HEADER_TIMEOUT),
+                Overdue::Head | Overdue::Unread => deadline,
+            };
+            // One that wakes too early only looks again: most deadlines move before they are
+            // reached, and a timer that is not set each time costs less.
+            if timer.is_elapsed() || timer.deadline() > wake {
+                timer.as_mut().reset(wake);
+            }
+            ready!(timer.as_mut().poll(cx));
+        }
+    })
+    .await
+}
