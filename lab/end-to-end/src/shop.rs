@@ -10,9 +10,10 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
 use stack::{
-    Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics, service_binaries,
+    Backend, Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics,
+    service_binaries,
 };
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::topic::{self, NewRecord, Record};
 use crate::wait;
@@ -31,6 +32,8 @@ pub const STOP: Duration = Duration::from_secs(20);
 
 static SHARED: OnceCell<Arc<Backends>> = OnceCell::const_new();
 static THREE_BROKERS: OnceCell<Arc<Backends>> = OnceCell::const_new();
+/// Of the three brokers, those that a test left away are brought back by one at a time.
+static HEALING: Mutex<()> = Mutex::const_new(());
 static TURNS: RwLock<()> = RwLock::const_new(());
 static BINARIES: OnceCell<ServiceBinaries> = OnceCell::const_new();
 
@@ -73,24 +76,24 @@ pub async fn three_brokers() -> ThreeBrokers {
         _guard: TURNS.read().await,
     };
     ThreeBrokers {
-        backends: start_three_brokers().await,
+        backends: all_three_brokers().await,
         _turn: turn,
     }
 }
 
 /// The same three brokers, for a test that takes some of them away: no other test uses them
-/// meanwhile. All of them must run again at its end.
+/// meanwhile.
 pub async fn three_brokers_alone() -> ThreeBrokers {
     let turn = Turn::Alone {
         _guard: TURNS.write().await,
     };
     ThreeBrokers {
-        backends: start_three_brokers().await,
+        backends: all_three_brokers().await,
         _turn: turn,
     }
 }
 
-async fn start_three_brokers() -> Arc<Backends> {
+async fn all_three_brokers() -> Arc<Backends> {
     let start = || async {
         let shared = shared_backends().await;
         let change = |options: &mut Options| {
@@ -100,7 +103,22 @@ async fn start_three_brokers() -> Arc<Backends> {
         };
         Arc::new(own_backends_with("three-brokers", change).await)
     };
-    Arc::clone(THREE_BROKERS.get_or_init(start).await)
+    let backends = Arc::clone(THREE_BROKERS.get_or_init(start).await);
+    let _alone = HEALING.lock().await;
+    for broker in backends.brokers() {
+        if let Err(error) = bring_back(broker).await {
+            panic!("a test left a broker away, and it does not come back: {error:#}");
+        }
+    }
+    backends
+}
+
+async fn bring_back(broker: &Backend) -> Result<()> {
+    if broker.pid().is_none() {
+        return broker.start().await;
+    }
+    broker.resume()?;
+    broker.wait_ready().await
 }
 
 /// The services' binaries, built once.

@@ -9,7 +9,7 @@ use runtime::kafka::{AssignmentChange, CommitError, Membership, Polled};
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 
 use crate::kafka::group::{MemberId, NotMember};
-use crate::kafka::log::Record;
+use crate::kafka::log::{PartitionLog, Record};
 use crate::mutation::Mutation;
 use crate::world::{Fault, ProcessId, Service, World};
 
@@ -208,10 +208,12 @@ impl Consumer {
         let group = &world.broker.groups[self.group];
         let uncommitted = self.group == 1 && world.has(Mutation::ReadUncommitted);
         for (partition, position) in &mut self.positions {
-            let Some(from) = position.or_else(|| group.stable_offset(*partition)) else {
+            let log = world.broker.log(self.group, *partition);
+            let placed =
+                position.or_else(|| in_range(world, log, group.stable_offset(*partition)?));
+            let Some(from) = placed else {
                 continue;
             };
-            let log = world.broker.log(self.group, *partition);
             let found = if uncommitted {
                 log.read_uncommitted(from)
             } else {
@@ -267,7 +269,8 @@ impl Consumer {
             let Some(offset) = world.broker.groups[self.group].stable_offset(*partition) else {
                 return Err("an offset's transaction has no end yet".to_owned());
             };
-            *position = Some(offset);
+            let log = world.broker.log(self.group, *partition);
+            *position = in_range(world, log, offset);
             self.exact.remove(partition);
         }
         Ok(())
@@ -307,6 +310,15 @@ impl Consumer {
         self.member
             .is_some_and(|member| world.broker.groups[self.group].accepts(member))
     }
+}
+
+/// Where a partition is read from; none while the group's offset is out of range: the client does
+/// not choose another one, the partition waits for a person.
+fn in_range(world: &World, log: &PartitionLog, offset: Offset) -> Option<Offset> {
+    if offset <= log.end() {
+        return Some(offset);
+    }
+    world.has(Mutation::OutOfRangeResets).then_some(0)
 }
 
 /// The offsets, or what a planted bug makes of them.

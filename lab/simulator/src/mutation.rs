@@ -17,6 +17,8 @@ pub enum Mutation {
     ProducerKept,
     /// Taking over a transactional id does not fence.
     NoFencing,
+    /// Offsets that anybody's transaction holds back are a reason to abort what hangs of one's own.
+    HangingOfAnybody,
     /// An abort that commits.
     AbortCommits,
     /// A commit without an answer is taken for done.
@@ -41,10 +43,14 @@ pub enum Mutation {
     LastRecordWins,
     /// The sink's letters count as acknowledged when they are sent.
     LetterUnacknowledged,
+    /// A partition whose offset is out of range is read from its beginning.
+    OutOfRangeResets,
     /// Committed offsets are one too far.
     OffByOne,
     /// A relay publishes without having the lock.
     RelayWithoutLock,
+    /// A relay is content with the lock of a standby, which the primary knows nothing of.
+    LockOfAStandby,
     /// A relay's rows are deleted when they are read, not when they are published.
     RelayDeletesFirst,
     /// A relay's low-water mark passes ids that open transactions have taken.

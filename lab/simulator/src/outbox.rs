@@ -1,4 +1,5 @@
-//! A model of the producer's outbox: rows that turn up late, sessions that hold the lock.
+//! A model of the producer's outbox: rows that turn up late, sessions that hold the lock, and a
+//! standby that replays the table later.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +18,18 @@ pub const IDLE_SESSION: Duration = Duration::from_secs(6);
 /// A session's number.
 pub type SessionId = u64;
 
+/// The server that a session is with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Takes writes.
+    Primary,
+    /// Shows the table as it was, takes no writes, and grants advisory locks of its own.
+    Standby,
+}
+
 #[derive(Debug)]
 struct Session {
+    server: Server,
     heard: Duration,
     backlog: Vec<Row>,
 }
@@ -34,11 +45,17 @@ pub struct OutboxTable {
     sessions: BTreeMap<SessionId, Session>,
     next_session: SessionId,
     lock: Option<SessionId>,
+    replayed: BTreeMap<i64, Row>,
+    lock_of_the_standby: Option<SessionId>,
 }
 
 impl OutboxTable {
-    /// Some orders change; some of their transactions stay open.
+    /// Some orders change; some of their transactions stay open. The standby has replayed what was
+    /// there before, or not even that.
     pub fn change(&mut self, random: &mut Random) {
+        if random.per_mille(500) {
+            self.replayed.clone_from(&self.rows);
+        }
         for _ in 0..random.between(1, 6) {
             let order = format!("relayed-{}", random.below(6));
             // The order's row is locked until its transaction ends.
@@ -87,11 +104,12 @@ impl OutboxTable {
     }
 
     /// A new session.
-    pub fn connect(&mut self, now: Duration) -> SessionId {
+    pub fn connect(&mut self, server: Server, now: Duration) -> SessionId {
         self.next_session += 1;
         self.sessions.insert(
             self.next_session,
             Session {
+                server,
                 heard: now,
                 backlog: Vec::new(),
             },
@@ -102,29 +120,62 @@ impl OutboxTable {
     /// Ends a session, and with it its lock.
     pub fn disconnect(&mut self, session: SessionId) {
         self.sessions.remove(&session);
-        self.lock.take_if(|holder| *holder == session);
+        self.release();
+    }
+
+    /// Releases the locks whose sessions are gone.
+    fn release(&mut self) {
+        let Self {
+            sessions,
+            lock,
+            lock_of_the_standby,
+            ..
+        } = self;
+        for lock in [lock, lock_of_the_standby] {
+            lock.take_if(|holder| !sessions.contains_key(holder));
+        }
+    }
+
+    /// Whether a session is with a server that takes writes (`pg_is_in_recovery()`).
+    pub fn is_on_primary(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_some_and(|one| one.server == Server::Primary)
     }
 
     /// The server hears of a session; false when it was ended.
     pub fn hear(&mut self, session: SessionId, now: Duration) -> bool {
         self.sessions
             .retain(|_, one| now.saturating_sub(one.heard) < IDLE_SESSION);
-        let sessions = &self.sessions;
-        self.lock.take_if(|holder| !sessions.contains_key(holder));
+        self.release();
         self.sessions
             .get_mut(&session)
             .map(|one| one.heard = now)
             .is_some()
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock of the session's server if nobody has it.
     pub fn try_lock(&mut self, session: SessionId) -> bool {
-        *self.lock.get_or_insert(session) == session
+        let lock = if self.is_on_primary(session) {
+            &mut self.lock
+        } else {
+            &mut self.lock_of_the_standby
+        };
+        *lock.get_or_insert(session) == session
+    }
+
+    /// What the session's server shows.
+    fn shown_to(&self, session: SessionId) -> &BTreeMap<i64, Row> {
+        if self.is_on_primary(session) {
+            &self.rows
+        } else {
+            &self.replayed
+        }
     }
 
     /// The first rows by id, from this one on.
-    pub fn read(&self, from: i64, most: usize) -> Vec<Row> {
-        let rows = self.rows.range(from..).take(most);
+    pub fn read(&self, session: SessionId, from: i64, most: usize) -> Vec<Row> {
+        let rows = self.shown_to(session).range(from..).take(most);
         rows.map(|(_, row)| row.clone()).collect()
     }
 
@@ -136,7 +187,7 @@ impl OutboxTable {
 
     /// Keeps a snapshot for the session, order by order.
     pub fn open_backlog(&mut self, session: SessionId) {
-        let mut rows: Vec<_> = self.rows.values().cloned().collect();
+        let mut rows: Vec<_> = self.shown_to(session).values().cloned().collect();
         rows.sort_by(|a, b| (&a.order_id, a.id).cmp(&(&b.order_id, b.id)));
         if let Some(session) = self.sessions.get_mut(&session) {
             session.backlog = rows;

@@ -120,6 +120,14 @@ impl Producer {
         }
     }
 
+    /// Ends what the broker forgot to end of this id.
+    pub fn end_hanging(&self, world: &mut World) {
+        if let Some(identity) = self.identity {
+            let group_wide = world.has(Mutation::HangingOfAnybody);
+            world.broker.end_hanging(identity, group_wide);
+        }
+    }
+
     /// See the loop's port.
     pub fn begin(&mut self) -> Answer {
         if self.state != State::Ready {

@@ -42,6 +42,9 @@ impl Producers {
             next.init(world, timeout)?;
             self.taken_over += 1;
         }
+        for producer in &self.all {
+            producer.end_hanging(world);
+        }
         // With a pause between the two a successor may have come and gone, and have a transaction
         // open: what fences it then is its owner's, the offsets' generation or the relay's lock.
         if in_one_go {

@@ -9,7 +9,7 @@ use schemas::{Currency, OrderStatus};
 
 use crate::kafka::{RELAYED, TOPICS};
 use crate::mutation::Mutation;
-use crate::outbox::{OutboxTable, SessionId};
+use crate::outbox::{OutboxTable, Server, SessionId};
 use crate::processor_ports::Silent;
 use crate::producers::Producers;
 use crate::world::{Fault, ProcessClock, ProcessId, Request, Service, Shared};
@@ -62,6 +62,21 @@ pub struct SimulatedOutbox {
 }
 
 impl SimulatedOutbox {
+    /// Opens a session unless there is one. While things go wrong a name may lead to a standby.
+    fn connect(&mut self) {
+        if self.session.is_some() {
+            return;
+        }
+        let world = &mut *self.world.borrow_mut();
+        let is_astray = world.fault_rate > 0 && world.random.per_mille(100);
+        let server = if is_astray {
+            Server::Standby
+        } else {
+            Server::Primary
+        };
+        self.session = Some(world.outbox.connect(server, world.now));
+    }
+
     fn call<T>(
         &mut self,
         what: &str,
@@ -107,15 +122,22 @@ impl SimulatedOutbox {
 
 impl Outbox for SimulatedOutbox {
     fn try_lock(&mut self) -> Result<bool, OutboxError> {
-        let all = {
-            let mut world = self.world.borrow_mut();
-            let now = world.now;
-            if self.session.is_none() {
-                self.session = Some(world.outbox.connect(now));
-            }
-            world.has(Mutation::RelayWithoutLock)
+        self.connect();
+        let (all, anywhere) = {
+            let world = self.world.borrow();
+            (
+                world.has(Mutation::RelayWithoutLock),
+                world.has(Mutation::LockOfAStandby),
+            )
         };
-        self.call("lock", |outbox, session| outbox.try_lock(session) || all)
+        let locked = self.call("lock", |outbox, session| {
+            (anywhere || outbox.is_on_primary(session)).then(|| outbox.try_lock(session) || all)
+        })?;
+        // A lock of a standby keeps nobody out.
+        locked.ok_or_else(|| {
+            self.let_go();
+            OutboxError::Lost("the server is a standby".to_owned())
+        })
     }
 
     fn let_go(&mut self) {
@@ -129,7 +151,9 @@ impl Outbox for SimulatedOutbox {
     }
 
     fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        let read = self.call("read outbox", |outbox, _| outbox.read(from, most))?;
+        let read = self.call("read outbox", |outbox, session| {
+            outbox.read(session, from, most)
+        })?;
         let mut world = self.world.borrow_mut();
         if world.has(Mutation::RelayDeletesFirst) {
             let ids: Vec<_> = read.iter().map(|row| row.id).collect();
@@ -162,7 +186,17 @@ impl Outbox for SimulatedOutbox {
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
-        let deleted = self.call("delete", |outbox, _| outbox.delete(ids));
+        let deleted = self.call("delete", |outbox, session| {
+            let is_written = outbox.is_on_primary(session);
+            if is_written {
+                outbox.delete(ids);
+            }
+            is_written
+        });
+        if deleted == Ok(false) {
+            return Err(OutboxError::Refused("the server is read-only".to_owned()));
+        }
+        let deleted = deleted.map(|_| ());
         if deleted.is_err() {
             // It may be done all the same, when nobody waits for it any more.
             let world = &mut self.world.borrow_mut();

@@ -252,7 +252,24 @@ impl<'a> Run<'a> {
                 world.note("world", || format!("the registry is away until {away:?}"));
                 world.registry_away = away;
             }
-            3..7 => {
+            3 => {
+                let group = world.random.place(world.broker.groups.len());
+                let partition = world.random.place(world.broker.topic(group).len());
+                let partition = i32::try_from(partition).unwrap_or(0);
+                world.note("world", || {
+                    format!("group {group}'s offset of {partition} is out of range until {away:?}")
+                });
+                world.broker.groups[group].lead_astray(partition);
+                world.put_right = away;
+            }
+            4 => {
+                world.note("world", || {
+                    format!("the broker forgets markers until {away:?}")
+                });
+                world.broker.forgets_markers = true;
+                world.put_right = away;
+            }
+            5..9 => {
                 world.note("world", || "compaction".to_owned());
                 for partition in 0..world.broker.topic(ORDER_STATUS).len() {
                     let partition = i32::try_from(partition).unwrap_or(0);

@@ -142,6 +142,8 @@ pub struct World {
     pub database_away: Duration,
     /// The registry is away until then.
     pub registry_away: Duration,
+    /// A person puts right what went astray by then.
+    pub put_right: Duration,
     /// All processes that ever were.
     pub lives: Vec<Life>,
     /// The first thing that must never happen and did.
@@ -173,6 +175,7 @@ impl World {
             broker_away: Duration::ZERO,
             database_away: Duration::ZERO,
             registry_away: Duration::ZERO,
+            put_right: Duration::ZERO,
             lives: Vec::new(),
             violation: None,
             met: Met::default(),
@@ -346,6 +349,9 @@ impl World {
         }
         let Self { broker, random, .. } = self;
         broker.expire(now, random);
+        if now >= self.put_right {
+            broker.put_right();
+        }
         if let Some(what) = broker.regression.take() {
             self.violation.get_or_insert(what);
         }

@@ -319,11 +319,17 @@ impl Backends {
     }
 
     /// Creates the four topics with the design's configuration; those that exist stay as they are.
+    /// Every broker knows them then.
     ///
     /// # Errors
     /// When the broker refuses.
     pub async fn create_topics(&self, topics: &Topics) -> Result<()> {
-        topics::create(&self.bootstrap_servers, topics).await
+        topics::create(&self.bootstrap_servers, topics).await?;
+        if self.brokers.len() > 1 {
+            let brokers = self.bootstrap_servers.split(',');
+            try_join_all(brokers.map(|broker| topics::wait_until_known(broker, topics))).await?;
+        }
+        Ok(())
     }
 
     /// Registers both schemas of the contract for these topics, with the compatibility level

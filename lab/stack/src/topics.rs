@@ -1,10 +1,16 @@
 //! The design's topics and schemas, as the product itself creates them, under this stack's names.
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::kafka::KafkaSettings;
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::{Secret, TopicSettings, dead_letters_of};
+
+use crate::download::pause;
 
 pub use runtime::provision::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, PARTITIONS};
 
@@ -70,6 +76,50 @@ pub(crate) async fn create(servers: &str, topics: &Topics) -> Result<()> {
     let plans = provision::topic_plans(&topics.settings(), topics.partitions);
     provision::create_topics(&kafka, &plans).await?;
     Ok(())
+}
+
+/// Waits until this broker knows a leader of every partition: the controller answers first, and
+/// each broker hears of it later.
+pub(crate) async fn wait_until_known(broker: &str, topics: &Topics) -> Result<()> {
+    const DEADLINE: Duration = Duration::from_secs(30);
+    let names = [
+        topics.order_status.clone(),
+        topics.vouchers.clone(),
+        topics.order_status_dead_letters(),
+        topics.vouchers_dead_letters(),
+    ];
+    let begun = Instant::now();
+    loop {
+        let (asked, names) = (broker.to_owned(), names.clone());
+        let unknown = tokio::task::spawn_blocking(move || unknown(&asked, &names)).await?;
+        let missing = match unknown {
+            Ok(None) => return Ok(()),
+            Ok(Some(topic)) => format!("it does not know all leaders of {topic}"),
+            Err(error) => error.to_string(),
+        };
+        if begun.elapsed() > DEADLINE {
+            bail!("broker {broker} did not hear of new topics within 30 s: {missing}");
+        }
+        pause().await;
+    }
+}
+
+/// One of the topics that a broker does not know wholly.
+fn unknown(broker: &str, names: &[String]) -> Result<Option<String>> {
+    let observer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .create()?;
+    for name in names {
+        let metadata = observer.fetch_metadata(Some(name), Duration::from_secs(5))?;
+        let is_known = metadata.topics().iter().any(|topic| {
+            let partitions = topic.partitions();
+            !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+        });
+        if !is_known {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Registers both schemas.

@@ -43,9 +43,14 @@ pub struct Group {
     committed: Positions,
     /// Offsets of transactions that have no end yet.
     pending: BTreeMap<ProducerId, Positions>,
+    /// Offsets beyond the end of the log, as after a truncation, until a person puts them right.
+    astray: Positions,
     /// A committed offset that went back: none may.
     pub went_back: Option<String>,
 }
+
+/// So far beyond the end that no record ever gets there.
+const ASTRAY: i64 = 1_000_000;
 
 impl Group {
     /// A group without members, of a topic with so many partitions.
@@ -58,6 +63,7 @@ impl Group {
             target: BTreeMap::new(),
             committed: Positions::new(),
             pending: BTreeMap::new(),
+            astray: Positions::new(),
             went_back: None,
         }
     }
@@ -228,6 +234,7 @@ impl Group {
     /// Commits offsets outside of a transaction; the caller asked [`accepts`](Self::accepts).
     pub fn commit(&mut self, positions: &Positions) {
         for (partition, offset) in positions {
+            self.astray.remove(partition);
             let before = self.committed.insert(*partition, *offset).unwrap_or(0);
             if *offset < before {
                 self.went_back = Some(format!("partition {partition}: {before} to {offset}"));
@@ -244,6 +251,17 @@ impl Group {
         );
     }
 
+    /// The log no longer reaches to the group's offset.
+    pub fn lead_astray(&mut self, partition: Partition) {
+        self.astray
+            .insert(partition, self.committed_offset(partition) + ASTRAY);
+    }
+
+    /// A person puts the offsets right that are beyond the end of the log.
+    pub fn put_right(&mut self) {
+        self.astray.clear();
+    }
+
     /// The producer's transaction ended.
     pub fn settle(&mut self, producer: ProducerId, commit: bool) {
         if let Some(positions) = self.pending.remove(&producer)
@@ -253,13 +271,35 @@ impl Group {
         }
     }
 
+    /// The producer's transaction gets no marker here: its offsets stay pending as those of
+    /// `hanging`.
+    pub fn hang(&mut self, producer: ProducerId, hanging: ProducerId) {
+        if let Some(positions) = self.pending.remove(&producer) {
+            self.add_pending(hanging, &positions);
+        }
+    }
+
+    /// Whether offsets of this producer's transaction are pending.
+    pub fn is_pending(&self, producer: ProducerId) -> bool {
+        self.pending.contains_key(&producer)
+    }
+
+    /// Whether offsets of any transaction are pending.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// The committed offset (0: none yet); none while a transaction holds one back.
     pub fn stable_offset(&self, partition: Partition) -> Option<i64> {
         let unstable = self
             .pending
             .values()
             .any(|one| one.contains_key(&partition));
-        (!unstable).then(|| self.committed_offset(partition))
+        let told = || match self.astray.get(&partition) {
+            Some(offset) => *offset,
+            None => self.committed_offset(partition),
+        };
+        (!unstable).then(told)
     }
 
     /// The committed offset, whatever is under way.

@@ -88,6 +88,15 @@ impl PartitionLog {
         self.push(Visibility::Control, None);
     }
 
+    /// The transaction of `producer` gets no marker here: it stays open as `hanging`.
+    pub fn hang(&mut self, producer: ProducerId, hanging: ProducerId) {
+        for entry in &mut self.entries {
+            if entry.visibility == Visibility::Open(producer) {
+                entry.visibility = Visibility::Open(hanging);
+            }
+        }
+    }
+
     /// Up to where a reader of committed records comes: the first open transaction, or the end.
     pub fn stable_end(&self) -> Offset {
         self.entries

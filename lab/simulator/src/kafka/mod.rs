@@ -43,6 +43,10 @@ pub struct Broker {
     pub groups: [Group; 2],
     /// All transactional ids.
     pub transactions: Coordinator,
+    /// The broker forgets markers: those of the processors' transactions, now and then.
+    pub forgets_markers: bool,
+    hanging: Vec<Hanging>,
+    forgotten: ProducerId,
     /// A relayed order whose newest record is not its highest version: none may be.
     pub regression: Option<String>,
 }
@@ -53,6 +57,9 @@ impl Broker {
         let topic = || (0..partitions).map(|_| PartitionLog::default()).collect();
         Self {
             topics: [topic(), topic(), topic(), topic(), topic()],
+            forgets_markers: false,
+            hanging: Vec::new(),
+            forgotten: FIRST_HANGING,
             regression: None,
             groups: [Group::new(partitions), Group::new(partitions)],
             transactions: Coordinator::default(),
@@ -111,7 +118,7 @@ impl Broker {
     /// Takes over a transactional id.
     pub fn init(&mut self, id: &str, fences: bool) -> Identity {
         let (identity, ending) = self.transactions.init(id, fences);
-        self.finish(ending);
+        self.finish_for(ending);
         identity
     }
 
@@ -136,8 +143,11 @@ impl Broker {
     /// # Errors
     /// See [`Refused`].
     pub fn end(&mut self, identity: Identity, commit: bool) -> Result<(), Refused> {
-        let ending = self.transactions.end(identity, commit)?;
-        self.finish(ending);
+        match self.transactions.end(identity, commit)? {
+            // Of what its owner aborts nothing is forgotten: it would not take over its id then.
+            Some(ending) if !commit => self.finish(ending),
+            ending => self.finish_for(ending),
+        }
         Ok(())
     }
 
@@ -147,19 +157,88 @@ impl Broker {
             group.expire(now, random);
         }
         for ending in self.transactions.expire(now) {
-            self.finish(Some(ending));
+            self.finish_for(Some(ending));
         }
     }
 
-    fn finish(&mut self, ending: Option<Ending>) {
-        let Some(Ending {
+    /// A person looks after what went astray: offsets, and markers that were forgotten.
+    pub fn put_right(&mut self) {
+        self.forgets_markers = false;
+        for one in std::mem::take(&mut self.hanging) {
+            let commit = one.commit;
+            self.end_one(&one, commit);
+        }
+        for group in &mut self.groups {
+            group.put_right();
+        }
+    }
+
+    /// What whoever has taken over a producer's id does: a transaction of it that holds back
+    /// offsets of the group is aborted wherever it hangs. Where its offsets count, what hangs of it
+    /// in a topic is left alone. `group_wide` is a planted bug: offsets that anybody's transaction
+    /// holds back are taken for its own.
+    pub fn end_hanging(&mut self, identity: Identity, group_wide: bool) {
+        let group = &self.groups[ORDER_STATUS];
+        let (ours, others) = std::mem::take(&mut self.hanging)
+            .into_iter()
+            .partition::<Vec<_>, _>(|one| {
+                one.owner == identity.producer
+                    && (group.is_pending(one.id) || group_wide && group.has_pending())
+            });
+        self.hanging = others;
+        for one in ours {
+            self.end_one(&one, false);
+        }
+    }
+
+    fn end_one(&mut self, one: &Hanging, commit: bool) {
+        for (topic, partition) in &one.places {
+            self.log_mut(*topic, *partition).mark(one.id, commit);
+        }
+        self.groups[ORDER_STATUS].settle(one.id, commit);
+    }
+
+    /// Forgets markers of a processor's transaction: of an abort all, the offsets' included; of a
+    /// commit the one of one partition, while the offsets count.
+    fn forget(&mut self, ending: &mut Ending) {
+        let group = &mut self.groups[ORDER_STATUS];
+        if !group.is_pending(ending.producer) {
+            return;
+        }
+        self.forgotten += 1;
+        let id = self.forgotten;
+        let places: Vec<_> = if ending.commit {
+            ending.partitions.pop_first().into_iter().collect()
+        } else {
+            group.hang(ending.producer, id);
+            std::mem::take(&mut ending.partitions).into_iter().collect()
+        };
+        for (topic, partition) in &places {
+            self.log_mut(*topic, *partition).hang(ending.producer, id);
+        }
+        self.hanging.push(Hanging {
+            owner: ending.producer,
+            id,
+            commit: ending.commit,
+            places,
+        });
+    }
+
+    /// Ends a transaction that its owner did not end itself.
+    fn finish_for(&mut self, ending: Option<Ending>) {
+        let Some(mut ending) = ending else { return };
+        if self.forgets_markers {
+            self.forget(&mut ending);
+        }
+        self.finish(ending);
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        let Ending {
             producer,
             commit,
             partitions,
-        }) = ending
-        else {
-            return;
-        };
+        } = ending;
         for (topic, partition) in partitions {
             self.log_mut(topic, partition).mark(producer, commit);
             if commit && topic == RELAYED {
@@ -187,6 +266,21 @@ impl Broker {
         }
     }
 }
+
+/// A transaction without markers in some places. Kafka ends it with the next marker of the same
+/// producer, whichever that is; the model keeps it apart from later ones, as if a person wrote the
+/// marker before.
+#[derive(Debug)]
+struct Hanging {
+    owner: ProducerId,
+    /// The producer that it belongs to from now on.
+    id: ProducerId,
+    commit: bool,
+    places: Vec<(usize, Partition)>,
+}
+
+/// Above the ids of all producers.
+const FIRST_HANGING: ProducerId = 1_000_000;
 
 /// A partition's place in its topic.
 fn index(partition: Partition) -> usize {
