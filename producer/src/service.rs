@@ -69,6 +69,9 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     } = checked;
     let recorder = metrics::install("producer")?;
     let health = Health::new();
+    // Before anybody can ask whether we are ready.
+    let postgres = health.part("postgres", "connecting");
+    let backlog = health.part("backlog", "not measured yet");
     let mut supervisor = Supervisor::new(shutdown.clone());
 
     let gate = Arc::new(Gate::default());
@@ -155,10 +158,7 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         pool,
         gate,
         (low_water, settings.ingress.outbox_limit),
-        (
-            health.part("postgres", "connecting"),
-            health.part("backlog", "not measured yet"),
-        ),
+        (postgres, backlog),
     );
     supervisor.task("upkeep", async move {
         if migrated(&database, &upkeep, &shutdown).await? {

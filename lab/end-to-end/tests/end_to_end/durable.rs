@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use end_to_end::shop::{START, Shop, own_postgres};
 use end_to_end::wait;
 use runtime::postgres::{Database, Timeouts};
 use runtime::settings::Secret;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
@@ -18,13 +19,11 @@ async fn setting(connection: &mut PgConnection, name: &str) -> Result<String> {
 }
 
 /// Turns `synchronous_commit` off as an administrator would, and waits until sessions that were
-/// there before have heard of it.
+/// there before have heard of it. What nobody waits for stays in memory from then on.
 async fn switch_off(shop: &Shop) -> Result<()> {
     let mut session = PgConnection::connect(shop.backends.database_url()).await?;
     for statement in [
         "ALTER SYSTEM SET synchronous_commit = off",
-        // Otherwise the server writes by itself what was not waited for, soon after.
-        "ALTER SYSTEM SET wal_writer_delay = '10s'",
         "SELECT pg_reload_conf()",
     ] {
         sqlx::raw_sql(statement).execute(&mut session).await?;
@@ -39,6 +38,13 @@ async fn switch_off(shop: &Shop) -> Result<()> {
         value == "off"
     })
     .await;
+    // Otherwise the server writes by itself, soon after, what was not waited for.
+    let writer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
+    let writer: i32 = sqlx::query_scalar(writer)
+        .fetch_one(&mut *session.lock().await)
+        .await?;
+    let writer = Pid::from_raw(writer).context("a process id")?;
+    kill_process(writer, Signal::STOP)?;
     Ok(())
 }
 
