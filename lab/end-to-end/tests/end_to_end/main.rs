@@ -7,7 +7,6 @@ mod api_keys;
 mod avro;
 mod backfill;
 mod blocked;
-mod campaign_history;
 mod bulk_clients;
 mod campaign_history;
 mod campaigns;
