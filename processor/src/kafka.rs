@@ -6,7 +6,7 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings, Outgoing,
-    Polled, Producers, Reach, Subscription, TransactionError, Unfinished,
+    Polled, Producers, Reach, Refused, Subscription, TransactionError, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -154,6 +154,10 @@ impl Log for KafkaLog {
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.current().drain(timeout)
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        self.producers.current().take_refused()
     }
 
     fn send_offsets(

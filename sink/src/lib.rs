@@ -40,6 +40,8 @@
 //! | a row's code is there | the same; dead letter `code_taken` only when another identity has it, else once more |
 //! | two transactions met (40001, 40P01) | the same statement again |
 //! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
+//! | a dead letter is too large for its topic | written again without what does not fit |
+//! | the broker refuses a dead letter for another reason | that one again, every 30 s at most; not ready |
 //! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
 //! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead | all of the batch is taken back; not ready until a person accepts, or the cause is gone |
 //! | a rebalance takes partitions away | their offsets and letters are the new owner's; rows that were written stay, since it writes the same |

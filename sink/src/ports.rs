@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::record::{Header, InputRecord, Positions};
 
@@ -136,8 +136,20 @@ pub enum Drained {
     All,
     /// Some are not yet: ask again.
     NotYet,
-    /// One was refused, or was not acknowledged for too long: reopen, and send all again.
+    /// The broker refused these for what they are, numbered in the order of
+    /// [`send`](DeadLetters::send). All others are acknowledged. Reopen before sending again.
+    Refused(Vec<Refused>),
+    /// One was not acknowledged for too long: reopen, and send all again.
     Failed(String),
+}
+
+/// What is done about a dead letter that the broker refuses to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is written again without what does not fit.
+    Reduced,
+    /// It is tried again, and the flow waits.
+    Blocked,
 }
 
 /// Why a statement is tried again.
@@ -155,6 +167,10 @@ pub trait Observer {
     fn written(&mut self, took: Duration);
     /// A statement failed and is tried again.
     fn write_failed(&mut self, cause: Cause);
+    /// The broker refused so many dead letters.
+    fn refused(&mut self, letters: usize, refusal: Refusal) {
+        let _ = (letters, refusal);
+    }
     /// These outcomes are durable.
     fn settled(&mut self, tally: &Tally);
     /// The number of partitions that are ours; hearing it once means having joined the group.

@@ -7,7 +7,7 @@ use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
-    RangeEvent, RangeReader, TopicRange, TransactionError,
+    RangeEvent, RangeReader, Refused, TopicRange, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -241,6 +241,10 @@ impl Log for RangeLog {
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producer.drain(timeout)
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        self.producer.take_refused()
     }
 
     fn send_offsets(

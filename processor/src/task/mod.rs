@@ -30,6 +30,7 @@ mod ahead;
 mod fences;
 mod intake;
 mod recover;
+mod setbacks;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use crate::evaluate::SharedEvaluator;
 use crate::ports::{Log, Observer};
 use ahead::Ahead;
 use fences::Fences;
+use setbacks::Setbacks;
 
 /// Whether a voucher record may be written twice after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -153,8 +155,18 @@ enum State {
     WaitingForSchema { schema_id: u32 },
     /// Too many records are dead; the same are tried again at `until`.
     CircuitOpen { until: Duration },
-    /// A pause before `Opening`, so that two processes with one name don't fence in a frenzy.
-    Pausing { until: Duration },
+    /// A pause after a failure: two processes with one name don't fence in a frenzy, and what was
+    /// refused is not tried again at once.
+    Pausing { until: Duration, then: Then },
+}
+
+/// What follows a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// [`State::Opening`]: the producer is of no use any more.
+    Open,
+    /// [`State::Rewinding`]
+    Rewind,
 }
 
 /// One task: the only owner of its consumer, its producer and its batch.
@@ -187,6 +199,7 @@ pub struct Task<L, S, C, O> {
     /// At least once: of batches that are acknowledged.
     late: LateOffsets,
     fences: Fences,
+    setbacks: Setbacks,
     backoff: Backoff,
 }
 
@@ -230,6 +243,7 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             fences: Fences::default(),
+            setbacks: Setbacks::new(),
             backoff: Backoff::outside(),
         }
     }
@@ -261,6 +275,7 @@ where
                         self.ahead.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.late.forget(partition);
+                        self.setbacks.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -287,8 +302,17 @@ where
         self.count_batch();
     }
 
+    /// Unless something keeps coming back.
+    fn tell_that_it_flows(&mut self) {
+        if self.joined && !self.setbacks.keep_from_flowing() {
+            self.observer.flowing();
+        }
+    }
+
     /// All that the batch asked for is done.
     fn count_batch(&mut self) {
+        self.setbacks.progress(&self.batch.positions());
+        self.tell_that_it_flows();
         let took = self.clock.now().saturating_sub(self.batch_began);
         self.observer.committed(self.batch.tallies(), took);
         self.batch.clear();

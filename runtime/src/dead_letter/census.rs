@@ -105,6 +105,7 @@ mod tests {
 
     fn letter(offset: i64, reason: &str) -> Letter {
         Letter {
+            omitted: None,
             identity: Identity {
                 topic: "a".to_owned(),
                 partition: 0,

@@ -137,6 +137,7 @@ mod tests {
 
     fn letter() -> Letter {
         Letter {
+            omitted: None,
             identity: "order-status/3/41".parse().unwrap(),
             reason: "invalid_total".to_owned(),
             message: String::new(),

@@ -24,6 +24,14 @@ impl Shelf {
         }
     }
 
+    pub(super) const fn kafka(&self) -> &KafkaSettings {
+        &self.kafka
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
     /// The topic whose records they were.
     pub fn source(&self) -> &str {
         &self.source

@@ -53,7 +53,7 @@ where
                 message: TOMBSTONE.to_owned(),
             },
             Decision::Dead(reason) => match batch.dead().next() {
-                Some((_, cause)) => failed(cause),
+                Some(dead) => failed(dead.cause()),
                 None => failed(&Malformed::new(reason, "")),
             },
             Decision::Wait { .. } => unreachable!("settled waits for the schema"),
@@ -180,6 +180,7 @@ mod tests {
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
     ) -> Result<Outcome, Failure> {
         let letter = Letter {
+            omitted: None,
             identity: "vouchers/0/7".parse().unwrap(),
             reason: "code_taken".to_owned(),
             message: String::new(),

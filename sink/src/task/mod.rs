@@ -33,6 +33,7 @@
 //!
 //! Each step makes at most one call that can wait; what is read beside a statement is what is there.
 
+mod bury;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -88,8 +89,8 @@ enum State {
     },
     /// The database is away, or two transactions met; the same part again at `until`.
     WaitingForDatabase { halves: Halves, until: Duration },
-    /// The batch's dead letters go out; when `sent`, they are to be acknowledged.
-    DeadLettering { sent: bool },
+    /// The batch's dead letters go out; those that were sent are to be acknowledged.
+    DeadLettering { sent: Option<Vec<usize>> },
     /// They were not acknowledged; all of them again at `until`.
     WaitingForBroker { until: Duration },
     /// All is durable; the batch's offsets are committed.
@@ -151,6 +152,8 @@ pub struct Task<K, T, D, S, C, O> {
     /// Of batches that are durable.
     late: LateOffsets,
     backoff: Backoff,
+    /// Between attempts at dead letters that the broker refuses.
+    refused_letters: Backoff,
 }
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
@@ -181,6 +184,7 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             backoff: Backoff::outside(),
+            refused_letters: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
         }
     }
 

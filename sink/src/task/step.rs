@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled};
-use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord as _, OwnedRecord, Positions};
+use runtime::record::{OwnedRecord, Positions};
 use runtime::registry::SchemaSource;
 use runtime::stepping::{Step, Stepping};
 use schemas::{Malformed, VoucherPlan};
@@ -15,9 +14,7 @@ use super::{IDLE, QUICK, SLICE, SLOW, State, TURN, Task};
 use crate::batch::MOST_RECORDS;
 use crate::decide::{Decision, code_taken, decide, rejected};
 use crate::halves::Halves;
-use crate::ports::{
-    Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
-};
+use crate::ports::{Cause, DeadLetters, Identity, Observer, Source, Table, WriteError, Written};
 
 impl<K, T, D, S, C, O> Stepping for Task<K, T, D, S, C, O>
 where
@@ -339,7 +336,7 @@ where
 
     pub(super) fn end_writing(&mut self) -> State {
         if self.batch.dead().next().is_some() {
-            return State::DeadLettering { sent: false };
+            return State::DeadLettering { sent: None };
         }
         self.settle_batch();
         self.after_batch()
@@ -355,57 +352,11 @@ where
     }
 
     /// Unless the consumer is lost: what is durable is done again then, to no effect.
-    const fn commit_at_once(&self) -> State {
+    pub(super) const fn commit_at_once(&self) -> State {
         match self.lost {
             None => State::CommittingOffsets,
             Some(_) => State::Reading,
         }
-    }
-
-    /// Sends the batch's dead letters, then waits until they are acknowledged.
-    fn bury(&mut self, sent: bool) -> Result<State, Failure> {
-        if !sent {
-            return match self.send_letters() {
-                Ok(()) => Ok(State::DeadLettering { sent: true }),
-                Err(why) => self.bury_again(&why),
-            };
-        }
-        match self.ports.dead_letters.drain(SLICE) {
-            // At once: a letter would be written again with its record.
-            Drained::All => {
-                self.settle_batch();
-                Ok(self.commit_at_once())
-            }
-            Drained::NotYet => {
-                self.stay_in_group(Duration::ZERO);
-                Ok(State::DeadLettering { sent })
-            }
-            Drained::Failed(why) => self.bury_again(&why),
-        }
-    }
-
-    fn send_letters(&mut self) -> Result<(), String> {
-        for (record, cause) in self.batch.dead() {
-            let headers = record.letter_headers(&self.topic, cause);
-            self.ports.dead_letters.send(&Letter {
-                key: record.key(),
-                value: record.value(),
-                headers: &headers,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn bury_again(&mut self, why: &str) -> Result<State, Failure> {
-        tracing::warn!(
-            why,
-            "dead letters were not acknowledged; sending them again"
-        );
-        self.stand(&format!("waiting to write dead letters: {why}"));
-        self.ports.dead_letters.reopen()?;
-        Ok(State::WaitingForBroker {
-            until: self.pause_ends(),
-        })
     }
 
     /// All that was asked for up to these offsets is durable.

@@ -23,6 +23,7 @@ mod late_schemas;
 mod limits;
 mod load;
 mod outages;
+mod oversized;
 mod ranges;
 mod rebuild;
 mod record;

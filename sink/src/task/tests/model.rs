@@ -97,6 +97,13 @@ pub(super) struct World {
     /// The database gives no answers, or only this one.
     pub(super) database: Option<WriteError>,
     pub(super) broker_refuses_letters: bool,
+    /// Larger letters are refused.
+    pub(super) max_letter_bytes: Option<usize>,
+    /// So many times the first letter is refused, however small it is.
+    pub(super) refused_letters: usize,
+    pub(super) reduced: usize,
+    /// When a letter was refused for another reason than its size.
+    pub(super) blocked_at: Vec<Duration>,
     /// A marker follows the last record of each partition.
     pub(super) markers: bool,
     pub(super) killed: Option<Fault>,
