@@ -83,6 +83,14 @@ pub enum WriteError {
         /// For a statement of one row: who holds the code now.
         holder: Option<Identity>,
     },
+    /// The database answered and did not do the statement, and one row alone may be the reason: a
+    /// time-out, a lock, a trigger that raises an error, or a row that it neither takes nor shows.
+    Doubtful {
+        /// The database's sentence, or ours.
+        why: String,
+        /// Of a statement of one row: whether the table takes statements without this row.
+        others_pass: bool,
+    },
     /// Two transactions met: the same again, soon.
     Conflict(String),
     /// The database is away, or can't right now: the same again, later.

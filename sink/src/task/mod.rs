@@ -24,7 +24,8 @@
 //!   the row, of two identities with one code the earlier has it. A statement does many at once only
 //!   because one that goes through has done the same as that, and one that doesn't is halved, the
 //!   earlier half first. The batch ahead has its turn when the one in hand is settled.
-//! - **Only the data is ever dead**: a fault outside is waited out in the state that it met, with
+//! - **Only the data is ever dead**: a row that fails alone is dead when the table takes others
+//!   ([`crate::doubt`]); a fault outside is waited out in the state that it met, with
 //!   the group polled and no record taken.
 //! - **A rebalance takes offsets and letters away, never rows**: what another member does again
 //!   gives the same rows.
@@ -53,6 +54,7 @@ use schemas::VoucherPlan;
 
 use crate::batch::Batch;
 use crate::columns::Columns;
+use crate::doubt::Doubt;
 use crate::halves::Halves;
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
@@ -152,6 +154,8 @@ pub struct Task<K, T, D, S, C, O> {
     /// Of batches that are durable.
     late: LateOffsets,
     backoff: Backoff,
+    /// Whether a row that fails alone is at fault.
+    doubt: Doubt,
     /// Between attempts at dead letters that the broker refuses.
     refused_letters: Backoff,
 }
@@ -184,6 +188,7 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             backoff: Backoff::outside(),
+            doubt: Doubt::default(),
             refused_letters: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
         }
     }
@@ -227,6 +232,7 @@ where
         self.batch.clear();
         self.ahead.clear();
         self.held = None;
+        self.doubt.forget_row();
         self.breaker = self.breaker_before.clone();
     }
 

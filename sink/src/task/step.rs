@@ -242,6 +242,7 @@ where
         let took = self.now().saturating_sub(since);
         self.ports.observer.written(took);
         self.backoff.reset();
+        self.doubt.note_written(written.inserted);
         halves.settle();
         State::Writing {
             halves,
@@ -252,7 +253,9 @@ where
     /// What an error says to do next.
     fn recover(&mut self, mut halves: Halves, part: Range<usize>, error: WriteError) -> State {
         match error {
-            WriteError::Data(_) | WriteError::CodeClash { .. } if part.len() > 1 => {
+            WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Doubtful { .. }
+                if part.len() > 1 =>
+            {
                 self.ports.observer.write_failed(Cause::Data);
                 halves.halve();
                 State::Writing {
@@ -270,6 +273,14 @@ where
                 let Identity { campaign, order_id } = holder;
                 let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                 self.refuse(halves, part.start, cause)
+            }
+            WriteError::Doubtful { why, others_pass } => {
+                let why = without(self.batch.code(part.start), &why);
+                if self.doubt.convicts(others_pass) {
+                    return self.set_aside(halves, part.start, &why);
+                }
+                self.stand(&format!("waiting for the database: {why}"));
+                self.write_again(halves)
             }
             // Another writer of this very voucher was quicker, or the holder is gone: once more.
             WriteError::CodeClash { .. } => self.write_again(halves),
@@ -306,6 +317,17 @@ where
             halves,
             until: self.pause_ends(),
         }
+    }
+
+    /// A row fails alone again and again, while the table takes others.
+    fn set_aside(&mut self, halves: Halves, row: usize, why: &str) -> State {
+        tracing::error!(
+            campaign = self.batch.campaign(row),
+            order_id = self.batch.order_id(row),
+            why,
+            "the database does not take this row and takes others; it becomes a dead letter"
+        );
+        self.refuse(halves, row, rejected(why))
     }
 
     /// A row stands alone and is refused: it is dead, unless there are too many of them.

@@ -17,6 +17,7 @@ mod exactly_once;
 mod explain;
 mod hostile_clients;
 mod http;
+mod ignored_rows;
 mod instances;
 mod kafka_model;
 mod late_schemas;

@@ -1,10 +1,59 @@
-//! Dead letters that the broker refuses.
+//! Rows that the database neither takes nor refuses for their data, and dead letters that the broker
+//! refuses.
 
 use std::time::Duration;
 
 use runtime::dead_letter;
 
 use super::model::{Run, World, record, voucher};
+use super::{many, reasons};
+use crate::ports::WriteError;
+
+#[test]
+fn a_row_that_fails_while_others_pass_is_set_aside_and_its_neighbours_are_rows() {
+    let mut records = many(64);
+    records[40] = voucher(0, "40", "secret-code", 17);
+    let world = Run::new(World::new(records)).finish();
+    assert_eq!(world.rows.len(), 63);
+    assert_eq!(reasons(&world), ["rejected_by_database"]);
+    assert!(world.statements.len() <= 16, "{:?}", world.statements);
+    let message = world.letters[0].header(dead_letter::MESSAGE);
+    assert!(message.contains("the trigger has no time"), "{message}");
+    assert!(!message.contains("secret-code"), "{message}");
+    assert_eq!(world.standing, None);
+}
+
+#[test]
+fn a_table_that_takes_no_row_is_waited_for() {
+    let records = (0..64).map(|n| voucher(0, &format!("{n}"), &format!("{n}"), 17));
+    let mut run = Run::new(World::new(records.collect()));
+    run.until("a minute", |world| world.now > Duration::from_secs(60));
+    let world = run.world();
+    assert!(world.standing.is_some(), "not ready");
+    assert_eq!((world.commits, world.letters.len()), (0, 0));
+    assert!(world.statements.len() < 200, "{}", world.statements.len());
+}
+
+#[test]
+fn a_database_that_can_do_no_statement_in_time_makes_nothing_dead() {
+    let mut world = World::new(many(10));
+    world.database = Some(WriteError::Doubtful {
+        why: "canceling statement due to statement timeout".to_owned(),
+        others_pass: false,
+    });
+    let mut run = Run::new(world);
+    run.until("a minute", |world| world.now > Duration::from_secs(60));
+    {
+        let mut world = run.world();
+        assert!(world.standing.is_some(), "not ready");
+        assert_eq!((world.commits, world.letters.len()), (0, 0));
+        assert!(world.statements.len() < 60, "with longer and longer pauses");
+        world.database = None;
+    }
+    let world = run.finish();
+    assert_eq!((world.rows.len(), world.letters.len()), (10, 0));
+    assert_eq!(world.standing, None, "ready again");
+}
 
 #[test]
 fn a_dead_letter_that_does_not_fit_leaves_out_its_value() {
