@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use runtime::dead_letter;
+use runtime::dead_letter::{self, Cause, DeadLetter, Extent};
 use runtime::kafka::Outgoing;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::settings::TopicSettings;
@@ -130,10 +130,27 @@ struct Arena {
 #[derive(Debug)]
 struct Output {
     source: Partition,
-    dead: bool,
+    offset: Offset,
+    /// Of a dead letter: how much of its original it carries.
+    dead: Option<Extent>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Range<usize>,
+}
+
+/// Where a record to be written comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'b> {
+    /// The partition of the order status.
+    pub partition: Partition,
+    /// Its offset.
+    pub offset: Offset,
+    /// The topic that it is written to.
+    pub topic: &'b str,
+    /// Of a dead letter: how much of its original it carries.
+    pub dead: Option<Extent>,
+    /// The size of key, value and headers.
+    pub bytes: usize,
 }
 
 #[derive(Debug)]
@@ -239,6 +256,12 @@ impl Batch {
             .collect()
     }
 
+    /// The next offset of this partition, when something of it was read.
+    pub fn next_of(&self, partition: Partition) -> Option<Offset> {
+        let work = self.work.iter().find(|work| work.partition == partition)?;
+        Some(work.next)
+    }
+
     /// The outcomes of every partition that was read.
     pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
         self.work.iter().map(|work| &work.tally)
@@ -282,7 +305,8 @@ impl Batch {
         }
         self.outputs.push(Output {
             source: record.partition(),
-            dead: false,
+            offset: record.offset(),
+            dead: None,
             key: Some(key),
             value: Some(value),
             headers: first_header..arena.headers.len(),
@@ -290,32 +314,69 @@ impl Batch {
         self.advance(record).vouchers += 1;
     }
 
-    /// A record that can't be used, byte for byte.
-    pub fn bury(&mut self, record: &impl InputRecord, cause: &Malformed) {
+    /// A record that can't be used, byte for byte as far as `extent` goes.
+    pub fn bury(&mut self, record: &impl InputRecord, malformed: &Malformed, extent: Extent) {
         if self.counts_dead {
-            *self.advance(record).dead.entry(cause.reason()).or_default() += 1;
+            *self
+                .advance(record)
+                .dead
+                .entry(malformed.reason())
+                .or_default() += 1;
             return;
         }
+        let cause = Cause {
+            topic: &self.topics.source,
+            service: "processor",
+            malformed,
+            attempts: 1,
+        };
+        let letter = DeadLetter::of(record, &cause, extent);
         let arena = &mut self.arena;
-        let key = record.key().map(|key| arena.put(key));
-        let value = record.value().map(|value| arena.put(value));
+        let key = letter.key.map(|key| arena.put(key));
+        let value = letter.value.map(|value| arena.put(value));
         let first_header = arena.headers.len();
-        for (name, value) in
-            dead_letter::headers(record, &self.topics.source, "processor", cause, 1)
-        {
-            arena.foreign_header(&name, value.as_deref());
+        for (name, value) in &letter.headers {
+            arena.foreign_header(name, value.as_deref());
         }
         if let Some(group) = &self.group {
             arena.header(dead_letter::GROUP, group.as_bytes());
         }
         self.outputs.push(Output {
             source: record.partition(),
-            dead: true,
+            offset: record.offset(),
+            dead: Some(extent),
             key,
             value,
             headers: first_header..arena.headers.len(),
         });
-        *self.advance(record).dead.entry(cause.reason()).or_default() += 1;
+        *self
+            .advance(record)
+            .dead
+            .entry(malformed.reason())
+            .or_default() += 1;
+    }
+
+    /// Whose output is the one with this number, in the order of [`each_output`](Self::each_output).
+    pub fn origin(&self, number: usize) -> Option<Origin<'_>> {
+        let output = self.outputs.get(number)?;
+        let length = |range: &Option<Range<usize>>| range.as_ref().map_or(0, Range::len);
+        let headers = self.arena.headers[output.headers.clone()].iter();
+        Some(Origin {
+            partition: output.source,
+            offset: output.offset,
+            topic: self.topic_of(output),
+            dead: output.dead,
+            bytes: length(&output.key)
+                + length(&output.value)
+                + headers.map(|span| length(&span.value)).sum::<usize>(),
+        })
+    }
+
+    fn topic_of(&self, output: &Output) -> &str {
+        match output.dead {
+            Some(_) => &self.topics.dead_letters,
+            None => &self.topics.vouchers,
+        }
     }
 
     /// Forgets what was read of a partition that is another's now.
@@ -344,11 +405,7 @@ impl Batch {
                     }),
             );
             write(&Outgoing {
-                topic: if output.dead {
-                    &self.topics.dead_letters
-                } else {
-                    &self.topics.vouchers
-                },
+                topic: self.topic_of(output),
                 key: output.key.as_ref().map(|key| self.arena.get(key)),
                 value: output.value.as_ref().map(|value| self.arena.get(value)),
                 headers: &headers,

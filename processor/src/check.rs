@@ -11,6 +11,7 @@ use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
 
 use crate::campaign_history::{self, Compared};
+use crate::order_times;
 use crate::rule::Rule;
 use crate::settings::{FlowSettings, KeySettings, RuleSettings};
 use crate::task::Guarantee;
@@ -87,7 +88,7 @@ async fn look(
             tasks: ("PROCESSOR_TASKS", settings.flow.tasks),
         };
         verdicts.extend(preflight::reader(cluster, &found, reader).await);
-        verdicts.extend(orders(settings, cluster, &found).await);
+        verdicts.extend(orders(settings, cluster, registry, &found, rule).await);
         verdicts.extend(history(settings, registry, &found, rule).await?);
     }
     report.add(verdicts);
@@ -125,7 +126,13 @@ fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<Verdict>, Fail
 }
 
 /// The newest order statuses: their keys, and their times.
-async fn orders(settings: &CheckSettings, cluster: &Cluster, found: &Found) -> Vec<Verdict> {
+async fn orders(
+    settings: &CheckSettings,
+    cluster: &Cluster,
+    registry: Option<&Registry>,
+    found: &Found,
+    rule: &Rule,
+) -> Vec<Verdict> {
     let Some(topic) = found.topic(&settings.topics.order_status_topic) else {
         return Vec::new();
     };
@@ -141,6 +148,7 @@ async fn orders(settings: &CheckSettings, cluster: &Cluster, found: &Found) -> V
                 SystemTime::now(),
                 latest,
             ));
+            verdicts.extend(order_times::judge(registry, rule, &newest).await);
             verdicts
         }
         Err(error) => vec![unread(&topic.name, &error)],

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Membership,
-    MembershipObserver, Outgoing, Polled, Producers, Subscription, TransactionError,
-    TransactionScope, Unfinished, session_timeout,
+    MembershipObserver, Outgoing, Polled, Producer, Producers, Refused, Subscription,
+    TransactionError, TransactionScope, Unfinished, session_timeout,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -177,6 +177,13 @@ impl Log for KafkaLog {
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.current()?.drain(timeout)
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        self.producers
+            .current()
+            .map(Producer::take_refused)
+            .unwrap_or_default()
     }
 
     fn send_offsets(

@@ -11,7 +11,7 @@ use runtime::metrics as names;
 use schemas::Reason;
 
 use crate::batch::Tally;
-use crate::ports::{Observer, TransactionEnd};
+use crate::ports::{Observer, Refusal, TransactionEnd};
 use crate::rule::Skip;
 
 /// Handles are looked up once; a batch only adds.
@@ -27,6 +27,8 @@ pub struct TaskObserver {
     unknown: Counter,
     seconds: Histogram,
     fenced: Counter,
+    reduced: Counter,
+    blocked: Counter,
     partitions: Gauge,
     circuit: Gauge,
 }
@@ -38,6 +40,8 @@ impl TaskObserver {
             |outcome: &'static str| counter!(names::PROCESSOR_RECORDS, "outcome" => outcome);
         let transactions =
             |outcome: &'static str| counter!(names::PROCESSOR_TRANSACTIONS, "outcome" => outcome);
+        let refused =
+            |outcome: &'static str| counter!(names::PROCESSOR_REFUSED, "outcome" => outcome);
         let task = task.to_string();
         Self {
             flow: Flow::new(
@@ -65,6 +69,8 @@ impl TaskObserver {
             unknown: transactions("unknown"),
             seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
             fenced: counter!(names::PROCESSOR_FENCED),
+            reduced: refused("reduced"),
+            blocked: refused("blocked"),
             partitions: gauge!(names::PROCESSOR_PARTITIONS, "task" => task.clone()),
             circuit: gauge!(names::PROCESSOR_CIRCUIT_OPEN, "task" => task),
         }
@@ -106,6 +112,14 @@ impl Observer for TaskObserver {
             TransactionEnd::Unknown => &self.unknown,
         }
         .increment(1);
+    }
+
+    fn refused(&mut self, records: usize, refusal: Refusal) {
+        match refusal {
+            Refusal::Reduced => &self.reduced,
+            Refusal::Blocked => &self.blocked,
+        }
+        .increment(records as u64);
     }
 
     fn fenced(&mut self) {

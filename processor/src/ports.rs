@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use runtime::kafka::{
-    AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, TransactionError,
-    Unfinished,
+    AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, Refused,
+    TransactionError, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -92,6 +92,12 @@ pub trait Log {
     /// Waits until all that was sent is acknowledged.
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
+    /// Takes the records of the open transaction, numbered in the order of [`send`](Self::send),
+    /// that the broker refused for what they are.
+    fn take_refused(&mut self) -> Vec<Refused> {
+        Vec::new()
+    }
+
     /// Adds offsets to the transaction, with this member's generation, which fences zombies.
     fn send_offsets(
         &mut self,
@@ -136,12 +142,25 @@ pub enum TransactionEnd {
     Unknown,
 }
 
+/// What is done about a record that the broker refuses to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is a dead letter, and is written again without what does not fit.
+    Reduced,
+    /// It is tried again, and its partition waits.
+    Blocked,
+}
+
 /// Who watches the loop: metrics and readiness. Never changes what it does.
 pub trait Observer {
     /// These outcomes are durable; the first of them that had to be written was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
     /// A transaction ended.
     fn transaction_ended(&mut self, end: TransactionEnd);
+    /// The broker refused so many records.
+    fn refused(&mut self, records: usize, refusal: Refusal) {
+        let _ = (records, refusal);
+    }
     /// Another member took this one's name, or the client gave up.
     fn fenced(&mut self);
     /// The number of partitions that are ours; hearing it once means having joined the group.

@@ -4,7 +4,7 @@ mod words;
 
 use chrono::{DateTime, Days, Utc};
 use rust_decimal::Decimal;
-use schemas::{Currency, Malformed, OrderStatus, Status, Timestamp};
+use schemas::{Currency, Malformed, OrderStatus, Reason, Status, Timestamp};
 use sha2::{Digest, Sha256};
 
 pub use words::{TOMBSTONE, money};
@@ -87,10 +87,12 @@ pub enum Verdict {
 
 impl Rule {
     /// The verdict on one order status. `written_at` is the record's own timestamp, the last
-    /// resort for a SENT record without times.
+    /// resort for a SENT record without times: but only without dates. A record that is written again
+    /// has another timestamp, and would earn the vouchers of two campaigns.
     ///
     /// # Errors
-    /// A SENT record without any usable time is malformed.
+    /// A SENT record without any usable time is malformed, and so is one that earns a voucher but for
+    /// its dates, when the campaign has dates and neither `sent_at` nor `occurred_at` says when.
     pub fn judge(
         &self,
         order: &OrderStatus<'_>,
@@ -104,6 +106,8 @@ impl Rule {
             Skip::Currency
         } else if order.total < self.min_total {
             Skip::Threshold
+        } else if self.has_dates() && !says_when(order) {
+            return Err(self.undated(sent_at));
         } else if self.sent_from.is_some_and(|from| sent_at < from)
             || self.sent_until.is_some_and(|until| sent_at >= until)
         {
@@ -112,6 +116,23 @@ impl Rule {
             return Ok(Verdict::Eligible { sent_at });
         };
         Ok(Verdict::Skip(skip))
+    }
+
+    /// Whether the campaign begins or ends.
+    pub const fn has_dates(&self) -> bool {
+        self.sent_from.is_some() || self.sent_until.is_some()
+    }
+
+    fn undated(&self, written_at: Timestamp) -> Malformed {
+        Malformed::new(
+            Reason::MissingTimestamp,
+            format!(
+                "the campaign {} has dates, and neither sent_at nor occurred_at says when the order \
+                 was sent; the record's own timestamp, {written_at}, does not count then, because a \
+                 record that is written again has a new one",
+                self.campaign
+            ),
+        )
     }
 
     /// When a voucher that was earned at `sent_at` ends.
@@ -140,6 +161,11 @@ impl Rule {
             .map(|byte| format!("{byte:02x}"))
             .collect()
     }
+}
+
+/// Whether the record itself says when the order was sent.
+pub const fn says_when(order: &OrderStatus<'_>) -> bool {
+    order.sent_at.is_some() || order.occurred_at.is_some()
 }
 
 #[cfg(test)]
@@ -262,6 +288,46 @@ mod tests {
             Verdict::Eligible { sent_at: written }
         );
         assert!(rule().judge(&bare, None).is_err());
+    }
+
+    #[test]
+    fn a_campaign_with_dates_counts_only_times_of_the_record_itself() {
+        let (before, within) = (at("2026-04-30T00:00:00Z"), at("2026-05-02T00:00:00Z"));
+        let bare = OrderStatus {
+            sent_at: None,
+            ..sent("100")
+        };
+        let from = Rule {
+            sent_from: Some(at("2026-05-01T00:00:00Z")),
+            ..rule()
+        };
+        let until = Rule {
+            sent_until: Some(at("2026-06-01T00:00:00Z")),
+            ..rule()
+        };
+        for dated in [from, until] {
+            for written in [before, within] {
+                let malformed = dated.judge(&bare, Some(written)).unwrap_err();
+                assert_eq!(malformed.reason(), Reason::MissingTimestamp);
+            }
+            let said = OrderStatus {
+                occurred_at: Some(within),
+                ..bare
+            };
+            assert_eq!(
+                dated.judge(&said, Some(before)).unwrap(),
+                Verdict::Eligible { sent_at: within }
+            );
+            // What earns nothing whenever it was sent needs no time.
+            let small = OrderStatus {
+                total: "99.99".parse().unwrap(),
+                ..bare
+            };
+            assert_eq!(
+                dated.judge(&small, Some(within)).unwrap(),
+                Verdict::Skip(Skip::Threshold)
+            );
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ metrics! {
         "From the first record of a batch that is to be written to its committed transaction.";
     PROCESSOR_FENCED Counter "processor_fenced_total"
         "Times this instance's group member was replaced by another of its name, or its consumer had to be built anew.";
+    PROCESSOR_REFUSED Counter "processor_refused_records_total"
+        "Records that the broker refused to write; outcome: reduced (a dead letter that was too large is written again without what does not fit), blocked (tried again every 30 s at most; its partition waits).";
     PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"
         "1 while the flow is paused because too many records are dead letters; by task.";
     PROCESSOR_PARTITIONS Gauge "processor_partitions"
@@ -65,6 +67,8 @@ metrics! {
         "From the start of a batch's statement to its commit in Postgres.";
     SINK_WRITE_ERRORS Counter "sink_write_errors_total"
         "Statements that failed and were tried again; cause: unavailable, data.";
+    SINK_REFUSED Counter "sink_refused_dead_letters_total"
+        "Dead letters that the broker refused to write; outcome: reduced (too large: written again without what does not fit), blocked (tried again every 30 s at most).";
     SINK_CIRCUIT_OPEN Gauge "sink_circuit_open"
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
     SINK_PARTITIONS Gauge "sink_partitions"

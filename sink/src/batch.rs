@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use runtime::record::{Header, InputRecord, Offset, Partition, Positions};
+use runtime::dead_letter::{Cause, DeadLetter, Extent};
+use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 use rust_decimal::Decimal;
 use schemas::{Currency, Malformed, Reason, Timestamp, Voucher};
@@ -22,7 +23,7 @@ pub struct Batch {
     records: Vec<Kept>,
     headers: Vec<KeptHeader>,
     rows: Vec<Row>,
-    dead: Vec<(usize, Malformed)>,
+    dead: Vec<Dead>,
     positions: Positions,
     tally: Tally,
     closed: bool,
@@ -42,6 +43,15 @@ struct Kept {
     value: Option<Range<usize>>,
     headers: Range<usize>,
     dead: Option<Reason>,
+}
+
+/// A record that can't be used, and its dead letter.
+#[derive(Debug, Clone)]
+struct Dead {
+    record: usize,
+    cause: Malformed,
+    extent: Extent,
+    is_written: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -151,7 +161,12 @@ impl Batch {
 
     fn note_dead(&mut self, number: usize, cause: Malformed) {
         *self.tally.dead.entry(cause.reason()).or_default() += 1;
-        self.dead.push((number, cause));
+        self.dead.push(Dead {
+            record: number,
+            cause,
+            extent: Extent::Whole,
+            is_written: false,
+        });
     }
 
     /// These records are another's now: nothing of them is committed or dead-lettered here. Their
@@ -205,18 +220,43 @@ impl Batch {
         self.records.iter().map(|record| record.dead)
     }
 
-    /// The dead records of partitions that are still ours, and why.
-    pub fn dead(&self) -> impl Iterator<Item = (KeptRecord<'_>, &Malformed)> {
+    /// The dead records of partitions that are still ours and whose dead letters are not written.
+    pub fn dead(&self) -> impl Iterator<Item = DeadRecord<'_>> {
         self.dead
             .iter()
-            .map(|(number, cause)| {
-                let record = KeptRecord {
+            .enumerate()
+            .map(|(number, dead)| DeadRecord {
+                number,
+                record: KeptRecord {
                     batch: self,
-                    kept: &self.records[*number],
-                };
-                (record, cause)
+                    kept: &self.records[dead.record],
+                },
+                dead,
             })
-            .filter(|(record, _)| self.positions.contains_key(&record.kept.partition))
+            .filter(|dead| !dead.dead.is_written && self.is_ours(dead.record.kept.partition))
+    }
+
+    fn is_ours(&self, partition: Partition) -> bool {
+        self.positions.contains_key(&partition)
+    }
+
+    /// The dead record with this number.
+    pub fn dead_with(&self, number: usize) -> Option<DeadRecord<'_>> {
+        self.dead().find(|dead| dead.number == number)
+    }
+
+    /// Its dead letter is acknowledged.
+    pub fn note_dead_letter(&mut self, number: usize) {
+        if let Some(dead) = self.dead.get_mut(number) {
+            dead.is_written = true;
+        }
+    }
+
+    /// Its dead letter may carry no more than this.
+    pub fn reduce_dead_letter(&mut self, number: usize, extent: Extent) {
+        if let Some(dead) = self.dead.get_mut(number) {
+            dead.extent = extent;
+        }
     }
 
     /// The row with this number.
@@ -328,10 +368,45 @@ pub struct KeptRecord<'a> {
     kept: &'a Kept,
 }
 
-impl KeptRecord<'_> {
-    /// Headers of a dead letter: the record's own, then ours.
-    pub fn letter_headers(&self, topic: &str, cause: &Malformed) -> Vec<Header> {
-        runtime::dead_letter::headers(self, topic, "sink", cause, 1)
+/// A record of the batch that can't be used.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadRecord<'a> {
+    /// Its number among the batch's dead records.
+    pub number: usize,
+    /// The record.
+    pub record: KeptRecord<'a>,
+    dead: &'a Dead,
+}
+
+impl DeadRecord<'_> {
+    /// Why it can't be used.
+    pub const fn cause(&self) -> &Malformed {
+        &self.dead.cause
+    }
+
+    /// How much of the record its dead letter carries.
+    pub const fn extent(&self) -> Extent {
+        self.dead.extent
+    }
+
+    /// What goes to the dead letter topic.
+    pub fn dead_letter(&self, topic: &str) -> DeadLetter<'_> {
+        let cause = Cause {
+            topic,
+            service: "sink",
+            malformed: &self.dead.cause,
+            attempts: 1,
+        };
+        DeadLetter::of(&self.record, &cause, self.dead.extent)
+    }
+
+    /// About how large its dead letter is.
+    pub fn bytes(&self) -> usize {
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let mut bytes = length(self.record.key()) + length(self.record.value());
+        self.record
+            .each_header(&mut |name, value| bytes += name.len() + length(value));
+        bytes
     }
 }
 

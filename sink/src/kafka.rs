@@ -116,16 +116,26 @@ impl DeadLetters for KafkaDeadLetters {
             value: letter.value,
             headers: &headers,
         };
-        self.producer
-            .send(&outgoing, ROOM)
-            .map_err(|error| self.sentence(&error))
+        match self.producer.send(&outgoing, ROOM) {
+            // Told by `drain`, with those that the broker refuses.
+            Err(TransactionError::Abortable(_)) => Ok(()),
+            sent => sent.map_err(|error| self.sentence(&error)),
+        }
     }
 
     fn drain(&mut self, timeout: Duration) -> Drained {
         match self.producer.drain(timeout) {
             Ok(()) => Drained::All,
             Err(TransactionError::Retriable(_)) => Drained::NotYet,
-            Err(error) => Drained::Failed(self.sentence(&error)),
+            Err(error) => {
+                let failed = self.producer.failed();
+                let refused = self.producer.take_refused();
+                if refused.len() == failed {
+                    Drained::Refused(refused)
+                } else {
+                    Drained::Failed(self.sentence(&error))
+                }
+            }
         }
     }
 

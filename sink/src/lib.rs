@@ -16,6 +16,7 @@
 //! | [`batch`] | a run of records, their rows, the dead among them, the offsets to commit |
 //! | [`columns`], [`texts`] | the rows of one statement, column by column |
 //! | [`halves`] | which part of a batch is written next, after a refusal |
+//! | [`doubt`] | whether a row that fails alone is at fault, or the database |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
 //! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
@@ -38,8 +39,11 @@
 //! | the row is there | nothing; `existing`, or `different` when its code, amount or currency differs |
 //! | a statement is refused for its data | halved until the row stands alone: dead letter `rejected_by_database` |
 //! | a row's code is there | the same; dead letter `code_taken` only when another identity has it, else once more |
+//! | a time-out, a lock, a trigger that raises, a row that is neither taken nor shown | halved; the row alone is dead when it fails three times while the table takes others, else waited out |
 //! | two transactions met (40001, 40P01) | the same statement again |
 //! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
+//! | a dead letter is too large for its topic | written again without what does not fit |
+//! | the broker refuses a dead letter for another reason | that one again, every 30 s at most; not ready |
 //! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
 //! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead | all of the batch is taken back; not ready until a person accepts, or the cause is gone |
 //! | a rebalance takes partitions away | their offsets and letters are the new owner's; rows that were written stay, since it writes the same |
@@ -62,6 +66,7 @@ pub mod check;
 pub mod columns;
 pub mod dead_letters;
 pub mod decide;
+pub mod doubt;
 pub mod halves;
 pub mod kafka;
 pub mod observer;

@@ -10,7 +10,7 @@ use runtime::kafka::Blocked;
 use runtime::metrics as names;
 use schemas::Reason;
 
-use crate::ports::{Cause, Observer};
+use crate::ports::{Cause, Observer, Refusal};
 use crate::tally::Tally;
 
 /// Handles are looked up once; a batch only adds.
@@ -25,6 +25,8 @@ pub struct TaskObserver {
     batch_seconds: Histogram,
     data_errors: Counter,
     outages: Counter,
+    reduced: Counter,
+    blocked: Counter,
     circuit: Gauge,
     partitions: Gauge,
 }
@@ -34,6 +36,7 @@ impl TaskObserver {
     pub fn new(task: u16, part: Part) -> Self {
         let rows = |outcome: &'static str| counter!(names::SINK_ROWS, "outcome" => outcome);
         let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
+        let refused = |outcome: &'static str| counter!(names::SINK_REFUSED, "outcome" => outcome);
         let task = task.to_string();
         Self {
             flow: Flow::new(
@@ -52,6 +55,8 @@ impl TaskObserver {
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
             data_errors: errors("data"),
             outages: errors("unavailable"),
+            reduced: refused("reduced"),
+            blocked: refused("blocked"),
             circuit: gauge!(names::SINK_CIRCUIT_OPEN, "task" => task.clone()),
             partitions: gauge!(names::SINK_PARTITIONS, "task" => task),
         }
@@ -69,6 +74,14 @@ impl Observer for TaskObserver {
             Cause::Unavailable => &self.outages,
         }
         .increment(1);
+    }
+
+    fn refused(&mut self, letters: usize, refusal: Refusal) {
+        match refusal {
+            Refusal::Reduced => &self.reduced,
+            Refusal::Blocked => &self.blocked,
+        }
+        .increment(letters as u64);
     }
 
     fn settled(&mut self, tally: &Tally) {

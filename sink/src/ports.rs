@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled};
+use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::record::{Header, InputRecord, Positions};
 
@@ -88,6 +88,14 @@ pub enum WriteError {
         /// For a statement of one row: who holds the code now.
         holder: Option<Identity>,
     },
+    /// The database answered and did not do the statement, and one row alone may be the reason: a
+    /// time-out, a lock, a trigger that raises an error, or a row that it neither takes nor shows.
+    Doubtful {
+        /// The database's sentence, or ours.
+        why: String,
+        /// Of a statement of one row: whether the table takes statements without this row.
+        others_pass: bool,
+    },
     /// Two transactions met: the same again, soon.
     Conflict(String),
     /// The database is away, or can't right now: the same again, later.
@@ -141,8 +149,20 @@ pub enum Drained {
     All,
     /// Some are not yet: ask again.
     NotYet,
-    /// One was refused, or was not acknowledged for too long: reopen, and send all again.
+    /// The broker refused these for what they are, numbered in the order of
+    /// [`send`](DeadLetters::send). All others are acknowledged. Reopen before sending again.
+    Refused(Vec<Refused>),
+    /// One was not acknowledged for too long: reopen, and send all again.
     Failed(String),
+}
+
+/// What is done about a dead letter that the broker refuses to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is written again without what does not fit.
+    Reduced,
+    /// It is tried again, and the flow waits.
+    Blocked,
 }
 
 /// Why a statement is tried again.
@@ -160,6 +180,10 @@ pub trait Observer {
     fn written(&mut self, took: Duration);
     /// A statement failed and is tried again.
     fn write_failed(&mut self, cause: Cause);
+    /// The broker refused so many dead letters.
+    fn refused(&mut self, letters: usize, refusal: Refusal) {
+        let _ = (letters, refusal);
+    }
     /// These outcomes are durable.
     fn settled(&mut self, tally: &Tally);
     /// The number of partitions that are ours; hearing it once means having joined the group.

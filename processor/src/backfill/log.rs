@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
-    Producers, RangeEvent, RangeReader, TopicRange, TransactionError,
+    Producer, Producers, RangeEvent, RangeReader, Refused, TopicRange, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -246,6 +246,13 @@ impl Log for RangeLog {
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.current()?.drain(timeout)
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        self.producers
+            .current()
+            .map(Producer::take_refused)
+            .unwrap_or_default()
     }
 
     fn send_offsets(

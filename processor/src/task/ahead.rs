@@ -124,7 +124,7 @@ where
                 return false;
             }
             match self.receive_ahead() {
-                Received::Taken if self.settings.bounds.are_reached(&self.ahead.batch) => {
+                Received::Taken if self.is_full(&self.ahead.batch) => {
                     self.ahead.end = Some(Received::Taken);
                 }
                 Received::Taken => {}

@@ -10,6 +10,7 @@ use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
 use super::Task;
+use super::setbacks::Setbacks;
 use crate::batch::Batch;
 use crate::evaluate::{Evaluator, Outcome};
 
@@ -20,6 +21,8 @@ pub(super) enum Received {
     Taken,
     /// A record that is kept aside until its schema is known.
     Held { schema_id: u32 },
+    /// A record that is kept aside for the next batch, which will hold nothing else.
+    SetAside,
     /// A record too many that is dead.
     CircuitOpened,
     /// The queue is empty, or the group had something to say.
@@ -44,6 +47,7 @@ pub(super) struct Intake<'t, S, C> {
     clock: &'t C,
     breaker: &'t mut CircuitBreaker,
     held: &'t mut Option<OwnedRecord>,
+    setbacks: &'t Setbacks,
     batch: &'t mut Batch,
     /// When the first record was read that needs the transaction; without any, the batch's first.
     began: &'t mut Duration,
@@ -62,6 +66,7 @@ impl<L, S, C, O> Task<L, S, C, O> {
             clock: &self.clock,
             breaker: &mut self.breaker,
             held: &mut self.held,
+            setbacks: &self.setbacks,
             batch,
             began,
         };
@@ -81,6 +86,10 @@ where
             Polled::Nothing => return Received::Nothing,
             Polled::Fatal(why) => return Received::Fatal(why),
         };
+        if self.setbacks.is_blocked(&record) && !self.batch.is_empty() {
+            *self.held = Some(OwnedRecord::of(&record));
+            return Received::SetAside;
+        }
         let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
         let received = take_in(
             &record,
@@ -88,6 +97,7 @@ where
             self.schemas,
             self.batch,
             self.breaker,
+            self.setbacks,
         );
         if was_empty || had_outputs != self.batch.has_outputs() {
             *self.began = self.clock.now();
@@ -105,6 +115,7 @@ fn take_in<S>(
     schemas: &mut S,
     batch: &mut Batch,
     breaker: &mut CircuitBreaker,
+    setbacks: &Setbacks,
 ) -> Received
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
@@ -123,7 +134,7 @@ where
     match outcome {
         Outcome::Skip(skip) => batch.skip(record, skip),
         Outcome::Voucher(issued) => batch.issue(record, &issued, evaluator),
-        Outcome::Dead(malformed) => batch.bury(record, &malformed),
+        Outcome::Dead(malformed) => batch.bury(record, &malformed, setbacks.extent_of(record)),
         Outcome::Wait { .. } => unreachable!("returned above"),
     }
     Received::Taken

@@ -31,6 +31,7 @@ mod fences;
 mod held_back;
 mod intake;
 mod recover;
+mod setbacks;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use crate::ports::{Log, Observer};
 use ahead::Ahead;
 use fences::Fences;
 use held_back::HeldBack;
+use setbacks::Setbacks;
 
 /// Whether a voucher record may be written twice after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -166,8 +168,18 @@ enum State {
     CircuitOpen { until: Duration },
     /// Fenced again and again: whether another process has this task's name is looked at until then.
     LookingForAnother { until: Duration },
-    /// A pause before `Opening`, so that two processes with one name don't fence in a frenzy.
-    Pausing { until: Duration },
+    /// A pause after a failure: two processes with one name don't fence in a frenzy, and what was
+    /// refused is not tried again at once.
+    Pausing { until: Duration, then: Then },
+}
+
+/// What follows a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// [`State::Opening`]: the producer is of no use any more.
+    Open,
+    /// [`State::Rewinding`]
+    Rewind,
 }
 
 /// One task: the only owner of its consumer, its producer and its batch.
@@ -204,6 +216,7 @@ pub struct Task<L, S, C, O> {
     rewind_held_back: HeldBack,
     /// The offsets where new partitions begin.
     placing_held_back: HeldBack,
+    setbacks: Setbacks,
     backoff: Backoff,
 }
 
@@ -249,6 +262,7 @@ where
             fences: Fences::default(),
             rewind_held_back: HeldBack::default(),
             placing_held_back: HeldBack::default(),
+            setbacks: Setbacks::new(),
             backoff: Backoff::outside(),
         }
     }
@@ -280,6 +294,7 @@ where
                         self.ahead.batch.forget(partition);
                         self.committed.remove(&partition);
                         self.late.forget(partition);
+                        self.setbacks.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -306,8 +321,23 @@ where
         self.count_batch();
     }
 
+    /// Unless something keeps coming back.
+    fn tell_that_it_flows(&mut self) {
+        if !self.joined || self.setbacks.keep_from_flowing() {
+            return;
+        }
+        let blocked = self.log.blocked();
+        if blocked.is_empty() {
+            self.observer.flowing();
+        } else {
+            self.observer.blocked(&blocked);
+        }
+    }
+
     /// All that the batch asked for is done.
     fn count_batch(&mut self) {
+        self.setbacks.progress(&self.batch.positions());
+        self.tell_that_it_flows();
         let took = self.clock.now().saturating_sub(self.batch_began);
         self.observer.committed(self.batch.tallies(), took);
         self.batch.clear();

@@ -9,8 +9,9 @@ use runtime::registry::SchemaSource;
 use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::{DEADLINE, Guarantee, LOOK, LOOK_MARGIN, State, Task};
-use crate::ports::{Log, Observer, TransactionEnd};
+use super::setbacks::Blocked;
+use super::{DEADLINE, Guarantee, LOOK, LOOK_MARGIN, State, Task, Then};
+use crate::ports::{Log, Observer, Refusal, TransactionEnd};
 
 impl<L, S, C, O> Task<L, S, C, O>
 where
@@ -29,6 +30,8 @@ where
         self.observer
             .standing(&format!("waiting for the broker: {why}"));
         if self.stay_in_group(Duration::ZERO) {
+            // They are numbered by what the batch held before.
+            drop(self.log.take_refused());
             return self.recover(TransactionError::Abortable(
                 "a rebalance took partitions of the open transaction".to_owned(),
             ));
@@ -43,6 +46,7 @@ where
     /// What an error says to do next.
     pub(super) fn recover(&mut self, error: TransactionError) -> Step {
         tracing::warn!(%error, state = ?self.state, "a transaction did not go through; nothing is lost");
+        self.learn_refusals(&error);
         let now = self.clock.now();
         match error {
             TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
@@ -51,7 +55,7 @@ where
                         self.deadline = now + DEADLINE;
                         self.state = State::Aborting;
                     }
-                    Guarantee::AtLeastOnce => self.pause_then_open(),
+                    Guarantee::AtLeastOnce => self.pause_then(Then::Open),
                 }
                 Step::Continue
             }
@@ -60,16 +64,67 @@ where
             TransactionError::Fatal(why) | TransactionError::Fenced(why) => {
                 self.observer.transaction_ended(TransactionEnd::Unknown);
                 self.observer.standing(&why);
-                self.pause_then_open();
+                self.pause_then(Then::Open);
                 Step::Continue
             }
         }
     }
 
-    pub(super) fn pause_then_open(&mut self) {
+    /// What the broker refused, it would refuse again: says so, and what is done about it.
+    fn learn_refusals(&mut self, error: &TransactionError) {
+        let refused = self.log.take_refused();
+        let learned = self.setbacks.learn(&self.batch, &refused);
+        let source = &self.settings.topics.source;
+        for ((partition, offset), why) in &learned.reduced {
+            tracing::warn!(
+                topic = source,
+                partition,
+                offset,
+                why,
+                "the dead letter is too large for {}; it is written again without what does not \
+                 fit, and names the original by topic, partition, offset and SHA-256",
+                self.settings.topics.dead_letters
+            );
+        }
+        self.observer
+            .refused(learned.reduced.len(), Refusal::Reduced);
+        if let Some(Blocked {
+            partition,
+            offset,
+            topic,
+            why,
+        }) = &learned.blocked
+        {
+            tracing::error!(
+                topic = source,
+                partition,
+                offset,
+                why,
+                "the broker refuses what became of this record; it is tried again and again, and \
+                 the partition waits at it"
+            );
+            self.observer.refused(1, Refusal::Blocked);
+            self.observer.standing(&format!(
+                "{topic} does not take what became of {source}/{partition}/{offset}: {why}; see \
+                 the topic's max.message.bytes and the rights on it"
+            ));
+        } else if self.setbacks.keep_from_flowing() {
+            self.observer.standing(&format!(
+                "the same records were not committed again: {error}"
+            ));
+        }
+    }
+
+    /// What failed once may fail again at once.
+    pub(super) fn pause_then(&mut self, then: Then) {
         self.forget_batch();
+        let pause = match self.setbacks.pause() {
+            Some(pause) => pause,
+            None => self.backoff.next_pause(),
+        };
         self.state = State::Pausing {
-            until: self.clock.now() + self.backoff.next_pause(),
+            until: self.clock.now() + pause,
+            then,
         };
     }
 
@@ -100,7 +155,7 @@ where
     fn join_anew(&mut self) -> Step {
         match self.log.open_consumer() {
             Ok(()) => {
-                self.pause_then_open();
+                self.pause_then(Then::Open);
                 Step::Continue
             }
             Err(failure) => Step::Stop(failure),

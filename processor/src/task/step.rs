@@ -10,7 +10,8 @@ use runtime::stepping::{Step, Stepping};
 use schemas::OrderStatusPlan;
 
 use super::intake::{Received, Which};
-use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task};
+use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task, Then};
+use crate::batch::Batch;
 use crate::ports::{Log, Observer, TransactionEnd};
 
 impl<L, S, C, O> Stepping for Task<L, S, C, O>
@@ -37,7 +38,13 @@ where
             State::WaitingForSchema { schema_id } => self.wait_for_schema(schema_id),
             State::CircuitOpen { until } => self.wait_until(until, State::Rewinding),
             State::LookingForAnother { until } => self.look_for_another(until),
-            State::Pausing { until } => self.wait_until(until, State::Opening),
+            State::Pausing { until, then } => self.wait_until(
+                until,
+                match then {
+                    Then::Open => State::Opening,
+                    Then::Rewind => State::Rewinding,
+                },
+            ),
         }
     }
 
@@ -79,7 +86,6 @@ where
     fn initialize(&mut self) -> Step {
         match self.log.init(SLICE) {
             Ok(()) => {
-                self.backoff.reset();
                 self.state = State::Rewinding;
                 Step::Continue
             }
@@ -103,7 +109,6 @@ where
         }
         match self.log.rewind(SLICE) {
             Ok(()) => {
-                self.backoff.reset();
                 self.rewind_held_back.over();
                 self.committed.clear();
                 self.state = State::Reading;
@@ -167,6 +172,7 @@ where
                     has_grown = false;
                     received = self.receive(patience);
                 }
+                Received::SetAside => return self.finish_batch(None),
                 Received::Held { schema_id } => return self.finish_batch(Some(schema_id)),
                 Received::CircuitOpened => return self.open_circuit(),
                 Received::Fatal(why) => return self.rejoin(&why),
@@ -215,13 +221,17 @@ where
     }
 
     pub(super) fn batch_is_full(&self) -> bool {
-        self.settings.bounds.are_reached(&self.batch)
+        self.is_full(&self.batch)
+    }
+
+    pub(super) fn is_full(&self, batch: &Batch) -> bool {
+        self.settings.bounds.are_reached(batch) || self.setbacks.ends(batch)
     }
 
     /// The batch has ended: write it, commit its offsets, or wait for what ended it.
     fn finish_batch(&mut self, waits_for: Option<u32>) -> Step {
-        if self.joined && waits_for.is_none() {
-            self.tell_flow();
+        if waits_for.is_none() {
+            self.tell_that_it_flows();
         }
         if self.batch.has_outputs() {
             self.state = State::Producing;
@@ -242,8 +252,13 @@ where
             self.state = State::WaitingForSchema { schema_id };
             return Step::Continue;
         }
+        if self.held.is_some() {
+            // It was read and is in no batch: nothing may be committed past it.
+            return Step::Continue;
+        }
         // Idle: step over the control records at the end of the last transactions, so that a
         // consumer group without lag shows none.
+        self.note_what_is_read();
         let past = self.uncommitted_positions();
         if !past.is_empty() && self.log.commit_offsets(&past).is_ok() {
             self.committed.extend(past);
@@ -251,12 +266,10 @@ where
         Step::Continue
     }
 
-    fn tell_flow(&mut self) {
-        let blocked = self.log.blocked();
-        if blocked.is_empty() {
-            self.observer.flowing();
-        } else {
-            self.observer.blocked(&blocked);
+    /// The end of every partition was reached, and nothing is in hand.
+    fn note_what_is_read(&mut self) {
+        if self.log.positions().len() >= self.assigned.len() {
+            self.setbacks.all_is_read();
         }
     }
 
@@ -418,15 +431,11 @@ where
         match self.log.abort(SLICE) {
             Ok(()) => {
                 self.observer.transaction_ended(TransactionEnd::Aborted);
-                self.state = if self.interrupted {
-                    State::Opening
+                self.pause_then(if self.interrupted {
+                    Then::Open
                 } else {
-                    State::Rewinding
-                };
-                self.forget_batch();
-                // What failed once may fail again at once.
-                let pause = self.backoff.next_pause();
-                self.stay_in_group(pause);
+                    Then::Rewind
+                });
                 Step::Continue
             }
             Err(TransactionError::Retriable(why)) if !late => {
@@ -472,7 +481,8 @@ where
             self.observer.circuit(false);
             self.state = then;
         } else {
-            self.stay_in_group(Duration::from_millis(100));
+            let left = until.saturating_sub(self.clock.now());
+            self.stay_in_group(left.min(Duration::from_millis(100)));
         }
         Step::Continue
     }

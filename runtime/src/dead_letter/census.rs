@@ -153,6 +153,7 @@ mod tests {
 
     fn letter(offset: i64, reason: &str) -> Letter {
         Letter {
+            omitted: None,
             identity: Identity {
                 origin: format!("a/0/{offset}").parse().unwrap(),
                 digest: RecordDigest::of(&OwnedRecord::default()),

@@ -152,6 +152,7 @@ mod tests {
 
     fn letter() -> Letter {
         Letter {
+            omitted: None,
             identity: "order-status/3/41@00112233445566ff".parse().unwrap(),
             reason: "invalid_total".to_owned(),
             message: String::new(),

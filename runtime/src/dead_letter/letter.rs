@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use super::{
-    ATTEMPTS, GROUP, Identity, MESSAGE, OFFSET, Origin, PARTITION, REASON, RecordDigest, SERVICE,
-    TIMESTAMP, TOPIC,
+    ATTEMPTS, GROUP, Identity, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES, ORIGINAL_SHA256, Omitted,
+    Origin, PARTITION, REASON, RecordDigest, SERVICE, TIMESTAMP, TOPIC,
 };
 use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
 
@@ -29,6 +29,8 @@ pub struct Letter {
     pub written_millis: Option<i64>,
     /// The original: its key, value and headers, its place and its timestamp.
     pub original: OwnedRecord,
+    /// What of the original is not here; see [`Shelf::completed`](super::Shelf::completed).
+    pub omitted: Option<Omitted>,
 }
 
 /// A record of the dead letter topic that is no letter of its source.
@@ -78,6 +80,7 @@ impl Letter {
             headers: original,
         };
         Ok(Self {
+            omitted: ours.omitted()?,
             reason: ours.line(REASON)?,
             message: ours.line(MESSAGE).unwrap_or_default(),
             service: ours.line(SERVICE).unwrap_or_default(),
@@ -96,7 +99,18 @@ impl Letter {
 
 fn is_ours(name: &str) -> bool {
     [
-        REASON, MESSAGE, TOPIC, PARTITION, OFFSET, TIMESTAMP, SERVICE, ATTEMPTS, GROUP,
+        REASON,
+        MESSAGE,
+        TOPIC,
+        PARTITION,
+        OFFSET,
+        TIMESTAMP,
+        SERVICE,
+        ATTEMPTS,
+        GROUP,
+        OMITTED,
+        ORIGINAL_BYTES,
+        ORIGINAL_SHA256,
     ]
     .contains(&name)
 }
@@ -119,6 +133,15 @@ impl Ours {
             .map(|text| schemas::printable(&text).into_owned())
     }
 
+    /// Without a size and a digest the original could not be told from another record.
+    fn omitted(&self) -> Result<Option<Omitted>, NotALetter> {
+        let Ok(parts) = self.line(OMITTED) else {
+            return Ok(None);
+        };
+        let (bytes, sha256) = (self.number(ORIGINAL_BYTES)?, self.line(ORIGINAL_SHA256)?);
+        Ok(Some(Omitted::new(&parts, bytes, sha256)))
+    }
+
     fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotALetter> {
         self.text(name)?.parse().map_err(|_| NotALetter(name))
     }
@@ -129,7 +152,7 @@ mod tests {
     use schemas::{Malformed, Reason};
 
     use super::*;
-    use crate::dead_letter::headers;
+    use crate::dead_letter::{Cause, DeadLetter, Extent};
 
     fn original() -> OwnedRecord {
         OwnedRecord {
@@ -143,13 +166,25 @@ mod tests {
     }
 
     fn buried(record: &OwnedRecord) -> OwnedRecord {
-        let cause = Malformed::new(Reason::InvalidJson, "no JSON");
+        buried_with(record, Extent::Whole)
+    }
+
+    fn buried_with(record: &OwnedRecord, extent: Extent) -> OwnedRecord {
+        let malformed = Malformed::new(Reason::InvalidJson, "no JSON");
+        let cause = Cause {
+            topic: "order-status",
+            service: "processor",
+            malformed: &malformed,
+            attempts: 1,
+        };
+        let dead_letter = DeadLetter::of(record, &cause, extent);
         OwnedRecord {
             partition: 0,
             offset: 7,
             timestamp_millis: Some(1_800_000_000_000),
-            headers: headers(record, "order-status", "processor", &cause, 1),
-            ..record.clone()
+            key: dead_letter.key.map(<[u8]>::to_vec),
+            value: dead_letter.value.map(<[u8]>::to_vec),
+            headers: dead_letter.headers,
         }
     }
 
@@ -169,6 +204,29 @@ mod tests {
             (letter.place, letter.written_millis),
             ((0, 7), Some(1_800_000_000_000))
         );
+    }
+
+    #[test]
+    fn a_dead_letter_without_its_value_says_which_value_it_was() {
+        let original = OwnedRecord {
+            value: Some(vec![b'x'; 100_000]),
+            ..original()
+        };
+        let letter = Letter::of(&buried_with(&original, Extent::SmallParts)).unwrap();
+        let omitted = letter.omitted.unwrap();
+        assert_eq!(omitted.parts(), "value");
+        assert!(omitted.is_of(original.value.as_deref()));
+        assert_eq!(letter.original.headers, original.headers);
+        assert_eq!(letter.original.key, original.key);
+        let whole = Letter::of(&buried_with(&original, Extent::Whole)).unwrap();
+        assert_eq!((whole.omitted, whole.original), (None, original));
+    }
+
+    #[test]
+    fn an_omission_without_a_digest_is_no_letter() {
+        let mut record = buried_with(&original(), Extent::Nothing);
+        record.headers.retain(|(name, _)| name != ORIGINAL_SHA256);
+        assert_eq!(Letter::of(&record), Err(NotALetter(ORIGINAL_SHA256)));
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //! |---|---|
 //! | here | the headers that tell why a record could not be used, and where it came from |
 //! | `identity` | what a letter is known by |
+//! | `extent` | how much of its original a dead letter carries: what is too large is left out |
 //! | `letter` | a letter, with the original record as it was |
+//! | `original` | reading the original of a dead letter that does not carry it |
 //! | `state` | what became of a letter |
 //! | `states` | all of that, by letter and group; for whom it is final |
 //! | `filter` | which letters a person means |
@@ -21,20 +23,24 @@
 
 mod census;
 pub mod command;
+mod extent;
 mod filter;
 mod identity;
 mod ledger;
 mod letter;
+mod original;
 mod shelf;
 mod shown;
 mod state;
 mod states;
 
 pub use census::{Census, Count, Seen};
+pub use extent::{Extent, Omitted, largest_of};
 pub use filter::{LetterFilter, Place};
 pub use identity::{Identity, InvalidIdentity, Origin, RecordDigest};
 pub use ledger::{Ledger, OwnedOutgoing};
 pub use letter::{Letter, NotALetter};
+pub use original::MissingOriginal;
 pub use shelf::Shelf;
 pub use shown::Shown;
 pub use state::{Outcome, State};
@@ -64,32 +70,67 @@ pub const ATTEMPTS: &str = "dlq.attempts";
 /// released version. The services add it to the [`headers`].
 pub const GROUP: &str = "dlq.group";
 
-/// The original's headers, then ours.
-pub fn headers(
-    record: &impl InputRecord,
-    topic: &str,
-    service: &str,
-    cause: &Malformed,
-    attempts: u32,
-) -> Vec<Header> {
-    let mut headers = Vec::with_capacity(8);
-    record.each_header(&mut |name, value| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    });
-    let mut add =
-        |name: &str, value: String| headers.push((name.to_owned(), Some(value.into_bytes())));
-    add(REASON, cause.reason().word().to_owned());
-    // Printable and at most 1 KiB by its type.
-    add(MESSAGE, cause.message().to_owned());
-    add(TOPIC, topic.to_owned());
-    add(PARTITION, record.partition().to_string());
-    add(OFFSET, record.offset().to_string());
-    if let Some(timestamp) = record.timestamp_millis() {
-        add(TIMESTAMP, timestamp.to_string());
+/// What the dead letter leaves out of the original because it does not fit into its topic: some of
+/// `key,value,headers`. Absent when nothing is left out.
+pub const OMITTED: &str = "dlq.omitted";
+/// With [`OMITTED`]: the size of the original's value in bytes.
+pub const ORIGINAL_BYTES: &str = "dlq.original.bytes";
+/// With [`OMITTED`]: SHA-256 of the original's value, in hex.
+pub const ORIGINAL_SHA256: &str = "dlq.original.sha256";
+
+/// Why a record could not be used, and who says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// The topic that the record was read from.
+    pub topic: &'a str,
+    /// Who could not use it: processor or sink.
+    pub service: &'a str,
+    /// Why.
+    pub malformed: &'a Malformed,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// A record of the dead letter topic that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<'a> {
+    /// The original's key, as far as it is carried.
+    pub key: Option<&'a [u8]>,
+    /// The original's value, as far as it is carried.
+    pub value: Option<&'a [u8]>,
+    /// The original's headers, as far as they are carried, then ours.
+    pub headers: Vec<Header>,
+}
+
+impl<'a> DeadLetter<'a> {
+    /// The dead letter of `record`.
+    pub fn of(record: &'a impl InputRecord, cause: &Cause<'_>, extent: Extent) -> Self {
+        let parts = extent::Parts::of(record, extent);
+        let mut headers = parts.headers;
+        headers.reserve(8 + parts.notes.len());
+        let mut add =
+            |name: &str, value: String| headers.push((name.to_owned(), Some(value.into_bytes())));
+        // Reading takes ours to begin with the reason.
+        add(REASON, cause.malformed.reason().word().to_owned());
+        // Printable and at most 1 KiB by its type.
+        add(MESSAGE, cause.malformed.message().to_owned());
+        add(TOPIC, cause.topic.to_owned());
+        add(PARTITION, record.partition().to_string());
+        add(OFFSET, record.offset().to_string());
+        if let Some(timestamp) = record.timestamp_millis() {
+            add(TIMESTAMP, timestamp.to_string());
+        }
+        add(SERVICE, cause.service.to_owned());
+        add(ATTEMPTS, cause.attempts.to_string());
+        for (name, value) in parts.notes {
+            add(name, value);
+        }
+        Self {
+            key: parts.key,
+            value: parts.value,
+            headers,
+        }
     }
-    add(SERVICE, service.to_owned());
-    add(ATTEMPTS, attempts.to_string());
-    headers
 }
 
 #[cfg(test)]
@@ -107,8 +148,14 @@ mod tests {
             headers: vec![("a".to_owned(), Some(vec![0, 255])), ("a".to_owned(), None)],
             ..OwnedRecord::default()
         };
-        let cause = Malformed::new(Reason::InvalidJson, "line\nbreak ".repeat(200));
-        let headers = headers(&record, "order-status", "processor", &cause, 1);
+        let malformed = Malformed::new(Reason::InvalidJson, "line\nbreak ".repeat(200));
+        let cause = Cause {
+            topic: "order-status",
+            service: "processor",
+            malformed: &malformed,
+            attempts: 1,
+        };
+        let headers = DeadLetter::of(&record, &cause, Extent::Whole).headers;
         assert_eq!(headers[..2], record.headers[..]);
         let value = |name: &str| {
             headers

@@ -29,6 +29,14 @@ impl Shelf {
         &self.owner
     }
 
+    pub(super) const fn kafka(&self) -> &KafkaSettings {
+        &self.kafka
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.owner.group
+    }
+
     /// The topic whose records they were.
     pub fn source(&self) -> &str {
         &self.source

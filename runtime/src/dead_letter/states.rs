@@ -178,6 +178,7 @@ mod tests {
             message: String::new(),
             service: "processor".to_owned(),
             group: None,
+            omitted: None,
             attempts: 1,
             place: (0, offset),
             written_millis: Some(AT.parse::<Timestamp>().unwrap().as_millis() - 1),

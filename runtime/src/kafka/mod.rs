@@ -37,7 +37,7 @@ pub use producers::Producers;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{GroupOffsets, Outgoing, Stage, TransactionError, Unfinished};
+pub use transaction::{GroupOffsets, Outgoing, Refused, Stage, TransactionError, Unfinished};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::transaction::{Client, GroupOffsets, Outgoing, TransactionError, Unfinished};
+use super::transaction::{Client, GroupOffsets, Outgoing, Refused, TransactionError, Unfinished};
 use super::worker::{Abandoned, Call, Worker};
 use crate::lifecycle::Failure;
 use crate::record::Partition;
@@ -92,6 +92,16 @@ impl Producer {
         } else {
             self.client.drain(timeout)
         }
+    }
+
+    /// How many records could not be delivered, refused ones included.
+    pub fn failed(&self) -> usize {
+        self.client.failed()
+    }
+
+    /// Takes the records that the broker refused for what they are, in the order of the refusals.
+    pub fn take_refused(&self) -> Vec<Refused> {
+        self.client.take_refused()
     }
 
     /// Adds a group's offsets to the transaction.

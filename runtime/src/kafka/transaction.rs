@@ -7,7 +7,8 @@
 //! [`drain`]: Client::drain
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -82,6 +83,47 @@ impl TransactionError {
     }
 }
 
+/// A record that the broker refused for what it is or where it was to go: it would refuse the same
+/// record again. Records that were only not acknowledged are not among these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The record's place, from 0, among those sent since the last [`Producer::begin`], or without
+    /// transactions since the last [`Producer::drain`] that succeeded.
+    pub index: usize,
+    /// Whether a smaller record might be taken.
+    pub too_large: bool,
+    /// The broker's sentence.
+    pub why: String,
+}
+
+impl Refused {
+    /// Only codes that judge the record or its topic (`Errors.java`): others judge the producer, or
+    /// say that the broker could not answer, and may be other ones at the next try.
+    fn of(index: usize, error: &KafkaError) -> Option<Self> {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code()?;
+        let too_large = matches!(
+            code,
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge
+        );
+        let is_verdict = too_large
+            || matches!(
+                code,
+                Code::InvalidRecord
+                    | Code::InvalidTimestamp
+                    | Code::InvalidTopic
+                    | Code::PolicyViolation
+                    | Code::TopicAuthorizationFailed
+                    | Code::UnsupportedForMessageFormat
+            );
+        is_verdict.then(|| Self {
+            index,
+            too_large,
+            why: error.to_string(),
+        })
+    }
+}
+
 /// A record to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
@@ -107,17 +149,41 @@ pub(super) struct Client {
     producer: BaseProducer<Deliveries>,
 }
 
-/// Remembers the first record of the transaction that could not be delivered.
+/// Remembers which records of the transaction could not be delivered. A record's delivery opaque is
+/// its place among the records that were sent.
 #[derive(Default)]
 struct Deliveries {
-    first_failure: Mutex<Option<KafkaError>>,
+    sent: AtomicUsize,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Default)]
+struct Failures {
+    first: Option<KafkaError>,
+    count: usize,
+    refused: Vec<Refused>,
 }
 
 impl Deliveries {
-    fn first_failure(&self) -> std::sync::MutexGuard<'_, Option<KafkaError>> {
-        self.first_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn first_failure(&self) -> Option<KafkaError> {
+        self.failures().first.clone()
+    }
+
+    fn note_failure(&self, index: usize, error: &KafkaError) {
+        let mut failures = self.failures();
+        failures.first.get_or_insert_with(|| error.clone());
+        failures.count += 1;
+        failures.refused.extend(Refused::of(index, error));
+    }
+
+    /// The next record is the first.
+    fn restart(&self) {
+        self.sent.store(0, Ordering::Relaxed);
+        *self.failures() = Failures::default();
     }
 }
 
@@ -132,11 +198,11 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         if let Err((error, _)) = result {
-            self.first_failure().get_or_insert(error.clone());
+            self.note_failure(index, error);
         }
     }
 }
@@ -168,7 +234,7 @@ impl Client {
     /// # Errors
     /// See [`TransactionError`].
     pub(super) fn begin(&self) -> Result<(), TransactionError> {
-        *self.producer.context().first_failure() = None;
+        self.producer.context().restart();
         self.producer
             .begin_transaction()
             .map_err(TransactionError::of)
@@ -195,7 +261,9 @@ impl Client {
         timeout: Duration,
     ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + timeout;
-        let mut message = BaseRecord::<[u8], [u8]>::to(record.topic);
+        let deliveries = self.producer.context();
+        let index = deliveries.sent.load(Ordering::Relaxed);
+        let mut message = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, index);
         message.key = record.key;
         message.payload = record.value;
         message.partition = partition;
@@ -204,7 +272,10 @@ impl Client {
         }
         loop {
             match self.producer.send(message) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    deliveries.sent.store(index + 1, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                     if Instant::now() >= deadline {
                         return Err(TransactionError::Retriable(
@@ -215,7 +286,9 @@ impl Client {
                     message = returned;
                 }
                 Err((error, _)) => {
-                    let first = self.producer.context().first_failure().clone();
+                    let first = deliveries.first_failure();
+                    deliveries.note_failure(index, &error);
+                    deliveries.sent.store(index + 1, Ordering::Relaxed);
                     return Err(self.fatal_or(TransactionError::Abortable(
                         first.unwrap_or(error).to_string(),
                     )));
@@ -248,11 +321,23 @@ impl Client {
             }
             std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, LONGEST_WAIT));
         }
-        let failure = self.producer.context().first_failure().clone();
-        match failure {
-            None => Ok(()),
+        match self.producer.context().first_failure() {
+            None => {
+                self.producer.context().restart();
+                Ok(())
+            }
             Some(error) => Err(self.fatal_or(TransactionError::Abortable(error.to_string()))),
         }
+    }
+
+    /// How many records could not be delivered, refused ones included.
+    pub(super) fn failed(&self) -> usize {
+        self.producer.context().failures().count
+    }
+
+    /// Takes the records that the broker refused for what they are, in the order of the refusals.
+    pub(super) fn take_refused(&self) -> Vec<Refused> {
+        std::mem::take(&mut self.producer.context().failures().refused)
     }
 
     /// Adds a group's offsets to the transaction. Waits without a limit while the group's coordinator

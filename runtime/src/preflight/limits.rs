@@ -2,8 +2,9 @@
 
 use rdkafka::ClientConfig;
 
-use super::cluster::{BrokerFacts, Config};
+use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::verdict::Verdict;
+use crate::provision::DEAD_LETTER_ROOM;
 
 /// Broker settings: what they would lose, or keep from starting.
 pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
@@ -107,6 +108,29 @@ pub fn clients(
     verdicts
 }
 
+/// Warns of dead letters that can't hold the largest records of their topic. Where both limits are as
+/// planned a dead letter may be too large all the same: a limit is of a batch as it was compressed.
+pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Option<Verdict> {
+    let limit = |topic: &TopicFacts| number(topic.config.as_ref().ok()?, "max.message.bytes");
+    let (largest, room) = (limit(source)?, limit(dead_letters)?);
+    let wanted = largest.saturating_add(i64::try_from(DEAD_LETTER_ROOM).unwrap_or(i64::MAX));
+    (room < wanted).then(|| {
+        Verdict::warn(
+            format!("size of {}", dead_letters.name),
+            format!(
+                "max.message.bytes is {room}, and a record of {} may have {largest}: a dead letter \
+                 that does not fit leaves out the original's value and names its place and SHA-256, \
+                 so it can be redriven only while the original is in its topic",
+                source.name
+            ),
+            format!(
+                "set max.message.bytes={wanted} or more on {}",
+                dead_letters.name
+            ),
+        )
+    })
+}
+
 fn unreadable(error: &str) -> Verdict {
     Verdict::warn(
         "brokers",
@@ -138,6 +162,26 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set(name, value);
         config
+    }
+
+    fn topic(name: &str, max_message_bytes: Option<&str>) -> TopicFacts {
+        let limit = max_message_bytes.map(|max| ("max.message.bytes".to_owned(), max.to_owned()));
+        TopicFacts {
+            name: name.to_owned(),
+            partitions: Vec::new(),
+            config: Ok(limit.into_iter().collect()),
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_topic_has_room_for_the_largest_record_and_its_headers() {
+        let judged = |source, dead| {
+            dead_letters(&topic("orders", source), &topic("orders.dlq", dead)).map(|v| v.level)
+        };
+        assert_eq!(judged(Some("1000000"), Some("1065536")), None);
+        assert_eq!(judged(Some("1000000"), Some("1065535")), Some(Level::Warn));
+        assert_eq!(judged(Some("5242880"), Some("1114124")), Some(Level::Warn));
+        assert_eq!(judged(None, Some("1114124")), None);
     }
 
     #[test]

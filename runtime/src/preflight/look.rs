@@ -7,6 +7,7 @@ use super::verdict::Verdict;
 use super::{group, limits, schemas, topics};
 use crate::provision::TopicPlan;
 use crate::registry::Registry;
+use crate::settings::dead_letters_of;
 
 /// Brokers and topics that answered.
 #[derive(Debug)]
@@ -64,6 +65,10 @@ pub async fn kafka(
         }
     }
     verdicts.extend(topics::together(&found.topics, &found.brokers));
+    for source in &found.topics {
+        let dead_letters = found.topic(&dead_letters_of(&source.name));
+        verdicts.extend(dead_letters.and_then(|letters| limits::dead_letters(source, letters)));
+    }
     Some(found)
 }
 

@@ -105,10 +105,7 @@ fn flaw(name: &str, wanted: &str, value: &str) -> Option<Flaw> {
             "so a status can be gone before a processor that was away reads it",
         ),
         "delete.retention.ms" => (false, "so a slower replay misses that an order was deleted"),
-        "max.message.bytes" => (
-            true,
-            "so a large record does not fit, and the flow stops at it",
-        ),
+        "max.message.bytes" => (true, "so a large record does not fit"),
         _ => (false, "which is not as planned"),
     };
     Some(Flaw { loses, why })

@@ -27,6 +27,10 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// ids can't hold the flow for [`PATIENCE`] each.
 const IMPATIENT_FOR: Duration = Duration::from_secs(60);
 
+/// Ids are signed integers of 32 bits in every registry: above this one there is nothing to ask for,
+/// and what a registry answers then is anything but "not found".
+const MAX_ID: u32 = i32::MAX as u32;
+
 /// Bounds the memory that invented ids can take.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -173,6 +177,15 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
                 format!("the value is Avro (schema {id}) and SCHEMA_REGISTRY_URL is not set"),
             )));
         };
+        if id > MAX_ID {
+            return Err(Lookup::Bad(Malformed::new(
+                Reason::UnknownSchema,
+                format!(
+                    "the value begins as Avro does (a zero byte) with the schema id {id}, and no \
+                     registry gives ids above {MAX_ID}"
+                ),
+            )));
+        }
         if self.pending == Some(id) {
             return Err(Lookup::Pending);
         }
@@ -273,5 +286,35 @@ async fn fetch(
             }
         }
         tokio::time::sleep(backoff.next_pause()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Health;
+    use crate::registry::RegistrySettings;
+    use crate::settings::Secret;
+
+    /// Of a registry that nobody listens for: whatever is asked for is pending.
+    fn cache() -> SchemaCache<()> {
+        let settings = RegistrySettings {
+            schema_registry_url: Some(Secret::new("http://127.0.0.1:9")),
+        };
+        let registry = Registry::of(&settings).unwrap();
+        let part = Health::new().ready_part("registry");
+        SchemaCache::new(registry, |_| Ok(()), KnownSchemas::default(), part)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_id_that_no_registry_gives_is_never_asked_for() {
+        let mut cache = cache();
+        for id in [MAX_ID + 1, 0xc3a9_c3a9, u32::MAX] {
+            let Lookup::Bad(malformed) = cache.lookup(id) else {
+                panic!("{id} is asked for");
+            };
+            assert_eq!(malformed.reason(), Reason::UnknownSchema);
+        }
+        assert!(matches!(cache.lookup(MAX_ID), Lookup::Pending));
     }
 }

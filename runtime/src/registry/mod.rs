@@ -1,5 +1,6 @@
 //! The schema registry (Confluent's API): schemas by id, ids of our own schemas.
 
+mod answer;
 mod cache;
 mod patience;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_schema_by_id, perform_sr_call, post_schema,
+    SrSettings, perform_sr_call, post_schema,
 };
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{
@@ -47,7 +48,7 @@ pub struct Registry {
 /// Why the registry gave no answer that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryError {
-    /// It says that there is no such schema or subject.
+    /// It says that there is no such schema or subject, or that there can't be one.
     NotFound(String),
     /// It answered with something that is no self-contained Avro schema.
     Unsupported(String),
@@ -102,21 +103,17 @@ impl Registry {
     /// # Errors
     /// See [`RegistryError`].
     pub async fn schema(&self, id: u32) -> Result<String, RegistryError> {
-        let schema = get_schema_by_id(id, &self.settings)
-            .await
-            .map_err(|error| self.error(&error, &format!("schema {id}")))?;
-        if schema.schema_type != SchemaType::Avro {
-            return Err(RegistryError::Unsupported(format!(
-                "schema {id} is {:?}, not Avro",
-                schema.schema_type
-            )));
+        let what = format!("schema {id}");
+        let failed = |error| unavailable(&what, error);
+        let url = format!("{}/schemas/ids/{id}", self.url.reveal());
+        let answer = self.http.get(url).send().await.map_err(failed)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let body = answer.text().await.map_err(failed)?;
+            return Err(answer::refusal(&what, status, &body));
         }
-        if !schema.references.is_empty() {
-            return Err(RegistryError::Unsupported(format!(
-                "schema {id} refers to other subjects; register it as one self-contained schema"
-            )));
-        }
-        Ok(schema.schema)
+        let found: answer::Found = answer.json().await.map_err(failed)?;
+        found.avro(&what)
     }
 
     /// The id under which `schema` is registered for `subject`; registers nothing.

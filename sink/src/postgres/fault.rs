@@ -10,6 +10,8 @@ pub enum Fault {
     Data,
     /// A row's code is another row's.
     CodeClash,
+    /// The database could not do the statement, and one of its rows may be why.
+    Doubtful,
     /// Two transactions met: the same again, soon.
     Conflict,
     /// The database is away, or can't right now: the same again, later, on a new connection.
@@ -25,6 +27,7 @@ const CODE_CONSTRAINT: &str = "vouchers_code_key";
 /// record that is wrongly dead is lost work and one that waits is not.
 pub fn fault_of(error: &Error) -> Fault {
     match error {
+        _ if is_ignored(error) => Fault::Doubtful,
         Error::Database(error) => error
             .try_downcast_ref::<PgDatabaseError>()
             .map_or(Fault::Away, |error| {
@@ -36,15 +39,45 @@ pub fn fault_of(error: &Error) -> Fault {
     }
 }
 
+/// The error of a row that the table neither takes nor shows, for which Postgres has none.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the table takes the row without an error and does not show it: a trigger, a rule or row-level \
+     security ignores it"
+)]
+struct Ignored;
+
+/// See [`Fault::Doubtful`].
+pub(super) fn ignored() -> Error {
+    Error::Encode(Box::new(Ignored))
+}
+
+/// Whether this is the error of [`ignored`].
+pub(super) fn is_ignored(error: &Error) -> bool {
+    matches!(error, Error::Encode(source) if source.is::<Ignored>())
+}
+
+/// Whether a right is missing, or a policy of row-level security refuses a row: one code for both.
+pub(super) fn is_denied(error: &Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "42501")
+}
+
 fn by_code(code: &str, constraint: Option<&str>) -> Fault {
     match code {
         "23505" if constraint == Some(CODE_CONSTRAINT) => Fault::CodeClash,
         "40001" | "40P01" => Fault::Conflict,
+        // 57014: a statement's time-out (or a person's cancellation). 55P03: a lock that is not given.
+        "57014" | "55P03" => Fault::Doubtful,
         // 54000: a row or an index entry that is too big. 21000: a cardinality.
         "21000" | "54000" => Fault::Data,
         _ => match code.get(..2) {
             // Data exceptions; constraints.
             Some("22" | "23") => Fault::Data,
+            // Errors that a trigger's function raises.
+            Some("P0" | "38" | "39") => Fault::Doubtful,
             // Who we are; which database; rights, tables, columns.
             Some("28" | "3D" | "3F" | "42") => Fault::NeedsPerson,
             _ => Fault::Away,
@@ -85,8 +118,8 @@ mod tests {
     #[test]
     fn an_outage_is_waited_out() {
         for code in [
-            "08000", "08006", "25006", "53000", "53100", "53200", "53300", "55P03", "57014",
-            "57P01", "57P02", "57P03", "58030", "0A000", "XX000", "P0001", "",
+            "08000", "08006", "25006", "53000", "53100", "53200", "53300", "57P01", "57P02",
+            "57P03", "58030", "0A000", "XX000", "",
         ] {
             assert_eq!(by_code(code, None), Fault::Away, "{code}");
         }
@@ -98,6 +131,14 @@ mod tests {
         ] {
             assert_eq!(fault_of(&error), Fault::Away, "{error}");
         }
+    }
+
+    #[test]
+    fn what_one_row_may_be_the_reason_for_is_doubtful() {
+        for code in ["57014", "55P03", "P0001", "P0002", "38000"] {
+            assert_eq!(by_code(code, None), Fault::Doubtful, "{code}");
+        }
+        assert_eq!(fault_of(&ignored()), Fault::Doubtful);
     }
 
     #[test]

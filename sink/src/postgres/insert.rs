@@ -1,10 +1,14 @@
 //! The statements that put rows in once, whatever is there already, and which of them is tried first.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use runtime::postgres::within;
 use sqlx::postgres::{PgArguments, PgBindIterExt as _};
 use sqlx::query::Query;
 use sqlx::{Error, PgConnection, Postgres, Row as _};
 
+use super::fault::ignored;
 use crate::columns::Columns;
 use crate::ports::{Identity, Written};
 
@@ -57,6 +61,20 @@ FROM (
 
 /// Whose the code is.
 const HOLDER: &str = "SELECT campaign, order_id FROM vouchers WHERE code = $1";
+
+/// How long one statement may be without an answer. The server gives it up before, which tells a
+/// statement that can't be done in time from a database that does not answer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// How often the table is looked at for rows that are neither new nor there. Another writer makes one
+/// look of this kind necessary; a table that ignores a row would make it endless.
+const MAX_LOOKS: usize = 3;
+
+/// Whether the table takes statements at all: a durable transaction that takes the table's lock and
+/// writes to the log, as a batch does, but no row.
+const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', ''); \
+     INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at) \
+     SELECT campaign, order_id, code, amount, currency, issued_at FROM vouchers WHERE false";
 
 /// A statement of fewer rows is not worth a failed one.
 const MANY: usize = 500;
@@ -130,7 +148,7 @@ pub(super) async fn insert(
             });
         }
     }
-    loop {
+    for _ in 0..MAX_LOOKS {
         let (there, different) = look(connection, columns).await?;
         let new = match there {
             _ if there == rows => 0,
@@ -146,6 +164,7 @@ pub(super) async fn insert(
             });
         }
     }
+    Err(ignored())
 }
 
 fn is_there(error: &Error) -> bool {
@@ -171,9 +190,8 @@ async fn put_in(
                 .map(|traceparent| (!traceparent.is_empty()).then_some(traceparent))
                 .bind_iter(),
         )
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+        .execute(connection);
+    Ok(within(ANSWER_TIMEOUT, done).await?.rows_affected())
 }
 
 /// How many are there, and the places of those that differ.
@@ -181,7 +199,8 @@ async fn look(
     connection: &mut PgConnection,
     columns: &Columns,
 ) -> Result<(u64, Vec<usize>), Error> {
-    let row = with_values(LOOK, columns).fetch_one(connection).await?;
+    let row = with_values(LOOK, columns).fetch_one(connection);
+    let row = within(ANSWER_TIMEOUT, row).await?;
     let there: i64 = row.try_get("there")?;
     let different: Vec<i64> = row.try_get("different")?;
     let places = different
@@ -203,6 +222,14 @@ fn with_values<'q>(
         .bind(columns.codes.iter().bind_iter())
         .bind(columns.amounts.iter().bind_iter())
         .bind(columns.currencies.iter().map(|c| c.as_str()).bind_iter())
+}
+
+/// Does what a batch does but for its rows.
+///
+/// # Errors
+/// Postgres'.
+pub(super) async fn canary(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::raw_sql(CANARY).execute(connection).await.map(|_| ())
 }
 
 /// Who holds the code of a row that was refused alone; none of a statement of several.

@@ -9,13 +9,13 @@ use sqlx::{Error, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
 use super::connect::Database;
-use super::fault::{Fault, fault_of};
-use super::insert::{Expectation, holder, insert};
+use super::fault::{Fault, fault_of, is_denied};
+use super::insert::{ANSWER_TIMEOUT, Expectation, canary, holder, insert};
 use crate::columns::Columns;
 use crate::ports::{Table, WriteError, Written};
 
-/// The server gives a statement up before.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+/// A table that takes this long for nothing at all takes no rows.
+const CANARY_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Answer = (
     Columns,
@@ -118,12 +118,22 @@ async fn write(
             Err(error) => return Err((None, write_error(&error))),
         },
     };
-    let inserted = insert(&mut connection, columns, expectation);
-    let error = match within(ANSWER_TIMEOUT, inserted).await {
+    let error = match insert(&mut connection, columns, expectation).await {
         Ok(written) => return Ok((connection, written)),
         Err(error) => error,
     };
     match fault_of(&error) {
+        Fault::Doubtful if columns.len() > 1 => Err((Some(connection), write_error(&error))),
+        Fault::Doubtful => {
+            let others_pass = takes_others(&mut connection).await;
+            let why = message_of(&error);
+            let connection = others_pass.then_some(connection);
+            Err((connection, WriteError::Doubtful { why, others_pass }))
+        }
+        // The right is there, so that a policy refuses a row.
+        Fault::NeedsPerson if is_denied(&error) && takes_others(&mut connection).await => {
+            Err((Some(connection), WriteError::Data(message_of(&error))))
+        }
         Fault::Data | Fault::Conflict => Err((Some(connection), write_error(&error))),
         Fault::CodeClash => {
             let holder = holder(&mut connection, columns);
@@ -137,12 +147,21 @@ async fn write(
     }
 }
 
+/// Whether the table takes a statement without the row that it did not take.
+async fn takes_others(connection: &mut PgConnection) -> bool {
+    within(CANARY_TIMEOUT, canary(connection)).await.is_ok()
+}
+
 fn write_error(error: &Error) -> WriteError {
     // The detail would hold the row's values.
     let sentence = message_of(error);
     match fault_of(error) {
         Fault::Data => WriteError::Data(sentence),
         Fault::CodeClash => WriteError::CodeClash { holder: None },
+        Fault::Doubtful => WriteError::Doubtful {
+            why: sentence,
+            others_pass: false,
+        },
         Fault::Conflict => WriteError::Conflict(sentence),
         Fault::Away => WriteError::Unavailable(sentence),
         Fault::NeedsPerson => WriteError::NeedsPerson(sentence),

@@ -12,6 +12,7 @@ use schemas::{Malformed, VoucherPlan};
 use crate::batch::Batch;
 use crate::columns::Columns;
 use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected};
+use crate::doubt::MAX_LONE_FAILURES;
 use crate::ports::{Identity, Table, WriteError, Written};
 
 /// How long one call may wait for the database.
@@ -54,7 +55,7 @@ where
                 message: TOMBSTONE.to_owned(),
             },
             Decision::Dead(reason) => match batch.dead().next() {
-                Some((_, cause)) => failed(cause),
+                Some(dead) => failed(dead.cause()),
                 None => failed(&Malformed::new(reason, "")),
             },
             Decision::Wait { .. } => unreachable!("settled waits for the schema"),
@@ -74,6 +75,7 @@ impl<S, T: Table> Redriver<S, T> {
         };
         let deadline = Instant::now() + DEADLINE;
         let mut backoff = Backoff::outside();
+        let mut doubted = 0;
         loop {
             let why = match insert(table, batch) {
                 Ok(Written { inserted, .. }) => {
@@ -91,6 +93,16 @@ impl<S, T: Table> Redriver<S, T> {
                     let Identity { campaign, order_id } = holder;
                     let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                     return Ok(failed(&cause));
+                }
+                Err(WriteError::Doubtful {
+                    why,
+                    others_pass: true,
+                }) if doubted + 1 >= MAX_LONE_FAILURES => {
+                    return Ok(failed(&rejected(&why.replace(batch.code(0), "****"))));
+                }
+                Err(WriteError::Doubtful { why, .. }) => {
+                    doubted += 1;
+                    why
                 }
                 Err(WriteError::CodeClash { .. }) => "its code was taken for a moment".to_owned(),
                 Err(WriteError::NeedsPerson(why)) => {
@@ -181,6 +193,7 @@ mod tests {
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
     ) -> Result<Outcome, Failure> {
         let letter = Letter {
+            omitted: None,
             identity: "vouchers/0/7@00112233445566ff".parse().unwrap(),
             group: None,
             reason: "code_taken".to_owned(),

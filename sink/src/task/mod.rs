@@ -24,7 +24,8 @@
 //!   the row, of two identities with one code the earlier has it. A statement does many at once only
 //!   because one that goes through has done the same as that, and one that doesn't is halved, the
 //!   earlier half first. The batch ahead has its turn when the one in hand is settled.
-//! - **Only the data is ever dead**: a fault outside is waited out in the state that it met, with
+//! - **Only the data is ever dead**: a row that fails alone is dead when the table takes others
+//!   ([`crate::doubt`]); a fault outside is waited out in the state that it met, with
 //!   the group polled and no record taken.
 //! - **A rebalance takes offsets and letters away, never rows**: what another member does again
 //!   gives the same rows.
@@ -33,6 +34,7 @@
 //!
 //! Each step makes at most one call that can wait; what is read beside a statement is what is there.
 
+mod bury;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -52,6 +54,7 @@ use schemas::VoucherPlan;
 
 use crate::batch::Batch;
 use crate::columns::Columns;
+use crate::doubt::Doubt;
 use crate::halves::Halves;
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
@@ -88,8 +91,8 @@ enum State {
     },
     /// The database is away, or two transactions met; the same part again at `until`.
     WaitingForDatabase { halves: Halves, until: Duration },
-    /// The batch's dead letters go out; when `sent`, they are to be acknowledged.
-    DeadLettering { sent: bool },
+    /// The batch's dead letters go out; those that were sent are to be acknowledged.
+    DeadLettering { sent: Option<Vec<usize>> },
     /// They were not acknowledged; all of them again at `until`.
     WaitingForBroker { until: Duration },
     /// All is durable; the batch's offsets are committed.
@@ -151,6 +154,10 @@ pub struct Task<K, T, D, S, C, O> {
     /// Of batches that are durable.
     late: LateOffsets,
     backoff: Backoff,
+    /// Whether a row that fails alone is at fault.
+    doubt: Doubt,
+    /// Between attempts at dead letters that the broker refuses.
+    refused_letters: Backoff,
 }
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
@@ -181,6 +188,8 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             backoff: Backoff::outside(),
+            doubt: Doubt::default(),
+            refused_letters: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
         }
     }
 
@@ -223,6 +232,7 @@ where
         self.batch.clear();
         self.ahead.clear();
         self.held = None;
+        self.doubt.forget_row();
         self.breaker = self.breaker_before.clone();
     }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{CommitError, Polled};
-use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord as _, OwnedRecord, Positions};
+use runtime::record::{OwnedRecord, Positions};
 use runtime::registry::SchemaSource;
 use runtime::stepping::{Step, Stepping};
 use schemas::{Malformed, VoucherPlan};
@@ -15,9 +14,7 @@ use super::{IDLE, QUICK, SLICE, SLOW, State, TURN, Task};
 use crate::batch::MOST_RECORDS;
 use crate::decide::{Decision, code_taken, decide, rejected};
 use crate::halves::Halves;
-use crate::ports::{
-    Cause, DeadLetters, Drained, Identity, Letter, Observer, Source, Table, WriteError, Written,
-};
+use crate::ports::{Cause, DeadLetters, Identity, Observer, Source, Table, WriteError, Written};
 
 impl<K, T, D, S, C, O> Stepping for Task<K, T, D, S, C, O>
 where
@@ -245,6 +242,7 @@ where
         let took = self.now().saturating_sub(since);
         self.ports.observer.written(took);
         self.backoff.reset();
+        self.doubt.note_written(written.inserted);
         halves.settle();
         State::Writing {
             halves,
@@ -255,7 +253,9 @@ where
     /// What an error says to do next.
     fn recover(&mut self, mut halves: Halves, part: Range<usize>, error: WriteError) -> State {
         match error {
-            WriteError::Data(_) | WriteError::CodeClash { .. } if part.len() > 1 => {
+            WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Doubtful { .. }
+                if part.len() > 1 =>
+            {
                 self.ports.observer.write_failed(Cause::Data);
                 halves.halve();
                 State::Writing {
@@ -273,6 +273,14 @@ where
                 let Identity { campaign, order_id } = holder;
                 let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                 self.refuse(halves, part.start, cause)
+            }
+            WriteError::Doubtful { why, others_pass } => {
+                let why = without(self.batch.code(part.start), &why);
+                if self.doubt.convicts(others_pass) {
+                    return self.set_aside(halves, part.start, &why);
+                }
+                self.stand(&format!("waiting for the database: {why}"));
+                self.write_again(halves)
             }
             // Another writer of this very voucher was quicker, or the holder is gone: once more.
             WriteError::CodeClash { .. } => self.write_again(halves),
@@ -311,6 +319,17 @@ where
         }
     }
 
+    /// A row fails alone again and again, while the table takes others.
+    fn set_aside(&mut self, halves: Halves, row: usize, why: &str) -> State {
+        tracing::error!(
+            campaign = self.batch.campaign(row),
+            order_id = self.batch.order_id(row),
+            why,
+            "the database does not take this row and takes others; it becomes a dead letter"
+        );
+        self.refuse(halves, row, rejected(why))
+    }
+
     /// A row stands alone and is refused: it is dead, unless there are too many of them.
     fn refuse(&mut self, mut halves: Halves, row: usize, cause: Malformed) -> State {
         self.batch.refuse(row, cause);
@@ -339,7 +358,7 @@ where
 
     pub(super) fn end_writing(&mut self) -> State {
         if self.batch.dead().next().is_some() {
-            return State::DeadLettering { sent: false };
+            return State::DeadLettering { sent: None };
         }
         self.settle_batch();
         self.after_batch()
@@ -355,57 +374,11 @@ where
     }
 
     /// Unless the consumer is lost: what is durable is done again then, to no effect.
-    const fn commit_at_once(&self) -> State {
+    pub(super) const fn commit_at_once(&self) -> State {
         match self.lost {
             None => State::CommittingOffsets,
             Some(_) => State::Reading,
         }
-    }
-
-    /// Sends the batch's dead letters, then waits until they are acknowledged.
-    fn bury(&mut self, sent: bool) -> Result<State, Failure> {
-        if !sent {
-            return match self.send_letters() {
-                Ok(()) => Ok(State::DeadLettering { sent: true }),
-                Err(why) => self.bury_again(&why),
-            };
-        }
-        match self.ports.dead_letters.drain(SLICE) {
-            // At once: a letter would be written again with its record.
-            Drained::All => {
-                self.settle_batch();
-                Ok(self.commit_at_once())
-            }
-            Drained::NotYet => {
-                self.stay_in_group(Duration::ZERO);
-                Ok(State::DeadLettering { sent })
-            }
-            Drained::Failed(why) => self.bury_again(&why),
-        }
-    }
-
-    fn send_letters(&mut self) -> Result<(), String> {
-        for (record, cause) in self.batch.dead() {
-            let headers = record.letter_headers(&self.topic, cause);
-            self.ports.dead_letters.send(&Letter {
-                key: record.key(),
-                value: record.value(),
-                headers: &headers,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn bury_again(&mut self, why: &str) -> Result<State, Failure> {
-        tracing::warn!(
-            why,
-            "dead letters were not acknowledged; sending them again"
-        );
-        self.stand(&format!("waiting to write dead letters: {why}"));
-        self.ports.dead_letters.reopen()?;
-        Ok(State::WaitingForBroker {
-            until: self.pause_ends(),
-        })
     }
 
     /// All that was asked for up to these offsets is durable.

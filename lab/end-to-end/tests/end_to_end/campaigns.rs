@@ -202,3 +202,36 @@ async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Resul
     assert_eq!(signed, expected);
     Ok(())
 }
+
+/// A record that is written again has a new timestamp: it would earn the voucher of a later campaign.
+#[tokio::test]
+async fn a_campaign_with_dates_counts_no_order_that_does_not_say_when_it_was_sent() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let command = shop.processor_command("1").await?;
+    let from = ("VOUCHER_SENT_FROM", "2026-01-01T00:00:00Z");
+    let _processor = ready(command.env(from.0, from.1)).await?;
+    shop.write_orders(vec![
+        sent("17", r#","total":100"#),
+        sent("18", r#","total":100,"occurred_at":"2026-02-01T00:00:00Z""#),
+        sent("19", r#","total":99"#),
+    ])
+    .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    let issued = vouchers(&shop).await?;
+    assert_eq!(issued.len(), 1);
+    assert_eq!(issued[0].0.order_id, "18");
+    let letters = shop.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].key_text(), "17");
+    let reason = letters[0].header("dlq.reason");
+    assert_eq!(reason.as_deref(), Some("missing_timestamp"));
+
+    let explained = shop.run_processor(&["explain", "17"], &[from]).await?;
+    let words = "neither sent_at nor occurred_at says when";
+    assert!(explained.stdout.contains(words), "{}", explained.stdout);
+    let checked = shop.run_processor(&["check"], &[from]).await?;
+    let warned = "2 of the newest 3 sent orders have neither sent_at nor occurred_at";
+    assert!(checked.stdout.contains(warned), "{}", checked.stdout);
+    Ok(())
+}

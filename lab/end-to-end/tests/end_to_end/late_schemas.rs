@@ -109,3 +109,23 @@ async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) ->
     assert!(shop.dead_letters().await?.is_empty());
     Ok(())
 }
+
+/// What a console producer writes that was given a zero byte: it begins as Avro does, with an id that
+/// no registry gives.
+#[tokio::test]
+async fn an_id_that_no_registry_gives_is_a_dead_letter_and_stops_nothing() -> Result<()> {
+    let shop = Shop::open().await?;
+    let _processor = shop.processor().await?;
+    let typed = NewRecord::new("77", b"\0\xc3\xa9\xc3\xa9x".to_vec());
+    shop.write_orders(vec![typed.clone(), good_json("77"), good_json("78")])
+        .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+    assert_eq!(vouchers(&shop).await, 2);
+    let letters = shop.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value, typed.value);
+    let reason = letters[0].header("dlq.reason");
+    assert_eq!(reason.as_deref(), Some("unknown_schema"));
+    Ok(())
+}

@@ -1,8 +1,8 @@
 //! What redrive reads back: letters, and their states.
 
 use runtime::dead_letter::{
-    ATTEMPTS, GROUP, Letter, MESSAGE, OFFSET, PARTITION, REASON, SERVICE, Shown, StateKey, States,
-    TIMESTAMP, TOPIC, headers,
+    ATTEMPTS, Cause, DeadLetter, Extent, GROUP, Letter, MESSAGE, OFFSET, PARTITION, REASON,
+    SERVICE, Shown, StateKey, States, TIMESTAMP, TOPIC,
 };
 use runtime::record::OwnedRecord;
 use schemas::{Malformed, Reason};
@@ -64,17 +64,38 @@ pub(crate) fn dead_letter(input: &[u8]) {
     state(found.key.as_deref(), tail);
 }
 
-/// A letter gives its original back byte for byte.
+/// A letter gives its original back byte for byte, or says what of it is left out.
 pub(crate) fn buried(record: &OwnedRecord, cause: &Malformed) -> Letter {
-    let written = OwnedRecord {
-        headers: headers(record, "order-status", "processor", cause, 1),
-        ..record.clone()
-    };
-    let letter = Letter::of(&written).expect("what we bury is a letter");
+    for extent in [Extent::SmallParts, Extent::Nothing] {
+        let letter = written(record, cause, extent);
+        match &letter.omitted {
+            None => assert_eq!(&letter.original, record),
+            Some(omitted) => assert!(omitted.is_of(record.value.as_deref())),
+        }
+    }
+    let letter = written(record, cause, Extent::Whole);
     assert_eq!(&letter.original, record);
+    assert_eq!(letter.omitted, None);
     assert_eq!(letter.reason, cause.reason().word());
     sound::one_line(&letter.message);
     letter
+}
+
+fn written(record: &OwnedRecord, malformed: &Malformed, extent: Extent) -> Letter {
+    let cause = Cause {
+        topic: "order-status",
+        service: "processor",
+        malformed,
+        attempts: 1,
+    };
+    let dead_letter = DeadLetter::of(record, &cause, extent);
+    let written = OwnedRecord {
+        key: dead_letter.key.map(<[u8]>::to_vec),
+        value: dead_letter.value.map(<[u8]>::to_vec),
+        headers: dead_letter.headers,
+        ..record.clone()
+    };
+    Letter::of(&written).expect("what we bury is a letter")
 }
 
 /// A state is read whole or refused in one line, and written as it was read.

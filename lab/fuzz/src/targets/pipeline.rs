@@ -8,6 +8,7 @@ use processor::batch::{Batch, Topics, VoucherFormat};
 use processor::evaluate::{Evaluator, Outcome};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
+use runtime::dead_letter::Extent;
 use runtime::kafka::Outgoing;
 use runtime::record::{InputRecord, OwnedRecord};
 use runtime::registry::{Lookup, SchemaSource};
@@ -97,7 +98,7 @@ fn processed(record: &OwnedRecord, format: VoucherFormat) {
         Outcome::Skip(skip) => batch.skip(record, skip),
         Outcome::Dead(malformed) => {
             sound::refusal(&malformed);
-            batch.bury(record, &malformed);
+            batch.bury(record, &malformed, Extent::Whole);
             // Today's code says the same of the letter's original.
             match evaluate(&buried(record, &malformed).original) {
                 Outcome::Dead(again) => assert_eq!(again, malformed),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{
-    AssignmentChange, CommitError, Membership, Outgoing, Polled, TransactionError,
+    AssignmentChange, CommitError, Membership, Outgoing, Polled, Refused, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
@@ -13,7 +13,7 @@ use runtime::registry::{Lookup, SchemaSource};
 use schemas::{Malformed, OrderStatusPlan, Reason};
 
 use crate::batch::Tally;
-use crate::ports::{Log, Observer, TransactionEnd};
+use crate::ports::{Log, Observer, Refusal, TransactionEnd};
 
 /// How long the group keeps a member that it does not hear of.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
@@ -66,6 +66,15 @@ pub(super) struct Kafka {
     pub(super) looks: VecDeque<Membership>,
     pub(super) hangs: Option<Hangs>,
     pub(super) inits: usize,
+    /// Larger records are refused.
+    pub(super) max_bytes: Option<usize>,
+    /// So many dead letters are refused, however small they are, one after the other.
+    pub(super) refused_dead_letters: usize,
+    /// Of the open transaction.
+    pub(super) sent: usize,
+    pub(super) refused: Vec<Refused>,
+    /// How many records each aborted transaction left behind, and when it was aborted.
+    pub(super) aborted: Vec<(usize, Duration)>,
 }
 
 impl Kafka {
@@ -233,6 +242,8 @@ impl Log for Kafka {
     fn begin(&mut self) -> Result<(), TransactionError> {
         assert!(self.open.is_none(), "one transaction at a time");
         self.answer()?;
+        self.sent = 0;
+        self.refused.clear();
         self.open = Some((Vec::new(), Positions::new()));
         Ok(())
     }
@@ -252,6 +263,20 @@ impl Log for Kafka {
         };
         let (partition, offset) = from("source").or_else(|| from("dlq")).unwrap();
         let written = (record.topic.to_owned(), partition, offset);
+        let index = self.sent;
+        self.sent += 1;
+        let too_large = self.max_bytes.is_some_and(|max| bytes_of(record) > max);
+        let is_dead = record.topic.ends_with(".dlq");
+        if too_large || is_dead && self.refused_dead_letters > 0 {
+            self.refused_dead_letters -= usize::from(!too_large);
+            let why = "scripted".to_owned();
+            self.refused.push(Refused {
+                index,
+                too_large,
+                why,
+            });
+            return Ok(());
+        }
         match &mut self.open {
             Some((records, _)) => records.push(written),
             None => self.written.push(written),
@@ -260,7 +285,15 @@ impl Log for Kafka {
     }
 
     fn drain(&mut self, _: Duration) -> Result<(), TransactionError> {
-        self.answer()
+        self.answer()?;
+        match self.refused.first() {
+            None => Ok(()),
+            Some(refused) => Err(TransactionError::Abortable(refused.why.clone())),
+        }
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        std::mem::take(&mut self.refused)
     }
 
     fn send_offsets(&mut self, positions: &Positions, _: Duration) -> Result<(), TransactionError> {
@@ -292,9 +325,16 @@ impl Log for Kafka {
 
     fn abort(&mut self, _: Duration) -> Result<(), TransactionError> {
         self.answer()?;
-        self.open = None;
+        let left_behind = self.open.take().map_or(0, |(records, _)| records.len());
+        self.aborted.push((left_behind, self.now));
         Ok(())
     }
+}
+
+fn bytes_of(record: &Outgoing<'_>) -> usize {
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter().map(|(_, value)| length(*value));
+    length(record.key) + length(record.value) + headers.sum::<usize>()
 }
 
 impl Kafka {
@@ -342,6 +382,11 @@ impl SchemaSource for Schemas {
 pub(super) struct Watch {
     pub(super) circuit_opened: usize,
     pub(super) records: u64,
+    pub(super) standing: Option<String>,
+    /// Every reason to stand still, in order.
+    pub(super) reasons: Vec<String>,
+    pub(super) reduced: usize,
+    pub(super) blocked: usize,
 }
 
 impl Observer for &mut Watch {
@@ -351,8 +396,19 @@ impl Observer for &mut Watch {
     fn transaction_ended(&mut self, _: TransactionEnd) {}
     fn fenced(&mut self) {}
     fn assigned(&mut self, _: usize) {}
-    fn flowing(&mut self) {}
-    fn standing(&mut self, _: &str) {}
+    fn flowing(&mut self) {
+        self.standing = None;
+    }
+    fn standing(&mut self, reason: &str) {
+        self.standing = Some(reason.to_owned());
+        self.reasons.push(reason.to_owned());
+    }
+    fn refused(&mut self, records: usize, refusal: Refusal) {
+        match refusal {
+            Refusal::Reduced => self.reduced += records,
+            Refusal::Blocked => self.blocked += records,
+        }
+    }
     fn circuit(&mut self, open: bool) {
         self.circuit_opened += usize::from(open);
     }

@@ -88,7 +88,14 @@ pub fn redrive(
             if !letter.is_open(state) || census.note(&letter, state) == Seen::Repeat {
                 return Ok(());
             }
-            let redriven = service.redrive(&letter, &run)?;
+            let (letter, missing) = shelf.completed(letter)?;
+            let redriven = match missing {
+                None => service.redrive(&letter, &run)?,
+                Some(missing) => Redriven {
+                    outcome: missing.outcome(),
+                    outputs: Vec::new(),
+                },
+            };
             let attempts = letter.attempts_now(state).saturating_add(1);
             report.note(&letter, &redriven.outcome, attempts, args);
             if let Some(ledger) = &ledger {

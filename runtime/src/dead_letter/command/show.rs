@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{print, print_json, time};
 use crate::dead_letter::{Census, Outcome};
-use crate::dead_letter::{Letter, LetterFilter, Place, Seen, Shelf, Shown, State};
+use crate::dead_letter::{Letter, LetterFilter, MissingOriginal, Place, Seen, Shelf, Shown, State};
 use crate::lifecycle::Failure;
 
 /// Which letter is shown, and how.
@@ -87,10 +87,15 @@ pub fn show(
             )));
         }
     };
+    let (letter, missing) = shelf.completed(letter)?;
     let page = Page {
         state: state.as_ref(),
         repeats: census.repeats(),
-        reading: read(&letter)?,
+        reading: match &missing {
+            None => read(&letter)?,
+            Some(missing) => unreadable(missing),
+        },
+        missing,
         letter: &letter,
         reveal: args.reveal,
     };
@@ -102,9 +107,19 @@ pub fn show(
     Ok(())
 }
 
+/// Of an original that can't be had any more.
+fn unreadable(missing: &MissingOriginal) -> Reading {
+    Reading {
+        format: "not known: the original is not here".to_owned(),
+        today: missing.outcome().to_string(),
+        ..Reading::default()
+    }
+}
+
 /// All that is known of a letter.
 struct Page<'a> {
     letter: &'a Letter,
+    missing: Option<MissingOriginal>,
     state: Option<&'a State>,
     repeats: u64,
     reading: Reading,
@@ -153,6 +168,7 @@ impl Page<'_> {
         for (name, value) in &letter.original.headers {
             lines.push(("header", format!("{name}: {}", Shown::of(value.as_deref()))));
         }
+        lines.extend(self.omitted_line().map(|line| ("omitted", line)));
         lines.push(("format", self.reading.format.clone()));
         for (name, value) in &self.reading.fields {
             lines.push(("field", format!("{name}: {value}")));
@@ -163,6 +179,21 @@ impl Page<'_> {
             text += &format!("{name:<10}{}\n", printable(&value));
         }
         text + &self.value_lines()
+    }
+
+    /// What the dead letter leaves out, and whether it could be read from the source.
+    fn omitted_line(&self) -> Option<String> {
+        let omitted = self.letter.omitted.as_ref()?;
+        let whence = match &self.missing {
+            None => format!("read from {}", self.letter.identity),
+            Some(missing) => missing.to_string(),
+        };
+        Some(format!(
+            "{}, too large for the dead letter topic (value: {} bytes, SHA-256 {}); {whence}",
+            omitted.parts(),
+            omitted.value_bytes,
+            omitted.value_sha256
+        ))
     }
 
     fn state_line(&self) -> String {
@@ -180,9 +211,15 @@ impl Page<'_> {
         }
     }
 
+    fn value_is_missing(&self) -> bool {
+        let omits_value = |letter: &Letter| letter.omitted.as_ref().is_some_and(|o| o.has_value());
+        self.missing.is_some() && omits_value(self.letter)
+    }
+
     fn value_lines(&self) -> String {
         let value = self.letter.original.value.as_deref();
         match value {
+            _ if self.value_is_missing() => "value     not here\n".to_owned(),
             None => "value     null\n".to_owned(),
             Some(bytes) if self.hides_value() => format!(
                 "value     {} bytes, which may hold a voucher's code: --reveal shows them\n",
@@ -226,6 +263,12 @@ impl Page<'_> {
                 "headers": headers.collect::<Vec<_>>(),
                 "value": value,
             },
+            "omitted": letter.omitted.as_ref().map(|omitted| json!({
+                "parts": omitted.parts(),
+                "value_bytes": omitted.value_bytes,
+                "value_sha256": omitted.value_sha256,
+                "missing": self.missing.as_ref().map(ToString::to_string),
+            })),
             "format": self.reading.format,
             "fields": fields,
             "today": self.reading.today,

@@ -3,6 +3,7 @@
 
 mod anything_fails;
 mod model;
+mod set_aside;
 
 use std::time::Duration;
 

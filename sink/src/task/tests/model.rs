@@ -97,6 +97,13 @@ pub(super) struct World {
     /// The database gives no answers, or only this one.
     pub(super) database: Option<WriteError>,
     pub(super) broker_refuses_letters: bool,
+    /// Larger letters are refused.
+    pub(super) max_letter_bytes: Option<usize>,
+    /// So many times the first letter is refused, however small it is.
+    pub(super) refused_letters: usize,
+    pub(super) reduced: usize,
+    /// When a letter was refused for another reason than its size.
+    pub(super) blocked_at: Vec<Duration>,
     /// A marker follows the last record of each partition.
     pub(super) markers: bool,
     pub(super) killed: Option<Fault>,
@@ -129,6 +136,11 @@ pub(super) struct World {
 
 /// How long a statement takes: a few records are read meanwhile.
 pub(super) const STATEMENT: Duration = Duration::from_millis(5);
+
+/// Rows of this amount fail for a reason that may be the database's.
+pub(super) fn doubtful_amount() -> Decimal {
+    Decimal::from(17)
+}
 
 /// Rows of this amount are refused, as a constraint of the user's would.
 pub(super) fn refused_amount() -> Decimal {
@@ -237,6 +249,12 @@ impl World {
                     "no 13, says the trigger of {code}"
                 )));
             }
+            if amount == doubtful_amount() {
+                return Err(WriteError::Doubtful {
+                    why: format!("the trigger has no time for {code}"),
+                    others_pass: columns.len() == 1,
+                });
+            }
             if let Some((holder, _)) = rows.iter().find(|(_, (there, ..))| there == code) {
                 let alone = columns.len() == 1;
                 return Err(WriteError::CodeClash {
@@ -283,7 +301,8 @@ impl World {
         let vouchers = self.inputs.values().flatten().filter_map(voucher_of);
         for (key, row) in vouchers {
             let code_is_taken = rows.values().any(|(code, ..)| *code == row.0);
-            if !rows.contains_key(&key) && !code_is_taken && row.1 != refused_amount() {
+            let is_refused = row.1 == refused_amount() || row.1 == doubtful_amount();
+            if !rows.contains_key(&key) && !code_is_taken && !is_refused {
                 rows.insert(key, row);
             }
         }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::rdkafka::error::KafkaError;
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
+use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Positions};
 
-use super::{Fault, Outside, Port, STATEMENT, StoredLetter};
+use super::{Fault, Outside, Port, STATEMENT, StoredLetter, World};
 use crate::columns::Columns;
 use crate::ports::{
-    Cause, DeadLetters, Drained, Letter, Observer, Source, Table, WriteError, Written,
+    Cause, DeadLetters, Drained, Letter, Observer, Refusal, Source, Table, WriteError, Written,
 };
 use crate::tally::Tally;
 
@@ -151,6 +151,45 @@ impl Table for Outside {
     }
 }
 
+impl World {
+    fn is_too_large(&self, letter: &StoredLetter) -> bool {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers = letter.headers.iter().map(|(_, value)| length(value));
+        let bytes = length(&letter.key) + length(&letter.value) + headers.sum::<usize>();
+        self.max_letter_bytes.is_some_and(|max| bytes > max)
+    }
+
+    fn refuses_some(&self) -> bool {
+        let letters = &self.unacknowledged;
+        !letters.is_empty()
+            && (self.refused_letters > 0 || letters.iter().any(|letter| self.is_too_large(letter)))
+    }
+
+    /// The first one when it is so scripted, else those that are too large; others are written.
+    fn refuse_some(&mut self) -> Drained {
+        let blocks = self.refused_letters > 0;
+        self.refused_letters = self.refused_letters.saturating_sub(1);
+        let mut refused = Vec::new();
+        for (index, letter) in std::mem::take(&mut self.unacknowledged)
+            .into_iter()
+            .enumerate()
+        {
+            let too_large = !blocks && self.is_too_large(&letter);
+            if too_large || blocks && index == 0 {
+                let why = "scripted".to_owned();
+                refused.push(Refused {
+                    index,
+                    too_large,
+                    why,
+                });
+            } else {
+                self.letters.push(letter);
+            }
+        }
+        Drained::Refused(refused)
+    }
+}
+
 impl DeadLetters for Outside {
     fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
         let mut world = self.0.borrow_mut();
@@ -173,6 +212,7 @@ impl DeadLetters for Outside {
                 Drained::NotYet
             }
             Fault::Away => Drained::Failed("scripted".to_owned()),
+            _ if world.refuses_some() => world.refuse_some(),
             _ if world.broker_refuses_letters => Drained::Failed("scripted".to_owned()),
             fault => {
                 let letters = std::mem::take(&mut world.unacknowledged);
@@ -203,6 +243,17 @@ impl Observer for Outside {
 
     fn write_failed(&mut self, cause: Cause) {
         self.0.borrow_mut().failed_for_data += usize::from(cause == Cause::Data);
+    }
+
+    fn refused(&mut self, letters: usize, refusal: Refusal) {
+        let mut world = self.0.borrow_mut();
+        match refusal {
+            Refusal::Reduced => world.reduced += letters,
+            Refusal::Blocked => {
+                let now = world.now;
+                world.blocked_at.push(now);
+            }
+        }
     }
 
     fn settled(&mut self, tally: &Tally) {

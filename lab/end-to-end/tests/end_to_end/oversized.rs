@@ -1,0 +1,148 @@
+//! Dead letters that are larger than their topic allows, because the records came compressed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{Shop, metric, readiness};
+use end_to_end::topic::NewRecord;
+use rand::Rng;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::json;
+
+use crate::dead_letters::{bury, letter};
+use crate::record::good_json;
+
+/// As a client writes that compresses: a batch within the topic's limit, and a larger record in it.
+async fn write_compressed(shop: &Shop, record: NewRecord) -> Result<()> {
+    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+    tokio::task::spawn_blocking(move || {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "zstd")
+            .set("message.max.bytes", "10000000")
+            .create()?;
+        let mut message = BaseRecord::<[u8], [u8]>::to(&topic);
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        producer.send(message).map_err(|(error, _)| error)?;
+        producer.flush(Duration::from_secs(20))?;
+        anyhow::Ok(())
+    })
+    .await?
+}
+
+/// Hex digits that nobody chose: zstd makes half of them.
+fn random_hex(digits: usize) -> String {
+    let mut random = rand::rng();
+    (0..digits)
+        .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let processor = shop.processor().await?;
+    let value = format!(
+        r#"{{"order_id":"17","status":"SHIPPED","total":"150.00","note":"{}"}}"#,
+        random_hex(1_800_000)
+    );
+    shop.write_orders(vec![good_json("17")]).await?;
+    write_compressed(&shop, NewRecord::new("17", value.clone())).await?;
+    shop.write_orders(vec![good_json("17"), good_json("18")])
+        .await?;
+    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+        .await;
+
+    assert_eq!(
+        shop.voucher_records().await?.len(),
+        3,
+        "the neighbours flow"
+    );
+    let aborted = metric(
+        &processor,
+        "processor_transactions_total",
+        "outcome=\"aborted\"",
+    );
+    assert!(aborted.await? <= 1, "it is refused once");
+    let reduced = metric(
+        &processor,
+        "processor_refused_records_total",
+        "outcome=\"reduced\"",
+    );
+    assert_eq!(reduced.await?, 1);
+    let (status, parts) = readiness(&processor).await?;
+    assert_eq!(status, 200, "{parts}");
+
+    let letters = shop.dead_letters().await?;
+    assert_eq!(letters.len(), 1);
+    let header = |name: &str| letters[0].header(name).unwrap_or_default();
+    assert_eq!(letters[0].key_text(), "17");
+    assert_eq!(letters[0].value, Some(Vec::new()), "no tombstone");
+    assert_eq!(header("dlq.reason"), "unknown_status");
+    assert_eq!(header("dlq.omitted"), "value");
+    assert_eq!(header("dlq.original.bytes"), value.len().to_string());
+    assert_eq!(header("dlq.original.sha256").len(), 64);
+
+    let place = format!("{}/{}", header("dlq.partition"), header("dlq.offset"));
+    let show = ["dead-letters", "show", "--json", place.as_str()];
+    let shown = shop.run_processor(&show, &[]).await?.json()?;
+    let original = shown["original"]["value"]["text"].as_str();
+    assert!(original == Some(value.as_str()), "{}", shown["omitted"]);
+    assert_eq!(shown["omitted"]["missing"], json!(null));
+    let redriven = shop.run_processor(&["redrive", "--json"], &[]).await?;
+    // It is read: an empty value would be another reason.
+    assert_eq!(
+        redriven.json()?["outcomes"],
+        json!({"failed: unknown_status": 1})
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_original_that_is_gone_or_another_is_told() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    shop.write_orders(vec![good_json("17")]).await?;
+    let records = shop.order_records().await?;
+    let there = records.first().context("a record")?;
+    let pointer = |partition: i32, offset: i64| {
+        let mut record = letter(&shop, offset, "unknown_status", "");
+        for (name, value) in &mut record.headers {
+            if name == "dlq.partition" {
+                *value = Some(partition.to_string().into_bytes());
+            }
+        }
+        let digest = "0".repeat(64);
+        for (name, value) in [
+            ("dlq.omitted", "value"),
+            ("dlq.original.bytes", "1800000"),
+            ("dlq.original.sha256", digest.as_str()),
+        ] {
+            let value = Some(value.as_bytes().to_vec());
+            record.headers.push((name.to_owned(), value));
+        }
+        record
+    };
+    let letters = vec![
+        pointer(there.partition, there.offset),
+        pointer(there.partition, 1_000),
+        pointer(999, 0),
+    ];
+    bury(&shop, letters).await?;
+    let redriven = shop.run_processor(&["redrive", "--json"], &[]).await?;
+    assert_eq!(
+        redriven.json()?["outcomes"],
+        json!({"failed: original_removed": 2, "failed: original_replaced": 1})
+    );
+    assert!(shop.voucher_records().await?.is_empty());
+    let show = ["dead-letters", "show", "999/0"];
+    let shown = shop.run_processor(&show, &[]).await?;
+    assert!(
+        shown.stdout.contains("compaction or retention"),
+        "{}",
+        shown.stdout
+    );
+    Ok(())
+}
