@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::TopicRange;
@@ -69,9 +69,6 @@ impl RangeReader {
 
     fn start(config: &ClientConfig, range: &TopicRange) -> Result<Self, Failure> {
         let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
-        // A range whose offsets are gone is told: read from elsewhere it would be another range.
-        let mut config = config.clone();
-        config.set("auto.offset.reset", "error");
         let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(refused)?;
         let mut reader = Self {
             queue: FetchQueue::of(consumer),
@@ -137,9 +134,6 @@ impl RangeReader {
                         self.finish(partition);
                     }
                 }
-                Fetched::Error(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-                )) => return Err(self.gone()),
                 Fetched::Error(error) => {
                     tracing::debug!(%error, topic = self.topic, "poll");
                     return Ok(RangeEvent::Nothing);
@@ -148,14 +142,6 @@ impl RangeReader {
             // Other partitions may have records at hand.
             timeout = Duration::ZERO;
         }
-    }
-
-    fn gone(&self) -> Failure {
-        Failure::failed(format!(
-            "{} no longer has offsets that the range had when it was resolved: they were deleted, \
-             or a new leader has lost them; run this again for what there is now",
-            self.topic
-        ))
     }
 
     /// Whether nothing comes because a broker told an end before a span's.
@@ -311,26 +297,6 @@ mod tests {
         write(&settings, 8);
         let rest = read(&mut reader, |_| false);
         assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
-    }
-
-    #[test]
-    fn offsets_that_are_gone_are_told_and_no_others_read_for_them() {
-        let cluster = cluster();
-        let settings = settings(&cluster);
-        write(&settings, 4);
-        let mut range = up_to(30);
-        range.spans.insert(0, Span { from: 20, to: 30 });
-        let mut reader = RangeReader::open(&settings, "test", &range).unwrap();
-        let give_up = Instant::now() + DEADLINE;
-        let failure = loop {
-            assert!(Instant::now() < give_up, "nothing is told");
-            match reader.next(Duration::from_millis(50)) {
-                Ok(RangeEvent::Nothing) => {}
-                Ok(event) => panic!("{event:?}"),
-                Err(failure) => break failure,
-            }
-        };
-        assert!(failure.to_string().contains("no longer has"), "{failure}");
     }
 
     #[test]
