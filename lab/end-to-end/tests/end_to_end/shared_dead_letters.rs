@@ -5,14 +5,44 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use apache_avro::types::Value as Avro;
 use end_to_end::command::Answer;
 use end_to_end::shop::{Shop, own_registry, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::{Value, json};
 
-use crate::dead_letters::{bury, letter, sent};
-use crate::redrive::{PROBE, SCHEMA, late};
+use crate::dead_letters::{bury, letter};
+use crate::record::{encode, framed};
+use crate::redrive::PROBE;
+
+/// Times of sending on both sides of [`CHANGE`].
+const MAY: &str = "2026-05-01T12:00:00Z";
+const JULY: &str = "2026-07-01T12:00:00Z";
+
+const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
+    {"name":"order_id","type":"string"},
+    {"name":"status","type":"string"},
+    {"name":"total","type":"int"},
+    {"name":"sent_at","type":"string"}]}"#;
+
+/// An order in Avro of [`SCHEMA`] under this id.
+fn avro(key: &str, sent_at: &str, id: u32) -> Result<NewRecord> {
+    let fields = [
+        ("order_id", Avro::String(key.to_owned())),
+        ("status", Avro::String("SENT".to_owned())),
+        ("total", Avro::Int(100)),
+        ("sent_at", Avro::String(sent_at.to_owned())),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    let body = encode(SCHEMA, Avro::Record(fields.into()))?;
+    Ok(NewRecord::new(key, framed(id, &body)))
+}
+
+/// An order that was sent in May; its id is the dead letter's offset.
+fn sent(offset: i64, total: &str) -> String {
+    json!({"order_id": offset, "status": "SENT", "total": total, "sent_at": MAY}).to_string()
+}
 
 /// As docs/operations.md advises for another amount: a second group with its own campaign, and the
 /// first one ends when it begins.
@@ -94,17 +124,8 @@ async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
     // 17 was sent in the first campaign's time, 18 in the second's; neither can be read yet.
-    let at = |key: &str, millis: i64| {
-        anyhow::Ok(NewRecord {
-            timestamp_millis: Some(millis),
-            ..late(key, 100, id)?
-        })
-    };
-    shop.write_orders(vec![
-        at("17", 1_777_636_800_000)?,
-        at("18", 1_782_907_200_000)?,
-    ])
-    .await?;
+    shop.write_orders(vec![avro("17", MAY, id)?, avro("18", JULY, id)?])
+        .await?;
     for group in [&first.group, &second.group] {
         shop.caught_up(group, &shop.topics.order_status).await;
     }
