@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, own_postgres};
+use end_to_end::shop::{START, Shop, own_postgres, ready};
 use end_to_end::wait;
 use runtime::postgres::{Database, Timeouts};
 use runtime::settings::Secret;
@@ -52,7 +52,9 @@ async fn switch_off(shop: &Shop) -> Result<()> {
 async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> Result<()> {
     let backends = own_postgres("not-waiting", |_| {}).await;
     let shop = Shop::on(Arc::new(backends), false).await?;
-    let producer = shop.producer().await?;
+    // A further writer would connect later, and see the setting as it is by then.
+    let command = shop.producer_command("1").await?;
+    let producer = ready(command.env("ORDER_WRITERS", "1")).await?;
     let place = |order_id: String| {
         let order = json!({"order_id": order_id, "total": "100.00"});
         reqwest::Client::new()
