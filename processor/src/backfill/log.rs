@@ -35,6 +35,8 @@ pub struct RangeLog {
     range: TopicRange,
     /// Opened at the committed offsets, once the transactional id is ours.
     reader: Option<RangeReader>,
+    /// Why the range can't be read on: ends the backfill, which another start goes on with.
+    failed: Option<Failure>,
     told: bool,
     /// The next offset of every partition of which something was read, or the end reached.
     positions: Positions,
@@ -68,6 +70,7 @@ impl RangeLog {
             plan,
             range,
             reader: None,
+            failed: None,
             told: false,
             positions: Positions::new(),
             pending: Positions::new(),
@@ -145,7 +148,7 @@ impl Log for RangeLog {
 
     fn open_consumer(&mut self) -> Result<(), Failure> {
         self.reader = None;
-        Ok(())
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
@@ -188,7 +191,11 @@ impl Log for RangeLog {
                 Polled::Nothing
             }
             Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => Polled::Fatal(failure.to_string()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.failed = Some(failure);
+                Polled::Fatal(why)
+            }
         }
     }
 

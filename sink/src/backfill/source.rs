@@ -21,6 +21,8 @@ pub(super) struct RangeSource {
     group: String,
     range: TopicRange,
     reader: RangeReader,
+    /// Why the range can't be read on: ends the backfill.
+    failed: Option<Failure>,
     told: bool,
     positions: Positions,
     settled: Positions,
@@ -46,6 +48,7 @@ impl RangeSource {
             settings: settings.clone(),
             group: group.to_owned(),
             range,
+            failed: None,
             told: false,
             positions: Positions::new(),
             settled: Positions::new(),
@@ -83,7 +86,11 @@ impl Source for RangeSource {
                 Polled::Nothing
             }
             Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => Polled::Fatal(failure.to_string()),
+            Err(failure) => {
+                let why = failure.to_string();
+                self.failed = Some(failure);
+                Polled::Fatal(why)
+            }
         }
     }
 
@@ -115,6 +122,9 @@ impl Source for RangeSource {
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
+        }
         let rest = self.range.after(&self.settled);
         self.reader = RangeReader::open(&self.settings, &self.group, &rest)?;
         self.positions.clear();
