@@ -33,7 +33,7 @@ pub struct RangeLog {
     range: TopicRange,
     /// Opened at the committed offsets, once the transactional id is ours.
     reader: Option<RangeReader>,
-    /// Why the range can't be read to its end.
+    /// Why the range can't be read on. Ends the backfill; the same command goes on from what is committed.
     given_up: Option<Failure>,
     told: bool,
     /// The next offset of every partition of which something was read, or the end reached.

@@ -188,11 +188,12 @@ impl BlockedPartitions {
         self.now.get(&Some(partition))
     }
 
-    /// The partitions that stand at a known offset, and that offset.
+    /// The partitions that are blocked, and the offset beyond which they are not.
     pub(super) fn standing(&self) -> Vec<(Partition, Offset)> {
         self.now
             .values()
-            .filter_map(|blocked| Some((blocked.partition?, blocked.offset?)))
+            // Without an offset nothing of the partition was read.
+            .filter_map(|blocked| Some((blocked.partition?, blocked.offset.unwrap_or(-1))))
             .collect()
     }
 

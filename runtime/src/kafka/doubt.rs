@@ -42,6 +42,11 @@ impl Doubt {
         }
         now.saturating_duration_since(*since) >= SETTLED
     }
+
+    /// It was read from there, or is no longer ours: what is told later has to settle anew.
+    pub(super) fn forget(&mut self, partition: Partition) {
+        self.told.remove(&partition);
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +64,9 @@ mod tests {
         assert!(!doubt.trusts(0, Offset::Offset(9), true, at(2)));
         assert!(!doubt.trusts(0, Offset::Offset(9), true, at(3)));
         assert!(doubt.trusts(0, Offset::Offset(9), true, at(4)));
+        // At the next outage the same offset may be an old one.
+        doubt.forget(0);
+        assert!(!doubt.trusts(0, Offset::Offset(9), true, at(1000)));
     }
 
     #[test]

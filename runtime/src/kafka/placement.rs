@@ -79,6 +79,7 @@ impl Placement {
 
     pub(super) fn revoked(&mut self, partition: Partition) {
         self.halted.remove(&partition);
+        self.doubt.forget(partition);
     }
 }
 
@@ -170,6 +171,7 @@ impl Subscription {
         self.queue.client().incremental_assign(&list)?;
         for (partition, offset) in known {
             self.progress.placed.insert(*partition, *offset);
+            self.placement.doubt.forget(*partition);
             self.blocked
                 .end_if(Some(*partition), OFFSET_UNKNOWN.as_str());
             if let Some(halted) = self.placement.halted.get_mut(partition) {
@@ -361,6 +363,7 @@ impl Subscription {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in told {
             self.progress.forget(*partition);
+            self.placement.doubt.forget(*partition);
             if let Some(placed) = self.progress.placed.get_mut(partition) {
                 *placed = *offset;
                 list.add_partition_offset(&self.topic, *partition, *offset)?;

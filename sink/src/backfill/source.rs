@@ -21,7 +21,7 @@ pub(super) struct RangeSource {
     group: String,
     range: TopicRange,
     reader: RangeReader,
-    /// Why the range can't be read to its end.
+    /// Why the range can't be read on. Ends the backfill; the same command goes on from what is committed.
     given_up: Option<Failure>,
     told: bool,
     positions: Positions,
@@ -49,6 +49,7 @@ impl RangeSource {
             settings: settings.clone(),
             group: group.to_owned(),
             range,
+            failed: None,
             told: false,
             positions: Positions::new(),
             settled: Positions::new(),

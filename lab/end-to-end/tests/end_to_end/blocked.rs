@@ -184,6 +184,24 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
     Ok(())
 }
 
+#[tokio::test]
+async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    for order in [sent("1", BLOCKED), sent("2", BLOCKED), sent("3", BLOCKED)] {
+        shop.write_orders(vec![order]).await?;
+    }
+    flip_a_bit_of_order_2(&shop)?;
+    let answer = shop
+        .run_processor(&["backfill", "--name", "damaged"], &[])
+        .await?;
+    ensure!(answer.code == 1, "{answer:?}");
+    let place = format!("partition {BLOCKED} of {}", shop.topics.order_status);
+    for said in [&place, "from offset 1", "can't be read"] {
+        ensure!(answer.stderr.contains(said), "{answer:?}");
+    }
+    Ok(())
+}
+
 /// In the broker's file, as a bad disk does it. Done twice, it is whole again.
 fn flip_a_bit_of_order_2(shop: &Shop) -> Result<()> {
     let partition = format!("{}-{BLOCKED}", shop.topics.order_status);

@@ -194,7 +194,9 @@ impl RangeReader {
     /// not read.
     fn lasting(&self, error: &FetchError) -> Option<Failure> {
         let what = match Cause::of(error.code, &error.why) {
-            Cause::OutOfRange { .. } => "the log does not hold it any more; run again".to_owned(),
+            Cause::OutOfRange { .. } => {
+                "the log does not hold it (any more); choose a range that it holds".to_owned()
+            }
             Cause::Unreadable { why } => format!("the batch there can't be read: {why}"),
             _ => return None,
         };
