@@ -11,7 +11,7 @@ use sqlx::{ColumnIndex, Row};
 /// A time that `chrono` has no form for, such as `infinity`; sqlx itself would panic at it.
 pub fn timestamp(
     row: &PgRow,
-    column: impl ColumnIndex<PgRow> + Copy + std::fmt::Debug,
+    column: impl ColumnIndex<PgRow> + Copy,
 ) -> sqlx::Result<Option<Timestamp>> {
     // Microseconds since 2000-01-01 in the binary format, in which sqlx asks for every result.
     let Some(micros) = row.try_get_unchecked::<Option<i64>, _>(column)? else {

@@ -2,6 +2,7 @@
 //! everybody else, are written meanwhile.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use end_to_end::shop::{Shop, metric, ready};
@@ -150,6 +151,46 @@ async fn locked_orders_keep_no_writer_from_the_others() -> Result<()> {
         assert_eq!(asked.await??.status(), 200);
     }
     assert_eq!(waiting().await, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hot_order_is_in_nobodys_way() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = lone_writer(&shop).await?;
+    let hot = vec!["hot".to_owned()];
+    assert_eq!(place(&producer, &hot).await?, expected(&hot, 201, &[]));
+    let session = holding(&shop, "SELECT FROM orders FOR UPDATE").await?;
+    // As many bulk requests as may be at work, each with as many lines as are under way at a time.
+    let line = json!({"op": "status", "order_id": "hot", "status": "SENT"});
+    let body = format!("{line}\n").repeat(64);
+    let client = Client::new();
+    let bulks: Vec<_> = (0..16)
+        .map(|_| {
+            let request = client
+                .post(producer.url("/orders/bulk"))
+                .header("content-type", "application/x-ndjson")
+                .body(body.clone());
+            tokio::spawn(request.send())
+        })
+        .collect();
+    let waiting = || async {
+        let count = metric(&producer, "http_connections", "").await;
+        count.unwrap_or_default()
+    };
+    wait::until("the bulk requests", waiting, |count| *count >= 16).await;
+    for number in 0..20 {
+        let order = json!({"order_id": format!("cold-{number}"), "total": "1.00"});
+        let placed = client.post(producer.url("/orders")).json(&order).send();
+        let placed = tokio::time::timeout(Duration::from_secs(4), placed).await;
+        let placed = placed.context("an order behind the hot one")??;
+        assert_eq!(placed.status(), 201);
+    }
+    session.close().await?;
+    for bulk in bulks {
+        let answer = bulk.await??.text().await?;
+        assert_eq!(answer.lines().count(), 64);
+    }
     Ok(())
 }
 
