@@ -4,9 +4,9 @@
 //! row that the table neither takes nor shows. A statement of several rows that fails like this is
 //! bisected, as for a fault in the data. A row that fails alone is taken for the culprit when
 //!
-//! - it has failed alone [`MAX_LONE_FAILURES`] times,
+//! - it has failed alone `MAX_LONE_FAILURES` (3) times,
 //! - the table took a durable statement without it each time, and
-//! - rows pass: no more than [`MAX_SET_ASIDE`] are set aside in a row. A trigger or a rule that
+//! - rows pass: no more than `MAX_SET_ASIDE` (10) are set aside in a row. A trigger or a rule that
 //!   refuses every row is a fault of the set-up, which is waited out.
 //!
 //! Anything less is waited out: a row that is wrongly dead is work for a person, one that waits is
