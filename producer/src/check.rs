@@ -3,11 +3,11 @@
 use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::preflight::{self, CheckFlags, Cluster, Report};
+use runtime::postgres::Database;
+use runtime::preflight::{self, CheckFlags, Cluster, Expected, Report};
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
-use sqlx::postgres::PgConnectOptions;
 
 use crate::database;
 use crate::settings::DatabaseSettings;
@@ -37,7 +37,7 @@ pub struct CheckSettings {
 /// # Errors
 /// Exit code 1 when anything fails, 2 for settings.
 pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let database = database::connect_options(&settings.database.database_url)?;
+    let database = database::database(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let cluster = Cluster::new(&settings.kafka)?;
     let json = settings.check.json;
@@ -50,7 +50,7 @@ pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Fail
 
 async fn look(
     settings: &CheckSettings,
-    database: &PgConnectOptions,
+    database: &Database,
     registry: Option<&Registry>,
     cluster: &Cluster,
 ) -> Result<Report, Failure> {
@@ -80,6 +80,12 @@ async fn look(
     }
     report.add(verdicts);
     report.add(preflight::registry(registry, &subjects).await);
-    report.add(preflight::database(database, &migrator, table, "producer").await);
+    let expected = Expected {
+        service: "producer",
+        migrator: &migrator,
+        table,
+        writes: database::WRITES,
+    };
+    report.add(preflight::database(database, &expected).await);
     Ok(report)
 }

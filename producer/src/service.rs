@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
-use runtime::health::{self, Health, Part};
+use runtime::health::{self, Health};
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::postgres::{Database, MigrationError};
 use runtime::registry::Registry;
 use runtime::{http as listener, metrics};
-use sqlx::postgres::PgConnectOptions;
 
 use crate::database;
 use crate::http::auth::{KeyFile, Keys};
@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Checked {
     settings: RunSettings,
-    database: PgConnectOptions,
+    database: Database,
     keys: Option<KeyFile>,
     registry: Option<Registry>,
 }
@@ -40,7 +40,7 @@ impl Checked {
     pub fn new(settings: RunSettings) -> Result<Self, Failure> {
         settings.kafka.check()?;
         Ok(Self {
-            database: database::connect_options(&settings.database.database_url)?,
+            database: database::database(&settings.database.database_url)?,
             keys: settings.api_keys()?,
             registry: Registry::of(&settings.registry)?,
             settings,
@@ -69,13 +69,15 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     } = checked;
     let recorder = metrics::install("producer")?;
     let health = Health::new();
+    // Before anybody can ask whether we are ready.
+    let postgres = health.part("postgres", "connecting");
+    let backlog = health.part("backlog", "not measured yet");
     let mut supervisor = Supervisor::new(shutdown.clone());
 
     let gate = Arc::new(Gate::default());
-    gate.set_database_away(true);
     let queue = Queue::new(QUEUE);
     let ingress = Ingress::new(Arc::clone(&queue), Arc::clone(&gate));
-    let pool = database::pool(database.clone(), settings.database.database_pool);
+    let pool = database::pool(&database, settings.database.database_pool);
     let wakeup = Wakeup::default();
     let low_water = SharedLowWater::default();
 
@@ -116,7 +118,14 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     });
 
     let writers: Vec<Writer> = (0..settings.ingress.order_writers)
-        .map(|_| Writer::new(Arc::clone(&queue), database.clone(), wakeup.clone()))
+        .map(|_| {
+            Writer::new(
+                Arc::clone(&queue),
+                Arc::clone(&gate),
+                database.clone(),
+                wakeup.clone(),
+            )
+        })
         .collect();
     for (number, writer) in writers.into_iter().enumerate() {
         supervisor.task(format!("writer-{number}"), writer.run());
@@ -144,16 +153,15 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     let vacuum = VacuumWatch::new(pool.clone(), health.part("vacuum", "not looked at yet"));
     supervisor.task("vacuum", vacuum.run(shutdown.clone()));
 
-    let upkeep = Upkeep {
+    let upkeep = Upkeep::new(
+        database.clone(),
         pool,
         gate,
-        low_water,
-        outbox_limit: settings.ingress.outbox_limit,
-        postgres: health.part("postgres", "connecting"),
-        backlog: health.part("backlog", "not measured yet"),
-    };
+        (low_water, settings.ingress.outbox_limit),
+        (postgres, backlog),
+    );
     supervisor.task("upkeep", async move {
-        if migrated(&database, &upkeep.postgres, &shutdown).await? {
+        if migrated(&database, &upkeep, &shutdown).await? {
             upkeep.run(shutdown).await?;
         }
         Ok(())
@@ -165,30 +173,26 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
 /// Brings the schema up to date, waiting for a database that is away. False when it was time to
 /// stop before that.
 async fn migrated(
-    options: &PgConnectOptions,
-    postgres: &Part,
+    database: &Database,
+    upkeep: &Upkeep,
     shutdown: &Shutdown,
 ) -> Result<bool, Failure> {
-    use sqlx::migrate::MigrateError;
     let mut backoff = Backoff::outside();
     loop {
         let tried = tokio::select! {
-            tried = database::migrate(options) => tried,
+            tried = database::migrate(database) => tried,
             () = shutdown.requested() => return Ok(false),
         };
-        let error = match tried {
+        match tried {
             Ok(()) => return Ok(true),
-            Err(error) => error,
-        };
-        if let MigrateError::VersionMismatch(_)
-        | MigrateError::VersionMissing(_)
-        | MigrateError::Dirty(_) = &error
-        {
-            return Err(Failure::failed(format!(
-                "the tables were made by another version of this service: {error}"
-            )));
+            Err(MigrationError::Incompatible(why)) => {
+                return Err(Failure::failed(format!(
+                    "this version can't work with the database: {why}; run the version that made \
+                     its tables, or a newer one"
+                )));
+            }
+            Err(MigrationError::Database(error)) => upkeep.tell_outdated(&error),
         }
-        postgres.not_ready(format!("the tables can't be brought up to date: {error}"));
         tokio::select! {
             () = tokio::time::sleep(backoff.next_pause()) => {}
             () = shutdown.requested() => return Ok(false),

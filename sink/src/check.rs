@@ -3,13 +3,12 @@
 use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::preflight::{self, CheckFlags, Cluster, Reader, Report};
+use runtime::preflight::{self, CheckFlags, Cluster, Expected, Reader, Report};
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
-use sqlx::postgres::PgConnectOptions;
 
-use crate::postgres::{self, Database, connect_options};
+use crate::postgres::{self, Database};
 use crate::settings::{DatabaseSettings, FlowSettings};
 
 /// What `sink check` reads from flags and environment variables: all that `sink run` does.
@@ -40,7 +39,7 @@ pub struct CheckSettings {
 /// # Errors
 /// Exit code 1 when anything fails, 2 for settings.
 pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let database = connect_options(&settings.database.database_url)?;
+    let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let cluster = Cluster::new(&settings.kafka)?;
     let json = settings.check.json;
@@ -53,7 +52,7 @@ pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Fail
 
 async fn look(
     settings: &CheckSettings,
-    database: &PgConnectOptions,
+    database: &Database,
     registry: Option<&Registry>,
     cluster: &Cluster,
 ) -> Result<Report, Failure> {
@@ -71,8 +70,8 @@ async fn look(
     let mut report = Report::default();
     if settings.check.fix {
         preflight::fix(&mut report, kafka, &plans, registry, &subjects).await;
-        let pending = preflight::pending(database, &migrator, table).await;
-        match postgres::migrate_once(&Database::new(database.clone())).await {
+        let pending = preflight::pending(database.inner(), &migrator, table).await;
+        match postgres::migrate_once(database).await {
             Ok(()) => pending
                 .iter()
                 .for_each(|number| report.made(format!("migration {number}"))),
@@ -92,6 +91,12 @@ async fn look(
     }
     report.add(verdicts);
     report.add(preflight::registry(registry, &subjects).await);
-    report.add(preflight::database(database, &migrator, table, "sink").await);
+    let expected = Expected {
+        service: "sink",
+        migrator: &migrator,
+        table,
+        writes: postgres::WRITES,
+    };
+    report.add(preflight::database(database.inner(), &expected).await);
     Ok(report)
 }

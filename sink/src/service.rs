@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::MonotonicClock;
-use runtime::health::{self, Health};
+use runtime::health::{self, Health, Part};
 use runtime::kafka::BrokerProbe;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
@@ -14,7 +14,7 @@ use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
-use crate::postgres::{Database, DatabaseProbe, PostgresTable, connect_options, migrate};
+use crate::postgres::{Database, DatabaseProbe, PostgresTable, migrate};
 use crate::settings::RunSettings;
 use crate::task::{Ports, Task};
 
@@ -27,10 +27,12 @@ const DEFAULT_PORT: u16 = 9465;
 /// Exit code 2 for settings, 1 for everything that a person has to mend.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
-    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let recorder = metrics::install("sink")?;
     let health = Health::new();
+    // Before anybody can ask whether we are ready.
+    let postgres = health.part("postgres", "connecting");
     let mut supervisor = Supervisor::new(shutdown.clone());
 
     let listener = http::bind(settings.http.address(DEFAULT_PORT)).await?;
@@ -60,6 +62,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         registry,
         schemas: KnownSchemas::default(),
         health,
+        postgres,
     };
     supervisor.task("flow", flow.run(shutdown));
     supervisor.run(DRAIN + Duration::from_secs(3)).await
@@ -72,22 +75,23 @@ struct Flow {
     registry: Option<Registry>,
     schemas: KnownSchemas<VoucherPlan>,
     health: Health,
+    /// What `/readyz` says of the database.
+    postgres: Part,
 }
 
 impl Flow {
     async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
-        let postgres = self.health.part("postgres", "connecting");
         let topics = &self.settings.topics;
         let names = vec![topics.vouchers_topic.clone(), topics.voucher_dead_letters()];
         let ((), ()) = tokio::try_join!(
             preflight::topics_exist(&self.settings.kafka, names, &shutdown),
-            migrate(&self.database, &postgres, &shutdown),
+            migrate(&self.database, &self.postgres, &shutdown),
         )?;
         if shutdown.is_requested() {
             return Ok(());
         }
         let mut parts = Supervisor::new(shutdown.clone());
-        let probe = DatabaseProbe::new(self.database.clone(), postgres);
+        let probe = DatabaseProbe::new(self.database.clone(), self.postgres.clone());
         let probe_shutdown = shutdown.clone();
         parts.task("database-probe", async move {
             probe.run(probe_shutdown).await;

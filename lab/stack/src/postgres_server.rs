@@ -1,6 +1,6 @@
 //! More servers of Postgres beside the stack's own: another version, a streaming standby.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sqlx::{Connection, Executor, PgConnection};
@@ -34,7 +34,7 @@ impl PostgresServer {
         let data = place.folder().join("data");
         postgres::initialize(&programs, &data, place.user()).await?;
         let port = Port::fixed_or_free(None)?;
-        let log = directory.with_extension("log");
+        let log = log_beside(directory);
         let backend = postgres::server(programs, data, place.user(), log, &port, Vec::new());
         Self::started(backend, port, place).await
     }
@@ -72,7 +72,7 @@ impl PostgresServer {
             );
         }
         let port = Port::fixed_or_free(None)?;
-        let log = directory.with_extension("log");
+        let log = log_beside(directory);
         let settings = settings.iter().map(ToString::to_string).collect();
         let backend = postgres::server(programs, data, place.user(), log, &port, settings);
         Self::started(backend, port, place).await
@@ -120,4 +120,11 @@ impl PostgresServer {
         }
         Ok(connection.close().await?)
     }
+}
+
+/// The server's log: beside its folder, which is its user's alone.
+fn log_beside(directory: &Path) -> PathBuf {
+    let mut log = directory.as_os_str().to_owned();
+    log.push(".log");
+    PathBuf::from(log)
 }

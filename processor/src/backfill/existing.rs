@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use runtime::lifecycle::Failure;
-use runtime::postgres::{Timeouts, connect_options};
+use runtime::postgres::{Database, Timeouts, message_of};
 use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -33,12 +33,12 @@ impl Table {
     /// # Errors
     /// Exit code 2 for a URL that is none.
     pub fn new(url: &Secret, campaign: &str, connections: u16) -> Result<Self, Failure> {
-        let options = connect_options(url, "backfill", TIMEOUTS)?;
+        let database = Database::new(url, "backfill", TIMEOUTS)?.for_reading();
+        let options = PgPoolOptions::new()
+            .max_connections(u32::from(connections))
+            .acquire_timeout(Duration::from_secs(10));
         Ok(Self {
-            pool: PgPoolOptions::new()
-                .max_connections(u32::from(connections))
-                .acquire_timeout(Duration::from_secs(10))
-                .connect_lazy_with(options),
+            pool: database.pool(options),
             campaign: campaign.to_owned(),
         })
     }
@@ -56,7 +56,8 @@ impl Table {
             .await
             .map_err(|error| {
                 Failure::failed(format!(
-                    "DATABASE_URL: the sink's table vouchers can't be read: {error}"
+                    "DATABASE_URL: the sink's table vouchers can't be read: {}",
+                    message_of(&error)
                 ))
             })?;
         let rows: HashMap<_, _> = rows

@@ -84,7 +84,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
     let database = settings
         .database_url
         .as_ref()
-        .map(table::options)
+        .map(table::database)
         .transpose()?;
     let topics = &settings.topics;
     let search = Search {

@@ -51,11 +51,14 @@ impl Search {
         story.tell_echoes();
         let mut states = self.shelf.states()?;
         self.shelf.each(|letter| {
-            if let Ok(letter) = letter
-                && letter.original.key.as_deref() == Some(order_id.as_bytes())
-            {
-                let owner = owner_of(&letter, self.shelf.owner());
-                let state = states.find(&letter, &owner).cloned();
+            let Ok(letter) = letter else {
+                return Ok(());
+            };
+            // Of every letter, see `States::find`: another order's may have had the same place.
+            let owner = owner_of(&letter, self.shelf.owner());
+            let state = states.find(&letter, &owner);
+            if letter.original.key.as_deref() == Some(order_id.as_bytes()) {
+                let state = state.cloned();
                 story.letters.push((letter, state));
             }
             Ok(())

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::lifecycle::Failure;
-use runtime::postgres::{Timeouts, connect_options};
+use runtime::postgres::{Database, Timeouts, message_of};
 use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use schemas::{Timestamp, decimal};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Error, PgConnection};
+use sqlx::Error;
 
 use super::story::VoucherFields;
 
@@ -30,8 +29,8 @@ const TIMEOUTS: Timeouts = Timeouts {
 ///
 /// # Errors
 /// Exit code 2 for a URL that is none.
-pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Failure> {
-    connect_options(url, "processor explain", TIMEOUTS)
+pub(super) fn database(url: &Secret) -> Result<Database, Failure> {
+    Ok(Database::new(url, "processor explain", TIMEOUTS)?.for_reading())
 }
 
 /// The order's rows of these campaigns.
@@ -39,7 +38,7 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Failure> {
 /// # Errors
 /// Exit code 1 when the database does not answer, or has no such table.
 pub(super) async fn rows(
-    options: &PgConnectOptions,
+    database: &Database,
     order_id: &str,
     campaigns: &[String],
 ) -> Result<Vec<VoucherFields>, Failure> {
@@ -48,9 +47,9 @@ pub(super) async fn rows(
             "the vouchers' table can't be read: {why} (without DATABASE_URL it is left out)"
         ))
     };
-    match tokio::time::timeout(TIMEOUT, select(options, order_id, campaigns)).await {
+    match tokio::time::timeout(TIMEOUT, select(database, order_id, campaigns)).await {
         Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => Err(failed(message_of(&error))),
         Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
     }
 }
@@ -65,11 +64,11 @@ type Row = (
 );
 
 async fn select(
-    options: &PgConnectOptions,
+    database: &Database,
     order_id: &str,
     campaigns: &[String],
 ) -> Result<Vec<VoucherFields>, Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let mut connection = database.connect(TIMEOUT).await?;
     let rows: Vec<Row> = sqlx::query_as(ROWS)
         .bind(campaigns)
         .bind(order_id)

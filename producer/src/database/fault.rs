@@ -1,5 +1,6 @@
 //! What an error of Postgres asks for: one place, by SQLSTATE (appendix A of its manual).
 
+use runtime::postgres::Unwritable;
 use sqlx::Error;
 
 /// What to do after an error.
@@ -18,11 +19,16 @@ pub enum Fault {
     Statement,
     /// The database is away, or can't right now: the same again, later, on a new connection.
     Away,
+    /// The database takes no writes: refused at once, until a probe that writes succeeds.
+    Unwritable(Unwritable),
 }
 
 /// What this error asks for. Whatever is not known to be the data's fault is waited out: a request
 /// that is answered 503 can be repeated, one that is wrongly refused is lost.
 pub fn fault_of(error: &Error) -> Fault {
+    if let Some(why) = Unwritable::of(error) {
+        return Fault::Unwritable(why);
+    }
     match error {
         Error::Database(error) => error.code().map_or(Fault::Away, |code| by_code(&code)),
         // A value that Postgres has no form for, such as a decimal out of its type's range.
@@ -38,8 +44,6 @@ fn by_code(code: &str) -> Fault {
         "55P03" => Fault::Locked,
         // statement_timeout, an operator's cancel; pages that can't be read.
         "57014" | "58030" | "XX000" | "XX001" | "XX002" => Fault::Statement,
-        // The schema is not there (yet), or not the one that we were built for.
-        "42P01" | "42703" => Fault::Away,
         // Cardinality; a trigger's RAISE and ASSERT.
         "21000" | "P0001" | "P0004" => Fault::Data,
         // Data exceptions, constraints; 54 is a row or an index entry that is too big.
@@ -72,7 +76,7 @@ mod tests {
         for code in ["57014", "XX001", "P0002", "39000"] {
             assert_eq!(by_code(code), Fault::Statement, "{code}");
         }
-        for code in ["08006", "53100", "53300", "57P01", "25006", "42P01"] {
+        for code in ["08006", "53300", "57P01"] {
             assert_eq!(by_code(code), Fault::Away, "{code}");
         }
         assert_eq!(fault_of(&Error::PoolTimedOut), Fault::Away);

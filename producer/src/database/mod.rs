@@ -5,12 +5,11 @@ mod timestamp;
 
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-
 use runtime::lifecycle::Failure;
-use runtime::postgres::{self, Timeouts};
+use runtime::postgres::{self, Database, MigrationError, Timeouts, WriteProbe};
 use runtime::settings::Secret;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 
 pub use fault::{Fault, fault_of};
 pub use timestamp::timestamp;
@@ -25,35 +24,44 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What this service calls its migrations table, so that the sink's may live beside it.
 pub(crate) const MIGRATIONS_TABLE: &str = "producer_migrations";
 
-/// The connect options of all our connections.
+/// What writers and relay write, on an order whose id no client can send: it begins with a control
+/// character.
+pub(crate) const WRITES: WriteProbe = WriteProbe(&[
+    "INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
+     VALUES (E'\\x01probe', 'PENDING', 0, 'EUR', '[]', 1, now(), now())
+     ON CONFLICT (order_id) DO NOTHING",
+    "UPDATE orders SET version = version WHERE order_id = E'\\x01probe'",
+    "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
+     VALUES (E'\\x01probe', 1, 'PENDING', 0, 'EUR', now())",
+    "DELETE FROM outbox WHERE id < 0",
+    "INSERT INTO idempotency_keys (api_key_id, key, request_hash, status, body, created_at)
+     VALUES (E'\\x01probe', '', '', 0, '', now())
+     ON CONFLICT (api_key_id, key) DO NOTHING",
+]);
+
+/// The database of all our connections.
 ///
 /// # Errors
-/// As [`postgres::connect_options`].
-pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, Failure> {
-    postgres::connect_options(url, "producer", TIMEOUTS)
+/// As [`Database::new`].
+pub fn database(url: &Secret) -> Result<Database, Failure> {
+    Database::new(url, "producer", TIMEOUTS)
 }
 
-/// The pool of the reading routes and of the small periodic work. Connects when first asked.
-pub fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options)
+/// The pool of the reading routes. Connects when first asked.
+pub fn pool(database: &Database, connections: u32) -> PgPool {
+    database.pool(
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT),
+    )
 }
 
 /// Brings the schema up to date.
 ///
 /// # Errors
-/// The database's, or a migration that was changed after it ran.
-pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrateError> {
-    // A migration may take longer than a request: waiting for another instance's, or an index.
-    let patient = options
-        .clone()
-        .options([("statement_timeout", "0"), ("lock_timeout", "60s")]);
-    let pool = pool(patient, 1);
-    let done = postgres::migrate(&pool, &migrator(), MIGRATIONS_TABLE).await;
-    pool.close().await;
-    done
+/// See [`MigrationError`].
+pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
+    postgres::migrate(database, migrator(), MIGRATIONS_TABLE).await
 }
 
 /// What this version knows of the schema.

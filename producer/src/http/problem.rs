@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use runtime::postgres::{Unwritable, message_of};
 use schemas::Status;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,7 +66,7 @@ pub(super) enum Problem {
     Internal,
     /// Too much is waiting.
     Overloaded,
-    /// The database is away.
+    /// The database did not answer in time.
     Unavailable,
     /// Another session of the database has locked what this names.
     Locked(String),
@@ -75,6 +76,8 @@ pub(super) enum Problem {
     StatementFailed(String),
     /// The stored order of this id can't be read.
     Unreadable(String),
+    /// The database takes no writes.
+    Unwritable(Unwritable),
     /// The service stops.
     Closing,
     /// The commit's outcome is not known.
@@ -168,7 +171,12 @@ impl Problem {
             Self::Unavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "The database is away",
+                "The database does not answer in time",
+            ),
+            Self::Unwritable(_) => (
+                S::SERVICE_UNAVAILABLE,
+                "unwritable",
+                "The database takes no writes",
             ),
             Self::Locked(_) => (
                 S::SERVICE_UNAVAILABLE,
@@ -258,6 +266,9 @@ impl Problem {
                 "the row of the order {order_id:?} holds a value that this service does not write; \
                  the service's log names it, and an operator has to mend it"
             ),
+            Self::Unwritable(why) => {
+                format!("{}; nothing was done; try again later", why.as_str())
+            }
             Self::Closing => "nothing was done; try again, another instance may answer".to_owned(),
             Self::OutcomeUnknown => {
                 "the database was lost while it was being written; look whether it was, and \
@@ -326,6 +337,7 @@ impl From<NotWritten> for Problem {
     fn from(why: NotWritten) -> Self {
         match why {
             NotWritten::Unavailable => Self::Unavailable,
+            NotWritten::Unwritable(why) => Self::Unwritable(why),
             NotWritten::Overloaded => Self::Overloaded,
             NotWritten::Closing => Self::Closing,
             NotWritten::OutcomeUnknown => Self::OutcomeUnknown,
@@ -351,8 +363,8 @@ impl From<sqlx::Error> for Problem {
                 tracing::warn!(%error, "can't read orders");
                 Self::StatementFailed("the statement failed or took too long".to_owned())
             }
-            Fault::Conflict | Fault::Away => {
-                tracing::warn!(%error, "can't read orders");
+            Fault::Conflict | Fault::Away | Fault::Unwritable(_) => {
+                tracing::warn!(error = message_of(&error), "can't read orders");
                 Self::Unavailable
             }
         }

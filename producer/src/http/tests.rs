@@ -25,9 +25,8 @@ fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
 /// As [`app`]; each key may ask for no more than `burst` requests, not for an hour.
 fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: bool) -> Router {
     let nowhere = Secret::new("postgres://nobody@127.0.0.1:1/nowhere");
-    let pool = database::pool(database::connect_options(&nowhere).unwrap(), 1);
+    let pool = database::pool(&database::database(&nowhere).unwrap(), 1);
     let gate = Arc::new(Gate::default());
-    gate.set_database_away(true);
     let api = Api::new(
         Ingress::new(Queue::new(10), gate),
         pool,

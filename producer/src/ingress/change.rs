@@ -1,5 +1,6 @@
 //! What is asked for, and what came of it.
 
+use runtime::postgres::Unwritable;
 use runtime::trace_context::TraceParent;
 use schemas::Status;
 
@@ -104,7 +105,7 @@ pub enum Outcome {
 /// Why there is no outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotWritten {
-    /// The database is away: nothing was done.
+    /// The database did not answer in time: nothing was done.
     Unavailable,
     /// Another session of the database holds a lock on what this names: nothing was done.
     Locked(String),
@@ -115,6 +116,8 @@ pub enum NotWritten {
     Failed(String),
     /// The stored order of this id can't be read: nothing was done.
     Unreadable(String),
+    /// The database takes no writes: nothing was done.
+    Unwritable(Unwritable),
     /// Too many changes wait to be written or published: nothing was done.
     Overloaded,
     /// The service stops: nothing was done.

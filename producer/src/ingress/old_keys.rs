@@ -1,7 +1,7 @@
 //! Idempotency keys are kept for 24 hours.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 /// Some at a time, so that the statement stays short. It begins where the last one ended: the keys
 /// before that are deleted, and vacuum may not have removed them from the index yet.
@@ -30,23 +30,26 @@ pub(super) struct OldKeys {
 }
 
 impl OldKeys {
-    /// Deletes all that are old by now.
+    /// Deletes some of those that are old by now. Returns whether these were the last.
     ///
     /// # Errors
     /// The database's; the rest is deleted the next time.
-    pub(super) async fn delete(&mut self, pool: &PgPool) -> sqlx::Result<()> {
+    pub(super) async fn delete_some(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<bool> {
         let end = Utc::now() - KEPT;
-        loop {
-            let (count, last): (i64, Option<DateTime<Utc>>) = sqlx::query_as(DELETE)
-                .bind(self.from)
-                .bind(end)
-                .fetch_one(pool)
-                .await?;
-            if count < MOST {
-                self.from = Some(end - SLACK);
-                return Ok(());
-            }
-            self.from = last.or(self.from);
-        }
+        let (count, last): (i64, Option<DateTime<Utc>>) = sqlx::query_as(DELETE)
+            .bind(self.from)
+            .bind(end)
+            .fetch_one(connection)
+            .await?;
+        let are_all_deleted = count < MOST;
+        self.from = if are_all_deleted {
+            Some(end - SLACK)
+        } else {
+            last.or(self.from)
+        };
+        Ok(are_all_deleted)
     }
 }

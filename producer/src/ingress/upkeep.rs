@@ -1,5 +1,5 @@
 //! The small periodic work: the backlog is measured, old idempotency keys are deleted, and with
-//! both it shows whether the database is there.
+//! both it shows whether the database is there and takes writes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,13 +8,14 @@ use metrics::gauge;
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::OUTBOX_ROWS;
-use sqlx::PgPool;
+use runtime::postgres::{Database, Unwritable, message_of, within};
+use sqlx::{Error, PgConnection, PgPool};
 
 use super::PATIENCE;
 use super::backlog::backlog;
 use super::gate::Gate;
 use super::old_keys::OldKeys;
-use crate::database::{Fault, fault_of};
+use crate::database::{Fault, WRITES, fault_of};
 use crate::relay::SharedLowWater;
 
 /// Between two measurements. At 20,000 events a second the bound is overshot by half of that.
@@ -26,71 +27,138 @@ const COST: u32 = 10;
 /// Between two looks for idempotency keys that are to be deleted.
 const DELETE_EVERY: Duration = Duration::from_secs(60);
 
-/// Measures, deletes, and reports.
+/// A connect, and an answer, take no longer than this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Measures, deletes, and reports, over a connection of its own: readers who have all those of the
+/// pool must not make the database look away.
 #[derive(Debug)]
 pub struct Upkeep {
-    /// The database.
-    pub pool: PgPool,
-    /// What is closed when the backlog is too long or the database away.
-    pub gate: Arc<Gate>,
+    database: Database,
+    connection: Option<PgConnection>,
+    /// The pool of the reading routes, which follows the primary.
+    readers: PgPool,
+    gate: Arc<Gate>,
     /// From where on the outbox has rows.
-    pub low_water: SharedLowWater,
-    /// The most events that may wait to be published.
-    pub outbox_limit: i64,
-    /// Postgres, as `/readyz` has it.
-    pub postgres: Part,
-    /// The backlog, as `/readyz` has it.
-    pub backlog: Part,
+    low_water: SharedLowWater,
+    outbox_limit: i64,
+    old_keys: OldKeys,
+    postgres: Part,
+    backlog: Part,
 }
 
 impl Upkeep {
+    /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to
+    /// be published, and tells `postgres` and `backlog` why. Does not connect yet.
+    pub fn new(
+        database: Database,
+        readers: PgPool,
+        gate: Arc<Gate>,
+        (low_water, outbox_limit): (SharedLowWater, i64),
+        (postgres, backlog): (Part, Part),
+    ) -> Self {
+        Self {
+            database,
+            connection: None,
+            readers,
+            gate,
+            low_water,
+            outbox_limit,
+            old_keys: OldKeys::default(),
+            postgres,
+            backlog,
+        }
+    }
+
+    /// Tells that the tables could not be brought up to date, and that nothing is taken in.
+    pub fn tell_outdated(&self, error: &Error) {
+        let message = message_of(error);
+        self.postgres
+            .not_ready(format!("the tables can't be brought up to date: {message}"));
+        if let Some(why) = Unwritable::of(error) {
+            self.gate.close_for(why);
+        }
+    }
+
     /// Works until shutdown. The tables must exist.
     ///
     /// # Errors
     /// None; the type is that of a part.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         let mut last_answer = Instant::now();
         let mut last_delete = None;
-        let mut old_keys = OldKeys::default();
         loop {
             let begun = Instant::now();
-            match self.measure().await {
+            match self.look().await {
                 Ok(rows) => {
                     last_answer = Instant::now();
-                    self.gate.set_database_away(false);
                     self.postgres.ready();
                     self.judge(rows);
                     if last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY) {
                         last_delete = Some(Instant::now());
-                        if let Err(error) = old_keys.delete(&self.pool).await {
-                            tracing::warn!(%error, "old idempotency keys were not deleted; trying later");
-                        }
+                        self.delete_old_keys().await;
                     }
                 }
                 // The statement was too slow; the database is there.
                 Err(error) if fault_of(&error) == Fault::Statement => {
                     last_answer = Instant::now();
-                    self.gate.set_database_away(false);
-                    self.postgres.ready();
+                    let message = message_of(&error);
                     self.backlog
-                        .degraded(format!("the events that wait can't be counted: {error}"));
+                        .degraded(format!("the events that wait can't be counted: {message}"));
                 }
-                Err(error) => {
-                    // A crash may bring deleted rows back.
-                    self.low_water.forget();
-                    self.postgres
-                        .not_ready(format!("Postgres does not answer: {error}"));
-                    // A short absence is waited out by the writers; a longer one is told at once.
-                    if last_answer.elapsed() >= PATIENCE {
-                        self.gate.set_database_away(true);
-                    }
-                }
+                Err(error) => self.tell(&error, last_answer.elapsed() >= PATIENCE),
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD.max(begun.elapsed() * COST)) => {}
+                () = self.gate.refused() => {}
                 () = shutdown.requested() => return Ok(()),
             }
         }
+    }
+
+    /// What a write would meet is told at once. A short absence is waited out by the writers; a
+    /// `long` one is told at once, too.
+    fn tell(&self, error: &Error, long: bool) {
+        // A crash may bring deleted rows back.
+        self.low_water.forget();
+        let message = message_of(error);
+        if let Some(why) = Unwritable::of(error) {
+            self.postgres
+                .not_ready(format!("the database takes no writes: {message}"));
+            self.gate.close_for(why);
+            return;
+        }
+        self.postgres
+            .not_ready(format!("Postgres does not answer: {message}"));
+        if long {
+            self.gate.close();
+        }
+    }
+
+    /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
+    async fn look(&mut self) -> Result<i64, Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = self.database.connect(CONNECT_TIMEOUT).await?;
+                self.database.repoint(&self.readers);
+                connection
+            }
+        };
+        let is_open = self.gate.is_open();
+        let (from, limit) = (self.low_water.mark(), self.outbox_limit);
+        let looking = async {
+            self.database.confirm_writable(&mut connection).await?;
+            if !is_open {
+                WRITES.run(&mut connection).await?;
+                self.gate.open();
+            }
+            backlog(&mut connection, from, limit).await
+        };
+        let rows = within(ANSWER_TIMEOUT, looking).await?;
+        self.connection = Some(connection);
+        Ok(rows)
     }
 
     fn judge(&self, rows: i64) {
@@ -109,8 +177,24 @@ impl Upkeep {
         }
     }
 
-    async fn measure(&self) -> sqlx::Result<i64> {
-        let mut connection = self.pool.acquire().await?;
-        backlog(&mut connection, self.low_water.mark(), self.outbox_limit).await
+    async fn delete_old_keys(&mut self) {
+        while let Some(mut connection) = self.connection.take() {
+            let deleting = self.old_keys.delete_some(&mut connection);
+            match within(ANSWER_TIMEOUT, deleting).await {
+                Ok(are_all_deleted) => {
+                    self.connection = Some(connection);
+                    if are_all_deleted {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = message_of(&error),
+                        "old idempotency keys were not deleted; trying later"
+                    );
+                    return;
+                }
+            }
+        }
     }
 }

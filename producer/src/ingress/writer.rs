@@ -17,12 +17,12 @@ use metrics::counter;
 use runtime::backoff::Backoff;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
-use runtime::postgres::make_durable;
-use sqlx::postgres::PgConnectOptions;
+use runtime::postgres::{Database, Unwritable, message_of};
 use sqlx::{Connection, PgConnection};
 
 use super::change::{NotWritten, Outcome};
 use super::commit::{Came, CommitError, Outcomes, commit_group};
+use super::gate::Gate;
 use super::job::{Care, Job, Way};
 use super::queue::{Group, Queue};
 use super::wakeup::Wakeup;
@@ -61,7 +61,8 @@ const IDLE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
-    options: PgConnectOptions,
+    gate: Arc<Gate>,
+    database: Database,
     wakeup: Wakeup,
     /// With the time of its last answer.
     connection: Option<(PgConnection, Instant)>,
@@ -81,6 +82,8 @@ enum Next {
     Halve(Stopped),
     /// The same later; meanwhile this is what everybody is held up by.
     Wait(NotWritten),
+    /// All writes are refused for this reason.
+    Refuse(Unwritable),
 }
 
 /// Why a group was stopped by one of its changes.
@@ -94,11 +97,13 @@ enum Stopped {
 }
 
 impl Writer {
-    /// Writes what `queue` has, over connections of its own.
-    pub fn new(queue: Arc<Queue>, options: PgConnectOptions, wakeup: Wakeup) -> Self {
+    /// Writes what `queue` has, over connections of its own; closes `gate` when the database takes
+    /// no writes.
+    pub fn new(queue: Arc<Queue>, gate: Arc<Gate>, database: Database, wakeup: Wakeup) -> Self {
         Self {
             queue,
-            options: options.options(SESSION),
+            gate,
+            database: database.with(SESSION),
             wakeup,
             connection: None,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
@@ -134,6 +139,11 @@ impl Writer {
             if !others.is_empty() {
                 parts.push_back(others);
             }
+            // What was taken in before the gate was closed.
+            if let Some(why) = self.gate.unwritable() {
+                refuse(group, jobs, why);
+                continue;
+            }
             match self.try_once(way, &mut jobs).await {
                 Next::Answer(outcomes) => {
                     parts.extend(self.answer(group, jobs, outcomes));
@@ -152,6 +162,11 @@ impl Writer {
                     count_group("halved");
                     let rest = jobs.split_off(jobs.len() / 2);
                     parts.extend([jobs, rest]);
+                }
+                Next::Refuse(why) => {
+                    count_group("failed");
+                    self.gate.refuse(why);
+                    refuse(group, jobs, why);
                 }
                 Next::Wait(why) => {
                     count_group("failed");
@@ -203,8 +218,13 @@ impl Writer {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(error) => {
-                tracing::warn!(error, "can't write orders: no connection to Postgres");
-                return Next::Wait(NotWritten::Unavailable);
+                let message = message_of(&error);
+                tracing::warn!(
+                    error = message,
+                    "can't write orders: no connection to Postgres"
+                );
+                return Unwritable::of(&error)
+                    .map_or(Next::Wait(NotWritten::Unavailable), Next::Refuse);
             }
         };
         let tried =
@@ -232,9 +252,14 @@ impl Writer {
                 tracing::warn!(%error, "can't write orders: trying again on a new connection");
                 return Next::Wait(NotWritten::Unavailable);
             }
+            Fault::Unwritable(why) => {
+                let error = message_of(&error);
+                tracing::error!(error, "can't write orders: {}", why.as_str());
+                return Next::Refuse(why);
+            }
             Fault::Data => Stopped::Data,
             Fault::Locked => Stopped::Lock,
-            Fault::Statement => Stopped::Statement(error.to_string()),
+            Fault::Statement => Stopped::Statement(message_of(&error)),
         };
         self.keep(connection);
         if let [job] = jobs {
@@ -262,7 +287,7 @@ impl Writer {
         self.connection = Some((connection, Instant::now()));
     }
 
-    async fn connect(&mut self) -> Result<PgConnection, String> {
+    async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         if let Some((mut connection, answered)) = self.connection.take() {
             let lives = answered.elapsed() < IDLE || {
                 let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
@@ -272,15 +297,14 @@ impl Writer {
                 return Ok(connection);
             }
         }
-        let connecting = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            make_durable(&mut connection).await?;
-            Ok::<_, sqlx::Error>(connection)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer in {CONNECT_TIMEOUT:?}")),
-        }
+        self.database.connect(CONNECT_TIMEOUT).await
+    }
+}
+
+/// Answers changes that were not written, and won't be.
+fn refuse(group: &mut Group, jobs: Vec<Job>, why: Unwritable) {
+    for job in jobs {
+        group.give_up(job, &NotWritten::Unwritable(why));
     }
 }
 

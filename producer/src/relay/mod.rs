@@ -92,6 +92,7 @@ mod topic_kafka;
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
+use runtime::kafka::TRANSACTION_TIMEOUT;
 
 use batch::Batch;
 use low_water::LowWater;
@@ -106,9 +107,10 @@ pub use shared_low_water::SharedLowWater;
 /// How long one call may wait for the broker before the lock is looked after again.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// A transaction that has no end after this long is given up: the coordinator's own timeout is
-/// over by then, whatever became of it.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// A transaction that has no end after this long is given up with its producer: the coordinator's
+/// own timeout is over by then, whatever became of it. (A single call that does not come back is
+/// given up sooner, by the producer itself.)
+const DEADLINE: Duration = TRANSACTION_TIMEOUT;
 
 /// How often the lock's session must hear of us; far below the time after which the server ends
 /// it ([`outbox_postgres`]).

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use runtime::postgres::{Database, message_of};
 use rust_decimal::Decimal;
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row as _};
 use tokio::runtime::Handle;
 
@@ -43,7 +44,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The first half of the lock's name, to be told from other users of advisory locks ("chko"); the
 /// second is the table's own number, so that there is one lock per outbox.
 const LOCK_CLASS: i32 = 0x6368_6b6f;
-const LOCK: &str = "SELECT pg_try_advisory_lock($1, 'outbox'::regclass::oid::integer)";
+const LOCK: &str =
+    "SELECT pg_try_advisory_lock($1, 'outbox'::regclass::oid::integer), pg_backend_pid()";
+/// Which of the server's processes answers; another one than before has no lock.
+const CONFIRM: &str = "SELECT pg_backend_pid()";
 
 /// The columns by name, in the order of [`decode`]; a macro, because statements are literals.
 macro_rules! select {
@@ -79,36 +83,35 @@ const DELETE: &str = "WITH setting AS (SELECT set_config('synchronous_commit', '
 /// runtime's.
 pub(super) struct PostgresOutbox {
     runtime: Handle,
-    options: PgConnectOptions,
+    database: Database,
     session: Option<PgConnection>,
+    /// The server's process that has the lock.
+    backend: i32,
 }
 
 impl PostgresOutbox {
     /// Does not connect yet.
-    pub(super) fn new(runtime: Handle, options: PgConnectOptions) -> Self {
+    pub(super) fn new(runtime: Handle, database: Database) -> Self {
         Self {
             runtime,
-            options: options.options(SESSION),
+            database: database.with(SESSION),
             session: None,
+            backend: 0,
         }
     }
 
+    /// The lock fences other relays, so it is only asked for on a primary that takes writes, in a
+    /// session that is ours alone.
     fn connect(&mut self) -> Result<(), OutboxError> {
         if self.session.is_some() {
             return Ok(());
         }
-        let connecting = PgConnection::connect_with(&self.options);
-        let session = self
-            .runtime
-            .block_on(async { tokio::time::timeout(ANSWER, connecting).await });
-        match session {
-            Ok(Ok(session)) => {
-                self.session = Some(session);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(OutboxError::Lost(error.to_string())),
-            Err(_) => Err(no_answer(ANSWER)),
-        }
+        let session = self.runtime.block_on(async {
+            self.database.prove_own_sessions(ANSWER).await?;
+            self.database.connect(ANSWER).await
+        });
+        self.session = Some(session.map_err(|error| OutboxError::Lost(message_of(&error)))?);
+        Ok(())
     }
 
     /// Calls Postgres. After everything but the server's own refusal, the session is over: whether
@@ -129,9 +132,9 @@ impl PostgresOutbox {
                 }
                 Ok(Err(error)) if is_refusal(&error) => {
                     self.session = Some(session);
-                    Err(OutboxError::Refused(error.to_string()))
+                    Err(OutboxError::Refused(message_of(&error)))
                 }
-                Ok(Err(error)) => Err(OutboxError::Lost(error.to_string())),
+                Ok(Err(error)) => Err(OutboxError::Lost(message_of(&error))),
                 Err(_) => Err(no_answer(patience)),
             }
         })
@@ -141,12 +144,14 @@ impl PostgresOutbox {
 impl Outbox for PostgresOutbox {
     fn try_lock(&mut self) -> Result<bool, OutboxError> {
         self.connect()?;
-        self.call(ANSWER, async |session| {
-            sqlx::query_scalar(LOCK)
+        let (locked, backend) = self.call(ANSWER, async |session| {
+            sqlx::query_as(LOCK)
                 .bind(LOCK_CLASS)
                 .fetch_one(session)
                 .await
-        })
+        })?;
+        self.backend = backend;
+        Ok(locked)
     }
 
     fn let_go(&mut self) {
@@ -159,9 +164,17 @@ impl Outbox for PostgresOutbox {
     }
 
     fn confirm(&mut self) -> Result<(), OutboxError> {
-        self.call(ANSWER, async |session| {
-            sqlx::query("SELECT 1").execute(session).await.map(|_| ())
-        })
+        let backend: i32 = self.call(ANSWER, async |session| {
+            sqlx::query_scalar(CONFIRM).fetch_one(session).await
+        })?;
+        if backend != self.backend {
+            self.let_go();
+            return Err(OutboxError::Lost(
+                "a pooler gave this connection another session, which does not have the lock"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use runtime::health::Part;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::postgres::Database;
 use runtime::preflight;
 use runtime::registry::Registry;
 use schemas::ORDER_STATUS_AVSC;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -42,7 +43,7 @@ pub struct RelaySettings {
     /// With a registry values are Avro, without they are JSON.
     pub registry: Option<Registry>,
     /// Where the outbox is. Not through a pooler that shares sessions: the lock is a session's.
-    pub database: PgConnectOptions,
+    pub database: Database,
     /// How the outbox is told from others that are published to the same topic.
     pub outbox_name: Option<OutboxName>,
     /// How far the outbox was published; told to others by whoever publishes.
@@ -157,18 +158,19 @@ async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> O
 
 /// Hears of other instances' rows. Notifications may be lost: the relay polls as well.
 async fn listen(
-    database: PgConnectOptions,
+    database: Database,
     wake: Arc<Notify>,
     low_water: SharedLowWater,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    let pool = PgPoolOptions::new()
+    let options = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
-        .idle_timeout(None)
-        .connect_lazy_with(database);
+        .idle_timeout(None);
+    let pool = database.pool(options);
     let listening = async {
         loop {
+            database.repoint(&pool);
             if let Err(error) = forward(&pool, &wake, &low_water).await {
                 tracing::debug!(%error, "not listening for other instances' rows; polling");
             }

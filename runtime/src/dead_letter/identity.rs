@@ -21,8 +21,8 @@ pub struct Origin {
     pub offset: Offset,
 }
 
-/// Names a record by its content: the first eight bytes of a SHA-256 of timestamp, key and value.
-/// Written as 16 hexadecimal digits.
+/// Names a record by its content: the first eight bytes of a SHA-256 of timestamp, key and the value's
+/// own SHA-256, so that the value need not be there. Written as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordDigest([u8; 8]);
 
@@ -44,14 +44,21 @@ impl RecordDigest {
     /// The digest of a record's timestamp, key and value. Headers are not part of it, because a
     /// mirror or a tracing tool may add some.
     pub fn of(record: &impl InputRecord) -> Self {
+        let value = record.value().map(Sha256::digest);
+        Self::of_parts(record.timestamp_millis(), record.key(), value.as_deref())
+    }
+
+    /// The digest of a record whose value is known by its SHA-256 alone; none for a null.
+    pub fn of_parts(
+        timestamp_millis: Option<i64>,
+        key: Option<&[u8]>,
+        value_sha256: Option<&[u8]>,
+    ) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"record/1\0");
-        let timestamp = record.timestamp_millis().map(i64::to_be_bytes);
-        for part in [
-            timestamp.as_ref().map(<[u8; 8]>::as_slice),
-            record.key(),
-            record.value(),
-        ] {
+        let timestamp = timestamp_millis.map(i64::to_be_bytes);
+        let timestamp = timestamp.as_ref().map(<[u8; 8]>::as_slice);
+        for part in [timestamp, key, value_sha256] {
             match part {
                 // A null is not an empty text, and the end of one part not the beginning of the next.
                 None => hash.update([0]),
@@ -213,7 +220,7 @@ mod tests {
             RecordDigest::of(&other)
         };
         // It is a part of the keys of `<dlq>.state`, so another version has to compute the same.
-        assert_eq!(RecordDigest::of(&record).to_string(), "6a2adfdcd75cdce7");
+        assert_eq!(RecordDigest::of(&record).to_string(), "0db467891ad02df3");
         let others = [
             changed(&|other| other.timestamp_millis = None),
             changed(&|other| other.timestamp_millis = Some(1_777_636_800_001)),

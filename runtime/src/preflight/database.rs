@@ -4,150 +4,152 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, Error, PgConnection};
 
 use super::clock;
 use super::verdict::Verdict;
+use crate::postgres::{Applied, Database, Unwritable, WriteProbe, message_of};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A database that answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DatabaseFacts {
+const SUBJECT: &str = "Postgres";
+
+/// What a service expects of its database.
+#[derive(Debug)]
+pub struct Expected<'a> {
+    /// The service's name, for advice.
+    pub service: &'a str,
+    /// The schema that this version knows.
+    pub migrator: &'a Migrator,
+    /// Where its migrations are told.
+    pub table: &'a str,
+    /// What it writes.
+    pub writes: WriteProbe,
+}
+
+/// What the database answered.
+struct Facts {
     /// Its clock, and ours at that moment.
     clocks: (SystemTime, SystemTime),
-    /// Whether it can be written: a standby can't.
-    is_standby: bool,
-    /// The service's migrations.
-    migrations: MigrationFacts,
+    applied: Applied,
+    /// `None` where the tables are not there yet.
+    written: Option<Result<(), Error>>,
 }
 
-/// A service's migrations, by number, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct MigrationFacts {
-    /// Those that this program knows.
-    known: Vec<i64>,
-    /// Those that were applied to the database.
-    applied: Vec<i64>,
-}
-
-impl MigrationFacts {
-    fn missing(&self) -> Vec<i64> {
-        without(&self.known, &self.applied)
-    }
-}
-
-fn without(some: &[i64], others: &[i64]) -> Vec<i64> {
-    let missing = some.iter().filter(|number| !others.contains(number));
-    missing.copied().collect()
-}
-
-/// Asks the database, whose migrations are told in `table`, and judges the answers.
-pub async fn database(
-    options: &PgConnectOptions,
-    migrator: &Migrator,
-    table: &str,
-    service: &str,
-) -> Vec<Verdict> {
-    let asked = tokio::time::timeout(TIMEOUT, ask(options, migrator, table)).await;
+/// Asks the database and judges the answers. Nothing stays written.
+pub async fn database(database: &Database, expected: &Expected<'_>) -> Vec<Verdict> {
+    let asked = tokio::time::timeout(TIMEOUT * 2, ask(database, expected)).await;
     let facts = match asked {
         Ok(Ok(facts)) => facts,
-        Ok(Err(error)) => return vec![absent(&error.to_string())],
-        Err(_) => return vec![absent(&format!("no answer within {TIMEOUT:?}"))],
+        Ok(Err(error)) => return vec![refused(&error, expected.service)],
+        Err(_) => return vec![absent(&format!("no answer within {:?}", TIMEOUT * 2))],
     };
     let (theirs, ours) = facts.clocks;
     vec![
-        reached(&facts),
-        migrations(&facts.migrations, service),
-        clock::from_source("Postgres", ours, theirs),
+        writable(facts.written.as_ref(), expected.service),
+        migrations(&facts.applied, expected),
+        clock::from_source(SUBJECT, ours, theirs),
     ]
 }
 
 /// The migrations that `--fix` would apply; none when the database does not answer.
-pub async fn pending(options: &PgConnectOptions, migrator: &Migrator, table: &str) -> Vec<i64> {
-    let asked = tokio::time::timeout(TIMEOUT, ask(options, migrator, table)).await;
-    let facts = asked.ok().and_then(Result::ok);
-    facts.map_or(Vec::new(), |facts| facts.migrations.missing())
+pub async fn pending(database: &Database, migrator: &Migrator, table: &str) -> Vec<i64> {
+    let applied = async {
+        let mut connection = database.connect(TIMEOUT).await.ok()?;
+        let applied = Applied::read(&mut connection, table).await.ok()?;
+        connection.close().await.ok()?;
+        Some(applied.missing(migrator))
+    };
+    let answer = tokio::time::timeout(TIMEOUT * 2, applied).await;
+    answer.ok().flatten().unwrap_or_default()
 }
 
-async fn ask(
-    options: &PgConnectOptions,
-    migrator: &Migrator,
-    table: &str,
-) -> Result<DatabaseFacts, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    // Two questions: the second one's way is short, whatever the connection cost.
-    let is_standby = sqlx::query_scalar("SELECT pg_is_in_recovery()")
-        .fetch_one(&mut connection)
-        .await?;
+async fn ask(database: &Database, expected: &Expected<'_>) -> Result<Facts, Error> {
+    database.prove_own_sessions(TIMEOUT).await?;
+    let mut connection = database.connect(TIMEOUT).await?;
     let theirs: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(&mut connection)
         .await?;
     let clocks = (theirs.into(), SystemTime::now());
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table)
-        .fetch_one(&mut connection)
-        .await?;
-    let applied = if exists {
-        let question = format!("SELECT version FROM {table} WHERE success ORDER BY version");
-        sqlx::query_scalar(AssertSqlSafe(question))
-            .fetch_all(&mut connection)
-            .await?
+    let applied = Applied::read(&mut connection, expected.table).await?;
+    let written = if applied.missing(expected.migrator).is_empty() {
+        Some(expected.writes.run(&mut connection).await)
     } else {
-        Vec::new()
+        None
     };
-    connection.close().await?;
-    Ok(DatabaseFacts {
+    close(connection).await;
+    Ok(Facts {
         clocks,
-        is_standby,
-        migrations: MigrationFacts {
-            known: migrator.iter().map(|migration| migration.version).collect(),
-            applied,
-        },
+        applied,
+        written,
     })
 }
 
-/// Whether the database can be written.
-fn reached(facts: &DatabaseFacts) -> Verdict {
-    if facts.is_standby {
-        return Verdict::fail(
-            "Postgres",
-            "it is a standby: nothing can be written",
-            "name the primary in DATABASE_URL",
-        );
+async fn close(connection: PgConnection) {
+    // The answers are there.
+    let _ = connection.close().await;
+}
+
+/// Whether the database takes the service's writes.
+fn writable(written: Option<&Result<(), Error>>, service: &str) -> Verdict {
+    match written {
+        Some(Ok(())) => Verdict::ok(SUBJECT, "it takes writes (tried, and rolled back)"),
+        Some(Err(error)) => refused(error, service),
+        None => Verdict::ok(SUBJECT, "it is a primary and not read-only"),
     }
-    Verdict::ok("Postgres", "it answers and can be written")
+}
+
+/// A database that answers with an error, or not at all.
+fn refused(error: &Error, service: &str) -> Verdict {
+    let Some(why) = Unwritable::of(error) else {
+        return absent(&message_of(error));
+    };
+    Verdict::fail(
+        SUBJECT,
+        format!("nothing can be written: {}", message_of(error)),
+        advice(why, service),
+    )
+}
+
+fn advice(why: Unwritable, service: &str) -> String {
+    match why {
+        Unwritable::Standby => "name the primary in DATABASE_URL".to_owned(),
+        Unwritable::ReadOnly => {
+            "set default_transaction_read_only to off for the database and the role".to_owned()
+        }
+        Unwritable::DiskFull => "make room on the server's disk".to_owned(),
+        Unwritable::NoRights => "grant what docs/operations.md lists under Rights".to_owned(),
+        Unwritable::NoTables => format!("restore the tables, or run {service} check --fix"),
+        Unwritable::SharedSessions => {
+            "set pool_mode=session in the pooler, or name the server itself in DATABASE_URL"
+                .to_owned()
+        }
+    }
 }
 
 /// A database that does not answer.
 fn absent(error: &str) -> Verdict {
     Verdict::fail(
-        "Postgres",
+        SUBJECT,
         format!("it does not answer: {error}"),
         "start it, or see to DATABASE_URL (host, port, user, password, database, sslmode)",
     )
 }
 
 /// Whether the tables are those that this program was written for.
-fn migrations(facts: &MigrationFacts, service: &str) -> Verdict {
+fn migrations(applied: &Applied, expected: &Expected<'_>) -> Verdict {
+    let Expected {
+        service, migrator, ..
+    } = expected;
     let subject = "migrations";
-    let list = |numbers: &[i64]| {
-        let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
-        words.join(", ")
-    };
-    let newer = without(&facts.applied, &facts.known);
-    if !newer.is_empty() {
+    if let Err(why) = applied.check(migrator) {
         return Verdict::fail(
             subject,
-            format!(
-                "the database has {} which this version does not know",
-                list(&newer)
-            ),
+            why,
             format!("run the version of the {service} that made them, or a newer one"),
         );
     }
-    let missing = facts.missing();
+    let missing = applied.missing(migrator);
     if !missing.is_empty() {
         return Verdict::fail(
             subject,
@@ -155,42 +157,59 @@ fn migrations(facts: &MigrationFacts, service: &str) -> Verdict {
             format!("{service} check --fix applies them (so does {service} run)"),
         );
     }
-    let newest = facts.known.last().copied().unwrap_or_default();
-    Verdict::ok(subject, format!("all applied, up to {newest}"))
+    let newest = migrator.iter().map(|one| one.version).max();
+    let finding = format!("all applied, up to {}", newest.unwrap_or_default());
+    let newer = applied.newer(migrator);
+    if newer.is_empty() {
+        Verdict::ok(subject, finding)
+    } else {
+        Verdict::ok(
+            subject,
+            format!(
+                "{finding}; {} are newer than this version and serve it too",
+                list(&newer)
+            ),
+        )
+    }
+}
+
+fn list(numbers: &[i64]) -> String {
+    let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::verdict::Level;
     use super::*;
+    use crate::postgres::Refusal;
 
     #[test]
-    fn a_standby_can_not_be_written() {
-        let facts = |is_standby| DatabaseFacts {
-            clocks: (SystemTime::now(), SystemTime::now()),
-            is_standby,
-            migrations: MigrationFacts::default(),
+    fn what_can_not_be_written_is_told_with_what_to_do() {
+        let refusal = |why| -> Error {
+            Refusal {
+                server: "db:5432".to_owned(),
+                why,
+            }
+            .into()
         };
-        assert_eq!(reached(&facts(false)).level, Level::Ok);
-        assert_eq!(reached(&facts(true)).level, Level::Fail);
-    }
-
-    #[test]
-    fn migrations_are_all_applied_and_none_is_from_the_future() {
-        let verdict = |applied: &[i64]| {
-            let facts = MigrationFacts {
-                known: vec![1, 2],
-                applied: applied.to_vec(),
-            };
-            migrations(&facts, "sink")
-        };
-        assert_eq!(verdict(&[1, 2]).level, Level::Ok);
-        let behind = verdict(&[1]);
-        assert_eq!(behind.level, Level::Fail);
-        assert!(behind.finding.ends_with(": 2"), "{behind:?}");
-        assert!(behind.sentence().contains("sink check --fix"), "{behind:?}");
-        let ahead = verdict(&[1, 2, 3]);
-        assert_eq!(ahead.level, Level::Fail);
-        assert!(ahead.finding.contains('3'), "{ahead:?}");
+        let standby = refused(&refusal(Unwritable::Standby), "sink");
+        assert_eq!(standby.level, Level::Fail);
+        assert!(
+            standby.finding.contains("db:5432 is a standby"),
+            "{standby:?}"
+        );
+        assert!(
+            standby.sentence().contains("name the primary"),
+            "{standby:?}"
+        );
+        let pooler = refused(&refusal(Unwritable::SharedSessions), "sink");
+        assert!(
+            pooler.sentence().contains("pool_mode=session"),
+            "{pooler:?}"
+        );
+        let away = refused(&Error::PoolTimedOut, "sink");
+        assert!(away.finding.starts_with("it does not answer"), "{away:?}");
+        assert_eq!(writable(Some(&Ok(())), "sink").level, Level::Ok);
     }
 }

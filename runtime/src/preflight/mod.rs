@@ -34,7 +34,7 @@ use clap::Args;
 
 pub use clock::from_topic;
 pub use cluster::{BrokerFacts, Cluster, Config, PartitionFacts, TopicFacts};
-pub use database::{database, pending};
+pub use database::{Expected, database, pending};
 pub use fix::{fix, refused};
 pub use keys::keys;
 pub use limits::clients;

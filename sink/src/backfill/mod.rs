@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use self::source::{Letters, RangeSource};
 use crate::kafka::KafkaDeadLetters;
 use crate::ports::{Cause, Observer};
-use crate::postgres::{Database, PostgresTable, connect_options, migrate};
+use crate::postgres::{Database, PostgresTable, migrate};
 use crate::settings::{DatabaseSettings, group};
 use crate::tally::Tally;
 use crate::task::{Ports, Task};
@@ -77,7 +77,7 @@ pub struct BackfillSettings {
 /// Exit code 2 for settings; 1 when it was stopped before its end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
-    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let range = resolve(&settings).await?;
     let health = Health::new();

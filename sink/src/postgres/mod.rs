@@ -7,9 +7,9 @@ mod migrate;
 mod probe;
 mod table;
 
-pub use connect::{Database, connect_options};
+pub use connect::Database;
 pub use fault::{Fault, fault_of};
 pub use migrate::migrate;
-pub(crate) use migrate::{MIGRATIONS_TABLE, migrate_once, migrator};
+pub(crate) use migrate::{MIGRATIONS_TABLE, WRITES, migrate_once, migrator};
 pub use probe::DatabaseProbe;
 pub use table::PostgresTable;

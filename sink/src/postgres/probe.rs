@@ -4,22 +4,24 @@ use std::time::Duration;
 
 use runtime::health::Part;
 use runtime::lifecycle::Shutdown;
+use runtime::postgres::{Unwritable, message_of, within};
 use sqlx::{Error, PgConnection};
 
-use super::connect::{Database, within};
+use super::connect::Database;
+use super::migrate::WRITES;
 
 const EVERY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whether rows can be written here: a standby answers too, and takes none.
-const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM \
-     (SELECT count(*) FROM (SELECT FROM vouchers LIMIT 1) AS row) AS the_table_is_there";
+const TABLE: &str = "SELECT FROM vouchers LIMIT 1";
 
 /// Asks the database every two seconds, on a connection of its own, and tells [`Part`].
 pub struct DatabaseProbe {
     database: Database,
     part: Part,
     connection: Option<PgConnection>,
+    /// Whether the last answer was that rows can be written.
+    ready: bool,
 }
 
 impl DatabaseProbe {
@@ -29,6 +31,7 @@ impl DatabaseProbe {
             database,
             part,
             connection: None,
+            ready: false,
         }
     }
 
@@ -36,14 +39,18 @@ impl DatabaseProbe {
     pub async fn run(mut self, shutdown: Shutdown) {
         loop {
             match self.ask().await {
-                Ok(true) => self.part.ready(),
-                Ok(false) => self
-                    .part
-                    .not_ready("the database takes no writes (a standby?)"),
+                Ok(()) => {
+                    self.ready = true;
+                    self.part.ready();
+                }
                 Err(error) => {
-                    self.connection = None;
+                    self.ready = false;
+                    let what = match Unwritable::of(&error) {
+                        Some(_) => "takes no writes",
+                        None => "does not answer",
+                    };
                     self.part
-                        .not_ready(format!("the database does not answer: {error}"));
+                        .not_ready(format!("the database {what}: {}", message_of(&error)));
                 }
             }
             tokio::select! {
@@ -53,17 +60,24 @@ impl DatabaseProbe {
         }
     }
 
-    async fn ask(&mut self) -> Result<bool, Error> {
+    /// Whether rows can be written. After an answer that they can't, and at first, one is written,
+    /// and rolled back; what changes meanwhile the tasks meet themselves.
+    async fn ask(&mut self) -> Result<(), Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.database.connect().await?,
         };
-        let writable = within(
-            TIMEOUT,
-            sqlx::query_scalar(WRITABLE).fetch_one(&mut connection),
-        )
-        .await?;
+        let asking = async {
+            let database = self.database.inner();
+            database.confirm_writable(&mut connection).await?;
+            if self.ready {
+                sqlx::raw_sql(TABLE).execute(&mut connection).await?;
+                return Ok(());
+            }
+            WRITES.run(&mut connection).await
+        };
+        within(TIMEOUT, asking).await?;
         self.connection = Some(connection);
-        Ok(writable)
+        Ok(())
     }
 }

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use runtime::lifecycle::Failure;
+use runtime::postgres::{message_of, within};
 use sqlx::{Error, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use super::connect::{Database, within};
+use super::connect::Database;
 use super::fault::{Fault, fault_of};
 use super::insert::{Expectation, holder, insert};
 use crate::columns::Columns;
@@ -137,14 +138,8 @@ async fn write(
 }
 
 fn write_error(error: &Error) -> WriteError {
-    // Of a database's error only its sentence: the detail holds the row's values.
-    let sentence = match error {
-        Error::Database(error) => match error.code() {
-            Some(code) => format!("{} (SQLSTATE {code})", error.message()),
-            None => error.message().to_owned(),
-        },
-        _ => error.to_string(),
-    };
+    // The detail would hold the row's values.
+    let sentence = message_of(error);
     match fault_of(error) {
         Fault::Data => WriteError::Data(sentence),
         Fault::CodeClash => WriteError::CodeClash { holder: None },

@@ -15,7 +15,7 @@ use runtime::settings::TopicSettings;
 use runtime::telemetry::LogSettings;
 use schemas::VoucherPlan;
 
-use crate::postgres::{Database, PostgresTable, connect_options};
+use crate::postgres::{Database, PostgresTable};
 use crate::settings::{DatabaseSettings, GroupSettings};
 use redriver::Redriver;
 
@@ -50,7 +50,7 @@ pub struct RedriveSettings {
 /// # Errors
 /// Exit code 2 for settings; 1 when broker, registry or database do not answer: that is no attempt.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let database = Database::new(connect_options(&settings.database.database_url)?);
+    let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let table = PostgresTable::new(database)?;
     let mut redriver = Redriver::new(

@@ -10,11 +10,11 @@ use end_to_end::shop::{START, Shop, ready, three_brokers};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use serde_json::{Value, json};
-use sqlx::Row;
+use sqlx::{PgPool, Row};
 use stack::Service;
 
 /// What the client was promised: the highest acknowledged version of each order.
-type Journal = Mutex<BTreeMap<String, i64>>;
+pub(crate) type Journal = Mutex<BTreeMap<String, i64>>;
 
 #[tokio::test]
 async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
@@ -117,7 +117,7 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
     Ok(())
 }
 
-async fn is_active(producer: &Service) -> bool {
+pub(crate) async fn is_active(producer: &Service) -> bool {
     end_to_end::shop::metric(producer, "producer_relay_active", "")
         .await
         .unwrap_or(0)
@@ -131,7 +131,7 @@ async fn active_and_standby<'a>(one: &'a Service, two: &'a Service) -> (&'a Serv
 }
 
 /// Creates orders and sends them until told to stop. Only what was answered with 2xx is a promise.
-async fn place_orders(
+pub(crate) async fn place_orders(
     client: u32,
     address: &Mutex<Vec<String>>,
     stop: &AtomicBool,
@@ -181,6 +181,15 @@ async fn note(answer: reqwest::Result<reqwest::Response>, order_id: &str, journa
 }
 
 async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> Result<()> {
+    assert_promises_kept_in(shop, shop.orders(), journal).await
+}
+
+/// The same, with the orders in another database than the shop's own.
+pub(crate) async fn assert_promises_kept_in(
+    shop: &Shop,
+    orders: &PgPool,
+    journal: &BTreeMap<String, i64>,
+) -> Result<()> {
     assert!(
         journal.len() > 100,
         "the load was too small to mean anything: {}",
@@ -190,7 +199,7 @@ async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> R
         "the outbox to be published",
         || async {
             let count = sqlx::query("select count(*) from outbox")
-                .fetch_one(shop.orders())
+                .fetch_one(orders)
                 .await;
             count.ok().and_then(|row| row.try_get::<i64, _>(0).ok())
         },
@@ -198,7 +207,7 @@ async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> R
     )
     .await;
     let stored: BTreeMap<String, i64> = sqlx::query("select order_id, version from orders")
-        .fetch_all(shop.orders())
+        .fetch_all(orders)
         .await?
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))

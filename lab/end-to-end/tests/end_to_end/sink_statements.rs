@@ -13,7 +13,7 @@ use sink::batch::Batch;
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
 use sink::ports::{Identity, Table as _, WriteError, Written};
-use sink::postgres::{Database, PostgresTable, connect_options};
+use sink::postgres::{Database, PostgresTable};
 
 /// Rows of a statement, enough for the one that fails when a row is there.
 const ROWS: usize = 500;
@@ -83,7 +83,7 @@ fn written(inserted: usize, different: &[usize]) -> Result<Written, WriteError> 
 }
 
 fn a_backlog_a_replay_and_both(url: &str) -> Result<()> {
-    let database = Database::new(connect_options(&Secret::new(url))?);
+    let database = Database::new(&Secret::new(url))?;
     let mut table = PostgresTable::new(database)?;
     let mut next = 0;
     let mut backlog = |table: &mut PostgresTable| -> Result<usize> {
@@ -112,7 +112,7 @@ fn a_backlog_a_replay_and_both(url: &str) -> Result<()> {
 }
 
 fn a_code_of_another_order_in_a_backlog(url: &str) -> Result<()> {
-    let database = Database::new(connect_options(&Secret::new(url))?);
+    let database = Database::new(&Secret::new(url))?;
     let mut table = PostgresTable::new(database)?;
     let first = 500_000;
     for number in 0..LONG {

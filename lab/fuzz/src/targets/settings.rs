@@ -6,7 +6,7 @@ use processor::signing_keys::SigningKeys;
 use producer::http::auth::ApiKeys;
 use runtime::dead_letter::{Identity, LetterFilter, Place};
 use runtime::kafka::{Bound, KafkaSettings};
-use runtime::postgres::{Timeouts, connect_options};
+use runtime::postgres::{Database, Timeouts};
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::Secret;
 use schemas::{Campaign, Currency, Timestamp, decimal};
@@ -154,7 +154,7 @@ fn urls(text: &str) {
         statement: "5s",
         lock: "4s",
     };
-    if let Err(failure) = connect_options(&Secret::new(text), "fuzz", timeouts) {
+    if let Err(failure) = Database::new(&Secret::new(text), "fuzz", timeouts) {
         assert!(failure.to_string().starts_with("DATABASE_URL: write "));
     }
     let registry = RegistrySettings {

@@ -1,0 +1,133 @@
+//! A standby beside the primary: nobody publishes from it, and after its promotion the flow goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{START, Shop, directory, own_postgres, readiness, ready};
+use end_to_end::wait;
+use sqlx::PgPool;
+use stack::{PostgresServer, Service};
+
+use crate::relay::{Journal, assert_promises_kept_in, is_active, place_orders};
+
+/// Enough that a relay on the standby would have something old to publish.
+const ORDERS: usize = 150;
+
+/// A standby that is two seconds behind.
+async fn standby_of(shop: &Shop, name: &str) -> Result<PostgresServer> {
+    let primary = shop.backends.database_url();
+    let delay = ["recovery_min_apply_delay=2s"];
+    PostgresServer::standby(primary, &directory(name), &delay).await
+}
+
+/// Writes orders through these producers, by clients from this number on, while `until` lasts.
+async fn load<T>(
+    through: &[&Service],
+    first_client: u32,
+    journal: &Journal,
+    until: impl Future<Output = T>,
+) -> T {
+    let stop = AtomicBool::new(false);
+    let addresses = Mutex::new(through.iter().map(|service| service.url("")).collect());
+    let clients = (first_client..first_client + 4)
+        .map(|client| place_orders(client, &addresses, &stop, journal));
+    let clients = futures::future::join_all(clients);
+    let until = async {
+        let answer = until.await;
+        stop.store(true, Ordering::Relaxed);
+        answer
+    };
+    futures::join!(clients, until).1
+}
+
+fn acknowledged(journal: &Journal) -> usize {
+    journal.lock().map_or(0, |journal| journal.len())
+}
+
+/// Waits until so many orders are acknowledged. The relay of `idle` must not be active meanwhile.
+async fn many_orders(journal: &Journal, enough: usize, idle: &Service) {
+    let look = || async {
+        assert!(!is_active(idle).await, "a relay is active on a standby");
+        acknowledged(journal)
+    };
+    wait::until("enough orders to be acknowledged", look, |orders| {
+        *orders >= enough
+    })
+    .await;
+}
+
+async fn says(service: &Service, words: &str) -> Result<()> {
+    let says_it = |answer: &Result<(u16, serde_json::Value)>| {
+        answer
+            .as_ref()
+            .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(words))
+    };
+    wait::until(words, || readiness(service), says_it).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Result<()> {
+    let backends = own_postgres("with-standby", |_| {}).await;
+    let shop = Shop::on(Arc::new(backends), false).await?;
+    let primary = shop.producer().await?;
+    let server = standby_of(&shop, "standby").await?;
+    let database = shop.orders_url.rsplit('/').next().context("a database")?;
+    let address = shop
+        .orders_url
+        .split('@')
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .context("an address")?;
+
+    let on_standby = shop.producer_command("standby").await?;
+    let on_standby = on_standby
+        .env("DATABASE_URL", server.url(database))
+        .start()
+        .await?;
+    let sink = shop.sink_command("standby").await?;
+    let sink = sink
+        .env("DATABASE_URL", server.url(database))
+        .start()
+        .await?;
+    let sentence = format!("the server at {} is a standby", server.address());
+    says(&on_standby, &sentence).await?;
+    says(&sink, &sentence).await?;
+    let either = shop.producer_command("either").await?;
+    let both = format!(
+        "postgres://postgres@{},{address}/{database}?target_session_attrs=read-write",
+        server.address()
+    );
+    let either = ready(either.env("DATABASE_URL", both)).await?;
+
+    let journal = Journal::default();
+    let enough = many_orders(&journal, ORDERS, &on_standby);
+    load(&[&primary, &either], 0, &journal, enough).await;
+    let (code, parts) = readiness(&on_standby).await?;
+    assert_eq!(code, 503, "{parts}");
+    let before = journal.lock().expect("no panic").clone();
+    assert_promises_kept_in(&shop, shop.orders(), &before).await?;
+
+    // A clean switchover: the primary hands over all that it has before it ends.
+    let switchover = async {
+        many_orders(&journal, before.len() + 20, &on_standby).await;
+        shop.backends.postgres().stop().await?;
+        server.promote().await?;
+        either.wait_ready(START).await?;
+        // The one that was on the standby is on the primary now, and may be the active one.
+        on_standby.wait_ready(START).await?;
+        let more = acknowledged(&journal) + 20;
+        wait::until(
+            "orders to be acknowledged by the promoted server",
+            || async { acknowledged(&journal) },
+            |orders| *orders >= more,
+        )
+        .await;
+        anyhow::Ok(())
+    };
+    load(&[&either], 100, &journal, switchover).await?;
+    let promoted = PgPool::connect_lazy(&server.url(database))?;
+    let all = journal.into_inner()?;
+    assert_promises_kept_in(&shop, &promoted, &all).await
+}

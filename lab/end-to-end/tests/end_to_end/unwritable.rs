@@ -1,0 +1,297 @@
+//! A database that answers and takes no writes: told at once, with the reason, until it takes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use end_to_end::shop::{START, Shop, own_postgres, readiness, ready};
+use end_to_end::wait;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+use stack::Service;
+
+/// Far below the five seconds for which a change waits for a database that is away.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// A way in which a database takes no writes.
+struct Trouble {
+    breaks: &'static [&'static str],
+    mends: &'static [&'static str],
+    /// What clients hear.
+    detail: &'static str,
+    /// What `/readyz` and `check` say.
+    sentence: &'static str,
+}
+
+const TROUBLES: [Trouble; 3] = [
+    Trouble {
+        breaks: &["REVOKE INSERT ON orders FROM shop"],
+        mends: &["GRANT INSERT ON orders TO shop"],
+        detail: "may not write",
+        sentence: "permission denied for table orders",
+    },
+    // Filling a disk takes a file system of one's own; the server's word is the same.
+    Trouble {
+        breaks: &[
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device'
+             USING ERRCODE = '53100'; END $$",
+            "CREATE TRIGGER no_room BEFORE INSERT ON outbox EXECUTE FUNCTION no_room()",
+        ],
+        mends: &["DROP FUNCTION no_room() CASCADE"],
+        detail: "disk is full",
+        sentence: "No space left on device",
+    },
+    Trouble {
+        breaks: &[
+            "ALTER SYSTEM SET default_transaction_read_only = on",
+            "SELECT pg_reload_conf()",
+        ],
+        mends: &[
+            "ALTER SYSTEM RESET default_transaction_read_only",
+            "SELECT pg_reload_conf()",
+        ],
+        detail: "read-only",
+        sentence: "is read-only",
+    },
+];
+
+async fn execute(pool: &PgPool, statement: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(pool)
+        .await
+        .with_context(|| statement.to_owned())?;
+    Ok(())
+}
+
+async fn place(producer: &Service, order_id: &str) -> Result<(u16, Value)> {
+    let order = json!({"order_id": order_id, "total": "100.00"});
+    let request = reqwest::Client::new().post(producer.url("/orders"));
+    let answer = request.json(&order).send().await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
+}
+
+/// Orders are refused at once with the reason, and `/readyz` and `check` say it.
+async fn is_refused(shop: &Shop, producer: &Service, trouble: &Trouble) -> Result<()> {
+    // An idle service may not have heard of it yet, and a write in that moment be done.
+    let refused = |answer: &Result<(Duration, u16, Value)>| {
+        answer.as_ref().is_ok_and(|(_, code, _)| *code == 503)
+    };
+    let first = wait::until("an order to be refused", || timed_place(producer), refused).await?;
+    let sentence = trouble.sentence;
+    let told = |answer: &Result<(u16, Value)>| {
+        answer.as_ref().is_ok_and(|(code, parts)| {
+            *code == 503 && parts["parts"]["postgres"].to_string().contains(sentence)
+        })
+    };
+    wait::until(sentence, || readiness(producer), told).await?;
+    for (took, code, problem) in [first, timed_place(producer).await?] {
+        assert_eq!(code, 503, "{problem}");
+        assert!(took < AT_ONCE, "{took:?}: {problem}");
+        let title = "The database takes no writes";
+        assert_eq!(problem["title"], title, "{problem}");
+        assert!(
+            problem["detail"].to_string().contains(trouble.detail),
+            "{problem}"
+        );
+    }
+    let url = producer_url(shop);
+    let environment = [("DATABASE_URL", url.as_str())];
+    let checked = shop
+        .run_service("producer", &["check"], &environment)
+        .await?;
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stdout.contains(sentence), "{checked:?}");
+    Ok(())
+}
+
+/// A new order, its answer, and how long that took.
+async fn timed_place(producer: &Service) -> Result<(Duration, u16, Value)> {
+    let begun = Instant::now();
+    let (code, answer) = place(producer, &uuid::Uuid::now_v7().to_string()).await?;
+    Ok((begun.elapsed(), code, answer))
+}
+
+/// As the role that owns the tables and may lose its rights to them.
+fn producer_url(shop: &Shop) -> String {
+    shop.orders_url.replacen("postgres@", "shop@", 1)
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_does() -> Result<()>
+{
+    let backends = own_postgres("unwritable", |_| {}).await;
+    let shop = Shop::on(Arc::new(backends), false).await?;
+    let pool = shop.orders();
+    let database = shop.orders_url.rsplit('/').next().context("a database")?;
+    execute(pool, "CREATE ROLE shop LOGIN").await?;
+    execute(
+        pool,
+        &format!("ALTER DATABASE \"{database}\" OWNER TO shop"),
+    )
+    .await?;
+    let command = shop.producer_command("1").await?;
+    let producer = ready(command.env("DATABASE_URL", producer_url(&shop))).await?;
+    assert_eq!(place(&producer, "first").await?.0, 201);
+    let url = producer_url(&shop);
+    let checked = shop
+        .run_service("producer", &["check"], &[("DATABASE_URL", &url)])
+        .await?;
+    assert!(checked.stdout.contains("it takes writes"), "{checked:?}");
+    let probes: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM orders WHERE order_id LIKE '%probe'")
+            .fetch_one(pool)
+            .await?;
+    assert_eq!(probes, 0, "what is tried is rolled back");
+
+    for (number, trouble) in TROUBLES.iter().enumerate() {
+        for statement in trouble.breaks {
+            execute(pool, statement).await?;
+        }
+        is_refused(&shop, &producer, trouble).await?;
+        for statement in trouble.mends {
+            execute(pool, statement).await?;
+        }
+        producer.wait_ready(START).await?;
+        let (code, answer) = place(&producer, &format!("after-{number}")).await?;
+        assert_eq!(code, 201, "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let pool = shop.vouchers_database();
+    let role = format!("sink_{}", shop.name);
+    let database = shop.vouchers_url.rsplit('/').next().context("a database")?;
+    execute(pool, &format!("CREATE ROLE {role} LOGIN")).await?;
+    execute(
+        pool,
+        &format!("ALTER DATABASE \"{database}\" OWNER TO {role}"),
+    )
+    .await?;
+    let url = shop
+        .vouchers_url
+        .replacen("postgres@", &format!("{role}@"), 1);
+    let command = shop.sink_command("1").await?;
+    let sink = ready(command.env("DATABASE_URL", &url)).await?;
+    execute(pool, &format!("REVOKE INSERT ON vouchers FROM {role}")).await?;
+
+    let (producer, _processor) = tokio::try_join!(shop.producer(), shop.processor())?;
+    assert_eq!(place(&producer, "17").await?.0, 201);
+    let sent = reqwest::Client::new().patch(producer.url("/orders/17"));
+    let sent = sent.json(&json!({"status": "SENT"})).send().await?;
+    assert_eq!(sent.status(), 200);
+    let sentence = "permission denied for table vouchers";
+    let told = |answer: &Result<(u16, Value)>| {
+        answer
+            .as_ref()
+            .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(sentence))
+    };
+    wait::until(sentence, || readiness(&sink), told).await?;
+    let environment = [("DATABASE_URL", url.as_str())];
+    let checked = shop.run_service("sink", &["check"], &environment).await?;
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stdout.contains(sentence), "{checked:?}");
+
+    execute(pool, &format!("GRANT INSERT ON vouchers TO {role}")).await?;
+    sink.wait_ready(START).await?;
+    wait::until(
+        "the voucher's row",
+        || async { shop.vouchers().await.unwrap_or_default() },
+        |rows| rows.len() == 1,
+    )
+    .await;
+    Ok(())
+}
+
+/// Readers who have all connections of their pool must not make the database look away.
+#[tokio::test]
+async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let producer = shop.producer().await?;
+    let mut locked = shop.orders().begin().await?;
+    sqlx::raw_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await?;
+    // One client: making one takes longer than the service may be seen as not ready.
+    let http = reqwest::Client::new();
+    let stop = AtomicBool::new(false);
+    let reader = || async {
+        let mut refused = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let answer = http.get(producer.url("/orders?limit=1")).send().await;
+            refused += usize::from(answer.is_ok_and(|answer| answer.status() == 503));
+        }
+        refused
+    };
+    let readers = futures::future::join_all((0..16).map(|_| reader()));
+    let watch = async {
+        // Longer than a change waits for a database that is away.
+        let end = Instant::now() + Duration::from_secs(8);
+        while Instant::now() < end {
+            let answer = http.get(producer.url("/readyz")).send().await?;
+            if answer.status() != 200 {
+                stop.store(true, Ordering::Relaxed);
+                anyhow::bail!("not ready: {}", answer.text().await?);
+            }
+            let _ = wait::happens_within(Duration::from_millis(50), || false).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let (refused, watched) = futures::join!(readers, watch);
+    watched?;
+    assert!(refused.iter().sum::<usize>() > 0, "no reader had to wait");
+    locked.rollback().await?;
+    assert_eq!(place(&producer, "17").await?.0, 201);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_version_works_with_a_newer_schema_down_to_its_floor() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    for (service, pool, table) in [
+        ("producer", shop.orders(), "producer_migrations"),
+        ("sink", shop.vouchers_database(), "sink_migrations"),
+    ] {
+        let start = async || match service {
+            "producer" => shop.producer_command("old").await?.start().await,
+            _ => shop.sink_command("old").await?.start().await,
+        };
+        let running = start().await?;
+        running.wait_ready(START).await?;
+        running.terminate(START).await?;
+        let newer = format!(
+            "INSERT INTO {table} (version, description, success, checksum, execution_time)
+             VALUES (9, 'of the next version', true, '\\x00', 1)"
+        );
+        execute(pool, &newer).await?;
+        let running = start().await?;
+        running.wait_ready(START).await?;
+        running.terminate(START).await?;
+        let url = match service {
+            "producer" => &shop.orders_url,
+            _ => &shop.vouchers_url,
+        };
+        let environment = [("DATABASE_URL", url.as_str())];
+        let checked = shop.run_service(service, &["check"], &environment).await?;
+        assert!(
+            checked.stdout.contains("9 are newer than this version"),
+            "{checked:?}"
+        );
+
+        execute(
+            pool,
+            &format!("COMMENT ON TABLE {table} IS 'minimum_version=9'"),
+        )
+        .await?;
+        let ended = start().await?.wait(START).await?;
+        assert_eq!(ended.code(), Some(1));
+        let checked = shop.run_service(service, &["check"], &environment).await?;
+        assert!(checked.stdout.contains("knows migration 9"), "{checked:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Why a database takes no writes at all, and how errors of Postgres are told to people.
+
+use std::fmt;
+
+use sqlx::Error;
+
+/// A state in which the database answers but refuses writes, whichever they are. It lasts until a
+/// person or a failover ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwritable {
+    /// The server is in recovery.
+    Standby,
+    /// Transactions are read-only (`default_transaction_read_only`).
+    ReadOnly,
+    /// There is no room on the server's disk.
+    DiskFull,
+    /// The role may not write the tables.
+    NoRights,
+    /// The tables are missing, or are not those that this version was written for.
+    NoTables,
+    /// A pooler gives each transaction another session.
+    SharedSessions,
+}
+
+impl Unwritable {
+    /// Returns the state that this error tells of, if it does: by SQLSTATE (appendix A of the
+    /// manual), or what a new connection was refused for.
+    pub fn of(error: &Error) -> Option<Self> {
+        if let Some(refusal) = Refusal::of(error) {
+            return Some(refusal.why);
+        }
+        let Error::Database(error) = error else {
+            return None;
+        };
+        match error.code()?.as_ref() {
+            "25006" => Some(Self::ReadOnly),
+            "53100" => Some(Self::DiskFull),
+            "42501" => Some(Self::NoRights),
+            "42P01" | "42703" => Some(Self::NoTables),
+            _ => None,
+        }
+    }
+
+    /// Returns a clause for clients, which names nothing of the server.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standby => "the database server is a standby",
+            Self::ReadOnly => "the database is read-only",
+            Self::DiskFull => "the database server's disk is full",
+            Self::NoRights => "the service may not write to the database",
+            Self::NoTables => "tables are missing in the database",
+            Self::SharedSessions => "the database is behind a pooler in transaction mode",
+        }
+    }
+}
+
+/// A connection that was made and given up, because nothing may be written through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server as `host:port`; several, joined, when no one of them is the primary.
+    pub server: String,
+    /// Its state.
+    pub why: Unwritable,
+}
+
+impl Refusal {
+    /// Returns the refusal that `error` wraps, if it does.
+    pub fn of(error: &Error) -> Option<&Self> {
+        match error {
+            Error::Configuration(source) => source.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = &self.server;
+        match self.why {
+            Unwritable::Standby => write!(
+                f,
+                "the server at {server} is a standby (it is in recovery); name the primary in \
+                 DATABASE_URL"
+            ),
+            Unwritable::ReadOnly => write!(
+                f,
+                "the database at {server} is read-only (default_transaction_read_only is on)"
+            ),
+            Unwritable::SharedSessions => write!(
+                f,
+                "the pooler at {server} shares sessions between clients (transaction or statement \
+                 mode); use session mode (pool_mode=session) or name the server itself in DATABASE_URL"
+            ),
+            other => write!(f, "{} at {server}", other.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Configuration(Box::new(refusal))
+    }
+}
+
+/// Returns a sentence about an error for logs and `/readyz`. Of the server's errors it has message
+/// and SQLSTATE alone: the detail holds a row's values, the position is of no use to a reader.
+pub fn message_of(error: &Error) -> String {
+    match error {
+        Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        Error::Configuration(source) => source.to_string(),
+        Error::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
