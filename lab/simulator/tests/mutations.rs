@@ -10,6 +10,8 @@ const fn within(mutation: Mutation) -> u64 {
         Mutation::ProducerKept => 5_000,
         Mutation::NoGeneration
         | Mutation::RelayWithoutLock
+        | Mutation::LockOfAStandby
+        | Mutation::RevocationUntold
         | Mutation::ConflictSwallowed
         | Mutation::ReadsAheadCommits
         | Mutation::LetterUnacknowledged => 1_000,
