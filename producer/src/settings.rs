@@ -73,8 +73,8 @@ pub struct AccessSettings {
     #[arg(long, env = "API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// The requests that each client may make in a second, with all its keys together, lines of bulk requests included; beyond it
-    /// they are answered 429 [default: as many as it likes].
+    /// The requests that each client may make in a second with all its keys together, lines of bulk
+    /// requests included; beyond it they are answered 429 [default: as many as it likes].
     #[arg(long, env = "API_KEY_RATE", requires = "api_keys_file", value_parser = at_most_a_million)]
     pub api_key_rate: Option<NonZeroU32>,
 

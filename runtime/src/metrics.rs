@@ -91,6 +91,8 @@ metrics! {
         "From a request's headers to its answer's; by route and method.";
     RATE_LIMITED Counter "producer_rate_limited_total"
         "Requests and bulk lines refused because the rate of their client was used up; by api_key_id, the client's name, or the first 8 hex digits of the SHA-256 of a key without one.";
+    BULK_SPOOL_BYTES Gauge "producer_bulk_spool_bytes"
+        "Bytes of temporary files with results of bulk requests that their clients have not read yet; HTTP_BULK_SPOOL_LIMIT is the most.";
     API_KEYS Gauge "producer_api_keys"
         "API keys known, as API_KEYS_FILE was last read.";
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"

@@ -23,6 +23,8 @@ use axum::body::Bytes;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use metrics::gauge;
+use runtime::metrics::BULK_SPOOL_BYTES;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The least that is compressed and written at once, in bytes.
@@ -107,6 +109,28 @@ struct Extent {
 struct Reserved {
     file: File,
     disk: Mutex<Vec<OwnedSemaphorePermit>>,
+}
+
+impl Reserved {
+    fn add(&self, share: OwnedSemaphorePermit) {
+        gauge!(BULK_SPOOL_BYTES).increment(share.num_permits() as f64);
+        self.shares().push(share);
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let bytes: usize = self
+            .shares()
+            .iter()
+            .map(OwnedSemaphorePermit::num_permits)
+            .sum();
+        gauge!(BULK_SPOOL_BYTES).decrement(bytes as f64);
+    }
 }
 
 /// A temporary file as its writer sees it.
@@ -284,13 +308,7 @@ impl SpoolFile {
         if self.end + length as u64 <= self.room {
             return Ok(());
         }
-        let permit = disk.reserve(length).await?;
-        let mut permits = self
-            .reserved
-            .disk
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        permits.push(permit);
+        self.reserved.add(disk.reserve(length).await?);
         self.room += length as u64;
         Ok(())
     }
