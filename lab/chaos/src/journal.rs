@@ -62,7 +62,8 @@ pub enum Entry {
         value: Vec<u8>,
         /// What has to become of it.
         outcome: Outcome,
-        /// Partition and offset, once the broker has acknowledged it.
+        /// Partition and offset, once the broker has acknowledged it; the offset is negative where it
+        /// was not told.
         place: Option<(i32, i64)>,
     },
 }

@@ -113,6 +113,21 @@ fn a_run_that_kept_every_promise_holds() {
     assert_eq!(verdict.unanswered, 1);
 }
 
+/// What librdkafka tells of a record that the broker had already when it was sent again.
+#[test]
+fn a_record_that_was_acknowledged_without_its_offset_must_be_in_its_partition() {
+    let without_offset = |partition| Entry::Write {
+        key: b"typed".to_vec(),
+        value: GOOD.to_vec(),
+        outcome: Outcome::Voucher,
+        place: Some((partition, -1001)),
+    };
+    let verdict = tampered(|journal, _| journal.push(without_offset(1)));
+    assert!(verdict.holds(), "{:?}", verdict.problems);
+    let verdict = tampered(|journal, _| journal.push(without_offset(0)));
+    assert_eq!(verdict.problems[0].broken, Broken::AcknowledgementLost);
+}
+
 #[test]
 fn a_lost_row_is_found() {
     let verdict = tampered(|_, observed| observed.rows.retain(|row| row != "large"));

@@ -11,6 +11,7 @@ const fn within(mutation: Mutation) -> u64 {
         Mutation::NoGeneration
         | Mutation::RelayWithoutLock
         | Mutation::LockOfAStandby
+        | Mutation::OutOfRangeResets
         | Mutation::RevocationUntold
         | Mutation::ConflictSwallowed
         | Mutation::ReadsAheadCommits
