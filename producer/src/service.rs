@@ -64,6 +64,9 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     } = checked;
     let recorder = metrics::install("producer")?;
     let health = Health::new();
+    // Before anybody can ask: without parts the service would be ready.
+    let postgres = health.part("postgres", "connecting");
+    let backlog = health.part("backlog", "not measured yet");
     let mut supervisor = Supervisor::new(shutdown.clone());
 
     let gate = Arc::new(Gate::default());
@@ -129,7 +132,7 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         health.part("relay", "starting"),
     )?;
 
-    let vacuum = VacuumWatch::new(pool.clone(), health.part("vacuum", "not looked at yet"));
+    let vacuum = VacuumWatch::new(pool.clone(), health.ready_part("vacuum"));
     supervisor.task("vacuum", vacuum.run(shutdown.clone()));
 
     let upkeep = Upkeep {
@@ -137,8 +140,8 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         gate,
         low_water,
         outbox_limit: settings.ingress.outbox_limit,
-        postgres: health.part("postgres", "connecting"),
-        backlog: health.part("backlog", "not measured yet"),
+        postgres,
+        backlog,
     };
     supervisor.task("upkeep", async move {
         if migrated(&database, &upkeep.postgres, &shutdown).await? {

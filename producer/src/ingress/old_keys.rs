@@ -1,7 +1,7 @@
 //! Idempotency keys are kept for 24 hours.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 /// Some at a time, so that the statement stays short. It begins where the last one ended: the keys
 /// before that are deleted, and vacuum may not have removed them from the index yet.
@@ -34,13 +34,13 @@ impl OldKeys {
     ///
     /// # Errors
     /// The database's; the rest is deleted the next time.
-    pub(super) async fn delete(&mut self, pool: &PgPool) -> sqlx::Result<()> {
+    pub(super) async fn delete(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let end = Utc::now() - KEPT;
         loop {
             let (count, last): (i64, Option<DateTime<Utc>>) = sqlx::query_as(DELETE)
                 .bind(self.from)
                 .bind(end)
-                .fetch_one(pool)
+                .fetch_one(&mut *connection)
                 .await?;
             if count < MOST {
                 self.from = Some(end - SLACK);

@@ -62,7 +62,7 @@ impl Upkeep {
                     self.judge(rows);
                     if last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY) {
                         last_delete = Some(Instant::now());
-                        if let Err(error) = old_keys.delete(&self.pool).await {
+                        if let Err(error) = self.delete_old_keys(&mut old_keys).await {
                             tracing::warn!(%error, "old idempotency keys were not deleted; trying later");
                         }
                     }
@@ -107,6 +107,11 @@ impl Upkeep {
         } else {
             self.backlog.ready();
         }
+    }
+
+    async fn delete_old_keys(&self, old_keys: &mut OldKeys) -> sqlx::Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        old_keys.delete(&mut connection).await
     }
 
     async fn measure(&self) -> sqlx::Result<i64> {
