@@ -69,7 +69,7 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
     } = checked;
     let recorder = metrics::install("producer")?;
     let health = Health::new();
-    // Before anybody can ask whether we are ready.
+    // Before anybody can ask: without parts the service would be ready.
     let postgres = health.part("postgres", "connecting");
     let backlog = health.part("backlog", "not measured yet");
     let mut supervisor = Supervisor::new(shutdown.clone());
@@ -150,7 +150,7 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         health.part("relay", "starting"),
     )?;
 
-    let vacuum = VacuumWatch::new(pool.clone(), health.part("vacuum", "not looked at yet"));
+    let vacuum = VacuumWatch::new(pool.clone(), health.ready_part("vacuum"));
     supervisor.task("vacuum", vacuum.run(shutdown.clone()));
 
     let upkeep = Upkeep::new(

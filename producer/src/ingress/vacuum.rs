@@ -74,7 +74,6 @@ struct Held(Option<(Holder, Instant)>);
 impl VacuumWatch {
     /// A watch that has not looked yet.
     pub fn new(pool: PgPool, part: Part) -> Self {
-        part.ready();
         Self {
             pool,
             part,
@@ -107,7 +106,6 @@ impl VacuumWatch {
         } else {
             sqlx::query_as(HOLDER).fetch_optional(&self.pool).await?
         };
-        let was_told = self.held.for_long(Instant::now()).is_some();
         self.held.saw(holder, Instant::now());
         let Some((holder, time)) = self.held.for_long(Instant::now()) else {
             gauge!(VACUUM_HELD_BACK).set(0.0);
@@ -116,15 +114,11 @@ impl VacuumWatch {
         };
         gauge!(VACUUM_HELD_BACK).set(time.as_secs() as f64);
         let Holder { who, remedy, .. } = holder;
-        let told = format!(
-            "{who} has held vacuum back for {} s: {dead} deleted rows of the outbox can't be removed, \
-             and the database grows; end its transaction ({remedy})",
-            time.as_secs()
-        );
-        if !was_told {
-            tracing::warn!("{told}");
-        }
-        self.part.degraded(told);
+        // The same words as long as it lasts: what a part says is logged when it changes.
+        self.part.degraded(format!(
+            "{who} holds vacuum back: more than {DEAD_ROWS} deleted rows of the outbox can't be \
+             removed, and the database grows; end its transaction ({remedy})"
+        ));
         Ok(())
     }
 }
