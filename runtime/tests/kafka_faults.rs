@@ -1,6 +1,11 @@
 //! The consumer against librdkafka's own model of a cluster: coordinators that are slow, requests
 //! that are refused, logs that lost their end.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
