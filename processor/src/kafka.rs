@@ -1,12 +1,11 @@
 //! The ports over librdkafka: thin, because what is in here the simulator does not see.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, Finisher, GroupOffsets, KafkaSettings, Outgoing,
-    Polled, Producers, Reach, Subscription, TransactionError, Unfinished,
+    AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
+    Producers, Subscription, TransactionError, TransactionScope, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -20,16 +19,12 @@ const ROOM: Duration = Duration::from_secs(5);
 
 /// A task's clients.
 pub struct KafkaLog {
-    settings: KafkaSettings,
     consumer_config: ClientConfig,
-    producer_configs: Vec<ClientConfig>,
-    /// None without transactions.
-    reach: Option<Reach>,
     topic: String,
     subscription: Subscription,
     producers: Producers,
-    /// From the first backlog on.
-    finisher: Option<Finisher>,
+    /// How long each call of the transaction that is being finished may take.
+    patience: Duration,
 }
 
 impl KafkaLog {
@@ -48,26 +43,26 @@ impl KafkaLog {
     ) -> Result<Self, Failure> {
         let mut consumer_config = settings.consumer(group)?;
         consumer_config.set("group.instance.id", member);
-        let producer_configs = match guarantee {
-            Guarantee::ExactlyOnce => vec![
-                settings.transactional_producer(transactional_id)?,
-                settings.transactional_producer(&format!("{transactional_id}/turn"))?,
-            ],
-            Guarantee::AtLeastOnce => vec![settings.producer()?],
+        let producers = match guarantee {
+            Guarantee::ExactlyOnce => {
+                let scope = TransactionScope {
+                    group: group.to_owned(),
+                    source: topics.source.clone(),
+                    topics: vec![topics.vouchers.clone(), topics.dead_letters.clone()],
+                };
+                Producers::new(vec![
+                    settings.transactional_producer(transactional_id)?,
+                    settings.transactional_producer(&format!("{transactional_id}/turn"))?,
+                ])
+                .ending_hanging_transactions(settings, scope)
+            }
+            Guarantee::AtLeastOnce => Producers::new(vec![settings.producer()?]),
         };
-        let reach = (guarantee == Guarantee::ExactlyOnce).then(|| Reach {
-            group: group.to_owned(),
-            source: topics.source.clone(),
-            topics: vec![topics.vouchers.clone(), topics.dead_letters.clone()],
-        });
         Ok(Self {
             subscription: Subscription::join(&consumer_config, &topics.source)?,
-            producers: producers(settings, &producer_configs, reach.as_ref())?,
-            finisher: None,
-            settings: settings.clone(),
+            producers,
+            patience: Duration::ZERO,
             consumer_config,
-            producer_configs,
-            reach,
             topic: topics.source.clone(),
         })
     }
@@ -83,19 +78,7 @@ impl KafkaLog {
         let group = self.subscription.group_metadata().ok_or_else(|| {
             TransactionError::Abortable("this consumer is in no group".to_owned())
         })?;
-        Ok(GroupOffsets { offsets, group })
-    }
-}
-
-fn producers(
-    settings: &KafkaSettings,
-    configs: &[ClientConfig],
-    reach: Option<&Reach>,
-) -> Result<Producers, Failure> {
-    let producers = Producers::new(configs)?;
-    match reach {
-        Some(reach) => producers.aborting_leftovers(settings, reach.clone()),
-        None => Ok(producers),
+        Ok(GroupOffsets::new(offsets, group))
     }
 }
 
@@ -103,9 +86,7 @@ impl Log for KafkaLog {
     type Record<'a> = FetchedRecord<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.finisher = None;
-        self.producers = producers(&self.settings, &self.producer_configs, self.reach.as_ref())?;
-        Ok(())
+        self.producers.open()
     }
 
     fn open_consumer(&mut self) -> Result<(), Failure> {
@@ -129,6 +110,10 @@ impl Log for KafkaLog {
         self.subscription.keep_alive(time);
     }
 
+    fn waits_for_offsets(&self) -> bool {
+        self.subscription.has_unplaced()
+    }
+
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
         self.subscription
             .rewind(timeout)
@@ -149,11 +134,11 @@ impl Log for KafkaLog {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers.current().send(record, ROOM)
+        self.producers.current()?.send(record, ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producers.current().drain(timeout)
+        self.producers.current()?.drain(timeout)
     }
 
     fn send_offsets(
@@ -161,36 +146,34 @@ impl Log for KafkaLog {
         positions: &Positions,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
-        let GroupOffsets { offsets, group } = self.group_offsets(positions)?;
-        self.producers
-            .current()
-            .send_offsets(&offsets, &group, timeout)
+        let offsets = self.group_offsets(positions)?;
+        self.producers.current()?.send_offsets(offsets, timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producers.current().commit(timeout)
+        self.producers.current()?.commit(timeout)
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producers.current().abort(timeout)
+        self.producers.current()?.abort(timeout)
     }
 
     fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
         // Whatever is wrong is told by the call that is made instead.
-        let Ok(offsets) = self.group_offsets(positions) else {
+        let (Ok(offsets), Ok(producer)) = (self.group_offsets(positions), self.producers.current())
+        else {
             return false;
         };
-        if self.finisher.is_none() {
-            self.finisher = Finisher::start();
-        }
-        let producer = Arc::clone(self.producers.current());
-        self.finisher
-            .as_ref()
-            .is_some_and(|finisher| finisher.begin(producer, offsets, timeout))
+        self.patience = timeout;
+        producer.begin_to_finish(offsets);
+        true
     }
 
     fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
-        self.finisher.as_ref()?.poll(timeout)
+        self.producers
+            .current()
+            .ok()?
+            .poll_finish(timeout, self.patience)
     }
 
     fn poll_at_hand(&mut self) -> Polled<Self::Record<'_>> {

@@ -44,6 +44,11 @@ pub trait Log {
     /// Stays a member of the group for `time` without taking records.
     fn keep_alive(&mut self, time: Duration);
 
+    /// Whether assigned partitions are not read yet because the group has not told their offsets.
+    fn waits_for_offsets(&self) -> bool {
+        false
+    }
+
     /// Reads every assigned partition again from the group's committed offset.
     ///
     /// # Errors
@@ -79,8 +84,9 @@ pub trait Log {
     /// Commits the transaction.
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// Starts to finish the open transaction beside the loop: [`Stage`](runtime::kafka::Stage) after stage, each within
-    /// `timeout`. False where that can't be done: they are called one after the other then.
+    /// Starts to finish the open transaction on another thread: [`Stage`](runtime::kafka::Stage) after
+    /// stage, each within `timeout`. False where that can't be done: they are called one after the
+    /// other then.
     fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
         let _ = (positions, timeout);
         false

@@ -65,6 +65,10 @@ metrics! {
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
     SINK_PARTITIONS Gauge "sink_partitions"
         "Partitions assigned; by task.";
+    KAFKA_CALLS_GIVEN_UP Counter "kafka_calls_given_up_total"
+        "Calls of the Kafka client library that did not come back in time, so that a new producer took over; by transactional_id.";
+    KAFKA_CALLS_ABANDONED Gauge "kafka_calls_abandoned"
+        "Calls of these that have not come back since; each keeps a client.";
     HTTP_CONNECTIONS Gauge "http_connections"
         "Connections open.";
     HTTP_CONNECTIONS_FULL Counter "http_connections_full_total"
@@ -98,7 +102,7 @@ const BUCKETS: &[f64] = &[
 ];
 
 /// Installs the process's recorder and describes every metric whose name starts with `service`,
-/// or with `http`: those every service has.
+/// or with `http` or `kafka`: those every service has.
 ///
 /// # Errors
 /// When a recorder is installed already.
@@ -112,7 +116,11 @@ pub fn install(service: &str) -> Result<PrometheusHandle, Failure> {
     let handle = builder
         .install_recorder()
         .map_err(|error| Failure::failed(format!("metrics: {error}")))?;
-    let is_ours = |name: &str| name.starts_with(service) || name.starts_with("http_");
+    let is_ours = |name: &str| {
+        [service, "http_", "kafka_"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
     for metric in ALL.iter().filter(|metric| is_ours(metric.name)) {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.help),

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled, Producer,
-    RangeEvent, RangeReader, TopicRange, TransactionError,
+    AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
+    Producers, RangeEvent, RangeReader, TopicRange, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
@@ -27,8 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// One thread's share of a backfill.
 pub struct RangeLog {
     settings: KafkaSettings,
-    producer_config: ClientConfig,
-    producer: Producer,
+    producers: Producers,
     ledger: Ledger,
     group: String,
     plan: Plan,
@@ -58,12 +56,10 @@ impl RangeLog {
         pace: Arc<Pace>,
         share: Arc<Share>,
     ) -> Result<Self, Failure> {
-        let producer_config = settings.transactional_producer(transactional_id)?;
         Ok(Self {
-            producer: Producer::new(&producer_config)?,
+            producers: Producers::new(vec![settings.transactional_producer(transactional_id)?]),
             ledger: Ledger::open(settings, group, &range.topic)?,
             settings: settings.clone(),
-            producer_config,
             group: group.to_owned(),
             plan,
             range,
@@ -108,7 +104,8 @@ impl RangeLog {
         let Some(group) = self.ledger.group() else {
             return Err(TransactionError::Fatal("there is no group".to_owned()));
         };
-        self.producer.send_offsets(&offsets, &group, timeout)?;
+        let offsets = GroupOffsets::new(offsets, group);
+        self.producers.current()?.send_offsets(offsets, timeout)?;
         self.pending.extend(positions);
         Ok(())
     }
@@ -117,9 +114,9 @@ impl RangeLog {
     /// put them back.
     fn transact_offsets(&mut self, positions: &Positions) -> Result<(), TransactionError> {
         let deadline = Instant::now() + DEADLINE;
-        self.producer.begin()?;
+        self.producers.begin()?;
         patiently(deadline, || self.send_to_ledger(positions, SLICE))?;
-        patiently(deadline, || self.producer.commit(SLICE))
+        patiently(deadline, || self.producers.current()?.commit(SLICE))
     }
 }
 
@@ -139,8 +136,7 @@ impl Log for RangeLog {
     type Record<'a> = FetchedRecord<'a>;
 
     fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producer = Producer::new(&self.producer_config)?;
-        Ok(())
+        self.producers.open()
     }
 
     fn open_consumer(&mut self) -> Result<(), Failure> {
@@ -149,7 +145,7 @@ impl Log for RangeLog {
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.init(timeout)
+        self.producers.init(timeout)
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
@@ -232,15 +228,15 @@ impl Log for RangeLog {
 
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.pending.clear();
-        self.producer.begin()
+        self.producers.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producer.send(record, ROOM)
+        self.producers.current()?.send(record, ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.drain(timeout)
+        self.producers.current()?.drain(timeout)
     }
 
     fn send_offsets(
@@ -252,7 +248,7 @@ impl Log for RangeLog {
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producer.commit(timeout)?;
+        self.producers.current()?.commit(timeout)?;
         let pending = std::mem::take(&mut self.pending);
         self.share.committed(&self.range, &pending);
         Ok(())
@@ -260,6 +256,6 @@ impl Log for RangeLog {
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.pending.clear();
-        self.producer.abort(timeout)
+        self.producers.current()?.abort(timeout)
     }
 }

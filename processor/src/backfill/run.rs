@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::MonotonicClock;
 use runtime::health::Health;
-use runtime::kafka::{Producer, TopicRange, TransactionError};
+use runtime::kafka::{GroupOffsets, Producer, TopicRange, TransactionError};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::preflight::{self, Cluster, Level};
 use runtime::record::Positions;
@@ -282,7 +282,8 @@ fn write_down(
         return Ok(());
     }
     producer.begin().map_err(|error| refused(&error))?;
-    patiently(|| producer.send_offsets(&list, &group, SLICE))?;
+    let offsets = GroupOffsets::new(list, group);
+    patiently(|| producer.send_offsets(offsets.clone(), SLICE))?;
     patiently(|| producer.commit(SLICE))
 }
 

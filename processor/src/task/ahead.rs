@@ -1,10 +1,11 @@
-//! Reading ahead under a backlog, while a transaction is finished beside.
+//! Finishing a transaction on its producer's thread, and reading ahead under a backlog meanwhile.
 //!
-//! A transaction's end is three round trips and more, in which the loop would stand still. When its
-//! batch was full there is more to read, so the next batch is begun meanwhile: from what the client
-//! has at hand, without polling the group, so that no rebalance meets the open transaction. Nothing
-//! of it is written before that transaction is committed; if it is not, both batches are forgotten
-//! and read again. Without a backlog the loop waits: a thread's wake-up would only cost latency.
+//! A transaction's end is three calls that can block, so the producer's thread makes them and the
+//! loop waits for the outcome, in slices. When the batch was full there is more to read, so the next
+//! batch is begun meanwhile: from what the client has at hand, without polling the group, so that no
+//! rebalance meets the open transaction. Nothing of it is written before that transaction is
+//! committed; if it is not, both batches are forgotten and read again. Without a backlog nothing is
+//! read meanwhile: the loop sleeps until the outcome wakes it.
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// The next batch.
 #[derive(Debug)]
 pub(super) struct Ahead {
+    /// Whether it is read at all while the transaction is finished.
+    pub(super) is_wanted: bool,
     pub(super) batch: Batch,
     /// Why it is not read on, if so.
     pub(super) end: Option<Received>,
@@ -40,6 +43,7 @@ pub(super) struct Ahead {
 impl Ahead {
     pub(super) const fn new(batch: Batch, breaker_before: CircuitBreaker) -> Self {
         Self {
+            is_wanted: false,
             batch,
             end: None,
             breaker_before,
@@ -60,19 +64,22 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Under a backlog, and where the log can do it. A record that waits for its schema is to be
-    /// judged before any other.
+    /// Where the log can do it. Under a backlog the next batch is read meanwhile; but a record that
+    /// waits for its schema is judged before any other.
     pub(super) fn begin_to_finish_beside(&mut self) -> bool {
         debug_assert!(self.ahead.batch.is_empty(), "one batch ahead");
-        self.ahead.breaker_before = self.breaker.clone();
-        self.batch_is_full()
-            && self.held.is_none()
-            && self.log.finish_beside(&self.batch.positions(), SLICE)
+        self.ahead.is_wanted = self.batch_is_full() && self.held.is_none();
+        if self.ahead.is_wanted {
+            self.ahead.breaker_before = self.breaker.clone();
+        }
+        self.log.finish_beside(&self.batch.positions(), SLICE)
     }
 
-    /// Reads the next batch until the transaction is finished.
+    /// Waits until the transaction is finished, and reads the next batch meanwhile if that is wanted.
     pub(super) fn finish(&mut self) -> Step {
-        let wait = if self.read_ahead() {
+        let wait = if !self.ahead.is_wanted {
+            SLICE
+        } else if self.read_ahead() {
             Duration::ZERO
         } else {
             LOOK
@@ -82,15 +89,17 @@ where
             Some(Ok(())) => {
                 self.observer.transaction_ended(TransactionEnd::Committed);
                 self.settle_batch();
-                self.take_up_what_was_read_ahead();
-                // No transaction is open. Where each batch is full before the last one's end there is
-                // no other poll: rebalances and partitions that are to be placed had to wait for it.
-                self.stay_in_group(Duration::ZERO);
+                if self.ahead.is_wanted {
+                    self.take_up_what_was_read_ahead();
+                    // No transaction is open. Under a sustained backlog this is the only place where
+                    // the group is polled.
+                    self.stay_in_group(Duration::ZERO);
+                }
                 self.state = State::Reading;
                 Step::Continue
             }
-            // From here on one call after the other, as without a backlog. None of these ways leads
-            // to the batch ahead: after an interruption all is read again.
+            // From here on one call after the other, and the group is polled between them. None of
+            // these ways leads to the batch ahead: after an interruption all is read again.
             Some(Err(Unfinished { stage, error })) => match stage {
                 Stage::SendingOffsets => {
                     self.state = State::SendingOffsets;

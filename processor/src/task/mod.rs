@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                           ┌───────────────── nothing to write ──▶ CommittingOffsets ─┐
-//!                           │           ┌───── a backlog ──▶ Finishing, reading ahead ───┤
+//!                           │           ┌── Finishing: one job of the producer's thread ───┤
 //! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ SendingOffsets ▶ Draining ▶ Committing
 //!    ▲                        ▲          │  ▲                    │            │            │  │
 //!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
@@ -28,6 +28,7 @@
 
 mod ahead;
 mod fences;
+mod held_back;
 mod intake;
 mod recover;
 mod step;
@@ -40,7 +41,7 @@ use std::time::Duration;
 use runtime::backoff::Backoff;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
-use runtime::kafka::AssignmentChange;
+use runtime::kafka::{AssignmentChange, TRANSACTION_TIMEOUT};
 use runtime::late_offsets::LateOffsets;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
@@ -51,6 +52,7 @@ use crate::evaluate::SharedEvaluator;
 use crate::ports::{Log, Observer};
 use ahead::Ahead;
 use fences::Fences;
+use held_back::HeldBack;
 
 /// Whether a voucher record may be written twice after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -117,9 +119,10 @@ const IDLE: Duration = Duration::from_millis(250);
 /// How long one call may wait for the broker before the group is polled again.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// A call that has not answered after this long is given up: the transaction has timed out at the
-/// coordinator by then, whatever became of it.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// A transaction that is not ended after this long is given up with its producer: it has timed out
+/// at the coordinator by then, whatever became of it. (A single call that does not come back is
+/// given up sooner, by the producer itself.)
+const DEADLINE: Duration = TRANSACTION_TIMEOUT;
 
 /// How long the circuit stays open before the same records are tried again.
 const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
@@ -137,7 +140,8 @@ enum State {
     Reading,
     /// The batch's records are handed to the producer.
     Producing,
-    /// Under a backlog: what the next three states do is done beside, and the next batch is read.
+    /// What the next three states do is done on the producer's thread; under a backlog the next
+    /// batch is read meanwhile. The three states are for what has to be done again.
     Finishing,
     /// The offsets are added to the transaction.
     SendingOffsets,
@@ -187,6 +191,10 @@ pub struct Task<L, S, C, O> {
     /// At least once: of batches that are acknowledged.
     late: LateOffsets,
     fences: Fences,
+    /// The offsets to rewind to.
+    rewind_held_back: HeldBack,
+    /// The offsets where new partitions begin.
+    placing_held_back: HeldBack,
     backoff: Backoff,
 }
 
@@ -230,6 +238,8 @@ where
             committed: Positions::new(),
             late: LateOffsets::default(),
             fences: Fences::default(),
+            rewind_held_back: HeldBack::default(),
+            placing_held_back: HeldBack::default(),
             backoff: Backoff::outside(),
         }
     }

@@ -34,7 +34,8 @@ where
             ));
         }
         if self.clock.now() >= self.deadline {
-            return self.recover(TransactionError::Abortable(why));
+            // Opening aborts it at the coordinator, with clients that know where that is.
+            return self.recover(TransactionError::Fatal(why));
         }
         Step::Continue
     }

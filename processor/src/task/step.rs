@@ -102,12 +102,16 @@ where
         match self.log.rewind(SLICE) {
             Ok(()) => {
                 self.backoff.reset();
+                self.rewind_held_back.over();
                 self.committed.clear();
                 self.state = State::Reading;
             }
             Err(why) => {
                 self.observer
                     .standing(&format!("can't read the group's offsets: {why}"));
+                if self.is_transactional() && self.rewind_held_back.note(self.clock.now()) {
+                    return self.search_for_hanging_transactions();
+                }
                 let pause = self.backoff.next_pause();
                 self.stay_in_group(pause);
             }
@@ -115,8 +119,34 @@ where
         Step::Continue
     }
 
+    /// Takes over the transactional ids again, and with them ends what they left hanging.
+    fn search_for_hanging_transactions(&mut self) -> Step {
+        tracing::warn!(
+            "offsets of the group have not been told for longer than a transaction may take; \
+             looking for hanging transactions"
+        );
+        self.state = State::Opening;
+        Step::Continue
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.settings.guarantee == Guarantee::ExactlyOnce
+    }
+
+    /// Says whether new partitions have waited for their offsets for too long.
+    fn placing_hangs(&mut self) -> bool {
+        if !self.log.waits_for_offsets() {
+            self.placing_held_back.over();
+            return false;
+        }
+        self.is_transactional() && self.placing_held_back.note(self.clock.now())
+    }
+
     /// Reads and evaluates until the queue is empty or the batch is full.
     fn read(&mut self) -> Step {
+        if self.batch.is_empty() && self.late.is_empty() && self.placing_hangs() {
+            return self.search_for_hanging_transactions();
+        }
         let mut received = self.begin_to_read();
         let mut has_grown = true;
         loop {
@@ -304,7 +334,9 @@ where
                 self.settle_batch();
                 self.state = if self.interrupted {
                     // What was read ahead will be read, and observed, again.
-                    self.breaker_before = self.ahead.breaker_before.clone();
+                    if self.ahead.is_wanted {
+                        self.breaker_before = self.ahead.breaker_before.clone();
+                    }
                     State::Opening
                 } else {
                     State::Reading

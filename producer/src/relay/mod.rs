@@ -76,6 +76,7 @@ mod topic_kafka;
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
+use runtime::kafka::TRANSACTION_TIMEOUT;
 
 use batch::Batch;
 use ports::{Log, Observer, Outbox, Timer};
@@ -86,9 +87,10 @@ pub use service::{DRAIN, RelaySettings, spawn};
 /// How long one call may wait for the broker before the lock is looked after again.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// A transaction that has no end after this long is given up: the coordinator's own timeout is
-/// over by then, whatever became of it.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// A transaction that has no end after this long is given up with its producer: the coordinator's
+/// own timeout is over by then, whatever became of it. (A single call that does not come back is
+/// given up sooner, by the producer itself.)
+const DEADLINE: Duration = TRANSACTION_TIMEOUT;
 
 /// How often the lock's session must hear of us; far below the time after which the server ends
 /// it ([`outbox_postgres`]).

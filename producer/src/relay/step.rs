@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::{Outgoing, TRANSACTION_TIMEOUT, TransactionError};
+use runtime::kafka::{Outgoing, TransactionError};
 
 use super::ports::{Log, Observer, Outbox, OutboxError, Timer};
 use super::{
@@ -380,4 +380,3 @@ fn collection(rows: usize) -> Duration {
 }
 
 const _: () = assert!(SLICE.as_millis() * 2 < HEARTBEAT.as_millis());
-const _: () = assert!(TRANSACTION_TIMEOUT.as_millis() < DEADLINE.as_millis());

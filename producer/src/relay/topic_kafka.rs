@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::{KafkaSettings, Outgoing, Producer, Producers, TransactionError};
+use runtime::kafka::{KafkaSettings, Outgoing, Producers, TransactionError};
 use runtime::lifecycle::Failure;
 
 use super::ports::Log;
@@ -20,8 +19,7 @@ pub(super) fn transactional_id(topic: &str) -> String {
 
 /// The producers, while this instance has the lock.
 pub(super) struct KafkaTopic {
-    configs: [ClientConfig; 2],
-    producers: Option<Producers>,
+    producers: Producers,
 }
 
 impl KafkaTopic {
@@ -32,59 +30,44 @@ impl KafkaTopic {
     pub(super) fn new(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
         let id = transactional_id(topic);
         Ok(Self {
-            configs: [
+            producers: Producers::new(vec![
                 settings.transactional_producer(&id)?,
                 settings.transactional_producer(&format!("{id}/turn"))?,
-            ],
-            producers: None,
+            ]),
         })
-    }
-
-    fn producers(&mut self) -> Result<&mut Producers, TransactionError> {
-        self.producers
-            .as_mut()
-            .ok_or_else(|| TransactionError::Fatal("there is no producer".to_owned()))
-    }
-
-    fn current(&mut self) -> Result<&Producer, TransactionError> {
-        Ok(self.producers()?.current())
     }
 }
 
 impl Log for KafkaTopic {
     fn open(&mut self) -> Result<(), String> {
-        // The old ones first: two of one name in one process would only fence each other.
-        self.producers = None;
-        self.producers =
-            Some(Producers::new(&self.configs).map_err(|failure| failure.to_string())?);
-        Ok(())
+        self.producers.open().map_err(|failure| failure.to_string())
     }
 
     fn close(&mut self) {
-        self.producers = None;
+        self.producers.close();
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producers()?.init(timeout)
+        self.producers.init(timeout)
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.producers()?.begin()
+        self.producers.begin()
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.current()?.send(record, ROOM)
+        self.producers.current()?.send(record, ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.current()?.drain(timeout)
+        self.producers.current()?.drain(timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.current()?.commit(timeout)
+        self.producers.current()?.commit(timeout)
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.current()?.abort(timeout)
+        self.producers.current()?.abort(timeout)
     }
 }

@@ -4,11 +4,11 @@
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
 mod fetch_queue;
-mod finisher;
 mod group;
-mod leftovers;
+mod hanging_transactions;
 mod partitioner;
 mod probe;
+mod producer;
 mod producers;
 mod progress;
 mod properties;
@@ -17,17 +17,18 @@ mod settings;
 mod subscription;
 mod transaction;
 mod whole;
+mod worker;
 
 pub use fetch_queue::FetchedRecord;
-pub use finisher::{Finisher, GroupOffsets, Stage, Unfinished};
-pub use leftovers::Reach;
+pub use hanging_transactions::TransactionScope;
 pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
+pub use producer::Producer;
 pub use producers::Producers;
 pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
 pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
-pub use transaction::{Outgoing, Producer, TransactionError};
+pub use transaction::{GroupOffsets, Outgoing, Stage, TransactionError, Unfinished};
 
 /// librdkafka's client, re-exported so that its version is chosen in one place.
 pub use rdkafka;

@@ -234,6 +234,11 @@ impl Subscription {
         tracing::debug!(%error, topic = self.topic, "poll");
     }
 
+    /// Whether partitions are ours that are not read yet, because the group has not told their offsets.
+    pub fn has_unplaced(&self) -> bool {
+        self.queue.client().context().has_unplaced()
+    }
+
     fn place_when_due(&mut self) {
         if self.queue.client().context().has_unplaced()
             && self.place_at.is_none_or(|at| at <= Instant::now())

@@ -1,12 +1,13 @@
 //! Transactions whose errors say what to do next.
 //!
-//! One thread owns the producer and drives it: begin, send, drain, offsets, commit. The wrapper's
-//! own commit waits in slices of 100 ms while anything is unacknowledged, so [`drain`] comes first.
+//! One thread drives a transaction: begin, send, drain, offsets, commit. The wrapper's own commit
+//! waits in slices of 100 ms while anything is unacknowledged, so [`drain`] comes first. Some of
+//! the calls block without a limit: [`Producer`](super::Producer) bounds them.
 //!
-//! [`drain`]: Producer::drain
+//! [`drain`]: Client::drain
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -94,15 +95,15 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
-/// How [`Producer::drain`] waits between two looks. The wrapper's own `poll` with a time goes on
+/// How [`Client::drain`] waits between two looks. The wrapper's own `poll` with a time goes on
 /// until that time is over, whatever came, and spins through what is below a millisecond: on a core
 /// that the broker may need to answer.
 const SHORTEST_WAIT: Duration = Duration::from_micros(50);
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
-/// A producer that one thread drives: with a transactional id in its configuration it writes
-/// transactions, without one it sends and drains. Made again after a fatal error.
-pub struct Producer {
+/// librdkafka's producer: with a transactional id in its configuration it writes transactions,
+/// without one it sends and drains.
+pub(super) struct Client {
     producer: BaseProducer<Deliveries>,
 }
 
@@ -140,12 +141,12 @@ impl ProducerContext for Deliveries {
     }
 }
 
-impl Producer {
+impl Client {
     /// Builds the client; does not talk to the broker yet.
     ///
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
-    pub fn new(config: &ClientConfig) -> Result<Self, Failure> {
+    pub(super) fn new(config: &ClientConfig) -> Result<Self, Failure> {
         let producer = config
             .create_with_context(Deliveries::default())
             .map_err(|error| Failure::bad_setting(format!("Kafka producer: {error}")))?;
@@ -156,7 +157,7 @@ impl Producer {
     ///
     /// # Errors
     /// See [`TransactionError`]; retriable while the broker does not answer.
-    pub fn init(&self, timeout: Duration) -> Result<(), TransactionError> {
+    pub(super) fn init(&self, timeout: Duration) -> Result<(), TransactionError> {
         self.producer
             .init_transactions(timeout)
             .map_err(TransactionError::of)
@@ -166,7 +167,7 @@ impl Producer {
     ///
     /// # Errors
     /// See [`TransactionError`].
-    pub fn begin(&self) -> Result<(), TransactionError> {
+    pub(super) fn begin(&self) -> Result<(), TransactionError> {
         *self.producer.context().first_failure() = None;
         self.producer
             .begin_transaction()
@@ -178,7 +179,11 @@ impl Producer {
     /// # Errors
     /// [`TransactionError::Retriable`] when there was no room in time, [`TransactionError::Abortable`]
     /// otherwise: an earlier record of the transaction failed, or this one can't be sent at all.
-    pub fn send(&self, record: &Outgoing<'_>, timeout: Duration) -> Result<(), TransactionError> {
+    pub(super) fn send(
+        &self,
+        record: &Outgoing<'_>,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
         self.send_to(record, None, timeout)
     }
 
@@ -224,7 +229,7 @@ impl Producer {
     /// # Errors
     /// [`TransactionError::Retriable`] when some still are not after `timeout`;
     /// [`TransactionError::Abortable`] when one was refused.
-    pub fn drain(&self, timeout: Duration) -> Result<(), TransactionError> {
+    pub(super) fn drain(&self, timeout: Duration) -> Result<(), TransactionError> {
         let began = Instant::now();
         let mut left = self.producer.in_flight_count();
         while left > 0 {
@@ -250,18 +255,19 @@ impl Producer {
         }
     }
 
-    /// Adds a group's offsets to the transaction.
+    /// Adds a group's offsets to the transaction. Waits without a limit while the group's coordinator
+    /// is away, whatever `timeout` says (`rd_kafka_send_offsets_to_transaction`, as of librdkafka
+    /// 2.12).
     ///
     /// # Errors
     /// See [`TransactionError`]. Retry with the very same arguments only.
-    pub fn send_offsets(
+    pub(super) fn send_offsets(
         &self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: &GroupOffsets,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
         self.producer
-            .send_offsets_to_transaction(offsets, group, timeout)
+            .send_offsets_to_transaction(&offsets.offsets, &offsets.group, timeout)
             .map_err(TransactionError::of)
     }
 
@@ -269,7 +275,7 @@ impl Producer {
     ///
     /// # Errors
     /// See [`TransactionError`]; when retriable, call it again: it resumes.
-    pub fn commit(&self, timeout: Duration) -> Result<(), TransactionError> {
+    pub(super) fn commit(&self, timeout: Duration) -> Result<(), TransactionError> {
         self.producer
             .commit_transaction(timeout)
             .map_err(TransactionError::of)
@@ -280,7 +286,7 @@ impl Producer {
     ///
     /// # Errors
     /// See [`TransactionError`]; when retriable, call it again: it resumes.
-    pub fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
+    pub(super) fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
         self.producer
             .abort_transaction(timeout)
             .map_err(TransactionError::of)
@@ -305,4 +311,43 @@ fn kafka_headers(headers: &[(&str, Option<&[u8]>)]) -> OwnedHeaders {
         OwnedHeaders::new_with_capacity(headers.len()),
         |owned, (key, value)| owned.insert(KafkaHeader { key, value: *value }),
     )
+}
+
+/// The offsets that a transaction commits, as a member of its group.
+#[derive(Clone)]
+pub struct GroupOffsets {
+    /// The offsets.
+    pub offsets: TopicPartitionList,
+    /// The member and its generation.
+    pub group: Arc<ConsumerGroupMetadata>,
+}
+
+impl GroupOffsets {
+    /// These offsets, committed by this member.
+    pub fn new(offsets: TopicPartitionList, group: ConsumerGroupMetadata) -> Self {
+        Self {
+            offsets,
+            group: Arc::new(group),
+        }
+    }
+}
+
+/// The calls that end a transaction, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The offsets are added to the transaction.
+    SendingOffsets,
+    /// All of its records must be acknowledged.
+    Draining,
+    /// It is committed.
+    Committing,
+}
+
+/// A transaction that was not ended.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// How far it came.
+    pub stage: Stage,
+    /// What this stage's call said.
+    pub error: TransactionError,
 }

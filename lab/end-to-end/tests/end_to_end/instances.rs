@@ -8,7 +8,9 @@ use end_to_end::shop::{Shop, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use runtime::kafka::{AssignmentChange, KafkaSettings, Polled, Producer, Subscription};
+use runtime::kafka::{
+    AssignmentChange, GroupOffsets, KafkaSettings, Polled, Producer, Subscription,
+};
 use runtime::record::{InputRecord as _, Positions};
 
 use crate::load;
@@ -180,7 +182,7 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
     for ready in [
         holder.init(wait::DEADLINE),
         holder.begin(),
-        holder.send_offsets(&offsets, &group, wait::DEADLINE),
+        holder.send_offsets(GroupOffsets::new(offsets, group), wait::DEADLINE),
     ] {
         ready.map_err(|error| anyhow!("{error}"))?;
     }

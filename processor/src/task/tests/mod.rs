@@ -15,7 +15,7 @@ use crate::batch::{Topics, VoucherFormat};
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
-use model::{Fault, Kafka, ModelClock, Schemas, Watch, Written, framed, record, sent};
+use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Watch, Written, framed, record, sent};
 
 /// Steps until everything is committed. The number of steps is bounded: faults end, so must it.
 fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
@@ -250,4 +250,25 @@ fn fences_of_the_producer_alone_end_nobody() {
     let faults = vec![Fault::Fenced; 20];
     let (kafka, _) = run(kafka(vec![sent(0, 0, 150)], faults), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
+}
+
+/// Whatever call it was whose failure made the task rewind.
+#[test]
+fn offsets_that_stay_held_back_make_the_task_take_over_its_ids_again() {
+    let mut searches = [0, 0];
+    for hangs in [Hangs::Rewinding, Hangs::Placing] {
+        for calls in 0..12 {
+            let mut faults = vec![Fault::None; calls];
+            faults.push(Fault::Abortable);
+            let mut kafka = kafka(vec![sent(0, 0, 150)], faults);
+            kafka.hangs = Some(hangs);
+            let (kafka, _) = run(kafka, Guarantee::ExactlyOnce);
+            assert_eq!(kafka.written.len(), 1, "{hangs:?}, {calls}");
+            searches[usize::from(hangs == Hangs::Placing)] += kafka.inits - 1;
+        }
+    }
+    assert!(
+        searches.iter().all(|searches| *searches > 0),
+        "{searches:?}"
+    );
 }

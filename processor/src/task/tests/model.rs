@@ -30,6 +30,15 @@ pub(super) enum Fault {
     Rebalance,
 }
 
+/// Whose offsets a hanging transaction of this task holds back, until its ids are taken over again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangs {
+    /// Those of partitions that are read.
+    Rewinding,
+    /// Those of partitions that are to be assigned.
+    Placing,
+}
+
 /// A record as a reader of committed records sees it: its topic, and the offset that it came from.
 pub(super) type Written = (String, Partition, Offset);
 
@@ -48,9 +57,15 @@ pub(super) struct Kafka {
     pub(super) now: Duration,
     pub(super) offsets_only_commits: usize,
     pub(super) old_generation: bool,
+    pub(super) hangs: Option<Hangs>,
+    pub(super) inits: usize,
 }
 
 impl Kafka {
+    fn hangs(&self, what: Hangs) -> bool {
+        self.hangs == Some(what) && self.inits < 2
+    }
+
     fn fault(&mut self) -> Fault {
         self.now += Duration::from_millis(1);
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
@@ -67,8 +82,10 @@ impl Kafka {
             self.revoke(0);
             return true;
         }
-        let due = !self.to_assign.is_empty();
-        self.assign_what_is_due();
+        let due = !self.to_assign.is_empty() && !self.hangs(Hangs::Placing);
+        if due {
+            self.assign_what_is_due();
+        }
         due
     }
 
@@ -120,7 +137,13 @@ impl Log for Kafka {
 
     fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
         assert!(self.open.is_none(), "init before begin");
-        self.answer()
+        self.answer()?;
+        self.inits += 1;
+        Ok(())
+    }
+
+    fn waits_for_offsets(&self) -> bool {
+        self.hangs(Hangs::Placing)
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
@@ -160,7 +183,7 @@ impl Log for Kafka {
     }
 
     fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        if self.fault() != Fault::None {
+        if self.fault() != Fault::None || self.hangs(Hangs::Rewinding) {
             return Err("scripted".to_owned());
         }
         for (partition, position) in &mut self.positions {

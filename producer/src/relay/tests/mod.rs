@@ -341,7 +341,7 @@ fn the_lock_is_kept_while_the_broker_keeps_a_transaction_waiting() {
     let (mut holder, mut other) = (relay(&world), relay(&world));
     changes(&world, &[1]);
     step_until(&mut holder, State::Draining);
-    let until = world.borrow().now + Duration::from_secs(12);
+    let until = world.borrow().now + Duration::from_secs(9);
     while world.borrow().now < until {
         world.borrow_mut().kafka_is_away = true;
         let _ = holder.step();

@@ -1,6 +1,7 @@
 //! Plays a history on a real Kafka, with the clients that the services use.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode::OperationTimedOut;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
-use runtime::kafka::{KafkaSettings, Outgoing, Polled, Producer, Subscription};
+use runtime::kafka::{GroupOffsets, KafkaSettings, Outgoing, Polled, Producer, Subscription};
 use runtime::record::{InputRecord, Positions};
 use runtime::settings::Secret;
 
@@ -25,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 struct Member {
     subscription: Subscription,
     /// As a process that is stopped then goes on thinking.
-    known: ConsumerGroupMetadata,
+    known: Arc<ConsumerGroupMetadata>,
     fatal: bool,
 }
 
@@ -125,7 +126,7 @@ impl RealBroker {
             }
         }
         let member = Member {
-            known: new.group_metadata().context("no group")?,
+            known: Arc::new(new.group_metadata().context("no group")?),
             subscription: new,
             fatal: false,
         };
@@ -223,7 +224,11 @@ impl RealBroker {
                 let member = &self.members[member];
                 let offsets = member.subscription.list(&Positions::from([(0, offset)]))?;
                 let producer = &self.producers[producer];
-                script::word(producer.send_offsets(&offsets, &member.known, DEADLINE))
+                let offsets = GroupOffsets {
+                    offsets,
+                    group: Arc::clone(&member.known),
+                };
+                script::word(producer.send_offsets(offsets, DEADLINE))
             }
             Step::Commit(name) => script::word(self.producers[name].commit(DEADLINE)),
             Step::Abort(name) => script::word(self.producers[name].abort(DEADLINE)),

@@ -1,0 +1,354 @@
+//! Transactional producers against librdkafka's mock cluster: coordinators that are slow, move or
+//! die in the middle of a request. Every call has to return in time, and whatever became of a
+//! transaction, a new producer has to go on.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use runtime::kafka::rdkafka::consumer::{BaseConsumer, Consumer as _};
+use runtime::kafka::rdkafka::mocking::{MockCluster, MockCoordinator};
+use runtime::kafka::rdkafka::producer::DefaultProducerContext;
+use runtime::kafka::rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use runtime::kafka::rdkafka::{Offset, TopicPartitionList};
+use runtime::kafka::{
+    GroupOffsets, KafkaSettings, Outgoing, Producer, Producers, Stage, TransactionError, Unfinished,
+};
+
+const TOPIC: &str = "vouchers";
+const SOURCE: &str = "order-status";
+const GROUP: &str = "processor";
+const ID: &str = "processor/test/0";
+
+/// How long the loops wait for one answer before they poll their group.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// How much longer one call of ours may take: this machine may be busy.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// When a call that does not come back must have been given up, and a transaction been repeated.
+const GIVEN_UP: Duration = Duration::from_secs(10);
+
+const LONG: Duration = Duration::from_secs(30);
+
+struct Cluster {
+    mock: MockCluster<'static, DefaultProducerContext>,
+    settings: KafkaSettings,
+}
+
+/// Broker 1 leads the topic and the transactions, broker 2 the group.
+fn cluster() -> Cluster {
+    let mock = MockCluster::new(3).unwrap();
+    mock.create_topic(TOPIC, 1, 1).unwrap();
+    mock.create_topic(SOURCE, 1, 1).unwrap();
+    mock.partition_leader(TOPIC, 0, Some(1)).unwrap();
+    let settings = KafkaSettings {
+        kafka_bootstrap_servers: mock.bootstrap_servers(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    };
+    let cluster = Cluster { mock, settings };
+    cluster.move_transactions(1);
+    cluster.move_group(2);
+    cluster
+}
+
+impl Cluster {
+    fn move_transactions(&self, broker: i32) {
+        let transactions = MockCoordinator::Transaction(ID.to_owned());
+        self.mock.coordinator(transactions, broker).unwrap();
+    }
+
+    fn move_group(&self, broker: i32) {
+        let group = MockCoordinator::Group(GROUP.to_owned());
+        self.mock.coordinator(group, broker).unwrap();
+    }
+
+    fn producers(&self) -> Producers {
+        let mut producers = Producers::new(vec![self.settings.transactional_producer(ID).unwrap()]);
+        producers.open().unwrap();
+        producers
+    }
+
+    fn offsets(&self) -> GroupOffsets {
+        let consumer: BaseConsumer = self.settings.consumer(GROUP).unwrap().create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(SOURCE, 0, Offset::Offset(1))
+            .unwrap();
+        GroupOffsets::new(offsets, consumer.group_metadata().unwrap())
+    }
+}
+
+/// A loop of ours, with nothing but the calls to its producers. Each is timed.
+struct Owner {
+    producers: Producers,
+    offsets: GroupOffsets,
+    longest: Duration,
+}
+
+impl Owner {
+    fn of(cluster: &Cluster) -> Self {
+        let mut owner = Self {
+            producers: cluster.producers(),
+            offsets: cluster.offsets(),
+            longest: Duration::ZERO,
+        };
+        owner.take_over(LONG);
+        owner
+    }
+
+    fn timed<T>(&mut self, call: impl FnOnce(&mut Producers) -> T) -> T {
+        let began = Instant::now();
+        let answer = call(&mut self.producers);
+        self.longest = self.longest.max(began.elapsed());
+        answer
+    }
+
+    fn take_over(&mut self, within: Duration) {
+        let began = Instant::now();
+        loop {
+            match self.timed(|producers| producers.init(SLICE)) {
+                Ok(()) => return,
+                Err(TransactionError::Retriable(_)) if began.elapsed() < within => {}
+                Err(error) => panic!("not taken over within {within:?}: {error}"),
+            }
+        }
+    }
+
+    /// One transaction, as the loops go through it.
+    fn transact(&mut self) -> Result<(), TransactionError> {
+        self.timed(Producers::begin)?;
+        self.timed(|producers| producers.current()?.send(&voucher(), SLICE))?;
+        match self.finish() {
+            Ok(()) => Ok(()),
+            Err(Unfinished { stage, error }) => self.go_on_from(stage, error),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Unfinished> {
+        let offsets = self.offsets.clone();
+        self.producers.current().unwrap().begin_to_finish(offsets);
+        loop {
+            let outcome =
+                self.timed(|producers| producers.current().unwrap().poll_finish(SLICE, SLICE));
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+    }
+
+    fn go_on_from(
+        &mut self,
+        stage: Stage,
+        error: TransactionError,
+    ) -> Result<(), TransactionError> {
+        let TransactionError::Retriable(_) = error else {
+            return Err(error);
+        };
+        if stage == Stage::SendingOffsets {
+            let offsets = self.offsets.clone();
+            self.until_answered(|producer| producer.send_offsets(offsets.clone(), SLICE))?;
+        }
+        self.until_answered(|producer| producer.drain(SLICE))?;
+        self.until_answered(|producer| producer.commit(SLICE))
+    }
+
+    fn until_answered(
+        &mut self,
+        call: impl Fn(&Producer) -> Result<(), TransactionError>,
+    ) -> Result<(), TransactionError> {
+        loop {
+            match self.timed(|producers| call(producers.current()?)) {
+                Err(TransactionError::Retriable(_)) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Transactions with new producers until one is committed.
+    fn go_on(&mut self, within: Duration) {
+        let began = Instant::now();
+        loop {
+            let error = match self.transact() {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            assert!(
+                began.elapsed() < within,
+                "nothing was committed within {within:?}, at last: {error}"
+            );
+            self.producers.open().unwrap();
+            self.take_over(within);
+        }
+    }
+
+    #[track_caller]
+    fn never_waited(&self) {
+        let limit = SLICE + MARGIN;
+        assert!(self.longest < limit, "a call took {:?}", self.longest);
+    }
+}
+
+fn voucher() -> Outgoing<'static> {
+    Outgoing {
+        topic: TOPIC,
+        key: Some(b"1"),
+        value: Some(b"{}"),
+        headers: &[],
+    }
+}
+
+/// Makes a call on a thread of its own, so that one that never returns fails the test.
+fn answer<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
+    let (told, answer) = mpsc::channel();
+    std::thread::spawn(move || told.send(call()));
+    answer
+        .recv_timeout(SLICE + MARGIN)
+        .unwrap_or_else(|_| panic!("{what} did not return within {:?}", SLICE + MARGIN))
+}
+
+#[test]
+fn a_group_coordinator_that_is_away_does_not_hold_the_caller() {
+    let cluster = cluster();
+    let config = cluster.settings.transactional_producer(ID).unwrap();
+    let producer = Arc::new(Producer::new(&config).unwrap());
+    producer.init(LONG).unwrap();
+    producer.begin().unwrap();
+    producer.send(&voucher(), SLICE).unwrap();
+    cluster.mock.broker_down(2).unwrap();
+    let offsets = cluster.offsets();
+    let asked = Arc::clone(&producer);
+    let error = answer("send_offsets", move || asked.send_offsets(offsets, SLICE)).unwrap_err();
+    assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
+    // Another call waits for the first one, in its own time; nor does the end wait.
+    let asked = Arc::clone(&producer);
+    let error = answer("abort", move || asked.abort(SLICE)).unwrap_err();
+    assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
+    answer("drop", move || drop(producer));
+}
+
+#[test]
+fn a_call_that_does_not_come_back_is_given_up_and_a_new_producer_goes_on() {
+    let cluster = cluster();
+    let mut owner = Owner::of(&cluster);
+    owner.transact().unwrap();
+    cluster.mock.broker_down(2).unwrap();
+    let began = Instant::now();
+    let error = owner.transact().unwrap_err();
+    assert!(matches!(error, TransactionError::Fatal(_)), "{error}");
+    assert!(error.to_string().contains(ID), "{error}");
+    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    let begun = owner.timed(Producers::begin).unwrap_err();
+    assert!(matches!(begun, TransactionError::Fatal(_)), "{begun}");
+    // The group moved; the old client would never have heard of it.
+    cluster.move_group(3);
+    owner.producers.open().unwrap();
+    owner.take_over(LONG);
+    owner.transact().unwrap();
+    owner.never_waited();
+}
+
+#[test]
+fn a_group_coordinator_that_moves_away_stops_the_flow_for_seconds_only() {
+    let cluster = cluster();
+    let mut owner = Owner::of(&cluster);
+    owner.transact().unwrap();
+    cluster.move_group(3);
+    cluster.mock.broker_down(2).unwrap();
+    owner.go_on(GIVEN_UP + MARGIN);
+    owner.never_waited();
+}
+
+#[test]
+fn a_transaction_coordinator_that_moves_away_stops_the_flow_for_seconds_only() {
+    let cluster = cluster();
+    let mut owner = Owner::of(&cluster);
+    owner.transact().unwrap();
+    cluster.move_transactions(3);
+    cluster.mock.partition_leader(TOPIC, 0, Some(3)).unwrap();
+    cluster.mock.broker_down(1).unwrap();
+    owner.go_on(GIVEN_UP + MARGIN);
+    owner.never_waited();
+}
+
+#[test]
+fn ids_are_taken_over_soon_after_a_coordinator_that_was_away_has_moved() {
+    let cluster = cluster();
+    cluster.mock.broker_down(1).unwrap();
+    let mut owner = Owner {
+        producers: cluster.producers(),
+        offsets: cluster.offsets(),
+        longest: Duration::ZERO,
+    };
+    // Past the time after which the clients are replaced.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        let error = owner.timed(|producers| producers.init(SLICE)).unwrap_err();
+        assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
+    }
+    cluster.move_transactions(3);
+    cluster.mock.partition_leader(TOPIC, 0, Some(3)).unwrap();
+    owner.take_over(GIVEN_UP);
+    owner.transact().unwrap();
+    owner.never_waited();
+}
+
+#[test]
+fn slow_coordinators_take_their_time_and_the_caller_does_not() {
+    for round_trip in [50, 200, 500] {
+        let cluster = cluster();
+        let mut owner = Owner::of(&cluster);
+        let round_trip = Duration::from_millis(round_trip);
+        cluster.mock.broker_round_trip_time(-1, round_trip).unwrap();
+        for _ in 0..2 {
+            owner
+                .transact()
+                .unwrap_or_else(|error| panic!("at {round_trip:?}: {error}"));
+        }
+        owner.never_waited();
+    }
+}
+
+#[test]
+fn a_coordinator_that_dies_in_the_middle_of_a_request_is_asked_again() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR__TRANSPORT as DISCONNECT,
+        RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as LOADING,
+        RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as NOT_AVAILABLE,
+        RD_KAFKA_RESP_ERR_NOT_COORDINATOR as NOT_COORDINATOR,
+    };
+    let cluster = cluster();
+    let mut owner = Owner::of(&cluster);
+    for request in [
+        RDKafkaApiKey::AddOffsetsToTxn,
+        RDKafkaApiKey::TxnOffsetCommit,
+        RDKafkaApiKey::EndTxn,
+        RDKafkaApiKey::InitProducerId,
+    ] {
+        for error in [DISCONNECT, LOADING, NOT_AVAILABLE, NOT_COORDINATOR] {
+            cluster.mock.request_errors(request, &[error, error]);
+            owner.producers.open().unwrap();
+            owner.take_over(GIVEN_UP);
+            owner.go_on(GIVEN_UP + MARGIN);
+        }
+    }
+    owner.never_waited();
+}
+
+#[test]
+fn a_producer_that_was_fenced_says_so() {
+    let cluster = cluster();
+    for request in [RDKafkaApiKey::AddOffsetsToTxn, RDKafkaApiKey::EndTxn] {
+        let mut owner = Owner::of(&cluster);
+        let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+        cluster.mock.request_errors(request, &[fenced]);
+        let error = owner.transact().unwrap_err();
+        assert!(matches!(error, TransactionError::Fenced(_)), "{error}");
+        owner.producers.open().unwrap();
+        owner.take_over(LONG);
+        owner.go_on(LONG);
+        owner.never_waited();
+    }
+}
