@@ -49,7 +49,6 @@ impl RangeSource {
             settings: settings.clone(),
             group: group.to_owned(),
             range,
-            failed: None,
             told: false,
             positions: Positions::new(),
             settled: Positions::new(),
