@@ -149,7 +149,7 @@ impl Log for KafkaLog {
     }
 
     fn waits_for_offsets(&self) -> bool {
-        self.subscription.has_unplaced()
+        self.subscription.waits_for_offsets()
     }
 
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {

@@ -193,6 +193,10 @@ fn an_offset_beyond_the_log_is_told_and_the_neighbours_flow() {
     ] {
         assert!(sentence.contains(part), "{sentence}");
     }
+    assert!(
+        !member.waits_for_offsets(),
+        "the group has told it: taking over transactional ids again would not help"
+    );
     // Whatever is written since: where to go on is a person's decision.
     cluster.write(1, 1);
     read_until(

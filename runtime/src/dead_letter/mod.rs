@@ -67,7 +67,7 @@ pub const SERVICE: &str = "dlq.service";
 /// How often it was tried; 1 the first time.
 pub const ATTEMPTS: &str = "dlq.attempts";
 /// The consumer group that could not use it, whose letter it is; absent in letters of the first
-/// released version. The services add it to the [`headers`].
+/// released version. The services add it to a [`DeadLetter`].
 pub const GROUP: &str = "dlq.group";
 
 /// What the dead letter leaves out of the original because it does not fit into its topic: some of

@@ -104,6 +104,14 @@ impl Subscription {
         self.tell_unknown_offsets();
     }
 
+    /// Whether partitions are not read yet because the group has not told their offsets. Blocked ones
+    /// are not among them: their offsets are known.
+    pub fn waits_for_offsets(&self) -> bool {
+        let context = self.queue.client().context();
+        let is_halted = |partition| self.placement.halted.contains_key(partition);
+        context.has_unplaced() && !context.unplaced().keys().all(is_halted)
+    }
+
     /// Halted partitions whose time has come.
     fn due_again(&self) -> Vec<(Partition, KafkaOffset)> {
         let now = Instant::now();

@@ -239,11 +239,6 @@ impl Subscription {
         tracing::debug!(%error, topic = self.topic, "poll");
     }
 
-    /// Whether partitions are ours that are not read yet, because the group has not told their offsets.
-    pub fn has_unplaced(&self) -> bool {
-        self.queue.client().context().has_unplaced()
-    }
-
     /// Keeps [`blocked`](Self::blocked) true.
     fn look_at_health(&mut self) {
         let now = Instant::now();
