@@ -87,8 +87,9 @@ impl TransactionError {
 /// record again. Records that were only not acknowledged are not among these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The record's place, from 0, among those sent since the last [`Producer::begin`](super::Producer::begin), or without
-    /// transactions since the last [`Producer::drain`](super::Producer::drain) that succeeded.
+    /// The record's place, from 0, among those sent since the last
+    /// [`Producer::begin`](super::Producer::begin), or without transactions since the last
+    /// [`Producer::drain`](super::Producer::drain) that succeeded.
     pub index: usize,
     /// Whether a smaller record might be taken.
     pub too_large: bool,
