@@ -80,8 +80,8 @@ fn verdict(rule: &Rule, records: &[OwnedRecord], mut plans: Plans) -> Verdict {
         subject,
         format!(
             "{} of the newest {sent} sent orders have neither sent_at nor occurred_at, such as \
-             partition {}, offset {}: a campaign with dates can't count them, they become dead \
-             letters (missing_timestamp)",
+             partition {}, offset {}: a campaign with dates can't count them; those that \
+             would earn a voucher become dead letters (missing_timestamp)",
             undated.len(),
             first.partition,
             first.offset

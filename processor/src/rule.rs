@@ -106,6 +106,9 @@ impl Rule {
             Skip::Currency
         } else if order.total < self.min_total {
             Skip::Threshold
+        } else if !says_when(order) && self.sent_from.is_some_and(|from| sent_at < from) {
+            // It was sent no later than it was written.
+            Skip::CampaignDates
         } else if self.has_dates() && !says_when(order) {
             return Err(self.undated(sent_at));
         } else if self.sent_from.is_some_and(|from| sent_at < from)
@@ -305,9 +308,14 @@ mod tests {
             sent_until: Some(at("2026-06-01T00:00:00Z")),
             ..rule()
         };
-        for dated in [from, until] {
-            for written in [before, within] {
-                let malformed = dated.judge(&bare, Some(written)).unwrap_err();
+        // Sent no later than it was written, and so before the campaign.
+        assert_eq!(
+            from.judge(&bare, Some(before)).unwrap(),
+            Verdict::Skip(Skip::CampaignDates)
+        );
+        for (dated, undecided) in [(from, &[within][..]), (until, &[before, within])] {
+            for written in undecided {
+                let malformed = dated.judge(&bare, Some(*written)).unwrap_err();
                 assert_eq!(malformed.reason(), Reason::MissingTimestamp);
             }
             let said = OrderStatus {

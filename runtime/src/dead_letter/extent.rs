@@ -130,6 +130,15 @@ impl Omitted {
         parts.join(", ")
     }
 
+    /// SHA-256 of the original's value, if what was written is one.
+    pub(super) fn value_digest(&self) -> Option<Vec<u8>> {
+        let pairs = self.value_sha256.as_bytes().chunks(2);
+        let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        bytes
+            .collect::<Option<Vec<_>>>()
+            .filter(|bytes| bytes.len() == 32)
+    }
+
     /// Whether the value is among them.
     pub fn has_value(&self) -> bool {
         self.parts.contains(VALUE)

@@ -27,7 +27,7 @@ pub struct LetterFilter {
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     pub to: Option<Timestamp>,
 
-    /// Only the letter of the record that was read here: [TOPIC/]PARTITION/OFFSET, and @DIGEST where
+    /// Only the dead letter of the record that was read here: [TOPIC/]PARTITION/OFFSET, and @DIGEST where
     /// a list shows one.
     #[arg(long, value_name = "PLACE", value_delimiter = ',')]
     pub letter: Vec<Place>,

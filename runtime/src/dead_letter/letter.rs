@@ -79,8 +79,21 @@ impl Letter {
             value: record.value().map(<[u8]>::to_vec),
             headers: original,
         };
+        let omitted = ours.omitted()?;
+        // Of the original's value, carried or not: whole and shortened copies are one dead letter.
+        let digest = match &omitted {
+            Some(omitted) if omitted.has_value() => {
+                let sha256 = omitted.value_digest().ok_or(NotALetter(ORIGINAL_SHA256))?;
+                RecordDigest::of_parts(
+                    original.timestamp_millis,
+                    original.key.as_deref(),
+                    Some(&sha256),
+                )
+            }
+            _ => RecordDigest::of(&original),
+        };
         Ok(Self {
-            omitted: ours.omitted()?,
+            omitted,
             reason: ours.line(REASON)?,
             message: ours.line(MESSAGE).unwrap_or_default(),
             service: ours.line(SERVICE).unwrap_or_default(),
@@ -88,10 +101,7 @@ impl Letter {
             attempts: ours.number(ATTEMPTS).unwrap_or(1),
             place: (record.partition(), record.offset()),
             written_millis: record.timestamp_millis(),
-            identity: Identity {
-                origin,
-                digest: RecordDigest::of(&original),
-            },
+            identity: Identity { origin, digest },
             original,
         })
     }
@@ -219,6 +229,10 @@ mod tests {
         assert_eq!(letter.original.headers, original.headers);
         assert_eq!(letter.original.key, original.key);
         let whole = Letter::of(&buried_with(&original, Extent::Whole)).unwrap();
+        assert_eq!(
+            letter.identity, whole.identity,
+            "one original is one dead letter"
+        );
         assert_eq!((whole.omitted, whole.original), (None, original));
     }
 

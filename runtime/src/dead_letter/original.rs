@@ -89,5 +89,6 @@ impl Shelf {
 
 fn is_original(letter: &Letter, omitted: &Omitted, found: &OwnedRecord) -> bool {
     omitted.is_of(found.value.as_deref())
+        && (letter.original.key.is_none() || letter.original.key == found.key)
         && letter.original.timestamp_millis == found.timestamp_millis
 }

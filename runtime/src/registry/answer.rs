@@ -47,10 +47,10 @@ struct Refusal {
 /// What an answer other than a schema says.
 ///
 /// - The registry's own "not found" (40401 subject, 40402 version, 40403 schema) is about the id.
-/// - Of other refusals the client's faults (4xx) are about the id too, since the id is all that
-///   differs between two questions: they would be the same for ever.
-/// - But a 401, 403 or 407 is about who asks, a 404 without the registry's code or a 405 or 406 about
-///   the URL, a 408, 425 or 429 about the moment, and every 5xx about the registry: asked again.
+/// - A 400, 409, 410 or 422 is about the id too, since the id is all that differs between two
+///   requests: the answer would be the same for ever.
+/// - Every other status is about who asks (401, 403), about the URL (404 without the registry's
+///   code), about the moment (429) or about the registry or a proxy (5xx): asked again.
 pub(super) fn refusal(what: &str, status: StatusCode, body: &str) -> RegistryError {
     let refusal = serde_json::from_str::<Refusal>(body).ok();
     let code = refusal.as_ref().map_or(0, |refusal| refusal.error_code);
@@ -58,8 +58,7 @@ pub(super) fn refusal(what: &str, status: StatusCode, body: &str) -> RegistryErr
     let says = format!("{what}: {}", shortened(&says));
     let is_about_the_id = match status.as_u16() {
         _ if matches!(code, 40401..=40403) => true,
-        401 | 403..=408 | 425 | 429 => false,
-        400..=499 => true,
+        400 | 409 | 410 | 422 => true,
         _ => false,
     };
     if is_about_the_id {

@@ -73,8 +73,9 @@ const MAX_LOOKS: usize = 3;
 /// Whether the table takes statements at all: a durable transaction that takes the table's lock and
 /// writes to the log, as a batch does, but no row.
 const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', ''); \
-     INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at) \
-     SELECT campaign, order_id, code, amount, currency, issued_at FROM vouchers WHERE false";
+     INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent) \
+     SELECT campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent \
+     FROM vouchers WHERE false";
 
 /// A statement of fewer rows is not worth a failed one.
 const MANY: usize = 500;

@@ -130,9 +130,14 @@ async fn write(
             let connection = others_pass.then_some(connection);
             Err((connection, WriteError::Doubtful { why, others_pass }))
         }
-        // The right is there, so that a policy refuses a row.
+        // The right on the table is there: a policy refuses the row, or a trigger lacks a right.
         Fault::NeedsPerson if is_denied(&error) && takes_others(&mut connection).await => {
-            Err((Some(connection), WriteError::Data(message_of(&error))))
+            let why = message_of(&error);
+            let doubtful = WriteError::Doubtful {
+                why,
+                others_pass: true,
+            };
+            Err((Some(connection), doubtful))
         }
         Fault::Data | Fault::Conflict => Err((Some(connection), write_error(&error))),
         Fault::CodeClash => {

@@ -82,7 +82,7 @@ pub fn redrive(
         |letter, state, census| {
             if shutdown.is_requested() {
                 return Err(Failure::failed(
-                    "stopped; run redrive again for the letters that are still open",
+                    "stopped; run redrive again for the dead letters that are still open",
                 ));
             }
             if !letter.is_open(state) || census.note(&letter, state) == Seen::Repeat {

@@ -112,6 +112,8 @@ fn unreadable(missing: &MissingOriginal) -> Reading {
     Reading {
         format: "not known: the original is not here".to_owned(),
         today: missing.outcome().to_string(),
+        // What is carried of it can hold a code, and nobody can tell.
+        secret: true,
         ..Reading::default()
     }
 }
