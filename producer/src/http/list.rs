@@ -9,7 +9,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::TryStreamExt;
-use schemas::{OrderId, Status};
+use schemas::Status;
 use serde::Deserialize;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -316,7 +316,8 @@ fn cursor_of(order_id: &str) -> String {
 
 fn order_id_of(cursor: &str) -> Option<String> {
     let id = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    OrderId::new(&id).is_ok().then_some(id)
+    // Whatever the table can hold: something else may have written an id that is none of ours.
+    ((1..=128).contains(&id.len()) && !id.contains('\0')).then_some(id)
 }
 
 #[cfg(test)]

@@ -104,14 +104,35 @@ async fn in_transaction(
     jobs: &mut [Job],
     entries: &mut [Entry],
 ) -> Result<(), CommitError> {
-    replay_stored_answers(&mut transaction, jobs, entries).await?;
-    place::in_transaction(&mut transaction, jobs, entries).await?;
-    set_status::in_transaction(&mut transaction, jobs, entries).await?;
-    look_again_for_answers(&mut transaction, jobs, entries).await?;
-    store_answers(&mut transaction, jobs, entries).await?;
+    match write_in(&mut transaction, jobs, entries).await {
+        Ok(()) => {}
+        Err(CommitError::KeyTaken) => {
+            // Now, not with the next use of the connection: it holds locks.
+            transaction.rollback().await?;
+            return Err(CommitError::KeyTaken);
+        }
+        Err(error) => return Err(error),
+    }
     remember(jobs, entries);
-    transaction.commit().await?;
+    if let Err(error) = transaction.commit().await {
+        if is_undone(&error) {
+            forget(jobs, entries);
+        }
+        return Err(error.into());
+    }
     Ok(())
+}
+
+async fn write_in(
+    transaction: &mut Transaction<'_, Postgres>,
+    jobs: &[Job],
+    entries: &mut [Entry],
+) -> Result<(), CommitError> {
+    replay_stored_answers(transaction, jobs, entries).await?;
+    place::in_transaction(transaction, jobs, entries).await?;
+    set_status::in_transaction(transaction, jobs, entries).await?;
+    look_again_for_answers(transaction, jobs, entries).await?;
+    store_answers(transaction, jobs, entries).await
 }
 
 /// Writes what `entries` have to be written by one `statement`, which Postgres commits by itself and
@@ -132,7 +153,7 @@ pub(super) async fn write_at_once(
         Ok(written) => written.into_iter().collect(),
         Err(error) => {
             if is_undone(&error) {
-                jobs.iter_mut().for_each(|job| job.attempt = None);
+                forget(jobs, entries);
             }
             return Err(error.into());
         }
@@ -155,6 +176,15 @@ fn remember(jobs: &mut [Job], entries: &[Entry]) {
                 version: order.version,
                 at: order.updated_at,
             });
+        }
+    }
+}
+
+/// What was remembered of this try is known not to be committed.
+fn forget(jobs: &mut [Job], entries: &[Entry]) {
+    for (job, entry) in jobs.iter_mut().zip(entries) {
+        if entry.write.is_some() {
+            job.attempt = None;
         }
     }
 }

@@ -103,6 +103,9 @@ impl Group {
         self.places.retain(|place| place.ticket != job.ticket);
         let mut state = self.queue.lock();
         state.paused.insert((until, job.ticket), job);
+        drop(state);
+        // This writer may have other parts of its group to write when it is time.
+        self.queue.work.notify_one();
     }
 
     /// Answers a change for which it is too late; `why` is what has held up everybody.
@@ -202,7 +205,7 @@ impl Queue {
                 (state.take(Instant::now()), state.left())
             };
             if !jobs.is_empty() {
-                if left == Left::Ready {
+                if matches!(left, Left::Ready | Left::Paused(_)) {
                     self.work.notify_one();
                 }
                 return Some(Group::new(Arc::clone(self), jobs));

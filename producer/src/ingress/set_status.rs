@@ -86,14 +86,27 @@ pub(super) async fn in_transaction(
         })
         .collect();
     if !writes.is_empty() {
-        let changed = statements::change_orders(connection, &writes).await?;
-        assert_eq!(
-            changed.len(),
-            writes.len(),
-            "locked orders stay as they are"
-        );
+        let changed: HashSet<String> = statements::change_orders(connection, &writes)
+            .await?
+            .into_iter()
+            .collect();
+        for index in judged {
+            tell_ignored(&mut entries[index], &changed);
+        }
     }
     Ok(())
+}
+
+/// A locked order stays as it is, so one that was not changed is one whose change the table ignores.
+fn tell_ignored(entry: &mut Entry, changed: &HashSet<String>) {
+    let is_ignored = |order: &mut Order| !changed.contains(&order.order_id);
+    if let Some(order) = entry.write.take_if(is_ignored) {
+        let order_id = order.order_id;
+        tracing::error!(order_id, "the table ignores a change of an order");
+        entry.outcome = Some(Err(NotWritten::Failed(format!(
+            "a trigger, a rule or row-level security ignores the change of the order {order_id:?}"
+        ))));
+    }
 }
 
 /// Locks orders without waiting for any of them. One that exists and could not be locked is in

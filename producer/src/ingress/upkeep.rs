@@ -90,19 +90,26 @@ impl Upkeep {
         let mut last_delete = None;
         loop {
             let begun = Instant::now();
+            // Without an answer it is asked again soon.
+            let mut pause = PERIOD;
             match self.look().await {
-                Ok(rows) => {
+                Ok(Backlog { rows, took }) => {
+                    pause = PERIOD.max(took * COST);
                     last_answer = Instant::now();
                     self.postgres.ready();
                     self.judge(rows);
-                    if last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY) {
+                    let is_due = last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY);
+                    if is_due && self.delete_some_old_keys().await {
                         last_delete = Some(Instant::now());
-                        self.delete_old_keys().await;
                     }
                 }
                 // The statement was too slow; the database is there.
                 Err(error) if fault_of(&error) == Fault::Statement => {
+                    pause = PERIOD.max(begun.elapsed() * COST);
                     last_answer = Instant::now();
+                    if self.gate.is_open() {
+                        self.postgres.ready();
+                    }
                     let message = message_of(&error);
                     self.backlog
                         .degraded(format!("the events that wait can't be counted: {message}"));
@@ -110,8 +117,10 @@ impl Upkeep {
                 Err(error) => self.tell(&error, last_answer.elapsed() >= PATIENCE),
             }
             tokio::select! {
-                () = tokio::time::sleep(PERIOD.max(begun.elapsed() * COST)) => {}
-                () = self.gate.refused() => {}
+                () = tokio::time::sleep(pause) => {}
+                // A probe can succeed where the next write fails (a nearly full disk), so probes
+                // have a pace of their own.
+                () = self.gate.refused() => tokio::time::sleep(PERIOD).await,
                 () = shutdown.requested() => return Ok(()),
             }
         }
@@ -137,7 +146,7 @@ impl Upkeep {
     }
 
     /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
-    async fn look(&mut self) -> Result<i64, Error> {
+    async fn look(&mut self) -> Result<Backlog, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -154,11 +163,14 @@ impl Upkeep {
                 WRITES.run(&mut connection).await?;
                 self.gate.open();
             }
-            backlog(&mut connection, from, limit).await
+            let begun = Instant::now();
+            let rows = backlog(&mut connection, from, limit).await?;
+            let took = begun.elapsed();
+            Ok(Backlog { rows, took })
         };
-        let rows = within(ANSWER_TIMEOUT, looking).await?;
+        let backlog = within(ANSWER_TIMEOUT, looking).await?;
         self.connection = Some(connection);
-        Ok(rows)
+        Ok(backlog)
     }
 
     fn judge(&self, rows: i64) {
@@ -177,24 +189,30 @@ impl Upkeep {
         }
     }
 
-    async fn delete_old_keys(&mut self) {
-        while let Some(mut connection) = self.connection.take() {
-            let deleting = self.old_keys.delete_some(&mut connection);
-            match within(ANSWER_TIMEOUT, deleting).await {
-                Ok(are_all_deleted) => {
-                    self.connection = Some(connection);
-                    if are_all_deleted {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        error = message_of(&error),
-                        "old idempotency keys were not deleted; trying later"
-                    );
-                    return;
-                }
+    /// Deletes some old idempotency keys. Returns whether that is enough for now.
+    async fn delete_some_old_keys(&mut self) -> bool {
+        let Some(mut connection) = self.connection.take() else {
+            return true;
+        };
+        let deleting = self.old_keys.delete_some(&mut connection);
+        match within(ANSWER_TIMEOUT, deleting).await {
+            Ok(are_all_deleted) => {
+                self.connection = Some(connection);
+                are_all_deleted
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = message_of(&error),
+                    "old idempotency keys were not deleted; trying later"
+                );
+                true
             }
         }
     }
+}
+
+/// The events that wait to be published, and how long counting them took.
+struct Backlog {
+    rows: i64,
+    took: Duration,
 }

@@ -319,7 +319,7 @@ fn of_one_way(jobs: Vec<Job>) -> Option<(Way, Vec<Job>, Vec<Job>)> {
 /// is to be tried once more.
 fn alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
     match why {
-        Stopped::Data => job.answer(Err(NotWritten::Rejected)),
+        Stopped::Data => not_written(job, NotWritten::Rejected),
         Stopped::Lock => group.pause(job),
         Stopped::Statement(_) if job.care == Care::Careful => {
             job.care = Care::Alone;
@@ -327,10 +327,20 @@ fn alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
         }
         Stopped::Statement(error) => {
             let why = format!("{}: {error}", job.subject());
-            job.answer(Err(NotWritten::Failed(why)));
+            not_written(job, NotWritten::Failed(why));
         }
     }
     None
+}
+
+/// Answers a change that failed, unless an earlier try may have written it.
+fn not_written(job: Job, why: NotWritten) {
+    let why = if job.attempt.is_some() {
+        NotWritten::OutcomeUnknown
+    } else {
+        why
+    };
+    job.answer(Err(why));
 }
 
 fn without_late(group: &mut Group, jobs: Vec<Job>, why: &NotWritten) -> Vec<Job> {

@@ -200,6 +200,9 @@ impl Database {
     }
 
     async fn prove(&self, server: &PgConnectOptions) -> Result<(), Error> {
+        use sqlx::Connection;
+        // Sessions of a server that would not be written to prove nothing.
+        self.open(server).await?.close().await?;
         if pooler::shares_sessions(server).await? {
             return Err(self.refusal(server, Unwritable::SharedSessions).into());
         }
@@ -301,6 +304,12 @@ fn one_of(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
             }
             error => error,
         };
+    }
+    let shares_sessions = |(_, error): &(&PgConnectOptions, Error)| {
+        Refusal::of(error).is_some_and(|refusal| refusal.why == Unwritable::SharedSessions)
+    };
+    if let Some(found) = errors.iter().position(shares_sessions) {
+        return errors.swap_remove(found).1;
     }
     let standbys: Option<Vec<String>> = errors
         .iter()
