@@ -117,6 +117,10 @@ impl Log for KafkaLog {
         Ok(())
     }
 
+    fn is_fenced(&self) -> bool {
+        self.subscription.is_fenced()
+    }
+
     fn session_timeout(&self) -> Duration {
         session_timeout(&self.consumer_config)
     }

@@ -33,6 +33,11 @@ pub trait Log {
     /// Only for settings that can't work.
     fn open_consumer(&mut self) -> Result<(), Failure>;
 
+    /// Whether the consumer died because the group has given its name to another member.
+    fn is_fenced(&self) -> bool {
+        true
+    }
+
     /// How long the group keeps a member that it does not hear of.
     fn session_timeout(&self) -> Duration {
         Duration::ZERO

@@ -15,7 +15,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use runtime::kafka::rdkafka;
-use runtime::kafka::{Blocked, KafkaSettings, Polled, Subscription};
+use runtime::kafka::{Blocked, CommitError, KafkaSettings, Polled, Subscription};
 use runtime::record::{InputRecord as _, Offset, Partition, Positions};
 
 const TOPIC: &str = "order-status";
@@ -158,7 +158,19 @@ fn a_commit_without_an_answer_ends_after_some_seconds() {
         .broker_round_trip_time(1, Duration::from_secs(30))
         .unwrap();
     let began = Instant::now();
-    assert!(member.commit(&Positions::from([(0, 1)])).is_err());
+    let committed = member.commit(&Positions::from([(0, 1)]));
+    // Offsets that may still arrive must not overtake a later transaction's: a new member refuses
+    // them.
+    assert!(
+        matches!(committed, Err(CommitError::NotOwner(_))),
+        "{committed:?}"
+    );
+    assert_eq!(
+        member.rewind(Duration::from_secs(1)).unwrap(),
+        Positions::new(),
+        "nothing keeps a loop from the poll that tells it"
+    );
+    assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
     assert!(
         began.elapsed() < Duration::from_secs(15),
         "{:?}",

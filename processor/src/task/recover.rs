@@ -9,8 +9,8 @@ use runtime::registry::SchemaSource;
 use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::setbacks::Blocked;
-use super::{DEADLINE, Guarantee, LOOK, LOOK_MARGIN, State, Task, Then};
+use super::setbacks::{Blocked, Setbacks};
+use super::{Guarantee, LOOK, LOOK_MARGIN, State, Task, Then};
 use crate::ports::{Log, Observer, Refusal, TransactionEnd};
 
 impl<L, S, C, O> Task<L, S, C, O>
@@ -32,6 +32,7 @@ where
         if self.stay_in_group(Duration::ZERO) {
             // They are numbered by what the batch held before.
             drop(self.log.take_refused());
+            self.batch.clear_outputs();
             return self.recover(TransactionError::Abortable(
                 "a rebalance took partitions of the open transaction".to_owned(),
             ));
@@ -47,12 +48,12 @@ where
     pub(super) fn recover(&mut self, error: TransactionError) -> Step {
         tracing::warn!(%error, state = ?self.state, "a transaction did not go through; nothing is lost");
         self.learn_refusals(&error);
-        let now = self.clock.now();
         match error {
             TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
                 match self.settings.guarantee {
+                    // Within the transaction's own deadline: beyond it the coordinator aborts.
                     Guarantee::ExactlyOnce => {
-                        self.deadline = now + DEADLINE;
+                        self.batch.clear_outputs();
                         self.state = State::Aborting;
                     }
                     Guarantee::AtLeastOnce => self.pause_then(Then::Open),
@@ -100,8 +101,8 @@ where
                 partition,
                 offset,
                 why,
-                "the broker refuses what became of this record; it is tried again and again, and \
-                 the partition waits at it"
+                "the broker refuses what became of this record; it is tried again after a pause of \
+                 up to 30 s, and the partitions of this task wait for it"
             );
             self.observer.refused(1, Refusal::Blocked);
             self.observer.standing(&format!(
@@ -140,10 +141,15 @@ where
         self.committed.clear();
         self.late.clear();
         self.joined = false;
+        // Whose partitions these are is not known any more.
+        self.setbacks = Setbacks::new();
         self.observer
             .standing(&format!("joining the group anew: {why}"));
-        self.observer.fenced();
-        if self.fences.note(self.clock.now()) {
+        let is_fenced = self.log.is_fenced();
+        if is_fenced {
+            self.observer.fenced();
+        }
+        if is_fenced && self.fences.note(self.clock.now()) {
             self.state = State::LookingForAnother {
                 until: self.look_ends(),
             };

@@ -303,6 +303,14 @@ impl Subscription {
     /// When the offsets are not told within `timeout`, or not alike for long enough after an outage:
     /// call again. The question goes on meanwhile.
     pub fn rewind(&mut self, timeout: Duration) -> Result<Positions, KafkaError> {
+        if self.is_dead() {
+            // Nothing is assigned any more, and no revocation says so. The next poll does.
+            let placed: Vec<_> = self.progress.placed.keys().copied().collect();
+            for partition in placed {
+                self.progress.forget(partition);
+            }
+            return Ok(Positions::new());
+        }
         let halted = self.placement.halted.keys();
         let mut ours: Vec<_> = self.progress.placed.keys().chain(halted).copied().collect();
         ours.sort_unstable();

@@ -229,6 +229,10 @@ impl Subscription {
                 }
             }
         }
+        if self.progress.placed.is_empty() {
+            // Nothing is asked any more that could end it.
+            self.blocked.end_if(None, END_UNKNOWN);
+        }
         let any = !changes.is_empty();
         self.progress.changes.extend(changes);
         any
@@ -334,7 +338,7 @@ impl Subscription {
     ///
     /// # Errors
     /// See [`CommitError`].
-    pub fn commit(&self, positions: &Positions) -> Result<(), CommitError> {
+    pub fn commit(&mut self, positions: &Positions) -> Result<(), CommitError> {
         if positions.is_empty() {
             return Ok(());
         }
@@ -342,6 +346,13 @@ impl Subscription {
         self.queue
             .commit(&list, COMMIT)
             .map_err(|error| match error.rdkafka_error_code() {
+                // It may still arrive, behind offsets that a transaction commits through another
+                // client, and take the group back. A new member's join has it refused.
+                Some(RDKafkaErrorCode::OperationTimedOut) => {
+                    self.fatal
+                        .get_or_insert_with(|| "a commit of offsets was not answered".to_owned());
+                    CommitError::NotOwner(error)
+                }
                 Some(
                     RDKafkaErrorCode::IllegalGeneration
                     | RDKafkaErrorCode::UnknownMemberId
@@ -352,6 +363,20 @@ impl Subscription {
                 ) => CommitError::NotOwner(error),
                 _ => CommitError::Unavailable(error),
             })
+    }
+
+    /// Whether the client can't go on, which the next poll tells.
+    pub(super) fn is_dead(&mut self) -> bool {
+        if let Some((_, why)) = self.queue.client().client().fatal_error() {
+            self.fatal.get_or_insert(why);
+        }
+        self.fatal.is_some()
+    }
+
+    /// Whether the group has given this member's name to another.
+    pub fn is_fenced(&self) -> bool {
+        let fatal = self.queue.client().client().fatal_error();
+        fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 
     /// Offsets as a transaction takes them.

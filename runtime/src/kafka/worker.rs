@@ -299,6 +299,11 @@ impl Drop for Worker {
         let mut slot = self.shared.lock();
         slot.closed = true;
         self.shared.handed_over.notify_one();
+        if slot.begun.is_some() && slot.given_up.is_none() {
+            // Counted until it comes back.
+            self.shared.abandoned.add();
+            slot.given_up = Some("its owner is gone".to_owned());
+        }
         if slot.begun.is_none() {
             let ended = self
                 .shared

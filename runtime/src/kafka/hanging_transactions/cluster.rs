@@ -13,6 +13,10 @@ use super::{Aborter, Cluster, NOTHING_COMMITTED, Offsets, OpenPartition, Transac
 use crate::lifecycle::Failure;
 use crate::record::Partition;
 
+/// How long each call of an abort may take. A client that was just made has to find the coordinator
+/// and to connect to it first.
+const ABORT: Duration = Duration::from_secs(4);
+
 /// The key of the records that reopen a partition's transaction, to be aborted with it. Whoever
 /// reads uncommitted records may see one: a deletion of an order of this name.
 const KEY: &[u8] = b"aborted-at-takeover";
@@ -194,6 +198,7 @@ impl Aborter for ProducerAborter<'_> {
         open: &[OpenPartition],
         timeout: Duration,
     ) -> Result<(), TransactionError> {
+        let timeout = timeout.max(ABORT);
         let mut offsets = TopicPartitionList::new();
         offsets
             .add_partition_offset(
