@@ -205,7 +205,7 @@ async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result
 /// In the broker's file, as a bad disk does it. Done twice, it is whole again.
 fn flip_a_bit_of_order_2(shop: &Shop) -> Result<()> {
     let partition = format!("{}-{BLOCKED}", shop.topics.order_status);
-    let data = shop.backends.directory().join("kafka/data");
+    let data = shop.backends.directory().join("kafka/1/data");
     let segment = data.join(partition).join("00000000000000000000.log");
     let bytes = std::fs::read(&segment)?;
     // Not the sign itself: it is looked for a second time.

@@ -95,9 +95,10 @@ async fn says_while_it_waits(command: ServiceCommand, words: &str) -> Result<Ser
     Ok(service)
 }
 
+/// The path is a part of the key: each is another request.
 async fn post(producer: &Service, path: &str, body: Value) -> Result<reqwest::Response> {
     let request = Client::new().post(producer.url(path));
-    let request = request.header("idempotency-key", "cart-1");
+    let request = request.header("idempotency-key", format!("cart{}", path.replace('/', "-")));
     Ok(request.json(&body).send().await?)
 }
 

@@ -56,6 +56,9 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
     let zombies = async {
         for _ in 0..2 {
             let (active, standby) = active_and_standby(&one, &two).await;
+            let taken = || async { journal.lock().expect("no panic").len() };
+            let before = taken().await;
+            wait::until("a load", taken, |orders| *orders >= before + 60).await;
             *address.lock().expect("no panic") = vec![standby.url("")];
             active.pause()?;
             wait::until(

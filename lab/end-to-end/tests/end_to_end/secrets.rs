@@ -81,7 +81,7 @@ async fn waiting(command: ServiceCommand) -> Result<Service> {
             answer.as_ref().is_ok_and(|(code, parts)| {
                 let parts = parts.to_string();
                 *code == 503
-                    && ["uthentication", "does not answer", "timed out"]
+                    && ["uthentication", "does not answer", "timed out", "refused"]
                         .iter()
                         .any(|word| parts.contains(word))
             })
@@ -239,8 +239,8 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     let wrong_properties = properties(WRONG);
     let no_property = format!("sasl.passwort={KAFKA}");
     let no_url = format!("postgres//checkout:{DATABASE}@h/d");
-    let two_words = certificates.path("two-words");
-    std::fs::write(&two_words, format!("{API_KEY} {WRONG}\n"))?;
+    let three_words = certificates.path("three-words");
+    std::fs::write(&three_words, format!("shop {API_KEY} {WRONG}\n"))?;
     for (service, command, name, value, code) in [
         ("sink", "check", "DATABASE_URL", &wrong, 1),
         ("sink", "check", "DATABASE_URL", &nowhere, 1),
@@ -260,7 +260,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
             2,
         ),
         ("sink", "run", "DATABASE_URL", &no_url, 2),
-        ("producer", "run", "API_KEYS_FILE", &two_words, 2),
+        ("producer", "run", "API_KEYS_FILE", &three_words, 2),
         ("producer", "run", "HTTP_ADDR", &WRONG.to_owned(), 2),
     ] {
         let mut environment = environment.clone();

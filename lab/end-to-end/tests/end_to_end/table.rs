@@ -380,6 +380,7 @@ fn check_letter(
         ("dlq.timestamp", timestamp.to_string()),
         ("dlq.service", "processor".to_owned()),
         ("dlq.attempts", "1".to_owned()),
+        ("dlq.group", shop.processor_group()),
     ]
     .map(|(name, value)| (name.to_owned(), Some(value.into_bytes())));
     anyhow::ensure!(
