@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::ClientConfig;
+use runtime::kafka::rdkafka::error::RDKafkaErrorCode;
 use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Membership,
     MembershipObserver, Outgoing, Polled, Producer, Producers, Refused, Subscription,
@@ -30,6 +31,7 @@ pub struct KafkaLog {
     /// While the group is asked whether another process has this task's name.
     membership: Option<MembershipObserver>,
     producers: Producers,
+    is_transactional: bool,
     /// How long each call of the transaction that is being finished may take.
     patience: Duration,
 }
@@ -68,6 +70,7 @@ impl KafkaLog {
         Ok(Self {
             subscription: Subscription::join(&consumer_config, &topics.source)?,
             producers,
+            is_transactional: guarantee == Guarantee::ExactlyOnce,
             patience: Duration::ZERO,
             settings: settings.clone(),
             consumer_config,
@@ -168,7 +171,19 @@ impl Log for KafkaLog {
     }
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        self.subscription.commit(positions)
+        match self.subscription.commit(positions) {
+            // It may still arrive, behind offsets that a transaction commits through another client,
+            // and take the group back. A new member's join has it refused.
+            Err(CommitError::Unavailable(error))
+                if self.is_transactional
+                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) =>
+            {
+                self.subscription
+                    .give_up("a commit of offsets was not answered");
+                Err(CommitError::NotOwner(error))
+            }
+            committed => committed,
+        }
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {

@@ -30,9 +30,7 @@ where
         self.observer
             .standing(&format!("waiting for the broker: {why}"));
         if self.stay_in_group(Duration::ZERO) {
-            // They are numbered by what the batch held before.
-            drop(self.log.take_refused());
-            self.batch.clear_outputs();
+            self.forget_refusals();
             return self.recover(TransactionError::Abortable(
                 "a rebalance took partitions of the open transaction".to_owned(),
             ));
@@ -47,15 +45,17 @@ where
     /// What an error says to do next.
     pub(super) fn recover(&mut self, error: TransactionError) -> Step {
         tracing::warn!(%error, state = ?self.state, "a transaction did not go through; nothing is lost");
-        self.learn_refusals(&error);
+        self.setbacks.failed();
+        if !self.learn_refusals() && self.setbacks.keep_from_flowing() {
+            self.observer.standing(&format!(
+                "the same records were not committed again: {error}"
+            ));
+        }
         match error {
             TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
                 match self.settings.guarantee {
                     // Within the transaction's own deadline: beyond it the coordinator aborts.
-                    Guarantee::ExactlyOnce => {
-                        self.batch.clear_outputs();
-                        self.state = State::Aborting;
-                    }
+                    Guarantee::ExactlyOnce => self.state = State::Aborting,
                     Guarantee::AtLeastOnce => self.pause_then(Then::Open),
                 }
                 Step::Continue
@@ -71,8 +71,16 @@ where
         }
     }
 
-    /// What the broker refused, it would refuse again: says so, and what is done about it.
-    fn learn_refusals(&mut self, error: &TransactionError) {
+    /// A rebalance has taken partitions of the batch: refused records are numbered by what it held
+    /// before.
+    pub(super) fn forget_refusals(&mut self) {
+        drop(self.log.take_refused());
+        self.batch.clear_outputs();
+    }
+
+    /// What the broker refused, it would refuse again: says so, and what is done about it. Returns
+    /// whether a record is blocked by it.
+    pub(super) fn learn_refusals(&mut self) -> bool {
         let refused = self.log.take_refused();
         let learned = self.setbacks.learn(&self.batch, &refused);
         let source = &self.settings.topics.source;
@@ -109,11 +117,8 @@ where
                 "{topic} does not take what became of {source}/{partition}/{offset}: {why}; see \
                  the topic's max.message.bytes and the rights on it"
             ));
-        } else if self.setbacks.keep_from_flowing() {
-            self.observer.standing(&format!(
-                "the same records were not committed again: {error}"
-            ));
         }
+        learned.blocked.is_some()
     }
 
     /// What failed once may fail again at once.

@@ -65,9 +65,13 @@ impl Setbacks {
         }
     }
 
-    /// A transaction of `batch` failed, and these of its records were refused.
-    pub(super) fn learn(&mut self, batch: &Batch, refused: &[Refused]) -> Learned {
+    /// A transaction failed.
+    pub(super) const fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// These records of `batch` were refused.
+    pub(super) fn learn(&mut self, batch: &Batch, refused: &[Refused]) -> Learned {
         let mut learned = Learned::default();
         let mut too_large = Vec::new();
         for refused in refused {

@@ -425,9 +425,11 @@ where
         if let Err(TransactionError::Retriable(_)) = self.log.drain(SLICE)
             && !late
         {
-            self.stay_in_group(Duration::ZERO);
+            self.stay_in_group_before_abort();
             return Step::Continue;
         }
+        // A delivery report may have come only now.
+        self.learn_refusals();
         match self.log.abort(SLICE) {
             Ok(()) => {
                 self.observer.transaction_ended(TransactionEnd::Aborted);
@@ -441,13 +443,19 @@ where
             Err(TransactionError::Retriable(why)) if !late => {
                 self.interrupted = true;
                 self.observer.standing(&format!("waiting to abort: {why}"));
-                self.stay_in_group(Duration::ZERO);
+                self.stay_in_group_before_abort();
                 Step::Continue
             }
             Err(TransactionError::Retriable(why) | TransactionError::Abortable(why)) => {
                 self.recover(TransactionError::Fatal(why))
             }
             Err(error) => self.recover(error),
+        }
+    }
+
+    fn stay_in_group_before_abort(&mut self) {
+        if self.stay_in_group(Duration::ZERO) {
+            self.forget_refusals();
         }
     }
 

@@ -105,14 +105,17 @@ impl Upkeep {
                 }
                 // The statement was too slow; the database is there.
                 Err(error) if fault_of(&error) == Fault::Statement => {
-                    pause = PERIOD.max(begun.elapsed() * COST);
                     last_answer = Instant::now();
-                    if self.gate.is_open() {
-                        self.postgres.ready();
-                    }
                     let message = message_of(&error);
-                    self.backlog
-                        .degraded(format!("the events that wait can't be counted: {message}"));
+                    if self.gate.is_open() {
+                        pause = PERIOD.max(begun.elapsed() * COST);
+                        self.postgres.ready();
+                        self.backlog
+                            .degraded(format!("the events that wait can't be counted: {message}"));
+                    } else {
+                        self.postgres
+                            .not_ready(format!("a write is not done: {message}"));
+                    }
                 }
                 Err(error) => self.tell(&error, last_answer.elapsed() >= PATIENCE),
             }

@@ -338,7 +338,7 @@ impl Subscription {
     ///
     /// # Errors
     /// See [`CommitError`].
-    pub fn commit(&mut self, positions: &Positions) -> Result<(), CommitError> {
+    pub fn commit(&self, positions: &Positions) -> Result<(), CommitError> {
         if positions.is_empty() {
             return Ok(());
         }
@@ -346,13 +346,6 @@ impl Subscription {
         self.queue
             .commit(&list, COMMIT)
             .map_err(|error| match error.rdkafka_error_code() {
-                // It may still arrive, behind offsets that a transaction commits through another
-                // client, and take the group back. A new member's join has it refused.
-                Some(RDKafkaErrorCode::OperationTimedOut) => {
-                    self.fatal
-                        .get_or_insert_with(|| "a commit of offsets was not answered".to_owned());
-                    CommitError::NotOwner(error)
-                }
                 Some(
                     RDKafkaErrorCode::IllegalGeneration
                     | RDKafkaErrorCode::UnknownMemberId
@@ -363,6 +356,11 @@ impl Subscription {
                 ) => CommitError::NotOwner(error),
                 _ => CommitError::Unavailable(error),
             })
+    }
+
+    /// Gives this member up for this reason, which the next poll tells.
+    pub fn give_up(&mut self, why: &str) {
+        self.fatal.get_or_insert_with(|| why.to_owned());
     }
 
     /// Whether the client can't go on, which the next poll tells.

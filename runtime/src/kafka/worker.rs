@@ -407,6 +407,10 @@ impl Shared {
         let mut slot = self.lock();
         loop {
             if slot.closed {
+                if slot.job.take().is_some() && slot.given_up.is_some() {
+                    // It was counted when its owner went, and was never made.
+                    self.abandoned.remove();
+                }
                 return None;
             }
             if let Some(job) = slot.job.take() {

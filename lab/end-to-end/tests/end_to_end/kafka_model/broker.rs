@@ -241,7 +241,7 @@ impl RealBroker {
             Step::PollsFatal(name) => self.polls_fatal(name),
             Step::Polls(name) => self.polls(name, expected),
             Step::CommitOffset(name, offset) => {
-                let member = &mut script::known(&mut self.members, name).subscription;
+                let member = &self.members[name].subscription;
                 script::commit_word(member.commit(&Positions::from([(0, offset)])))
             }
             Step::Read(topic) => eventually(expected, || self.read(topic, "read_committed")),
