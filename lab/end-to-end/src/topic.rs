@@ -211,6 +211,10 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
         .set("enable.idempotence", "true")
         .set("linger.ms", "1")
         .set("message.max.bytes", "100000000")
+        // A request to a broker that is paused is given up and sent to another one well before the
+        // flush below ends; the default is 60 s.
+        .set("socket.timeout.ms", "6000")
+        .set("socket.connection.setup.timeout.ms", "5000")
         .create_with_context(Refusals::default())?;
     for record in records {
         let mut message = BaseRecord::<[u8], [u8]>::to(topic);
@@ -237,7 +241,9 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
             message = returned;
         }
     }
-    producer.flush(Duration::from_secs(60))?;
+    producer
+        .flush(Duration::from_secs(60))
+        .with_context(|| format!("cannot write {} records to {topic}", records.len()))?;
     let refused = producer.context().0.lock();
     match refused.unwrap_or_else(PoisonError::into_inner).take() {
         None => Ok(()),
