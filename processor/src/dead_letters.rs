@@ -10,9 +10,10 @@ use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
 use runtime::telemetry::{self, LogSettings};
+use runtime::value::framing_of;
 
 use crate::settings::{CampaignSettings, GroupSettings, RuleSettings};
-use crate::told::{Teller, format_of};
+use crate::told::Teller;
 
 /// What `processor dead-letters` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
@@ -113,7 +114,7 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
 fn read(teller: &mut Teller, letter: &Letter) -> Result<Reading, Failure> {
     let told = teller.tell(&letter.original)?;
     Ok(Reading {
-        format: format_of(letter.original.value.as_deref()),
+        format: framing_of(&letter.original),
         today: told.to_string(),
         fields: told.fields,
         secret: false,

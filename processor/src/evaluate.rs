@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use runtime::record::InputRecord;
-use runtime::registry::{Lookup, SchemaSource};
+use runtime::registry::SchemaSource;
+use runtime::value::{self, Value};
 use schemas::{
-    Currency, DecimalError, Malformed, OrderStatus, OrderStatusPlan, Payload, Timestamp, Voucher,
+    Currency, DecimalError, Malformed, OrderStatus, OrderStatusPlan, SchemaId, Timestamp, Voucher,
 };
 
 use crate::code::Code;
@@ -23,8 +24,8 @@ pub enum Outcome<'k> {
     Dead(Malformed),
     /// Can't be told yet: the registry is being asked for this schema. Evaluate again later.
     Wait {
-        /// The schema's id.
-        schema_id: u32,
+        /// The schema.
+        schema_id: SchemaId,
     },
 }
 
@@ -103,9 +104,9 @@ impl Evaluator {
         S: SchemaSource<Plan = OrderStatusPlan>,
     {
         match decode(record, self.default_currency, schemas) {
-            Ok(Decoded::Order(order)) => self.judge(&order, record).unwrap_or_else(Outcome::Dead),
-            Ok(Decoded::Tombstone) => Outcome::Skip(Skip::Tombstone),
-            Ok(Decoded::Wait { schema_id }) => Outcome::Wait { schema_id },
+            Ok(Value::Read(order)) => self.judge(&order, record).unwrap_or_else(Outcome::Dead),
+            Ok(Value::Tombstone) => Outcome::Skip(Skip::Tombstone),
+            Ok(Value::Wait { schema_id }) => Outcome::Wait { schema_id },
             Err(malformed) => Outcome::Dead(malformed),
         }
     }
@@ -143,20 +144,6 @@ impl Evaluator {
     }
 }
 
-/// A record that could be read, before the rule has its say.
-#[derive(Debug)]
-pub enum Decoded<'k> {
-    /// An order's status.
-    Order(OrderStatus<'k>),
-    /// A null value.
-    Tombstone,
-    /// See [`Outcome::Wait`].
-    Wait {
-        /// The schema's id.
-        schema_id: u32,
-    },
-}
-
 /// Reads one record: the first half of [`Evaluator::evaluate`], which needs no keys.
 ///
 /// # Errors
@@ -165,24 +152,13 @@ pub fn decode<'k, S>(
     record: &'k impl InputRecord,
     default_currency: Currency,
     schemas: &mut S,
-) -> Result<Decoded<'k>, Malformed>
+) -> Result<Value<OrderStatus<'k>>, Malformed>
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
-    match Payload::of(record.value())? {
-        Payload::Tombstone => Ok(Decoded::Tombstone),
-        Payload::Json(value) => {
-            OrderStatus::from_json(record.key(), value, default_currency).map(Decoded::Order)
-        }
-        Payload::Avro { schema_id, body } => match schemas.lookup(schema_id) {
-            Lookup::Known(plan) => {
-                OrderStatus::from_avro(record.key(), body, plan, default_currency)
-                    .map(Decoded::Order)
-            }
-            Lookup::Pending => Ok(Decoded::Wait { schema_id }),
-            Lookup::Bad(malformed) => Err(malformed),
-        },
-    }
+    value::read(record, schemas, |body| {
+        OrderStatus::read(record.key(), body, default_currency)
+    })
 }
 
 /// Shared by all tasks of a process.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use runtime::preflight::Verdict;
-use runtime::record::{InputRecord as _, OwnedRecord};
+use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, Registry, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Payload, Reason, Status};
+use runtime::value::Value;
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, Status, WriterSchema};
 
-use crate::evaluate::{Decoded, decode};
+use crate::evaluate::decode;
 use crate::rule::{Rule, says_when};
 
 /// Looks at the newest order statuses; `None` when the campaign has no dates, so that nothing depends
@@ -20,48 +21,50 @@ pub async fn judge(
     if !rule.has_dates() {
         return None;
     }
-    let plans = plans(registry, newest).await;
+    let plans = plans(registry, rule, newest).await;
     Some(verdict(rule, newest, plans))
 }
 
-/// The writers' schemas, as far as the registry has them.
-struct Plans(BTreeMap<u32, OrderStatusPlan>);
+/// The writers' schemas, as far as they were asked for; `None` of those that can't be had.
+#[derive(Default)]
+struct Plans(BTreeMap<SchemaId, Option<WriterSchema<OrderStatusPlan>>>);
 
 impl SchemaSource for Plans {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, OrderStatusPlan> {
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, OrderStatusPlan> {
         match self.0.get(&id) {
-            Some(plan) => Lookup::Known(plan),
-            None => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not looked at")),
+            Some(Some(schema)) => Lookup::Known(schema),
+            Some(None) => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not looked at")),
+            None => Lookup::Pending,
         }
     }
 }
 
-async fn plans(registry: Option<&Registry>, records: &[OwnedRecord]) -> Plans {
-    let mut plans = BTreeMap::new();
-    let Some(registry) = registry else {
-        return Plans(plans);
-    };
+/// Asks for every schema that the records wait for.
+async fn plans(registry: Option<&Registry>, rule: &Rule, records: &[OwnedRecord]) -> Plans {
+    let mut plans = Plans::default();
     for record in records {
-        let Ok(Payload::Avro { schema_id, .. }) = Payload::of(record.value()) else {
-            continue;
-        };
-        if !plans.contains_key(&schema_id)
-            && let Ok(schema) = registry.schema(schema_id).await
-            && let Ok(plan) = OrderStatusPlan::compile(&schema)
-        {
-            plans.insert(schema_id, plan);
+        while let Ok(Value::Wait { schema_id }) = decode(record, rule.currency, &mut plans) {
+            plans.0.insert(schema_id, schema(registry, schema_id).await);
         }
     }
-    Plans(plans)
+    plans
+}
+
+async fn schema(
+    registry: Option<&Registry>,
+    id: SchemaId,
+) -> Option<WriterSchema<OrderStatusPlan>> {
+    let schema = registry?.schema(id).await.ok()?;
+    schema.compiled(id, OrderStatusPlan::compile).ok()
 }
 
 fn verdict(rule: &Rule, records: &[OwnedRecord], mut plans: Plans) -> Verdict {
     let subject = format!("times of {}", rule.campaign);
     let (mut sent, mut undated) = (0_usize, Vec::new());
     for record in records {
-        if let Ok(Decoded::Order(order)) = decode(record, rule.currency, &mut plans)
+        if let Ok(Value::Read(order)) = decode(record, rule.currency, &mut plans)
             && order.status == Status::Sent
         {
             sent += 1;
@@ -115,7 +118,7 @@ mod tests {
             sent_until: None,
         };
         let records: Vec<_> = values.iter().map(|value| record(value)).collect();
-        verdict(&rule, &records, Plans(BTreeMap::new())).level
+        verdict(&rule, &records, Plans::default()).level
     }
 
     #[test]

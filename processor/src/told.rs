@@ -5,9 +5,10 @@
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord;
 use runtime::registry::{Registry, SchemaCache, SchemaSource, WaitsFor, settled};
-use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Timestamp};
+use runtime::value::Value;
+use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Timestamp};
 
-use crate::evaluate::{Decoded, decode};
+use crate::evaluate::decode;
 use crate::rule::{Rule, Skip, TOMBSTONE, Verdict, money};
 
 /// What is told of one record.
@@ -65,11 +66,11 @@ where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
     let order = match decode(record, default_currency, schemas) {
-        Ok(Decoded::Order(order)) => order,
-        Ok(Decoded::Tombstone) => {
+        Ok(Value::Read(order)) => order,
+        Ok(Value::Tombstone) => {
             return Ok(Told::skipped(Skip::Tombstone, TOMBSTONE.to_owned(), vec![]));
         }
-        Ok(Decoded::Wait { schema_id }) => return Err(WaitsFor { schema_id }),
+        Ok(Value::Wait { schema_id }) => return Err(WaitsFor { schema_id }),
         Err(malformed) => return Ok(Told::dead(&malformed, vec![])),
     };
     let written_at = record.timestamp_millis().map(Timestamp::from_millis);
@@ -142,22 +143,11 @@ fn fields_of(order: &OrderStatus<'_>) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// What a value is, before it is read: a null, JSON, or Avro of which schema.
-pub fn format_of(value: Option<&[u8]>) -> String {
-    match Payload::of(value) {
-        Ok(Payload::Tombstone) => "null, a deletion".to_owned(),
-        Ok(Payload::Json(_)) => "not framed, so read as JSON".to_owned(),
-        Ok(Payload::Avro { schema_id, body }) => {
-            format!("Avro of schema {schema_id}, {} bytes", body.len())
-        }
-        Err(malformed) => malformed.message().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use runtime::record::OwnedRecord;
     use runtime::registry::Lookup;
+    use schemas::SchemaId;
 
     use super::*;
 
@@ -167,7 +157,7 @@ mod tests {
     impl SchemaSource for Asked {
         type Plan = OrderStatusPlan;
 
-        fn lookup(&mut self, _: u32) -> Lookup<'_, OrderStatusPlan> {
+        fn lookup(&mut self, _: SchemaId) -> Lookup<'_, OrderStatusPlan> {
             Lookup::Pending
         }
     }
@@ -227,7 +217,9 @@ mod tests {
     fn a_schema_that_is_being_asked_for_is_waited_for() {
         assert_eq!(
             told(Some(&[0, 0, 0, 0, 7, 1])),
-            Err(WaitsFor { schema_id: 7 })
+            Err(WaitsFor {
+                schema_id: SchemaId::Id(7)
+            })
         );
     }
 }

@@ -12,14 +12,14 @@ use processor::signing_keys::SigningKeys;
 use proptest::prelude::*;
 use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Reason, Timestamp};
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, Timestamp};
 
 struct NoSchemas;
 
 impl SchemaSource for NoSchemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<'_, OrderStatusPlan> {
+    fn lookup(&mut self, _: SchemaId) -> Lookup<'_, OrderStatusPlan> {
         Lookup::Bad(Malformed::new(Reason::RegistryNotConfigured, "none"))
     }
 }

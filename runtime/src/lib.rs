@@ -10,6 +10,7 @@
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
+//! | [`value`] | a record's value without its framing |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`provision`] | topics and schemas as the design has them |
 //! | [`preflight`] | what must exist before a service starts, in the words of `check` |
@@ -47,3 +48,4 @@ pub mod settings;
 pub mod stepping;
 pub mod telemetry;
 pub mod trace_context;
+pub mod value;

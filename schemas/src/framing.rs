@@ -1,35 +1,51 @@
-//! The first bytes of a record's value: Confluent's framing of Avro, or bare JSON.
+//! The framing of a record's value: which schema it was written with, and where its body starts.
 //!
-//! Framed Avro starts with a zero byte, which no JSON text does, so the first byte decides.
-//! Source: "Wire format" in Confluent's documentation of the schema registry.
+//! | framing | written by |
+//! |---|---|
+//! | none: JSON | any client |
+//! | a zero byte, four bytes of an id | Confluent's serializers, and Apicurio's since version 3 |
+//! | a zero byte, eight bytes of a global id | Apicurio's serializers up to version 2 |
+//! | none, the id is in a header | `headers` |
+//!
+//! A zero byte starts no JSON text, and no registry gives the id zero, so [`Payload::of`] tells the
+//! first three apart by the bytes alone. Whether the body is Avro or JSON is the registry's to say.
+//! What else may be in a value is named by `foreign`.
+
+mod foreign;
+mod headers;
+mod schema_id;
+
+pub use foreign::foreign_framing;
+pub use headers::SchemaHeaders;
+pub use schema_id::{Guid, SchemaId};
 
 use crate::malformed::{Malformed, Reason};
 
-/// The first byte of framed Avro.
+/// The first byte of a framed value.
 const MAGIC: u8 = 0;
 
-/// A record's value by format; its form beyond the first five bytes is not checked here.
+/// A record's value by its framing; the body is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload<'a> {
     /// A null value: the key was deleted.
     Tombstone,
     /// Everything that is not framed; never empty.
-    Json(&'a [u8]),
-    /// Framed Avro.
-    Avro {
+    Unframed(&'a [u8]),
+    /// A body behind its schema's id.
+    Framed {
         /// The writer's schema in the registry.
-        schema_id: u32,
-        /// The record, after the framing.
+        schema_id: SchemaId,
+        /// What follows the id.
         body: &'a [u8],
     },
 }
 
 impl<'a> Payload<'a> {
-    /// Tells the formats apart.
+    /// Tells the framings apart.
     ///
     /// # Errors
     /// [`Reason::EmptyValue`] for no bytes, [`Reason::InvalidFraming`] for a zero byte without the
-    /// four bytes of a schema id.
+    /// bytes of a schema id.
     #[inline]
     pub fn of(value: Option<&'a [u8]>) -> Result<Self, Malformed> {
         match value {
@@ -38,18 +54,70 @@ impl<'a> Payload<'a> {
                 Reason::EmptyValue,
                 "the value is empty; a deletion is a null value",
             )),
-            Some([MAGIC, a, b, c, d, body @ ..]) => Ok(Self::Avro {
-                schema_id: u32::from_be_bytes([*a, *b, *c, *d]),
+            Some([MAGIC, framed @ ..]) => match framed {
+                [a, b, c, d, body @ ..] if [*a, *b, *c, *d] != [0; 4] => Ok(Self::Framed {
+                    schema_id: SchemaId::Id(u32::from_be_bytes([*a, *b, *c, *d])),
+                    body,
+                }),
+                _ => Self::with_long_id(framed),
+            },
+            Some(bytes) => Ok(Self::Unframed(bytes)),
+        }
+    }
+
+    /// The id is one of eight bytes: its first four are zero.
+    #[cold]
+    fn with_long_id(framed: &'a [u8]) -> Result<Self, Malformed> {
+        match framed.split_first_chunk() {
+            Some((id, body)) => Ok(Self::Framed {
+                schema_id: SchemaId::GlobalId(u64::from_be_bytes(*id)),
                 body,
             }),
-            Some([MAGIC, rest @ ..]) => Err(Malformed::new(
+            None => Err(Malformed::new(
                 Reason::InvalidFraming,
                 format!(
-                    "the value starts as framed Avro and has {} of the 4 bytes of a schema id",
-                    rest.len()
+                    "the value starts with a zero byte, as a framed one does, and ends after {} \
+                     bytes of its schema's id, which has 4, or 8 of which the first 4 are zero",
+                    framed.len()
                 ),
             )),
-            Some(bytes) => Ok(Self::Json(bytes)),
+        }
+    }
+}
+
+/// A value's body in its format, without any framing.
+#[derive(Debug)]
+pub enum Body<'a, P> {
+    /// JSON; its schema, if it has one, is not looked at.
+    Json(&'a [u8]),
+    /// Avro, and how to read what was written with its schema.
+    Avro(&'a [u8], &'a P),
+}
+
+impl<P> Clone for Body<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Body<'_, P> {}
+
+/// How bodies that were written with one schema are read.
+#[derive(Debug, Clone)]
+pub enum WriterSchema<P> {
+    /// As Avro, by what was compiled from the schema.
+    Avro(P),
+    /// As JSON, whatever the JSON Schema says.
+    Json,
+}
+
+impl<P> WriterSchema<P> {
+    /// The body in its format.
+    #[inline]
+    pub const fn body<'a>(&'a self, body: &'a [u8]) -> Body<'a, P> {
+        match self {
+            Self::Avro(plan) => Body::Avro(body, plan),
+            Self::Json => Body::Json(body),
         }
     }
 }
@@ -64,46 +132,57 @@ pub fn write_header(schema_id: u32, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_byte_tells_the_format() {
-        assert_eq!(Payload::of(None), Ok(Payload::Tombstone));
-        assert_eq!(Payload::of(Some(b"{}")), Ok(Payload::Json(b"{}")));
-        assert_eq!(Payload::of(Some(b"\x01x")), Ok(Payload::Json(b"\x01x")));
-        let framed = |body| Payload::Avro {
-            schema_id: 0x0102_0304,
-            body,
-        };
-        assert_eq!(
-            Payload::of(Some(b"\0\x01\x02\x03\x04ab")),
-            Ok(framed(b"ab"))
-        );
-        assert_eq!(Payload::of(Some(b"\0\x01\x02\x03\x04")), Ok(framed(b"")));
+    fn framed(schema_id: SchemaId, body: &[u8]) -> Result<Payload<'_>, Malformed> {
+        Ok(Payload::Framed { schema_id, body })
     }
 
     #[test]
-    fn empty_bytes_and_a_cut_header_are_malformed() {
+    fn the_first_bytes_tell_the_framing() {
+        assert_eq!(Payload::of(None), Ok(Payload::Tombstone));
+        assert_eq!(Payload::of(Some(b"{}")), Ok(Payload::Unframed(b"{}")));
+        assert_eq!(Payload::of(Some(b"\x01x")), Ok(Payload::Unframed(b"\x01x")));
+        let id = SchemaId::Id(0x0102_0304);
+        assert_eq!(
+            Payload::of(Some(b"\0\x01\x02\x03\x04ab")),
+            framed(id, b"ab")
+        );
+        assert_eq!(Payload::of(Some(b"\0\x01\x02\x03\x04")), framed(id, b""));
+    }
+
+    #[test]
+    fn an_id_that_starts_with_four_zeros_has_eight_bytes() {
+        let value = b"\0\0\0\0\0\0\0\x01\x02{}";
+        assert_eq!(
+            Payload::of(Some(value)),
+            framed(SchemaId::GlobalId(0x0102), b"{}")
+        );
+        assert_eq!(
+            Payload::of(Some(&value[..9])),
+            framed(SchemaId::GlobalId(0x0102), b"")
+        );
+    }
+
+    #[test]
+    fn empty_bytes_and_a_cut_id_are_malformed() {
         assert_eq!(
             Payload::of(Some(b"")).unwrap_err().reason(),
             Reason::EmptyValue
         );
-        for length in 1..5 {
-            let error = Payload::of(Some(&[0; 4][..length])).unwrap_err();
+        for length in 1..9 {
+            let error = Payload::of(Some(&[0; 8][..length])).unwrap_err();
             assert_eq!(error.reason(), Reason::InvalidFraming);
         }
+        let error = Payload::of(Some(b"\0\x01\x02\x03")).unwrap_err();
+        assert_eq!(error.reason(), Reason::InvalidFraming);
+        assert!(error.message().contains("after 3 bytes"), "{error}");
     }
 
     #[test]
     fn a_written_header_is_read_back() {
-        for schema_id in [0, 1, 0x8000_0001, u32::MAX] {
+        for id in [1, 7, 0x8000_0001, u32::MAX] {
             let mut bytes = Vec::new();
-            write_header(schema_id, &mut bytes);
-            assert_eq!(
-                Payload::of(Some(&bytes)),
-                Ok(Payload::Avro {
-                    schema_id,
-                    body: b""
-                })
-            );
+            write_header(id, &mut bytes);
+            assert_eq!(Payload::of(Some(&bytes)), framed(SchemaId::Id(id), b""));
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A record's bytes become a typed value in three steps, the same for both formats:
 //!
-//! 1. [`Payload::of`] tells a tombstone, JSON and Avro apart by the first byte.
+//! 1. [`Payload::of`] and [`SchemaHeaders`] tell which schema a value has and where its body starts;
+//!    what that schema is makes the body JSON or Avro ([`Body`]).
 //! 2. A front end (`json`, or `avro` with a plan compiled from the writer's schema) walks the whole
 //!    value, checks its form to the last byte, and puts what it finds of the known fields into an
 //!    array of slots (`slot`).
@@ -15,7 +16,8 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `framing` | the first bytes of a value |
+//! | `framing` | the schema's id before a value or in its headers |
+//! | `wrapped` | orders inside of another record, which are named |
 //! | `json` | a strict scanner, and the strings that are written |
 //! | `avro` | the plan of a writer's schema, the reader that follows it, the writer |
 //! | `slot`, `field` | what was found in a field; how it is understood |
@@ -43,11 +45,14 @@ mod text;
 mod timestamp;
 mod voucher;
 mod word;
+mod wrapped;
 
 pub use campaign::{Campaign, InvalidCampaign};
 pub use currency::{Currency, InvalidCurrency};
 pub use decimal::DecimalError;
-pub use framing::{Payload, write_header};
+pub use framing::{
+    Body, Guid, Payload, SchemaHeaders, SchemaId, WriterSchema, foreign_framing, write_header,
+};
 pub use malformed::{Malformed, Reason};
 pub use order_id::{InvalidOrderId, OrderId};
 pub use order_status::{NewOrderStatus, OrderStatus, OrderStatusPlan, Status, UnknownStatus};

@@ -47,7 +47,7 @@ macro_rules! reasons {
 reasons! {
     /// The value is there and has no bytes (a null value is a tombstone, this is none).
     EmptyValue = "empty_value",
-    /// The value starts as Avro and ends before its schema id does.
+    /// The id of the value's schema is cut off, or a header has it in another form.
     InvalidFraming = "invalid_framing",
     /// The value is no JSON (RFC 8259, UTF-8, at most 128 levels deep).
     InvalidJson = "invalid_json",
@@ -57,13 +57,15 @@ reasons! {
     TrailingBytes = "trailing_bytes",
     /// The value is well formed and no object (JSON) or record (Avro).
     NotAnObject = "not_an_object",
+    /// The order is inside of another record: a change event, or a schema and a payload.
+    WrappedRecord = "wrapped_record",
     /// A field that is read is there twice.
     RepeatedField = "repeated_field",
     /// The registry does not know the schema id.
     UnknownSchema = "unknown_schema",
     /// The writer's schema can't be read, or is no record's.
     UnsupportedSchema = "unsupported_schema",
-    /// The value is Avro and no registry is set.
+    /// The value has a schema and no registry is set.
     RegistryNotConfigured = "registry_not_configured",
     /// The order id is absent, of a wrong type, too long, or has control characters.
     InvalidOrderId = "invalid_order_id",
@@ -107,6 +109,26 @@ reasons! {
     ProcessingFailed = "processing_failed",
 }
 
+impl Reason {
+    /// Whether the value can't be taken apart, so that it may have another framing than it seems to
+    /// have. Of every other reason it is known that the value is a record of this format.
+    #[must_use]
+    pub const fn is_of_the_form(self) -> bool {
+        matches!(
+            self,
+            Self::EmptyValue
+                | Self::InvalidFraming
+                | Self::InvalidJson
+                | Self::InvalidAvro
+                | Self::TrailingBytes
+                | Self::NotAnObject
+                | Self::UnknownSchema
+                | Self::UnsupportedSchema
+                | Self::RegistryNotConfigured
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
@@ -133,6 +155,12 @@ impl Malformed {
             reason,
             message: shortened(message.as_ref(), LONGEST_MESSAGE),
         }
+    }
+
+    /// The same fault, of which the message says more: `context: message`.
+    #[must_use]
+    pub fn within(&self, context: impl fmt::Display) -> Self {
+        Self::new(self.reason, format!("{context}: {}", self.message))
     }
 
     /// The kind of fault.

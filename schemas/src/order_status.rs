@@ -9,11 +9,13 @@ use crate::avro::Plan;
 use crate::currency::Currency;
 use crate::decimal::DecimalError;
 use crate::field::{Field, order_id};
+use crate::framing::Body;
 use crate::json;
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
 use crate::slot::Slot;
 use crate::timestamp::Timestamp;
+use crate::wrapped::{wrapped, wrapped_json};
 
 pub use status::{Status, UnknownStatus};
 pub use write::NewOrderStatus;
@@ -69,6 +71,24 @@ impl OrderStatusPlan {
 }
 
 impl<'k> OrderStatus<'k> {
+    /// Reads a value without its framing.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks, whatever the format, and [`Reason::WrappedRecord`] for
+    /// an order inside of another record.
+    #[inline]
+    pub fn read(
+        key: Option<&'k [u8]>,
+        body: Body<'_, OrderStatusPlan>,
+        default_currency: Currency,
+    ) -> Result<Self, Malformed> {
+        match body {
+            Body::Json(value) => Self::from_json(key, value, default_currency),
+            Body::Avro(body, plan) => Self::from_avro(key, body, plan, default_currency),
+        }
+        .map_err(|malformed| named_if_wrapped(malformed, body))
+    }
+
     /// Reads a JSON value.
     ///
     /// # Errors
@@ -167,6 +187,18 @@ impl<'k> OrderStatus<'k> {
             (_, None, _, _) => Ok(None),
         }
     }
+}
+
+/// The fault, or that the order is inside of another record.
+#[cold]
+#[inline(never)]
+fn named_if_wrapped(malformed: Malformed, body: Body<'_, OrderStatusPlan>) -> Malformed {
+    let wrapped = match body {
+        _ if malformed.reason().is_of_the_form() => None,
+        Body::Json(value) => wrapped_json(value),
+        Body::Avro(_, plan) => wrapped(|name| plan.0.has_field(name)),
+    };
+    wrapped.unwrap_or(malformed)
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use crate::campaign::{Campaign, InvalidCampaign};
 use crate::currency::Currency;
 use crate::decimal::{self, DecimalError};
 use crate::field::{Field, order_id};
-use crate::framing::write_header;
+use crate::framing::{Body, write_header};
 use crate::json;
 use crate::malformed::{Malformed, Reason};
 use crate::slot::Slot;
@@ -73,6 +73,17 @@ impl VoucherPlan {
 }
 
 impl<'a> Voucher<'a> {
+    /// Reads a value without its framing.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks, whatever the format.
+    pub fn read(key: Option<&'a [u8]>, body: Body<'a, VoucherPlan>) -> Result<Self, Malformed> {
+        match body {
+            Body::Json(value) => Self::from_json(key, value),
+            Body::Avro(body, plan) => Self::from_avro(key, body, plan),
+        }
+    }
+
     /// Reads a JSON value.
     ///
     /// # Errors

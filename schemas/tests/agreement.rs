@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree;
 use rust_decimal::Decimal;
 use schemas::{
     Currency, NewOrderStatus, ORDER_STATUS_AVSC, OrderId, OrderStatus, OrderStatusPlan, Payload,
-    Reason, Status, Timestamp, VOUCHER_AVSC, Voucher, VoucherPlan,
+    Reason, SchemaId, Status, Timestamp, VOUCHER_AVSC, Voucher, VoucherPlan,
 };
 use support::{Field, as_json, read, read_voucher};
 
@@ -152,8 +152,8 @@ fn currency() -> impl Strategy<Value = Currency> {
 
 fn body(value: &[u8]) -> &[u8] {
     match Payload::of(Some(value)) {
-        Ok(Payload::Avro {
-            schema_id: 77,
+        Ok(Payload::Framed {
+            schema_id: SchemaId::Id(77),
             body,
         }) => body,
         other => panic!("{other:?}"),

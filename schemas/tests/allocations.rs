@@ -54,7 +54,7 @@ fn avro_is_read_without_an_allocation() {
     let plan = OrderStatusPlan::compile(ORDER_STATUS_AVSC).unwrap();
     let mut value = Vec::new();
     pending().write_avro(7, &mut value).unwrap();
-    let Ok(Payload::Avro { body, .. }) = Payload::of(Some(&value)) else {
+    let Ok(Payload::Framed { body, .. }) = Payload::of(Some(&value)) else {
         panic!("the value is framed Avro");
     };
     let symbols = r#"{"type":"enum","name":"S","symbols":["SENT"]}"#;

@@ -144,7 +144,7 @@ fn a_compressed_value_is_no_json_and_no_record_of_ours() {
         &[0x78, 0x9c, 0x4b],
     ] {
         let value = [magic, &[0xa5; 64]].concat();
-        let Ok(Payload::Json(json)) = Payload::of(Some(&value)) else {
+        let Ok(Payload::Unframed(json)) = Payload::of(Some(&value)) else {
             panic!("{magic:?} is not framed");
         };
         let (cost, verdict) = judged(|| OrderStatus::from_json(KEY, json, Currency::EUR));

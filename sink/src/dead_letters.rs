@@ -7,12 +7,12 @@ use runtime::dead_letter::command::{
 use runtime::dead_letter::{Letter, Shelf};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
-use runtime::registry::{
-    Lookup, Registry, RegistrySettings, SchemaCache, SchemaSource as _, WaitsFor, settled,
-};
+use runtime::record::InputRecord as _;
+use runtime::registry::{Registry, RegistrySettings, SchemaCache, WaitsFor, settled};
 use runtime::settings::TopicSettings;
 use runtime::telemetry::{self, LogSettings};
-use schemas::{Malformed, Payload, Voucher, VoucherPlan, decimal};
+use runtime::value::{self, Value, framing_of};
+use schemas::{Voucher, VoucherPlan, decimal};
 
 use crate::decide::TOMBSTONE;
 use crate::settings::GroupSettings;
@@ -101,37 +101,32 @@ fn read(
     reveal: bool,
 ) -> Result<Reading, Failure> {
     let record = &letter.original;
-    let (key, value) = (record.key.as_deref(), record.value.as_deref());
     settled(|| {
-        let reading = |format: String, voucher: Result<Voucher<'_>, Malformed>| Reading {
-            format,
-            today: match &voucher {
-                Ok(_) => "a row, unless the database refuses it".to_owned(),
-                Err(fault) => format!("dead, {}: {}", fault.reason(), fault.message()),
-            },
-            fields: voucher.map_or_else(|_| Vec::new(), |voucher| fields_of(&voucher, reveal)),
-            secret: true,
-        };
-        match Payload::of(value) {
-            Ok(Payload::Tombstone) => Ok(Reading {
-                format: "null, a deletion".to_owned(),
-                today: format!("skipped, tombstone: {TOMBSTONE}"),
-                ..Reading::default()
-            }),
-            Ok(Payload::Json(value)) => Ok(reading(
-                "not framed, so read as JSON".to_owned(),
-                Voucher::from_json(key, value),
-            )),
-            Ok(Payload::Avro { schema_id, body }) => {
-                let format = format!("Avro of schema {schema_id}, {} bytes", body.len());
-                match schemas.lookup(schema_id) {
-                    Lookup::Pending => Err(WaitsFor { schema_id }),
-                    Lookup::Bad(fault) => Ok(reading(format, Err(fault))),
-                    Lookup::Known(plan) => Ok(reading(format, Voucher::from_avro(key, body, plan))),
-                }
+        let read = value::read(record, schemas, |body| {
+            Voucher::read(record.key(), body).map(|voucher| fields_of(&voucher, reveal))
+        });
+        let (today, fields, secret) = match read {
+            Ok(Value::Wait { schema_id }) => return Err(WaitsFor { schema_id }),
+            Ok(Value::Tombstone) => (
+                format!("skipped, tombstone: {TOMBSTONE}"),
+                Vec::new(),
+                false,
+            ),
+            Ok(Value::Read(fields)) => {
+                let today = "a row, unless the database refuses it".to_owned();
+                (today, fields, true)
             }
-            Err(fault) => Ok(reading(fault.message().to_owned(), Err(fault))),
-        }
+            Err(fault) => {
+                let today = format!("dead, {}: {}", fault.reason(), fault.message());
+                (today, Vec::new(), true)
+            }
+        };
+        Ok(Reading {
+            format: framing_of(record),
+            today,
+            fields,
+            secret,
+        })
     })
 }
 

@@ -4,8 +4,9 @@
 use std::fmt;
 
 use runtime::record::InputRecord;
-use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
+use runtime::registry::SchemaSource;
+use runtime::value::{self, Value};
+use schemas::{Malformed, Reason, SchemaId, Voucher, VoucherPlan};
 
 use crate::batch::Batch;
 
@@ -23,8 +24,8 @@ pub enum Decision {
     Dead(Reason),
     /// Its schema isn't known yet; it is not in the batch.
     Wait {
-        /// The schema's number in the registry.
-        schema_id: u32,
+        /// The schema.
+        schema_id: SchemaId,
     },
 }
 
@@ -33,25 +34,16 @@ pub fn decide<S>(record: &impl InputRecord, schemas: &mut S, batch: &mut Batch) 
 where
     S: SchemaSource<Plan = VoucherPlan>,
 {
-    let decoded = match Payload::of(record.value()) {
-        Ok(Payload::Tombstone) => {
+    let read = value::read(record, schemas, |body| {
+        Voucher::read(record.key(), body).map(|voucher| batch.push(record, &voucher))
+    });
+    match read {
+        Ok(Value::Read(())) => Decision::Row,
+        Ok(Value::Tombstone) => {
             batch.skip_tombstone(record);
-            return Decision::Tombstone;
+            Decision::Tombstone
         }
-        Ok(Payload::Json(value)) => Voucher::from_json(record.key(), value).map(|voucher| {
-            batch.push(record, &voucher);
-        }),
-        Ok(Payload::Avro { schema_id, body }) => match schemas.lookup(schema_id) {
-            Lookup::Pending => return Decision::Wait { schema_id },
-            Lookup::Bad(malformed) => Err(malformed),
-            Lookup::Known(plan) => Voucher::from_avro(record.key(), body, plan).map(|voucher| {
-                batch.push(record, &voucher);
-            }),
-        },
-        Err(malformed) => Err(malformed),
-    };
-    match decoded {
-        Ok(()) => Decision::Row,
+        Ok(Value::Wait { schema_id }) => Decision::Wait { schema_id },
         Err(malformed) => {
             let reason = malformed.reason();
             batch.bury(record, malformed);

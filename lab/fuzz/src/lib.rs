@@ -31,7 +31,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target {
         name: "framing",
-        what: "the first bytes of a value",
+        what: "the schema's id before a value and in its headers",
         run: targets::framing::framing,
     },
     Target {

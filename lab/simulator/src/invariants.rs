@@ -145,7 +145,7 @@ fn rows(world: &World, workload: &Workload) -> Result<(), String> {
         .iter()
         .flat_map(|log| log.committed())
     {
-        if let Ok(Payload::Json(value)) = Payload::of(record.value.as_deref())
+        if let Ok(Payload::Unframed(value)) = Payload::of(record.value.as_deref())
             && let Ok(voucher) = Voucher::from_json(record.key.as_deref(), value)
         {
             expected

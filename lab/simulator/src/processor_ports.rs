@@ -15,7 +15,7 @@ use runtime::kafka::{
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Reason};
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, WriterSchema};
 
 use crate::consumer::{Consumer, Read, shifted};
 use crate::kafka::ORDER_STATUS;
@@ -34,7 +34,7 @@ pub fn start(
     id: ProcessId,
     instance: &str,
     evaluator: &SharedEvaluator,
-    plan: &Arc<OrderStatusPlan>,
+    schema: &Arc<WriterSchema<OrderStatusPlan>>,
 ) -> ProcessorTask {
     let transactional_id = format!("processor/{instance}/0");
     let guarantee = world.borrow().guarantee;
@@ -50,7 +50,7 @@ pub fn start(
             world: Shared::clone(world),
             id,
         },
-        plan: Arc::clone(plan),
+        schema: Arc::clone(schema),
     };
     let clock = ProcessClock {
         world: Shared::clone(world),
@@ -281,19 +281,19 @@ impl Log for SimulatedLog {
 #[derive(Debug)]
 pub struct Schemas {
     clock: ProcessClock,
-    plan: Arc<OrderStatusPlan>,
+    schema: Arc<WriterSchema<OrderStatusPlan>>,
 }
 
 impl SchemaSource for Schemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, OrderStatusPlan> {
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, OrderStatusPlan> {
         let world = self.clock.world.borrow();
         if world.time_of(self.clock.id) < world.registry_away {
             return Lookup::Pending;
         }
-        if id == SCHEMA_ID {
-            Lookup::Known(&self.plan)
+        if id == SchemaId::Id(SCHEMA_ID) {
+            Lookup::Known(&self.schema)
         } else {
             Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
         }

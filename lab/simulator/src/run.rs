@@ -11,7 +11,7 @@ use processor::signing_keys::SigningKeys;
 use processor::task::Guarantee;
 use runtime::stepping::{Step, Stepping as _};
 use rust_decimal::Decimal;
-use schemas::{Currency, OrderStatusPlan};
+use schemas::{Currency, OrderStatusPlan, WriterSchema};
 
 use crate::invariants::{CAMPAIGN, check, is_drained};
 use crate::kafka::{Broker, ORDER_STATUS};
@@ -50,7 +50,7 @@ pub struct Done {
 #[derive(Debug)]
 pub struct Simulator {
     evaluator: SharedEvaluator,
-    plan: Arc<OrderStatusPlan>,
+    schema: Arc<WriterSchema<OrderStatusPlan>>,
 }
 
 enum Loop {
@@ -98,7 +98,7 @@ impl Simulator {
         let plan = OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC).expect("a constant");
         Self {
             evaluator: Arc::new(evaluator),
-            plan: Arc::new(plan),
+            schema: Arc::new(WriterSchema::Avro(plan)),
         }
     }
 
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
                 id,
                 &slot.instance,
                 &self.simulator.evaluator,
-                &self.simulator.plan,
+                &self.simulator.schema,
             ))),
             Kind::Relay => Loop::Relay(Box::new(relay_ports::start(&self.world, id))),
             Kind::Sink => Loop::Sink(Box::new(sink_ports::start(&self.world, id, &slot.instance))),

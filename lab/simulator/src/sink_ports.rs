@@ -6,7 +6,7 @@ use runtime::kafka::{AssignmentChange, CommitError, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, Reason, VoucherPlan};
+use schemas::{Malformed, Reason, SchemaId, VoucherPlan};
 use sink::columns::Columns;
 use sink::ports::{
     Cause, DeadLetters, Drained, Letter, Observer, Source, Table, WriteError, Written,
@@ -240,7 +240,7 @@ pub struct NoSchemas;
 impl SchemaSource for NoSchemas {
     type Plan = VoucherPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<'_, VoucherPlan> {
+    fn lookup(&mut self, _: SchemaId) -> Lookup<'_, VoucherPlan> {
         Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
     }
 }

@@ -3,8 +3,9 @@
 use runtime::kafka::{KafkaSettings, Span, TopicRange};
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord;
-use runtime::registry::{Lookup, SchemaCache, SchemaSource as _, WaitsFor, settled};
-use schemas::{Malformed, Payload, Voucher, VoucherPlan};
+use runtime::registry::{SchemaCache, WaitsFor, settled};
+use runtime::value::{self, Value};
+use schemas::{Voucher, VoucherPlan};
 
 use super::Compared;
 use super::evidence::{Evidence, Fields, Judgement};
@@ -143,28 +144,24 @@ fn fields(
     schemas: &mut SchemaCache<VoucherPlan>,
 ) -> Result<Option<Fields>, Failure> {
     settled(|| {
-        let key = record.key();
-        let voucher = match Payload::of(record.value()) {
-            Ok(Payload::Tombstone) | Err(_) => return Ok(None),
-            Ok(Payload::Json(value)) => Voucher::from_json(key, value),
-            Ok(Payload::Avro { schema_id, body }) => match schemas.lookup(schema_id) {
-                Lookup::Pending => return Err(WaitsFor { schema_id }),
-                Lookup::Bad(malformed) => Err(malformed),
-                Lookup::Known(plan) => Voucher::from_avro(key, body, plan),
-            },
-        };
-        Ok(of_voucher(voucher))
+        let read = value::read(record, schemas, |body| {
+            Voucher::read(record.key(), body).map(fields_of)
+        });
+        match read {
+            Ok(Value::Read(fields)) => Ok(Some(fields)),
+            Ok(Value::Tombstone) | Err(_) => Ok(None),
+            Ok(Value::Wait { schema_id }) => Err(WaitsFor { schema_id }),
+        }
     })
 }
 
-fn of_voucher(voucher: Result<Voucher<'_>, Malformed>) -> Option<Fields> {
-    let voucher = voucher.ok()?;
-    Some(Fields {
+fn fields_of(voucher: Voucher<'_>) -> Fields {
+    Fields {
         campaign: voucher.campaign.into_owned(),
         amount: voucher.amount,
         currency: voucher.currency,
         issued_at: voucher.issued_at,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use runtime::dead_letter::{Letter, Owner, Shelf};
 use runtime::kafka::{KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord};
-use runtime::registry::{Lookup, SchemaCache, SchemaSource as _, WaitsFor, settled};
-use schemas::{Malformed, Payload, Timestamp, Voucher, VoucherPlan};
+use runtime::registry::{SchemaCache, WaitsFor, settled};
+use runtime::value::{self, Value};
+use schemas::{Timestamp, Voucher, VoucherPlan};
 
 use super::story::{At, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
 use crate::batch::headers;
@@ -113,15 +114,16 @@ impl Search {
             ))
         };
         let schemas = &mut self.voucher_schemas;
-        let voucher = settled(|| match Payload::of(record.value()) {
-            Ok(Payload::Tombstone) => Ok(Err("null: deletes no voucher".to_owned())),
-            Ok(Payload::Json(value)) => Ok(fields(Voucher::from_json(record.key(), value))),
-            Ok(Payload::Avro { schema_id, body }) => match schemas.lookup(schema_id) {
-                Lookup::Pending => Err(WaitsFor { schema_id }),
-                Lookup::Bad(malformed) => Ok(fields(Err(malformed))),
-                Lookup::Known(plan) => Ok(fields(Voucher::from_avro(record.key(), body, plan))),
-            },
-            Err(malformed) => Ok(fields(Err(malformed))),
+        let mut read = || {
+            value::read(record, schemas, |body| {
+                Voucher::read(record.key(), body).map(fields_of)
+            })
+        };
+        let voucher = settled(|| match read() {
+            Ok(Value::Read(fields)) => Ok(Ok(fields)),
+            Ok(Value::Tombstone) => Ok(Err("null: deletes no voucher".to_owned())),
+            Ok(Value::Wait { schema_id }) => Err(WaitsFor { schema_id }),
+            Err(malformed) => Ok(Err(malformed.message().to_owned())),
         })?;
         Ok(VoucherRecord {
             at: at(record),
@@ -155,13 +157,12 @@ fn at(record: &OwnedRecord) -> At {
     }
 }
 
-fn fields(voucher: Result<Voucher<'_>, Malformed>) -> Result<VoucherFields, String> {
-    let voucher = voucher.map_err(|malformed| malformed.message().to_owned())?;
-    Ok(VoucherFields {
+fn fields_of(voucher: Voucher<'_>) -> VoucherFields {
+    VoucherFields {
         campaign: voucher.campaign.into_owned(),
         amount: money(voucher.amount, voucher.currency),
         issued_at: voucher.issued_at.to_string(),
         expires_at: voucher.expires_at.map(|at| at.to_string()),
         code: voucher.code.into_owned(),
-    })
+    }
 }

@@ -7,7 +7,7 @@ use runtime::clock::Clock;
 use runtime::kafka::Polled;
 use runtime::record::{InputRecord, OwnedRecord};
 use runtime::registry::SchemaSource;
-use schemas::OrderStatusPlan;
+use schemas::{OrderStatusPlan, SchemaId};
 
 use super::Task;
 use super::setbacks::Setbacks;
@@ -20,7 +20,7 @@ pub(super) enum Received {
     /// A record, and it is in the batch.
     Taken,
     /// A record that is kept aside until its schema is known.
-    Held { schema_id: u32 },
+    Held { schema_id: SchemaId },
     /// A record that is kept aside for the next batch, which will hold nothing else.
     SetAside,
     /// A record too many that is dead.

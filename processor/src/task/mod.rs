@@ -46,7 +46,7 @@ use runtime::kafka::{AssignmentChange, TRANSACTION_TIMEOUT};
 use runtime::late_offsets::LateOffsets;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
-use schemas::OrderStatusPlan;
+use schemas::{OrderStatusPlan, SchemaId};
 
 use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::SharedEvaluator;
@@ -163,7 +163,7 @@ enum State {
     /// The transaction is aborted.
     Aborting,
     /// A held record waits for its schema.
-    WaitingForSchema { schema_id: u32 },
+    WaitingForSchema { schema_id: SchemaId },
     /// Too many records are dead; the same are tried again at `until`.
     CircuitOpen { until: Duration },
     /// Fenced again and again: whether another process has this task's name is looked at until then.

@@ -7,7 +7,7 @@ use runtime::kafka::{CommitError, Polled, TransactionError};
 use runtime::record::{OwnedRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::{Step, Stepping};
-use schemas::OrderStatusPlan;
+use schemas::{OrderStatusPlan, SchemaId};
 
 use super::intake::{Received, Which};
 use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task, Then};
@@ -229,7 +229,7 @@ where
     }
 
     /// The batch has ended: write it, commit its offsets, or wait for what ended it.
-    fn finish_batch(&mut self, waits_for: Option<u32>) -> Step {
+    fn finish_batch(&mut self, waits_for: Option<SchemaId>) -> Step {
         if waits_for.is_none() {
             self.tell_that_it_flows();
         }
@@ -459,7 +459,7 @@ where
         }
     }
 
-    fn wait_for_schema(&mut self, schema_id: u32) -> Step {
+    fn wait_for_schema(&mut self, schema_id: SchemaId) -> Step {
         if self.held.is_none() || !matches!(self.schemas.lookup(schema_id), Lookup::Pending) {
             self.state = State::Reading;
             return Step::Continue;

@@ -9,9 +9,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use schemas::{Malformed, Reason};
+use schemas::{Malformed, Reason, SchemaId, WriterSchema};
 
-use super::{Registry, RegistryError};
+use super::{RegisteredSchema, Registry, RegistryError};
 use crate::backoff::Backoff;
 use crate::health::Part;
 
@@ -27,10 +27,6 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// ids can't hold the flow for [`PATIENCE`] each.
 const IMPATIENT_FOR: Duration = Duration::from_secs(60);
 
-/// Ids are signed integers of 32 bits in every registry: above this one there is nothing to ask for,
-/// and what a registry answers then is anything but "not found".
-const MAX_ID: u32 = i32::MAX as u32;
-
 /// Bounds the memory that invented ids can take.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -42,7 +38,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 pub enum Lookup<'a, P> {
     /// Compiled, ready to read with. Borrowed: counting references for every record would cost more
     /// than looking it up, as soon as two loops count the same.
-    Known(&'a P),
+    Known(&'a WriterSchema<P>),
     /// Being asked for; look again later.
     Pending,
     /// Records with this id are dead letters, for this reason.
@@ -51,19 +47,28 @@ pub enum Lookup<'a, P> {
 
 /// Where a loop looks schemas up; a model of it drives the same loop in the simulator.
 pub trait SchemaSource {
-    /// The compiled schema.
+    /// The compiled Avro schema.
     type Plan;
 
     /// What is known of `id` now; asks for it when nothing is.
-    fn lookup(&mut self, id: u32) -> Lookup<'_, Self::Plan>;
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, Self::Plan>;
+
+    /// The schema if it is known already; asks nobody. For sources that never have to ask, it is the
+    /// same as a lookup.
+    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<Self::Plan>> {
+        match self.lookup(id) {
+            Lookup::Known(schema) => Some(schema),
+            Lookup::Pending | Lookup::Bad(_) => None,
+        }
+    }
 }
 
-/// Turns a schema's text into what records are read with.
+/// Turns an Avro schema's text into what records are read with.
 pub type Compile<P> = fn(&str) -> Result<P, Malformed>;
 
 /// What any loop of the process has fetched: a schema is asked for once, and a partition that moves
 /// to another task waits for no registry.
-pub struct KnownSchemas<P>(Arc<Mutex<HashMap<u32, Arc<P>>>>);
+pub struct KnownSchemas<P>(Arc<Mutex<HashMap<SchemaId, Arc<WriterSchema<P>>>>>);
 
 impl<P> Default for KnownSchemas<P> {
     fn default() -> Self {
@@ -78,35 +83,38 @@ impl<P> Clone for KnownSchemas<P> {
 }
 
 impl<P> KnownSchemas<P> {
-    fn get(&self, id: u32) -> Option<Arc<P>> {
+    fn get(&self, id: SchemaId) -> Option<Arc<WriterSchema<P>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&id).cloned()
     }
 
-    fn insert(&self, id: u32, plan: Arc<P>) {
+    fn insert(&self, id: SchemaId, schema: Arc<WriterSchema<P>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(id, plan);
+        known.insert(id, schema);
     }
 }
 
 /// A loop's own cache, filled by a fetcher task: a lookup of what it had before takes no lock.
 pub struct SchemaCache<P> {
     /// Most records have the schema of the one before.
-    last: Option<(u32, Arc<P>)>,
+    last: Option<(SchemaId, Arc<WriterSchema<P>>)>,
     shared: KnownSchemas<P>,
-    known: HashMap<u32, Arc<P>>,
-    bad: HashMap<u32, (Malformed, Instant)>,
-    pending: Option<u32>,
+    known: HashMap<SchemaId, Arc<WriterSchema<P>>>,
+    bad: HashMap<SchemaId, (Malformed, Instant)>,
+    pending: Option<SchemaId>,
     fetcher: Option<Fetcher<P>>,
 }
 
 struct Fetcher<P> {
-    requests: tokio::sync::mpsc::UnboundedSender<u32>,
-    answers: mpsc::Receiver<(u32, Result<Arc<P>, Malformed>)>,
+    requests: tokio::sync::mpsc::UnboundedSender<SchemaId>,
+    answers: mpsc::Receiver<Answer<P>>,
 }
 
+/// What became of a question for a schema.
+type Answer<P> = (SchemaId, Result<Arc<WriterSchema<P>>, Malformed>);
+
 impl<P: Send + Sync + 'static> SchemaCache<P> {
-    /// Without a registry every Avro record is the dead letter `registry_not_configured`.
+    /// Without a registry every value with a schema is the dead letter `registry_not_configured`.
     /// `part` says when a record waits for a registry that does not answer.
     ///
     /// Must be called within a Tokio runtime, on which the fetcher lives until the cache is dropped.
@@ -127,23 +135,28 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         }
     }
 
+    #[inline]
+    fn is_last(&self, id: SchemaId) -> bool {
+        self.last.as_ref().is_some_and(|(last, _)| *last == id)
+    }
+
     fn take_answers(&mut self) {
         let answers: Vec<_> = match &self.fetcher {
             Some(fetcher) => fetcher.answers.try_iter().collect(),
             None => Vec::new(),
         };
-        for (id, answer) in answers {
-            self.learn(id, answer);
+        for answer in answers {
+            self.learn(answer);
         }
     }
 
-    fn learn(&mut self, id: u32, answer: Result<Arc<P>, Malformed>) {
+    fn learn(&mut self, (id, answer): Answer<P>) {
         self.pending.take_if(|pending| *pending == id);
         match answer {
-            Ok(plan) => {
+            Ok(schema) => {
                 self.bad.remove(&id);
-                self.shared.insert(id, Arc::clone(&plan));
-                self.known.insert(id, plan);
+                self.shared.insert(id, Arc::clone(&schema));
+                self.known.insert(id, schema);
             }
             Err(malformed) => {
                 if self.bad.len() >= MOST_UNKNOWN {
@@ -154,15 +167,21 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         }
     }
 
-    /// The schema, or the lookup's other answers.
-    fn find(&mut self, id: u32) -> Result<Arc<P>, Lookup<'static, P>> {
-        if let Some(plan) = self.known.get(&id) {
-            return Ok(Arc::clone(plan));
+    /// The schema, if any loop of the process has it.
+    fn at_hand(&mut self, id: SchemaId) -> Option<Arc<WriterSchema<P>>> {
+        if let Some(schema) = self.known.get(&id) {
+            return Some(Arc::clone(schema));
         }
         self.take_answers();
-        if let Some(plan) = self.shared.get(id) {
-            self.known.insert(id, Arc::clone(&plan));
-            return Ok(plan);
+        let schema = self.shared.get(id)?;
+        self.known.insert(id, Arc::clone(&schema));
+        Some(schema)
+    }
+
+    /// The schema, or the lookup's other answers.
+    fn find(&mut self, id: SchemaId) -> Result<Arc<WriterSchema<P>>, Lookup<'static, P>> {
+        if let Some(schema) = self.at_hand(id) {
+            return Ok(schema);
         }
         if let Some((malformed, since)) = self.bad.get(&id) {
             // A schema that was never right stays wrong; one that was unknown may be registered.
@@ -174,15 +193,18 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         let Some(fetcher) = &self.fetcher else {
             return Err(Lookup::Bad(Malformed::new(
                 Reason::RegistryNotConfigured,
-                format!("the value is Avro (schema {id}) and SCHEMA_REGISTRY_URL is not set"),
+                format!(
+                    "the value was written with {id}, and SCHEMA_REGISTRY_URL is not set: without \
+                     the schema it is not known whether the value is Avro or JSON"
+                ),
             )));
         };
-        if id > MAX_ID {
+        if !id.is_possible() {
             return Err(Lookup::Bad(Malformed::new(
                 Reason::UnknownSchema,
                 format!(
-                    "the value begins as Avro does (a zero byte) with the schema id {id}, and no \
-                     registry gives ids above {MAX_ID}"
+                    "the value begins as one with a schema does (a zero byte), with {id}: no \
+                     registry gives this id"
                 ),
             )));
         }
@@ -193,7 +215,7 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         // The fetcher ends only with the cache.
         let _ = fetcher.requests.send(id);
         match fetcher.answers.recv_timeout(MOMENT) {
-            Ok((answered, answer)) => self.learn(answered, answer),
+            Ok(answer) => self.learn(answer),
             Err(_) => return Err(Lookup::Pending),
         }
         // It may have been the answer to an earlier question.
@@ -208,23 +230,30 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
 impl<P: Send + Sync + 'static> SchemaSource for SchemaCache<P> {
     type Plan = P;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, P> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, P> {
+        if !self.is_last(id) {
             match self.find(id) {
-                Ok(plan) => self.last = Some((id, plan)),
+                Ok(schema) => self.last = Some((id, schema)),
                 Err(other) => return other,
             }
         }
         match &self.last {
-            Some((_, plan)) => Lookup::Known(plan),
+            Some((_, schema)) => Lookup::Known(schema),
             None => Lookup::Pending,
         }
+    }
+
+    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<P>> {
+        if !self.is_last(id) {
+            self.last = Some((id, self.at_hand(id)?));
+        }
+        self.last.as_ref().map(|(_, schema)| &**schema)
     }
 }
 
 impl<P: Send + Sync + 'static> Fetcher<P> {
     fn spawn(registry: Registry, compile: Compile<P>, part: Part) -> Self {
-        let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel::<u32>();
+        let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel();
         let (answer, answers) = mpsc::channel();
         tokio::spawn(async move {
             let mut last_unknown: Option<Instant> = None;
@@ -234,7 +263,7 @@ impl<P: Send + Sync + 'static> Fetcher<P> {
                     _ => PATIENCE,
                 };
                 let result = match fetch(&registry, id, patience, &part).await {
-                    Ok(text) => compile(&text).map(Arc::new),
+                    Ok(schema) => schema.compiled(id, compile).map(Arc::new),
                     Err(malformed) => Err(malformed),
                 };
                 if let Err(malformed) = &result
@@ -254,17 +283,17 @@ impl<P: Send + Sync + 'static> Fetcher<P> {
 /// Asks until the registry answers; a "not found" is believed after `patience`.
 async fn fetch(
     registry: &Registry,
-    id: u32,
+    id: SchemaId,
     patience: Duration,
     part: &Part,
-) -> Result<String, Malformed> {
+) -> Result<RegisteredSchema, Malformed> {
     let mut backoff = Backoff::outside();
     let mut not_found_since: Option<Instant> = None;
     loop {
         match registry.schema(id).await {
-            Ok(text) => {
+            Ok(schema) => {
                 part.ready();
-                return Ok(text);
+                return Ok(schema);
             }
             Err(RegistryError::Unsupported(why)) => {
                 part.ready();
@@ -282,7 +311,7 @@ async fn fetch(
             }
             Err(RegistryError::Unavailable(why)) => {
                 not_found_since = None;
-                part.not_ready(format!("a record waits for schema {id}: {why}"));
+                part.not_ready(format!("a record waits for {id}: {why}"));
             }
         }
         tokio::time::sleep(backoff.next_pause()).await;
@@ -309,12 +338,19 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_id_that_no_registry_gives_is_never_asked_for() {
         let mut cache = cache();
-        for id in [MAX_ID + 1, 0xc3a9_c3a9, u32::MAX] {
+        for id in [
+            SchemaId::Id(0xc3a9_c3a9),
+            SchemaId::Id(u32::MAX),
+            SchemaId::GlobalId(0),
+            SchemaId::ContentId(u64::MAX),
+        ] {
             let Lookup::Bad(malformed) = cache.lookup(id) else {
                 panic!("{id} is asked for");
             };
             assert_eq!(malformed.reason(), Reason::UnknownSchema);
         }
-        assert!(matches!(cache.lookup(MAX_ID), Lookup::Pending));
+        let greatest = SchemaId::Id(i32::MAX as u32);
+        assert!(cache.known(greatest).is_none(), "nobody asked for it yet");
+        assert!(matches!(cache.lookup(greatest), Lookup::Pending));
     }
 }

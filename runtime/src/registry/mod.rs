@@ -3,6 +3,7 @@
 mod answer;
 mod cache;
 mod patience;
+mod schema;
 
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use schema_registry_converter::schema_registry_common::{
 
 pub use cache::{Compile, KnownSchemas, Lookup, SchemaCache, SchemaSource};
 pub use patience::{WaitsFor, settled};
+pub use schema::{RegisteredSchema, SchemaFormat};
+
+use schemas::SchemaId;
 
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
@@ -32,7 +36,8 @@ pub const LEVEL: &str = "FULL_TRANSITIVE";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Schema registry")]
 pub struct RegistrySettings {
-    /// Its URL (user:password@ for basic authentication); unset: JSON is written, Avro is not read.
+    /// Its URL (user:password@ for basic authentication); unset: JSON is written, and values with a
+    /// schema are not read.
     #[arg(long, env = "SCHEMA_REGISTRY_URL", hide_env_values = true)]
     pub schema_registry_url: Option<Secret>,
 }
@@ -50,7 +55,7 @@ pub struct Registry {
 pub enum RegistryError {
     /// It says that there is no such schema or subject, or that there can't be one.
     NotFound(String),
-    /// It answered with something that is no self-contained Avro schema.
+    /// It answered with something that is no self-contained schema, or can't have such an id.
     Unsupported(String),
     /// It did not answer, or not sensibly: ask again.
     Unavailable(String),
@@ -98,22 +103,25 @@ impl Registry {
         }))
     }
 
-    /// The text of the Avro schema with this id.
+    /// The schema with this id.
     ///
     /// # Errors
     /// See [`RegistryError`].
-    pub async fn schema(&self, id: u32) -> Result<String, RegistryError> {
-        let what = format!("schema {id}");
+    pub async fn schema(&self, id: SchemaId) -> Result<RegisteredSchema, RegistryError> {
+        let what = id.to_string();
         let failed = |error| unavailable(&what, error);
-        let url = format!("{}/schemas/ids/{id}", self.url.reveal());
+        let url = schema::url(self.url.reveal(), id)?;
         let answer = self.http.get(url).send().await.map_err(failed)?;
         let status = answer.status();
         if !status.is_success() {
             let body = answer.text().await.map_err(failed)?;
-            return Err(answer::refusal(&what, status, &body));
+            return Err(answer::refusal(id, status, &body));
+        }
+        if schema::is_answered_with_text(id) {
+            return answer.text().await.map(schema::of_text).map_err(failed);
         }
         let found: answer::Found = answer.json().await.map_err(failed)?;
-        found.avro(&what)
+        found.registered(&what)
     }
 
     /// The id under which `schema` is registered for `subject`; registers nothing.

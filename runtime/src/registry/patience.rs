@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use schemas::SchemaId;
+
 use super::{Compile, KnownSchemas, Registry, RegistryError, SchemaCache};
 use crate::health::Health;
 use crate::lifecycle::Failure;
@@ -31,7 +33,7 @@ pub fn settled<T>(mut ask: impl FnMut() -> Result<T, WaitsFor>) -> Result<T, Fai
             Ok(answer) => return Ok(answer),
             Err(WaitsFor { schema_id }) if Instant::now() >= deadline => {
                 return Err(Failure::failed(format!(
-                    "the schema registry has not answered for schema {schema_id} in {DEADLINE:?}; \
+                    "the schema registry has not answered for {schema_id} in {DEADLINE:?}; \
                      run this again when it does"
                 )));
             }
@@ -43,8 +45,8 @@ pub fn settled<T>(mut ask: impl FnMut() -> Result<T, WaitsFor>) -> Result<T, Fai
 /// A schema that is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// Its number in the registry.
-    pub schema_id: u32,
+    /// The schema.
+    pub schema_id: SchemaId,
 }
 
 impl Registry {

@@ -10,6 +10,11 @@ use crate::slot::Slot;
 use crate::text::Text;
 
 impl<const N: usize> Plan<N> {
+    /// Whether the writer's record has a field of this name.
+    pub(crate) fn has_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| &*field.name == name)
+    }
+
     /// Reads a record's bytes, after the framing. `slots` are all absent before; into the caller's,
     /// because to move them costs as much as to fill them.
     #[inline(always)]

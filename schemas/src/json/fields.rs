@@ -89,6 +89,13 @@ impl<'a, const N: usize> Fields<'a, N> {
         }
     }
 
+    /// Whether a field of this name was found, whatever it holds.
+    pub(crate) fn has(&self, names: &Names<N>, name: &str) -> bool {
+        names
+            .position(name.as_bytes())
+            .is_some_and(|field| !matches!(self.slots[field], Slot::Absent))
+    }
+
     /// The field of the member that starts at the quote before `text`, and what follows its colon.
     #[inline(always)]
     pub(super) fn start(&mut self, names: &Names<N>, text: &'a [u8]) -> Option<(usize, &'a [u8])> {

@@ -153,6 +153,8 @@ mod tests {
     use runtime::record::OwnedRecord;
     use runtime::registry::Lookup;
 
+    use schemas::SchemaId;
+
     use super::*;
 
     /// Answers as it was told to.
@@ -178,7 +180,7 @@ mod tests {
     impl SchemaSource for NoRegistry {
         type Plan = VoucherPlan;
 
-        fn lookup(&mut self, _: u32) -> Lookup<'_, VoucherPlan> {
+        fn lookup(&mut self, _: SchemaId) -> Lookup<'_, VoucherPlan> {
             Lookup::Bad(Malformed::new(
                 schemas::Reason::RegistryNotConfigured,
                 "no registry",

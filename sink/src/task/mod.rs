@@ -50,7 +50,7 @@ use runtime::kafka::AssignmentChange;
 use runtime::late_offsets::LateOffsets;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
-use schemas::VoucherPlan;
+use schemas::{SchemaId, VoucherPlan};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
@@ -100,7 +100,7 @@ enum State {
     /// The broker did not take them; the same again at `until`.
     WaitingToCommit { until: Duration },
     /// A held record waits for its schema.
-    WaitingForSchema { schema_id: u32 },
+    WaitingForSchema { schema_id: SchemaId },
     /// Too many records are dead; the same are tried again at `until`.
     CircuitOpen { until: Duration },
     /// Partitions go back to the group's committed offsets.

@@ -8,7 +8,7 @@ use runtime::kafka::{CommitError, Polled};
 use runtime::record::{OwnedRecord, Positions};
 use runtime::registry::SchemaSource;
 use runtime::stepping::{Step, Stepping};
-use schemas::{Malformed, VoucherPlan};
+use schemas::{Malformed, SchemaId, VoucherPlan};
 
 use super::{IDLE, QUICK, SLICE, SLOW, State, TURN, Task};
 use crate::batch::MOST_RECORDS;
@@ -137,7 +137,7 @@ where
     }
 
     /// Gives the schema that the record still waits for.
-    fn take_held(&mut self, held: OwnedRecord) -> Option<u32> {
+    fn take_held(&mut self, held: OwnedRecord) -> Option<SchemaId> {
         match decide(&held, &mut self.ports.schemas, &mut self.ahead) {
             Decision::Wait { schema_id } => {
                 self.held = Some(held);
@@ -408,7 +408,7 @@ enum Received {
     /// A record, and it is in the batch ahead.
     Taken,
     /// A record that is kept aside until its schema is known.
-    Held { schema_id: u32 },
+    Held { schema_id: SchemaId },
     /// The queue is empty, the group had something to say, or the consumer is lost.
     Nothing,
 }
@@ -420,7 +420,7 @@ enum Filled {
     /// The queue is empty, the batch is full, or the consumer is lost.
     Enough,
     /// A record is kept aside until its schema is known.
-    Held { schema_id: u32 },
+    Held { schema_id: SchemaId },
 }
 
 /// A sentence of the database's that holds the code (one of a trigger could) must not be told.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use runtime::lifecycle::Failure;
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::VoucherPlan;
+use schemas::{SchemaId, VoucherPlan};
 
 use super::{CIRCUIT_PAUSE, SLICE, State, Task};
 use crate::halves::Halves;
@@ -45,7 +45,7 @@ where
         State::CommittingOffsets
     }
 
-    pub(super) fn wait_for_schema(&mut self, schema_id: u32) -> State {
+    pub(super) fn wait_for_schema(&mut self, schema_id: SchemaId) -> State {
         let is_pending = matches!(self.ports.schemas.lookup(schema_id), Lookup::Pending);
         if self.held.is_none() || !is_pending {
             return State::Reading;

@@ -12,7 +12,9 @@ use processor::signing_keys::SigningKeys;
 use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
 use rust_decimal::Decimal;
-use schemas::{Currency, ORDER_STATUS_AVSC, OrderStatus, OrderStatusPlan, Timestamp};
+use schemas::{
+    Currency, ORDER_STATUS_AVSC, OrderStatus, OrderStatusPlan, SchemaId, Timestamp, WriterSchema,
+};
 
 use crate::figure::{Figure, Target};
 use crate::generic;
@@ -26,12 +28,12 @@ const RECORDS: u32 = 2_000;
 const FRAMING: usize = 5;
 
 /// The schema that all records were written with.
-struct OneSchema(OrderStatusPlan);
+struct OneSchema(WriterSchema<OrderStatusPlan>);
 
 impl SchemaSource for OneSchema {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<'_, OrderStatusPlan> {
+    fn lookup(&mut self, _: SchemaId) -> Lookup<'_, OrderStatusPlan> {
         Lookup::Known(&self.0)
     }
 }
@@ -64,7 +66,7 @@ impl Skipped {
         let records = (0..).filter(|number| !orders::is_eligible(*number));
         Ok(Self {
             evaluator: Evaluator::new(rule, keys, Currency::EUR)?,
-            schemas: OneSchema(plan),
+            schemas: OneSchema(WriterSchema::Avro(plan)),
             records: records
                 .take(RECORDS as usize)
                 .map(|number| record(number, format))
@@ -130,10 +132,10 @@ impl Skipped {
 
     /// That decoder and peer see the same in every record.
     fn compare(&self, reader: &GenericDatumReader<'_>) -> Result<()> {
-        let plan = &self.schemas.0;
+        let schema = &self.schemas.0;
         for record in &self.records {
             let (key, body) = parts(record)?;
-            let ours = OrderStatus::from_avro(Some(key), body, plan, Currency::EUR)
+            let ours = OrderStatus::read(Some(key), schema.body(body), Currency::EUR)
                 .map_err(|malformed| anyhow::anyhow!("{}", malformed.message()))?;
             let theirs = generic::order_status(reader, key, body)?;
             ensure!(ours == theirs, "{ours:?} is not {theirs:?}");

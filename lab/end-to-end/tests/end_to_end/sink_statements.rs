@@ -8,7 +8,7 @@ use end_to_end::shop::{STOP, Shop};
 use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::settings::Secret;
-use schemas::{Malformed, Reason, VoucherPlan};
+use schemas::{Malformed, Reason, SchemaId, VoucherPlan};
 use sink::batch::Batch;
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
@@ -27,7 +27,7 @@ struct NoSchemas;
 impl SchemaSource for NoSchemas {
     type Plan = VoucherPlan;
 
-    fn lookup(&mut self, _: u32) -> Lookup<'_, VoucherPlan> {
+    fn lookup(&mut self, _: SchemaId) -> Lookup<'_, VoucherPlan> {
         Lookup::Bad(Malformed::new(Reason::UnknownSchema, "none"))
     }
 }

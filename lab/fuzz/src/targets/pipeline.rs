@@ -1,8 +1,8 @@
 //! A record's whole way, without Kafka and Postgres: the processor's evaluation and batch, the dead
-//! letter and its redrive, the sink's decision and batch.
+//! letter and its redrive, the sink's decision and batch; and the same body in every framing.
 
 use std::convert::Infallible;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use processor::batch::{Batch, Topics, VoucherFormat};
 use processor::evaluate::{Evaluator, Outcome};
@@ -14,7 +14,8 @@ use runtime::record::{InputRecord, OwnedRecord};
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::trace_context::TRACEPARENT;
 use schemas::{
-    Currency, Malformed, ORDER_STATUS_AVSC, OrderStatusPlan, Reason, VOUCHER_AVSC, VoucherPlan,
+    Currency, Malformed, ORDER_STATUS_AVSC, OrderStatusPlan, Reason, SchemaId, VOUCHER_AVSC,
+    VoucherPlan, WriterSchema,
 };
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
@@ -24,8 +25,13 @@ use super::json::key_of;
 use crate::script::Script;
 use crate::sound;
 
-/// The registry knows one schema of each topic, under this id.
+/// The registry knows one Avro schema of each topic, under this number as an id of any kind.
 const SCHEMA_ID: u32 = 1;
+
+/// And under this one a JSON Schema.
+const JSON_SCHEMA_ID: u32 = 2;
+
+const GUID: [u8; 16] = [7; 16];
 
 static EVALUATOR: LazyLock<Evaluator> = LazyLock::new(|| {
     let rule = Rule {
@@ -41,27 +47,48 @@ static EVALUATOR: LazyLock<Evaluator> = LazyLock::new(|| {
     Evaluator::new(rule, keys.expect("a key"), Currency::EUR).expect("an amount that fits")
 });
 
-struct Known<P>(Arc<P>);
+struct Known<P: 'static>(&'static Schemas<P>);
+
+struct Schemas<P> {
+    avro: WriterSchema<P>,
+    json: WriterSchema<P>,
+}
+
+impl<P> Schemas<P> {
+    fn new(compiled: Result<P, Malformed>) -> Self {
+        Self {
+            avro: WriterSchema::Avro(compiled.expect("our schema")),
+            json: WriterSchema::Json,
+        }
+    }
+}
 
 impl<P> SchemaSource for Known<P> {
     type Plan = P;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, P> {
-        match id {
-            SCHEMA_ID => Lookup::Known(&self.0),
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, P> {
+        let number = match id {
+            SchemaId::Id(id) => u64::from(id),
+            SchemaId::GlobalId(id) | SchemaId::ContentId(id) => id,
+            SchemaId::Guid(GUID) => u64::from(SCHEMA_ID),
+            SchemaId::Guid(_) => 0,
+        };
+        match u32::try_from(number) {
+            Ok(SCHEMA_ID) => Lookup::Known(&self.0.avro),
+            Ok(JSON_SCHEMA_ID) => Lookup::Known(&self.0.json),
             _ => Lookup::Bad(Malformed::new(
                 Reason::UnknownSchema,
-                format!("schema {id} is unknown"),
+                format!("{id} is unknown"),
             )),
         }
     }
 }
 
-static ORDER_STATUSES: LazyLock<Arc<OrderStatusPlan>> =
-    LazyLock::new(|| Arc::new(OrderStatusPlan::compile(ORDER_STATUS_AVSC).expect("our schema")));
+static ORDER_STATUSES: LazyLock<Schemas<OrderStatusPlan>> =
+    LazyLock::new(|| Schemas::new(OrderStatusPlan::compile(ORDER_STATUS_AVSC)));
 
-static VOUCHERS: LazyLock<Arc<VoucherPlan>> =
-    LazyLock::new(|| Arc::new(VoucherPlan::compile(VOUCHER_AVSC).expect("our schema")));
+static VOUCHERS: LazyLock<Schemas<VoucherPlan>> =
+    LazyLock::new(|| Schemas::new(VoucherPlan::compile(VOUCHER_AVSC)));
 
 /// Headers and place as a script, a zero byte or its lack for a null, then the value.
 pub(crate) fn pipeline(input: &[u8]) {
@@ -84,6 +111,63 @@ pub(crate) fn pipeline(input: &[u8]) {
     processed(&taken, format);
     // The same bytes on the other topic.
     sunk(&taken);
+    for schema_id in [SCHEMA_ID, JSON_SCHEMA_ID] {
+        in_every_framing(&taken, schema_id);
+    }
+}
+
+/// A body has one outcome, wherever its schema's id is.
+fn in_every_framing(record: &OwnedRecord, schema_id: u32) {
+    let body = record.value.as_deref().unwrap_or_default();
+    let framed = |framing: &[u8]| OwnedRecord {
+        value: Some([framing, body].concat()),
+        headers: Vec::new(),
+        ..record.clone()
+    };
+    let short = framed(&[&[0], schema_id.to_be_bytes().as_slice()].concat());
+    let expected = outcome(&short);
+    let long = framed(&[&[0], u64::from(schema_id).to_be_bytes().as_slice()].concat());
+    assert_eq!(outcome(&long), expected);
+
+    let mut bare = framed(&[]);
+    if !is_undecided(&bare) {
+        return;
+    }
+    for (name, id) in [
+        (
+            "__value_schema_id",
+            [&[0], schema_id.to_be_bytes().as_slice()].concat(),
+        ),
+        (
+            "apicurio.value.globalId",
+            u64::from(schema_id).to_be_bytes().to_vec(),
+        ),
+        (
+            "apicurio.value.contentId",
+            u64::from(schema_id).to_be_bytes().to_vec(),
+        ),
+        ("__value_schema_id", [&[1], GUID.as_slice()].concat()),
+    ] {
+        let is_guid = id.len() == GUID.len() + 1;
+        if is_guid && schema_id != SCHEMA_ID {
+            continue;
+        }
+        bare.headers = vec![(name.to_owned(), Some(id))];
+        assert_eq!(outcome(&bare), expected, "{name}");
+    }
+}
+
+/// Whether a value says nothing by itself.
+fn is_undecided(record: &OwnedRecord) -> bool {
+    matches!(evaluate(record), Outcome::Dead(malformed) if malformed.reason().is_of_the_form())
+}
+
+/// What became of a record; of a fault the reason alone.
+fn outcome(record: &OwnedRecord) -> String {
+    match evaluate(record) {
+        Outcome::Dead(malformed) => malformed.reason().to_string(),
+        other => format!("{other:?}"),
+    }
 }
 
 fn processed(record: &OwnedRecord, format: VoucherFormat) {
@@ -118,7 +202,7 @@ fn processed(record: &OwnedRecord, format: VoucherFormat) {
 }
 
 fn evaluate(record: &OwnedRecord) -> Outcome<'_> {
-    EVALUATOR.evaluate(record, &mut Known(Arc::clone(&ORDER_STATUSES)))
+    EVALUATOR.evaluate(record, &mut Known(&*ORDER_STATUSES))
 }
 
 /// What the processor writes the sink takes; nothing raw is in a header.
@@ -143,7 +227,7 @@ fn voucher(output: &Outgoing<'_>, source: &OwnedRecord) {
 
 fn sunk(record: &OwnedRecord) -> Decision {
     let mut batch = sink::batch::Batch::default();
-    let decision = decide(record, &mut Known(Arc::clone(&VOUCHERS)), &mut batch);
+    let decision = decide(record, &mut Known(&*VOUCHERS), &mut batch);
     if decision == Decision::Row {
         let mut columns = Columns::default();
         columns.fill(&batch, 0..1);

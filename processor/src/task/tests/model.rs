@@ -10,7 +10,7 @@ use runtime::kafka::{
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Reason};
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, WriterSchema};
 
 use crate::batch::Tally;
 use crate::ports::{Log, Observer, Refusal, TransactionEnd};
@@ -360,21 +360,26 @@ impl Clock for ModelClock {
 #[derive(Default)]
 pub(super) struct Schemas {
     asked: usize,
-    known: Option<OrderStatusPlan>,
+    schema: Option<WriterSchema<OrderStatusPlan>>,
 }
 
 impl SchemaSource for Schemas {
     type Plan = OrderStatusPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, OrderStatusPlan> {
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, OrderStatusPlan> {
         self.asked += 1;
         match id {
-            7 if self.asked < 3 => Lookup::Pending,
-            7 => Lookup::Known(self.known.get_or_insert_with(|| {
-                OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC).unwrap()
+            SchemaId::Id(7) if self.asked < 3 => Lookup::Pending,
+            SchemaId::Id(7) => Lookup::Known(self.schema.get_or_insert_with(|| {
+                let plan = OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC);
+                WriterSchema::Avro(plan.unwrap())
             })),
             _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
         }
+    }
+
+    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<OrderStatusPlan>> {
+        self.schema.as_ref().filter(|_| id == SchemaId::Id(7))
     }
 }
 

@@ -18,7 +18,7 @@ use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::{Step, Stepping as _};
 use rust_decimal::Decimal;
-use schemas::{Malformed, Payload, Reason, Voucher, VoucherPlan};
+use schemas::{Body, Malformed, Payload, Reason, SchemaId, Voucher, VoucherPlan, WriterSchema};
 
 use crate::columns::Columns;
 use crate::ports::{Identity, WriteError, Written};
@@ -324,19 +324,23 @@ impl World {
 /// A record's voucher, when it has one that can be decoded.
 fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
     let key = record.key.as_deref();
-    let voucher = match Payload::of(record.value.as_deref()).ok()? {
-        Payload::Json(value) => Voucher::from_json(key, value).ok()?,
-        Payload::Avro { schema_id: 7, body } => Voucher::from_avro(key, body, plan()).ok()?,
+    let body = match Payload::of(record.value.as_deref()).ok()? {
+        Payload::Unframed(value) => Body::Json(value),
+        Payload::Framed { schema_id, body } if schema_id == SCHEMA => schema().body(body),
         _ => return None,
     };
+    let voucher = Voucher::read(key, body).ok()?;
     let identity = (voucher.campaign.to_string(), voucher.order_id.to_owned());
     let code = voucher.code.to_string();
     Some((identity, (code, voucher.amount, String::new())))
 }
 
-fn plan() -> &'static VoucherPlan {
-    static PLAN: OnceLock<VoucherPlan> = OnceLock::new();
-    PLAN.get_or_init(|| VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap())
+/// The one schema that the registry knows.
+const SCHEMA: SchemaId = SchemaId::Id(7);
+
+fn schema() -> &'static WriterSchema<VoucherPlan> {
+    static SCHEMA: OnceLock<WriterSchema<VoucherPlan>> = OnceLock::new();
+    SCHEMA.get_or_init(|| WriterSchema::Avro(VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap()))
 }
 
 /// One handle for all ports.
@@ -352,13 +356,17 @@ pub(super) struct Schemas {
 impl SchemaSource for Schemas {
     type Plan = VoucherPlan;
 
-    fn lookup(&mut self, id: u32) -> Lookup<'_, VoucherPlan> {
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, VoucherPlan> {
         self.asked += 1;
         match id {
-            7 if self.asked < 3 => Lookup::Pending,
-            7 => Lookup::Known(plan()),
+            SCHEMA if self.asked < 3 => Lookup::Pending,
+            SCHEMA => Lookup::Known(schema()),
             _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
         }
+    }
+
+    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<VoucherPlan>> {
+        (id == SCHEMA && self.asked >= 3).then(schema)
     }
 }
 
