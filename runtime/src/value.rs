@@ -190,3 +190,262 @@ pub fn framing_of(record: &impl InputRecord) -> String {
         Err(fault) => format!("{by_value}; {fault}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::WriterSchema;
+
+    use super::*;
+    use crate::record::{Offset, OwnedRecord, Partition};
+
+    const AVRO: WriterSchema<&str> = WriterSchema::Avro("avro:");
+    const JSON: WriterSchema<&str> = WriterSchema::Json;
+
+    /// What an Avro body starts with is its plan.
+    struct Registry {
+        /// Known to the loop already.
+        known: Vec<(SchemaId, WriterSchema<&'static str>)>,
+        /// Known once it was asked for.
+        registered: Vec<(SchemaId, WriterSchema<&'static str>)>,
+        asked: Vec<SchemaId>,
+    }
+
+    impl Registry {
+        fn of(
+            registered: impl IntoIterator<Item = (SchemaId, WriterSchema<&'static str>)>,
+        ) -> Self {
+            Self {
+                known: Vec::new(),
+                registered: registered.into_iter().collect(),
+                asked: Vec::new(),
+            }
+        }
+
+        fn and_known(mut self) -> Self {
+            self.known.append(&mut self.registered);
+            self
+        }
+    }
+
+    impl SchemaSource for Registry {
+        type Plan = &'static str;
+
+        fn lookup(&mut self, id: SchemaId) -> Lookup<'_, &'static str> {
+            self.asked.push(id);
+            let mut all = self.known.iter().chain(&self.registered);
+            match all.find(|(known, _)| *known == id) {
+                Some((_, schema)) => Lookup::Known(schema),
+                None if id == PENDING => Lookup::Pending,
+                None => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered")),
+            }
+        }
+
+        fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<&'static str>> {
+            let found = self.known.iter().find(|(known, _)| *known == id);
+            found.map(|(_, schema)| schema)
+        }
+    }
+
+    const PENDING: SchemaId = SchemaId::Id(404);
+
+    fn record(value: &[u8], headers: &[(&str, &[u8])]) -> OwnedRecord {
+        let headers = headers.iter();
+        OwnedRecord {
+            value: Some(value.to_vec()),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), Some(value.to_vec())))
+                .collect(),
+            ..OwnedRecord::default()
+        }
+    }
+
+    /// `{...}` is JSON; an Avro body starts with its plan.
+    fn form_of(body: Body<'_, &'static str>) -> Result<String, Malformed> {
+        let fault = |reason| Err(Malformed::new(reason, "broken"));
+        match body {
+            Body::Json(b"{\"status\":\"LOST\"}") => fault(Reason::UnknownStatus),
+            Body::Json(json @ [b'{', .., b'}']) => Ok(String::from_utf8_lossy(json).into_owned()),
+            Body::Json(_) => fault(Reason::InvalidJson),
+            Body::Avro(body, plan) if body.starts_with(plan.as_bytes()) => {
+                Ok(String::from_utf8_lossy(body).into_owned())
+            }
+            Body::Avro(..) => fault(Reason::InvalidAvro),
+        }
+    }
+
+    fn told(record: &impl InputRecord, registry: &mut Registry) -> Result<String, Malformed> {
+        Ok(match read(record, registry, form_of)? {
+            Value::Read(text) => text,
+            Value::Tombstone => "tombstone".to_owned(),
+            Value::Wait { schema_id } => format!("wait for {schema_id}"),
+        })
+    }
+
+    const SEVEN: SchemaId = SchemaId::Id(7);
+    const GLOBAL: SchemaId = SchemaId::GlobalId(7);
+    const GLOBAL_ID: (&str, &[u8]) = ("apicurio.value.globalId", b"\0\0\0\0\0\0\0\x07");
+
+    #[test]
+    fn the_registry_says_whether_a_framed_body_is_avro_or_json() {
+        for (schema, body) in [(AVRO, "avro:17"), (JSON, "{17}")] {
+            let value = [b"\0\0\0\0\x07", body.as_bytes()].concat();
+            let mut registry = Registry::of([(SEVEN, schema)]);
+            assert_eq!(told(&record(&value, &[]), &mut registry).unwrap(), body);
+        }
+        let mut registry = Registry::of([(GLOBAL, AVRO)]);
+        let value = b"\0\0\0\0\0\0\0\0\x07avro:17";
+        assert_eq!(told(&record(value, &[]), &mut registry).unwrap(), "avro:17");
+    }
+
+    /// A record whose headers nobody may ask for.
+    struct Headless(OwnedRecord);
+
+    impl InputRecord for Headless {
+        fn partition(&self) -> Partition {
+            0
+        }
+        fn offset(&self) -> Offset {
+            0
+        }
+        fn timestamp_millis(&self) -> Option<i64> {
+            None
+        }
+        fn key(&self) -> Option<&[u8]> {
+            None
+        }
+        fn value(&self) -> Option<&[u8]> {
+            self.0.value()
+        }
+        fn each_header(&self, _: &mut dyn FnMut(&str, Option<&[u8]>)) {
+            panic!("the client would allocate for the headers");
+        }
+    }
+
+    #[test]
+    fn headers_of_a_record_that_its_bytes_settle_are_not_looked_at() {
+        let mut registry = Registry::of([(SEVEN, AVRO)]).and_known();
+        let mut settled = |value: &[u8]| {
+            let record = Headless(record(value, &[]));
+            told(&record, &mut registry).map_err(|fault| fault.reason())
+        };
+        assert_eq!(settled(b"{17}").as_deref(), Ok("{17}"));
+        assert_eq!(settled(b"\0\0\0\0\x07avro:17").as_deref(), Ok("avro:17"));
+        assert_eq!(
+            settled(b"{\"status\":\"LOST\"}"),
+            Err(Reason::UnknownStatus)
+        );
+        let deletion = Headless(OwnedRecord::default());
+        assert_eq!(told(&deletion, &mut registry).unwrap(), "tombstone");
+    }
+
+    #[test]
+    fn a_bare_body_is_read_by_the_schema_that_its_headers_name() {
+        for (name, id, schema_id) in [
+            ("__value_schema_id", b"\0\0\0\0\x07".as_slice(), SEVEN),
+            ("__value_schema_id", &[1; 17], SchemaId::Guid([1; 16])),
+            (GLOBAL_ID.0, GLOBAL_ID.1, GLOBAL),
+            (
+                "apicurio.value.contentId",
+                GLOBAL_ID.1,
+                SchemaId::ContentId(7),
+            ),
+        ] {
+            let mut registry = Registry::of([(schema_id, AVRO)]);
+            let bare = record(b"avro:17", &[(name, id)]);
+            assert_eq!(told(&bare, &mut registry).unwrap(), "avro:17", "{name}");
+        }
+        let mut registry = Registry::of([]);
+        let bare = record(b"avro:17", &[("__value_schema_id", b"\0\0\0\x01\x94")]);
+        assert_eq!(told(&bare, &mut registry).unwrap(), "wait for schema 404");
+    }
+
+    #[test]
+    fn a_bare_body_may_start_with_a_zero_byte() {
+        let plan = WriterSchema::Avro("\0\0\0\x01\x02");
+        let bare = record(b"\0\0\0\x01\x02avro", &[GLOBAL_ID]);
+        let mut registry = Registry::of([(GLOBAL, plan)]);
+        assert!(told(&bare, &mut registry).unwrap().ends_with("avro"));
+        assert_eq!(registry.asked, [GLOBAL], "its first bytes are no id");
+    }
+
+    #[test]
+    fn headers_that_were_passed_on_do_no_harm() {
+        for body in ["\0\0\0\0\x07avro:17", "{17}"] {
+            let forwarded = record(body.as_bytes(), &[GLOBAL_ID]);
+            for mut registry in [
+                Registry::of([(SEVEN, AVRO), (GLOBAL, WriterSchema::Avro("other:"))]),
+                Registry::of([(SEVEN, AVRO)]),
+            ] {
+                let read = told(&forwarded, &mut registry).unwrap();
+                assert!(body.ends_with(&read), "{read}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_names_the_framing() {
+        let refused = |value: &[u8], headers: &[(&str, &[u8])]| {
+            let mut registry = Registry::of([(SEVEN, AVRO), (GLOBAL, AVRO)]);
+            let fault = told(&record(value, headers), &mut registry).unwrap_err();
+            (fault.reason(), fault.message().to_owned())
+        };
+        for (value, headers, reason, words) in [
+            (
+                b"x".as_slice(),
+                [GLOBAL_ID].as_slice(),
+                Reason::InvalidAvro,
+                "header apicurio.value.globalId",
+            ),
+            (
+                b"x",
+                &[("apicurio.value.globalId", b"7")],
+                Reason::InvalidFraming,
+                "8 bytes",
+            ),
+            (
+                b"\x041",
+                &[],
+                Reason::InvalidJson,
+                "neither JSON nor framed",
+            ),
+            (
+                b"\xc3\x01\x041",
+                &[],
+                Reason::InvalidJson,
+                "single-object encoding",
+            ),
+            (
+                b"\0\0\0\0\x07{17}",
+                &[],
+                Reason::InvalidAvro,
+                "apicurio.registry.avro.encoding=BINARY",
+            ),
+            (
+                b"\0\0\0\0\x08{17}",
+                &[],
+                Reason::UnknownSchema,
+                "not registered",
+            ),
+            (b"\0\0", &[], Reason::InvalidFraming, "zero byte"),
+            (b"{17", &[], Reason::InvalidJson, "broken"),
+        ] {
+            let (found, message) = refused(value, headers);
+            assert_eq!(found, reason, "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_framing_is_told_in_words() {
+        let framing = |value: &[u8], headers| framing_of(&record(value, headers));
+        assert_eq!(framing_of(&OwnedRecord::default()), "null, a deletion");
+        assert_eq!(framing(b"{}", &[]), "not framed, so read as JSON");
+        assert_eq!(framing(b"\0\0\0\0\x07avro", &[]), "schema 7, then 4 bytes");
+        assert_eq!(
+            framing(b"avro", &[GLOBAL_ID]),
+            "not framed; the header apicurio.value.globalId names schema with global id 7"
+        );
+        assert!(framing(b"avro", &[("apicurio.value.globalId", b"")]).contains("has 0 bytes"));
+        assert!(framing(b"\0", &[]).contains("zero byte"));
+    }
+}

@@ -76,8 +76,8 @@ impl<'a> Payload<'a> {
             None => Err(Malformed::new(
                 Reason::InvalidFraming,
                 format!(
-                    "the value starts with a zero byte, as a framed one does, and ends after {} \
-                     bytes of its schema's id, which has 4, or 8 of which the first 4 are zero",
+                    "the value starts with a zero byte and ends within its schema's id: it has {} \
+                     bytes of 4, or of 8 when the first 4 are zero",
                     framed.len()
                 ),
             )),
@@ -174,7 +174,7 @@ mod tests {
         }
         let error = Payload::of(Some(b"\0\x01\x02\x03")).unwrap_err();
         assert_eq!(error.reason(), Reason::InvalidFraming);
-        assert!(error.message().contains("after 3 bytes"), "{error}");
+        assert!(error.message().contains("3 bytes of 4"), "{error}");
     }
 
     #[test]

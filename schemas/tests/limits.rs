@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use allocation_counter::{AllocationInfo, measure};
-use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Reason, decimal};
+use schemas::{
+    Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Reason, SchemaHeaders,
+    WriterSchema, decimal, foreign_framing,
+};
 
 const KEY: Option<&[u8]> = Some(b"17");
 const MIB: usize = 1 << 20;
@@ -151,6 +154,52 @@ fn a_compressed_value_is_no_json_and_no_record_of_ours() {
         assert_eq!(verdict.unwrap().reason(), Reason::InvalidJson);
         assert!(cost.count_total <= 16, "{cost:?}");
     }
+}
+
+#[test]
+fn json_behind_a_schemas_id_has_the_limits_of_json() {
+    let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(MIB), "]".repeat(MIB));
+    let digits = with_total(&"9".repeat(MIB));
+    for (json, reason) in [
+        (deep.as_bytes(), Reason::InvalidJson),
+        (&digits, Reason::TotalOutOfRange),
+    ] {
+        let value = [b"\0\0\0\0\x07", json].concat();
+        let Ok(Payload::Framed { body, .. }) = Payload::of(Some(&value)) else {
+            panic!("it is framed");
+        };
+        let body = WriterSchema::Json.body(body);
+        let (cost, verdict) = judged(|| OrderStatus::read(KEY, body, Currency::EUR));
+        assert_eq!(verdict.unwrap().reason(), reason);
+        assert!(
+            cost.count_total <= 16 && cost.bytes_total <= 8192,
+            "{cost:?}"
+        );
+    }
+}
+
+#[test]
+fn hostile_headers_and_first_bytes_cost_the_words_alone() {
+    let long = vec![0xff; MIB];
+    for name in [
+        "__value_schema_id",
+        "apicurio.value.globalId",
+        "apicurio.value.encoding",
+    ] {
+        let (cost, verdict) = judged(|| {
+            let mut headers = SchemaHeaders::default();
+            for _ in 0..1000 {
+                headers.see("traceparent", Some(&long));
+            }
+            headers.see(name, Some(&long));
+            headers.schema()
+        });
+        let malformed = verdict.expect("it was taken");
+        assert_eq!(malformed.reason(), Reason::InvalidFraming);
+        assert!(malformed.message().len() <= 1024, "{name}");
+        assert!(cost.count_total <= 16, "{name}: {cost:?}");
+    }
+    assert!(foreign_framing(&long).is_some());
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn long(name: &str, value: &[u8]) -> Result<u64, Malformed> {
 /// A decimal is raw bytes shown as text in Avro's JSON encoding: it looks like another number.
 fn encoding(value: &[u8]) -> Option<Malformed> {
     (value != b"BINARY").then(|| {
-        let encoding = String::from_utf8_lossy(value);
+        let encoding = String::from_utf8_lossy(&value[..value.len().min(64)]);
         invalid(format!(
             "the header {ENCODING} says {}: of Avro only its binary encoding is read; set the \
              writer's apicurio.registry.avro.encoding=BINARY",

@@ -5,6 +5,7 @@
 mod support;
 mod times;
 mod totals;
+mod wrapped;
 
 use apache_avro::types::Value;
 use schemas::{Currency, OrderId, OrderStatus, Reason, Status};

@@ -21,6 +21,7 @@ mod dead_letters;
 mod durable;
 mod exactly_once;
 mod explain;
+mod framings;
 mod hostile_clients;
 mod http;
 mod ignored_rows;

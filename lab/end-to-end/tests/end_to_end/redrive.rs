@@ -34,6 +34,18 @@ pub(crate) fn late(key: &str, total: i32, id: u32) -> Result<NewRecord> {
     Ok(NewRecord::new(key, framed(id, &body)))
 }
 
+/// The same with the id in a header, as Confluent's serializers can write it.
+fn late_by_header(key: &str, total: i32, id: u32) -> Result<NewRecord> {
+    let record = late(key, total, id)?;
+    let value = record.value.unwrap_or_default();
+    let (framing, body) = value.split_at(framed(id, &[]).len());
+    Ok(NewRecord {
+        value: Some(body.to_vec()),
+        headers: vec![("__value_schema_id".to_owned(), Some(framing.to_vec()))],
+        ..record
+    })
+}
+
 /// The sources of all vouchers, each with how often it issued one.
 async fn sources(shop: &Shop) -> Result<BTreeMap<String, usize>> {
     let mut sources = BTreeMap::new();
@@ -54,17 +66,19 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let _sink = shop.sink().await?;
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
-    // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already.
+    // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already;
+    // 20 is as 17.
     let newer = good_json("19");
     let records = vec![
         late("17", 100, id)?,
         late("18", 50, id)?,
         late("19", 100, id)?,
+        late_by_header("20", 100, id)?,
         newer.clone(),
     ];
     shop.write_orders(records).await?;
     shop.settled().await;
-    assert_eq!(shop.dead_letters().await?.len(), 3);
+    assert_eq!(shop.dead_letters().await?.len(), 4);
     assert_eq!(shop.vouchers().await?.len(), 1);
     let before = shop.vouchers_of("19").await?;
 
@@ -75,7 +89,7 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let (failed, away) = tokio::try_join!(failed, away)?;
     assert_eq!(
         failed.json()?["outcomes"],
-        json!({"failed: unknown_schema": 3})
+        json!({"failed: unknown_schema": 4})
     );
     assert_eq!(away.code, 1, "{}", away.stdout);
 
@@ -92,7 +106,7 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     for answer in [&dry, &redriven] {
         assert_eq!(
             answer["outcomes"],
-            json!({"voucher": 2, "skipped: threshold": 1})
+            json!({"voucher": 3, "skipped: threshold": 1})
         );
         assert_eq!(answer["letters"][0]["attempts"], 3);
     }
@@ -105,7 +119,7 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     assert_eq!(again["outcomes"], json!({}));
 
     let rows = || async { shop.vouchers().await.unwrap_or_default().len() };
-    wait::until("the missing voucher's row", rows, |rows| *rows == 2).await;
+    wait::until("the missing vouchers' rows", rows, |rows| *rows == 3).await;
     shop.settled().await;
     assert_eq!(
         shop.vouchers_of("19").await?,
@@ -118,11 +132,11 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let of_run = vouchers
         .iter()
         .filter(|v| v.header("source.run").as_deref() == run);
-    assert_eq!(of_run.count(), 2);
+    assert_eq!(of_run.count(), 3);
 
     // Nothing was republished: the newest status of 19 is the one that was.
     let orders = shop.order_records().await?;
-    assert_eq!(orders.len(), 4);
+    assert_eq!(orders.len(), 5);
     let newest = orders.iter().rfind(|record| record.key_text() == "19");
     assert_eq!(newest.and_then(|record| record.value.clone()), newer.value);
     Ok(())

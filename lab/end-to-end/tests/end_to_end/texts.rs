@@ -118,7 +118,7 @@ fn framing() -> Vec<Case> {
         Case::bytes(
             format!("framing: {length} bytes of five"),
             vec![0; length],
-            Dead("invalid_framing", "4 bytes of a schema id"),
+            Dead("invalid_framing", "ends within its schema's id"),
         )
     };
     vec![
