@@ -154,6 +154,11 @@ fn schema_of_headers(
 fn explained(fault: Malformed, value: Option<&[u8]>) -> Malformed {
     let seems = match (fault.reason(), Payload::of(value)) {
         (Reason::InvalidJson, Ok(Payload::Unframed(bytes))) => foreign_framing(bytes),
+        (Reason::UnknownSchema, Ok(Payload::Framed { schema_id, .. }))
+            if !schema_id.is_possible() =>
+        {
+            Some("the value starts with a zero byte, so what follows was taken for a schema's id")
+        }
         (
             Reason::InvalidAvro,
             Ok(Payload::Framed {
@@ -425,6 +430,12 @@ mod tests {
                 &[],
                 Reason::UnknownSchema,
                 "not registered",
+            ),
+            (
+                b"\0\xff\xff\xff\xff",
+                &[],
+                Reason::UnknownSchema,
+                "zero byte",
             ),
             (b"\0\0", &[], Reason::InvalidFraming, "zero byte"),
             (b"{17", &[], Reason::InvalidJson, "broken"),

@@ -157,12 +157,6 @@ impl Malformed {
         }
     }
 
-    /// The same fault, of which the message says more: `context: message`.
-    #[must_use]
-    pub fn within(&self, context: impl fmt::Display) -> Self {
-        Self::new(self.reason, format!("{context}: {}", self.message))
-    }
-
     /// The kind of fault.
     #[must_use]
     pub fn reason(&self) -> Reason {

@@ -202,10 +202,7 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         if !id.is_possible() {
             return Err(Lookup::Bad(Malformed::new(
                 Reason::UnknownSchema,
-                format!(
-                    "the value begins as one with a schema does (a zero byte), with {id}: no \
-                     registry gives this id"
-                ),
+                format!("no registry gives such an id: {id}"),
             )));
         }
         if self.pending == Some(id) {
