@@ -5,6 +5,9 @@ mod cache;
 mod patience;
 mod schema;
 
+#[cfg(test)]
+mod guids_tests;
+
 use std::time::Duration;
 
 use clap::Args;

@@ -152,10 +152,15 @@ pub(super) async fn other_kinds_of_schema(shop: &Shop) -> Result<Vec<Case>> {
         let answer = reqwest::Client::new().post(url).json(&body).send().await?;
         let answer: serde_json::Value = answer.error_for_status()?.json().await?;
         let id = answer["id"].as_u64().context("an id")?;
+        // The bytes are no JSON either.
+        let reason = match name {
+            "JSON Schema" => "invalid_json",
+            _ => "unsupported_schema",
+        };
         cases.push(Case::bytes(
             format!("registered as {name}"),
             framed(u32::try_from(id)?, b"\0\x0417"),
-            dead("unsupported_schema"),
+            dead(reason),
         ));
     }
     Ok(cases)
