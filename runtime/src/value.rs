@@ -44,6 +44,9 @@ enum Unsettled<'a> {
     Fault(Malformed),
 }
 
+/// Reads a body as Avro by a plan, or as JSON.
+type Reader<'f, P, T> = dyn FnMut(Body<'_, P>) -> Result<T, Malformed> + 'f;
+
 /// Reads a record's value with `read`, which takes the body in either format. `read` is called again,
 /// with another body, when the first has not the form of its format.
 ///
@@ -85,7 +88,7 @@ fn read_otherwise<S, T>(
     record: &impl InputRecord,
     unsettled: Unsettled<'_>,
     schemas: &mut S,
-    read: &mut dyn FnMut(Body<'_, S::Plan>) -> Result<T, Malformed>,
+    read: &mut Reader<'_, S::Plan, T>,
 ) -> Result<Value<T>, Malformed>
 where
     S: SchemaSource,
@@ -110,7 +113,7 @@ where
 fn read_by_headers<S, T>(
     record: &impl InputRecord,
     schemas: &mut S,
-    read: &mut dyn FnMut(Body<'_, S::Plan>) -> Result<T, Malformed>,
+    read: &mut Reader<'_, S::Plan, T>,
 ) -> Option<Result<Value<T>, Malformed>>
 where
     S: SchemaSource,
@@ -130,7 +133,7 @@ fn read_as<S, T>(
     schema_id: SchemaId,
     body: &[u8],
     schemas: &mut S,
-    read: &mut dyn FnMut(Body<'_, S::Plan>) -> Result<T, Malformed>,
+    read: &mut Reader<'_, S::Plan, T>,
 ) -> Result<Value<T>, Malformed>
 where
     S: SchemaSource,
