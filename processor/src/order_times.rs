@@ -57,7 +57,7 @@ async fn schema(
     id: SchemaId,
 ) -> Option<WriterSchema<OrderStatusPlan>> {
     let schema = registry?.schema(id).await.ok()?;
-    schema.compiled(id, OrderStatusPlan::compile).ok()
+    schema.compiled(id, OrderStatusPlan::compile_with).ok()
 }
 
 fn verdict(rule: &Rule, records: &[OwnedRecord], mut plans: Plans) -> Verdict {

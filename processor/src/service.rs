@@ -136,7 +136,7 @@ impl Flow {
         let registry_part = self.health.part(format!("registry-{number}"), "starting");
         let schemas = SchemaCache::new(
             self.registry.clone(),
-            OrderStatusPlan::compile,
+            OrderStatusPlan::compile_with,
             self.schemas.clone(),
             registry_part,
         );

@@ -38,7 +38,7 @@ impl Teller {
         Self {
             rule,
             default_currency,
-            schemas: SchemaCache::of_command(registry, OrderStatusPlan::compile),
+            schemas: SchemaCache::of_command(registry, OrderStatusPlan::compile_with),
         }
     }
 

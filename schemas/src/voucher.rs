@@ -68,7 +68,16 @@ impl VoucherPlan {
     /// # Errors
     /// [`Reason::UnsupportedSchema`]: no Avro schema, no record's, or beyond the limits.
     pub fn compile(schema: &str) -> Result<Self, Malformed> {
-        Plan::compile(schema, &FIELDS).map(Self)
+        Self::compile_with(schema, &[])
+    }
+
+    /// As [`Self::compile`], for a schema that refers to types of other schemas: `references` are
+    /// their texts, each after those that it refers to itself.
+    ///
+    /// # Errors
+    /// As there; the limits hold for all texts together.
+    pub fn compile_with(schema: &str, references: &[String]) -> Result<Self, Malformed> {
+        Plan::compile(schema, references, &FIELDS).map(Self)
     }
 }
 

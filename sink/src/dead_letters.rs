@@ -77,7 +77,7 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
     let schemas = match &settings.action {
         Some(Action::Show(show)) => Some(SchemaCache::of_command(
             Registry::of(&show.registry)?,
-            VoucherPlan::compile,
+            VoucherPlan::compile_with,
         )),
         _ => None,
     };

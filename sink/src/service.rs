@@ -129,7 +129,7 @@ impl Flow {
             )?,
             schemas: SchemaCache::new(
                 self.registry.clone(),
-                VoucherPlan::compile,
+                VoucherPlan::compile_with,
                 self.schemas.clone(),
                 registry_part,
             ),

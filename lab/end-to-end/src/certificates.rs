@@ -63,6 +63,28 @@ impl Certificates {
         Ok(())
     }
 
+    /// The private key of `name` in the form that was usual before PKCS #8.
+    ///
+    /// # Errors
+    /// Without openssl.
+    pub fn traditional_key(&self, name: &str) -> Result<PathBuf> {
+        self.openssl(&format!(
+            "rsa -traditional -in {name}.key -out {name}.traditional.key"
+        ))?;
+        Ok(self.folder.join(format!("{name}.traditional.key")))
+    }
+
+    /// The private key of `name` with a passphrase.
+    ///
+    /// # Errors
+    /// Without openssl.
+    pub fn encrypted_key(&self, name: &str) -> Result<PathBuf> {
+        self.openssl(&format!(
+            "pkey -aes256 -passout pass:hunter2 -in {name}.key -out {name}.encrypted.key"
+        ))?;
+        Ok(self.folder.join(format!("{name}.encrypted.key")))
+    }
+
     /// What a Postgres on 127.0.0.1 shows its clients.
     pub fn of_postgres(&self) -> PostgresTls {
         PostgresTls {

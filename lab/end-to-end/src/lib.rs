@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`certificates`] | certificates for one test: an authority, and who it vouches for |
 //! | [`command`] | a service's commands, run to their end |
+//! | [`registry_gate`] | TLS, users and tokens in front of the registry |
 //! | [`shop`] | one isolated flow: its own topics, databases and service processes |
 //! | [`topic`] | reading and writing topics as any client would |
 //! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
@@ -14,6 +15,7 @@
 pub mod certificates;
 pub mod command;
 pub mod coordinator;
+pub mod registry_gate;
 pub mod shop;
 pub mod topic;
 pub mod wait;

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::kafka::KafkaSettings;
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
-use runtime::settings::{Secret, TopicSettings, dead_letters_of};
+use runtime::settings::{TopicSettings, dead_letters_of};
 
 use crate::download::pause;
 
@@ -137,8 +137,5 @@ pub(crate) async fn register_schema(registry: &str, subject: &str, schema: &str)
 }
 
 fn client(url: &str) -> Result<Registry> {
-    Registry::of(&RegistrySettings {
-        schema_registry_url: Some(Secret::new(url)),
-    })?
-    .context("there is a URL")
+    Registry::of(&RegistrySettings::at(url))?.context("there is a URL")
 }

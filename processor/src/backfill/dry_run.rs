@@ -101,7 +101,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         let reader = RangeReader::open(&settings.kafka, &group, &part)?;
         let schemas = SchemaCache::new(
             registry.clone(),
-            OrderStatusPlan::compile,
+            OrderStatusPlan::compile_with,
             known.clone(),
             health.ready_part(format!("registry-{number}")),
         );

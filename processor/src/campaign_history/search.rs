@@ -52,7 +52,7 @@ impl Search {
             group: group.to_owned(),
             depth,
             evidence: Evidence::new(rule, keys, chrono::Utc::now().into()),
-            schemas: SchemaCache::of_command(registry.cloned(), VoucherPlan::compile),
+            schemas: SchemaCache::of_command(registry.cloned(), VoucherPlan::compile_with),
         }
     }
 

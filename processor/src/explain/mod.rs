@@ -102,7 +102,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
             settings.rule.order_default_currency,
             registry.clone(),
         ),
-        voucher_schemas: SchemaCache::of_command(registry, VoucherPlan::compile),
+        voucher_schemas: SchemaCache::of_command(registry, VoucherPlan::compile_with),
         all_partitions: settings.all_partitions,
     };
     let order_id = settings.order_id.clone();

@@ -89,7 +89,7 @@ pub async fn reader(cluster: &Cluster, found: &Found, reader: Reader<'_>) -> Vec
     verdicts
 }
 
-/// Looks at the registry's subjects, each with our schema.
+/// Looks at the registry, by each of its addresses, and at its subjects, each with our schema.
 pub async fn registry<'a>(
     registry: Option<&Registry>,
     subjects: impl IntoIterator<Item = &'a (String, &'static str)>,
@@ -100,7 +100,16 @@ pub async fn registry<'a>(
             "SCHEMA_REGISTRY_URL is not set: JSON is written, Avro is not read",
         )];
     };
+    let subjects: Vec<_> = subjects.into_iter().collect();
     let mut verdicts = Vec::new();
+    if let Some((subject, schema)) = subjects.first() {
+        let mut answers = Vec::new();
+        for registry in registry.each() {
+            let answer = registry.id_of(subject, schema).await;
+            answers.push((registry.answered(), answer));
+        }
+        verdicts.extend(schemas::answering(&answers));
+    }
     for (subject, schema) in subjects {
         let id = registry.id_of(subject, schema).await;
         let level = registry.compatibility(subject).await;

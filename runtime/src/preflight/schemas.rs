@@ -3,6 +3,29 @@
 use super::verdict::Verdict;
 use crate::registry::{LEVEL, RegistryError};
 
+/// Judges which of the registry's addresses answer. When none does, the schemas say so.
+pub(super) fn answering(answers: &[(String, Result<u32, RegistryError>)]) -> Vec<Verdict> {
+    let is_away = |answer: &Result<_, _>| matches!(answer, Err(RegistryError::Unavailable(_)));
+    if answers.iter().all(|(_, answer)| is_away(answer)) {
+        return Vec::new();
+    }
+    let verdict = |(at, (address, answer)): (usize, &(String, Result<u32, RegistryError>))| {
+        let name = match answers.len() {
+            1 => "registry".to_owned(),
+            _ => format!("registry {}", at + 1),
+        };
+        match answer {
+            Err(RegistryError::Unavailable(why)) => Verdict::warn(
+                name,
+                format!("{address} gives no answer that can be used; another one is asked: {why}"),
+                "start it, or take it out of SCHEMA_REGISTRY_URL",
+            ),
+            _ => Verdict::ok(name, format!("{address} answers")),
+        }
+    };
+    answers.iter().enumerate().map(verdict).collect()
+}
+
 /// Judges what the registry says of our schema of `subject`: its id, and the subject's level.
 pub(super) fn registered(
     subject: &str,
@@ -52,6 +75,23 @@ fn unavailable(name: String, error: &RegistryError) -> Verdict {
 mod tests {
     use super::super::verdict::Level;
     use super::*;
+
+    #[test]
+    fn a_registry_that_is_away_is_warned_of_while_another_answers() {
+        let away = || Err(RegistryError::Unavailable("connection refused".to_owned()));
+        let unknown = || Err(RegistryError::NotFound("no subject".to_owned()));
+        let (a, b) = ("http://a".to_owned(), "http://b".to_owned());
+        let said = answering(&[(a.clone(), away()), (b.clone(), unknown())]);
+        assert_eq!(said[0].level, Level::Warn);
+        assert!(
+            said[0].sentence().contains("connection refused"),
+            "{said:?}"
+        );
+        assert_eq!(said[1], Verdict::ok("registry 2", "http://b answers"));
+        let alone = answering(&[(b.clone(), Ok(1))]);
+        assert_eq!(alone, [Verdict::ok("registry", "http://b answers")]);
+        assert_eq!(answering(&[(a, away()), (b, away())]), []);
+    }
 
     #[test]
     fn a_schema_is_registered_and_later_ones_are_held_to_it() {

@@ -1,70 +1,102 @@
-//! The registry's answers to a question for a schema by its id, and which of them are final.
+//! The registry's answers: schemas, ids, and refusals, some of which are final.
 
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use schemas::SchemaId;
+use super::access::Authorization;
 
-use super::{RegisteredSchema, RegistryError, SchemaFormat, shortened};
-
-/// A schema, as `GET /schemas/ids/{id}` and `GET /schemas/guids/{guid}` give it.
+/// A schema, as `GET /schemas/ids/{id}` and `GET /subjects/{subject}/versions/{version}` give it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Found {
-    schema: String,
+    pub(super) schema: String,
     #[serde(rename = "schemaType")]
-    schema_type: Option<String>,
+    pub(super) schema_type: Option<String>,
     #[serde(default)]
-    references: Vec<serde_json::Value>,
+    pub(super) references: Option<Vec<Reference>>,
 }
 
-impl Found {
-    /// The schema, when it stands for itself. What a JSON Schema refers to is of no interest.
-    pub(super) fn registered(self, what: &str) -> Result<RegisteredSchema, RegistryError> {
-        let format = SchemaFormat::of_type(self.schema_type.as_deref());
-        if format == SchemaFormat::Avro && !self.references.is_empty() {
-            return Err(RegistryError::Unsupported(format!(
-                "{what} refers to other subjects; register it as one self-contained schema"
-            )));
-        }
-        Ok(RegisteredSchema {
-            format,
-            text: self.schema,
-        })
-    }
+/// Another subject's schema, which a schema refers to.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Reference {
+    /// The full name of the type that it defines.
+    pub(super) name: String,
+    pub(super) subject: String,
+    pub(super) version: i64,
+}
+
+/// The answer to a schema that is looked up or registered.
+#[derive(Debug, Deserialize)]
+pub(super) struct Registered {
+    pub(super) id: u32,
+}
+
+/// What a subject is held to.
+#[derive(Debug, Deserialize)]
+pub(super) struct Config {
+    #[serde(rename = "compatibilityLevel")]
+    pub(super) level: Option<String>,
+}
+
+/// What an answer other than a success says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// About what was asked: it would be the same for ever.
+    Final(String),
+    /// About who asks, or the moment: asked again.
+    Passing(String),
 }
 
 /// The body of a refusal in Confluent's API.
 #[derive(Debug, Deserialize)]
-struct Refusal {
+struct Body {
     error_code: u32,
     message: String,
 }
 
-/// What an answer other than a schema says.
+/// Classifies an answer that is no success.
 ///
-/// - The registry's own "not found" (40401 subject, 40402 version, 40403 schema) is about the id.
+/// - The registry's own "not found" (404xx: 40401 subject, 40402 version, 40403 schema, 40408 level) is
+///   about the id.
 /// - A 400, 409, 410 or 422 is about the id too, since the id is all that differs between two
 ///   requests: the answer would be the same for ever.
-/// - A 404 in JSON is about the id when not every registry knows such ids: one without GUIDs has no
-///   route for them, and Apicurio's own API has other codes. In HTML it is a proxy's.
+/// - A 404 in JSON is about the id when the route is optional: one that not every registry has, or
+///   Apicurio's own API, which has other codes. In HTML it is a proxy's.
 /// - Every other status is about who asks (401, 403), about the URL (404 without the registry's
 ///   code), about the moment (429) or about the registry or a proxy (5xx): asked again.
-pub(super) fn refusal(id: SchemaId, status: StatusCode, body: &str) -> RegistryError {
-    let refusal = serde_json::from_str::<Refusal>(body).ok();
-    let code = refusal.as_ref().map_or(0, |refusal| refusal.error_code);
-    let says = refusal.map_or_else(|| status.to_string(), |refusal| refusal.message);
-    let says = format!("{id}: {}", shortened(&says));
+pub(super) fn refusal(status: StatusCode, body: &[u8], is_optional: bool) -> Refusal {
+    let said = serde_json::from_slice::<Body>(body).ok();
+    let code = said.as_ref().map_or(0, |said| said.error_code);
+    let says = said.map_or_else(|| status.to_string(), |said| said.message);
     let is_about_the_id = match status.as_u16() {
-        _ if matches!(code, 40401..=40403) => true,
+        _ if matches!(code, 40400..=40499) => true,
         400 | 409 | 410 | 422 => true,
-        404 => !matches!(id, SchemaId::Id(_)) && serde_json::from_str::<IgnoredAny>(body).is_ok(),
+        404 => is_optional && serde_json::from_slice::<IgnoredAny>(body).is_ok(),
         _ => false,
     };
     if is_about_the_id {
-        RegistryError::NotFound(says)
+        Refusal::Final(says)
     } else {
-        RegistryError::Unavailable(format!("{says} (HTTP {status})"))
+        Refusal::Passing(format!("{says} (HTTP {status})"))
+    }
+}
+
+/// Returns what to do about a 401 or 403.
+pub(super) fn advice(status: StatusCode, authorization: Option<&Authorization>) -> String {
+    match (status, authorization.map(|known| known.source)) {
+        (StatusCode::UNAUTHORIZED, None) => {
+            ": set SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD_FILE, or \
+             SCHEMA_REGISTRY_TOKEN_FILE"
+                .to_owned()
+        }
+        (StatusCode::UNAUTHORIZED, Some(source)) => format!(": it does not accept {source}"),
+        (StatusCode::FORBIDDEN, None) => {
+            ": whoever has no user and no token has no right to this".to_owned()
+        }
+        (StatusCode::FORBIDDEN, Some(source)) => {
+            format!(": whom it knows by {source} has no right to this")
+        }
+        _ => String::new(),
     }
 }
 
@@ -72,13 +104,9 @@ pub(super) fn refusal(id: SchemaId, status: StatusCode, body: &str) -> RegistryE
 mod tests {
     use super::*;
 
-    fn is_final_of(id: SchemaId, status: u16, body: &str) -> bool {
-        let status = StatusCode::from_u16(status).unwrap();
-        matches!(refusal(id, status, body), RegistryError::NotFound(_))
-    }
-
     fn is_final(status: u16, body: &str) -> bool {
-        is_final_of(SchemaId::Id(7), status, body)
+        let status = StatusCode::from_u16(status).unwrap();
+        matches!(refusal(status, body.as_bytes(), false), Refusal::Final(_))
     }
 
     #[test]
@@ -107,55 +135,17 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_without_such_ids_is_not_asked_for_ever() {
-        let no_route = r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#;
-        for id in [
-            SchemaId::Guid([7; 16]),
-            SchemaId::GlobalId(7),
-            SchemaId::ContentId(7),
-        ] {
-            assert!(is_final_of(id, 404, no_route), "{id}");
-            assert!(is_final_of(id, 404, r#"{"detail":"Not Found"}"#), "{id}");
-            assert!(
-                !is_final_of(id, 404, "<html>default backend</html>"),
-                "{id}"
-            );
-            assert!(!is_final_of(id, 403, ""), "{id}");
-            assert!(!is_final_of(id, 503, ""), "{id}");
-        }
-    }
-
-    #[test]
-    fn a_schema_has_its_format_and_avro_stands_for_itself() {
-        let found = |json: &str| {
-            let found: Found = serde_json::from_str(json).unwrap();
-            found.registered("schema 7").map(|schema| schema.format)
+    fn a_registry_without_such_a_route_is_not_asked_for_ever() {
+        let optional = |status: u16, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            matches!(refusal(status, body.as_bytes(), true), Refusal::Final(_))
         };
-        for (json, format) in [
-            (r#"{"schema":"\"int\""}"#, SchemaFormat::Avro),
-            (
-                r#"{"schema":"","schemaType":"AVRO","references":[]}"#,
-                SchemaFormat::Avro,
-            ),
-            (r#"{"schema":"","schemaType":"JSON"}"#, SchemaFormat::Json),
-            (
-                r#"{"schema":"","schemaType":"JSON","references":[{"name":"a"}]}"#,
-                SchemaFormat::Json,
-            ),
-            (
-                r#"{"schema":"","schemaType":"PROTOBUF"}"#,
-                SchemaFormat::Protobuf,
-            ),
-            (
-                r#"{"schema":"","schemaType":"XML"}"#,
-                SchemaFormat::Other("XML".to_owned()),
-            ),
-        ] {
-            assert_eq!(found(json), Ok(format), "{json}");
-        }
-        assert!(matches!(
-            found(r#"{"schema":"","references":[{"name":"a"}]}"#),
-            Err(RegistryError::Unsupported(_))
+        assert!(optional(
+            404,
+            r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#
         ));
+        assert!(optional(404, r#"{"detail":"Not Found"}"#));
+        assert!(!optional(404, "<html>default backend</html>"));
+        assert!(!optional(403, "") && !optional(503, ""));
     }
 }

@@ -63,8 +63,9 @@ pub trait SchemaSource {
     }
 }
 
-/// Turns an Avro schema's text into what records are read with.
-pub type Compile<P> = fn(&str) -> Result<P, Malformed>;
+/// Turns an Avro schema's text, and the texts of all that it refers to, into what records are read
+/// with.
+pub type Compile<P> = fn(&str, &[String]) -> Result<P, Malformed>;
 
 /// What any loop of the process has fetched: a schema is asked for once, and a partition that moves
 /// to another task waits for no registry.
@@ -320,16 +321,12 @@ mod tests {
     use super::*;
     use crate::health::Health;
     use crate::registry::RegistrySettings;
-    use crate::settings::Secret;
 
     /// Of a registry that nobody listens for: whatever is asked for is pending.
     fn cache() -> SchemaCache<()> {
-        let settings = RegistrySettings {
-            schema_registry_url: Some(Secret::new("http://127.0.0.1:9")),
-        };
-        let registry = Registry::of(&settings).unwrap();
+        let registry = Registry::of(&RegistrySettings::at("http://127.0.0.1:9")).unwrap();
         let part = Health::new().ready_part("registry");
-        SchemaCache::new(registry, |_| Ok(()), KnownSchemas::default(), part)
+        SchemaCache::new(registry, |_, _| Ok(()), KnownSchemas::default(), part)
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,56 +1,49 @@
 //! The schema registry (Confluent's API): schemas by id, ids of our own schemas.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `settings` | the variables |
+//! | `address`, `access` | the URLs; authentication and TLS |
+//! | `transport` | sends every request, to the next address if one does not answer |
+//! | `answer` | what it answers |
+//! | `schema`, `references` | a schema, by each kind of id; the schemas that it refers to |
+//! | `cache`, `patience` | compiled schemas for a loop, and for a command |
 
+mod access;
+mod address;
 mod answer;
 mod cache;
 mod patience;
+mod references;
 mod schema;
+mod settings;
+mod transport;
 
 #[cfg(test)]
-mod guids_tests;
+mod tests;
 
-use std::time::Duration;
-
-use clap::Args;
-use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, perform_sr_call, post_schema,
-};
-use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{
-    RawError, SchemaType, SrCall, SuppliedSchema,
-};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 pub use cache::{Compile, KnownSchemas, Lookup, SchemaCache, SchemaSource};
 pub use patience::{WaitsFor, settled};
 pub use schema::{RegisteredSchema, SchemaFormat};
-
-use schemas::SchemaId;
+pub use settings::RegistrySettings;
 
 use crate::lifecycle::Failure;
-use crate::settings::Secret;
-
-/// A registry that hangs must not hang us: a request that takes longer is asked again.
-const TIMEOUT: Duration = Duration::from_secs(3);
+use address::Resource;
+use answer::{Config, Found, Registered};
+use schemas::SchemaId;
+use transport::{Request, Transport, json};
 
 /// Old readers must read new records and new readers old ones, over the whole history: topics are
 /// replayed, and services are not all replaced at once.
 pub const LEVEL: &str = "FULL_TRANSITIVE";
 
-/// Where the registry is.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Schema registry")]
-pub struct RegistrySettings {
-    /// Its URL (user:password@ for basic authentication); unset: JSON is written, and values with a
-    /// schema are not read.
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", hide_env_values = true)]
-    pub schema_registry_url: Option<Secret>,
-}
-
 /// A client of the registry. Holds no cache: see [`SchemaCache`].
 #[derive(Debug, Clone)]
 pub struct Registry {
-    settings: SrSettings,
-    http: reqwest::Client,
-    url: Secret,
+    transport: Transport,
 }
 
 /// Why the registry gave no answer that can be used.
@@ -58,7 +51,7 @@ pub struct Registry {
 pub enum RegistryError {
     /// It says that there is no such schema or subject, or that there can't be one.
     NotFound(String),
-    /// It answered with something that is no self-contained schema, or can't have such an id.
+    /// It answered with a schema that is not read, or can't have such an id.
     Unsupported(String),
     /// It did not answer, or not sensibly: ask again.
     Unavailable(String),
@@ -78,53 +71,56 @@ impl Registry {
     /// The registry of the settings, or `None` when none is set.
     ///
     /// # Errors
-    /// Exit code 2 for a URL that is none.
+    /// Exit code 2 for settings that can't work, and files that can't be used.
     pub fn of(settings: &RegistrySettings) -> Result<Option<Self>, Failure> {
-        let Some(url) = &settings.schema_registry_url else {
-            return Ok(None);
-        };
-        let trimmed = url.reveal().trim_end_matches('/');
-        if !(trimmed.starts_with("http://") || trimmed.starts_with("https://")) {
-            return Err(Failure::bad_setting(
-                "SCHEMA_REGISTRY_URL: write http://host:port or https://host:port (and the path, if it has one)",
-            ));
+        match (&settings.schema_registry_url, settings.others().first()) {
+            (Some(urls), _) => Ok(Some(Self {
+                transport: Transport::of(urls.reveal(), settings)?,
+            })),
+            (None, None) => Ok(None),
+            (None, Some(other)) => Err(Failure::bad_setting(format!(
+                "{other} is set and SCHEMA_REGISTRY_URL is not: write http://host:port or \
+                 https://host:port"
+            ))),
         }
-        let settings = SrSettings::new_builder(trimmed.to_owned())
-            .set_timeout(TIMEOUT)
-            .build()
-            .map_err(|error| {
-                Failure::bad_setting(format!("SCHEMA_REGISTRY_URL: {}", error.error))
-            })?;
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|error| Failure::failed(format!("HTTP client: {error}")))?;
-        Ok(Some(Self {
-            settings,
-            http,
-            url: Secret::new(trimmed),
-        }))
     }
 
-    /// The schema with this id.
+    /// Returns the URL of the registry that answered last, without a user.
+    pub fn answered(&self) -> String {
+        self.transport.answered().to_string()
+    }
+
+    /// Returns a client for each URL of the list.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.transport.each().map(|transport| Self { transport })
+    }
+
+    /// Returns the schema with this id, and of an Avro schema all that it refers to.
     ///
     /// # Errors
     /// See [`RegistryError`].
     pub async fn schema(&self, id: SchemaId) -> Result<RegisteredSchema, RegistryError> {
         let what = id.to_string();
-        let failed = |error| unavailable(&what, error);
-        let url = schema::url(self.url.reveal(), id)?;
-        let answer = self.http.get(url).send().await.map_err(failed)?;
-        let status = answer.status();
-        if !status.is_success() {
-            let body = answer.text().await.map_err(failed)?;
-            return Err(answer::refusal(id, status, &body));
-        }
+        let request = Request {
+            // A registry without such ids has no route for them.
+            is_optional: !matches!(id, SchemaId::Id(_)),
+            ..Request::get(schema::resource(id), &what)
+        };
         if schema::is_answered_with_text(id) {
-            return answer.text().await.map(schema::of_text).map_err(failed);
+            return self.transport.send(&request, schema::of_text).await;
         }
-        let found: answer::Found = answer.json().await.map_err(failed)?;
-        found.registered(&what)
+        let found: Found = self.transport.send(&request, json).await?;
+        let format = SchemaFormat::of_type(found.schema_type.as_deref());
+        let references = match format {
+            SchemaFormat::Avro => references::texts(&self.transport, &found, &what).await?,
+            // What a JSON Schema refers to says nothing about how its values are read.
+            _ => Vec::new(),
+        };
+        Ok(RegisteredSchema {
+            format,
+            text: found.schema,
+            references,
+        })
     }
 
     /// The id under which `schema` is registered for `subject`; registers nothing.
@@ -132,14 +128,8 @@ impl Registry {
     /// # Errors
     /// See [`RegistryError`].
     pub async fn id_of(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let body = serde_json::json!({ "schema": schema, "schemaType": "AVRO" }).to_string();
-        perform_sr_call(&self.settings, SrCall::PostForVersion(subject, &body))
-            .await
-            .map_err(|error| self.error(&error, &format!("subject {subject}")))?
-            .id
-            .ok_or_else(|| {
-                RegistryError::Unavailable(format!("the registry gave no id for {subject}"))
-            })
+        let resource = Resource::confluent(["subjects", subject]);
+        self.post(resource, subject, schema).await
     }
 
     /// Registers `schema` for `subject` and gives its id; the same text again gives the same id.
@@ -147,11 +137,8 @@ impl Registry {
     /// # Errors
     /// See [`RegistryError`].
     pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
-        post_schema(&self.settings, subject.to_owned(), supplied)
-            .await
-            .map(|registered| registered.id)
-            .map_err(|error| self.error(&error, &format!("subject {subject}")))
+        let resource = Resource::confluent(["subjects", subject, "versions"]);
+        self.post(resource, subject, schema).await
     }
 
     /// Makes the registry refuse versions of `subject` that are not compatible both ways with all
@@ -160,15 +147,12 @@ impl Registry {
     /// # Errors
     /// See [`RegistryError`].
     pub async fn hold_compatible(&self, subject: &str) -> Result<(), RegistryError> {
-        let level = serde_json::json!({ "compatibility": LEVEL });
-        let set = self
-            .http
-            .put(self.config_of(subject))
-            .json(&level)
-            .send()
-            .await;
-        set.and_then(reqwest::Response::error_for_status)
-            .map_err(|error| unavailable(subject, error))?;
+        let request = Request {
+            method: Method::PUT,
+            body: Some(json!({ "compatibility": LEVEL })),
+            ..Request::get(Resource::confluent(["config", subject]), subject)
+        };
+        let _: Value = self.transport.send(&request, json).await?;
         match self.compatibility(subject).await? {
             Some(level) if level == LEVEL => Ok(()),
             other => Err(RegistryError::Unavailable(format!(
@@ -183,24 +167,15 @@ impl Registry {
     /// # Errors
     /// See [`RegistryError`].
     pub async fn compatibility(&self, subject: &str) -> Result<Option<String>, RegistryError> {
-        let failed = |error| unavailable(subject, error);
-        let answer = self.http.get(self.config_of(subject)).send().await;
-        let answer = answer.map_err(failed)?;
-        if answer.status() == reqwest::StatusCode::NOT_FOUND {
-            return Ok(None);
+        let request = Request {
+            is_optional: true,
+            ..Request::get(Resource::confluent(["config", subject]), subject)
+        };
+        match self.transport.send(&request, json::<Config>).await {
+            Ok(config) => Ok(config.level),
+            Err(RegistryError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
         }
-        let config: serde_json::Value = answer
-            .error_for_status()
-            .map_err(failed)?
-            .json()
-            .await
-            .map_err(failed)?;
-        Ok(config["compatibilityLevel"].as_str().map(str::to_owned))
-    }
-
-    fn config_of(&self, subject: &str) -> String {
-        let subject = subject.replace('/', "%2F");
-        format!("{}/config/{subject}", self.url.reveal())
     }
 
     /// Waits until the id of `schema` is known: the registry may be away, or not set up yet.
@@ -222,34 +197,24 @@ impl Registry {
         }
     }
 
-    /// Only the registry's own "no such thing" is final; every other failure (5xx, 401, a proxy's
-    /// page) is the registry's or the network's fault, never the record's.
-    fn error(&self, error: &SRCError, what: &str) -> RegistryError {
-        let source =
-            std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<RawError>());
-        match source {
-            // 40401 subject, 40402 version, 40403 schema not found (Confluent's API).
-            Some(raw) if matches!(raw.error_code, 40401..=40403) => {
-                RegistryError::NotFound(format!("{what}: {}", shortened(&raw.message)))
-            }
-            _ => {
-                let cause = error.cause.as_deref().unwrap_or("no cause given");
-                let text = format!("{what}: {} ({cause})", error.error);
-                RegistryError::Unavailable(shortened(
-                    &text.replace(self.url.reveal(), "the registry"),
-                ))
-            }
-        }
+    async fn post(
+        &self,
+        resource: Resource,
+        subject: &str,
+        schema: &str,
+    ) -> Result<u32, RegistryError> {
+        let what = format!("subject {subject}");
+        let request = Request {
+            method: Method::POST,
+            body: Some(json!({ "schema": schema, "schemaType": "AVRO" })),
+            ..Request::get(resource, &what)
+        };
+        let registered: Registered = self.transport.send(&request, json).await?;
+        Ok(registered.id)
     }
 }
 
-fn unavailable(subject: &str, error: reqwest::Error) -> RegistryError {
-    RegistryError::Unavailable(format!(
-        "{subject}: {}",
-        shortened(&error.without_url().to_string())
-    ))
-}
-
+/// One line, no longer than a person reads.
 fn shortened(text: &str) -> String {
     text.chars()
         .map(|character| {

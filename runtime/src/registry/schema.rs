@@ -3,14 +3,8 @@
 use schemas::{Guid, Malformed, Reason, SchemaId, WriterSchema};
 use serde_json::Value;
 
-use super::{Compile, RegistryError, shortened};
-
-/// Where Apicurio has Confluent's API, which is what the registry's URL names.
-const CONFLUENT_API: &str = "/apis/ccompat";
-
-/// Apicurio's own API of version 2, which its versions 2 and 3 have. Confluent's API there knows only
-/// one kind of id, which one is a setting of the server.
-const OWN_API: &str = "/apis/registry/v2";
+use super::address::Resource;
+use super::{Compile, shortened};
 
 /// A schema as a registry holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +13,8 @@ pub struct RegisteredSchema {
     pub format: SchemaFormat,
     /// Its text.
     pub text: String,
+    /// The texts of all Avro schemas that it refers to, each after those that it refers to itself.
+    pub references: Vec<String>,
 }
 
 /// The languages of schemas.
@@ -70,7 +66,9 @@ impl RegisteredSchema {
         compile: Compile<P>,
     ) -> Result<WriterSchema<P>, Malformed> {
         let name = match &self.format {
-            SchemaFormat::Avro => return compile(&self.text).map(WriterSchema::Avro),
+            SchemaFormat::Avro => {
+                return compile(&self.text, &self.references).map(WriterSchema::Avro);
+            }
             SchemaFormat::Json => return Ok(WriterSchema::Json),
             SchemaFormat::Protobuf => "Protobuf",
             SchemaFormat::Other(name) => name,
@@ -86,26 +84,16 @@ impl RegisteredSchema {
     }
 }
 
-/// The URL that a schema is asked for at.
-///
-/// # Errors
-/// [`RegistryError::Unsupported`] for an id of Apicurio's when `registry` is another.
-pub(super) fn url(registry: &str, id: SchemaId) -> Result<String, RegistryError> {
-    let own_api = || match registry.find(CONFLUENT_API) {
-        Some(at) => Ok(format!("{}{OWN_API}/ids", &registry[..at])),
-        None => Err(RegistryError::Unsupported(format!(
-            "{id} is one of Apicurio's, and SCHEMA_REGISTRY_URL is of another registry: set it to \
-             that of Apicurio, such as http://registry:8080{CONFLUENT_API}/v7, or have the writer \
-             use Confluent's ids (apicurio.registry.headers.enabled=false, \
-             apicurio.registry.as-confluent=true, apicurio.registry.use-id=contentId)"
-        ))),
-    };
-    Ok(match id {
-        SchemaId::Id(id) => format!("{registry}/schemas/ids/{id}"),
-        SchemaId::Guid(guid) => format!("{registry}/schemas/guids/{}", Guid(&guid)),
-        SchemaId::GlobalId(id) => format!("{}/globalIds/{id}?dereference=true", own_api()?),
-        SchemaId::ContentId(id) => format!("{}/contentIds/{id}", own_api()?),
-    })
+/// Returns the resource of a schema.
+pub(super) fn resource(id: SchemaId) -> Resource {
+    match id {
+        SchemaId::Id(id) => Resource::confluent(["schemas", "ids", &id.to_string()]),
+        SchemaId::Guid(guid) => Resource::confluent(["schemas", "guids", &Guid(&guid).to_string()]),
+        SchemaId::GlobalId(id) => {
+            Resource::apicurio(["ids", "globalIds", &id.to_string()]).with_query("dereference=true")
+        }
+        SchemaId::ContentId(id) => Resource::apicurio(["ids", "contentIds", &id.to_string()]),
+    }
 }
 
 /// Whether the registry answers with the schema's text alone.
@@ -113,53 +101,24 @@ pub(super) const fn is_answered_with_text(id: SchemaId) -> bool {
     matches!(id, SchemaId::GlobalId(_) | SchemaId::ContentId(_))
 }
 
-/// The schema of an answer that is its text alone.
-pub(super) fn of_text(text: String) -> RegisteredSchema {
-    RegisteredSchema {
-        format: SchemaFormat::of_text(&text),
-        text,
+/// Returns the schema of an answer that is its text alone.
+///
+/// # Errors
+/// Returns what is wrong, for an answer that is a proxy's page.
+pub(super) fn of_text(text: &str) -> Result<RegisteredSchema, String> {
+    if text.trim_start().starts_with('<') {
+        return Err("it is HTML".to_owned());
     }
+    Ok(RegisteredSchema {
+        format: SchemaFormat::of_text(text),
+        text: text.to_owned(),
+        references: Vec::new(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const GUID: [u8; 16] = *b"\xcc\x0e\x0e\x0e\x53\xc1\x4a\x1a\x8f\x1a\0\0\0\0\0\x01";
-
-    #[test]
-    fn confluents_ids_are_asked_for_at_the_registrys_url() {
-        for registry in ["http://r:8081", "http://r/apis/ccompat/v7"] {
-            assert_eq!(
-                url(registry, SchemaId::Id(7)),
-                Ok(format!("{registry}/schemas/ids/7"))
-            );
-            assert_eq!(
-                url(registry, SchemaId::Guid(GUID)),
-                Ok(format!(
-                    "{registry}/schemas/guids/cc0e0e0e-53c1-4a1a-8f1a-000000000001"
-                ))
-            );
-        }
-    }
-
-    #[test]
-    fn apicurios_ids_are_asked_for_at_its_own_api() {
-        let registry = "https://r/behind/apis/ccompat/v7";
-        assert_eq!(
-            url(registry, SchemaId::GlobalId(7)).unwrap(),
-            "https://r/behind/apis/registry/v2/ids/globalIds/7?dereference=true"
-        );
-        assert_eq!(
-            url(registry, SchemaId::ContentId(8)).unwrap(),
-            "https://r/behind/apis/registry/v2/ids/contentIds/8"
-        );
-        let Err(RegistryError::Unsupported(why)) = url("http://r:8081", SchemaId::GlobalId(7))
-        else {
-            panic!("another registry was asked for an id of Apicurio's");
-        };
-        assert!(why.contains("schema with global id 7"), "{why}");
-    }
 
     #[test]
     fn a_text_tells_its_format() {
@@ -201,9 +160,10 @@ mod tests {
             let schema = RegisteredSchema {
                 format,
                 text: String::new(),
+                references: Vec::new(),
             };
             let malformed = schema
-                .compiled::<()>(SchemaId::Id(7), |_| Ok(()))
+                .compiled::<()>(SchemaId::Id(7), |_, _| Ok(()))
                 .unwrap_err();
             assert_eq!(malformed.reason(), Reason::UnsupportedSchema);
             assert!(malformed.message().contains(named), "{malformed}");

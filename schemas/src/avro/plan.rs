@@ -1,18 +1,15 @@
 //! Compiling a writer's schema, once, into what the reader needs: a flat list of nodes.
 
-use std::collections::HashMap;
+mod compiler;
 
-use apache_avro::Schema;
-use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
 use serde_json::Value;
 
 use crate::malformed::{Malformed, Reason};
+use compiler::Compiler;
 
-/// The longest schema text in bytes. Schemas of thousands of fields are below it.
+/// The longest schema in bytes, with all that it refers to. Schemas of thousands of fields are below
+/// it.
 const LONGEST_TEXT: usize = 1 << 20;
-
-/// How deep the brackets of a schema text may nest, about 20 records: the parser is recursive.
-const DEEPEST_TEXT: usize = 64;
 
 /// How to read records that were written with one schema: which bytes are which of `N` known fields,
 /// and how to get past all others.
@@ -119,37 +116,51 @@ pub(super) enum Meaning {
     TimestampMicros,
     /// What the branch holds.
     Branch,
+    /// Bytes that no logical type says more about.
+    Bytes,
+    /// The same of a fixed.
+    Fixed,
     /// Nothing that a known field may hold; the text names it, with its article.
     Other(&'static str),
 }
 
 impl<const N: usize> Plan<N> {
     /// Compiles a schema's text; slots are numbered as `names` are.
-    pub(crate) fn compile(text: &str, names: &[&'static str; N]) -> Result<Self, Malformed> {
-        let schema = parse(text)?;
-        let (root, record) = root_of(&schema)?;
+    ///
+    /// `references` are the texts of the named types that it refers to, each after those that it
+    /// refers to itself.
+    pub(crate) fn compile(
+        text: &str,
+        references: &[String],
+        names: &[&'static str; N],
+    ) -> Result<Self, Malformed> {
+        let length: usize = references.iter().map(String::len).sum();
+        if text.len() + length > LONGEST_TEXT {
+            return Err(unsupported("it is longer than 1 MiB"));
+        }
         let mut compiler = Compiler::default();
-        // All of it: a branch before the record may define what the record refers to.
-        compiler.node(&schema)?;
-        let id = compiler.find(&record.name)?;
-        let Shape::Record(children) = compiler.nodes[id].shape.clone() else {
-            return Err(unsupported("its record's name is another type's"));
-        };
-        let fields = record
-            .fields
-            .iter()
-            .zip(children)
-            .map(|(field, node)| PlannedField {
-                name: field.name.as_str().into(),
+        for reference in references {
+            compiler.schema(&parse(reference)?)?;
+        }
+        let top = compiler.schema(&parse(text)?)?;
+        let (root, record) = root_of(&compiler.nodes, top)?;
+        let mut taken = [false; N];
+        let fields = compiler.fields_of(record).map(|(name, node)| {
+            let slot = names.iter().position(|known| *known == name);
+            if let Some(slot) = slot
+                && std::mem::replace(&mut taken[slot], true)
+            {
+                return Err(unsupported(format!("it has two fields {name}")));
+            }
+            Ok(PlannedField {
+                name: name.into(),
                 node,
-                known: names
-                    .iter()
-                    .position(|name| *name == field.name)
-                    .map(|slot| known(&compiler.nodes, node, slot)),
-            });
+                known: slot.map(|slot| known(&compiler.nodes, node, slot)),
+            })
+        });
         Ok(Self {
             root,
-            fields: fields.collect(),
+            fields: fields.collect::<Result<_, _>>()?,
             nodes: compiler.nodes,
         })
     }
@@ -157,7 +168,7 @@ impl<const N: usize> Plan<N> {
 
 fn known(nodes: &[Node], id: NodeId, slot: usize) -> KnownField {
     let (is_union, branches) = match &nodes[id].shape {
-        // Of no unions, as the specification has it and the parser.
+        // A union within it is none that a known field may hold.
         Shape::Union(branches) => (true, &branches[..]),
         _ => (false, std::slice::from_ref(&id)),
     };
@@ -186,6 +197,8 @@ fn content(nodes: &[Node], id: NodeId) -> Content {
             scale: *scale,
         },
         (Meaning::Decimal { scale }, _) => Content::Decimal { scale: *scale },
+        (Meaning::Bytes, _) => Content::Other(id, "bytes"),
+        (Meaning::Fixed, _) => Content::Other(id, "a fixed"),
         (Meaning::Other(kind), _) => Content::Other(id, kind),
         (Meaning::Branch, _) => Content::Other(id, "a union"),
     }
@@ -198,177 +211,31 @@ fn unsupported(why: impl std::fmt::Display) -> Malformed {
     )
 }
 
-fn parse(text: &str) -> Result<Schema, Malformed> {
-    if text.len() > LONGEST_TEXT {
-        return Err(unsupported("it is longer than 1 MiB"));
-    }
-    // The parser of JSON has its own limit of nesting, 128.
-    let mut json: Value = serde_json::from_str(text).map_err(unsupported)?;
-    if !keep_types_only(&mut json, DEEPEST_TEXT) {
-        return Err(unsupported("it nests deeper than 64 brackets"));
-    }
-    Schema::parse(&json).map_err(unsupported)
-}
-
-/// Removes what says nothing about a writer's bytes, so that a fault there does no harm: registries
-/// hold schemas from times when nobody checked a default. False if it nests too deep.
-fn keep_types_only(json: &mut Value, depth: usize) -> bool {
-    match json {
-        Value::Object(members) => {
-            for name in ["default", "aliases", "doc"] {
-                members.remove(name);
-            }
-            depth > 0
-                && members
-                    .values_mut()
-                    .all(|value| keep_types_only(value, depth - 1))
-        }
-        Value::Array(items) => {
-            depth > 0
-                && items
-                    .iter_mut()
-                    .all(|item| keep_types_only(item, depth - 1))
-        }
-        _ => true,
-    }
+fn parse(text: &str) -> Result<Value, Malformed> {
+    // This refuses brackets that nest deeper than 128, so the compiler may recurse.
+    serde_json::from_str(text).map_err(unsupported)
 }
 
 /// The one record at the top, alone or as a branch of a union (a null or other types beside it).
-fn root_of(schema: &Schema) -> Result<(Root, &RecordSchema), Malformed> {
-    let branches = match schema {
-        Schema::Record(record) => return Ok((Root::Record, record)),
-        Schema::Union(union) => union.variants(),
+fn root_of(nodes: &[Node], top: NodeId) -> Result<(Root, NodeId), Malformed> {
+    let branches = match &nodes[top].shape {
+        Shape::Record(_) => return Ok((Root::Record, top)),
+        Shape::Union(branches) => &branches[..],
         _ => &[],
     };
-    let mut records = branches
-        .iter()
-        .enumerate()
-        .filter_map(|(at, branch)| match branch {
-            Schema::Record(record) => Some((at, record)),
-            _ => None,
-        });
+    let is_record = |branch: &NodeId| matches!(nodes[*branch].shape, Shape::Record(_));
+    let mut records = (0..branches.len()).filter(|at| is_record(&branches[*at]));
     match (records.next(), records.next()) {
-        (Some((at, record)), None) => Ok((
-            Root::Union {
+        (Some(record), None) => {
+            let root = Root::Union {
                 branches: branches.len(),
-                record: at,
-            },
-            record,
-        )),
+                record,
+            };
+            Ok((root, branches[record]))
+        }
         _ => Err(unsupported(
             "its top level is neither a record nor a union with one record",
         )),
-    }
-}
-
-#[derive(Default)]
-struct Compiler<'s> {
-    nodes: Vec<Node>,
-    named: HashMap<&'s Name, NodeId>,
-}
-
-impl<'s> Compiler<'s> {
-    /// The node of a type. Types that refer to themselves end at the reference.
-    fn node(&mut self, schema: &'s Schema) -> Result<NodeId, Malformed> {
-        let (shape, meaning) = match schema {
-            Schema::Ref { name } => return self.find(name),
-            Schema::Record(record) => return self.record(record),
-            Schema::Enum(symbols) => {
-                let names = symbols
-                    .symbols
-                    .iter()
-                    .map(|symbol| symbol.as_str().into())
-                    .collect();
-                let shape = Shape::Enum(symbols.symbols.len());
-                return self.define(&symbols.name, shape, Meaning::Symbol(names));
-            }
-            Schema::Fixed(fixed) => return self.fixed(fixed, Meaning::Other("a fixed")),
-            Schema::Duration(fixed) => return self.fixed(fixed, Meaning::Other("a duration")),
-            Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-                return self.fixed(fixed, Meaning::Other("a binary UUID"));
-            }
-            Schema::Decimal(decimal) => {
-                let scale = u32::try_from(decimal.scale)
-                    .map_err(|_| unsupported("the scale of a decimal is beyond 32 bits"))?;
-                match &decimal.inner {
-                    InnerDecimalSchema::Bytes => (Shape::Bytes, Meaning::Decimal { scale }),
-                    InnerDecimalSchema::Fixed(fixed) => {
-                        return self.fixed(fixed, Meaning::Decimal { scale });
-                    }
-                }
-            }
-            Schema::Array(array) => (
-                Shape::Array(self.node(&array.items)?),
-                Meaning::Other("an array"),
-            ),
-            Schema::Map(map) => (Shape::Map(self.node(&map.types)?), Meaning::Other("a map")),
-            Schema::Union(union) => {
-                let branches = union.variants().iter().map(|branch| self.node(branch));
-                (
-                    Shape::Union(branches.collect::<Result<_, _>>()?),
-                    Meaning::Branch,
-                )
-            }
-            Schema::Null => (Shape::Null, Meaning::Null),
-            Schema::Boolean => (Shape::Boolean, Meaning::Other("a boolean")),
-            Schema::Int => (Shape::Int, Meaning::Integer),
-            Schema::Long => (Shape::Long, Meaning::Integer),
-            Schema::Float => (Shape::Fixed(4), Meaning::Other("a float")),
-            Schema::Double => (Shape::Fixed(8), Meaning::Other("a double")),
-            Schema::Bytes => (Shape::Bytes, Meaning::Other("bytes")),
-            Schema::String | Schema::Uuid(UuidSchema::String) => (Shape::Bytes, Meaning::Text),
-            Schema::Uuid(UuidSchema::Bytes) => (Shape::Bytes, Meaning::Other("a binary UUID")),
-            Schema::BigDecimal => (Shape::Bytes, Meaning::Other("a big-decimal")),
-            Schema::Date => (Shape::Int, Meaning::Other("a date")),
-            Schema::TimeMillis => (Shape::Int, Meaning::Other("a time of day")),
-            Schema::TimeMicros => (Shape::Long, Meaning::Other("a time of day")),
-            Schema::TimestampMillis => (Shape::Long, Meaning::TimestampMillis),
-            Schema::TimestampMicros => (Shape::Long, Meaning::TimestampMicros),
-            Schema::TimestampNanos => (Shape::Long, Meaning::Other("a timestamp in nanoseconds")),
-            Schema::LocalTimestampMillis
-            | Schema::LocalTimestampMicros
-            | Schema::LocalTimestampNanos => (Shape::Long, Meaning::Other("a local timestamp")),
-        };
-        Ok(self.add(shape, meaning))
-    }
-
-    fn record(&mut self, record: &'s RecordSchema) -> Result<NodeId, Malformed> {
-        // Named before its fields, which may refer to it.
-        let id = self.define(
-            &record.name,
-            Shape::Record([].into()),
-            Meaning::Other("a record"),
-        )?;
-        let fields = record.fields.iter().map(|field| self.node(&field.schema));
-        self.nodes[id].shape = Shape::Record(fields.collect::<Result<_, _>>()?);
-        Ok(id)
-    }
-
-    fn fixed(&mut self, fixed: &'s FixedSchema, meaning: Meaning) -> Result<NodeId, Malformed> {
-        self.define(&fixed.name, Shape::Fixed(fixed.size), meaning)
-    }
-
-    fn define(
-        &mut self,
-        name: &'s Name,
-        shape: Shape,
-        meaning: Meaning,
-    ) -> Result<NodeId, Malformed> {
-        let id = self.add(shape, meaning);
-        match self.named.insert(name, id) {
-            None => Ok(id),
-            Some(_) => Err(unsupported(format!("{name} is defined twice"))),
-        }
-    }
-
-    fn find(&self, name: &Name) -> Result<NodeId, Malformed> {
-        let id = self.named.get(name).copied();
-        id.ok_or_else(|| unsupported(format!("{name} is used and not defined")))
-    }
-
-    fn add(&mut self, shape: Shape, meaning: Meaning) -> NodeId {
-        self.nodes.push(Node { shape, meaning });
-        self.nodes.len() - 1
     }
 }
 

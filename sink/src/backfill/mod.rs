@@ -115,7 +115,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             },
             schemas: SchemaCache::new(
                 registry.clone(),
-                VoucherPlan::compile,
+                VoucherPlan::compile_with,
                 known.clone(),
                 health.ready_part(format!("registry-{number}")),
             ),

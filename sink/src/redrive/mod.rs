@@ -54,7 +54,7 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     let registry = Registry::of(&settings.registry)?;
     let table = PostgresTable::new(database)?;
     let mut redriver = Redriver::new(
-        SchemaCache::of_command(registry, VoucherPlan::compile),
+        SchemaCache::of_command(registry, VoucherPlan::compile_with),
         (!settings.redrive.dry_run).then_some(table),
     );
     let shelf = Shelf::new(

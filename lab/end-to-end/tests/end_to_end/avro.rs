@@ -25,6 +25,7 @@ async fn avro_of_any_writer_is_read_by_the_writers_schema() -> Result<()> {
         times(),
         enums(),
         bytes::top_levels()?,
+        bytes::names()?,
         bytes::broken_bytes()?,
         bytes::other_kinds_of_schema(&shop).await?,
     ]

@@ -40,6 +40,8 @@ mod ranges;
 mod rebuild;
 mod record;
 mod redrive;
+mod references;
+mod registry_access;
 mod relay;
 mod rules;
 mod secrets;

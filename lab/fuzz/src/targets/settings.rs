@@ -159,10 +159,7 @@ fn urls(text: &str) {
     if let Err(failure) = Database::new(&Secret::new(text), "fuzz", timeouts) {
         assert!(failure.to_string().starts_with("DATABASE_URL: write "));
     }
-    let registry = RegistrySettings {
-        schema_registry_url: Some(Secret::new(text)),
-    };
-    if let Err(failure) = Registry::of(&registry) {
+    if let Err(failure) = Registry::of(&RegistrySettings::at(text)) {
         let failure = failure.to_string();
         assert!(failure.starts_with("SCHEMA_REGISTRY_URL: "));
         sound::one_line(&failure);

@@ -21,7 +21,7 @@ fn schema<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
 }
 
 fn plan(text: &str) -> Plan<3> {
-    Plan::compile(text, &NAMES).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Plan::compile(text, &[], &NAMES).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn read<'a>(plan: &'a Plan<3>, bytes: &'a [u8]) -> Result<[Slot<'a>; 3], Malformed> {

@@ -9,7 +9,7 @@ use crate::slot::Slot;
 /// A plan of one field that nobody reads, of this type.
 fn plan(kind: &str) -> Plan<1> {
     let text = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{kind}}}]}}"#);
-    Plan::compile(&text, &["total"]).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Plan::compile(&text, &[], &["total"]).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// How many values were visited, and what stopped the reader.

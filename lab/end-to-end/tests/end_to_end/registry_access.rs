@@ -1,0 +1,371 @@
+//! The registry as firms run it: several addresses, users, tokens, an authority of their own, client
+//! certificates.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use apache_avro::types::Value;
+use end_to_end::certificates::Certificates;
+use end_to_end::registry_gate::{RegistryGate, Speaks};
+use end_to_end::shop::{START, Shop, readiness, ready};
+use end_to_end::topic::NewRecord;
+use end_to_end::wait;
+use serde_json::json;
+use stack::{Port, Service};
+
+use crate::record::{encode, framed};
+
+/// As firms make them: it has to be encoded in a URL.
+const PASSWORD: &str = "pa/ss+w@rd%41";
+
+const BASIC: &str = "Basic bWU6cGEvc3Mrd0ByZCU0MQ==";
+
+/// Variables of a service.
+type Variables<'a> = [(&'a str, &'a str)];
+
+/// A record whose schema no process knows yet.
+async fn new_record(shop: &Shop, key: &str) -> Result<NewRecord> {
+    let schema = json!({"type": "record", "name": "OrderStatus", "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "status", "type": "string"},
+        {"name": "total", "type": "int"},
+        {"name": format!("of_{key}"), "type": "null"}]})
+    .to_string();
+    let subject = format!("{key}-{}", shop.name);
+    let id = shop.backends.register_schema(&subject, &schema).await?;
+    let fields = [
+        ("order_id".to_owned(), Value::String(key.to_owned())),
+        ("status".to_owned(), Value::String("SENT".to_owned())),
+        ("total".to_owned(), Value::Int(100)),
+        (format!("of_{key}"), Value::Null),
+    ];
+    let body = encode(&schema, Value::Record(fields.into()))?;
+    Ok(NewRecord::new(key, framed(u32::try_from(id)?, &body)))
+}
+
+async fn processor(shop: &Shop, instance: &str, variables: &Variables<'_>) -> Result<Service> {
+    let mut command = shop.processor_command(instance).await?;
+    for (name, value) in variables {
+        command = command.env(name, *value);
+    }
+    ready(command).await
+}
+
+/// Writes an order with a new schema, and waits for its voucher.
+async fn earns(shop: &Shop, key: &str) -> Result<()> {
+    shop.write_orders(vec![new_record(shop, key).await?])
+        .await?;
+    voucher(shop, key).await;
+    Ok(())
+}
+
+async fn voucher(shop: &Shop, key: &str) {
+    let has_voucher = || async {
+        let vouchers = shop.voucher_records().await.unwrap_or_default();
+        let mut keys = vouchers.iter().filter_map(|voucher| voucher.key.as_deref());
+        keys.any(|found| found == key.as_bytes())
+    };
+    wait::until(&format!("the voucher of {key}"), has_voucher, |there| {
+        *there
+    })
+    .await;
+}
+
+/// Writes an order with a new schema, and waits until the processor says why it can't be read.
+async fn waits_because(shop: &Shop, service: &Service, key: &str, why: &str) -> Result<()> {
+    shop.write_orders(vec![new_record(shop, key).await?])
+        .await?;
+    let reason = || async {
+        let (_, parts) = readiness(service).await.unwrap_or_default();
+        parts["parts"]["registry-0"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let what = format!("the processor to wait because of {why}");
+    wait::until(&what, reason, |reason| reason.contains(why)).await;
+    Ok(())
+}
+
+/// The level and the sentence of each verdict of `processor check` on the registry and its schemas.
+async fn checked(shop: &Shop, variables: &Variables<'_>) -> Result<Vec<(String, String, String)>> {
+    let answer = shop.run_processor(&["check", "--json"], variables).await?;
+    let json: serde_json::Value = serde_json::from_str(&answer.stdout)?;
+    let verdicts = json["verdicts"].as_array().into_iter().flatten();
+    let text = |verdict: &serde_json::Value, name: &str| {
+        verdict[name].as_str().unwrap_or_default().to_owned()
+    };
+    Ok(verdicts
+        .map(|verdict| {
+            let finding = text(verdict, "finding");
+            (text(verdict, "subject"), text(verdict, "level"), finding)
+        })
+        .filter(|(subject, ..)| subject.starts_with("registry") || subject.starts_with("schema"))
+        .collect())
+}
+
+/// `processor check` fails on the registry, and says this.
+#[track_caller]
+fn fails_because(found: &[(String, String, String)], why: &str) {
+    assert!(!found.is_empty());
+    for (subject, level, finding) in found {
+        assert_eq!(level, "fail", "{subject}: {finding}");
+        assert!(finding.contains(why), "{subject}: no {why} in {finding}");
+        assert!(
+            !finding.contains(PASSWORD) && !finding.contains("token-"),
+            "{finding}"
+        );
+    }
+}
+
+#[track_caller]
+fn all_is_well(found: &[(String, String, String)], url: &str) {
+    assert!(found.iter().all(|(_, level, _)| level == "ok"), "{found:?}");
+    let answers = format!("{url} answers");
+    assert!(
+        found.iter().any(|(_, _, finding)| *finding == answers),
+        "{found:?}"
+    );
+}
+
+fn no_secret_is_in_the_log(service: &Service) -> Result<()> {
+    let log = std::fs::read_to_string(service.log())?;
+    for secret in [PASSWORD, "pa%2Fss", &BASIC[6..], "token-"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_next_registry_of_a_list_is_asked() -> Result<()> {
+    let shop = Shop::open().await?;
+    let nobody = Port::free()?;
+    let first = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    let second = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    let away = format!("http://{}", nobody.address());
+    let list = format!("{away},{}, {}", first.url(), second.url());
+    let variables = [("SCHEMA_REGISTRY_URL", list.as_str())];
+    let found = checked(&shop, &variables).await?;
+    let levels: Vec<_> = found
+        .iter()
+        .map(|(subject, level, _)| (subject.as_str(), level.as_str()))
+        .collect();
+    let expected = [
+        ("registry 1", "warn"),
+        ("registry 2", "ok"),
+        ("registry 3", "ok"),
+    ];
+    assert_eq!(levels[..3], expected, "{found:?}");
+    assert!(
+        found[0].2.starts_with(&away) && found[0].2.contains("refused"),
+        "{found:?}"
+    );
+    assert!(
+        levels[3..].iter().all(|(_, level)| *level == "ok"),
+        "{found:?}"
+    );
+
+    let processor = processor(&shop, "1", &variables).await?;
+    earns(&shop, "by_first").await?;
+    let before = (first.passed(), second.passed());
+    assert!(before.0 > 0);
+    drop(first);
+    earns(&shop, "by_second").await?;
+    assert!(second.passed() > before.1);
+    let (code, parts) = readiness(&processor).await?;
+    assert_eq!(code, 200, "{parts}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
+    let shop = Shop::open().await?;
+    let gate = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    gate.admit(BASIC);
+    let url = gate.url();
+    let with_user = |user: &str| url.replace("http://", &format!("http://{user}@"));
+
+    // The URL with the password as it is: exit code 2 and what to write.
+    let raw = with_user(&format!("me:{PASSWORD}"));
+    let refused = shop
+        .run_processor(&["run"], &[("SCHEMA_REGISTRY_URL", &raw)])
+        .await?;
+    assert_eq!(refused.code, 2);
+    for part in [
+        "SCHEMA_REGISTRY_URL",
+        "%2F",
+        "SCHEMA_REGISTRY_PASSWORD_FILE",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    assert!(!refused.stderr.contains("pa/ss"), "{}", refused.stderr);
+
+    let nobody = [("SCHEMA_REGISTRY_URL", url)];
+    fails_because(
+        &checked(&shop, &nobody).await?,
+        "set SCHEMA_REGISTRY_USERNAME",
+    );
+    let wrong = with_user("me:hunter2");
+    let found = checked(&shop, &[("SCHEMA_REGISTRY_URL", &wrong)]).await?;
+    fails_because(
+        &found,
+        "it does not accept the user and password of SCHEMA_REGISTRY_URL",
+    );
+    assert!(!format!("{found:?}").contains("hunter2"));
+
+    let encoded = with_user("me:pa%2Fss%2Bw%40rd%2541");
+    let by_url = [("SCHEMA_REGISTRY_URL", encoded.as_str())];
+    all_is_well(&checked(&shop, &by_url).await?, url);
+    let file = Certificates::make("registry-user")?;
+    let file = file.folder().join("password");
+    std::fs::write(&file, format!("{PASSWORD}\n"))?;
+    let file = file.display().to_string();
+    let by_file = [
+        ("SCHEMA_REGISTRY_URL", url),
+        ("SCHEMA_REGISTRY_USERNAME", "me"),
+        ("SCHEMA_REGISTRY_PASSWORD_FILE", &file),
+    ];
+    all_is_well(&checked(&shop, &by_file).await?, url);
+    for (key, variables) in [("by_url", &by_url[..]), ("by_file", &by_file)] {
+        let processor = processor(&shop, key, variables).await?;
+        earns(&shop, key).await?;
+        processor.terminate(START).await?;
+        no_secret_is_in_the_log(&processor)?;
+    }
+
+    // The relay asks for the id that it writes.
+    let producer = shop.producer_command("1").await?;
+    let producer = ready(producer.env("SCHEMA_REGISTRY_URL", &encoded)).await?;
+    let order = json!({"order_id": "of-relay", "total": "100"});
+    let placed = reqwest::Client::new()
+        .post(producer.url("/orders"))
+        .json(&order)
+        .send();
+    assert_eq!(placed.await?.status(), 201);
+    let published = || async { shop.order_records().await.unwrap_or_default() };
+    let of_relay = |records: &Vec<end_to_end::topic::Record>| {
+        let mut keys = records.iter().filter_map(|record| record.key.as_deref());
+        keys.any(|key| key == b"of-relay")
+    };
+    wait::until("the relay's record", published, of_relay).await;
+    no_secret_is_in_the_log(&producer)
+}
+
+#[tokio::test]
+async fn a_token_is_read_again_when_its_file_changes() -> Result<()> {
+    let shop = Shop::open().await?;
+    let gate = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    gate.admit("Bearer token-1");
+    gate.forbid("Bearer token-0");
+    let folder = Certificates::make("registry-token")?;
+    let file = folder.folder().join("token");
+    let path = file.display().to_string();
+    let variables = [
+        ("SCHEMA_REGISTRY_URL", gate.url()),
+        ("SCHEMA_REGISTRY_TOKEN_FILE", &path),
+    ];
+    std::fs::write(&file, "token-0\n")?;
+    fails_because(&checked(&shop, &variables).await?, "403 Forbidden");
+    std::fs::write(&file, "token-1\n")?;
+    all_is_well(&checked(&shop, &variables).await?, gate.url());
+    let by_variable = [
+        ("SCHEMA_REGISTRY_URL", gate.url()),
+        ("SCHEMA_REGISTRY_TOKEN", "token-1"),
+    ];
+    all_is_well(&checked(&shop, &by_variable).await?, gate.url());
+
+    let processor = processor(&shop, "1", &variables).await?;
+    earns(&shop, "first").await?;
+    gate.admit("Bearer token-2");
+    let why = "it does not accept SCHEMA_REGISTRY_TOKEN_FILE";
+    waits_because(&shop, &processor, "second", why).await?;
+    std::fs::write(&file, "token-2\n")?;
+    voucher(&shop, "second").await;
+    processor.wait_ready(START).await?;
+    no_secret_is_in_the_log(&processor)
+}
+
+#[tokio::test]
+async fn a_private_authority_and_client_certificates_are_believed() -> Result<()> {
+    let shop = Shop::open().await?;
+    let certificates = Certificates::make("registry-tls")?;
+    let path = |name: &str| certificates.path(name);
+    let (ca, stranger, certificate) = (path("ca.pem"), path("stranger.pem"), path("sink.pem"));
+    // As cert-manager writes keys: PKCS #1.
+    let key = certificates.traditional_key("sink")?;
+    let registry = shop.backends.schema_registry_url();
+    let tls = RegistryGate::open(registry, Speaks::Tls(&certificates)).await?;
+    let mutual = RegistryGate::open(registry, Speaks::MutualTls(&certificates)).await?;
+
+    let url = ("SCHEMA_REGISTRY_URL", tls.url());
+    fails_because(
+        &checked(&shop, &[url]).await?,
+        "set SCHEMA_REGISTRY_CA_FILE",
+    );
+    let other = ("SCHEMA_REGISTRY_CA_FILE", stranger.as_str());
+    fails_because(
+        &checked(&shop, &[url, other]).await?,
+        "set SCHEMA_REGISTRY_CA_FILE",
+    );
+    let host = tls.url().replace("127.0.0.1", "localhost");
+    let elsewhere = ("SCHEMA_REGISTRY_URL", host.as_str());
+    let own = ("SCHEMA_REGISTRY_CA_FILE", ca.as_str());
+    fails_because(&checked(&shop, &[elsewhere, own]).await?, "another host's");
+    let plain = registry.replace("http://", "https://");
+    let no_tls = [("SCHEMA_REGISTRY_URL", plain.as_str()), own];
+    fails_because(&checked(&shop, &no_tls).await?, "write http://");
+    all_is_well(&checked(&shop, &[url, own]).await?, tls.url());
+
+    let asks = ("SCHEMA_REGISTRY_URL", mutual.url());
+    fails_because(
+        &checked(&shop, &[asks, own]).await?,
+        "SCHEMA_REGISTRY_CERTIFICATE_FILE",
+    );
+    let key = key.display().to_string();
+    let identified = [
+        asks,
+        own,
+        ("SCHEMA_REGISTRY_CERTIFICATE_FILE", certificate.as_str()),
+        ("SCHEMA_REGISTRY_KEY_FILE", &key),
+    ];
+    all_is_well(&checked(&shop, &identified).await?, mutual.url());
+    let other_key = path("broker.key");
+    let mut wrong = identified;
+    wrong[3].1 = &other_key;
+    let refused = shop.run_processor(&["run"], &wrong).await?;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("it is not the key of"),
+        "{}",
+        refused.stderr
+    );
+
+    for (instance, variables) in [("tls", &[url, own][..]), ("mutual", &identified)] {
+        let processor = processor(&shop, instance, variables).await?;
+        earns(&shop, instance).await?;
+        processor.terminate(START).await?;
+    }
+    Ok(())
+}
+
+/// A key with a passphrase would be asked for on a terminal: it is exit code 2.
+#[tokio::test]
+async fn a_key_with_a_passphrase_is_refused_with_what_to_do() -> Result<()> {
+    let shop = Shop::open().await?;
+    let certificates = Certificates::make("registry-passphrase")?;
+    let key: PathBuf = certificates.encrypted_key("sink")?;
+    let (certificate, key) = (certificates.path("sink.pem"), key.display().to_string());
+    let variables = [
+        ("SCHEMA_REGISTRY_URL", "https://127.0.0.1:9"),
+        ("SCHEMA_REGISTRY_CERTIFICATE_FILE", &*certificate),
+        ("SCHEMA_REGISTRY_KEY_FILE", &key),
+    ];
+    let refused = shop.run_processor(&["run"], &variables).await?;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("openssl pkey"),
+        "{}",
+        refused.stderr
+    );
+    Ok(())
+}

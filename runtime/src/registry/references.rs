@@ -1,0 +1,117 @@
+//! Fetches the schemas of other subjects that a schema refers to.
+//!
+//! Anybody who may register schemas decides how they refer to each other. So the number of schemas, the
+//! depth and the bytes are limited, and a name that stands for two versions is refused.
+
+use std::collections::HashMap;
+
+use super::address::Resource;
+use super::answer::{Found, Reference};
+use super::transport::{Request, Transport, json};
+use super::{RegistryError, SchemaFormat};
+
+/// How many other schemas one may refer to, directly and indirectly.
+const MOST: usize = 100;
+
+/// How long a chain of references may be.
+const DEEPEST: usize = 16;
+
+/// How long all texts may be together, in bytes: as long as the longest schema.
+const LONGEST: usize = 1 << 20;
+
+/// Returns the texts of all schemas that `found` refers to, each after those that it refers to itself.
+///
+/// # Errors
+/// [`RegistryError::Unsupported`] beyond the bounds, for a cycle, and for a type of two versions.
+pub(super) async fn texts(
+    transport: &Transport,
+    found: &Found,
+    what: &str,
+) -> Result<Vec<String>, RegistryError> {
+    let mut walk = Walk {
+        transport,
+        what,
+        places: HashMap::new(),
+        names: HashMap::new(),
+        texts: Vec::new(),
+        bytes: found.schema.len(),
+    };
+    if let Some(references) = &found.references {
+        walk.visit(references, 1).await?;
+    }
+    Ok(walk.texts)
+}
+
+/// A subject and one of its versions. Versions never change.
+type Version = (String, i64);
+
+struct Walk<'a> {
+    transport: &'a Transport,
+    what: &'a str,
+    /// True for versions whose text is in `texts`, false for those that are being visited.
+    places: HashMap<Version, bool>,
+    names: HashMap<String, Version>,
+    texts: Vec<String>,
+    bytes: usize,
+}
+
+impl Walk<'_> {
+    async fn visit(&mut self, references: &[Reference], depth: usize) -> Result<(), RegistryError> {
+        for reference in references {
+            let version = (reference.subject.clone(), reference.version);
+            let known = self.names.insert(reference.name.clone(), version.clone());
+            if known.is_some_and(|known| known != version) {
+                return self.refused(format!("to two versions of {}", reference.name));
+            }
+            match self.places.get(&version) {
+                Some(true) => continue,
+                Some(false) => return self.refused("to itself".to_owned()),
+                None if self.places.len() >= MOST => {
+                    return self.refused(format!("to more than {MOST} others"));
+                }
+                None if depth > DEEPEST => {
+                    return self.refused(format!("over more than {DEEPEST} steps"));
+                }
+                None => {}
+            }
+            self.places.insert(version.clone(), false);
+            let found = self.fetch(reference).await?;
+            self.bytes += found.schema.len();
+            if self.bytes > LONGEST {
+                return self.refused("to more than 1 MiB of others".to_owned());
+            }
+            if let Some(references) = &found.references {
+                Box::pin(self.visit(references, depth + 1)).await?;
+            }
+            self.texts.push(found.schema);
+            self.places.insert(version, true);
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, reference: &Reference) -> Result<Found, RegistryError> {
+        let Reference {
+            name,
+            subject,
+            version,
+        } = reference;
+        let what = format!(
+            "{}, which refers to {name} (subject {subject}, version {version})",
+            self.what
+        );
+        let path = ["subjects", subject, "versions", &version.to_string()];
+        let request = Request::get(Resource::confluent(path), &what);
+        let found: Found = self.transport.send(&request, json).await?;
+        let kind = found.schema_type.as_deref();
+        if SchemaFormat::of_type(kind) != SchemaFormat::Avro {
+            let kind = kind.unwrap_or_default();
+            return self.refused(format!("to {name}, which is {kind}, not Avro"));
+        }
+        Ok(found)
+    }
+
+    fn refused<T>(&self, how: String) -> Result<T, RegistryError> {
+        let why = format!("{} refers {how}", self.what);
+        Err(RegistryError::Unsupported(super::shortened(&why)))
+    }
+}
