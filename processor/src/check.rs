@@ -11,13 +11,10 @@ use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
 
 use crate::campaign_history::{self, Compared};
-use crate::order_times;
+use crate::newest;
 use crate::rule::Rule;
 use crate::settings::{FlowSettings, KeySettings, RuleSettings};
 use crate::task::Guarantee;
-
-/// So many of the newest offsets of each partition are looked at for their keys.
-const NEWEST: usize = 100;
 
 /// What `processor check` reads from flags and environment variables: all that `processor run`
 /// does, but it needs no key.
@@ -125,7 +122,7 @@ fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<Verdict>, Fail
     ))
 }
 
-/// The newest order statuses: their keys, and their times.
+/// The newest order statuses: their keys, their values, and their times.
 async fn orders(
     settings: &CheckSettings,
     cluster: &Cluster,
@@ -136,22 +133,28 @@ async fn orders(
     let Some(topic) = found.topic(&settings.topics.order_status_topic) else {
         return Vec::new();
     };
-    match cluster.tail(topic, NEWEST).await {
-        Ok(newest) => {
-            let latest = newest
+    match cluster.tail(topic).await {
+        Ok(records) => {
+            let latest = records
                 .iter()
                 .filter_map(|record| record.timestamp_millis)
                 .max();
-            let mut verdicts = vec![preflight::keys(topic, &newest)];
+            let context = newest::Context {
+                topic: topic.name.clone(),
+                partitions: topic.partitions.len(),
+                registry: registry.cloned(),
+                rule: rule.clone(),
+                default_currency: settings.rule.order_default_currency,
+            };
+            let mut verdicts = newest::judge(context, records).await;
             verdicts.extend(preflight::from_topic(
                 &topic.name,
                 SystemTime::now(),
                 latest,
             ));
-            verdicts.extend(order_times::judge(registry, rule, &newest).await);
             verdicts
         }
-        Err(error) => vec![unread(&topic.name, &error)],
+        Err(error) => vec![newest::unread(&topic.name, &error)],
     }
 }
 
@@ -177,19 +180,11 @@ async fn history(
         keys: keys.as_ref(),
     })
     .await;
-    Ok(Some(
-        judged.unwrap_or_else(|error| unread(&vouchers.name, &error)),
-    ))
+    Ok(Some(judged.unwrap_or_else(|error| {
+        newest::unread(&vouchers.name, &error)
+    })))
 }
 
 const fn has_key(keys: &KeySettings) -> bool {
     keys.voucher_signing_key.is_some() || keys.voucher_signing_keys_file.is_some()
-}
-
-fn unread(topic: &str, error: &str) -> Verdict {
-    Verdict::fail(
-        format!("records of {topic}"),
-        format!("they can't be read: {error}"),
-        "see the brokers' logs; a user needs Read on the topic",
-    )
 }

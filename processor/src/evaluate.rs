@@ -1,5 +1,6 @@
 //! One record in, its outcome out. The live loop, a backfill and a redrive all ask here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use runtime::record::InputRecord;
@@ -30,10 +31,10 @@ pub enum Outcome<'k> {
 }
 
 /// A voucher that was earned.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Issued<'k> {
-    /// The order, as the record's key has it.
-    pub order_id: &'k str,
+    /// The order.
+    pub order_id: Cow<'k, str>,
     /// When it was sent.
     pub sent_at: Timestamp,
     /// The voucher's code.
@@ -67,7 +68,7 @@ impl Evaluator {
         };
         let sent_at = Timestamp::from_millis(0);
         let sample = Issued {
-            order_id: "sample",
+            order_id: "sample".into(),
             sent_at,
             code: evaluator
                 .keys
@@ -120,11 +121,11 @@ impl Evaluator {
         Ok(match self.rule.judge(order, written_at)? {
             Verdict::Skip(skip) => Outcome::Skip(skip),
             Verdict::Eligible { sent_at } => {
-                let order_id = order.order_id.as_str();
+                let order_id = order.order_id.clone().into_text();
                 Outcome::Voucher(Issued {
+                    code: self.keys.at(sent_at).code(&self.rule.campaign, &order_id),
                     order_id,
                     sent_at,
-                    code: self.keys.at(sent_at).code(&self.rule.campaign, order_id),
                 })
             }
         })
@@ -134,7 +135,7 @@ impl Evaluator {
     pub fn voucher<'a>(&'a self, issued: &'a Issued<'_>) -> Voucher<'a> {
         Voucher {
             campaign: self.rule.campaign.as_str().into(),
-            order_id: issued.order_id,
+            order_id: (&*issued.order_id).into(),
             code: issued.code.as_str().into(),
             amount: self.rule.amount,
             currency: self.rule.currency,

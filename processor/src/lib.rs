@@ -25,7 +25,7 @@
 //! | [`told`] | one record's verdict in words, by the same decoder and rule |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //! | [`campaign_history`] | by which rule and keys a campaign's vouchers were issued |
-//! | [`order_times`] | whether the newest orders say when they were sent, which a campaign with dates needs |
+//! | [`newest`] | the newest order statuses, judged for [`check`]: keys, values, times |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
@@ -41,8 +41,8 @@ pub mod dead_letters;
 pub mod evaluate;
 pub mod explain;
 pub mod kafka;
+pub mod newest;
 pub mod observer;
-pub mod order_times;
 pub mod ports;
 pub mod redrive;
 pub mod rule;

@@ -320,7 +320,7 @@ mod tests {
             }
             let said = OrderStatus {
                 occurred_at: Some(within),
-                ..bare
+                ..bare.clone()
             };
             assert_eq!(
                 dated.judge(&said, Some(before)).unwrap(),
@@ -329,7 +329,7 @@ mod tests {
             // What earns nothing whenever it was sent needs no time.
             let small = OrderStatus {
                 total: "99.99".parse().unwrap(),
-                ..bare
+                ..bare.clone()
             };
             assert_eq!(
                 dated.judge(&small, Some(within)).unwrap(),

@@ -111,7 +111,7 @@ fn read(evaluator: &Evaluator, records: &[OwnedRecord], vouchers: &mut Vouchers)
             let mut text = Vec::new();
             voucher.write_json(&mut text);
             vouchers
-                .entry(issued.order_id.to_owned())
+                .entry(issued.order_id.into_owned())
                 .or_insert_with(|| String::from_utf8(text).unwrap());
         }
     }
@@ -178,7 +178,7 @@ proptest! {
         let mut orders = Orders::default();
         for record in &records {
             if let Outcome::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas) {
-                orders.is_new(issued.order_id, By::Asked).unwrap();
+                orders.is_new(&issued.order_id, By::Asked).unwrap();
             }
         }
         let asked = orders.counts().unwrap().asked;

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::currency::Currency;
 use crate::decimal::{self, DecimalError};
+use crate::key;
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
 use crate::slot::Slot;
@@ -53,6 +54,18 @@ impl<'s, 'a> Field<'s, 'a> {
             reason,
             format!("{}: expected {expected}, found {found}", self.name),
         )
+    }
+
+    /// The fault that the record's key says another id than this field.
+    #[cold]
+    #[inline(never)]
+    fn refuse_key(self, key: &[u8]) -> Malformed {
+        let key = key::Mismatch {
+            key,
+            is_confidential: self.is_confidential,
+        };
+        let malformed = self.refuse(Reason::KeyMismatch, "the id that the record's key says");
+        Malformed::new(Reason::KeyMismatch, format!("{malformed}; {key}"))
     }
 
     /// A string, or an Avro enum's symbol.
@@ -213,8 +226,8 @@ fn any_order_id<'k, const F: usize>(
     };
     OrderId::new(id.as_str())
         .ok()
-        .and_then(|id| id.within(key))
-        .ok_or_else(|| field.refuse(Reason::KeyMismatch, "the same bytes as the record's key"))
+        .and_then(|id| id.within(key).or_else(|| key::order_id(key, id)))
+        .ok_or_else(|| field.refuse_key(key))
 }
 
 /// Whether a JSON number's text is an integer as it stands: `17`, neither `17.0` nor `1e2`.
@@ -254,13 +267,13 @@ impl IdText<'_> {
 const LONGEST_INTEGER: usize = 20;
 
 /// An integer's decimal digits.
-struct Digits {
+pub(crate) struct Digits {
     bytes: [u8; LONGEST_INTEGER],
     length: usize,
 }
 
 impl Digits {
-    fn of(value: i64) -> Self {
+    pub(crate) fn of(value: i64) -> Self {
         let mut digits = Self {
             bytes: [0; LONGEST_INTEGER],
             length: 0,
@@ -269,7 +282,7 @@ impl Digits {
         digits
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).expect("digits are ASCII")
     }
 }

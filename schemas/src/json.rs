@@ -7,4 +7,5 @@ mod write;
 
 pub(crate) use fields::{Fields, Names};
 pub(crate) use scan::read;
+pub(crate) use string::string_alone;
 pub(crate) use write::write_string;

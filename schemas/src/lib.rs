@@ -12,7 +12,8 @@
 //!
 //! Step 3 sees neither the format nor the order of the fields, so the verdict on a record and the
 //! reason for it can't depend on them. Decimals never pass through a float, and nothing is rounded.
-//! Reading a well-formed record allocates nothing, unless a JSON string that is read has escapes.
+//! Reading a well-formed record allocates nothing, unless a JSON string that is read has escapes or
+//! the record's key has the id in another form than its own bytes.
 //!
 //! | module | subject |
 //! |---|---|
@@ -24,6 +25,7 @@
 //! | `text`, `word` | a checked text; eight of its bytes at a time |
 //! | `decimal`, `timestamp`, `currency`, `order_id`, `campaign` | the types of the fields |
 //! | `order_status`, `voucher` | the two records |
+//! | `key` | the forms in which a record's key names its order |
 //! | `malformed` | why a record is a dead letter |
 //! | `printable` | text from outside, for a log line, a header or a terminal |
 
@@ -36,6 +38,7 @@ pub mod decimal;
 mod field;
 mod framing;
 mod json;
+mod key;
 mod malformed;
 mod order_id;
 mod order_status;
@@ -53,6 +56,7 @@ pub use decimal::DecimalError;
 pub use framing::{
     Body, Guid, Payload, SchemaHeaders, SchemaId, WriterSchema, foreign_framing, write_header,
 };
+pub use key::KeyForm;
 pub use malformed::{Malformed, Reason};
 pub use order_id::{InvalidOrderId, OrderId};
 pub use order_status::{NewOrderStatus, OrderStatus, OrderStatusPlan, Status, UnknownStatus};

@@ -73,7 +73,7 @@ reasons! {
     ConflictingOrderIds = "conflicting_order_ids",
     /// The record has no key.
     MissingKey = "missing_key",
-    /// The key's bytes are not those of the order id.
+    /// The key says another id than the value, in whatever form ([`KeyForm`](crate::KeyForm)).
     KeyMismatch = "key_mismatch",
     /// The status is absent or no text.
     InvalidStatus = "invalid_status",

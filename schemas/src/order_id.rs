@@ -1,5 +1,6 @@
 //! What may name an order.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::word;
@@ -10,9 +11,9 @@ const LONGEST: usize = 128;
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
 ///
 /// Kept as bytes: of nearly every record all that is asked is whether its key and its value name the
-/// same order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OrderId<'a>(&'a [u8]);
+/// same order. Borrowed from the key wherever the key has the id's own bytes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId<'a>(Cow<'a, [u8]>);
 
 /// The text can't be an order id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ impl<'a> OrderId<'a> {
     /// Empty, longer than 128 bytes, or with control characters (Unicode's category Cc).
     pub fn new(text: &'a str) -> Result<Self, InvalidOrderId> {
         if (1..=LONGEST).contains(&text.len()) && !text.contains(char::is_control) {
-            Ok(Self(text.as_bytes()))
+            Ok(Self(Cow::Borrowed(text.as_bytes())))
         } else {
             Err(InvalidOrderId)
         }
@@ -36,24 +37,40 @@ impl<'a> OrderId<'a> {
     #[inline(always)]
     pub(crate) fn of_both(key: &'a [u8], text: &[u8]) -> Option<Self> {
         ((1..=LONGEST).contains(&text.len()) && word::are_same_plain(key, text))
-            .then_some(Self(key))
+            .then_some(Self(Cow::Borrowed(key)))
     }
 
     /// The same id, borrowed from a key of the same bytes.
-    pub(crate) fn within<'k>(self, key: &'k [u8]) -> Option<OrderId<'k>> {
-        (key == self.0).then_some(OrderId(key))
+    pub(crate) fn within<'k>(&self, key: &'k [u8]) -> Option<OrderId<'k>> {
+        (*key == *self.0).then_some(OrderId(Cow::Borrowed(key)))
     }
 
-    /// The id's bytes, for as long as what it was taken from lives.
+    /// The same id, borrowed from nothing.
     #[must_use]
-    pub const fn as_bytes(self) -> &'a [u8] {
-        self.0
+    pub fn into_owned(self) -> OrderId<'static> {
+        OrderId(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The id's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The id's text. Checks its UTF-8 once more.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("an order id is UTF-8")
     }
 
     /// The id's text, for as long as what it was taken from lives. Checks its UTF-8 once more.
     #[must_use]
-    pub fn as_str(self) -> &'a str {
-        std::str::from_utf8(self.0).expect("an order id is UTF-8")
+    pub fn into_text(self) -> Cow<'a, str> {
+        const VALID: &str = "an order id is UTF-8";
+        match self.0 {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).expect(VALID).into(),
+            Cow::Owned(bytes) => String::from_utf8(bytes).expect(VALID).into(),
+        }
     }
 }
 
@@ -77,7 +94,7 @@ mod tests {
     fn an_order_id_is_1_to_128_bytes_without_control_characters() {
         let longest = "é".repeat(64);
         for text in ["17", " ", "a b", "é", "\u{200b}", longest.as_str()] {
-            assert_eq!(OrderId::new(text).map(OrderId::as_str), Ok(text));
+            assert_eq!(OrderId::new(text).unwrap().as_str(), text);
         }
         let too_long = longest + "x";
         for text in [

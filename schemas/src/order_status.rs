@@ -37,9 +37,9 @@ static NAMES: json::Names<{ FIELDS.len() }> = json::Names::of(FIELDS);
 /// An order's state after one change, valid in every field.
 ///
 /// Borrows from the record's key only: the value's bytes may be reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderStatus<'k> {
-    /// The order, as the record's key has it.
+    /// The order that both the record's key and its value name.
     pub order_id: OrderId<'k>,
     /// What became of it.
     pub status: Status,

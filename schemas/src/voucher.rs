@@ -43,8 +43,8 @@ const LONGEST_CODE: usize = 64;
 pub struct Voucher<'a> {
     /// The campaign's name; see [`Campaign`].
     pub campaign: Cow<'a, str>,
-    /// The order, as the record's key has it; see [`OrderId`](crate::OrderId).
-    pub order_id: &'a str,
+    /// The order that both the record's key and its value name; see [`OrderId`](crate::OrderId).
+    pub order_id: Cow<'a, str>,
     /// What the customer types: 1 to 64 printable characters.
     pub code: Cow<'a, str>,
     /// What it is worth: above 0, below 10^15.
@@ -133,7 +133,7 @@ impl<'a> Voucher<'a> {
             std::array::from_fn(|at| Field::confidential(FIELDS[at], &slots[at]));
         let [id, campaign, code, amount, currency, issued_at, expires_at] = fields;
 
-        let order_id = order_id(key, [id])?.as_str();
+        let order_id = order_id(key, [id])?.into_text();
         let Some(campaign) = campaign.str().filter(|text| Campaign::is_valid(text)) else {
             return Err(campaign.refuse(Reason::InvalidCampaign, InvalidCampaign));
         };
@@ -164,7 +164,7 @@ impl<'a> Voucher<'a> {
         out.extend_from_slice(b"{\"campaign\":");
         json::write_string(&self.campaign, out);
         out.extend_from_slice(b",\"order_id\":");
-        json::write_string(self.order_id, out);
+        json::write_string(&self.order_id, out);
         out.extend_from_slice(b",\"code\":");
         json::write_string(&self.code, out);
         let amount = decimal::as_money(self.amount);
@@ -194,7 +194,7 @@ impl<'a> Voucher<'a> {
         let amount = decimal::storable(self.amount, AMOUNT_SCALE)?;
         write_header(schema_id, out);
         write::string(&self.campaign, out);
-        write::string(self.order_id, out);
+        write::string(&self.order_id, out);
         write::string(&self.code, out);
         write::decimal(amount, out);
         write::string(self.currency.as_str(), out);

@@ -276,7 +276,7 @@ proptest! {
         (issued_at, expires_at) in (instant(), prop::option::of(instant())),
     ) {
         let written = Voucher {
-            campaign: campaign.as_str().into(), order_id: &order_id, code: code.as_str().into(),
+            campaign: campaign.as_str().into(), order_id: order_id.as_str().into(), code: code.as_str().into(),
             amount, currency, issued_at, expires_at,
         };
         let key = Some(order_id.as_bytes());

@@ -40,7 +40,7 @@ fn a_sound_voucher_is_read() {
     let json = as_json(&voucher()).unwrap();
     let read = Voucher::from_json(KEY, json.as_bytes()).unwrap();
     assert_eq!(
-        (&*read.campaign, read.order_id, &*read.code),
+        (&*read.campaign, &*read.order_id, &*read.code),
         ("order-reward", "17", CODE)
     );
     assert_eq!(read.amount, 5.into());
@@ -88,6 +88,19 @@ fn the_key_must_be_the_order_id_and_the_old_systems_name_of_it_is_not_read() {
     let error = |key| read_voucher(key, &voucher()).unwrap_err().reason();
     assert_eq!(error(None), Reason::MissingKey);
     assert_eq!(error(Some(b"18")), Reason::KeyMismatch);
+    for key in [&b"\"17\""[..], b"\0\0\0\0\x07\x0417", &17_i64.to_be_bytes()] {
+        let fields = voucher();
+        let read = read_voucher(Some(key), &fields).unwrap();
+        assert!(read.contains("order_id: \"17\""), "{read}");
+    }
+    // The key may be what should be the code.
+    let message = read_voucher(Some(b"\"SECRET\""), &voucher())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("in quotes") && !message.contains("SECRET"),
+        "{message}"
+    );
     let mut fields = without(&voucher(), "order_id");
     fields.push(Field::text("id", "17"));
     assert_eq!(reason(&fields), Reason::InvalidOrderId);

@@ -83,7 +83,7 @@ impl Batch {
     pub fn push(&mut self, record: &impl InputRecord, voucher: &Voucher<'_>) {
         let number = self.keep(record, None);
         let campaign = self.keep_text(&voucher.campaign);
-        let order_id = self.keep_text(voucher.order_id);
+        let order_id = self.keep_text(&voucher.order_id);
         let code = self.keep_text(&voucher.code);
         let traceparent = self.keep_traceparent(number);
         self.rows.push(Row {

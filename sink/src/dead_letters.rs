@@ -134,7 +134,7 @@ fn fields_of(voucher: &Voucher<'_>, reveal: bool) -> Vec<(&'static str, String)>
     let code = if reveal { &*voucher.code } else { "****" };
     let mut fields = vec![
         ("campaign", voucher.campaign.to_string()),
-        ("order_id", voucher.order_id.to_owned()),
+        ("order_id", voucher.order_id.to_string()),
         ("code", code.to_owned()),
         (
             "amount",

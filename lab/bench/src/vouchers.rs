@@ -33,7 +33,7 @@ impl Press {
         let code = self.keys.at(issued_at).code(CAMPAIGN, order_id);
         Voucher {
             campaign: CAMPAIGN.into(),
-            order_id,
+            order_id: order_id.into(),
             code: code.as_str().to_owned().into(),
             amount: Decimal::new(500, 2),
             currency: Currency::EUR,

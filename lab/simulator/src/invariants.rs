@@ -149,7 +149,7 @@ fn rows(world: &World, workload: &Workload) -> Result<(), String> {
             && let Ok(voucher) = Voucher::from_json(record.key.as_deref(), value)
         {
             expected
-                .entry((voucher.campaign.to_string(), voucher.order_id.to_owned()))
+                .entry((voucher.campaign.to_string(), voucher.order_id.to_string()))
                 .or_insert_with(|| voucher.code.to_string());
         }
     }

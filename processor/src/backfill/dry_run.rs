@@ -284,14 +284,14 @@ impl Shared {
     fn is_new(&self, issued: &Issued<'_>, by: By) -> Result<bool, Failure> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         orders
-            .is_new(issued.order_id, by)
+            .is_new(&issued.order_id, by)
             .map_err(|error| disk_failure(&error))
     }
 
     fn wanted(&self, record: &impl InputRecord, issued: &Issued<'_>) -> Wanted {
         let voucher = self.evaluator.voucher(issued);
         Wanted {
-            order_id: issued.order_id.to_owned(),
+            order_id: issued.order_id.to_string(),
             code: if self.has_key {
                 voucher.code.into_owned()
             } else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::rdkafka::{Offset as KafkaOffset, TopicPartitionList};
-use runtime::kafka::{KafkaSettings, Span, TopicRange};
+use runtime::kafka::{KafkaSettings, Span, TopicRange, committed_offsets};
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, Partition, Positions};
 
@@ -60,7 +60,7 @@ impl Ledger {
         if asked.count() == 0 {
             return Ok(kept);
         }
-        for element in self.client.committed_offsets(asked, timeout)?.elements() {
+        for element in committed_offsets(&self.client, asked, timeout)?.elements() {
             element.error()?;
             if let KafkaOffset::Offset(next) = element.offset() {
                 let note = Plan::read(element.metadata());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::MonotonicClock;
 use runtime::health::Health;
-use runtime::kafka::{GroupOffsets, Producer, TopicRange, TransactionError};
+use runtime::kafka::{GroupOffsets, Producer, Right, TopicRange, TransactionError, is_refusal};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::preflight;
 use runtime::record::Positions;
@@ -204,7 +204,12 @@ async fn begin(settings: &BackfillSettings, group: &str, plan: &Plan) -> Result<
         let kept = patiently(|| {
             ledger
                 .read(whole.spans.keys().copied(), SLICE)
-                .map_err(|error| TransactionError::Retriable(error.to_string()))
+                .map_err(|error| match is_refusal(&error) {
+                    true => TransactionError::Fatal(
+                        kafka.refusal(Right::read_group(&group)).to_string(),
+                    ),
+                    false => TransactionError::Retriable(error.to_string()),
+                })
         })?;
         if kept.is_empty() {
             let froms: Positions = asked

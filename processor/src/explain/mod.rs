@@ -14,7 +14,7 @@ mod story;
 mod table;
 
 use clap::Args;
-use runtime::dead_letter::Shelf;
+use runtime::dead_letter::{Owner, Shelf};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
@@ -22,18 +22,19 @@ use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 use schemas::{OrderId, VoucherPlan};
 
-use crate::settings::{GroupSettings, RuleSettings};
+use crate::settings::{GroupSettings, RuleSettings, group};
 use crate::told::Teller;
 use search::Search;
+use story::Gap;
 
 /// What `processor explain` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainSettings {
-    /// The order, as its records' key has it.
+    /// The order's id.
     #[arg(value_parser = order_id)]
     pub order_id: String,
 
-    /// Look for records in every partition: those that another partitioner placed.
+    /// Look in every partition, also for records that another partitioner placed.
     #[arg(long)]
     pub all_partitions: bool,
 
@@ -64,6 +65,11 @@ pub struct ExplainSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub group: GroupSettings,
+
+    /// The consumer group of `sink run`, whose dead letters are told too.
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
+    pub sink_group: String,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
@@ -78,7 +84,8 @@ fn order_id(text: &str) -> Result<String, String> {
 /// Prints the order's story.
 ///
 /// # Errors
-/// Exit code 1 when the order is not to be found, or something can't be read; 2 for settings.
+/// Exit code 1 when the order is not to be found, or something could not be looked at, after all that
+/// was found is printed; 2 for settings.
 pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
     let registry = Registry::of(&settings.registry)?;
     let database = settings
@@ -88,11 +95,21 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         .transpose()?;
     let topics = &settings.topics;
     let search = Search {
-        shelf: Shelf::new(
-            settings.kafka.clone(),
-            topics.order_status_topic.clone(),
-            settings.group.owner(&settings.rule.voucher_campaign),
-        ),
+        shelves: [
+            Shelf::new(
+                settings.kafka.clone(),
+                topics.order_status_topic.clone(),
+                settings.group.owner(&settings.rule.voucher_campaign),
+            ),
+            Shelf::new(
+                settings.kafka.clone(),
+                topics.vouchers_topic.clone(),
+                Owner {
+                    group: settings.sink_group.clone(),
+                    campaign: None,
+                },
+            ),
+        ],
         kafka: settings.kafka.clone(),
         group: settings.group.processor_group.clone(),
         order_status: topics.order_status_topic.clone(),
@@ -111,16 +128,22 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("explain: {error}")))??;
     if let Some(options) = database {
         let campaigns = story.campaigns(&settings.rule.voucher_campaign);
-        story.rows = Some(table::rows(&options, &story.order_id, &campaigns).await?);
+        match table::rows(&options, &story.order_id, &campaigns).await {
+            Ok(rows) => story.rows = Some(rows),
+            Err(why) => story.gaps.push(Gap {
+                what: "the vouchers' table".to_owned(),
+                why,
+            }),
+        }
     }
     if settings.json {
         runtime::columns::print(&format!("{:#}\n", story.json(settings.reveal)));
     } else if story.is_found() {
         runtime::columns::print(&story.text(settings.reveal));
     }
-    if story.is_found() {
-        Ok(())
-    } else {
-        Err(Failure::failed(story.not_found(settings.all_partitions)))
+    match story.gaps_in_words() {
+        _ if !story.is_found() => Err(Failure::failed(story.not_found())),
+        Some(gaps) => Err(Failure::failed(format!("the story is not whole: {gaps}"))),
+        None => Ok(()),
     }
 }

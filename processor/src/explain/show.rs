@@ -2,6 +2,7 @@
 
 use runtime::columns::aligned;
 use runtime::dead_letter::{Letter, State};
+use schemas::{KeyForm, printable};
 use serde_json::{Value, json};
 
 use super::story::{At, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
@@ -12,10 +13,14 @@ const MASKED: &str = "****";
 impl Story {
     /// One table for each kind of trace.
     pub(super) fn text(&self, reveal: bool) -> String {
-        let home = &self.order_status;
+        let topic = &self.order_status;
         let mut text = format!(
-            "order {}: partition {} of the {} of {} (murmur2 of the key)\n",
-            self.order_id, home.home, home.partitions, home.name
+            "order {}: partition {} of the {} of {} (murmur2 of the key){}\n",
+            self.order_id,
+            topic.home,
+            topic.partitions,
+            topic.name,
+            also_read(topic)
         );
         text += &table(
             "no record in the topic",
@@ -53,7 +58,7 @@ impl Story {
                     .map(|(letter, state)| letter_cells(letter, state.as_ref())),
             );
         }
-        text + &self.strays()
+        text + &self.strays() + &self.other_forms() + &self.gap_lines()
     }
 
     fn status_cells(&self, status: &Status) -> Vec<String> {
@@ -93,15 +98,46 @@ impl Story {
 
     /// A line for the records that are not where their key belongs.
     fn strays(&self) -> String {
-        let home = self.order_status.home;
-        let strays = self.statuses.iter().filter(|s| s.at.partition != home);
+        let strays = self.statuses.iter().filter(|status| status.is_astray);
         match strays.count() {
             0 => String::new(),
             count => format!(
-                "\n{count} of the records are in other partitions than {home}: a writer uses \
-                 another partitioner, so that the order of this order's changes is not kept\n"
+                "\n{count} of the records are in other partitions than their key belongs to: a \
+                 writer uses another partitioner, so that the order of this order's changes is not \
+                 kept\n"
             ),
         }
+    }
+
+    /// A line for each form of the key that is not the id's own bytes.
+    fn other_forms(&self) -> String {
+        let mut text = String::new();
+        for form in KeyForm::ALL {
+            let mut records = self.statuses.iter().filter(|status| status.key == form);
+            let Some(first) = records.next().filter(|_| form != KeyForm::Plain) else {
+                continue;
+            };
+            text += &format!(
+                "\nkey of {}{}: {}. Kafka takes it for another key than the order id's own bytes: \
+                 its records are compacted apart, and may lie in another partition. In its writer: {}\n",
+                place(&self.order_status, &first.at),
+                match records.count() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                },
+                form.in_words(),
+                form.advice()
+            );
+        }
+        text
+    }
+
+    fn gap_lines(&self) -> String {
+        let lines = self
+            .gaps
+            .iter()
+            .map(|gap| format!("\n{}\n", printable(&gap.to_string())));
+        lines.collect()
     }
 
     pub(super) fn json(&self, reveal: bool) -> Value {
@@ -116,6 +152,7 @@ impl Story {
                 "partition": status.at.partition,
                 "offset": status.at.offset,
                 "written": status.at.written,
+                "key_form": status.key.as_str(),
                 "verdict": status.told.verdict,
                 "reason": status.told.reason,
                 "words": status.told.words,
@@ -150,16 +187,22 @@ impl Story {
             let rows = rows.iter().map(|row| fields_json(row, reveal));
             rows.collect::<Vec<_>>()
         });
+        let gaps = self
+            .gaps
+            .iter()
+            .map(|gap| json!({ "what": gap.what, "why": gap.why }));
         json!({
             "order_id": self.order_id,
             "found": self.is_found(),
             "topic": self.order_status.name,
             "partitions": self.order_status.partitions,
             "partition": self.order_status.home,
+            "partitions_read": self.order_status.read,
             "records": statuses.collect::<Vec<_>>(),
             "vouchers": vouchers.collect::<Vec<_>>(),
             "rows": rows,
             "dead_letters": letters.collect::<Vec<_>>(),
+            "not_looked_at": gaps.collect::<Vec<_>>(),
         })
     }
 }
@@ -181,6 +224,23 @@ fn table(none: &str, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     match rows.len() {
         1 => format!("\n{none}\n"),
         _ => format!("\n{}", aligned(&rows)),
+    }
+}
+
+/// Where else than in its own partition the order was looked for.
+fn also_read(topic: &Topic) -> String {
+    let mut others = topic.read.clone();
+    others.remove(&topic.home);
+    if others.is_empty() {
+        String::new()
+    } else if topic.was_read_whole() {
+        "; all were read".to_owned()
+    } else {
+        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+        format!(
+            "; read as well, for other forms of the key: {}",
+            others.join(", ")
+        )
     }
 }
 
@@ -232,6 +292,7 @@ fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::story::Gap;
     use super::*;
     use crate::told::Told;
 
@@ -242,11 +303,13 @@ mod tests {
                 name: "order-status".to_owned(),
                 partitions: 12,
                 home: 3,
+                read: [3].into(),
             },
             vouchers_topic: Topic {
                 name: "vouchers".to_owned(),
                 partitions: 12,
                 home: 3,
+                read: [3].into(),
             },
             ..Story::default()
         };
@@ -256,6 +319,8 @@ mod tests {
                 offset: 41,
                 written: Some("2026-11-23T09:30:00Z".to_owned()),
             },
+            key: KeyForm::Plain,
+            is_astray: false,
             told: Told {
                 verdict: "skipped",
                 reason: Some("threshold"),
@@ -303,7 +368,37 @@ mod tests {
     fn records_that_another_partitioner_placed_are_told() {
         let mut story = story();
         assert!(!story.text(false).contains("another partitioner"));
-        story.statuses[0].at.partition = 5;
+        story.statuses[0].is_astray = true;
         assert!(story.text(false).contains("another partitioner"));
+    }
+
+    #[test]
+    fn another_form_of_the_key_is_told_with_what_it_means_and_what_to_do() {
+        let mut story = story();
+        assert!(!story.text(false).contains("key of"));
+        story.statuses[0].key = KeyForm::Quoted;
+        let text = story.text(false);
+        assert!(
+            text.contains("key of order-status/3/41: a JSON string, in quotes."),
+            "{text}"
+        );
+        assert!(text.contains("StringSerializer"), "{text}");
+        assert_eq!(story.json(false)["records"][0]["key_form"], "quoted");
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_told_beside_the_rest() {
+        let mut story = story();
+        story.gaps.push(Gap {
+            what: "the vouchers' table".to_owned(),
+            why: "no server".to_owned(),
+        });
+        let text = story.text(false);
+        assert!(text.contains("threshold"), "{text}");
+        assert!(
+            text.ends_with("not looked at: the vouchers' table, because no server\n"),
+            "{text}"
+        );
+        assert_eq!(story.json(false)["not_looked_at"][0]["why"], "no server");
     }
 }

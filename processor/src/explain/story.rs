@@ -1,9 +1,12 @@
 //! What was found of an order. Nothing is decided here but which voucher record is an echo.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use runtime::dead_letter::{Letter, State};
+use runtime::dead_letter::{Letter, Origin, State};
+use runtime::kafka::partition_of;
 use runtime::record::{Offset, Partition};
+use schemas::KeyForm;
 
 use crate::told::Told;
 
@@ -15,18 +18,61 @@ pub(super) struct Story {
     pub(super) vouchers_topic: Topic,
     pub(super) statuses: Vec<Status>,
     pub(super) vouchers: Vec<VoucherRecord>,
+    /// Of the order statuses, then of the vouchers.
     pub(super) letters: Vec<(Letter, Option<State>)>,
-    /// None: no database was named.
+    /// None: no database was named, or it could not be asked.
     pub(super) rows: Option<Vec<VoucherFields>>,
+    /// What could not be looked at. The rest is told all the same.
+    pub(super) gaps: Vec<Gap>,
 }
 
-/// A topic, and where the key belongs in it.
+/// Something that could not be looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) what: String,
+    pub(super) why: String,
+}
+
+/// A topic, where the key belongs in it, and where it was looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Topic {
     pub(super) name: String,
-    pub(super) partitions: usize,
-    /// By the common partitioner.
+    pub(super) partitions: i32,
+    /// Of the id's own bytes, by the common partitioner.
     pub(super) home: Partition,
+    pub(super) read: BTreeSet<Partition>,
+}
+
+impl Topic {
+    /// Where the order's key belongs.
+    pub(super) fn new(name: &str, partitions: i32, order_id: &str) -> Option<Self> {
+        Some(Self {
+            name: name.to_owned(),
+            partitions,
+            home: partition_of(order_id.as_bytes(), partitions)?,
+            read: BTreeSet::new(),
+        })
+    }
+
+    /// Where the common partitioner puts the order's key in each form whose bytes are known: not in a
+    /// registry's framing, which begins with a schema id.
+    pub(super) fn homes(&self, order_id: &str) -> BTreeSet<Partition> {
+        let keys = KeyForm::ALL
+            .into_iter()
+            .filter_map(|form| form.bytes(order_id));
+        keys.filter_map(|key| partition_of(&key, self.partitions))
+            .collect()
+    }
+
+    pub(super) fn unread(&self) -> BTreeSet<Partition> {
+        (0..self.partitions)
+            .filter(|partition| !self.read.contains(partition))
+            .collect()
+    }
+
+    pub(super) fn was_read_whole(&self) -> bool {
+        self.unread().is_empty()
+    }
 }
 
 /// Where a record is, and when it was written.
@@ -41,6 +87,10 @@ pub(super) struct At {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) at: At,
+    /// The form of its key.
+    pub(super) key: KeyForm,
+    /// Whether it is elsewhere than the common partitioner puts its key.
+    pub(super) is_astray: bool,
     pub(super) told: Told,
 }
 
@@ -113,28 +163,51 @@ impl Story {
         all.into_iter().collect()
     }
 
-    /// The sentence for an order that nothing is known of.
-    pub(super) fn not_found(&self, all_partitions: bool) -> String {
+    /// The partitions of the order statuses that vouchers and dead letters of the order came from.
+    pub(super) fn sources(&self) -> BTreeSet<Partition> {
+        let topic = &self.order_status.name;
+        let vouchers = self.vouchers.iter().filter_map(|voucher| {
+            let source: Origin = voucher.source.as_ref()?.parse().ok()?;
+            (source.topic == *topic).then_some(source.partition)
+        });
+        let letters = self.letters.iter().filter_map(|(letter, _)| {
+            let origin = &letter.identity.origin;
+            (origin.topic == *topic).then_some(origin.partition)
+        });
+        vouchers.chain(letters).collect()
+    }
+
+    /// The sentence for an order that nothing is known of. All partitions of the order statuses were
+    /// looked at then.
+    pub(super) fn not_found(&self) -> String {
         let Topic {
-            name,
-            partitions,
-            home,
+            name, partitions, ..
         } = &self.order_status;
-        let (looked, advice) = if all_partitions {
-            (
-                format!("in any of the {partitions} partitions of {name}"),
-                "",
-            )
-        } else {
-            (
-                format!("in partition {home} of {name}, where its key belongs"),
-                "; --all-partitions looks for records that another partitioner placed",
-            )
+        let vouchers = &self.vouchers_topic;
+        let advice = match vouchers.was_read_whole() {
+            true => "",
+            false => "; --all-partitions looks for vouchers that another partitioner placed",
         };
         format!(
-            "order {} is not {looked}, nor in {} or the dead letters{advice}",
-            self.order_id, self.vouchers_topic.name
+            "order {} is in none of the {partitions} partitions of {name}, nor in {} or the dead \
+             letters{advice}{}",
+            self.order_id,
+            vouchers.name,
+            self.gaps_in_words()
+                .map_or_else(String::new, |gaps| format!("; {gaps}"))
         )
+    }
+
+    /// What could not be looked at, in one sentence.
+    pub(super) fn gaps_in_words(&self) -> Option<String> {
+        let gaps: Vec<_> = self.gaps.iter().map(ToString::to_string).collect();
+        (!gaps.is_empty()).then(|| gaps.join("; "))
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not looked at: {}, because {}", self.what, self.why)
     }
 }
 
@@ -195,5 +268,38 @@ mod tests {
         assert!(!story.is_found());
         story.rows = Some(vec![VoucherFields::default()]);
         assert!(story.is_found());
+    }
+
+    #[test]
+    fn a_key_of_each_form_has_a_partition_of_its_own() {
+        let topic = Topic::new("order-status", 12, "94").unwrap();
+        let homes = topic.homes("94");
+        assert!(homes.contains(&topic.home));
+        for key in [
+            &b"94"[..],
+            b"\"94\"",
+            b"\x0494",
+            &94_i32.to_be_bytes(),
+            &94_i64.to_be_bytes(),
+        ] {
+            assert!(homes.contains(&partition_of(key, 12).unwrap()), "{key:?}");
+        }
+        assert_eq!(Topic::new("order-status", 0, "94"), None);
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_told_with_the_reason() {
+        let mut story = Story {
+            order_id: "94".to_owned(),
+            ..Story::default()
+        };
+        assert_eq!(story.gaps_in_words(), None);
+        story.gaps.push(Gap {
+            what: "the vouchers' table".to_owned(),
+            why: "the server is away".to_owned(),
+        });
+        let gap = "not looked at: the vouchers' table, because the server is away";
+        assert_eq!(story.gaps_in_words().as_deref(), Some(gap));
+        assert!(story.not_found().ends_with(gap));
     }
 }

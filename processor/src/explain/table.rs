@@ -36,21 +36,16 @@ pub(super) fn database(url: &Secret) -> Result<Database, Failure> {
 /// The order's rows of these campaigns.
 ///
 /// # Errors
-/// Exit code 1 when the database does not answer, or has no such table.
+/// Why the table could not be asked.
 pub(super) async fn rows(
     database: &Database,
     order_id: &str,
     campaigns: &[String],
-) -> Result<Vec<VoucherFields>, Failure> {
-    let failed = |why: String| {
-        Failure::failed(format!(
-            "the vouchers' table can't be read: {why} (without DATABASE_URL it is left out)"
-        ))
-    };
+) -> Result<Vec<VoucherFields>, String> {
     match tokio::time::timeout(TIMEOUT, select(database, order_id, campaigns)).await {
         Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(error)) => Err(failed(message_of(&error))),
-        Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
+        Ok(Err(error)) => Err(message_of(&error)),
+        Err(_) => Err(format!("the database gave no answer within {TIMEOUT:?}")),
     }
 }
 

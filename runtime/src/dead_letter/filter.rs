@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use schemas::Timestamp;
+use schemas::{KeyForm, Timestamp};
 
 use super::identity::number;
 use super::{Identity, InvalidIdentity, Letter, Origin, RecordDigest, State};
@@ -32,7 +32,7 @@ pub struct LetterFilter {
     #[arg(long, value_name = "PLACE", value_delimiter = ',')]
     pub letter: Vec<Place>,
 
-    /// Only letters of this key (an order id).
+    /// Only letters of this order, in whatever form its id is the key.
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
 }
@@ -120,7 +120,9 @@ impl LetterFilter {
             && self.from.is_none_or(|from| written >= Some(from))
             && self.to.is_none_or(|to| written < Some(to))
             && any(&self.letter, |place| place.is(&letter.identity))
-            && any(&self.key, |wanted| Some(wanted.as_bytes()) == key)
+            && any(&self.key, |wanted| {
+                key.is_some_and(|key| KeyForm::of(key, wanted).is_some())
+            })
     }
 }
 
@@ -190,6 +192,13 @@ mod tests {
         assert!(!means(|f| f.reason = words(&["x"])));
         assert!(means(|f| f.key = words(&["16", "17"])));
         assert!(!means(|f| f.key = words(&["170"])));
+        let mut quoted = letter();
+        quoted.original.key = Some(b"\"17\"".to_vec());
+        let filter = LetterFilter {
+            key: words(&["17"]),
+            ..LetterFilter::default()
+        };
+        assert!(filter.means(&quoted, None));
         assert!(means(|f| f.letter = vec!["3/41".parse().unwrap()]));
         assert!(means(
             |f| f.letter = vec!["order-status/3/41".parse().unwrap()]

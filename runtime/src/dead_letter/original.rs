@@ -71,7 +71,8 @@ impl Shelf {
     }
 
     fn record_at(&self, place: &Origin) -> Result<Option<OwnedRecord>, Failure> {
-        let mut range = TopicRange::whole(self.kafka(), &place.topic)?.only(place.partition);
+        let mut range =
+            TopicRange::whole(self.kafka(), &place.topic)?.only(&[place.partition].into());
         for span in range.spans.values_mut() {
             span.from = span.from.max(place.offset);
             span.to = span.to.min(place.offset.saturating_add(1)).max(span.from);

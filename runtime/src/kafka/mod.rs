@@ -3,6 +3,7 @@
 //! librdkafka's defaults differ from Kafka's own (partitioner, idempotence, isolation, offset
 //! reset); everything that a promise rests on is set here, and `KAFKA_PROPERTIES` can't undo it.
 
+mod authorization;
 mod beside;
 mod blocked;
 mod committed;
@@ -26,6 +27,7 @@ mod transaction;
 mod whole;
 mod worker;
 
+pub use authorization::{Right, committed_offsets, is_refusal};
 pub use blocked::{Blocked, Cause};
 pub use fetch_queue::FetchedRecord;
 pub use hanging_transactions::TransactionScope;

@@ -16,7 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::KafkaSettings;
+use super::{KafkaSettings, Right, is_refusal};
 use crate::backoff::Backoff;
 use crate::lifecycle::Failure;
 use crate::record::{Offset, Partition, Positions};
@@ -63,8 +63,8 @@ impl TopicRange {
     /// for the first offset whose record, or any later one, has a timestamp that is not before it.
     ///
     /// # Errors
-    /// Exit code 1 when there is no such topic, or no broker answers in half a minute; 2 for a
-    /// partition that the topic does not have.
+    /// Exit code 1 when there is no such topic, this user may not see it, or no broker answers in
+    /// half a minute; 2 for a partition that the topic does not have.
     pub fn resolve(
         settings: &KafkaSettings,
         topic: &str,
@@ -77,7 +77,8 @@ impl TopicRange {
             .consumer("range")?
             .create()
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
-        let there = patiently(settings, || partitions_of(&client, topic))?.ok_or_else(|| {
+        let right = Right::describe_topic(topic);
+        let there = patiently(settings, right, || partitions_of(&client, topic))?.ok_or_else(|| {
             Failure::failed(format!(
                 "there is no topic {topic} at {}; processor check --fix creates all topics as the \
                  design has them",
@@ -91,7 +92,7 @@ impl TopicRange {
         )?;
         let mut held = BTreeMap::new();
         for partition in &chosen {
-            let (low, stable) = patiently(settings, || {
+            let (low, stable) = patiently(settings, right, || {
                 client.fetch_watermarks(topic, *partition, TIMEOUT)
             })?;
             held.insert(
@@ -103,8 +104,8 @@ impl TopicRange {
             );
         }
         let (from, to) = (from.at_this_moment(), to.at_this_moment());
-        let froms = patiently(settings, || offsets_at(&client, topic, &from, &held))?;
-        let tos = patiently(settings, || offsets_at(&client, topic, &to, &held))?;
+        let froms = patiently(settings, right, || offsets_at(&client, topic, &from, &held))?;
+        let tos = patiently(settings, right, || offsets_at(&client, topic, &to, &held))?;
         Ok(Self {
             topic: topic.to_owned(),
             spans: held
@@ -127,7 +128,8 @@ impl TopicRange {
             .create()
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         for (partition, span) in &mut self.spans {
-            let (_, end) = patiently(settings, || {
+            let right = Right::describe_topic(&self.topic);
+            let (_, end) = patiently(settings, right, || {
                 client.fetch_watermarks(&self.topic, *partition, TIMEOUT)
             })?;
             span.to = span.to.max(end);
@@ -175,9 +177,10 @@ impl TopicRange {
     }
 }
 
-/// Asks again until there is an answer, or a person would have given up.
+/// Asks again until there is an answer, or a person would have given up. `right` is what it takes.
 fn patiently<T>(
     settings: &KafkaSettings,
+    right: Right<'_>,
     mut ask: impl FnMut() -> Result<T, KafkaError>,
 ) -> Result<T, Failure> {
     let give_up = Instant::now() + PATIENCE;
@@ -185,6 +188,7 @@ fn patiently<T>(
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
+            Err(error) if is_refusal(&error) => return Err(settings.refusal(right)),
             Err(error) if Instant::now() >= give_up => {
                 return Err(Failure::failed(format!(
                     "Kafka at {} does not answer: {error}",

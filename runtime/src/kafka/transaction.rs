@@ -19,6 +19,7 @@ use rdkafka::message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
+use super::authorization::explained;
 use crate::lifecycle::Failure;
 use crate::record::Partition;
 
@@ -52,7 +53,7 @@ impl TransactionError {
     /// Tests the flags in librdkafka's order: fatal, abort, retry; none set is a bug of ours, and
     /// treated as fatal (rdkafka.h, "Transactional producer API").
     fn of(error: KafkaError) -> Self {
-        let why = error.to_string();
+        let why = explained(&error);
         match &error {
             KafkaError::Transaction(cause) => {
                 let fenced = matches!(
@@ -120,7 +121,7 @@ impl Refused {
         is_verdict.then(|| Self {
             index,
             too_large,
-            why: error.to_string(),
+            why: explained(error),
         })
     }
 }
@@ -290,9 +291,9 @@ impl Client {
                     let first = deliveries.first_failure();
                     deliveries.note_failure(index, &error);
                     deliveries.sent.store(index + 1, Ordering::Relaxed);
-                    return Err(self.fatal_or(TransactionError::Abortable(
-                        first.unwrap_or(error).to_string(),
-                    )));
+                    return Err(self.fatal_or(TransactionError::Abortable(explained(
+                        &first.unwrap_or(error),
+                    ))));
                 }
             }
         }
@@ -327,7 +328,7 @@ impl Client {
                 self.producer.context().restart();
                 Ok(())
             }
-            Some(error) => Err(self.fatal_or(TransactionError::Abortable(error.to_string()))),
+            Some(error) => Err(self.fatal_or(TransactionError::Abortable(explained(&error)))),
         }
     }
 

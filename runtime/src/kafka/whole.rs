@@ -1,5 +1,6 @@
 //! All that a topic has by now, for a command that looks at it once.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{Bound, FetchedRecord, KafkaSettings, RangeEvent, RangeReader, TopicRange};
@@ -35,10 +36,10 @@ impl TopicRange {
         Ok(range)
     }
 
-    /// The part of one partition.
+    /// The part of these partitions.
     #[must_use]
-    pub fn only(mut self, partition: Partition) -> Self {
-        self.spans.retain(|there, _| *there == partition);
+    pub fn only(mut self, partitions: &BTreeSet<Partition>) -> Self {
+        self.spans.retain(|there, _| partitions.contains(there));
         self
     }
 

@@ -7,21 +7,32 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::group::{GroupFacts, Unread};
 use super::verdict::Verdict;
-use crate::kafka::{KafkaSettings, TopicRange};
+use crate::kafka::{
+    KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets, is_refusal,
+};
 use crate::lifecycle::Failure;
-use crate::record::{OwnedRecord, Partition, Positions};
+use crate::record::{InputRecord as _, OwnedRecord, Partition, Positions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a group's coordinator may take to tell its offsets.
+const OFFSETS: Duration = Duration::from_secs(5);
+
 /// A cluster that does not answer its first question within this time is away.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// How many of the newest offsets of each partition are looked at, and what that may take in all: a
+/// check is waited for, and its records may be large.
+const TAIL_OFFSETS: i64 = 100;
+const TAIL_TIME: Duration = Duration::from_secs(10);
+const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
 /// Settings by name, as the brokers have them now.
 pub type Config = BTreeMap<String, String>;
@@ -90,13 +101,16 @@ impl Cluster {
     /// # Errors
     /// That verdict.
     pub async fn brokers(&self) -> Result<BrokerFacts, Verdict> {
-        let brokers = blocking(&self.client, |client| {
+        let brokers = asked(&self.client, |client| {
             let metadata = client.fetch_metadata(None, FIRST_ANSWER)?;
             let ids = metadata.brokers().iter().map(|broker| broker.id());
             Ok(ids.collect::<Vec<_>>())
         })
         .await
-        .map_err(|error| away(&self.settings, &error))?;
+        .map_err(|error| match error {
+            Unanswered::Refused(_) => away(&self.settings, "this user may not ask for them"),
+            Unanswered::Other(why) => away(&self.settings, &why),
+        })?;
         let config = match brokers.first() {
             Some(id) => self.config(ResourceSpecifier::Broker(*id)).await,
             None => Err("there is none".to_owned()),
@@ -110,14 +124,15 @@ impl Cluster {
     /// A topic; `None` when there is none of this name.
     ///
     /// # Errors
-    /// What the client says.
-    pub async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, String> {
+    /// The verdict that the question was refused, or has no answer.
+    pub async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, Verdict> {
         let owned = name.to_owned();
-        let partitions = blocking(&self.client, move |client| {
+        let partitions = asked(&self.client, move |client| {
             let metadata = client.fetch_metadata(Some(&owned), TIMEOUT)?;
-            Ok(metadata.topics().first().and_then(existing))
+            metadata.topics().first().map_or(Ok(None), existing)
         })
-        .await?;
+        .await
+        .map_err(|error| self.no_answer(Right::describe_topic(name), &error))?;
         let Some(partitions) = partitions else {
             return Ok(None);
         };
@@ -140,6 +155,10 @@ impl Cluster {
             .next()
             .ok_or("no answer")?
             .map_err(|code| code.to_string())?;
+        // The wrapper drops the resource's own error; every topic and broker has settings.
+        if resource.entries.is_empty() {
+            return Err("the brokers refuse it (DescribeConfigs)".to_owned());
+        }
         let entries = resource.entries.into_iter();
         Ok(entries
             .filter_map(|entry| Some((entry.name, entry.value?)))
@@ -149,20 +168,22 @@ impl Cluster {
     /// How far a group has read a topic. Does not join the group.
     ///
     /// # Errors
-    /// What the client says.
-    pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, String> {
+    /// The verdict that the question was refused, or has no answer.
+    pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, Verdict> {
+        let right = Right::describe_group(group);
         let config = self.settings.consumer(group);
-        let member = client(config)?;
+        let member =
+            client(config).map_err(|why| self.no_answer(right, &Unanswered::Other(why)))?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
         let group = group.to_owned();
-        blocking(&Arc::new(member), move |member| {
+        asked(&Arc::new(member), move |member| {
             let groups = member.fetch_group_list(Some(&group), TIMEOUT)?;
             let members = groups.groups().first().map_or(0, |g| g.members().len());
             let mut asked = TopicPartitionList::new();
             for partition in 0..partition_count(partitions) {
                 asked.add_partition(&name, partition);
             }
-            let committed = member.committed_offsets(asked, TIMEOUT)?;
+            let committed = committed_offsets(member, asked, OFFSETS)?;
             let mut unread = Vec::new();
             for element in committed.elements() {
                 let partition = element.partition();
@@ -195,33 +216,74 @@ impl Cluster {
             })
         })
         .await
+        .map_err(|error| match error {
+            Unanswered::Refused(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.no_answer(Right::read_topic(&topic.name), &error)
+            }
+            _ => self.no_answer(right, &error),
+        })
     }
 
-    /// The newest committed records of a topic: those among the last `most` offsets of each
-    /// partition.
+    /// The verdict on what a question that takes `right` did not find out.
+    fn no_answer(&self, right: Right<'_>, error: &Unanswered) -> Verdict {
+        let subject = right.resource_in_words();
+        match error {
+            Unanswered::Refused(_) => {
+                let (finding, advice) = self.settings.refusal_and_advice(right);
+                Verdict::fail(subject, finding, advice)
+            }
+            Unanswered::Other(why) => Verdict::fail(
+                subject,
+                format!("the brokers give no answer: {why}"),
+                "see the brokers' logs",
+            ),
+        }
+    }
+
+    /// The newest committed records of a topic: those among the last [`TAIL_OFFSETS`] offsets of each
+    /// partition, as many as come within [`TAIL_TIME`] and [`TAIL_BYTES`].
     ///
     /// # Errors
-    /// What the client says.
-    pub async fn tail(&self, topic: &TopicFacts, most: usize) -> Result<Vec<OwnedRecord>, String> {
+    /// What the client says; that there are records and none came in time.
+    pub async fn tail(&self, topic: &TopicFacts) -> Result<Vec<OwnedRecord>, String> {
         let (settings, name) = (self.settings.clone(), topic.name.clone());
         let read = move || {
             let mut range = TopicRange::whole(&settings, &name)?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
             for span in range.spans.values_mut() {
-                span.from = span.from.max(span.to.saturating_sub(most));
+                span.from = span.from.max(span.to.saturating_sub(TAIL_OFFSETS));
             }
-            let mut records = Vec::new();
-            range.read(&settings, "preflight", |record| {
-                records.push(OwnedRecord::of(record));
-                Ok(())
-            })?;
-            Ok(records)
+            newest_of(&settings, &range)
         };
         tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| error.to_string())?
             .map_err(|failure: Failure| failure.to_string())
     }
+}
+
+fn newest_of(settings: &KafkaSettings, range: &TopicRange) -> Result<Vec<OwnedRecord>, Failure> {
+    let mut reader = RangeReader::open(settings, "preflight", range)?;
+    let deadline = Instant::now() + TAIL_TIME;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while bytes < TAIL_BYTES {
+        match reader.next(Duration::from_millis(100))? {
+            RangeEvent::Record(record) => {
+                bytes += record.value().map_or(0, <[u8]>::len);
+                records.push(OwnedRecord::of(&record));
+            }
+            RangeEvent::Done => break,
+            RangeEvent::Nothing if Instant::now() >= deadline && records.is_empty() => {
+                return Err(Failure::failed(format!(
+                    "none of its newest records came within {TAIL_TIME:?}"
+                )));
+            }
+            RangeEvent::Nothing | RangeEvent::PartitionDone(_) => {}
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Ok(records)
 }
 
 /// The timestamps of the first records from `starts` on, of the partitions that have one.
@@ -250,7 +312,9 @@ fn times_at(
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 wanted.remove(&partition);
             }
-            Some(Err(error)) if error.rdkafka_error_code().is_none() => return Err(error),
+            Some(Err(error)) if is_refusal(&error) || error.rdkafka_error_code().is_none() => {
+                return Err(error);
+            }
             // Tried again by the client itself, until the deadline.
             Some(Err(_)) | None => {}
         }
@@ -259,13 +323,17 @@ fn times_at(
     Ok(times)
 }
 
-fn existing(topic: &MetadataTopic) -> Option<Vec<PartitionFacts>> {
-    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    if topic.error() == Some(unknown) {
-        return None;
+fn existing(topic: &MetadataTopic) -> Result<Option<Vec<PartitionFacts>>, KafkaError> {
+    match topic.error() {
+        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Ok(None),
+        Some(error @ RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        // Of a part of its partitions, whose leaders and replicas are judged.
+        Some(_) | None => {}
     }
     let partitions = topic.partitions().iter();
-    Some(
+    Ok(Some(
         partitions
             .map(|partition| PartitionFacts {
                 has_leader: partition.leader() >= 0,
@@ -273,7 +341,7 @@ fn existing(topic: &MetadataTopic) -> Option<Vec<PartitionFacts>> {
                 in_sync: partition.isr().len(),
             })
             .collect(),
-    )
+    ))
 }
 
 fn partition_count(partitions: usize) -> Partition {
@@ -299,14 +367,26 @@ fn away(settings: &KafkaSettings, error: &str) -> Verdict {
     )
 }
 
+/// Why a question was not answered.
+enum Unanswered {
+    /// This user may not ask it.
+    Refused(RDKafkaErrorCode),
+    /// What the client says.
+    Other(String),
+}
+
 /// librdkafka's questions block: they are asked on a thread that may.
-async fn blocking<T: Send + 'static>(
+async fn asked<T: Send + 'static>(
     client: &Arc<BaseConsumer>,
     question: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, Unanswered> {
     let client = Arc::clone(client);
-    tokio::task::spawn_blocking(move || question(&client))
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())
+    match tokio::task::spawn_blocking(move || question(&client)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(match error.rdkafka_error_code() {
+            Some(code) if is_refusal(&error) => Unanswered::Refused(code),
+            _ => Unanswered::Other(error.to_string()),
+        }),
+        Err(error) => Err(Unanswered::Other(error.to_string())),
+    }
 }

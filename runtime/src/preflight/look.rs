@@ -61,7 +61,7 @@ pub async fn kafka(
                 verdicts.push(topics::configuration(plan, servers, topic.as_ref()));
                 found.topics.extend(topic);
             }
-            Err(error) => verdicts.push(no_answer(format!("topic {}", plan.name), &error)),
+            Err(verdict) => verdicts.push(verdict),
         }
     }
     verdicts.extend(topics::together(&found.topics, &found.brokers));
@@ -84,7 +84,7 @@ pub async fn reader(cluster: &Cluster, found: &Found, reader: Reader<'_>) -> Vec
             verdicts.push(group::lag(&facts, topic, now_millis()));
             verdicts.push(group::offsets_kept(&facts, &found.brokers));
         }
-        Err(error) => verdicts.push(no_answer(format!("group {}", reader.group), &error)),
+        Err(verdict) => verdicts.push(verdict),
     }
     verdicts
 }
@@ -116,14 +116,6 @@ pub async fn registry<'a>(
         verdicts.push(schemas::registered(subject, id, level));
     }
     verdicts
-}
-
-fn no_answer(subject: String, error: &str) -> Verdict {
-    Verdict::fail(
-        subject,
-        format!("the brokers give no answer: {error}"),
-        "see the brokers' logs; a user needs Describe on topics and groups",
-    )
 }
 
 fn now_millis() -> i64 {

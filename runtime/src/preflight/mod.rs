@@ -8,7 +8,6 @@
 //! | `topics` | existence, configuration and replication of topics |
 //! | `group` | a consumer group's lag against compaction and retention, and how long offsets are kept |
 //! | `limits` | our clients' timeouts against the brokers' bounds; broker settings that lose records |
-//! | `keys` | whether the keys that others write can be used, and lie where ours would |
 //! | `schemas` | the registry: our schemas, and what later ones are held to |
 //! | `database` | Postgres: whether it answers, migrations |
 //! | `clock` | our clock against the others' |
@@ -20,7 +19,6 @@ mod cluster;
 mod database;
 mod fix;
 mod group;
-mod keys;
 mod limits;
 mod look;
 mod schemas;
@@ -36,7 +34,6 @@ pub use clock::from_topic;
 pub use cluster::{BrokerFacts, Cluster, Config, PartitionFacts, TopicFacts};
 pub use database::{Expected, database, pending};
 pub use fix::{fix, refused};
-pub use keys::keys;
 pub use limits::clients;
 pub use look::{Found, Reader, kafka, reader, registry};
 pub use start::{topics_exist, topics_exist_blocking};

@@ -1,5 +1,7 @@
 //! The inside of a string: where it ends, and what its escapes stand for.
 
+use std::borrow::Cow;
+
 use crate::word::{self, HIGHS, repeated};
 
 /// The highest bit of each byte that is a quote, a backslash or a control character; of those above
@@ -114,6 +116,23 @@ pub(super) fn unescape(body: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// The text of a JSON string that stands alone, in bytes that nobody has checked; none when they are
+/// anything else. Its UTF-8 is not checked.
+pub(crate) fn string_alone(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let body = bytes.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let plain = plain_length(body);
+    if plain == body.len() {
+        return Some(body.into());
+    }
+    let mut rest = &body[plain..];
+    while let Some((b'\\', escaped)) = rest.split_first() {
+        let (_, length) = escape(escaped).ok()?;
+        rest = &escaped[length..];
+        rest = &rest[plain_length(rest)..];
+    }
+    rest.is_empty().then(|| unescape(body).into())
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ fn an_id_is_a_string_or_an_integers_digits_under_its_new_or_its_old_name() {
                 .unwrap()
                 .order_id
                 .as_str()
+                .to_owned()
         };
         assert_eq!(id(Field::text(name, "17"), "17"), "17");
         assert_eq!(id(Field::integer(name, 17), "17"), "17");
@@ -141,7 +142,7 @@ fn what_may_not_be_an_order_id_is_refused() {
 }
 
 #[test]
-fn the_key_must_be_the_same_bytes() {
+fn the_key_must_say_the_same_id() {
     assert_eq!(reason(None, &sent()), Reason::MissingKey);
     for key in ["", "18", "17 ", "017", "17\0", "１７"] {
         assert_eq!(
@@ -151,13 +152,51 @@ fn the_key_must_be_the_same_bytes() {
         );
     }
     assert_eq!(reason(Some(b"17\xff"), &sent()), Reason::KeyMismatch);
-    assert_eq!(reason(Some(b"\"17\""), &sent()), Reason::KeyMismatch);
     // The same letters, composed in another way, are other bytes.
     let composed = with(&sent(), Field::text("order_id", "\u{e9}"));
     assert_eq!(
         reason(Some("e\u{301}".as_bytes()), &composed),
         Reason::KeyMismatch
     );
+}
+
+/// Whatever the form of the id in the value.
+#[test]
+fn a_key_in_another_form_names_the_same_order() {
+    let ids = [
+        Field::text("order_id", "1700"),
+        Field::integer("order_id", 1700),
+        Field::json("order_id", r#""\u0031700""#),
+    ];
+    for id in ids {
+        let fields = with(&sent(), id);
+        let keys: [&[u8]; 8] = [
+            b"1700",
+            b"\"1700\"",
+            b"\0\0\0\0\x07\x081700",
+            b"\0\0\0\0\x07\"1700\"",
+            b"\0\0\0\0\x07\xc8\x1a",
+            b"\x081700",
+            &1700_i32.to_be_bytes(),
+            &1700_i64.to_be_bytes(),
+        ];
+        for key in keys {
+            let order = read(Some(key), &fields).unwrap();
+            assert_eq!(order.order_id.as_str(), "1700", "{key:?}");
+            let mut other = key.to_vec();
+            *other.last_mut().unwrap() ^= 1;
+            let error = read(Some(&other), &fields).unwrap_err();
+            assert_eq!(error.reason(), Reason::KeyMismatch, "{key:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mismatch_shows_the_keys_form_and_bytes() {
+    let error = read(Some(b"\"18\""), &sent()).unwrap_err();
+    let expected = "order_id: expected the id that the record's key says, found \"17\"; the key is \
+                    a JSON string, in quotes, \"18\" (0x22313822); write the order id without quotes";
+    assert!(error.message().starts_with(expected), "{error}");
 }
 
 #[test]

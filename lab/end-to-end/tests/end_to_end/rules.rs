@@ -108,7 +108,7 @@ fn keys() -> Vec<Case> {
         mismatch("another id", "18"),
         mismatch("a space too many", "17 "),
         mismatch("a leading zero", "017"),
-        mismatch("in quotes", "\"17\""),
+        mismatch("another id in quotes", "\"18\""),
         mismatch("empty", ""),
         Case::fields(
             "key: not UTF-8",

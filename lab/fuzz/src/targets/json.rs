@@ -123,7 +123,7 @@ fn written_and_read_back(order: &OrderStatus<'_>) {
     let expected = OrderStatus {
         version: Some(written.version),
         occurred_at: Some(written.occurred_at),
-        ..*order
+        ..order.clone()
     };
     let mut json = Vec::new();
     written.write_json(&mut json);

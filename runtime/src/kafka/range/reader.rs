@@ -11,9 +11,9 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::TopicRange;
 use super::progress::{Behind, Passed, Progress};
-use crate::kafka::KafkaSettings;
 use crate::kafka::blocked::Cause;
 use crate::kafka::fetch_queue::{FetchError, FetchQueue, Fetched, FetchedRecord};
+use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
 use crate::record::Partition;
 
@@ -34,6 +34,8 @@ pub enum RangeEvent<R> {
 pub struct RangeReader {
     queue: FetchQueue<Quiet>,
     topic: String,
+    /// What is said when the brokers do not let this user read.
+    refusal: String,
     progress: Progress,
     /// Whether a record came since the reader last had nothing to hand out.
     moved: bool,
@@ -65,15 +67,17 @@ impl RangeReader {
         group: &str,
         range: &TopicRange,
     ) -> Result<Self, Failure> {
-        Self::start(&settings.consumer(group)?, range)
+        let refusal = settings.refusal_in_words(Right::read_topic(&range.topic));
+        Self::start(&settings.consumer(group)?, range, refusal)
     }
 
-    fn start(config: &ClientConfig, range: &TopicRange) -> Result<Self, Failure> {
+    fn start(config: &ClientConfig, range: &TopicRange, refusal: String) -> Result<Self, Failure> {
         let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
         let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(refused)?;
         let mut reader = Self {
             queue: FetchQueue::of(consumer),
             topic: range.topic.clone(),
+            refusal,
             progress: Progress::default(),
             moved: false,
             quiet_since: Instant::now(),
@@ -103,8 +107,8 @@ impl RangeReader {
     /// What comes next, waiting for it up to `timeout`. A broker that is away is waited for.
     ///
     /// # Errors
-    /// Exit code 1 when the client can't go on, and when brokers keep saying that a partition ends
-    /// before its span does.
+    /// Exit code 1 when the client can't go on, when this user may not read the topic, and when
+    /// brokers keep saying that a partition ends before its span does.
     pub fn next(
         &mut self,
         mut timeout: Duration,
@@ -191,13 +195,14 @@ impl RangeReader {
     }
 
     /// An error after which the client would not go on, or would go on behind records that it could
-    /// not read.
+    /// not read, or that lasts until somebody allows this user to read.
     fn lasting(&self, error: &FetchError) -> Option<Failure> {
         let what = match Cause::of(error.code, &error.why) {
             Cause::OutOfRange { .. } => {
                 "the log does not hold it (any more); choose a range that it holds".to_owned()
             }
             Cause::Unreadable { why } => format!("the batch there can't be read: {why}"),
+            Cause::Refused { .. } => return Some(Failure::failed(&self.refusal)),
             _ => return None,
         };
         let partition = error.partition.unwrap_or_default();
@@ -333,7 +338,7 @@ mod tests {
         let mut config = settings.consumer("test").unwrap();
         // The model's follower tells the leader's last stable offset, but its own high watermark.
         config.set("isolation.level", "read_uncommitted");
-        let mut reader = RangeReader::start(&config, &up_to(10)).unwrap();
+        let mut reader = RangeReader::start(&config, &up_to(10), String::new()).unwrap();
         let mut offsets = read(&mut reader, RangeReader::is_waiting_for_an_end);
         assert!(
             reader.is_waiting_for_an_end(),

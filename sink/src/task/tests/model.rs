@@ -330,7 +330,7 @@ fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
         _ => return None,
     };
     let voucher = Voucher::read(key, body).ok()?;
-    let identity = (voucher.campaign.to_string(), voucher.order_id.to_owned());
+    let identity = (voucher.campaign.to_string(), voucher.order_id.to_string());
     let code = voucher.code.to_string();
     Some((identity, (code, voucher.amount, String::new())))
 }
@@ -469,7 +469,7 @@ pub(super) fn record(partition: Partition, order: &str, value: Option<&[u8]>) ->
 fn value(order: &str, code: &str, amount: u32, schema_id: Option<u32>) -> Vec<u8> {
     let voucher = Voucher {
         campaign: "order-reward".into(),
-        order_id: order,
+        order_id: order.into(),
         code: code.into(),
         amount: amount.into(),
         currency: "EUR".parse().unwrap(),

@@ -1,0 +1,415 @@
+//! Each command with just the rights that docs/operations.md lists for it, and with none.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use end_to_end::command::Answer;
+use end_to_end::shop::{SIGNING_KEY, Shop, own_secured_backends};
+use end_to_end::topic::{self, NewRecord};
+use stack::{Listener, Port};
+
+const PASSWORD: &str = "of-all-of-them";
+
+/// A command, and the rights that it needs.
+#[derive(Debug)]
+struct Granted {
+    /// Who runs it, with these rights and no others.
+    user: &'static str,
+    service: &'static str,
+    arguments: &'static [&'static str],
+    rights: &'static [Right],
+}
+
+/// Operations on resources. Kafka takes Describe as granted with Read and with Write.
+type Right = (Operation, &'static [Resource]);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Read,
+    Write,
+    Describe,
+    DescribeConfigs,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Resource {
+    OrderStatus,
+    OrderStatusDlq,
+    OrderStatusStates,
+    Vouchers,
+    VouchersDlq,
+    VouchersStates,
+    ProcessorGroup,
+    SinkGroup,
+    /// Groups that begin with `processor/backfill/`.
+    BackfillGroups,
+    /// Transactional ids that begin with this.
+    Transactions(&'static str),
+    Cluster,
+}
+
+use Operation::{Describe, DescribeConfigs, Read, Write};
+use Resource::{
+    BackfillGroups, Cluster, OrderStatus, OrderStatusDlq, OrderStatusStates, ProcessorGroup,
+    SinkGroup, Transactions, Vouchers, VouchersDlq, VouchersStates,
+};
+
+/// The table of docs/operations.md, but for `run`, which `access.rs` has.
+const COMMANDS: &[Granted] = &[
+    Granted {
+        user: "producer-check",
+        service: "producer",
+        arguments: &["check"],
+        rights: &[
+            (Describe, &[OrderStatus]),
+            (DescribeConfigs, &[OrderStatus, Cluster]),
+        ],
+    },
+    Granted {
+        user: "processor-check",
+        service: "processor",
+        arguments: &["check"],
+        rights: &[
+            (
+                Describe,
+                &[
+                    OrderStatusDlq,
+                    OrderStatusStates,
+                    VouchersDlq,
+                    VouchersStates,
+                    ProcessorGroup,
+                ],
+            ),
+            (
+                DescribeConfigs,
+                &[
+                    OrderStatus,
+                    OrderStatusDlq,
+                    OrderStatusStates,
+                    Vouchers,
+                    VouchersDlq,
+                    VouchersStates,
+                    Cluster,
+                ],
+            ),
+            (Read, &[OrderStatus, Vouchers]),
+        ],
+    },
+    Granted {
+        user: "processor-preview",
+        service: "processor",
+        arguments: &["backfill", "--dry-run"],
+        rights: &[(Read, &[OrderStatus])],
+    },
+    Granted {
+        user: "processor-backfill",
+        service: "processor",
+        arguments: &["backfill", "--name", "rights", "--dead-letters"],
+        rights: &[
+            (Read, &[OrderStatus, Vouchers, BackfillGroups]),
+            (
+                Write,
+                &[Vouchers, OrderStatusDlq, Transactions("processor/")],
+            ),
+        ],
+    },
+    Granted {
+        user: "processor-dead-letters",
+        service: "processor",
+        arguments: &["dead-letters"],
+        rights: &[(Read, &[OrderStatusDlq, OrderStatusStates])],
+    },
+    Granted {
+        user: "processor-redrive",
+        service: "processor",
+        arguments: &["redrive"],
+        rights: &[
+            (Read, &[OrderStatusDlq, OrderStatusStates, Vouchers]),
+            (
+                Write,
+                &[
+                    OrderStatusStates,
+                    Vouchers,
+                    Transactions("processor/redrive"),
+                ],
+            ),
+        ],
+    },
+    Granted {
+        user: "processor-discard",
+        service: "processor",
+        arguments: &["dead-letters", "discard", "--every", "--note", "a test"],
+        rights: &[
+            (Read, &[OrderStatusDlq, OrderStatusStates]),
+            (
+                Write,
+                &[OrderStatusStates, Transactions("processor/redrive")],
+            ),
+        ],
+    },
+    Granted {
+        user: "processor-explain",
+        service: "processor",
+        arguments: &["explain", "17"],
+        rights: &[(
+            Read,
+            &[
+                OrderStatus,
+                OrderStatusDlq,
+                OrderStatusStates,
+                Vouchers,
+                VouchersDlq,
+                VouchersStates,
+            ],
+        )],
+    },
+    Granted {
+        user: "sink-check",
+        service: "sink",
+        arguments: &["check"],
+        rights: &[
+            (Describe, &[VouchersDlq, VouchersStates, SinkGroup]),
+            (
+                DescribeConfigs,
+                &[Vouchers, VouchersDlq, VouchersStates, Cluster],
+            ),
+            (Read, &[Vouchers]),
+        ],
+    },
+    Granted {
+        user: "sink-backfill",
+        service: "sink",
+        arguments: &["backfill", "--dead-letters"],
+        rights: &[(Read, &[Vouchers]), (Write, &[VouchersDlq])],
+    },
+    Granted {
+        user: "sink-dead-letters",
+        service: "sink",
+        arguments: &["dead-letters"],
+        rights: &[(Read, &[VouchersDlq, VouchersStates])],
+    },
+    Granted {
+        user: "sink-redrive",
+        service: "sink",
+        arguments: &["redrive"],
+        rights: &[
+            (Read, &[VouchersDlq, VouchersStates]),
+            (Write, &[VouchersStates, Transactions("sink/redrive")]),
+        ],
+    },
+    Granted {
+        user: "sink-discard",
+        service: "sink",
+        arguments: &["dead-letters", "discard", "--every", "--note", "a test"],
+        rights: &[
+            (Read, &[VouchersDlq, VouchersStates]),
+            (Write, &[VouchersStates, Transactions("sink/redrive")]),
+        ],
+    },
+];
+
+/// May see the topics and the group, and read nothing.
+const SEES: Granted = Granted {
+    user: "sees",
+    service: "",
+    arguments: &[],
+    rights: &[(
+        Describe,
+        &[
+            OrderStatus,
+            OrderStatusDlq,
+            OrderStatusStates,
+            Vouchers,
+            VouchersDlq,
+            VouchersStates,
+        ],
+    )],
+};
+
+/// May do nothing.
+const NOBODY: &str = "nobody";
+
+impl Resource {
+    /// As kafka-acls takes it.
+    fn arguments(self, shop: &Shop) -> Vec<String> {
+        let topics = &shop.topics;
+        let group = |service: &str| format!("{service}-{}", shop.name);
+        let (flag, name, is_prefix) = match self {
+            OrderStatus => ("--topic", topics.order_status.clone(), false),
+            OrderStatusDlq => ("--topic", topics.order_status_dead_letters(), false),
+            OrderStatusStates => (
+                "--topic",
+                format!("{}.state", topics.order_status_dead_letters()),
+                false,
+            ),
+            Vouchers => ("--topic", topics.vouchers.clone(), false),
+            VouchersDlq => ("--topic", topics.vouchers_dead_letters(), false),
+            VouchersStates => (
+                "--topic",
+                format!("{}.state", topics.vouchers_dead_letters()),
+                false,
+            ),
+            ProcessorGroup => ("--group", shop.processor_group(), false),
+            SinkGroup => ("--group", shop.sink_group(), false),
+            BackfillGroups => ("--group", format!("{}/backfill/", group("processor")), true),
+            Transactions(prefix) => {
+                let (service, rest) = prefix.split_once('/').unwrap_or((prefix, ""));
+                let name = format!("{}/{rest}", group(service));
+                ("--transactional-id", name, true)
+            }
+            Cluster => return vec!["--cluster".to_owned()],
+        };
+        let mut arguments = vec![flag.to_owned(), name];
+        if is_prefix {
+            arguments.extend(["--resource-pattern-type", "prefixed"].map(str::to_owned));
+        }
+        arguments
+    }
+}
+
+/// Grants each command its rights: one call of the tool for each resource and operation.
+async fn grant(shop: &Shop) -> Result<()> {
+    let mut calls: Vec<(Vec<String>, Operation, Vec<&str>)> = Vec::new();
+    for granted in COMMANDS.iter().chain([&SEES]) {
+        for (operation, resources) in granted.rights {
+            for resource in *resources {
+                let resource = resource.arguments(shop);
+                let same = calls
+                    .iter_mut()
+                    .find(|(there, with, _)| *there == resource && with == operation);
+                match same {
+                    Some((_, _, users)) => users.push(granted.user),
+                    None => calls.push((resource, *operation, vec![granted.user])),
+                }
+            }
+        }
+    }
+    for (resource, operation, users) in calls {
+        let mut arguments = vec!["--add".to_owned()];
+        arguments.extend(resource);
+        arguments.extend(["--operation".to_owned(), format!("{operation:?}")]);
+        for user in users {
+            arguments.extend(["--allow-principal".to_owned(), format!("User:{user}")]);
+        }
+        let output = shop.backends.run_tool("kafka-acls", arguments, b"").await?;
+        ensure!(output.status.success(), "{output:?}");
+    }
+    Ok(())
+}
+
+/// Runs a command as this user.
+async fn run(shop: &Shop, granted: &Granted, user: &str, address: &str) -> Result<Answer> {
+    let properties = format!(
+        "security.protocol=SASL_PLAINTEXT,sasl.mechanism=PLAIN,sasl.username={user},\
+         sasl.password={PASSWORD}"
+    );
+    let database = match granted.service {
+        "producer" => &shop.orders_url,
+        _ => &shop.vouchers_url,
+    };
+    let environment = [
+        ("KAFKA_BOOTSTRAP_SERVERS", address),
+        ("KAFKA_PROPERTIES", &properties),
+        ("DATABASE_URL", database),
+        ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
+    ];
+    shop.run_service(granted.service, granted.arguments, &environment)
+        .await
+}
+
+async fn secured(port: &Port) -> Shop {
+    let users = COMMANDS.iter().map(|granted| granted.user);
+    let users: String = users
+        .chain([SEES.user, NOBODY])
+        .map(|user| format!(" user_{user}=\"{PASSWORD}\""))
+        .collect();
+    let plain = format!("org.apache.kafka.common.security.plain.PlainLoginModule required{users};");
+    let settings = [
+        (
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        ),
+        ("super.users", "User:ANONYMOUS"),
+        ("sasl.enabled.mechanisms", "PLAIN"),
+        ("listener.name.secure.plain.sasl.jaas.config", &plain),
+    ];
+    let listener = Listener {
+        name: "SECURE",
+        protocol: "SASL_PLAINTEXT",
+        address: port.address(),
+    };
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let backends = own_secured_backends("rights", vec![listener], settings.to_vec()).await;
+    match Shop::on(Arc::new(backends), true).await {
+        Ok(shop) => shop,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+#[tokio::test]
+async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is_missing()
+-> Result<()> {
+    let port = Port::free()?;
+    let shop = secured(&port).await;
+    // Something to look at in every topic, and the tables.
+    let producer = shop.producer().await?;
+    let processor = shop.processor().await?;
+    let sink = shop.sink().await?;
+    let good = r#"{"order_id":"17","status":"SENT","total":100}"#;
+    shop.write_orders(vec![NewRecord::new("17", good), NewRecord::new("18", "{")])
+        .await?;
+    topic::write(
+        shop.brokers(),
+        &shop.topics.vouchers,
+        vec![NewRecord::new("19", "{")],
+    )
+    .await?;
+    shop.settled().await;
+    drop((producer, processor, sink));
+
+    // Without a right, or without the right to read: each command says what it lacks.
+    grant(&shop).await?;
+    let address = port.address();
+    for granted in COMMANDS {
+        let answer = run(&shop, granted, NOBODY, &address).await?;
+        assert_eq!(answer.code, 1, "{granted:?}: {answer:?}");
+        let said = answer.stdout + &answer.stderr;
+        let words = "does not allow User:nobody to describe topic ";
+        assert!(said.contains(words), "{}: {said}", granted.user);
+        assert!(
+            said.contains("--allow-principal User:nobody --topic ") && said.contains("Describe"),
+            "{}: {said}",
+            granted.user
+        );
+        if granted
+            .rights
+            .iter()
+            .any(|(operation, _)| *operation == Read)
+        {
+            let answer = run(&shop, granted, SEES.user, &address).await?;
+            assert_eq!(answer.code, 1, "{granted:?}: {answer:?}");
+            let said = answer.stdout + &answer.stderr;
+            // What a transaction may not do is told by another part of the client.
+            let words = [
+                "does not allow User:sees to ",
+                "allow this user Write and Describe on the transactional id",
+            ];
+            assert!(
+                words.iter().any(|words| said.contains(words)),
+                "{}: {said}",
+                granted.user
+            );
+        }
+    }
+    for granted in COMMANDS {
+        let answer = run(&shop, granted, granted.user, &address).await?;
+        assert_eq!(answer.code, 0, "{}: {answer:?}", granted.user);
+        let said = answer.stdout + &answer.stderr;
+        assert!(
+            !said.contains("authorization") && !said.contains("does not allow"),
+            "{}: {said}",
+            granted.user
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Whether the writers of order statuses say when an order was sent, which a campaign with dates needs.
+
+use runtime::preflight::Verdict;
+use schemas::Status;
+
+use super::Read;
+use crate::rule::{Rule, says_when};
+
+pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> Verdict {
+    let subject = format!("times of {}", rule.campaign);
+    let (mut sent, mut undated) = (0_usize, Vec::new());
+    for read in newest {
+        if let Ok(Some(order)) = &read.order
+            && order.status == Status::Sent
+        {
+            sent += 1;
+            if !says_when(order) {
+                undated.push(read);
+            }
+        }
+    }
+    let Some(first) = undated.first() else {
+        return Verdict::ok(
+            subject,
+            format!("all of the newest {sent} sent orders say when they were sent"),
+        );
+    };
+    Verdict::warn(
+        subject,
+        format!(
+            "{} of the newest {sent} sent orders have neither sent_at nor occurred_at, such as \
+             {}: a campaign with dates can't count them; those that would earn a voucher become \
+             dead letters (missing_timestamp)",
+            undated.len(),
+            first.place()
+        ),
+        "have their writer send sent_at, or unset VOUCHER_SENT_FROM and VOUCHER_SENT_UNTIL",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::preflight::Level;
+    use runtime::record::OwnedRecord;
+
+    use super::super::read_json;
+    use super::*;
+
+    fn record(value: &str) -> OwnedRecord {
+        OwnedRecord {
+            key: Some(b"17".to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            ..OwnedRecord::default()
+        }
+    }
+
+    fn level(values: &[&str]) -> Level {
+        let rule = Rule {
+            campaign: "spring".to_owned(),
+            min_total: "100".parse().unwrap(),
+            amount: "5".parse().unwrap(),
+            currency: "EUR".parse().unwrap(),
+            valid_days: None,
+            sent_from: Some("2026-05-01T00:00:00Z".parse().unwrap()),
+            sent_until: None,
+        };
+        let records: Vec<_> = values.iter().map(|value| record(value)).collect();
+        judge(&rule, &read_json(&records)).level
+    }
+
+    #[test]
+    fn a_writer_that_does_not_say_when_is_warned_of() {
+        let timed =
+            r#"{"order_id":"17","status":"SENT","total":1,"sent_at":"2026-05-01T00:00:00Z"}"#;
+        let pending = r#"{"order_id":"17","status":"PENDING","total":1}"#;
+        let undated = r#"{"order_id":"17","status":"SENT","total":1}"#;
+        assert_eq!(level(&[]), Level::Ok);
+        assert_eq!(level(&[timed, pending, "junk"]), Level::Ok);
+        assert_eq!(level(&[timed, undated]), Level::Warn);
+    }
+}
