@@ -34,7 +34,7 @@ pub use partitioner::partition_of;
 pub use probe::BrokerProbe;
 pub use producer::Producer;
 pub use producers::Producers;
-pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, TopicRange};
+pub use range::{Bound, RangeEvent, RangeReader, RangeSettings, Span, Times, TopicRange};
 pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 pub use subscription::{AssignmentChange, CommitError, Polled, Subscription};
 pub use transaction::{GroupOffsets, Outgoing, Refused, Stage, TransactionError, Unfinished};
