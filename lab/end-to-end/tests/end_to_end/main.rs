@@ -35,6 +35,7 @@ mod outages;
 mod outbox;
 mod oversized;
 mod poolers;
+mod previews;
 mod ranges;
 mod rebuild;
 mod record;
