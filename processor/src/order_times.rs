@@ -59,22 +59,33 @@ async fn plans(registry: Option<&Registry>, records: &[OwnedRecord]) -> Plans {
 
 fn verdict(rule: &Rule, records: &[OwnedRecord], mut plans: Plans) -> Verdict {
     let subject = format!("times of {}", rule.campaign);
-    let (mut sent, mut undated) = (0_usize, Vec::new());
+    let (mut sent, mut undated, mut unknown) = (0_usize, Vec::new(), 0_usize);
     for record in records {
-        if let Ok(Decoded::Order(order)) = decode(record, rule.currency, &mut plans)
-            && order.status == Status::Sent
-        {
-            sent += 1;
-            if !says_when(&order) {
-                undated.push(record);
+        match decode(record, rule.currency, &mut plans) {
+            Ok(Decoded::Order(order)) if order.status == Status::Sent => {
+                sent += 1;
+                if !says_when(&order) {
+                    undated.push(record);
+                }
             }
+            // Other records that can't be used earn nothing in any campaign.
+            Err(malformed) if malformed.reason() == Reason::UnknownSchema => unknown += 1,
+            _ => {}
         }
     }
     let Some(first) = undated.first() else {
-        return Verdict::ok(
-            subject,
-            format!("all of the newest {sent} sent orders say when they were sent"),
-        );
+        return match (sent, unknown) {
+            (_, 1..) => Verdict::warn(
+                subject,
+                format!("the schemas of {unknown} of the newest records can't be read"),
+                "set SCHEMA_REGISTRY_URL to the registry that has them",
+            ),
+            (0, 0) => Verdict::ok(subject, "no sent order among the newest records"),
+            (_, 0) => Verdict::ok(
+                subject,
+                format!("all of the newest {sent} sent orders say when they were sent"),
+            ),
+        };
     };
     Verdict::warn(
         subject,
@@ -127,5 +138,7 @@ mod tests {
         assert_eq!(level(&[]), Level::Ok);
         assert_eq!(level(&[timed, pending, "junk"]), Level::Ok);
         assert_eq!(level(&[timed, undated]), Level::Warn);
+        // Avro of schema 3, which nobody looked up.
+        assert_eq!(level(&[timed, "\0\0\0\0\u{3}body"]), Level::Warn);
     }
 }

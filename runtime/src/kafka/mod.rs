@@ -9,6 +9,7 @@ mod committed;
 mod doubt;
 mod ends;
 mod fetch_queue;
+mod first;
 mod group;
 mod hanging_transactions;
 mod membership;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use blocked::{Blocked, Cause};
 pub use fetch_queue::FetchedRecord;
+pub use first::{First, first_records};
 pub use hanging_transactions::TransactionScope;
 pub use membership::{Membership, MembershipObserver, session_timeout};
 pub use partitioner::partition_of;

@@ -1,8 +1,8 @@
 //! The facts about a Kafka cluster: fetched here, judged elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -10,11 +10,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{GroupFacts, Unread};
 use super::verdict::Verdict;
-use crate::kafka::{KafkaSettings, TopicRange};
+use crate::kafka::{First, KafkaSettings, TopicRange, first_records};
 use crate::lifecycle::Failure;
 use crate::record::{OwnedRecord, Partition, Positions};
 
@@ -154,7 +154,7 @@ impl Cluster {
         let config = self.settings.consumer(group);
         let member = client(config)?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
-        let group = group.to_owned();
+        let (settings, group) = (self.settings.clone(), group.to_owned());
         blocking(&Arc::new(member), move |member| {
             let groups = member.fetch_group_list(Some(&group), TIMEOUT)?;
             let members = groups.groups().first().map_or(0, |g| g.members().len());
@@ -176,16 +176,23 @@ impl Cluster {
                     committed,
                     first,
                     end,
-                    oldest_millis: None,
+                    oldest: First::End,
                 });
             }
             let starts = unread.iter().filter(|unread| unread.records() > 0);
             let starts = starts
                 .map(|unread| (unread.partition, unread.next()))
                 .collect::<Positions>();
-            let times = times_at(member, &name, &starts)?;
+            let firsts = first_records(&settings, &group, &name, &starts, TIMEOUT);
+            let mut firsts = match firsts {
+                Ok(firsts) => firsts,
+                // The same settings have made a client a moment ago.
+                Err(failure) => return Err(KafkaError::ClientCreation(failure.to_string())),
+            };
             for unread in &mut unread {
-                unread.oldest_millis = times.get(&unread.partition).copied();
+                if let Some(first) = firsts.remove(&unread.partition) {
+                    unread.oldest = first;
+                }
             }
             Ok(GroupFacts {
                 group,
@@ -222,41 +229,6 @@ impl Cluster {
             .map_err(|error| error.to_string())?
             .map_err(|failure: Failure| failure.to_string())
     }
-}
-
-/// The timestamps of the first records from `starts` on, of the partitions that have one.
-fn times_at(
-    client: &BaseConsumer,
-    topic: &str,
-    starts: &Positions,
-) -> Result<BTreeMap<Partition, i64>, KafkaError> {
-    let mut assigned = TopicPartitionList::new();
-    for (partition, offset) in starts {
-        assigned.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-    }
-    client.assign(&assigned)?;
-    let mut wanted: BTreeSet<Partition> = starts.keys().copied().collect();
-    let mut times = BTreeMap::new();
-    let deadline = Instant::now() + TIMEOUT;
-    while !wanted.is_empty() && Instant::now() < deadline {
-        match client.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) => {
-                if wanted.remove(&record.partition())
-                    && let Some(millis) = record.timestamp().to_millis()
-                {
-                    times.insert(record.partition(), millis);
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                wanted.remove(&partition);
-            }
-            Some(Err(error)) if error.rdkafka_error_code().is_none() => return Err(error),
-            // Tried again by the client itself, until the deadline.
-            Some(Err(_)) | None => {}
-        }
-    }
-    client.unassign()?;
-    Ok(times)
 }
 
 fn existing(topic: &MetadataTopic) -> Option<Vec<PartitionFacts>> {

@@ -13,7 +13,7 @@ pub fn keys(topic: &TopicFacts, newest: &[OwnedRecord]) -> Verdict {
     let subject = format!("keys of {}", topic.name);
     let records = newest.len();
     if records == 0 {
-        return Verdict::ok(subject, "no records yet");
+        return Verdict::ok(subject, "no records among the newest offsets");
     }
     let partitions = Partition::try_from(topic.partitions.len()).unwrap_or(Partition::MAX);
     let unusable = newest.iter().filter(|record| !is_order_id(record)).count();
