@@ -51,7 +51,7 @@ pub struct RunSettings {
 }
 
 /// Which order earns which voucher.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Rule")]
 pub struct RuleSettings {
     /// The smallest total that earns a voucher, inclusive.
@@ -169,12 +169,7 @@ impl RunSettings {
     /// # Errors
     /// Exit code 2, saying what to write instead.
     pub fn evaluator(&self) -> Result<Evaluator, Failure> {
-        Evaluator::new(
-            self.rule.rule()?,
-            self.keys.signing_keys()?,
-            self.rule.order_default_currency,
-        )
-        .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))
+        self.rule.evaluator(self.keys.signing_keys()?)
     }
 }
 
@@ -200,6 +195,15 @@ impl RuleSettings {
             sent_from: self.voucher_sent_from,
             sent_until: self.voucher_sent_until,
         })
+    }
+
+    /// The evaluation that the settings describe, signed by `keys`.
+    ///
+    /// # Errors
+    /// Exit code 2, saying what to write instead.
+    pub fn evaluator(&self, keys: SigningKeys) -> Result<Evaluator, Failure> {
+        Evaluator::new(self.rule()?, keys, self.order_default_currency)
+            .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))
     }
 }
 

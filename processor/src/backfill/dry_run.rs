@@ -10,16 +10,17 @@ use runtime::lifecycle::{Failure, Shutdown};
 use runtime::record::InputRecord;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
-use schemas::{OrderStatusPlan, decimal};
+use schemas::{OrderStatusPlan, SchemaId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::begin::{Begun, foresee, refuse};
 use super::existing::Table;
-use super::listing::{Listing, State, Wanted};
+use super::listing::{Listing, Wanted};
 use super::orders::{By, Orders};
+use super::plan::Plan;
 use super::preview::{Existing, Preview};
-use super::report::{Foreseen, Today};
-use super::resolve;
+use super::report::{AlreadyDone, Foreseen, Today};
 use super::settings::BackfillSettings;
 use crate::evaluate::{Evaluator, Issued, Outcome};
 use crate::signing_keys::SigningKeys;
@@ -36,10 +37,13 @@ const IDLE: Duration = Duration::from_millis(250);
 /// Between two questions whether a schema has come.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(10);
 
+/// Between two looks of the progress, in records.
+const TOLD_EVERY: u32 = 1_000;
+
 /// What all threads share.
 struct Shared {
     evaluator: Evaluator,
-    /// Today's rule, when it is another.
+    /// What today's settings say, when they are others.
     today: Option<Evaluator>,
     has_key: bool,
     orders: Mutex<Orders>,
@@ -52,7 +56,6 @@ struct Shared {
 
 /// See the module.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let rule = settings.rule.rule()?;
     let keys_given = settings.keys.voucher_signing_key.is_some()
         || settings.keys.voucher_signing_keys_file.is_some();
     let keys = if keys_given {
@@ -60,25 +63,42 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     } else {
         SigningKeys::single(NO_KEY).map_err(Failure::failed)?
     };
-    let today = settings.todays_rule()?;
-    let today = (today != rule)
-        .then(|| settings.evaluator(today, keys.clone()))
+    let evaluator = settings.rule.evaluator(keys.clone())?;
+    let today = BackfillSettings::todays()?;
+    let today = (today != settings.rule)
+        .then(|| today.evaluator(keys))
         .transpose()?;
     let registry = Registry::of(&settings.registry)?;
     let threads = settings.backfill.threads;
     let table = settings
         .database_url
         .as_ref()
-        .map(|url| Table::new(url, &rule.campaign, threads))
+        .map(|url| Table::new(url, &evaluator.rule().campaign, threads))
         .transpose()?;
-    let range = resolve(&settings).await?;
+    let run = match foresee(&settings, &Plan::of(&settings, &evaluator, keys_given)).await? {
+        Begun::Run(run) => run,
+        Begun::AlreadyDone { range, at } => {
+            let already = AlreadyDone {
+                name: settings.backfill.name.unwrap_or_default(),
+                range,
+                at,
+                dry_run: true,
+            };
+            already.print(settings.json);
+            return Ok(());
+        }
+    };
+    let keys_compared = keys_given.then(|| evaluator.keys());
+    let rule = evaluator.rule();
+    let refused = refuse(&settings, rule, keys_compared, registry.as_ref(), &shutdown).await;
+    let range = run.range.after(&run.done);
     let listing = settings
         .output
         .as_ref()
         .map(|path| Listing::create(path, settings.reveal))
         .transpose()?;
     let shared = Arc::new(Shared {
-        evaluator: settings.evaluator(rule, keys)?,
+        evaluator,
         today,
         has_key: keys_given,
         orders: Mutex::default(),
@@ -108,13 +128,14 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         let reading = Reading {
             shared: Arc::clone(&shared),
             schemas,
+            waits_for: None,
             preview: Preview::default(),
             existing: Existing::default(),
             wanted: Vec::new(),
         };
         parts.spawn_blocking(move || reading.read(reader, &part, &share));
     }
-    let shown = Shown::start(range.offsets(), shares);
+    let shown = Shown::start(range.offsets(), shares.clone());
     let mut preview = Preview::default();
     let mut existing = Existing::default();
     while let Some(part) = parts.join_next().await {
@@ -142,6 +163,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         .map_err(|error| disk_failure(&error))?;
     let foreseen = Foreseen {
         range,
+        resumed: run.resumed,
+        refused: refused.err().map(|failure| failure.to_string()),
+        left_out: shares.iter().map(|share| share.records_left_out()).sum(),
         rule: shared.evaluator.rule().clone(),
         today: shared.today.map(|evaluator| Today {
             rule: evaluator.rule().clone(),
@@ -171,6 +195,8 @@ fn disk_failure(error: &io::Error) -> Failure {
 struct Reading {
     shared: Arc<Shared>,
     schemas: SchemaCache<OrderStatusPlan>,
+    /// The schema that was last waited for, which is told once.
+    waits_for: Option<SchemaId>,
     preview: Preview,
     existing: Existing,
     wanted: Vec<Wanted>,
@@ -183,7 +209,6 @@ impl Reading {
         range: &TopicRange,
         share: &Share,
     ) -> Result<(Preview, Existing), Failure> {
-        let mut positions = runtime::record::Positions::new();
         let mut untold = 0_u32;
         loop {
             if self.shared.shutdown.is_requested() {
@@ -195,31 +220,25 @@ impl Reading {
                 std::thread::sleep(wait.min(IDLE));
                 continue;
             }
-            match reader.next(IDLE)? {
+            let event = reader.next(IDLE)?;
+            let is_done = matches!(event, RangeEvent::Done);
+            match event {
                 RangeEvent::Record(record) => {
-                    positions.insert(
-                        InputRecord::partition(&record),
-                        InputRecord::offset(&record) + 1,
-                    );
                     self.take(&record)?;
                     untold += 1;
                 }
-                RangeEvent::PartitionDone(partition) => {
-                    positions.insert(
-                        partition,
-                        range.spans.get(&partition).map_or(0, |span| span.to),
-                    );
-                    untold = u32::MAX;
-                }
-                RangeEvent::Nothing => {}
-                RangeEvent::Done => {
-                    self.look_up()?;
-                    return Ok((self.preview, self.existing));
+                RangeEvent::PartitionDone(_) | RangeEvent::Nothing | RangeEvent::Done => {
+                    untold = TOLD_EVERY;
                 }
             }
-            if untold >= 1000 {
+            if untold >= TOLD_EVERY {
                 untold = 0;
-                share.read(range.offsets() - range.after(&positions).offsets());
+                share.read(range.offsets() - range.after(reader.positions()).offsets());
+                share.left_out(reader.left_out());
+            }
+            if is_done {
+                self.look_up()?;
+                return Ok((self.preview, self.existing));
             }
         }
     }
@@ -229,7 +248,12 @@ impl Reading {
         let outcome = loop {
             match shared.evaluator.evaluate(record, &mut self.schemas) {
                 Outcome::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
-                Outcome::Wait { .. } => std::thread::sleep(SCHEMA_PAUSE),
+                Outcome::Wait { schema_id } => {
+                    if self.waits_for.replace(schema_id) != Some(schema_id) {
+                        tracing::warn!(%schema_id, "waiting for the registry to tell a schema");
+                    }
+                    std::thread::sleep(SCHEMA_PAUSE);
+                }
                 outcome => break outcome,
             }
         };
@@ -243,7 +267,12 @@ impl Reading {
             && shared.is_new(&issued, By::Asked)?
             && (shared.table.is_some() || shared.listing.is_some())
         {
-            self.wanted.push(shared.wanted(record, &issued));
+            self.wanted.push(Wanted::of(
+                &shared.evaluator,
+                record,
+                &issued,
+                shared.has_key,
+            ));
             if self.wanted.len() >= LOOKED_UP {
                 self.look_up()?;
             }
@@ -261,13 +290,8 @@ impl Reading {
                 .runtime
                 .block_on(table.look(&mut self.wanted, self.shared.has_key))?;
         }
-        for one in &self.wanted {
-            match one.state {
-                Some(State::New) => self.existing.new += 1,
-                Some(State::Same) => self.existing.same += 1,
-                Some(State::Different) => self.existing.different += 1,
-                None => {}
-            }
+        for state in self.wanted.iter().filter_map(|one| one.state) {
+            self.existing.take(state);
         }
         if let Some(listing) = &self.shared.listing {
             listing
@@ -286,24 +310,5 @@ impl Shared {
         orders
             .is_new(&issued.order_id, by)
             .map_err(|error| disk_failure(&error))
-    }
-
-    fn wanted(&self, record: &impl InputRecord, issued: &Issued<'_>) -> Wanted {
-        let voucher = self.evaluator.voucher(issued);
-        Wanted {
-            order_id: issued.order_id.to_string(),
-            code: if self.has_key {
-                voucher.code.into_owned()
-            } else {
-                String::new()
-            },
-            amount: decimal::as_money(voucher.amount),
-            currency: voucher.currency.as_str().to_owned(),
-            issued_at: voucher.issued_at,
-            expires_at: voucher.expires_at,
-            partition: record.partition(),
-            offset: record.offset(),
-            state: None,
-        }
     }
 }

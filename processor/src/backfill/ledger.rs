@@ -6,11 +6,11 @@ use std::time::Duration;
 use runtime::kafka::rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::rdkafka::{Offset as KafkaOffset, TopicPartitionList};
-use runtime::kafka::{KafkaSettings, Span, TopicRange, committed_offsets};
+use runtime::kafka::{KafkaSettings, TopicRange, committed_offsets};
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, Partition, Positions};
 
-use super::plan::Plan;
+use super::plan::{Note, Plan};
 
 /// See the module.
 pub struct Ledger {
@@ -23,8 +23,8 @@ pub struct Ledger {
 pub struct Kept {
     /// Everything of the span before it is done.
     pub next: Offset,
-    /// The plan and the span, when the note can be read.
-    pub note: Option<(Plan, Span)>,
+    /// The note beside it, when it can be read.
+    pub note: Option<Note>,
 }
 
 impl Ledger {
@@ -63,7 +63,7 @@ impl Ledger {
         for element in committed_offsets(&self.client, asked, timeout)?.elements() {
             element.error()?;
             if let KafkaOffset::Offset(next) = element.offset() {
-                let note = Plan::read(element.metadata());
+                let note = Note::read(element.metadata());
                 kept.insert(element.partition(), Kept { next, note });
             }
         }
@@ -80,6 +80,7 @@ impl Ledger {
         range: &TopicRange,
         positions: &Positions,
     ) -> Result<TopicPartitionList, KafkaError> {
+        let now = chrono::Utc::now().timestamp_millis();
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for (partition, offset) in positions {
             let Some(span) = range.spans.get(partition) else {
@@ -87,7 +88,13 @@ impl Ledger {
             };
             let mut element = list.add_partition(&self.topic, *partition);
             element.set_offset(KafkaOffset::Offset(*offset))?;
-            element.set_metadata(plan.note(*span));
+            let note = Note {
+                plan: plan.clone(),
+                span: *span,
+                times: range.times,
+                at: Some(now),
+            };
+            element.set_metadata(note.write());
         }
         Ok(list)
     }

@@ -5,9 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use runtime::lifecycle::Failure;
-use runtime::record::{Offset, Partition};
+use runtime::record::{InputRecord, Offset, Partition};
 use rust_decimal::Decimal;
-use schemas::Timestamp;
+use schemas::{Timestamp, decimal};
+
+use crate::evaluate::{Evaluator, Issued};
 
 /// A voucher to issue, of the first record that earns it.
 #[derive(Clone)]
@@ -30,6 +32,33 @@ pub struct Wanted {
     pub offset: Offset,
     /// What the table has; unknown without a database.
     pub state: Option<State>,
+}
+
+impl Wanted {
+    /// The voucher that this record earns.
+    pub fn of(
+        evaluator: &Evaluator,
+        record: &impl InputRecord,
+        issued: &Issued<'_>,
+        has_key: bool,
+    ) -> Self {
+        let voucher = evaluator.voucher(issued);
+        Self {
+            order_id: issued.order_id.to_string(),
+            code: if has_key {
+                voucher.code.into_owned()
+            } else {
+                String::new()
+            },
+            amount: decimal::as_money(voucher.amount),
+            currency: voucher.currency.as_str().to_owned(),
+            issued_at: voucher.issued_at,
+            expires_at: voucher.expires_at,
+            partition: record.partition(),
+            offset: record.offset(),
+            state: None,
+        }
+    }
 }
 
 /// A voucher's row.

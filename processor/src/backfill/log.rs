@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
-    Producer, Producers, RangeEvent, RangeReader, Refused, TopicRange, TransactionError,
+    Producer, Producers, Refused, TopicRange, TransactionError,
 };
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Positions};
-use runtime::replay::{Pace, Share};
+use runtime::record::Positions;
+use runtime::replay::{Pace, RangeInput, Share};
 
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -25,23 +25,13 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// One thread's share of a backfill.
 pub struct RangeLog {
-    settings: KafkaSettings,
     producers: Producers,
     ledger: Ledger,
-    group: String,
     plan: Plan,
-    range: TopicRange,
     /// Opened at the committed offsets, once the transactional id is ours.
-    reader: Option<RangeReader>,
-    /// Why the range can't be read on. Ends the backfill; the same command goes on from what is committed.
-    given_up: Option<Failure>,
-    told: bool,
-    /// The next offset of every partition of which something was read, or the end reached.
-    positions: Positions,
+    input: RangeInput,
     /// Offsets of the open transaction.
     pending: Positions,
-    pace: Arc<Pace>,
-    share: Arc<Share>,
 }
 
 impl RangeLog {
@@ -61,37 +51,32 @@ impl RangeLog {
         Ok(Self {
             producers: Producers::new(vec![settings.transactional_producer(transactional_id)?]),
             ledger: Ledger::open(settings, group, &range.topic)?,
-            settings: settings.clone(),
-            group: group.to_owned(),
             plan,
-            range,
-            reader: None,
-            given_up: None,
-            told: false,
-            positions: Positions::new(),
+            input: RangeInput::new(settings, group, range, pace, share),
             pending: Positions::new(),
-            pace,
-            share,
         })
     }
 
-    /// Opens the reader where the committed offsets say.
+    /// Opens the input where the committed offsets say.
     fn reopen(&mut self, timeout: Duration) -> Result<(), String> {
+        let partitions = self.input.range().spans.keys().copied();
         let kept = self
             .ledger
-            .read(self.range.spans.keys().copied(), timeout)
+            .read(partitions, timeout)
             .map_err(|error| error.to_string())?;
-        let done: Positions = kept
-            .iter()
-            .map(|(partition, kept)| (*partition, kept.next))
-            .collect();
-        let rest = self.range.after(&done);
-        let reader = RangeReader::open(&self.settings, &self.group, &rest)
+        if let Some(other) = self.plan.another_run(&kept) {
+            self.input.give_up(Failure::failed(format!(
+                "another process has begun run {other} of this --name, so this one (run {}) ends; \
+                 what it committed stays",
+                self.plan.run
+            )));
+            return Ok(());
+        }
+        let done = kept.iter().map(|(at, kept)| (*at, kept.next)).collect();
+        self.input
+            .open(&done)
             .map_err(|failure| failure.to_string())?;
-        self.share.committed(&self.range, &done);
-        self.positions.clear();
         self.pending.clear();
-        self.reader = Some(reader);
         Ok(())
     }
 
@@ -102,7 +87,7 @@ impl RangeLog {
     ) -> Result<(), TransactionError> {
         let offsets = self
             .ledger
-            .list(&self.plan, &self.range, positions)
+            .list(&self.plan, self.input.range(), positions)
             .map_err(|error| TransactionError::Fatal(error.to_string()))?;
         let Some(group) = self.ledger.group() else {
             return Err(TransactionError::Fatal("there is no group".to_owned()));
@@ -142,11 +127,8 @@ impl Log for RangeLog {
         self.producers.open()
     }
 
-    /// A reader that gave up waited for a long time already: a person has to look, and the same
-    /// command goes on from what is committed.
     fn open_consumer(&mut self) -> Result<(), Failure> {
-        self.reader = None;
-        self.given_up.take().map_or(Ok(()), Err)
+        self.input.is_readable()
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
@@ -154,55 +136,18 @@ impl Log for RangeLog {
     }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
-        if self.reader.is_none() {
-            if let Err(why) = self.reopen(SLICE) {
-                tracing::warn!(why, "waiting for the backfill's offsets");
-                std::thread::sleep(timeout);
-            }
-            return Polled::Nothing;
+        if self.input.is_open() {
+            return self.input.poll(timeout);
         }
-        if let Err(wait) = self.pace.take() {
-            std::thread::sleep(wait.min(timeout));
-            return Polled::Nothing;
+        if let Err(why) = self.reopen(SLICE) {
+            tracing::warn!(why, "waiting for the backfill's offsets");
+            std::thread::sleep(timeout);
         }
-        let Some(reader) = self.reader.as_mut() else {
-            return Polled::Nothing;
-        };
-        match reader.next(timeout) {
-            Ok(RangeEvent::Record(record)) => {
-                let (partition, offset) = (
-                    InputRecord::partition(&record),
-                    InputRecord::offset(&record),
-                );
-                self.positions.insert(partition, offset + 1);
-                Polled::Record(record)
-            }
-            // Whatever lies between the last record and the end of the span is done too.
-            Ok(RangeEvent::PartitionDone(partition)) => {
-                if let Some(span) = self.range.spans.get(&partition) {
-                    self.positions.insert(partition, span.to);
-                }
-                Polled::Nothing
-            }
-            Ok(RangeEvent::Done) => {
-                std::thread::sleep(timeout.min(Duration::from_millis(10)));
-                Polled::Nothing
-            }
-            Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => {
-                let why = failure.to_string();
-                self.given_up = Some(failure);
-                Polled::Fatal(why)
-            }
-        }
+        Polled::Nothing
     }
 
     fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        if std::mem::replace(&mut self.told, true) {
-            return Vec::new();
-        }
-        let all = self.range.spans.keys().copied().collect();
-        vec![AssignmentChange::Assigned(all)]
+        self.input.take_changes()
     }
 
     /// There is no group to stay in.
@@ -215,14 +160,14 @@ impl Log for RangeLog {
     }
 
     fn positions(&mut self) -> Positions {
-        self.positions.clone()
+        self.input.positions()
     }
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
         match self.transact_offsets(positions) {
             Ok(()) => {
                 let pending = std::mem::take(&mut self.pending);
-                self.share.committed(&self.range, &pending);
+                self.input.committed(&pending);
                 Ok(())
             }
             // The loop rewinds; its next transaction finds out what this producer is still good for.
@@ -266,7 +211,7 @@ impl Log for RangeLog {
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.current()?.commit(timeout)?;
         let pending = std::mem::take(&mut self.pending);
-        self.share.committed(&self.range, &pending);
+        self.input.committed(&pending);
         Ok(())
     }
 

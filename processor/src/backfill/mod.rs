@@ -11,6 +11,8 @@
 //! |---|---|
 //! | [`settings`] | flags and variables |
 //! | [`plan`] | what a run of this name does, kept with its offsets: pure |
+//! | [`start`] | what a start comes to, by what is kept under its name: pure |
+//! | `begin` | what would be refused, and writing down what is begun |
 //! | [`ledger`] | the offsets of this name, and the plan beside them, in Kafka |
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
 //! | [`mod@run`] | threads, each a loop of its own over a share of the partitions |
@@ -25,6 +27,7 @@
 //! `GROUP/backfill/NAME/n` with the same partitions at every start, and taking it over ends what a
 //! predecessor left open, before the offsets are asked for.
 
+mod begin;
 pub mod dry_run;
 pub mod existing;
 pub mod ledger;
@@ -36,6 +39,7 @@ pub mod preview;
 pub mod report;
 pub mod run;
 pub mod settings;
+pub mod start;
 
 use runtime::kafka::{KafkaSettings, TopicRange};
 use runtime::lifecycle::{Failure, Shutdown};

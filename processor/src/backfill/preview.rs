@@ -6,6 +6,7 @@ use runtime::record::{InputRecord, Offset, Partition};
 use rust_decimal::Decimal;
 use schemas::Reason;
 
+use super::listing::State;
 use crate::evaluate::Outcome;
 use crate::rule::Skip;
 
@@ -94,6 +95,15 @@ pub struct Existing {
 }
 
 impl Existing {
+    /// Takes note of one voucher that was looked for.
+    pub const fn take(&mut self, state: State) {
+        match state {
+            State::New => self.new += 1,
+            State::Same => self.same += 1,
+            State::Different => self.different += 1,
+        }
+    }
+
     /// What another part counted, too.
     pub const fn add(&mut self, other: Self) {
         self.new += other.new;

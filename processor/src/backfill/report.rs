@@ -6,7 +6,7 @@ use std::time::Duration;
 use runtime::kafka::TopicRange;
 use runtime::lifecycle::Failure;
 use rust_decimal::Decimal;
-use schemas::decimal;
+use schemas::{Timestamp, decimal};
 use serde_json::{Value, json};
 
 use super::preview::{Existing, Preview, sum};
@@ -26,6 +26,8 @@ pub struct Done {
     pub dead_letters: bool,
     /// What this start wrote.
     pub tally: Tally,
+    /// Records that this start read and left out, because of their timestamps.
+    pub left_out: u64,
     /// How long this start took.
     pub took: Duration,
     /// Whether the end of the range was reached.
@@ -47,9 +49,10 @@ impl Done {
             println!(
                 "{}",
                 json!({
-                    "name": self.name, "complete": self.complete, "resumed": self.resumed,
+                    "name": self.name, "already_done": false, "complete": self.complete,
+                    "resumed": self.resumed,
                     "range": range_json(&self.range), "records": tally.records(),
-                    "voucher_records": tally.vouchers, "skipped": skipped,
+                    "left_out": self.left_out, "voucher_records": tally.vouchers, "skipped": skipped,
                     "unusable": reasons, "dead_letters_written": if self.dead_letters { dead } else { 0 },
                     "seconds": seconds(self.took),
                 })
@@ -69,6 +72,7 @@ impl Done {
                 speed(tally.records(), self.took)
             ),
         );
+        left_out_line(&mut text, self.left_out);
         line(
             &mut text,
             "vouchers",
@@ -99,7 +103,51 @@ impl Done {
     }
 }
 
-/// What today's rule would give.
+/// A backfill that a run of its name has done already.
+#[derive(Debug)]
+pub struct AlreadyDone {
+    /// Its name.
+    pub name: String,
+    /// What that run read.
+    pub range: TopicRange,
+    /// When it ended, in milliseconds since the epoch, if that was kept.
+    pub at: Option<i64>,
+    /// Whether it would have been a dry run.
+    pub dry_run: bool,
+}
+
+impl AlreadyDone {
+    /// To standard output.
+    pub fn print(&self, as_json: bool) {
+        let at = self.at.map(|at| Timestamp::from_millis(at).to_string());
+        if as_json {
+            println!(
+                "{}",
+                json!({
+                    "name": self.name, "already_done": true, "done_at": at, "complete": true,
+                    "dry_run": self.dry_run, "range": range_json(&self.range), "records": 0,
+                    "voucher_records": 0, "vouchers": 0,
+                })
+            );
+            return;
+        }
+        let mut text = String::new();
+        line(&mut text, "name", &self.name);
+        line(&mut text, "range", &range_text(&self.range));
+        let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+        line(
+            &mut text,
+            "already done",
+            &format!(
+                "a backfill of this name, range, rule and keys ended{at}; nothing is read or \
+                 written. Another --name does it again"
+            ),
+        );
+        print!("{text}");
+    }
+}
+
+/// What today's rule and defaults would give.
 #[derive(Debug)]
 pub struct Today {
     /// The environment's rule.
@@ -115,11 +163,17 @@ pub struct Today {
 /// What a backfill would do.
 #[derive(Debug)]
 pub struct Foreseen {
-    /// What was read.
+    /// What was read: of an interrupted run, what is left of it.
     pub range: TopicRange,
+    /// Whether it is the rest of an interrupted run.
+    pub resumed: bool,
+    /// Why the backfill would be refused, if it would.
+    pub refused: Option<String>,
+    /// Records that were left out, because of their timestamps.
+    pub left_out: u64,
     /// The rule that was asked about.
     pub rule: Rule,
-    /// Today's, when it is another.
+    /// What today's settings give, when they are others.
     pub today: Option<Today>,
     /// Records by outcome.
     pub preview: Preview,
@@ -157,6 +211,13 @@ impl Foreseen {
         let Self { preview, rule, .. } = self;
         let mut text = String::new();
         line(&mut text, "range", &range_text(&self.range));
+        if self.resumed {
+            line(
+                &mut text,
+                "resumed",
+                "this is the rest of an interrupted run",
+            );
+        }
         line(
             &mut text,
             "records",
@@ -166,6 +227,7 @@ impl Foreseen {
                 speed(preview.records(), self.took)
             ),
         );
+        left_out_line(&mut text, self.left_out);
         line(
             &mut text,
             "eligible",
@@ -229,6 +291,13 @@ impl Foreseen {
                 ),
             );
         }
+        if let Some(why) = &self.refused {
+            line(
+                &mut text,
+                "refused",
+                &format!("the backfill would end with: {why}"),
+            );
+        }
         line(&mut text, "written", "nothing: this is a dry run");
         text
     }
@@ -252,6 +321,9 @@ impl Foreseen {
         json!({
             "dry_run": true,
             "range": range_json(&self.range),
+            "resumed": self.resumed,
+            "refused": self.refused,
+            "left_out": self.left_out,
             "records": preview.records(),
             "eligible_records": preview.eligible,
             "skipped": skipped_json(|skip| preview.skipped.get(&skip).copied()),
@@ -278,6 +350,12 @@ fn money(sum: Decimal) -> String {
 fn line(text: &mut String, name: &str, value: &str) {
     // Writing to a string can't fail.
     let _ = writeln!(text, "{name:<14}{value}");
+}
+
+fn left_out_line(text: &mut String, records: u64) {
+    if records > 0 {
+        line(text, "left out", &format!("{records} of other times"));
+    }
 }
 
 fn skipped_lines(text: &mut String, count: impl Fn(Skip) -> Option<u64>) {
@@ -307,7 +385,14 @@ fn range_text(range: &TopicRange) -> String {
         .iter()
         .map(|(partition, span)| format!("{partition}: {}..{}", span.from, span.to))
         .collect();
-    format!("{} [{}]", range.topic, spans.join(", "))
+    let mut text = format!("{} [{}]", range.topic, spans.join(", "));
+    for (word, bound) in [("from", range.times.from), ("until", range.times.to)] {
+        if let Some(millis) = bound {
+            // Writing to a string can't fail.
+            let _ = write!(text, " {word} {}", Timestamp::from_millis(millis));
+        }
+    }
+    text
 }
 
 fn range_json(range: &TopicRange) -> Value {
@@ -318,7 +403,11 @@ fn range_json(range: &TopicRange) -> Value {
             |(partition, span)| json!({ "partition": partition, "from": span.from, "to": span.to }),
         )
         .collect();
-    json!({ "topic": range.topic, "partitions": spans })
+    let time = |millis: Option<i64>| millis.map(|at| Timestamp::from_millis(at).to_string());
+    json!({
+        "topic": range.topic, "partitions": spans,
+        "times_from": time(range.times.from), "times_to": time(range.times.to),
+    })
 }
 
 fn one_line(text: &str) -> String {

@@ -6,48 +6,37 @@ use std::time::{Duration, Instant};
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::MonotonicClock;
 use runtime::health::Health;
-use runtime::kafka::{GroupOffsets, Producer, Right, TopicRange, TransactionError, is_refusal};
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::preflight;
-use runtime::record::Positions;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
 use runtime::stepping::drive;
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 use tokio::task::JoinSet;
 
-use super::ledger::Ledger;
+use super::begin::{Begun, begin, refuse};
 use super::log::RangeLog;
 use super::plan::Plan;
-use super::report::Done;
+use super::report::{AlreadyDone, Done};
 use super::settings::BackfillSettings;
-use super::{blocking, resolve};
 use crate::batch::{Batch, Tally, Topics, VoucherFormat};
-use crate::campaign_history::{self, Compared};
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Observer, TransactionEnd};
 use crate::task::{BatchBounds, Guarantee, Task, TaskSettings};
 
-/// One question to the broker, and how long it is asked again.
-const SLICE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// See the module.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let evaluator =
-        Arc::new(settings.evaluator(settings.rule.rule()?, settings.keys.signing_keys()?)?);
+    let evaluator = Arc::new(settings.rule.evaluator(settings.keys.signing_keys()?)?);
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
-    preflight::topics_exist(&settings.kafka, topics.names(), &shutdown).await?;
-    let compared = Compared {
-        kafka: &settings.kafka,
-        registry: registry.as_ref(),
-        topic: &topics.vouchers,
-        group: &settings.backfill.processor_group,
-        rule: evaluator.rule(),
-        keys: Some(evaluator.keys()),
-    };
-    campaign_history::refuse_another(compared, &settings.history).await?;
+    let keys = Some(evaluator.keys());
+    refuse(
+        &settings,
+        evaluator.rule(),
+        keys,
+        registry.as_ref(),
+        &shutdown,
+    )
+    .await?;
     let format = tokio::select! {
         format = voucher_format(registry.as_ref(), &topics.vouchers) => format,
         () = shutdown.requested() => return Err(stopped(None)),
@@ -55,13 +44,27 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
 
     let name = match &settings.backfill.name {
         Some(name) => name.clone(),
-        None => chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string(),
+        None => chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ").to_string(),
     };
     let group = settings.group(&name);
-    let plan = Plan::of(&settings, &evaluator);
-    let begun = begin(&settings, &group, &plan).await?;
+    let plan = Plan::of(&settings, &evaluator, true);
+    let begun = match begin(&settings, &group, &plan).await? {
+        Begun::Run(begun) => begun,
+        Begun::AlreadyDone { range, at } => {
+            let already = AlreadyDone {
+                name,
+                range,
+                at,
+                dry_run: false,
+            };
+            already.print(settings.json);
+            return Ok(());
+        }
+    };
+    let plan = begun.plan;
     tracing::info!(
         name,
+        run = plan.run,
         offsets = begun.range.offsets(),
         done = begun.range.offsets() - begun.range.after(&begun.done).offsets(),
         resumed = begun.resumed,
@@ -145,6 +148,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         resumed: begun.resumed,
         dead_letters: plan.dead_letters,
         tally: totals.tally(),
+        left_out: shares.iter().map(|share| share.records_left_out()).sum(),
         took: started.elapsed(),
         complete: shares.iter().all(|share| share.is_done()),
     };
@@ -176,123 +180,6 @@ async fn voucher_format(registry: Option<&Registry>, topic: &str) -> VoucherForm
         })
         .await;
     VoucherFormat::Avro { schema_id }
-}
-
-/// What this name does, and how far it is.
-struct Begun {
-    range: TopicRange,
-    done: Positions,
-    resumed: bool,
-}
-
-/// Goes on with what the name began, or writes down what it will do. The first transactional id is
-/// taken over before the offsets are asked for: of two that begin at once, the second sees the
-/// first's plan.
-async fn begin(settings: &BackfillSettings, group: &str, plan: &Plan) -> Result<Begun, Failure> {
-    let (kafka, topic) = (
-        settings.kafka.clone(),
-        settings.topics.order_status_topic.clone(),
-    );
-    let asked = resolve(settings).await?;
-    let (group, plan) = (group.to_owned(), plan.clone());
-    blocking(move || {
-        let whole = TopicRange::whole(&kafka, &topic)?;
-        let ledger = Ledger::open(&kafka, &group, &topic)?;
-        let config = kafka.transactional_producer(&format!("{group}/0"))?;
-        let producer = Producer::new(&config)?;
-        patiently(|| producer.init(SLICE))?;
-        let kept = patiently(|| {
-            ledger
-                .read(whole.spans.keys().copied(), SLICE)
-                .map_err(|error| match is_refusal(&error) {
-                    true => TransactionError::Fatal(
-                        kafka.refusal(Right::read_group(&group)).to_string(),
-                    ),
-                    false => TransactionError::Retriable(error.to_string()),
-                })
-        })?;
-        if kept.is_empty() {
-            let froms: Positions = asked
-                .spans
-                .iter()
-                .map(|(partition, span)| (*partition, span.from))
-                .collect();
-            write_down(&ledger, &producer, &plan, &asked, &froms)?;
-            return Ok(Begun {
-                range: asked,
-                done: froms,
-                resumed: false,
-            });
-        }
-        let mut begun = Begun {
-            range: TopicRange {
-                topic,
-                spans: std::collections::BTreeMap::new(),
-            },
-            done: Positions::new(),
-            resumed: true,
-        };
-        for (partition, kept) in kept {
-            let Some((before, span)) = kept.note else {
-                return Err(Failure::bad_setting(format!(
-                    "the group {group} has offsets that no backfill wrote; choose another --name"
-                )));
-            };
-            let differences = plan.differences(&before);
-            if !differences.is_empty() {
-                return Err(Failure::bad_setting(format!(
-                    "a backfill of this name began with other settings: {}; repeat them, or choose \
-                     another --name",
-                    differences.join(", ")
-                )));
-            }
-            begun.range.spans.insert(partition, span);
-            begun.done.insert(partition, kept.next);
-        }
-        Ok(begun)
-    })
-    .await
-}
-
-fn write_down(
-    ledger: &Ledger,
-    producer: &Producer,
-    plan: &Plan,
-    range: &TopicRange,
-    froms: &Positions,
-) -> Result<(), Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("the backfill's offsets can't be written: {error}"))
-    };
-    let list = ledger
-        .list(plan, range, froms)
-        .map_err(|error| refused(&error))?;
-    let group = ledger
-        .group()
-        .ok_or_else(|| refused(&"there is no group"))?;
-    if list.count() == 0 {
-        return Ok(());
-    }
-    producer.begin().map_err(|error| refused(&error))?;
-    let offsets = GroupOffsets::new(list, group);
-    patiently(|| producer.send_offsets(offsets.clone(), SLICE))?;
-    patiently(|| producer.commit(SLICE))
-}
-
-/// The same call until it answers, or a person would have given up.
-fn patiently<T>(mut call: impl FnMut() -> Result<T, TransactionError>) -> Result<T, Failure> {
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        match call() {
-            Ok(answer) => return Ok(answer),
-            Err(TransactionError::Retriable(why)) if Instant::now() < give_up => {
-                tracing::debug!(why, "asking Kafka again");
-            }
-            Err(error) => {
-                return Err(Failure::failed(format!("the backfill's offsets: {error}")));
-            }
-        }
-    }
 }
 
 /// Adds up what is durable; says why it stands still, once.

@@ -10,10 +10,7 @@ use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 
 use crate::campaign_history::HistoryFlags;
-use crate::evaluate::Evaluator;
-use crate::rule::Rule;
 use crate::settings::{KeySettings, RuleSettings, group};
-use crate::signing_keys::SigningKeys;
 
 /// All settings of `processor backfill`.
 #[derive(Debug, Clone, Args)]
@@ -71,8 +68,9 @@ pub struct BackfillSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Backfill")]
 pub struct Backfill {
-    /// Its name, in the header source.run of its vouchers; the same name goes on where it was
-    /// interrupted [default: made from the time].
+    /// Its name, in the header source.run of its vouchers. The same name and settings go on where
+    /// they were interrupted; when they are done, another range begins anew [default: made from the
+    /// time].
     #[arg(long, value_parser = name)]
     pub name: Option<String>,
 
@@ -94,26 +92,15 @@ pub struct Backfill {
 }
 
 impl BackfillSettings {
-    /// The evaluation that the settings describe.
-    ///
-    /// # Errors
-    /// Exit code 2, saying what to write instead.
-    pub fn evaluator(&self, rule: Rule, keys: SigningKeys) -> Result<Evaluator, Failure> {
-        Evaluator::new(rule, keys, self.rule.order_default_currency)
-            .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))
-    }
-
-    /// Today's rule: what the environment and the defaults say without the flags of this command.
+    /// Today's rule and defaults: what the environment says without the flags of this command.
     ///
     /// # Errors
     /// Exit code 2 for a variable that can't be read.
-    pub fn todays_rule(&self) -> Result<Rule, Failure> {
-        let matches =
-            RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true))
-                .try_get_matches_from(std::iter::empty::<&str>())
-                .and_then(|matches| RuleSettings::from_arg_matches(&matches))
-                .map_err(Failure::bad_setting)?;
-        matches.rule()
+    pub fn todays() -> Result<RuleSettings, Failure> {
+        RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true))
+            .try_get_matches_from(std::iter::empty::<&str>())
+            .and_then(|matches| RuleSettings::from_arg_matches(&matches))
+            .map_err(Failure::bad_setting)
     }
 
     /// The group under which the progress of `name` is kept.

@@ -168,6 +168,8 @@ fn fields_of(voucher: Voucher<'_>) -> Fields {
 mod tests {
     use std::collections::BTreeMap;
 
+    use runtime::kafka::Times;
+
     use super::*;
 
     #[test]
@@ -176,6 +178,7 @@ mod tests {
         let whole = TopicRange {
             topic: "vouchers".to_owned(),
             spans: BTreeMap::from([(0, span(0, 5_000)), (1, span(90, 150)), (2, span(7, 7))]),
+            times: Times::default(),
         };
         let spans = |reached, next| {
             let part = part_of(&whole, reached, next);

@@ -14,7 +14,7 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Verd
     let subject = format!("keys of {topic}");
     let records = newest.len();
     if records == 0 {
-        return Verdict::ok(subject, "no records yet");
+        return Verdict::ok(subject, "no records among the newest offsets");
     }
     if let Some((finding, advice)) = other_forms(newest) {
         return Verdict::warn(subject, finding, advice);

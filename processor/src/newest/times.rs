@@ -1,29 +1,40 @@
 //! Whether the writers of order statuses say when an order was sent, which a campaign with dates needs.
 
 use runtime::preflight::Verdict;
-use schemas::Status;
+use schemas::{Reason, Status};
 
 use super::Read;
 use crate::rule::{Rule, says_when};
 
 pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> Verdict {
     let subject = format!("times of {}", rule.campaign);
-    let (mut sent, mut undated) = (0_usize, Vec::new());
+    let (mut sent, mut undated, mut unknown) = (0_usize, Vec::new(), 0_usize);
     for read in newest {
-        if let Ok(Some(order)) = &read.order
-            && order.status == Status::Sent
-        {
-            sent += 1;
-            if !says_when(order) {
-                undated.push(read);
+        match &read.order {
+            Ok(Some(order)) if order.status == Status::Sent => {
+                sent += 1;
+                if !says_when(order) {
+                    undated.push(read);
+                }
             }
+            // Other records that can't be used earn nothing in any campaign.
+            Err(malformed) if is_about_the_registry(malformed.reason()) => unknown += 1,
+            _ => {}
         }
     }
     let Some(first) = undated.first() else {
-        return Verdict::ok(
-            subject,
-            format!("all of the newest {sent} sent orders say when they were sent"),
-        );
+        return match (sent, unknown) {
+            (_, 1..) => Verdict::warn(
+                subject,
+                format!("the schemas of {unknown} of the newest records can't be read"),
+                "set SCHEMA_REGISTRY_URL to the registry that has them",
+            ),
+            (0, 0) => Verdict::ok(subject, "no sent order among the newest records"),
+            (_, 0) => Verdict::ok(
+                subject,
+                format!("all of the newest {sent} sent orders say when they were sent"),
+            ),
+        };
     };
     Verdict::warn(
         subject,
@@ -35,6 +46,13 @@ pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> Verdict {
             first.place()
         ),
         "have their writer send sent_at, or unset VOUCHER_SENT_FROM and VOUCHER_SENT_UNTIL",
+    )
+}
+
+const fn is_about_the_registry(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::UnknownSchema | Reason::RegistryNotConfigured
     )
 }
 
@@ -77,5 +95,7 @@ mod tests {
         assert_eq!(level(&[]), Level::Ok);
         assert_eq!(level(&[timed, pending, "junk"]), Level::Ok);
         assert_eq!(level(&[timed, undated]), Level::Warn);
+        // Avro of schema 3, which nobody looked up.
+        assert_eq!(level(&[timed, "\0\0\0\0\u{3}body"]), Level::Warn);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> Verdict {
     let subject = format!("values of {topic}");
     let records = newest.len();
     if records == 0 {
-        return Verdict::ok(subject, "no records yet");
+        return Verdict::ok(subject, "no records among the newest offsets");
     }
     let mut dead: BTreeMap<Reason, (usize, String)> = BTreeMap::new();
     for read in newest {

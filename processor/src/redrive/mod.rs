@@ -15,13 +15,13 @@ use runtime::dead_letter::command::{RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::registry::{Registry, RegistrySettings};
-use runtime::settings::TopicSettings;
+use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 use schemas::VOUCHER_AVSC;
 
+use crate::backfill::existing::Table;
 use crate::batch::{Topics, VoucherFormat};
 use crate::campaign_history::{self, Compared, HistoryFlags};
-use crate::evaluate::Evaluator;
 use crate::settings::{GroupSettings, KeySettings, RuleSettings};
 use redriver::Redriver;
 
@@ -55,6 +55,10 @@ pub struct RedriveSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
+
+    /// With --dry-run: the sink's database; tells which of the vouchers are there already.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
 }
 
 /// Redrives, and prints what became of the letters.
@@ -63,25 +67,18 @@ pub struct RedriveSettings {
 /// Exit code 2 for settings, also for a rule or a key that the campaign's earlier vouchers were not
 /// issued with; 1 when broker or registry do not answer: that is no attempt.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let evaluator = Evaluator::new(
-        settings.rule.rule()?,
-        settings.keys.signing_keys()?,
-        settings.rule.order_default_currency,
-    )
-    .map_err(|error| Failure::bad_setting(format!("VOUCHER_AMOUNT: {error}")))?;
+    let evaluator = settings.rule.evaluator(settings.keys.signing_keys()?)?;
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
-    if !settings.redrive.dry_run {
-        let compared = Compared {
-            kafka: &settings.kafka,
-            registry: registry.as_ref(),
-            topic: &topics.vouchers,
-            group: &settings.group.processor_group,
-            rule: evaluator.rule(),
-            keys: Some(evaluator.keys()),
-        };
-        campaign_history::refuse_another(compared, &settings.history).await?;
-    }
+    let compared = Compared {
+        kafka: &settings.kafka,
+        registry: registry.as_ref(),
+        topic: &topics.vouchers,
+        group: &settings.group.processor_group,
+        rule: evaluator.rule(),
+        keys: Some(evaluator.keys()),
+    };
+    campaign_history::refuse_another(compared, &settings.history).await?;
     let format = match &registry {
         None => VoucherFormat::Json,
         Some(registry) => VoucherFormat::Avro {
@@ -90,6 +87,12 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
                 .await?,
         },
     };
+    let table = match &settings.database_url {
+        Some(url) if settings.redrive.dry_run => {
+            Some(Table::new(url, &evaluator.rule().campaign, 1)?)
+        }
+        _ => None,
+    };
     let mut redriver = Redriver::new(
         evaluator,
         settings.rule.order_default_currency,
@@ -97,6 +100,9 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         topics,
         format,
     );
+    if let Some(table) = table {
+        redriver = redriver.with_table(table);
+    }
     let owner = settings.group.owner(&settings.rule.voucher_campaign);
     let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic, owner);
     tokio::task::spawn_blocking(move || {

@@ -7,6 +7,7 @@
 mod bound;
 mod progress;
 mod reader;
+mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::record::{Offset, Partition, Positions};
 
 pub use bound::{Bound, RangeSettings};
 pub use reader::{RangeEvent, RangeReader};
+pub use times::Times;
 
 /// One question to the broker.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,21 +48,24 @@ impl Span {
     }
 }
 
-/// The offsets of each chosen partition of one topic.
+/// The offsets of each chosen partition of one topic, and which of their records are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRange {
     /// The topic.
     pub topic: String,
     /// The spans, empty ones too.
     pub spans: BTreeMap<Partition, Span>,
+    /// Records with other timestamps are read, counted and left out.
+    pub times: Times,
 }
 
 impl TopicRange {
     /// Asks the broker what the bounds mean now. Blocks its thread.
     ///
     /// Of partitions that are chosen by `partitions` or named by a bound in offsets; all, when
-    /// neither does. Every span lies within what the topic holds and has committed. A time stands
-    /// for the first offset whose record, or any later one, has a timestamp that is not before it.
+    /// neither does. Every span lies within what the topic holds and has committed. With `from` a
+    /// time, it begins at the first record that is not before it; with `to` a time, it ends where the
+    /// log does, since records before that time may lie behind others that are not. See [`Times`].
     ///
     /// # Errors
     /// Exit code 1 when there is no such topic, this user may not see it, or no broker answers in
@@ -104,10 +109,19 @@ impl TopicRange {
             );
         }
         let (from, to) = (from.at_this_moment(), to.at_this_moment());
-        let froms = patiently(settings, right, || offsets_at(&client, topic, &from, &held))?;
-        let tos = patiently(settings, right, || offsets_at(&client, topic, &to, &held))?;
+        let times = Times {
+            from: from.time(),
+            to: to.time(),
+        };
+        let froms = patiently(settings, right, || beginnings(&client, topic, &from, &held))?;
+        let tos = match &to {
+            Bound::Earliest => starts(&held),
+            Bound::Latest | Bound::Time(_) | Bound::Ago(_) => ends(&held),
+            Bound::Offsets(offsets) => offsets.clone(),
+        };
         Ok(Self {
             topic: topic.to_owned(),
+            times,
             spans: held
                 .into_iter()
                 .map(|(partition, held)| {
@@ -163,6 +177,7 @@ impl TopicRange {
             .map(|_| Self {
                 topic: self.topic.clone(),
                 spans: BTreeMap::new(),
+                times: self.times,
             })
             .collect();
         for (partition, span) in longest_first {
@@ -240,22 +255,28 @@ fn choose(
     Ok(chosen)
 }
 
-/// The offset that a bound stands for in each partition.
-fn offsets_at(
+fn starts(held: &BTreeMap<Partition, Span>) -> Positions {
+    held.iter().map(|(at, span)| (*at, span.from)).collect()
+}
+
+fn ends(held: &BTreeMap<Partition, Span>) -> Positions {
+    held.iter().map(|(at, span)| (*at, span.to)).collect()
+}
+
+/// Where a range that begins at `from` begins in each partition.
+fn beginnings(
     client: &BaseConsumer,
     topic: &str,
-    bound: &Bound,
+    from: &Bound,
     held: &BTreeMap<Partition, Span>,
 ) -> Result<Positions, KafkaError> {
-    let mut offsets: Positions = match bound {
-        Bound::Earliest => held.iter().map(|(at, span)| (*at, span.from)).collect(),
+    let mut offsets: Positions = match from {
+        Bound::Earliest => starts(held),
         // A time that no record reaches is the end.
-        Bound::Latest | Bound::Time(_) | Bound::Ago(_) => {
-            held.iter().map(|(at, span)| (*at, span.to)).collect()
-        }
+        Bound::Latest | Bound::Time(_) | Bound::Ago(_) => ends(held),
         Bound::Offsets(offsets) => offsets.clone(),
     };
-    if let Bound::Time(millis) = bound
+    if let Bound::Time(millis) = from
         && !held.is_empty()
     {
         let mut asked = TopicPartitionList::new();
@@ -287,6 +308,7 @@ mod tests {
     fn range(spans: &[(Offset, Offset)]) -> TopicRange {
         TopicRange {
             topic: "t".to_owned(),
+            times: Times::default(),
             spans: (0..)
                 .zip(spans)
                 .map(|(partition, (from, to))| {

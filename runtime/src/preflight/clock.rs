@@ -15,6 +15,17 @@ const NOTICEABLE: Duration = Duration::from_secs(5);
 /// default this is).
 const REFUSED: Duration = Duration::from_secs(3600);
 
+/// Our clock and the other's, which was asked between `before` and `after`: a slow answer puts them no
+/// further apart.
+pub(super) fn at_the_same_time(
+    before: SystemTime,
+    theirs: SystemTime,
+    after: SystemTime,
+) -> (SystemTime, SystemTime) {
+    let ours = theirs.clamp(before, after.max(before));
+    (ours, theirs)
+}
+
 /// Our clock against that of `source`, such as Postgres.
 pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> Verdict {
     let subject = format!("clock and {source}");
@@ -83,6 +94,20 @@ mod tests {
                 "{seconds} ahead"
             );
         }
+    }
+
+    #[test]
+    fn an_answer_that_took_long_puts_no_clock_wrong() {
+        let now = SystemTime::now();
+        let seconds = Duration::from_secs;
+        let level = |asked: SystemTime| {
+            let (ours, theirs) = at_the_same_time(now, asked, now + seconds(9));
+            from_source("Postgres", ours, theirs).level
+        };
+        assert_eq!(level(now), Level::Ok);
+        assert_eq!(level(now + seconds(9)), Level::Ok);
+        assert_eq!(level(now + seconds(15)), Level::Warn);
+        assert_eq!(level(now - seconds(6)), Level::Warn);
     }
 
     #[test]

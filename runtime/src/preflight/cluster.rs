@@ -1,6 +1,6 @@
 //! The facts about a Kafka cluster: fetched here, judged elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{GroupFacts, Unread};
 use super::verdict::Verdict;
 use crate::kafka::{
-    KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets, is_refusal,
+    First, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
+    first_records, is_refusal,
 };
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, OwnedRecord, Partition, Positions};
@@ -175,7 +176,7 @@ impl Cluster {
         let member =
             client(config).map_err(|why| self.no_answer(right, &Unanswered::Other(why)))?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
-        let group = group.to_owned();
+        let (settings, group) = (self.settings.clone(), group.to_owned());
         asked(&Arc::new(member), move |member| {
             let groups = member.fetch_group_list(Some(&group), TIMEOUT)?;
             let members = groups.groups().first().map_or(0, |g| g.members().len());
@@ -197,16 +198,27 @@ impl Cluster {
                     committed,
                     first,
                     end,
-                    oldest_millis: None,
+                    oldest: First::End,
                 });
             }
             let starts = unread.iter().filter(|unread| unread.records() > 0);
             let starts = starts
                 .map(|unread| (unread.partition, unread.next()))
                 .collect::<Positions>();
-            let times = times_at(member, &name, &starts)?;
+            let firsts = first_records(&settings, &group, &name, &starts, TIMEOUT);
+            let mut firsts = match firsts {
+                Ok(firsts) => firsts,
+                // The same settings have made a client a moment ago.
+                Err(failure) => return Err(KafkaError::ClientCreation(failure.to_string())),
+            };
+            if firsts.values().any(First::is_refused) {
+                let refusal = RDKafkaErrorCode::TopicAuthorizationFailed;
+                return Err(KafkaError::MessageConsumption(refusal));
+            }
             for unread in &mut unread {
-                unread.oldest_millis = times.get(&unread.partition).copied();
+                if let Some(first) = firsts.remove(&unread.partition) {
+                    unread.oldest = first;
+                }
             }
             Ok(GroupFacts {
                 group,
@@ -284,43 +296,6 @@ fn newest_of(settings: &KafkaSettings, range: &TopicRange) -> Result<Vec<OwnedRe
         }
     }
     Ok(records)
-}
-
-/// The timestamps of the first records from `starts` on, of the partitions that have one.
-fn times_at(
-    client: &BaseConsumer,
-    topic: &str,
-    starts: &Positions,
-) -> Result<BTreeMap<Partition, i64>, KafkaError> {
-    let mut assigned = TopicPartitionList::new();
-    for (partition, offset) in starts {
-        assigned.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-    }
-    client.assign(&assigned)?;
-    let mut wanted: BTreeSet<Partition> = starts.keys().copied().collect();
-    let mut times = BTreeMap::new();
-    let deadline = Instant::now() + TIMEOUT;
-    while !wanted.is_empty() && Instant::now() < deadline {
-        match client.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) => {
-                if wanted.remove(&record.partition())
-                    && let Some(millis) = record.timestamp().to_millis()
-                {
-                    times.insert(record.partition(), millis);
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                wanted.remove(&partition);
-            }
-            Some(Err(error)) if is_refusal(&error) || error.rdkafka_error_code().is_none() => {
-                return Err(error);
-            }
-            // Tried again by the client itself, until the deadline.
-            Some(Err(_)) | None => {}
-        }
-    }
-    client.unassign()?;
-    Ok(times)
 }
 
 fn existing(topic: &MetadataTopic) -> Result<Option<Vec<PartitionFacts>>, KafkaError> {

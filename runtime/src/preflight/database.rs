@@ -29,7 +29,7 @@ pub struct Expected<'a> {
 
 /// What the database answered.
 struct Facts {
-    /// Its clock, and ours at that moment.
+    /// Our clock and its, at one moment.
     clocks: (SystemTime, SystemTime),
     applied: Applied,
     /// `None` where the tables are not there yet.
@@ -44,7 +44,7 @@ pub async fn database(database: &Database, expected: &Expected<'_>) -> Vec<Verdi
         Ok(Err(error)) => return vec![refused(&error, expected.service)],
         Err(_) => return vec![absent(&format!("no answer within {:?}", TIMEOUT * 2))],
     };
-    let (theirs, ours) = facts.clocks;
+    let (ours, theirs) = facts.clocks;
     vec![
         writable(facts.written.as_ref(), expected.service),
         migrations(&facts.applied, expected),
@@ -67,10 +67,11 @@ pub async fn pending(database: &Database, migrator: &Migrator, table: &str) -> V
 async fn ask(database: &Database, expected: &Expected<'_>) -> Result<Facts, Error> {
     database.prove_own_sessions(TIMEOUT).await?;
     let mut connection = database.connect(TIMEOUT).await?;
+    let before = SystemTime::now();
     let theirs: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(&mut connection)
         .await?;
-    let clocks = (theirs.into(), SystemTime::now());
+    let clocks = clock::at_the_same_time(before, theirs.into(), SystemTime::now());
     let applied = Applied::read(&mut connection, expected.table).await?;
     let written = if applied.missing(expected.migrator).is_empty() {
         Some(expected.writes.run(&mut connection).await)

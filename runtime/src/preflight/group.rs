@@ -6,6 +6,7 @@ use super::cluster::{BrokerFacts, TopicFacts};
 use super::topics::kept_uncompacted;
 use super::verdict::Verdict;
 use super::{WEEK, spoken};
+use crate::kafka::{Blocked, Cause, First};
 use crate::record::{Offset, Partition};
 
 /// A group on one topic.
@@ -22,7 +23,7 @@ pub struct GroupFacts {
 }
 
 /// What a group has not read of one partition.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// Which partition.
     pub partition: Partition,
@@ -32,8 +33,8 @@ pub struct Unread {
     pub first: Offset,
     /// The offset of the next committed record to come.
     pub end: Offset,
-    /// The timestamp of the oldest record that is not read yet.
-    pub oldest_millis: Option<i64>,
+    /// What comes next.
+    pub oldest: First,
 }
 
 impl Unread {
@@ -65,6 +66,9 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
              replay what is left with a backfill",
         );
     }
+    if let Some(verdict) = ahead_of_the_log(facts) {
+        return verdict;
+    }
     let behind: i64 = facts.unread.iter().map(Unread::records).sum();
     let members = match facts.members {
         0 => "no member now".to_owned(),
@@ -77,9 +81,39 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
             format!("it has no offsets yet: it will read {name} from its beginning"),
         );
     }
-    let oldest = facts.unread.iter().filter(|unread| unread.records() > 0);
-    let Some(oldest) = oldest.filter_map(|unread| unread.oldest_millis).min() else {
+    let waiting = facts.unread.iter().filter(|unread| unread.records() > 0);
+    let waiting: Vec<&First> = waiting.map(|unread| &unread.oldest).collect();
+    if let Some(blocked) = waiting.iter().find_map(|first| match first {
+        First::Blocked(blocked) => Some(blocked),
+        _ => None,
+    }) {
+        return Verdict::fail(
+            subject,
+            format!("{blocked} ({behind} offsets of {name} behind, {members})"),
+            "docs/operations.md says how to go on",
+        );
+    }
+    if waiting.contains(&&First::Nothing) {
+        return Verdict::warn(
+            subject,
+            format!("{behind} offsets of {name} behind, and none of their records came, {members}"),
+            "look at the brokers of these partitions, and at the group's /readyz",
+        );
+    }
+    if waiting.iter().all(|first| **first == First::End) {
         return Verdict::ok(subject, format!("has read all of {name}, {members}"));
+    }
+    let times = waiting.iter().filter_map(|first| match first {
+        First::Record(timestamp) => *timestamp,
+        _ => None,
+    });
+    let Some(oldest) = times.min() else {
+        return Verdict::ok(
+            subject,
+            format!(
+                "{behind} offsets of {name} behind, whose records have no timestamps, {members}"
+            ),
+        );
     };
     let age = Duration::from_millis(u64::try_from(now_millis - oldest).unwrap_or_default());
     let found = format!(
@@ -117,6 +151,27 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         );
     }
     Verdict::ok(subject, found)
+}
+
+/// An offset that the log does not reach: the group reads nothing more, and lags behind nothing.
+fn ahead_of_the_log(facts: &GroupFacts) -> Option<Verdict> {
+    let (unread, committed) = facts.unread.iter().find_map(|unread| {
+        let committed = unread.committed?;
+        (committed > unread.end).then_some((unread, committed))
+    })?;
+    let blocked = Blocked {
+        topic: facts.topic.clone(),
+        partition: Some(unread.partition),
+        offset: Some(committed),
+        cause: Cause::OutOfRange {
+            held: Some((unread.first, unread.end)),
+        },
+    };
+    Some(Verdict::fail(
+        format!("group {}", facts.group),
+        blocked.to_string(),
+        "docs/operations.md says how to go on",
+    ))
 }
 
 /// How long the offsets of a group outlive its last member.
@@ -191,13 +246,19 @@ mod tests {
             members: 0,
             unread: vec![
                 // Never written to.
-                Unread::default(),
+                Unread {
+                    partition: 0,
+                    committed: None,
+                    first: 0,
+                    end: 0,
+                    oldest: First::End,
+                },
                 Unread {
                     partition: 1,
                     committed,
                     first,
                     end,
-                    oldest_millis: Some(NOW - age),
+                    oldest: First::Record(Some(NOW - age)),
                 },
             ],
         }
@@ -224,6 +285,43 @@ mod tests {
         let topic = compacted();
         assert_eq!(level(&group(Some(9), 0, 9, 99 * DAY), &topic), Level::Ok);
         assert_eq!(level(&group(None, 0, 9, 99 * DAY), &topic), Level::Ok);
+    }
+
+    #[test]
+    fn what_is_behind_is_read_only_if_nothing_but_markers_is_left() {
+        let comes_next = |oldest: First| {
+            let mut facts = group(Some(5), 0, 9, 0);
+            facts.unread[1].oldest = oldest;
+            lag(&facts, &compacted(), NOW)
+        };
+        let read = comes_next(First::End);
+        assert_eq!(read.level, Level::Ok);
+        assert!(read.finding.contains("has read all"), "{read:?}");
+        let blocked = comes_next(First::Blocked(Blocked {
+            topic: "order-status".to_owned(),
+            partition: Some(1),
+            offset: Some(5),
+            cause: Cause::Unreadable {
+                why: "bad compression".to_owned(),
+            },
+        }));
+        assert_eq!(blocked.level, Level::Fail);
+        for part in ["partition 1", "offset 5", "bad compression", "4 offsets"] {
+            assert!(blocked.finding.contains(part), "{blocked:?}");
+        }
+        assert_eq!(comes_next(First::Nothing).level, Level::Warn);
+        let untimed = comes_next(First::Record(None));
+        assert_eq!(untimed.level, Level::Ok);
+        assert!(untimed.finding.contains("4 offsets"), "{untimed:?}");
+    }
+
+    #[test]
+    fn an_offset_that_the_log_does_not_reach_fails() {
+        let verdict = lag(&group(Some(12), 3, 9, 0), &compacted(), NOW);
+        assert_eq!(verdict.level, Level::Fail);
+        for part in ["partition 1", "12", "from 3 to before 9"] {
+            assert!(verdict.finding.contains(part), "{verdict:?}");
+        }
     }
 
     #[test]

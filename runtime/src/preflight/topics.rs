@@ -1,6 +1,6 @@
 //! Topics: whether they are there, and configured as their promise needs.
 
-use super::cluster::{BrokerFacts, TopicFacts};
+use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::spoken;
 use super::verdict::Verdict;
 use crate::provision::TopicPlan;
@@ -43,9 +43,10 @@ pub(super) fn configuration(
     let mut weak = Vec::new();
     let mut alter = Vec::new();
     let mut found = vec![partitions];
+    let cleanup = Cleanup::of(config);
     for (name, wanted) in &plan.config {
         let value = config.get(*name).map_or("", String::as_str);
-        let Some(flaw) = flaw(name, wanted, value) else {
+        let Some(flaw) = flaw(name, wanted, value, cleanup) else {
             found.push(shown(name, value));
             continue;
         };
@@ -78,8 +79,30 @@ struct Flaw {
     why: &'static str,
 }
 
+/// What a topic's policy does to its records.
+#[derive(Debug, Clone, Copy)]
+struct Cleanup {
+    compacts: bool,
+    /// By age or size. With both limits at -1, the policy `delete` deletes nothing.
+    deletes: bool,
+}
+
+impl Cleanup {
+    fn of(config: &Config) -> Self {
+        let setting = |name: &str| config.get(name).map_or("", String::as_str);
+        let policy = setting("cleanup.policy");
+        // Kafka's default of the size is no limit, that of the age is a week.
+        let is_unlimited =
+            setting("retention.ms") == "-1" && matches!(setting("retention.bytes"), "-1" | "");
+        Self {
+            compacts: policy.contains("compact"),
+            deletes: policy.contains("delete") && !is_unlimited,
+        }
+    }
+}
+
 /// What is wrong with a value, when another one was planned. More than planned is fine.
-fn flaw(name: &str, wanted: &str, value: &str) -> Option<Flaw> {
+fn flaw(name: &str, wanted: &str, value: &str, cleanup: Cleanup) -> Option<Flaw> {
     if value == wanted {
         return None;
     }
@@ -88,6 +111,8 @@ fn flaw(name: &str, wanted: &str, value: &str) -> Option<Flaw> {
         number(value) >= number(wanted)
     };
     let (loses, why) = match name {
+        "cleanup.policy" if wanted == "compact" && !cleanup.deletes => return None,
+        "min.compaction.lag.ms" | "delete.retention.ms" if !cleanup.compacts => return None,
         "cleanup.policy" if wanted == "compact" => (
             true,
             "so records are deleted by age, the last of an order too",

@@ -93,6 +93,21 @@ fn what_loses_records_fails_and_what_may_is_a_warning() {
 }
 
 #[test]
+fn a_policy_that_deletes_nothing_is_fine() {
+    let plan = &plans()[0];
+    let level = |policy: &str, retention: &str, lag: &str| {
+        let topic = with(as_planned(plan), "cleanup.policy", policy);
+        let topic = with(topic, "retention.ms", retention);
+        let topic = with(topic, "min.compaction.lag.ms", lag);
+        configuration(plan, SERVERS, Some(&topic)).level
+    };
+    assert_eq!(level("compact,delete", "-1", "604800000"), Level::Ok);
+    assert_eq!(level("compact,delete", "-1", "0"), Level::Warn);
+    assert_eq!(level("delete", "-1", "0"), Level::Ok);
+    assert_eq!(level("delete", "604800000", "0"), Level::Fail);
+}
+
+#[test]
 fn a_configuration_that_may_not_be_read_is_a_warning() {
     let plan = &plans()[0];
     let mut topic = as_planned(plan);

@@ -21,6 +21,7 @@ pub struct Share {
     /// Offsets still to come; the thread has ended its work at zero, once it knows its offsets.
     left: Mutex<Option<BTreeMap<Partition, u64>>>,
     done: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Share {
@@ -47,6 +48,16 @@ impl Share {
     /// These offsets were read; for a run that commits none.
     pub fn read(&self, offsets: u64) {
         self.done.store(offsets, Ordering::Relaxed);
+    }
+
+    /// So many records were left out by now, because of their timestamps.
+    pub fn left_out(&self, records: u64) {
+        self.left_out.store(records, Ordering::Relaxed);
+    }
+
+    /// Records that were left out.
+    pub fn records_left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// Whether all of it is committed.

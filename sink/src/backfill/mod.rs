@@ -142,13 +142,14 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     }
     drop(shown);
     let complete = shares.iter().all(|share| share.is_done());
-    report(
-        &settings,
-        &range,
-        &totals.tally(),
-        started.elapsed(),
+    let done = Done {
+        topic: range.topic,
+        tally: totals.tally(),
+        left_out: shares.iter().map(|share| share.records_left_out()).sum(),
+        took: started.elapsed(),
         complete,
-    );
+    };
+    done.print(settings.json);
     match first_failure {
         Some(failure) => Err(failure),
         None if complete => Ok(()),
@@ -172,47 +173,64 @@ async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
     .map_err(|error| Failure::failed(format!("backfill: {error}")))?
 }
 
-fn report(
-    settings: &BackfillSettings,
-    range: &TopicRange,
-    tally: &Tally,
+/// What a backfill did.
+struct Done {
+    topic: String,
+    tally: Tally,
+    /// Records that were read and left out, because of their timestamps.
+    left_out: u64,
     took: Duration,
     complete: bool,
-) {
-    let dead: serde_json::Map<_, _> = tally
-        .dead
-        .iter()
-        .map(|(reason, count)| (reason.word().to_owned(), (*count).into()))
-        .collect();
-    if settings.json {
+}
+
+impl Done {
+    /// To standard output.
+    fn print(&self, as_json: bool) {
+        let Self {
+            topic,
+            tally,
+            left_out,
+            took,
+            complete,
+        } = self;
+        if as_json {
+            let dead: serde_json::Map<_, _> = tally
+                .dead
+                .iter()
+                .map(|(reason, count)| (reason.word().to_owned(), (*count).into()))
+                .collect();
+            println!(
+                "{}",
+                serde_json::json!({
+                    "complete": complete, "topic": topic, "records": tally.records(),
+                    "left_out": left_out, "inserted": tally.inserted, "existing": tally.existing,
+                    "different": tally.different, "tombstones": tally.tombstones, "unusable": dead,
+                })
+            );
+            return;
+        }
+        let seconds = took.as_millis() / 100;
         println!(
-            "{}",
-            serde_json::json!({
-                "complete": complete, "topic": range.topic, "records": tally.records(),
-                "inserted": tally.inserted, "existing": tally.existing,
-                "different": tally.different, "tombstones": tally.tombstones, "unusable": dead,
-            })
+            "records       {} ({}.{} s)",
+            tally.records(),
+            seconds / 10,
+            seconds % 10
         );
-        return;
+        if *left_out > 0 {
+            println!("left out      {left_out} of other times");
+        }
+        println!(
+            "rows          {} new, {} existed already, {} exist with another code, amount or currency",
+            tally.inserted, tally.existing, tally.different
+        );
+        for (reason, count) in &tally.dead {
+            println!("unusable      {count} {}", reason.word());
+        }
+        println!(
+            "end           {}",
+            if *complete { "reached" } else { "not reached" }
+        );
     }
-    let seconds = took.as_millis() / 100;
-    println!(
-        "records       {} ({}.{} s)",
-        tally.records(),
-        seconds / 10,
-        seconds % 10
-    );
-    println!(
-        "rows          {} new, {} existed already, {} exist with another code, amount or currency",
-        tally.inserted, tally.existing, tally.different
-    );
-    for (reason, count) in &tally.dead {
-        println!("unusable      {count} {}", reason.word());
-    }
-    println!(
-        "end           {}",
-        if complete { "reached" } else { "not reached" }
-    );
 }
 
 /// Adds up what is durable; says why it stands still, once.

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Polled, RangeEvent, RangeReader,
-    TopicRange,
+    AssignmentChange, CommitError, FetchedRecord, KafkaSettings, Polled, TopicRange,
 };
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Positions};
-use runtime::replay::{Pace, Share};
+use runtime::record::Positions;
+use runtime::replay::{Pace, RangeInput, Share};
 
 use crate::kafka::KafkaDeadLetters;
 use crate::ports::{DeadLetters, Drained, Letter, Source};
@@ -17,17 +16,8 @@ use crate::ports::{DeadLetters, Drained, Letter, Source};
 /// One thread's share. Its offsets are kept in memory alone: rows are known by their identity, so
 /// a rebuild that was interrupted is begun again.
 pub(super) struct RangeSource {
-    settings: KafkaSettings,
-    group: String,
-    range: TopicRange,
-    reader: RangeReader,
-    /// Why the range can't be read on. Ends the backfill; the same command goes on from what is committed.
-    given_up: Option<Failure>,
-    told: bool,
-    positions: Positions,
+    input: RangeInput,
     settled: Positions,
-    pace: Arc<Pace>,
-    share: Arc<Share>,
 }
 
 impl RangeSource {
@@ -42,27 +32,12 @@ impl RangeSource {
         pace: Arc<Pace>,
         share: Arc<Share>,
     ) -> Result<Self, Failure> {
-        share.committed(&range, &Positions::new());
-        Ok(Self {
-            reader: RangeReader::open(settings, group, &range)?,
-            given_up: None,
-            settings: settings.clone(),
-            group: group.to_owned(),
-            range,
-            told: false,
-            positions: Positions::new(),
+        let mut source = Self {
+            input: RangeInput::new(settings, group, range, pace, share),
             settled: Positions::new(),
-            pace,
-            share,
-        })
-    }
-
-    /// Opens the reader behind what is settled.
-    fn go_on(&mut self) -> Result<(), Failure> {
-        let rest = self.range.after(&self.settled);
-        self.reader = RangeReader::open(&self.settings, &self.group, &rest)?;
-        self.positions.clear();
-        Ok(())
+        };
+        source.input.open(&source.settled)?;
+        Ok(source)
     }
 }
 
@@ -70,44 +45,11 @@ impl Source for RangeSource {
     type Record<'a> = FetchedRecord<'a>;
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
-        if let Err(wait) = self.pace.take() {
-            std::thread::sleep(wait.min(timeout));
-            return Polled::Nothing;
-        }
-        match self.reader.next(timeout) {
-            Ok(RangeEvent::Record(record)) => {
-                let (partition, offset) = (
-                    InputRecord::partition(&record),
-                    InputRecord::offset(&record),
-                );
-                self.positions.insert(partition, offset + 1);
-                Polled::Record(record)
-            }
-            Ok(RangeEvent::PartitionDone(partition)) => {
-                if let Some(span) = self.range.spans.get(&partition) {
-                    self.positions.insert(partition, span.to);
-                }
-                Polled::Nothing
-            }
-            Ok(RangeEvent::Done) => {
-                std::thread::sleep(timeout.min(Duration::from_millis(10)));
-                Polled::Nothing
-            }
-            Ok(RangeEvent::Nothing) => Polled::Nothing,
-            Err(failure) => {
-                let why = failure.to_string();
-                self.given_up = Some(failure);
-                Polled::Fatal(why)
-            }
-        }
+        self.input.poll(timeout)
     }
 
     fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        if std::mem::replace(&mut self.told, true) {
-            return Vec::new();
-        }
-        let all = self.range.spans.keys().copied().collect();
-        vec![AssignmentChange::Assigned(all)]
+        self.input.take_changes()
     }
 
     /// There is no group to stay in.
@@ -115,26 +57,26 @@ impl Source for RangeSource {
         std::thread::sleep(time);
     }
 
+    /// Reads on behind what is settled.
     fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        self.go_on().map_err(|failure| failure.to_string())
+        self.input
+            .open(&self.settled)
+            .map_err(|failure| failure.to_string())
     }
 
     fn positions(&mut self) -> Positions {
-        self.positions.clone()
+        self.input.positions()
     }
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
         self.settled.extend(positions);
-        self.share.committed(&self.range, positions);
+        self.input.committed(positions);
         Ok(())
     }
 
-    /// A reader that gave up waited for a long time already: a person has to look.
     fn reopen(&mut self) -> Result<(), Failure> {
-        match self.given_up.take() {
-            Some(failure) => Err(failure),
-            None => self.go_on(),
-        }
+        self.input.is_readable()?;
+        self.input.open(&self.settled)
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use runtime::postgres::within;
 use sqlx::postgres::{PgArguments, PgBindIterExt as _};
 use sqlx::query::Query;
-use sqlx::{Error, PgConnection, Postgres, Row as _};
+use sqlx::{Connection as _, Error, PgConnection, Postgres, Row as _};
 
 use super::fault::ignored;
 use crate::columns::Columns;
@@ -76,6 +76,9 @@ const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', '');
      INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent) \
      SELECT campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent \
      FROM vouchers WHERE false";
+
+/// What a commit would check.
+const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// A statement of fewer rows is not worth a failed one.
 const MANY: usize = 500;
@@ -166,6 +169,28 @@ pub(super) async fn insert(
         }
     }
     Err(ignored())
+}
+
+/// As [`insert`], and takes all of it back at once. Triggers run, and constraints that wait for a
+/// commit are checked.
+///
+/// # Errors
+/// Postgres'.
+pub(super) async fn rehearse(
+    connection: &mut PgConnection,
+    columns: &Columns,
+    expectation: Expectation,
+) -> Result<Written, Error> {
+    let mut transaction = within(ANSWER_TIMEOUT, connection.begin()).await?;
+    let mut written = insert(&mut transaction, columns, expectation).await;
+    if written.is_ok() {
+        let checked = sqlx::raw_sql(CHECK_NOW).execute(&mut *transaction);
+        if let Err(error) = within(ANSWER_TIMEOUT, checked).await {
+            written = Err(error);
+        }
+    }
+    let taken_back = within(ANSWER_TIMEOUT, transaction.rollback()).await;
+    written.and_then(|written| taken_back.map(|()| written))
 }
 
 fn is_there(error: &Error) -> bool {

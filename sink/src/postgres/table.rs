@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connect::Database;
 use super::fault::{Fault, fault_of, is_denied};
-use super::insert::{ANSWER_TIMEOUT, Expectation, canary, holder, insert};
+use super::insert::{ANSWER_TIMEOUT, Expectation, canary, holder, insert, rehearse};
 use crate::columns::Columns;
 use crate::ports::{Table, WriteError, Written};
 
@@ -27,17 +27,38 @@ pub struct PostgresTable {
     database: Database,
     connection: Option<PgConnection>,
     expectation: Expectation,
+    effect: Effect,
     under_way: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     /// Of the thread that polls alone: an answer wakes it without another thread's doing.
     runtime: Option<Runtime>,
 }
 
+/// What becomes of a statement's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Durable,
+    TakenBack,
+}
+
 impl PostgresTable {
+    /// One that takes each statement back and leaves the table as it is, for a dry run. Does not
+    /// connect yet.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_rehearsal(database: Database) -> Result<Self, Failure> {
+        Self::with(database, Effect::TakenBack)
+    }
+
     /// Does not connect yet.
     ///
     /// # Errors
     /// When the system has no room for it.
     pub fn new(database: Database) -> Result<Self, Failure> {
+        Self::with(database, Effect::Durable)
+    }
+
+    fn with(database: Database, effect: Effect) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -46,6 +67,7 @@ impl PostgresTable {
             database,
             connection: None,
             expectation: Expectation::new(),
+            effect,
             under_way: None,
             runtime: Some(runtime),
         })
@@ -66,9 +88,9 @@ impl Table for PostgresTable {
         debug_assert!(self.under_way.is_none(), "one statement at a time");
         let connection = self.connection.take();
         let database = self.database.clone();
-        let expectation = self.expectation;
+        let (expectation, effect) = (self.expectation, self.effect);
         self.under_way = Some(Box::pin(async move {
-            let result = write(&database, connection, &columns, expectation).await;
+            let result = write(&database, connection, &columns, expectation, effect).await;
             (columns, result)
         }));
     }
@@ -110,6 +132,7 @@ async fn write(
     connection: Option<PgConnection>,
     columns: &Columns,
     expectation: Expectation,
+    effect: Effect,
 ) -> Result<(PgConnection, Written), (Option<PgConnection>, WriteError)> {
     let mut connection = match connection {
         Some(connection) => connection,
@@ -118,7 +141,11 @@ async fn write(
             Err(error) => return Err((None, write_error(&error))),
         },
     };
-    let error = match insert(&mut connection, columns, expectation).await {
+    let written = match effect {
+        Effect::Durable => insert(&mut connection, columns, expectation).await,
+        Effect::TakenBack => rehearse(&mut connection, columns, expectation).await,
+    };
+    let error = match written {
         Ok(written) => return Ok((connection, written)),
         Err(error) => error,
     };

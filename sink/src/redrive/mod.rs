@@ -1,13 +1,15 @@
 //! `sink redrive`: the dead letters of the vouchers once more, from their original bytes.
 //!
 //! The row first, through the live loop's decoder and statement, then the outcome: killed between
-//! the two, the next run writes the row again to no effect.
+//! the two, the next run writes the row again to no effect. A dry run does the same, and takes every
+//! statement back.
 
 mod redriver;
+mod rehearsal;
 
 use clap::Args;
 use runtime::dead_letter::Shelf;
-use runtime::dead_letter::command::{RedriveArgs, redrive};
+use runtime::dead_letter::command::{Redrive, RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
@@ -18,6 +20,7 @@ use schemas::VoucherPlan;
 use crate::postgres::{Database, PostgresTable};
 use crate::settings::{DatabaseSettings, GroupSettings};
 use redriver::Redriver;
+use rehearsal::Rehearsal;
 
 /// What `sink redrive` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
@@ -52,11 +55,21 @@ pub struct RedriveSettings {
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
-    let table = PostgresTable::new(database)?;
-    let mut redriver = Redriver::new(
-        SchemaCache::of_command(registry, VoucherPlan::compile_with),
-        (!settings.redrive.dry_run).then_some(table),
-    );
+    let schemas = SchemaCache::of_command(registry, VoucherPlan::compile_with);
+    if settings.redrive.dry_run {
+        let table = Rehearsal::of(PostgresTable::for_rehearsal(database)?);
+        each(settings, Redriver::new(schemas, table), shutdown).await
+    } else {
+        let table = PostgresTable::new(database)?;
+        each(settings, Redriver::new(schemas, table), shutdown).await
+    }
+}
+
+async fn each(
+    settings: RedriveSettings,
+    mut redriver: impl Redrive + Send + 'static,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
     let shelf = Shelf::new(
         settings.kafka,
         settings.topics.vouchers_topic,

@@ -24,12 +24,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// See the module.
 pub(super) struct Redriver<S, T> {
     schemas: S,
-    /// None: nothing is written.
-    table: Option<T>,
+    table: T,
 }
 
 impl<S, T> Redriver<S, T> {
-    pub(super) const fn new(schemas: S, table: Option<T>) -> Self {
+    pub(super) const fn new(schemas: S, table: T) -> Self {
         Self { schemas, table }
     }
 }
@@ -70,14 +69,14 @@ where
 impl<S, T: Table> Redriver<S, T> {
     /// Writes the batch's one row; what is not the row's fault is tried again for a while.
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
-        let Some(table) = &mut self.table else {
-            return Ok(Outcome::Row { existed: false });
-        };
         let deadline = Instant::now() + DEADLINE;
         let mut backoff = Backoff::outside();
         let mut doubted = 0;
         loop {
-            let why = match insert(table, batch) {
+            let why = match insert(&mut self.table, batch) {
+                Ok(Written { different, .. }) if !different.is_empty() => {
+                    return Ok(row_differs(batch));
+                }
                 Ok(Written { inserted, .. }) => {
                     return Ok(Outcome::Row {
                         existed: inserted == 0,
@@ -137,6 +136,20 @@ fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> 
 
 fn is_of(batch: &Batch, identity: &Identity) -> bool {
     batch.campaign(0) == identity.campaign && batch.order_id(0) == identity.order_id
+}
+
+/// The table has another voucher of the order and keeps it. The live flow takes that for an echo; a
+/// dead letter stays open, because a person has to decide which of the two the customer may use.
+fn row_differs(batch: &Batch) -> Outcome {
+    Outcome::Failed {
+        reason: "row_differs".to_owned(),
+        message: format!(
+            "the table has a voucher of order {} of campaign {} with another code, amount or \
+             currency, and keeps it",
+            batch.order_id(0),
+            batch.campaign(0)
+        ),
+    }
 }
 
 fn failed(cause: &Malformed) -> Outcome {
@@ -215,7 +228,7 @@ mod tests {
             answers: answers.into_iter().collect(),
             under_way: None,
         };
-        Redriver::new(NoRegistry, Some(table))
+        Redriver::new(NoRegistry, table)
             .redrive(&letter, "redrive")
             .map(|redriven| redriven.outcome)
     }
@@ -233,6 +246,19 @@ mod tests {
             let outcome = redriven(Some(GOOD), [written(inserted)]).unwrap();
             assert_eq!(outcome, Outcome::Row { existed });
         }
+    }
+
+    #[test]
+    fn a_letter_whose_row_is_another_voucher_stays_open_and_tells_no_code() {
+        let another = Ok(Written {
+            inserted: 0,
+            different: vec![0],
+        });
+        let outcome = redriven(Some(GOOD), [another]).unwrap();
+        assert!(!outcome.is_final(), "{outcome}");
+        let words = outcome.to_string();
+        assert!(words.contains("row_differs") && words.contains("order 17"));
+        assert!(!words.contains("SECRET"), "{words}");
     }
 
     #[test]

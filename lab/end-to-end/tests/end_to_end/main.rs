@@ -37,6 +37,7 @@ mod outages;
 mod outbox;
 mod oversized;
 mod poolers;
+mod previews;
 mod ranges;
 mod rebuild;
 mod record;

@@ -147,6 +147,19 @@ async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
     found.sort_unstable();
     assert_eq!(found, (50..150).collect::<Vec<_>>());
 
+    // Records of that time lie behind others that are later, and before others that are earlier.
+    let astray = [
+        ("astray", start + 60),
+        ("later", start + 900),
+        ("before", start - 900),
+    ];
+    shop.write_orders(astray.map(|(key, millis)| at(key, millis)).to_vec())
+        .await?;
+    let range = resolve(&shop, Bound::Time(start + 50), Bound::Time(start + 150)).await?;
+    let found = keys(&shop, &range).await?;
+    assert_eq!(found.len(), 101);
+    assert!(found.iter().any(|key| key == "astray"));
+
     let later = resolve(&shop, Bound::Time(start + 1000), Bound::Latest).await?;
     assert_eq!(
         later.offsets(),

@@ -54,10 +54,7 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
         true => None,
         false => Some(shelf.ledger()?),
     };
-    let mut states = match args.dry_run {
-        true => shelf.states()?,
-        false => shelf.all_states()?,
-    };
+    let mut states = shelf.all_states()?;
     let run = run_name("discard");
     let mut census = Census::default();
     let mut closed = Vec::new();

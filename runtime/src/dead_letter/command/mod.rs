@@ -7,7 +7,7 @@ mod show;
 
 pub use discard::{DiscardArgs, discard};
 pub use list::{ListArgs, list};
-pub use redrive::{Redrive, RedriveArgs, Redriven, redrive};
+pub use redrive::{Redrive, RedriveArgs, Redriven, Rows, redrive};
 pub use show::{Reading, ShowArgs, show};
 
 use schemas::Timestamp;

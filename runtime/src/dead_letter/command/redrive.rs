@@ -41,6 +41,22 @@ pub trait Redrive {
     /// # Errors
     /// Exit code 1, for what is not the record's fault.
     fn redrive(&mut self, letter: &Letter, run: &str) -> Result<Redriven, Failure>;
+
+    /// Which of the vouchers are rows already, where a dry run could ask the table.
+    fn rows(&self) -> Option<Rows> {
+        None
+    }
+}
+
+/// What the table has of the vouchers that would be issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// No row.
+    pub new: u64,
+    /// The same voucher: its record would be an echo.
+    pub existing: u64,
+    /// Another voucher, which is kept.
+    pub different: u64,
 }
 
 /// What became of a letter, and what is to be written with that.
@@ -67,10 +83,7 @@ pub fn redrive(
         true => None,
         false => Some(shelf.ledger()?),
     };
-    let mut states = match args.dry_run {
-        true => shelf.states()?,
-        false => shelf.all_states()?,
-    };
+    let mut states = shelf.all_states()?;
     let run = run_name("redrive");
     let mut report = Report::default();
     let mut work = Work::default();
@@ -111,9 +124,18 @@ pub fn redrive(
         work.write(ledger)?;
     }
     if args.json {
-        print_json(&report.json(&run, args.dry_run, shelf, &census));
+        let mut json = report.json(&run, args.dry_run, shelf, &census);
+        if let Some(Rows {
+            new,
+            existing,
+            different,
+        }) = service.rows()
+        {
+            json["existing"] = json!({ "new": new, "existing": existing, "different": different });
+        }
+        print_json(&json);
     } else {
-        print(&report.text(shelf, args, &census));
+        print(&report.text(shelf, args, &census, service.rows()));
     }
     Ok(())
 }
@@ -216,7 +238,13 @@ impl Report {
         })
     }
 
-    fn text(&self, shelf: &Shelf, args: &RedriveArgs, census: &Census) -> String {
+    fn text(
+        &self,
+        shelf: &Shelf,
+        args: &RedriveArgs,
+        census: &Census,
+        rows: Option<Rows>,
+    ) -> String {
         let total = self.closed + self.open;
         let others = census.others_in_words();
         if total == 0 {
@@ -248,6 +276,17 @@ impl Report {
         let heading = ["outcome", "letters"].map(str::to_owned).to_vec();
         text.push('\n');
         text += &aligned(&std::iter::once(heading).chain(counts).collect::<Vec<_>>());
+        if let Some(Rows {
+            new,
+            existing,
+            different,
+        }) = rows
+        {
+            text += &format!(
+                "\nof the vouchers {new} new, {existing} exist already, {different} exist with \
+                 another amount or code\n"
+            );
+        }
         let (closes, written) = match args.dry_run {
             true => ("would close", "; nothing was written (--dry-run)"),
             false => ("closed", ""),

@@ -33,7 +33,8 @@ pub struct RangeSettings {
     #[arg(long, default_value = "earliest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub from: Bound,
 
-    /// Up to here, exclusive: latest (the end as it is at the start), or as --from.
+    /// Up to here, exclusive: latest (the end as it is at the start), or as --from. Up to a time, all
+    /// that follows is read, because records need not lie in the order of their times.
     #[arg(long, default_value = "latest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub to: Bound,
 
@@ -57,6 +58,14 @@ impl Bound {
         match self {
             Self::Offsets(offsets) => Some(offsets.keys().copied().collect()),
             Self::Earliest | Self::Latest | Self::Time(_) | Self::Ago(_) => None,
+        }
+    }
+
+    /// The time that it is, once [`at_this_moment`](Self::at_this_moment) has resolved an age.
+    pub(super) const fn time(&self) -> Option<i64> {
+        match self {
+            Self::Time(millis) => Some(*millis),
+            Self::Ago(_) | Self::Earliest | Self::Latest | Self::Offsets(_) => None,
         }
     }
 

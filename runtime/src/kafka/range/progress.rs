@@ -62,11 +62,12 @@ impl Progress {
         self.ends.insert(partition, end);
     }
 
-    /// A partition of which nothing is to be read, or nothing more.
-    pub(super) fn finish(&mut self, partition: Partition) {
-        self.ends.remove(&partition);
+    /// A partition of which nothing is to be read, or nothing more. Returns its end, if it was
+    /// expected.
+    pub(super) fn finish(&mut self, partition: Partition) -> Option<Offset> {
         self.early.remove(&partition);
         self.ended.push(partition);
+        self.ends.remove(&partition)
     }
 
     /// The next partition that ended.

@@ -9,13 +9,18 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::TopicRange;
 use super::progress::{Behind, Passed, Progress};
+use super::times::LeftOut;
+use super::{Times, TopicRange};
 use crate::kafka::blocked::Cause;
 use crate::kafka::fetch_queue::{FetchError, FetchQueue, Fetched, FetchedRecord};
 use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
-use crate::record::Partition;
+use crate::record::{InputRecord as _, Partition, Positions};
+
+/// Records of other times that one call passes over. Bounds how long a stop waits; each such call may
+/// be followed by a commit of offsets.
+const MAX_PASSED: u32 = 20_000;
 
 /// What came next.
 #[derive(Debug)]
@@ -37,6 +42,10 @@ pub struct RangeReader {
     /// What is said when the brokers do not let this user read.
     refusal: String,
     progress: Progress,
+    times: Times,
+    left_out: LeftOut,
+    /// The next offset of every partition of which something was read, or the end reached.
+    positions: Positions,
     /// Whether a record came since the reader last had nothing to hand out.
     moved: bool,
     quiet_since: Instant,
@@ -79,12 +88,16 @@ impl RangeReader {
             topic: range.topic.clone(),
             refusal,
             progress: Progress::default(),
+            times: range.times,
+            left_out: LeftOut::default(),
+            positions: Positions::new(),
             moved: false,
             quiet_since: Instant::now(),
         };
         let mut assignment = TopicPartitionList::new();
         for (partition, span) in &range.spans {
             if span.offsets() == 0 {
+                reader.positions.insert(*partition, span.to);
                 reader.progress.finish(*partition);
                 continue;
             }
@@ -104,6 +117,26 @@ impl RangeReader {
         Ok(reader)
     }
 
+    /// Goes on counting the records that `earlier` has left out.
+    #[must_use]
+    pub fn in_place_of(mut self, earlier: Option<Self>) -> Self {
+        if let Some(earlier) = earlier {
+            self.left_out = earlier.left_out;
+        }
+        self
+    }
+
+    /// The next offset of every partition of which something was read, or the end reached: past
+    /// records of other times and control records.
+    pub const fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Records that were read and left out, because their timestamps are outside of the range's times.
+    pub const fn left_out(&self) -> u64 {
+        self.left_out.records()
+    }
+
     /// What comes next, waiting for it up to `timeout`. A broker that is away is waited for.
     ///
     /// # Errors
@@ -113,7 +146,7 @@ impl RangeReader {
         &mut self,
         mut timeout: Duration,
     ) -> Result<RangeEvent<FetchedRecord<'_>>, Failure> {
-        loop {
+        for _ in 0..MAX_PASSED {
             if let Some(partition) = self.progress.take_ended() {
                 return Ok(RangeEvent::PartitionDone(partition));
             }
@@ -129,7 +162,14 @@ impl RangeReader {
                 Fetched::Record(partition, offset) => {
                     self.moved = true;
                     match self.progress.record(partition, offset) {
-                        Passed::Within => return Ok(RangeEvent::Record(self.queue.record())),
+                        Passed::Within => {
+                            self.positions.insert(partition, offset + 1);
+                            let timestamp = self.queue.record().timestamp_millis();
+                            if self.times.contain(timestamp) {
+                                return Ok(RangeEvent::Record(self.queue.record()));
+                            }
+                            self.left_out.note(partition, offset);
+                        }
                         Passed::Behind => self.finish(partition),
                         Passed::Stray => {}
                     }
@@ -150,6 +190,7 @@ impl RangeReader {
             // Other partitions may have records at hand.
             timeout = Duration::ZERO;
         }
+        Ok(RangeEvent::Nothing)
     }
 
     /// Whether nothing comes because a broker told an end before a span's.
@@ -235,7 +276,10 @@ impl RangeReader {
 
     /// Nothing more is fetched of a partition whose end was reached.
     fn finish(&mut self, partition: Partition) {
-        self.progress.finish(partition);
+        // Whatever lies between the last record and the end of the span is done too.
+        if let Some(end) = self.progress.finish(partition) {
+            self.positions.insert(partition, end);
+        }
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         if let Err(error) = self.queue.client().incremental_unassign(&list) {
@@ -254,7 +298,7 @@ mod tests {
 
     use super::super::Span;
     use super::*;
-    use crate::record::{InputRecord as _, Offset};
+    use crate::record::Offset;
 
     const TOPIC: &str = "t";
     const DEADLINE: Duration = Duration::from_secs(30);
@@ -277,10 +321,15 @@ mod tests {
 
     /// Writes records, each in a batch of its own.
     fn write(settings: &KafkaSettings, records: Offset) {
+        write_at(settings, (0..records).map(|_| 1));
+    }
+
+    /// Writes a record with each of these timestamps.
+    fn write_at(settings: &KafkaSettings, timestamps: impl IntoIterator<Item = i64>) {
         let producer: BaseProducer = settings.producer().unwrap().create().unwrap();
-        for _ in 0..records {
+        for timestamp in timestamps {
             let record = BaseRecord::<[u8], [u8]>::to(TOPIC).payload(b"{}");
-            producer.send(record).unwrap();
+            producer.send(record.timestamp(timestamp)).unwrap();
             producer.flush(DEADLINE).unwrap();
         }
     }
@@ -289,6 +338,7 @@ mod tests {
         TopicRange {
             topic: TOPIC.to_owned(),
             spans: BTreeMap::from([(0, Span { from: 0, to: end })]),
+            times: Times::default(),
         }
     }
 
@@ -324,6 +374,30 @@ mod tests {
         write(&settings, 8);
         let rest = read(&mut reader, |_| false);
         assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn records_of_other_times_are_left_out_and_counted_once() {
+        let cluster = cluster();
+        let settings = settings(&cluster);
+        write_at(&settings, [10, 30, 19, 20, 5, 11]);
+        let range = TopicRange {
+            times: Times {
+                from: Some(10),
+                to: Some(20),
+            },
+            ..up_to(6)
+        };
+        let mut reader = RangeReader::open(&settings, "test", &range).unwrap();
+        assert_eq!(read(&mut reader, |_| false), [0, 2, 5]);
+        assert_eq!(reader.positions(), &Positions::from([(0, 6)]));
+        assert_eq!(reader.left_out(), 3);
+        // Read again from the second record on, as after an abort.
+        let rest = range.after(&Positions::from([(0, 1)]));
+        let again = RangeReader::open(&settings, "test", &rest).unwrap();
+        let mut again = again.in_place_of(Some(reader));
+        assert_eq!(read(&mut again, |_| false), [2, 5]);
+        assert_eq!(again.left_out(), 3);
     }
 
     #[test]

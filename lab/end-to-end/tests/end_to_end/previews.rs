@@ -1,0 +1,376 @@
+//! A preview is what the run then does: whatever the range, the name and the rows that are there.
+
+use anyhow::Result;
+use end_to_end::shop::Shop;
+use end_to_end::topic::{self, NewRecord};
+use end_to_end::wait;
+use rand::Rng;
+use serde_json::{Value, json};
+
+use crate::load;
+use crate::sink_redrive::voucher;
+
+const MINUTE: i64 = 60_000;
+
+/// 2026-05-01T09:00:00Z.
+const NINE: i64 = 1_777_626_000_000;
+
+async fn backfill(shop: &Shop, arguments: &[&str]) -> Result<Value> {
+    let arguments = [&["backfill", "--json"], arguments].concat();
+    shop.run_processor(&arguments, &[]).await?.json()
+}
+
+/// What a backfill with these arguments would do, and then what it did.
+async fn previewed(shop: &Shop, arguments: &[&str]) -> Result<(Value, Value)> {
+    let dry = [&["backfill", "--json", "--dry-run"], arguments].concat();
+    let database = [("DATABASE_URL", shop.vouchers_url.as_str())];
+    let said = shop.run_processor(&dry, &database).await?.json()?;
+    let did = backfill(shop, arguments).await?;
+    assert_eq!(did["complete"], true, "{did}");
+    // A day ago is another moment for each of the two.
+    let partitions = |answer: &Value| answer["range"]["partitions"].clone();
+    assert_eq!(partitions(&said), partitions(&did));
+    for (said_as, did_as) in [
+        ("records", "records"),
+        ("left_out", "left_out"),
+        ("eligible_records", "voucher_records"),
+        ("skipped", "skipped"),
+    ] {
+        assert_eq!(said[said_as], did[did_as], "{said_as}: {said}; {did}");
+    }
+    let unusable = |counts: &Value| counts.as_object().map(|reasons| reasons.len());
+    assert_eq!(unusable(&said["unusable"]), unusable(&did["unusable"]));
+    Ok((said, did))
+}
+
+/// A shop whose table is there, so that a preview can ask it.
+async fn shop_with_a_table() -> Result<Shop> {
+    let shop = Shop::open_json().await?;
+    shop.run_sink(&["backfill", "--json"]).await?.json()?;
+    Ok(shop)
+}
+
+fn sent_at(key: &str, timestamp_millis: i64) -> NewRecord {
+    NewRecord {
+        timestamp_millis: Some(timestamp_millis),
+        partition: Some(0),
+        ..NewRecord::new(
+            key,
+            format!(r#"{{"order_id":"{key}","status":"SENT","total":"100.00"}}"#),
+        )
+    }
+}
+
+async fn orders_with_vouchers(shop: &Shop) -> Result<Vec<String>> {
+    let records = shop.voucher_records().await?;
+    let mut keys: Vec<_> = records.iter().map(|record| record.key_text()).collect();
+    keys.sort();
+    Ok(keys)
+}
+
+#[tokio::test]
+async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Result<()> {
+    let shop = shop_with_a_table().await?;
+    let records = [
+        ("early", NINE - MINUTE),
+        ("a", NINE + 60 * MINUTE),
+        ("b", NINE + 150 * MINUTE),
+        ("c", NINE + 65 * MINUTE),
+        ("late", NINE - 2 * MINUTE),
+    ];
+    let records = records.map(|(key, at)| sent_at(key, at));
+    shop.write_orders(records.to_vec()).await?;
+    let arguments = [
+        "--from",
+        "2026-05-01T09:00:00Z",
+        "--to",
+        "2026-05-01T11:00:00Z",
+        "--name",
+        "morning",
+    ];
+    let (said, did) = previewed(&shop, &arguments).await?;
+    assert_eq!(
+        (&said["records"], &said["vouchers"]),
+        (&json!(2), &json!(2))
+    );
+    // "early" lies before the first record of the range, and is not read.
+    assert_eq!(did["left_out"], 2);
+    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "c"]);
+
+    // The ledger has the same: nothing is left to do.
+    let again = backfill(&shop, &arguments).await?;
+    assert_eq!(
+        (&again["already_done"], &again["range"]),
+        (&json!(true), &did["range"])
+    );
+    assert!(again["done_at"].is_string(), "{again}");
+    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "c"]);
+
+    let rest = ["--from", "2026-05-01T11:00:00Z", "--name", "rest"];
+    let (said, _) = previewed(&shop, &rest).await?;
+    assert_eq!(
+        (&said["records"], &said["left_out"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "b", "c"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_backfills_every_night_under_one_name() -> Result<()> {
+    let shop = shop_with_a_table().await?;
+    let nightly = ["--from", "-1d", "--name", "nightly"];
+    for night in 1..=3_u32 {
+        shop.write_orders(load::orders(night * 10..night * 10 + 10))
+            .await?;
+        let (said, did) = previewed(&shop, &nightly).await.or_else(|error| {
+            anyhow::bail!("night {night}: {error}");
+        })?;
+        assert_eq!(did["resumed"], false, "night {night}");
+        assert_eq!(said["vouchers"], 4 * night, "night {night}");
+        assert_eq!(did["records"], 10 * night, "night {night}");
+    }
+    let eligible = (10..40).filter(|id| load::is_eligible(*id)).count();
+    let mut with_voucher = orders_with_vouchers(&shop).await?;
+    with_voucher.dedup();
+    assert_eq!(with_voucher.len(), eligible);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_interrupted_backfill_is_previewed_as_its_rest() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    shop.write_orders(load::orders(0..3_000)).await?;
+    let arguments = ["--name", "may", "--rate", "500", "--from", "-1d"];
+    let started = [&["backfill", "--json"], &arguments[..]].concat();
+    let mut run = shop.start_processor(&started, &[]).await?;
+    let group = format!("{}/backfill/may", shop.processor_group());
+    let left = || async {
+        topic::lag(shop.brokers(), &group, &shop.topics.order_status)
+            .await
+            .unwrap_or(i64::MAX)
+    };
+    wait::until("the backfill to get on", left, |left| *left <= 2_500).await;
+    run.kill().await?;
+
+    let other = ["backfill", "--name", "may", "--from", "-2d"];
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let refused = shop.run_processor(&[&other, dry_run].concat(), &[]).await?;
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains("--from"), "{}", refused.stderr);
+    }
+    // Records that came since are not its range's.
+    shop.write_orders(load::orders(5_000..5_100)).await?;
+    let dry = [&["backfill", "--json", "--dry-run"], &arguments[..]].concat();
+    let said = shop.run_processor(&dry, &[]).await?.json()?;
+    let did = backfill(&shop, &arguments).await?;
+    assert_eq!(
+        (&said["resumed"], &did["resumed"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(said["records"], did["records"]);
+    assert_eq!(said["eligible_records"], did["voucher_records"]);
+    assert!(did["records"].as_u64() < Some(3_000), "{did}");
+    assert_eq!(shop.voucher_records().await?.len(), 1_200);
+    Ok(())
+}
+
+/// Some of thirty orders, at any time of the hour after `start`.
+fn any_records(start: i64) -> Vec<NewRecord> {
+    let mut random = rand::rng();
+    (0..random.random_range(0..40))
+        .map(|_| {
+            let id: u32 = random.random_range(0..30);
+            let value = match random.random_range(0..6) {
+                0 => "{".to_owned(),
+                1 => format!(r#"{{"order_id":"{id}","status":"PENDING","total":100}}"#),
+                _ => format!(
+                    r#"{{"order_id":"{id}","status":"SENT","total":"{}.00"}}"#,
+                    random.random_range(97..105)
+                ),
+            };
+            NewRecord {
+                timestamp_millis: Some(start + random.random_range(0..60 * MINUTE)),
+                ..NewRecord::new(id.to_string(), value)
+            }
+        })
+        .collect()
+}
+
+fn any_bound(start: i64, open: &str) -> String {
+    let mut random = rand::rng();
+    match random.random_range(0..4) {
+        0 => open.to_owned(),
+        1 => format!(
+            "0:{},3:{}",
+            random.random_range(0..9),
+            random.random_range(0..9)
+        ),
+        _ => {
+            let at = start + random.random_range(-5 * MINUTE..65 * MINUTE);
+            schemas::Timestamp::from_millis(at).to_string()
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_topic_the_range_and_the_table_a_preview_is_what_happens() -> Result<()> {
+    let shop = shop_with_a_table().await?;
+    // Older records would be compacted between the preview and the run.
+    let start = chrono::Utc::now().timestamp_millis() - 60 * MINUTE;
+    for case in 0..6 {
+        shop.write_orders(any_records(start)).await?;
+        let (from, to) = (any_bound(start, "earliest"), any_bound(start, "latest"));
+        let name = format!("case-{case}");
+        let arguments = ["--from", &from, "--to", &to, "--name", &name];
+        let (said, _) = previewed(&shop, &arguments).await?;
+        let rows_before = shop.vouchers().await?.len() as u64;
+        shop.run_sink(&["backfill", "--json"]).await?.json()?;
+        let new = shop.vouchers().await?.len() as u64 - rows_before;
+        let existing = &said["existing"];
+        assert_eq!(existing["new"], new, "{arguments:?}: {said}");
+        let all = new + existing["existing"].as_u64().unwrap_or_default();
+        assert_eq!(said["vouchers"], all, "{arguments:?}: {said}");
+        assert_eq!(existing["different"], 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_preview_says_what_the_run_would_be_refused_for() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    shop.write_orders(load::orders(0..10)).await?;
+    backfill(&shop, &[]).await?;
+    let other = ["backfill", "--voucher-amount", "7.50"];
+    let refused = shop.run_processor(&other, &[]).await?;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let dry = [&other[..], &["--dry-run", "--json"]].concat();
+    let said = shop.run_processor(&dry, &[]).await?.json()?;
+    let why = said["refused"].as_str().unwrap_or_default();
+    assert!(why.contains("VOUCHER_CAMPAIGN"), "{said}");
+    assert_eq!(said["sum"], "30.00");
+    assert_eq!(
+        (&said["today"]["vouchers"], &said["today"]["sum"]),
+        (&json!(4), &json!("20.00"))
+    );
+
+    // A redrive is no what-if: its preview is refused as the redrive is.
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let redrive = [&["redrive", "--voucher-amount", "7.50"], dry_run].concat();
+        let refused = shop.run_processor(&redrive, &[]).await?;
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_if_is_compared_with_what_the_environment_says() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    shop.write_orders(load::orders(0..10)).await?;
+    for (flag, value, vouchers, more, fewer) in [
+        ("--order-default-currency", "USD", 0, 0, 4),
+        ("--voucher-currency", "USD", 0, 0, 4),
+        ("--voucher-min-total", "99.99", 6, 2, 0),
+        ("--voucher-amount", "7.50", 4, 0, 0),
+        ("--voucher-valid-days", "30", 4, 0, 0),
+        ("--voucher-campaign", "spring", 4, 0, 0),
+        ("--voucher-sent-until", "2020-01-01T00:00:00Z", 0, 0, 4),
+    ] {
+        let dry = ["backfill", "--dry-run", "--json", flag, value];
+        let said = shop.run_processor(&dry, &[]).await?.json()?;
+        assert_eq!(said["vouchers"], vouchers, "{flag}: {said}");
+        let expected = json!({ "vouchers": 4, "sum": "20.00", "more": more, "fewer": fewer });
+        assert_eq!(said["today"], expected, "{flag}");
+    }
+    let as_it_is = ["backfill", "--dry-run", "--json"];
+    let said = shop.run_processor(&as_it_is, &[]).await?.json()?;
+    assert_eq!(said["today"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let _sink = shop.sink().await?;
+    let bury_and_settle = async |record: NewRecord| -> Result<()> {
+        topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
+        shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+            .await;
+        Ok(())
+    };
+    for record in [
+        voucher("1", "CODE-OF-ONE"),
+        // Three that want the code of 1.
+        voucher("2", "CODE-OF-ONE"),
+        voucher("3", "CODE-OF-ONE"),
+        voucher("4", "CODE-OF-ONE"),
+    ] {
+        bury_and_settle(record).await?;
+    }
+    let outcomes = async || -> Result<(Value, Value)> {
+        let rows = shop.vouchers().await?.len();
+        let dry = shop.run_sink(&["redrive", "--json", "--dry-run"]).await?;
+        let dry = dry.json()?["outcomes"].clone();
+        assert_eq!(
+            shop.vouchers().await?.len(),
+            rows,
+            "a dry run writes no row"
+        );
+        let run = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+        Ok((dry, run["outcomes"].clone()))
+    };
+
+    let (said, did) = outcomes().await?;
+    assert_eq!(did, json!({"failed: code_taken": 3}));
+    assert_eq!(said, did);
+
+    // Order 4 has another voucher by now, and the code is free for one of the two others.
+    bury_and_settle(voucher("4", "CODE-OF-FOUR")).await?;
+    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+        .await?;
+    let (said, did) = outcomes().await?;
+    assert_eq!(
+        did,
+        json!({"failed: code_taken": 1, "failed: row_differs": 1, "row": 1})
+    );
+    assert_eq!(said, did);
+    let listed = shop.run_sink(&["dead-letters", "--json"]).await?.json()?;
+    assert_eq!(listed["open"], 2, "what is not done stays open: {listed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_preview_of_the_sinks_redrive_meets_what_the_table_refuses() -> Result<()> {
+    let shop = Shop::open_json().await?;
+    let sink = shop.sink().await?;
+    let letter = voucher("1", "CODE-1");
+    shop.execute_on_vouchers("ALTER TABLE vouchers ADD CONSTRAINT no_one CHECK (order_id <> '1')")
+        .await?;
+    topic::write(shop.brokers(), &shop.topics.vouchers, vec![letter]).await?;
+    shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        .await;
+    drop(sink);
+    // The same is refused in three ways: at once, by a trigger, and at the commit.
+    for refusal in [
+        "SELECT 1",
+        "ALTER TABLE vouchers DROP CONSTRAINT no_one;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'order % is refused', new.order_id; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON vouchers FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "DROP TRIGGER refuse ON vouchers;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON vouchers DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ] {
+        shop.execute_on_vouchers(refusal).await?;
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let redrive = [&["redrive", "--json"], dry_run].concat();
+            let outcomes = shop.run_sink(&redrive).await?.json()?["outcomes"].clone();
+            assert_eq!(
+                outcomes,
+                json!({"failed: rejected_by_database": 1}),
+                "{refusal}"
+            );
+        }
+    }
+    Ok(())
+}

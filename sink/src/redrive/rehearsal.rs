@@ -1,0 +1,202 @@
+//! The table of a dry run, which takes every statement back: so it does not know of the rows that
+//! earlier dead letters of the same dry run would have put there. They are remembered here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use schemas::Currency;
+
+use crate::columns::Columns;
+use crate::ports::{Identity, Table, WriteError, Written};
+
+/// See the module. For statements of one row.
+pub(super) struct Rehearsal<T> {
+    table: T,
+    /// Rows that would be there by now.
+    rows: BTreeMap<Identity, Content>,
+    /// Whose their codes are.
+    holders: BTreeMap<String, Identity>,
+    answer: Option<(Columns, Result<Written, WriteError>)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
+    code: String,
+    amount: Decimal,
+    currency: Currency,
+}
+
+impl<T> Rehearsal<T> {
+    /// `table` takes back what it writes.
+    pub(super) const fn of(table: T) -> Self {
+        Self {
+            table,
+            rows: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            answer: None,
+        }
+    }
+
+    /// The row goes in, unless an earlier one of the dry run has its code.
+    fn put_in(
+        &mut self,
+        written: Written,
+        identity: Identity,
+        content: Content,
+    ) -> Result<Written, WriteError> {
+        if let Some(holder) = self.holders.get(&content.code) {
+            return Err(WriteError::CodeClash {
+                holder: Some(holder.clone()),
+            });
+        }
+        self.holders.insert(content.code.clone(), identity.clone());
+        self.rows.insert(identity, content);
+        Ok(written)
+    }
+}
+
+fn row_of(columns: &Columns) -> (Identity, Content) {
+    (
+        Identity {
+            campaign: columns.campaigns.get(0).to_owned(),
+            order_id: columns.order_ids.get(0).to_owned(),
+        },
+        Content {
+            code: columns.codes.get(0).to_owned(),
+            amount: columns.amounts[0],
+            currency: columns.currencies[0],
+        },
+    )
+}
+
+impl<T: Table> Table for Rehearsal<T> {
+    fn start(&mut self, columns: Columns) {
+        debug_assert_eq!(columns.len(), 1, "a dead letter at a time");
+        let (identity, content) = row_of(&columns);
+        match self.rows.get(&identity) {
+            Some(there) => {
+                let different = if *there == content { vec![] } else { vec![0] };
+                let written = Written {
+                    inserted: 0,
+                    different,
+                };
+                self.answer = Some((columns, Ok(written)));
+            }
+            None => self.table.start(columns),
+        }
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
+        if let Some(answer) = self.answer.take() {
+            return Some(answer);
+        }
+        let (columns, result) = self.table.poll(timeout)?;
+        let result = match result {
+            Ok(written) if written.inserted > 0 => {
+                let (identity, content) = row_of(&columns);
+                self.put_in(written, identity, content)
+            }
+            other => other,
+        };
+        Some((columns, result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use schemas::{Timestamp, Voucher};
+
+    use super::*;
+    use crate::batch::Batch;
+    use runtime::record::OwnedRecord;
+
+    /// The table's two constraints. It keeps its rows, or takes each statement back.
+    #[derive(Debug, Default)]
+    struct Model {
+        takes_back: bool,
+        rows: BTreeMap<String, (String, Decimal)>,
+        under_way: Option<Columns>,
+    }
+
+    impl Table for Model {
+        fn start(&mut self, columns: Columns) {
+            self.under_way = Some(columns);
+        }
+
+        fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
+            let columns = self.under_way.take()?;
+            let (identity, content) = row_of(&columns);
+            let mut written = Written::default();
+            let row = (content.code, content.amount);
+            let holder = self.rows.iter().find(|(_, there)| there.0 == row.0);
+            if let Some(there) = self.rows.get(&identity.order_id) {
+                written.different.extend((*there != row).then_some(0));
+            } else if let Some((order_id, _)) = holder {
+                let holder = Some(Identity {
+                    order_id: order_id.clone(),
+                    ..identity
+                });
+                return Some((columns, Err(WriteError::CodeClash { holder })));
+            } else {
+                written.inserted = 1;
+                if !self.takes_back {
+                    self.rows.insert(identity.order_id, row);
+                }
+            }
+            Some((columns, Ok(written)))
+        }
+    }
+
+    fn columns(order: u8, code: u8, amount: u8) -> Columns {
+        let order_id = order.to_string();
+        let voucher = Voucher {
+            campaign: "order-reward".into(),
+            order_id: order_id.as_str().into(),
+            code: format!("CODE-{code}").into(),
+            amount: amount.into(),
+            currency: "EUR".parse().unwrap(),
+            issued_at: Timestamp::from_millis(0),
+            expires_at: None,
+        };
+        let mut batch = Batch::default();
+        batch.push(&OwnedRecord::default(), &voucher);
+        let mut columns = Columns::default();
+        columns.fill(&batch, 0..1);
+        columns
+    }
+
+    fn answer(table: &mut impl Table, columns: Columns) -> Result<Written, WriteError> {
+        table.start(columns);
+        table.poll(Duration::ZERO).unwrap().1
+    }
+
+    proptest! {
+        #[test]
+        fn a_dry_run_is_answered_as_the_run_then_is(
+            rows in prop::collection::btree_map(0..6_u8, (0..8_u8, 1..3_u8), 0..5),
+            letters in prop::collection::vec((0..6_u8, 0..8_u8, 1..3_u8), 0..24),
+        ) {
+            let mut codes = BTreeSet::new();
+            let rows: BTreeMap<_, _> = rows
+                .into_iter()
+                .filter(|(_, (code, _))| codes.insert(*code))
+                .map(|(order, (code, amount))| {
+                    (order.to_string(), (format!("CODE-{code}"), Decimal::from(amount)))
+                })
+                .collect();
+            let table = |takes_back| Model { takes_back, rows: rows.clone(), under_way: None };
+            let mut rehearsal = Rehearsal::of(table(true));
+            let mut run = table(false);
+            for (order, code, amount) in letters {
+                let said = answer(&mut rehearsal, columns(order, code, amount));
+                let did = answer(&mut run, columns(order, code, amount));
+                prop_assert_eq!(said, did);
+            }
+            prop_assert_eq!(rehearsal.table.rows, rows);
+        }
+    }
+}
