@@ -31,6 +31,7 @@ mod limits;
 mod lists;
 mod load;
 mod neighbours;
+mod observed;
 mod outages;
 mod outbox;
 mod oversized;
