@@ -5,6 +5,7 @@
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord;
 use runtime::registry::{Registry, SchemaCache, SchemaSource, WaitsFor, settled};
+use runtime::wording::count;
 use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Timestamp};
 
 use crate::evaluate::{Decoded, decode};
@@ -148,7 +149,7 @@ pub fn format_of(value: Option<&[u8]>) -> String {
         Ok(Payload::Tombstone) => "null, a deletion".to_owned(),
         Ok(Payload::Json(_)) => "not framed, so read as JSON".to_owned(),
         Ok(Payload::Avro { schema_id, body }) => {
-            format!("Avro of schema {schema_id}, {} bytes", body.len())
+            format!("Avro of schema {schema_id}, {}", count(body.len(), "byte"))
         }
         Err(malformed) => malformed.message().to_owned(),
     }

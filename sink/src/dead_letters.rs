@@ -12,6 +12,7 @@ use runtime::registry::{
 };
 use runtime::settings::TopicSettings;
 use runtime::telemetry::{self, LogSettings};
+use runtime::wording::count;
 use schemas::{Malformed, Payload, Voucher, VoucherPlan, decimal};
 
 use crate::decide::TOMBSTONE;
@@ -123,7 +124,7 @@ fn read(
                 Voucher::from_json(key, value),
             )),
             Ok(Payload::Avro { schema_id, body }) => {
-                let format = format!("Avro of schema {schema_id}, {} bytes", body.len());
+                let format = format!("Avro of schema {schema_id}, {}", count(body.len(), "byte"));
                 match schemas.lookup(schema_id) {
                     Lookup::Pending => Err(WaitsFor { schema_id }),
                     Lookup::Bad(fault) => Ok(reading(format, Err(fault))),

@@ -17,6 +17,7 @@ use clap::Args;
 use runtime::dead_letter::Shelf;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
+use runtime::output;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
@@ -114,9 +115,9 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         story.rows = Some(table::rows(&options, &story.order_id, &campaigns).await?);
     }
     if settings.json {
-        runtime::columns::print(&format!("{:#}\n", story.json(settings.reveal)));
+        output::print_line(&format!("{:#}", story.json(settings.reveal)))?;
     } else if story.is_found() {
-        runtime::columns::print(&story.text(settings.reveal));
+        output::print(&story.text(settings.reveal))?;
     }
     if story.is_found() {
         Ok(())

@@ -21,6 +21,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::lifecycle::Failure;
 use crate::record::Partition;
+use crate::wording::count;
 
 /// What to do after a transactional call failed.
 #[derive(Debug, Clone)]
@@ -317,7 +318,8 @@ impl Client {
             let waited = began.elapsed();
             if waited >= timeout {
                 return Err(TransactionError::Retriable(format!(
-                    "{left} records are not acknowledged yet"
+                    "not acknowledged yet: {}",
+                    count(left, "record")
                 )));
             }
             std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, LONGEST_WAIT));

@@ -7,6 +7,7 @@ use super::cluster::TopicFacts;
 use super::verdict::Verdict;
 use crate::kafka::partition_of;
 use crate::record::{OwnedRecord, Partition};
+use crate::wording::count;
 
 /// Judges the newest records of `topic`.
 pub fn keys(topic: &TopicFacts, newest: &[OwnedRecord]) -> Verdict {
@@ -21,8 +22,8 @@ pub fn keys(topic: &TopicFacts, newest: &[OwnedRecord]) -> Verdict {
         return Verdict::warn(
             subject,
             format!(
-                "{unusable} of the newest {records} records have a key that is no order id: they \
-                 are dead letters"
+                "{unusable} of the newest {} with a key that is no order id: dead letters",
+                count(records, "record")
             ),
             "write 1 to 128 bytes of UTF-8 without control characters as the key (console \
              producer: --reader-property parse.key=true)",
@@ -45,7 +46,10 @@ pub fn keys(topic: &TopicFacts, newest: &[OwnedRecord]) -> Verdict {
              never add partitions to this topic",
         );
     }
-    Verdict::ok(subject, format!("the newest {records} are fine"))
+    Verdict::ok(
+        subject,
+        format!("fine in the newest {}", count(records, "record")),
+    )
 }
 
 fn is_order_id(record: &OwnedRecord) -> bool {

@@ -12,6 +12,7 @@ mod campaign_history;
 mod campaigns;
 mod check;
 mod circuit_breaker;
+mod commands;
 mod console;
 mod contention;
 mod coordinators;

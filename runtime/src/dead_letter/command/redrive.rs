@@ -81,7 +81,7 @@ pub fn redrive(
         &mut census,
         |letter, state, census| {
             if shutdown.is_requested() {
-                return Err(Failure::failed(
+                return Err(Failure::interrupted(
                     "stopped; run redrive again for the dead letters that are still open",
                 ));
             }
@@ -111,11 +111,10 @@ pub fn redrive(
         work.write(ledger)?;
     }
     if args.json {
-        print_json(&report.json(&run, args.dry_run, shelf, &census));
+        print_json(&report.json(&run, args.dry_run, shelf, &census))
     } else {
-        print(&report.text(shelf, args, &census));
+        print(&report.text(shelf, args, &census))
     }
-    Ok(())
 }
 
 /// What is written in the next transaction.
