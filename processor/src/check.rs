@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use runtime::kafka::KafkaSettings;
-use runtime::lifecycle::{Failure, Shutdown};
+use runtime::lifecycle::Failure;
 use runtime::preflight::{self, CheckFlags, Cluster, Found, Reader, Report, Verdict};
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
@@ -51,15 +51,12 @@ pub struct CheckSettings {
 ///
 /// # Errors
 /// Exit code 1 when anything fails, 2 for settings.
-pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Failure> {
+pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let rule = settings.rule.rule()?;
     let registry = Registry::of(&settings.registry)?;
     let cluster = Cluster::new(&settings.kafka)?;
     let json = settings.check.json;
-    let report = tokio::select! {
-        report = look(&settings, &rule, registry.as_ref(), &cluster) => report?,
-        () = shutdown.requested() => return Err(Failure::failed("stopped before the end")),
-    };
+    let report = look(&settings, &rule, registry.as_ref(), &cluster).await?;
     report.finish(json)
 }
 

@@ -11,7 +11,7 @@ use processor::dead_letters::DeadLettersSettings;
 use processor::explain::ExplainSettings;
 use processor::redrive::RedriveSettings;
 use processor::settings::RunSettings;
-use runtime::{lifecycle, telemetry};
+use runtime::{command_line, lifecycle, telemetry};
 
 /// Turns sent orders into vouchers.
 #[derive(Debug, Parser)]
@@ -43,29 +43,35 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    command_line::run(|cli: Cli| match cli.command {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| processor::service::run(*settings, shutdown))
         }
         Command::Backfill(settings) => {
             telemetry::start(&settings.log);
-            lifecycle::run(|shutdown| processor::backfill::run(*settings, shutdown))
+            let dry_run = settings.dry_run;
+            let run = |shutdown| processor::backfill::run(*settings, shutdown);
+            if dry_run {
+                lifecycle::run_until_interrupted(run)
+            } else {
+                lifecycle::run(run)
+            }
         }
         Command::Redrive(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| processor::redrive::run(*settings, shutdown))
         }
         Command::DeadLetters(settings) => {
-            lifecycle::run(|_| processor::dead_letters::run(*settings))
+            lifecycle::run_until_interrupted(|_| processor::dead_letters::run(*settings))
         }
         Command::Explain(settings) => {
             telemetry::start(&settings.log);
-            lifecycle::run(|_| processor::explain::run(*settings))
+            lifecycle::run_until_interrupted(|_| processor::explain::run(*settings))
         }
         Command::Check(settings) => {
-            lifecycle::run(|shutdown| processor::check::run(*settings, shutdown))
+            lifecycle::run_until_interrupted(|_| processor::check::run(*settings))
         }
         Command::Verify { code } => processor::verify::run(&code),
-    }
+    })
 }

@@ -14,7 +14,8 @@ use crate::batch::Tally;
 use crate::ports::{Observer, Refusal, TransactionEnd};
 use crate::rule::Skip;
 
-/// Handles are looked up once; a batch only adds.
+/// Handles are looked up once; a batch only adds. Every label value is there from the start, at 0: the
+/// first dead letter of a reason would not be an increase otherwise.
 pub struct TaskObserver {
     flow: Flow,
     vouchers: Counter,
@@ -63,7 +64,15 @@ impl TaskObserver {
                     )
                 })
                 .collect(),
-            reasons: HashMap::new(),
+            reasons: Reason::ALL
+                .iter()
+                .map(|reason| {
+                    (
+                        *reason,
+                        counter!(names::PROCESSOR_DEAD_LETTERS, "reason" => reason.word()),
+                    )
+                })
+                .collect(),
             committed: transactions("committed"),
             aborted: transactions("aborted"),
             unknown: transactions("unknown"),
@@ -91,12 +100,9 @@ impl Observer for TaskObserver {
             }
             for (reason, count) in &tally.dead {
                 self.dead.increment(*count);
-                self.reasons
-                    .entry(*reason)
-                    .or_insert_with(
-                        || counter!(names::PROCESSOR_DEAD_LETTERS, "reason" => reason.word()),
-                    )
-                    .increment(*count);
+                if let Some(counter) = self.reasons.get(reason) {
+                    counter.increment(*count);
+                }
             }
         }
         // Of offsets alone nobody waits for the commit.

@@ -8,7 +8,7 @@ use runtime::dead_letter::Owner;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings, read_secret_file};
+use runtime::settings::{HttpSettings, Secret, TopicSettings, read_secret_file, whole};
 use runtime::telemetry::LogSettings;
 use rust_decimal::Decimal;
 use schemas::{Campaign, Currency, Timestamp, decimal};
@@ -72,7 +72,7 @@ pub struct RuleSettings {
     pub voucher_campaign: String,
 
     /// Days that a voucher is valid, from the sending on [default: it does not expire].
-    #[arg(long, env = "VOUCHER_VALID_DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, env = "VOUCHER_VALID_DAYS", value_parser = whole::<u32>(1..=3650, "days"))]
     pub voucher_valid_days: Option<u32>,
 
     /// Orders sent from this moment on count, such as 2026-12-01T00:00:00Z.
@@ -130,7 +130,7 @@ pub struct FlowSettings {
     pub processing_guarantee: Guarantee,
 
     /// How many tasks share the partitions in this process, each with its own thread.
-    #[arg(long, env = "PROCESSOR_TASKS", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, env = "PROCESSOR_TASKS", value_name = "PROCESSOR_TASKS", default_value = "1", value_parser = whole::<u16>(1..=64, "tasks"))]
     pub tasks: u16,
 }
 

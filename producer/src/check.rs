@@ -2,7 +2,7 @@
 
 use clap::Args;
 use runtime::kafka::KafkaSettings;
-use runtime::lifecycle::{Failure, Shutdown};
+use runtime::lifecycle::Failure;
 use runtime::postgres::Database;
 use runtime::preflight::{self, CheckFlags, Cluster, Expected, Report};
 use runtime::provision;
@@ -36,15 +36,12 @@ pub struct CheckSettings {
 ///
 /// # Errors
 /// Exit code 1 when anything fails, 2 for settings.
-pub async fn run(settings: CheckSettings, shutdown: Shutdown) -> Result<(), Failure> {
+pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let database = database::database(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let cluster = Cluster::new(&settings.kafka)?;
     let json = settings.check.json;
-    let report = tokio::select! {
-        report = look(&settings, &database, registry.as_ref(), &cluster) => report?,
-        () = shutdown.requested() => return Err(Failure::failed("stopped before the end")),
-    };
+    let report = look(&settings, &database, registry.as_ref(), &cluster).await?;
     report.finish(json)
 }
 

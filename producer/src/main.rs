@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use producer::check::{self, CheckSettings};
 use producer::service::{self, Checked};
 use producer::settings::RunSettings;
-use runtime::{lifecycle, telemetry};
+use runtime::{command_line, lifecycle, telemetry};
 
 /// Takes orders over HTTP and publishes what becomes of them.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    command_line::run(|cli: Cli| match cli.command {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             match Checked::new(*settings) {
@@ -37,6 +37,6 @@ fn main() -> ExitCode {
                 Err(failure) => lifecycle::exit(&failure),
             }
         }
-        Command::Check(settings) => lifecycle::run(|shutdown| check::run(*settings, shutdown)),
-    }
+        Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+    })
 }

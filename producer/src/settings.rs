@@ -9,7 +9,7 @@ use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings};
+use runtime::settings::{HttpSettings, Secret, TopicSettings, whole};
 use runtime::telemetry::LogSettings;
 use schemas::Currency;
 
@@ -60,7 +60,7 @@ pub struct DatabaseSettings {
     pub database_url: Secret,
 
     /// Connections of the routes that read; the writers and the relay have their own.
-    #[arg(long, env = "DATABASE_POOL", default_value = "8", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, env = "DATABASE_POOL", default_value = "8", value_parser = whole::<u32>(2..=1000, "connections"))]
     pub database_pool: u32,
 }
 
@@ -108,47 +108,47 @@ pub struct IngressSettings {
     pub order_default_currency: Currency,
 
     /// The most events that may wait to be published; beyond it orders are answered 503.
-    #[arg(long, env = "OUTBOX_LIMIT", default_value = "1000000", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "OUTBOX_LIMIT", default_value = "1000000", value_parser = whole::<i64>(1..=u64::MAX, "events"))]
     pub outbox_limit: i64,
 
     /// The most writers, each a connection that commits groups of changes; a further one joins when
     /// the others let changes wait.
-    #[arg(long, env = "ORDER_WRITERS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, env = "ORDER_WRITERS", default_value = "3", value_parser = whole::<u16>(1..=64, "writers"))]
     pub order_writers: u16,
 
     /// The most requests at work at a time; beyond it they are answered 503.
-    #[arg(long, env = "HTTP_CONCURRENCY", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "HTTP_CONCURRENCY", default_value = "4096", value_parser = whole::<u32>(1..=1_000_000, "requests"))]
     pub http_concurrency: u32,
 
     /// The most connections; a further one waits until one ends. Bounded by the open files' limit too.
-    #[arg(long, env = "HTTP_CONNECTIONS", default_value = "16384", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "HTTP_CONNECTIONS", default_value = "16384", value_parser = whole::<u32>(1..=1_000_000, "connections"))]
     pub http_connections: u32,
 
     /// The longest body, in bytes; a line of a bulk request is bounded by it too.
-    #[arg(long, env = "HTTP_BODY_LIMIT", default_value = "262144", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    #[arg(long, env = "HTTP_BODY_LIMIT", default_value = "262144", value_parser = whole::<u32>(1024..=16_777_216, "bytes"))]
     pub http_body_limit: u32,
 
     /// The longest body of a bulk request, in bytes.
-    #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = clap::value_parser!(u64).range(1024..))]
+    #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = whole::<u64>(1024..=u64::MAX, "bytes"))]
     pub http_bulk_limit: u64,
 
     /// The most bytes of bulk results that may wait in temporary files (TMPDIR) for clients that do
     /// not read yet, of all requests together. Beyond it bodies are read only as fast as results are.
-    #[arg(long, env = "HTTP_BULK_SPOOL_LIMIT", default_value = "4294967296")]
+    #[arg(long, env = "HTTP_BULK_SPOOL_LIMIT", default_value = "4294967296", value_parser = whole::<u64>(0..=u64::MAX, "bytes"))]
     pub http_bulk_spool_limit: u64,
 
     /// How long a request may take, in seconds; its body must arrive in that time too.
-    #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = whole::<u64>(1..=3600, "seconds"))]
     pub http_timeout: u64,
 
     /// How long a connection may be idle between two requests, in seconds. Longer than a balancer's
     /// own idle time, so that no request meets a connection that is being closed.
-    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75", value_parser = whole::<u64>(1..=3600, "seconds"))]
     pub http_idle_timeout: u64,
 
     /// How long requests are served as before after a SIGTERM, in seconds, while /readyz answers 503,
     /// so that balancers take the instance out first. A SIGINT (Ctrl-C) has no delay.
-    #[arg(long, env = "HTTP_SHUTDOWN_DELAY", default_value = "5", value_parser = clap::value_parser!(u64).range(0..=600))]
+    #[arg(long, env = "HTTP_SHUTDOWN_DELAY", default_value = "5", value_parser = whole::<u64>(0..=600, "seconds"))]
     pub http_shutdown_delay: u64,
 }
 

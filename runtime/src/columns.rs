@@ -1,14 +1,8 @@
 //! Rows of text in columns that line up, for a person's terminal.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use schemas::printable;
-
-/// Prints at once. A reader that has gone away (`| head`) is no failure.
-pub fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
 
 /// One line a row; the first row is the heading. Cells that are numbers are set to the right; what
 /// would break a line, or be acted on by the terminal, is escaped, for cells hold what others wrote.

@@ -95,6 +95,8 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
+    // Rates need the counter to be there before it counts.
+    counter!(HTTP_CONNECTIONS_FULL).increment(0);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -18,7 +18,8 @@
 //! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
 //! | [`lifecycle`] | start, supervised parts, draining within a deadline, exit codes |
 //! | [`circuit_breaker`] | stops the flow when most of what comes in is dead |
-//! | [`columns`] | text in columns that line up |
+//! | [`command_line`] | flags and environment variables of a service's commands |
+//! | [`output`], [`columns`], [`wording`] | standard output; text in columns that line up; counts in sentences |
 //! | [`backoff`], [`clock`] | the one retry; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!
@@ -30,6 +31,7 @@ pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod columns;
+pub mod command_line;
 pub mod dead_letter;
 pub mod flow;
 pub mod health;
@@ -38,6 +40,7 @@ pub mod kafka;
 pub mod late_offsets;
 pub mod lifecycle;
 pub mod metrics;
+pub mod output;
 pub mod postgres;
 pub mod preflight;
 pub mod provision;
@@ -49,3 +52,4 @@ pub mod stepping;
 pub mod telemetry;
 pub mod trace_context;
 pub mod value;
+pub mod wording;

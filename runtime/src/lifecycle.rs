@@ -1,4 +1,14 @@
 //! Start, supervised parts, draining within a deadline, exit codes.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done, or stopped as asked |
+//! | 1 | the work failed; the message says why |
+//! | 2 | bad usage or settings; the message says what to write instead |
+//! | 130, 143 | ended before its end by SIGINT (Ctrl-C), SIGTERM |
+//! | 141 | the reader of standard output has gone away |
+
+mod signals;
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +20,10 @@ use schemas::printable;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Why a command ends early, and with which exit code: 1 failed, 2 bad usage or settings.
+use crate::output::complain;
+use crate::wording::count;
+
+/// Why a command ends early, and with which exit code.
 ///
 /// Its message is for a person: what is wrong, where, what to do.
 #[derive(Debug)]
@@ -34,6 +47,27 @@ impl Failure {
             code: 2,
             message: message.to_string(),
         }
+    }
+
+    /// The work was stopped before its end, as a signal asked: exit code 130 or 143.
+    pub fn interrupted(message: impl fmt::Display) -> Self {
+        Self {
+            code: signals::exit_code(),
+            message: message.to_string(),
+        }
+    }
+
+    /// Nothing is to be said.
+    pub(crate) const fn silent(code: u8) -> Self {
+        Self {
+            code,
+            message: String::new(),
+        }
+    }
+
+    /// The exit code that it ends the process with.
+    pub const fn code(&self) -> u8 {
+        self.code
     }
 }
 
@@ -247,9 +281,9 @@ impl Supervisor {
             (Some(failure), _) => Err(failure),
             (None, Ok(())) => Ok(()),
             (None, Err(_)) => Err(Failure::failed(format!(
-                "{} part(s) had not ended {deadline:?} after shutdown was asked for; \
-                 nothing is lost, what was not committed will be done again at the next start",
-                self.running
+                "not ended {deadline:?} after shutdown was asked for: {}; nothing is lost, what was not \
+                 committed will be done again at the next start",
+                count(self.running, "part")
             ))),
         }
     }
@@ -274,8 +308,9 @@ impl Supervisor {
     }
 }
 
-/// Runs a service or a command: a Tokio runtime around `body`, signals turned into [`Shutdown`],
-/// the outcome into an exit code. The settings were read before, without a runtime.
+/// Runs a service, or a command that finishes what is half done: a Tokio runtime around `body`,
+/// signals turned into [`Shutdown`], the outcome into an exit code. The settings were read before,
+/// without a runtime.
 pub fn run<F, B>(body: B) -> ExitCode
 where
     B: FnOnce(Shutdown) -> F,
@@ -291,6 +326,30 @@ where
     B: FnOnce(Shutdown) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
+    on_runtime(async {
+        let shutdown = Shutdown::new();
+        tokio::spawn(signals::watch(shutdown.clone(), shutdown_delay));
+        body(shutdown).await
+    })
+}
+
+/// As [`run`], for a command that leaves nothing half done: the first signal ends it at once,
+/// whatever it waits for.
+pub fn run_until_interrupted<F, B>(body: B) -> ExitCode
+where
+    B: FnOnce(Shutdown) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    on_runtime(async {
+        let interrupted = signals::first();
+        tokio::select! {
+            result = body(Shutdown::new()) => result,
+            () = interrupted => Err(Failure::silent(signals::exit_code())),
+        }
+    })
+}
+
+fn on_runtime(body: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     open_as_many_files_as_allowed();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
@@ -304,11 +363,7 @@ where
             )));
         }
     };
-    let shutdown = Shutdown::new();
-    let result = runtime.block_on(async {
-        tokio::spawn(watch_signals(shutdown.clone(), shutdown_delay));
-        body(shutdown).await
-    });
+    let result = runtime.block_on(body);
     // Blocking calls that are stuck in a client must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_millis(500));
     match result {
@@ -317,12 +372,12 @@ where
     }
 }
 
-/// Prints the failure as one sentence and gives its exit code.
+/// Prints the failure as one sentence, unless nothing is to be said, and gives its exit code.
 pub fn exit(failure: &Failure) -> ExitCode {
     // Line by line: it may quote what others wrote.
     for (at, line) in failure.message.lines().enumerate() {
         let start = if at == 0 { "error: " } else { "" };
-        eprintln!("{start}{}", printable(line));
+        complain(&format!("{start}{}", printable(line)));
     }
     ExitCode::from(failure.code)
 }
@@ -338,45 +393,6 @@ fn open_as_many_files_as_allowed() {
 
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 8))
-}
-
-/// The first SIGTERM or SIGINT asks for a shutdown; the second ends the process at once.
-///
-/// A SIGTERM comes from a supervisor that also takes the process out of a balancer, which takes a
-/// moment: it is announced first. A SIGINT is a person's Ctrl-C, who does not want to wait.
-async fn watch_signals(shutdown: Shutdown, delay: Duration) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::warn!("can't watch for signals; a stop will be abrupt (and safe)");
-        return;
-    };
-    let delay = tokio::select! {
-        _ = terminate.recv() => delay,
-        _ = interrupt.recv() => Duration::ZERO,
-    };
-    let again = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::process::exit(1);
-    };
-    let stop = async {
-        shutdown.announce();
-        if delay > Duration::ZERO {
-            tracing::info!(
-                "stopping in {delay:?}, not ready until then; a second signal stops at once"
-            );
-            tokio::time::sleep(delay).await;
-        }
-        tracing::info!("stopping; a second signal stops at once");
-        shutdown.request();
-        std::future::pending::<()>().await;
-    };
-    tokio::join!(again, stop);
 }
 
 #[cfg(test)]

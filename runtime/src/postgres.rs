@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `servers` | `DATABASE_URL`, one server or several, as connect options |
+//! | `parameters` | the URL's parameters and libpq's variables: each works or is refused |
 //! | `database` | connections: session settings, and the proof that the server is a primary |
 //! | `pooler` | the proof that a session is not shared with other clients |
 //! | `unwritable` | why a database takes no writes at all, by error |
@@ -11,6 +12,7 @@
 
 mod database;
 mod migrations;
+mod parameters;
 mod pooler;
 mod servers;
 mod unwritable;

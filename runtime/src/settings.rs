@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use clap::Args;
@@ -96,7 +97,7 @@ fn topic_name(name: &str) -> Result<String, String> {
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
     /// Address of the API, health and metrics, such as 127.0.0.1:8080.
-    #[arg(long, env = "HTTP_ADDR")]
+    #[arg(long, env = "HTTP_ADDR", value_parser = socket_address)]
     pub http_addr: Option<SocketAddr>,
 }
 
@@ -105,6 +106,35 @@ impl HttpSettings {
     pub fn address(&self, default_port: u16) -> SocketAddr {
         self.http_addr
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)))
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "write an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for all \
+         interfaces"
+            .to_owned()
+    })
+}
+
+/// Returns a parser of whole numbers within `range`; `unit` is what they count, such as "seconds".
+pub fn whole<N: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+    unit: &'static str,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.trim().parse().ok();
+        number
+            .filter(|number| range.contains(number))
+            .and_then(|number| N::try_from(number).ok())
+            .ok_or_else(|| match (range.start(), range.end()) {
+                (least, &u64::MAX) => {
+                    format!("write a whole number of {unit}, at least {least}, without a unit")
+                }
+                (least, most) => {
+                    format!("write a whole number of {unit} from {least} to {most}, without a unit")
+                }
+            })
     }
 }
 
@@ -128,6 +158,53 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_in_debug() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "(secret)");
+    }
+
+    #[test]
+    fn a_number_says_its_bounds_and_its_unit() {
+        let seconds = whole::<u64>(1..=3600, "seconds");
+        assert_eq!(seconds(" 10 "), Ok(10));
+        for wrong in [
+            "",
+            "0",
+            "3601",
+            "-1",
+            "1.5",
+            "10s",
+            "1e3",
+            "99999999999999999999",
+        ] {
+            let message = seconds(wrong).unwrap_err();
+            assert!(
+                message.contains("seconds from 1 to 3600"),
+                "{wrong}: {message}"
+            );
+        }
+        let rows = whole::<i64>(1..=u64::MAX, "rows");
+        assert_eq!(rows("9223372036854775807"), Ok(i64::MAX));
+        assert!(
+            rows("9223372036854775808")
+                .unwrap_err()
+                .contains("at least 1")
+        );
+    }
+
+    #[test]
+    fn an_address_is_an_ip_address_and_a_port() {
+        assert!(socket_address("[::1]:8080").is_ok());
+        for wrong in [
+            "8080",
+            ":8080",
+            "localhost:8080",
+            "http://127.0.0.1:8080",
+            "127.0.0.1",
+        ] {
+            assert!(
+                socket_address(wrong)
+                    .unwrap_err()
+                    .contains("127.0.0.1:8080")
+            );
+        }
     }
 
     #[test]

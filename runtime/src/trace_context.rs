@@ -20,13 +20,15 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// A new trace, sampled.
+    /// A new trace, for a caller that names none. It is not marked as sampled: these services record no
+    /// spans, and the flag says that a caller may have recorded some. A caller's own flags travel
+    /// unchanged from the request to the voucher's row.
     pub fn random() -> Self {
         let mut rng = rand::rng();
         Self {
             trace: rng.random_range(1..=u128::MAX),
             span: rng.random_range(1..=u64::MAX),
-            flags: 1,
+            flags: 0,
         }
     }
 
@@ -98,6 +100,16 @@ mod tests {
         let child = parsed.child().to_string();
         assert_eq!(child[..36], EXAMPLE[..36], "the trace id stays");
         assert_ne!(child, EXAMPLE, "the span is new");
+    }
+
+    #[test]
+    fn the_flags_are_the_callers_and_a_trace_of_our_own_is_not_sampled() {
+        for flags in ["00", "01", "02", "03"] {
+            let header = format!("{}{flags}", &EXAMPLE[..53]);
+            let passed_on = TraceParent::parse(header.as_bytes()).unwrap().child();
+            assert_eq!(&passed_on.to_string()[52..], format!("-{flags}"));
+        }
+        assert_eq!(&TraceParent::random().child().to_string()[52..], "-00");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use schemas::{Body, Malformed, Payload, Reason, SchemaHeaders, SchemaId, foreign
 
 use crate::record::InputRecord;
 use crate::registry::{Lookup, SchemaSource};
+use crate::wording::count;
 
 /// What a record holds.
 #[derive(Debug)]
@@ -185,7 +186,7 @@ pub fn framing_of(record: &impl InputRecord) -> String {
         Ok(Payload::Tombstone) => return "null, a deletion".to_owned(),
         Ok(Payload::Unframed(_)) => "not framed".to_owned(),
         Ok(Payload::Framed { schema_id, body }) => {
-            format!("{schema_id}, then {} bytes", body.len())
+            format!("{schema_id}, then {}", count(body.len(), "byte"))
         }
         Err(fault) => fault.message().to_owned(),
     };

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use runtime::{lifecycle, telemetry};
+use runtime::{command_line, lifecycle, telemetry};
 use sink::backfill::BackfillSettings;
 use sink::check::CheckSettings;
 use sink::dead_letters::DeadLettersSettings;
@@ -35,7 +35,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    command_line::run(|cli: Cli| match cli.command {
         Command::Run(settings) => {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| sink::service::run(*settings, shutdown))
@@ -48,9 +48,11 @@ fn main() -> ExitCode {
             telemetry::start(&settings.log);
             lifecycle::run(|shutdown| sink::redrive::run(*settings, shutdown))
         }
-        Command::DeadLetters(settings) => lifecycle::run(|_| sink::dead_letters::run(*settings)),
-        Command::Check(settings) => {
-            lifecycle::run(|shutdown| sink::check::run(*settings, shutdown))
+        Command::DeadLetters(settings) => {
+            lifecycle::run_until_interrupted(|_| sink::dead_letters::run(*settings))
         }
-    }
+        Command::Check(settings) => {
+            lifecycle::run_until_interrupted(|_| sink::check::run(*settings))
+        }
+    })
 }

@@ -13,7 +13,8 @@ use schemas::Reason;
 use crate::ports::{Cause, Observer, Refusal};
 use crate::tally::Tally;
 
-/// Handles are looked up once; a batch only adds.
+/// Handles are looked up once; a batch only adds. Every label value is there from the start, at 0: the
+/// first dead letter of a reason would not be an increase otherwise.
 pub struct TaskObserver {
     flow: Flow,
     inserted: Counter,
@@ -51,7 +52,15 @@ impl TaskObserver {
             different: rows("different"),
             tombstones: rows("tombstone"),
             dead: rows("dead_letter"),
-            reasons: BTreeMap::new(),
+            reasons: Reason::ALL
+                .iter()
+                .map(|reason| {
+                    (
+                        *reason,
+                        counter!(names::SINK_DEAD_LETTERS, "reason" => reason.word()),
+                    )
+                })
+                .collect(),
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
             data_errors: errors("data"),
             outages: errors("unavailable"),
@@ -91,10 +100,9 @@ impl Observer for TaskObserver {
         self.tombstones.increment(tally.tombstones);
         for (reason, count) in &tally.dead {
             self.dead.increment(*count);
-            self.reasons
-                .entry(*reason)
-                .or_insert_with(|| counter!(names::SINK_DEAD_LETTERS, "reason" => reason.word()))
-                .increment(*count);
+            if let Some(counter) = self.reasons.get(reason) {
+                counter.increment(*count);
+            }
         }
     }
 

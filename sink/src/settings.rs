@@ -5,7 +5,7 @@ use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter::Owner;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings};
+use runtime::settings::{HttpSettings, Secret, TopicSettings, whole};
 use runtime::telemetry::LogSettings;
 
 /// All settings of `sink run`.
@@ -56,7 +56,7 @@ pub struct FlowSettings {
 
     /// How many tasks share the partitions in this process, each with its own thread and its own
     /// connection to the database.
-    #[arg(long, env = "SINK_TASKS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, env = "SINK_TASKS", value_name = "SINK_TASKS", default_value = "2", value_parser = whole::<u16>(1..=64, "tasks"))]
     pub tasks: u16,
 }
 

@@ -9,6 +9,8 @@ use bench::legs::{
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
+use runtime::lifecycle::{self, Failure};
+use runtime::output;
 
 /// Measures legs of the system beside their limits, on a local stack of its own.
 #[derive(Debug, Parser)]
@@ -62,25 +64,28 @@ fn main() -> ExitCode {
     let told = tell(&arguments, &figures);
     match outcome.and(told) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Failure>() {
+            Some(failure) => lifecycle::exit(failure),
+            None => {
+                output::complain(&format!("bench: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
 fn tell(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(figures)?);
+        output::print_line(&serde_json::to_string_pretty(figures)?)?;
     } else {
-        print!("{}", figure::table(figures));
+        output::print(&figure::table(figures))?;
     }
     Ok(())
 }
 
 /// Takes figures in, and tells them at once on stderr: all legs take most of an hour.
 fn keep(figures: &mut Vec<Figure>, new: Vec<Figure>) {
-    eprintln!("{}", figure::table(&new));
+    output::complain(&figure::table(&new));
     figures.extend(new);
 }
 

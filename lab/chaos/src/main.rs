@@ -1,11 +1,11 @@
 //! Faults for a while, then the verdict; exit code 1 when anything is lost or double.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use chaos::{Length, Options};
 use clap::Parser;
+use runtime::{lifecycle, output};
 
 /// Kills, stops and cuts off the real services, by seed, and compares what clients were promised
 /// with what is there.
@@ -59,24 +59,19 @@ async fn main() -> ExitCode {
     let report = match chaos::run(&options).await {
         Ok(report) => report,
         Err(error) => {
-            let _ = writeln!(
-                std::io::stderr(),
-                "chaos: {error:#}\nrepeat: {}",
-                options.command()
-            );
+            output::complain(&format!("chaos: {error:#}\nrepeat: {}", options.command()));
             return ExitCode::FAILURE;
         }
     };
-    let mut out = std::io::stdout().lock();
-    // Nobody listens: the exit code says it too.
-    let _ = if arguments.json {
-        writeln!(out, "{}", report.json())
+    let printed = if arguments.json {
+        output::print_line(&report.json())
     } else {
-        write!(out, "{report}")
+        output::print(&report.to_string())
     };
-    if report.holds() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match printed {
+        // What was found counts for more than who reads it.
+        _ if !report.holds() => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => lifecycle::exit(&failure),
     }
 }

@@ -1,9 +1,10 @@
 //! Runs seeds on all cores, or one with its whole schedule.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use runtime::lifecycle::{self, Failure};
+use runtime::output;
 use simulator::many::{self, Seeds};
 use simulator::mutation::Mutation;
 use simulator::run::{Schedule, Simulator};
@@ -34,13 +35,17 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
+    let told = match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => all(&arguments),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => lifecycle::exit(&failure),
     }
 }
 
-fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+fn one(seed: u64, arguments: &Arguments) -> Result<(), Failure> {
     let schedule = if arguments.trace {
         Schedule::All
     } else {
@@ -48,49 +53,36 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     };
     let (verdict, events) = Simulator::new().run(seed, arguments.mutation, schedule);
     if arguments.trace || verdict.is_err() {
-        // Whoever reads may stop reading.
-        let mut out = std::io::stdout().lock();
-        for event in events {
-            if writeln!(out, "{event}").is_err() {
-                break;
-            }
-        }
+        let schedule: String = events.iter().map(|event| format!("{event}\n")).collect();
+        output::print(&schedule)?;
     }
     match verdict {
-        Ok(done) => {
-            say(format_args!(
-                "seed {seed}: every invariant holds; {} order statuses, {} faults",
-                done.records, done.met.faults
-            ));
-            ExitCode::SUCCESS
-        }
+        Ok(done) => output::print_line(&format!(
+            "seed {seed}: every invariant holds; {} order statuses, {} faults",
+            done.records, done.met.faults
+        )),
         Err(what) => {
-            say(format_args!("seed {seed}: {what}"));
-            ExitCode::FAILURE
+            output::print_line(&format!("seed {seed}: {what}"))?;
+            Err(Failure::failed("an invariant does not hold"))
         }
     }
 }
 
-fn all(arguments: &Arguments) -> ExitCode {
+fn all(arguments: &Arguments) -> Result<(), Failure> {
     let seeds = Seeds {
         from: arguments.from,
         count: arguments.seeds,
         mutation: arguments.mutation,
     };
     let outcome = many::run(&seeds);
-    say(format_args!("{outcome}"));
+    output::print_line(&outcome.to_string())?;
     let Some(seed) = outcome.broken else {
-        return ExitCode::SUCCESS;
+        return Ok(());
     };
     // The same again, this time with its schedule.
-    let code = one(seed, arguments);
-    say(format_args!(
+    let told = one(seed, arguments);
+    output::print_line(&format!(
         "the whole schedule: cargo run -p simulator -- --seed {seed} --trace"
-    ));
-    code
-}
-
-fn say(line: std::fmt::Arguments<'_>) {
-    // Nobody listens: nothing is lost.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    ))?;
+    told
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use runtime::lifecycle::{self, Failure};
 
 use crate::backends::{Options, Ports};
 use crate::progress::Progress;
@@ -122,6 +123,9 @@ pub fn main() -> ExitCode {
     match run(arguments.command) {
         Ok(code) => code,
         Err(error) => {
+            if let Some(failure) = error.downcast_ref::<Failure>() {
+                return lifecycle::exit(failure);
+            }
             let mut stderr = std::io::stderr();
             let (red, plain) = if stderr.is_terminal() {
                 ("\x1b[31m", "\x1b[0m")

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use runtime::output::complain;
 
 /// How progress is shown. Everything goes to stderr.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,7 @@ impl Progress {
             Self::Live(bars) => {
                 let _ = bars.println(line);
             }
-            Self::Lines => eprintln!("{line}"),
+            Self::Lines => complain(line),
             Self::Silent => {}
         }
     }

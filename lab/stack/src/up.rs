@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use runtime::output;
 
 use crate::backends::{Backends, Options};
 use crate::cli::StopSignals;
@@ -27,10 +28,12 @@ pub(crate) async fn run(options: Options, services: bool) -> Result<()> {
         running = start(options, services) => running?,
         () = signals.next() => return Ok(()),
     };
-    println!("{}", what_next(&running));
-    let ended = tokio::select! {
-        ended = wait_for_an_end(&running.backends, running.system.as_ref()) => ended,
-        () = signals.next() => Ok(()),
+    let ended = match output::print_line(&what_next(&running)) {
+        Ok(()) => tokio::select! {
+            ended = wait_for_an_end(&running.backends, running.system.as_ref()) => ended,
+            () = signals.next() => Ok(()),
+        },
+        Err(failure) => Err(failure.into()),
     };
     progress.line("Stopping");
     drop(running.file);

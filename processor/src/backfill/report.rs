@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use runtime::kafka::TopicRange;
 use runtime::lifecycle::Failure;
+use runtime::output;
+use runtime::wording::count;
 use rust_decimal::Decimal;
 use schemas::{Timestamp, decimal};
 use serde_json::{Value, json};
@@ -36,7 +38,10 @@ pub struct Done {
 
 impl Done {
     /// To standard output.
-    pub fn print(&self, as_json: bool) {
+    ///
+    /// # Errors
+    /// See [`output::print`].
+    pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let tally = &self.tally;
         let dead: u64 = tally.dead.values().sum();
         let skipped = skipped_json(|skip| tally.skipped.get(&skip).copied());
@@ -46,9 +51,8 @@ impl Done {
                 .iter()
                 .map(|(reason, count)| (reason.word().to_owned(), json!(count)))
                 .collect();
-            println!(
-                "{}",
-                json!({
+            return output::print_line(
+                &json!({
                     "name": self.name, "already_done": false, "complete": self.complete,
                     "resumed": self.resumed,
                     "range": range_json(&self.range), "records": tally.records(),
@@ -56,8 +60,8 @@ impl Done {
                     "unusable": reasons, "dead_letters_written": if self.dead_letters { dead } else { 0 },
                     "seconds": seconds(self.took),
                 })
+                .to_string(),
             );
-            return;
         }
         let mut text = String::new();
         line(&mut text, "name", &self.name);
@@ -77,8 +81,8 @@ impl Done {
             &mut text,
             "vouchers",
             &format!(
-                "{} records written (repeats of a voucher are echoes, no second row)",
-                tally.vouchers
+                "{} written (repeats of a voucher are echoes, no second row)",
+                count(tally.vouchers, "record")
             ),
         );
         skipped_lines(&mut text, |skip| tally.skipped.get(&skip).copied());
@@ -99,7 +103,7 @@ impl Done {
             "not reached"
         };
         line(&mut text, "end", end);
-        print!("{text}");
+        output::print(&text)
     }
 }
 
@@ -191,7 +195,7 @@ impl Foreseen {
     /// To standard output.
     ///
     /// # Errors
-    /// Exit code 1 for a sum that no decimal holds.
+    /// Exit code 1 for a sum that no decimal holds; see [`output::print`].
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let too_much = || Failure::failed("the vouchers' sum has more than 28 digits");
         let total = sum(self.orders, self.rule.amount).ok_or_else(too_much)?;
@@ -200,11 +204,10 @@ impl Foreseen {
             Some(today) => Some(sum(today.orders, today.rule.amount).ok_or_else(too_much)?),
         };
         if as_json {
-            println!("{}", self.json(total, todays));
+            output::print_line(&self.json(total, todays).to_string())
         } else {
-            print!("{}", self.text(total, todays));
+            output::print(&self.text(total, todays))
         }
-        Ok(())
     }
 
     fn text(&self, total: Decimal, todays: Option<Decimal>) -> String {
@@ -231,7 +234,11 @@ impl Foreseen {
         line(
             &mut text,
             "eligible",
-            &format!("{} records of {} orders", preview.eligible, self.orders),
+            &format!(
+                "{} of {}",
+                count(preview.eligible, "record"),
+                count(self.orders, "order")
+            ),
         );
         skipped_lines(&mut text, |skip| preview.skipped.get(&skip).copied());
         for (reason, (count, example)) in &preview.dead {
@@ -282,8 +289,8 @@ impl Foreseen {
                 &mut text,
                 "today's rule",
                 &format!(
-                    "{} vouchers, {} {}: this rule gives {} more and {} fewer",
-                    today.orders,
+                    "{}, {} {}: this rule gives {} more and {} fewer",
+                    count(today.orders, "voucher"),
                     money(todays),
                     today.rule.currency.as_str(),
                     today.gained,

@@ -152,16 +152,16 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         took: started.elapsed(),
         complete: shares.iter().all(|share| share.is_done()),
     };
-    done.print(settings.json);
+    let printed = done.print(settings.json);
     match first_failure {
         Some(failure) => Err(failure),
-        None if done.complete => Ok(()),
+        None if done.complete => printed,
         None => Err(stopped(Some(&name))),
     }
 }
 
 fn stopped(name: Option<&str>) -> Failure {
-    Failure::failed(match name {
+    Failure::interrupted(match name {
         None => "stopped before the start".to_owned(),
         Some(name) => format!(
             "stopped before the end; nothing is lost: the same command with --name {name} goes on"

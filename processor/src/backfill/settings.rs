@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, FromArgMatches};
+use runtime::command_line::without_empty_variables;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{Secret, TopicSettings};
+use runtime::settings::{Secret, TopicSettings, whole};
 use runtime::telemetry::LogSettings;
 
 use crate::campaign_history::HistoryFlags;
@@ -79,11 +80,11 @@ pub struct Backfill {
     pub dead_letters: bool,
 
     /// At most so many records a second, all threads together.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into(), "records"))]
     pub rate: Option<u32>,
 
     /// How many threads share the partitions.
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]
     pub threads: u16,
 
     /// The live consumer group, beside which this stands.
@@ -97,7 +98,9 @@ impl BackfillSettings {
     /// # Errors
     /// Exit code 2 for a variable that can't be read.
     pub fn todays() -> Result<RuleSettings, Failure> {
-        RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true))
+        let command =
+            RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true));
+        without_empty_variables(command)
             .try_get_matches_from(std::iter::empty::<&str>())
             .and_then(|matches| RuleSettings::from_arg_matches(&matches))
             .map_err(Failure::bad_setting)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use runtime::record::{InputRecord, Offset, Partition};
+use runtime::wording::count;
 use rust_decimal::Decimal;
 use schemas::{Currency, Timestamp, decimal};
 
@@ -252,7 +253,7 @@ impl Evidence {
         let rule = &self.rule;
         let validity = match rule.valid_days {
             None => ", without an end".to_owned(),
-            Some(days) => format!(", for {days} days"),
+            Some(days) => format!(", for {}", count(days, "day")),
         };
         Judgement::Differs {
             finding: format!(

@@ -17,6 +17,7 @@ use clap::Args;
 use runtime::dead_letter::{Owner, Shelf};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
+use runtime::output;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
@@ -137,9 +138,9 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         }
     }
     if settings.json {
-        runtime::columns::print(&format!("{:#}\n", story.json(settings.reveal)));
+        output::print_line(&format!("{:#}", story.json(settings.reveal)))?;
     } else if story.is_found() {
-        runtime::columns::print(&story.text(settings.reveal));
+        output::print(&story.text(settings.reveal))?;
     }
     match story.gaps_in_words() {
         _ if !story.is_found() => Err(Failure::failed(story.not_found())),

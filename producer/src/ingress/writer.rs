@@ -100,6 +100,11 @@ impl Writer {
     /// Writes what `queue` has, over connections of its own; closes `gate` when the database takes
     /// no writes.
     pub fn new(queue: Arc<Queue>, gate: Arc<Gate>, database: Database, wakeup: Wakeup) -> Self {
+        // Rates need the counters to be there before they count.
+        for outcome in ["committed", "locked", "halved", "failed"] {
+            counter!(INGRESS_GROUPS, "outcome" => outcome).increment(0);
+        }
+        counter!(INGRESS_GROUP_CHANGES).increment(0);
         Self {
             queue,
             gate,

@@ -1,76 +1,25 @@
 //! `KAFKA_PROPERTIES`: more librdkafka properties, without those that our promises rest on.
+//!
+//! | module | subject |
+//! |---|---|
+//! | here | reading the text, one name for each property, none of them twice |
+//! | `names` | which names are one property; which can't be set, and what to do instead |
+//! | `rules` | values and combinations that librdkafka takes and that would not do what they say |
 
+mod names;
+mod rules;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+pub(super) use self::names::canonical;
+use self::names::why_refused;
+use super::settings::{HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
-/// Properties that are ours, each with why it can't be set from outside.
-const OURS: &[(&str, &str)] = &[
-    ("bootstrap.servers", "set KAFKA_BOOTSTRAP_SERVERS"),
-    ("metadata.broker.list", "set KAFKA_BOOTSTRAP_SERVERS"),
-    ("group.id", "set PROCESSOR_GROUP or SINK_GROUP"),
-    ("group.instance.id", "set PROCESSOR_INSTANCE_ID"),
-    ("transactional.id", "set PROCESSOR_INSTANCE_ID"),
-    (
-        "enable.auto.commit",
-        "offsets are committed only after the work is durable",
-    ),
-    (
-        "auto.commit.interval.ms",
-        "offsets are committed only after the work is durable",
-    ),
-    (
-        "enable.auto.offset.store",
-        "offsets are committed only after the work is durable",
-    ),
-    (
-        "auto.offset.reset",
-        "a client that chooses an offset would skip records or read them twice",
-    ),
-    ("isolation.level", "aborted records must never be read"),
-    (
-        "enable.idempotence",
-        "a retry must not write a record twice",
-    ),
-    ("acks", "an acknowledged record must survive a broker"),
-    (
-        "request.required.acks",
-        "an acknowledged record must survive a broker",
-    ),
-    (
-        "partitioner",
-        "every writer of a key must choose the same partition (murmur2_random)",
-    ),
-    (
-        "enable.partition.eof",
-        "the services need to know where a partition ends",
-    ),
-    (
-        "group.protocol",
-        "the services need the classic protocol (librdkafka 2.12, see docs/adr)",
-    ),
-    (
-        "partition.assignment.strategy",
-        "the services hand over cooperatively",
-    ),
-];
-
-/// `k=v,k=v` (a comma in a value is written `\,`), or a file of `k=v` lines with `#` comments.
-///
-/// # Errors
-/// Exit code 2, for text that is no `k=v` and for properties that are ours.
-pub(super) fn parse(source: &Source) -> Result<Vec<(String, Secret)>, Failure> {
-    let pairs = match source {
-        Source::Variable(text) => split_unescaped(text.reveal()),
-        Source::File(text) => text
-            .reveal()
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(str::to_owned)
-            .collect(),
-    };
-    pairs.iter().map(|pair| parse_pair(source, pair)).collect()
-}
+const HEARTBEAT_MILLIS: u64 = HEARTBEAT_INTERVAL.as_millis() as u64;
+const SESSION_MILLIS: u64 = SESSION_TIMEOUT.as_millis() as u64;
 
 /// Where the properties come from; both hold secrets.
 pub(super) enum Source {
@@ -87,23 +36,98 @@ impl Source {
             Self::File(_) => "KAFKA_PROPERTIES_FILE",
         }
     }
+
+    fn pairs(&self) -> Vec<String> {
+        match self {
+            Self::Variable(text) => split_unescaped(text.reveal()),
+            Self::File(text) => text
+                .reveal()
+                .trim_start_matches('\u{feff}')
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
 }
 
-fn parse_pair(source: &Source, pair: &str) -> Result<(String, Secret), Failure> {
-    let variable = source.name();
-    // The pair itself may hold a password: only its name is ever repeated.
-    let Some((name, value)) = pair.split_once('=') else {
-        return Err(Failure::bad_setting(format!(
-            "{variable}: every property is written name=value, and one has no '='"
-        )));
-    };
-    let name = name.trim();
-    if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
-        return Err(Failure::bad_setting(format!(
-            "{variable}: {name} can't be set here: {why}"
-        )));
+/// What a user set, each property under the name that this project uses, and none of them twice.
+#[derive(Debug, Default)]
+pub(super) struct UserProperties(Vec<(String, Secret)>);
+
+impl UserProperties {
+    /// Reads `k=v,k=v` (a comma in a value is written `\,`), or a file of `k=v` lines with `#`
+    /// comments.
+    ///
+    /// # Errors
+    /// Exit code 2, for text that is no `k=v`, and for properties that can't be set or would not do
+    /// what they say. No value is shown: it may be a password.
+    pub(super) fn parse(source: &Source) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::bad_setting(format!("{}: {why}", source.name()));
+        let mut properties = Self::default();
+        for pair in source.pairs() {
+            properties.add(&pair).map_err(wrong)?;
+        }
+        rules::check(&properties).map_err(wrong)?;
+        Ok(properties)
     }
-    Ok((name.to_owned(), Secret::new(value.trim())))
+
+    fn add(&mut self, pair: &str) -> Result<(), String> {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(
+                "every property is written name=value, and one has no '=' (in KAFKA_PROPERTIES, a \
+                 comma within a value is written \\,)"
+                    .to_owned(),
+            );
+        };
+        let (name, value) = (name.trim(), value.trim());
+        let property = canonical(name);
+        if let Some(why) = why_refused(property) {
+            return Err(format!("{name} can't be set here: {why}"));
+        }
+        if self.get(property).is_some() {
+            let other = if name == property {
+                String::new()
+            } else {
+                format!(" ({property} is another name of it)")
+            };
+            return Err(format!("{name} is set twice{other}: leave one out"));
+        }
+        if value.is_empty() {
+            return Err(format!(
+                "{name} has no value: write {name}=VALUE, or leave it out"
+            ));
+        }
+        self.0.push((property.to_owned(), Secret::new(value)));
+        Ok(())
+    }
+
+    /// Returns the value of a property by the name that this project uses.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(property, _)| property == name)
+            .map(|(_, value)| value.reveal())
+    }
+
+    fn first(&self, is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
+        self.0
+            .iter()
+            .map(|(property, _)| property.as_str())
+            .find(|property| is_wanted(property))
+    }
+
+    /// Sets them all, in place of what is there.
+    pub(super) fn on_top_of(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.0 {
+            config.set(name, value.reveal());
+        }
+        if self.get("debug").is_some() {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
+        config
+    }
 }
 
 fn split_unescaped(text: &str) -> Vec<String> {
@@ -130,51 +154,4 @@ fn split_unescaped(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn variable(text: &str) -> Result<Vec<(String, String)>, String> {
-        parse(&Source::Variable(Secret::new(text)))
-            .map(|pairs| {
-                pairs
-                    .into_iter()
-                    .map(|(name, value)| (name, value.reveal().to_owned()))
-                    .collect()
-            })
-            .map_err(|failure| failure.to_string())
-    }
-
-    #[test]
-    fn properties_are_pairs_and_an_escaped_comma_is_a_comma() {
-        assert_eq!(
-            variable(r"security.protocol=SASL_SSL, sasl.password=a=b\,c,").unwrap(),
-            [
-                ("security.protocol".to_owned(), "SASL_SSL".to_owned()),
-                ("sasl.password".to_owned(), "a=b,c".to_owned()),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_promise_rests_on_is_refused_with_the_reason() {
-        let message = variable("partitioner=random").unwrap_err();
-        assert!(message.contains("same partition"), "{message}");
-    }
-
-    #[test]
-    fn a_wrong_pair_is_refused_without_repeating_it() {
-        let message = variable("hunter2").unwrap_err();
-        assert!(
-            message.contains("name=value") && !message.contains("hunter2"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn a_file_may_hold_comments() {
-        let source = Source::File(Secret::new(
-            "# the cluster\nssl.ca.location=/etc/ca.pem\n\n",
-        ));
-        assert_eq!(parse(&source).unwrap().len(), 1);
-    }
-}
+mod tests;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{FromClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
 
-use super::properties::{self, Source};
+use super::properties::{Source, UserProperties};
 use crate::lifecycle::Failure;
 use crate::settings::{Secret, read_secret_file};
 
@@ -23,6 +25,8 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// and nobody rebalances (ADR 0004).
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
 
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Kafka's settings, the same for every service.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Kafka")]
@@ -31,7 +35,8 @@ pub struct KafkaSettings {
     #[arg(
         long,
         env = "KAFKA_BOOTSTRAP_SERVERS",
-        default_value = "localhost:9092"
+        default_value = "localhost:9092",
+        value_parser = servers
     )]
     pub kafka_bootstrap_servers: String,
 
@@ -53,25 +58,41 @@ pub struct KafkaSettings {
 const CLIENT_ID: &str = "checkout";
 
 impl KafkaSettings {
-    /// Checks the properties without connecting.
+    /// Checks the properties without connecting, each kind of client's combinations included.
     ///
     /// # Errors
     /// Exit code 2 with what librdkafka or we have against a property.
     pub fn check(&self) -> Result<(), Failure> {
-        self.consumer("check")?
-            .create_native_config()
-            .map_err(|error| match error {
-                // Without the value: it may be a password.
-                KafkaError::ClientConfig(_, why, _, value) if !value.is_empty() => {
-                    let why = why.replace(&format!("\"{value}\""), "(not shown)");
-                    Failure::bad_setting(format!("KAFKA_PROPERTIES: {why}"))
-                }
-                other => Failure::bad_setting(format!("KAFKA_PROPERTIES: {other}")),
-            })?;
-        Ok(())
+        self.try_client::<BaseConsumer>(self.consumer("check")?)?;
+        self.try_client::<BaseProducer>(self.transactional_producer("check")?)
     }
 
-    /// What all clients share, with the user's properties on top.
+    /// Makes a client that knows of no broker. Certificates are read, values are compared with each
+    /// other.
+    fn try_client<C: FromClientConfig>(&self, mut config: ClientConfig) -> Result<(), Failure> {
+        config.remove("bootstrap.servers");
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        let wrong = |why: &str| Failure::bad_setting(format!("{}: {why}", self.variable()));
+        match config.create::<C>() {
+            Ok(_) => Ok(()),
+            // Without the value: it may be a password.
+            Err(KafkaError::ClientConfig(_, why, _, value)) if !value.is_empty() => {
+                Err(wrong(&why.replace(&format!("\"{value}\""), "(not shown)")))
+            }
+            Err(KafkaError::ClientCreation(why)) => Err(wrong(&why)),
+            Err(other) => Err(wrong(&other.to_string())),
+        }
+    }
+
+    /// Where the user's properties are set.
+    const fn variable(&self) -> &'static str {
+        match self.kafka_properties_file {
+            Some(_) => "KAFKA_PROPERTIES_FILE",
+            None => "KAFKA_PROPERTIES",
+        }
+    }
+
+    /// What all clients share.
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -79,6 +100,9 @@ impl KafkaSettings {
             .set("client.id", CLIENT_ID)
             // A broker that comes back is found within a second, not ten.
             .set("reconnect.backoff.max.ms", "1000")
+            // A topic is created by `check --fix`, as it has to be, and never by asking for it. The
+            // default of producers is another one.
+            .set("allow.auto.create.topics", "false")
             // Topics that are created after the start are seen soon.
             .set("topic.metadata.refresh.interval.ms", "30000")
             .set("socket.keepalive.enable", "true")
@@ -86,19 +110,17 @@ impl KafkaSettings {
         config
     }
 
-    fn with_user_properties(&self, mut config: ClientConfig) -> Result<ClientConfig, Failure> {
+    /// The user's properties take the place of ours; those that can't be set are refused.
+    fn user_properties(&self) -> Result<UserProperties, Failure> {
         let source = match (&self.kafka_properties, &self.kafka_properties_file) {
             (Some(text), _) => Source::Variable(text.clone()),
             (None, Some(path)) => Source::File(Secret::new(read_secret_file(
                 "KAFKA_PROPERTIES_FILE",
                 path,
             )?)),
-            (None, None) => return Ok(config),
+            (None, None) => return Ok(UserProperties::default()),
         };
-        for (name, value) in properties::parse(&source)? {
-            config.set(name, value.reveal());
-        }
-        Ok(config)
+        UserProperties::parse(&source)
     }
 
     /// A consumer's configuration: read committed, from the offsets that we say, committed by us.
@@ -106,6 +128,7 @@ impl KafkaSettings {
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
     pub fn consumer(&self, group: &str) -> Result<ClientConfig, Failure> {
+        let user = self.user_properties()?;
         let mut config = self.base();
         config
             .set("group.id", group)
@@ -118,8 +141,8 @@ impl KafkaSettings {
             // Tells when a partition was read to its end, past the last transaction's marker.
             .set("enable.partition.eof", "true")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", millis(SESSION_TIMEOUT))
-            .set("heartbeat.interval.ms", "500")
+            .set("session.timeout.ms", session_timeout(&user))
+            .set("heartbeat.interval.ms", millis(HEARTBEAT_INTERVAL))
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
             // waits for the one under way, which at the default lasts half a second. Less would cost
@@ -132,7 +155,7 @@ impl KafkaSettings {
             // than the second bound says, and time: what is read at once is still in the caches.
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "16384");
-        self.with_user_properties(config)
+        Ok(user.on_top_of(config))
     }
 
     /// An idempotent producer's configuration, with the partitioner of Kafka's own tools.
@@ -140,6 +163,8 @@ impl KafkaSettings {
     /// # Errors
     /// Exit code 2 for properties that are wrong or ours.
     pub fn producer(&self) -> Result<ClientConfig, Failure> {
+        let user = self.user_properties()?;
+        let timeout = millis(TRANSACTION_TIMEOUT);
         let mut config = self.base();
         config
             .set("enable.idempotence", "true")
@@ -152,11 +177,15 @@ impl KafkaSettings {
             .set("message.max.bytes", "1000000000")
             // One client request; the rest of a large batch follows in the next.
             .set("batch.size", "1000000")
-            .set("message.timeout.ms", millis(TRANSACTION_TIMEOUT))
+            // A record can't wait longer for its delivery than its transaction lasts.
+            .set(
+                "message.timeout.ms",
+                user.get("transaction.timeout.ms").unwrap_or(&timeout),
+            )
             // The next transaction meets the last one's markers and is told to come again
             // (CONCURRENT_TRANSACTIONS): soon, not in the default 100 ms.
             .set("retry.backoff.ms", "5");
-        self.with_user_properties(config)
+        Ok(user.on_top_of(config))
     }
 
     /// A transactional producer's configuration.
@@ -181,10 +210,48 @@ impl KafkaSettings {
     /// Exit code 2 for properties that are wrong or ours.
     pub fn observer(&self) -> Result<ClientConfig, Failure> {
         let mut config = self.base();
+        let user = self.user_properties()?;
         // Never in a group; but a short max.poll.interval.ms of the user's is checked against it.
-        config.set("session.timeout.ms", millis(SESSION_TIMEOUT));
-        self.with_user_properties(config)
+        config.set("session.timeout.ms", session_timeout(&user));
+        Ok(user.on_top_of(config))
     }
+}
+
+/// Ours, or the user's poll interval where that is shorter: librdkafka refuses a longer session.
+fn session_timeout(user: &UserProperties) -> String {
+    let poll = user
+        .get("max.poll.interval.ms")
+        .and_then(|millis| millis.parse().ok())
+        .map_or(SESSION_TIMEOUT, Duration::from_millis);
+    millis(poll.min(SESSION_TIMEOUT))
+}
+
+/// Reads host:port,host:port.
+fn servers(text: &str) -> Result<String, String> {
+    let servers: Vec<_> = text.split(',').map(str::trim).collect();
+    if servers.iter().all(|server| is_server(server)) {
+        Ok(servers.join(","))
+    } else {
+        Err(
+            "write host:port,host:port, such as kafka-1:9092,kafka-2:9092, without a scheme \
+             (security.protocol is set in KAFKA_PROPERTIES)"
+                .to_owned(),
+        )
+    }
+}
+
+/// A name or an address, an IPv6 address in brackets, with or without a port.
+fn is_server(server: &str) -> bool {
+    let (host, port) = match server.rsplit_once(':') {
+        // The colons are the address's.
+        Some((_, after)) if after.ends_with(']') => (server, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (server, None),
+    };
+    let is_address = host.starts_with('[') && host.ends_with(']');
+    let is_name = !host.is_empty() && !host.contains([':', '/', '@', ' ', '[', ']']);
+    (is_address || is_name)
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn millis(duration: Duration) -> String {
@@ -193,6 +260,7 @@ fn millis(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::properties;
     use super::*;
 
     fn settings(properties: &str) -> KafkaSettings {
@@ -204,29 +272,130 @@ mod tests {
     }
 
     #[test]
-    fn a_property_that_librdkafka_does_not_know_is_a_bad_setting() {
-        let failure = settings("no.such.property=1").check().unwrap_err();
-        assert!(
-            failure.to_string().contains("no.such.property"),
-            "{failure}"
+    fn servers_are_hosts_and_ports() {
+        assert_eq!(servers("a:1, b.c:2").as_deref(), Ok("a:1,b.c:2"));
+        for right in ["kafka", "127.0.0.1:9092", "[::1]:9092", "[::1]"] {
+            assert_eq!(servers(right).as_deref(), Ok(right));
+        }
+        for wrong in [
+            "",
+            "a:1,",
+            "a:1;b:2",
+            "a:0",
+            "a:x",
+            "a:99999",
+            ":9092",
+            "kafka://a:1",
+            "SSL://a:1",
+            "a b:1",
+            "::1",
+            "u@a:1",
+        ] {
+            let message = servers(wrong).unwrap_err();
+            assert!(message.contains("kafka-1:9092"), "{wrong}: {message}");
+        }
+    }
+
+    fn refusal(properties: &str) -> String {
+        settings(properties).check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_librdkafka_refuses_is_a_bad_setting_that_shows_no_value() {
+        for (properties, expected) in [
+            ("no.such.property=hunter2", "no.such.property"),
+            ("batch.size=hunter2", "batch.size"),
+            (
+                "session.timeout.ms=20000,max.poll.interval.ms=10000",
+                "max.poll.interval.ms",
+            ),
+            ("socket.timeout.ms=60000", "socket.timeout.ms"),
+            (
+                "transaction.timeout.ms=4000,message.timeout.ms=5000",
+                "message.timeout.ms",
+            ),
+            ("max.in.flight=10", "max.in.flight"),
+            ("retries=0", "retries"),
+            ("fetch.max.bytes=1000", "fetch.max.bytes"),
+            (
+                "receive.message.max.bytes=1000",
+                "receive.message.max.bytes",
+            ),
+            ("reconnect.backoff.ms=5000", "reconnect.backoff.max.ms"),
+            (
+                "security.protocol=SSL,ssl.ca.location=/nowhere.pem",
+                "ssl.ca.location",
+            ),
+        ] {
+            let failure = refusal(properties);
+            assert!(failure.starts_with("KAFKA_PROPERTIES: "), "{failure}");
+            assert!(failure.contains(expected), "{properties}: {failure}");
+            assert!(!failure.contains("hunter2"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_property_under_any_name_takes_the_place_of_ours() {
+        let settings = settings(
+            "delivery.timeout.ms=5000,compression.codec=zstd,queue.buffering.max.ms=2,\
+             socket.keepalive.enable=false",
         );
+        settings.check().unwrap();
+        let config = settings.producer().unwrap();
+        let native = config.create_native_config().unwrap();
+        for (name, value) in [
+            ("message.timeout.ms", "5000"),
+            ("compression.type", "zstd"),
+            ("linger.ms", "2"),
+            ("socket.keepalive.enable", "false"),
+        ] {
+            assert_eq!(config.get(name), Some(value));
+            assert_eq!(native.get(name).unwrap(), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn we_name_each_property_as_the_users_are_named() {
+        let settings = settings("client.rack=a");
+        for config in [
+            settings.consumer("g").unwrap(),
+            settings.transactional_producer("t").unwrap(),
+            settings.observer().unwrap(),
+        ] {
+            for (name, _) in config.config_map() {
+                assert_eq!(properties::canonical(name), name);
+            }
+            assert_eq!(config.get("allow.auto.create.topics"), Some("false"));
+        }
+    }
+
+    #[test]
+    fn a_shorter_transaction_waits_less_for_its_records() {
+        let settings = settings("transaction.timeout.ms=4000");
+        settings.check().unwrap();
+        let config = settings.transactional_producer("t").unwrap();
+        assert_eq!(config.get("message.timeout.ms"), Some("4000"));
     }
 
     #[test]
     fn a_short_poll_interval_is_fine_for_every_client() {
         let settings = settings("max.poll.interval.ms=10000");
-        for config in [settings.consumer("g"), settings.observer()] {
-            config
-                .unwrap()
-                .create::<rdkafka::consumer::BaseConsumer>()
-                .unwrap();
-        }
+        settings.check().unwrap();
+        settings
+            .observer()
+            .unwrap()
+            .create::<BaseConsumer>()
+            .unwrap();
     }
 
     #[test]
     fn sasl_and_tls_pass_through() {
-        settings("security.protocol=SASL_SSL,sasl.mechanism=SCRAM-SHA-512,sasl.username=u,sasl.password=p")
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            settings(&format!(
+                "security.protocol=sasl_ssl,sasl.mechanisms={mechanism},sasl.username=u,sasl.password=p"
+            ))
             .check()
             .unwrap();
+        }
     }
 }

@@ -22,6 +22,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 use super::authorization::explained;
 use crate::lifecycle::Failure;
 use crate::record::Partition;
+use crate::wording::count;
 
 /// What to do after a transactional call failed.
 #[derive(Debug, Clone)]
@@ -318,7 +319,8 @@ impl Client {
             let waited = began.elapsed();
             if waited >= timeout {
                 return Err(TransactionError::Retriable(format!(
-                    "{left} records are not acknowledged yet"
+                    "not acknowledged yet: {}",
+                    count(left, "record")
                 )));
             }
             std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, LONGEST_WAIT));

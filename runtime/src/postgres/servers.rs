@@ -3,30 +3,49 @@
 
 use std::str::FromStr;
 
+use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
+use super::parameters;
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
-
-const PARAMETER: &str = "target_session_attrs";
 
 /// Returns the connect options of each server of the URL, in its order.
 ///
 /// # Errors
 /// Exit code 2 for a URL that can't be used. The URL is not shown: it holds a password.
 pub(super) fn servers(url: &Secret) -> Result<Vec<PgConnectOptions>, Failure> {
+    let bad = |why: &str| Failure::bad_setting(format!("DATABASE_URL: {why}"));
     let wrong = || {
-        Failure::bad_setting(
-            "DATABASE_URL: write postgres://user:password@host:5432/database \
-             (special characters percent-encoded; several servers as host1:5432,host2:5432)",
+        bad(
+            "write postgres://user:password@host:5432/database (special characters \
+             percent-encoded; several servers as host1:5432,host2:5432)",
         )
     };
-    let url = without_target(url.reveal())?;
-    let parts = Parts::of(&url).ok_or_else(wrong)?;
-    parts
-        .hosts
-        .split(',')
-        .map(|host| PgConnectOptions::from_str(&parts.with_host(host)).map_err(|_| wrong()))
+    let parts = Parts::of(url.reveal().trim()).ok_or_else(wrong)?;
+    let hosts: Vec<_> = parts.hosts.split(',').collect();
+    if hosts.len() > 1 && hosts.contains(&"") {
+        return Err(wrong());
+    }
+    hosts
+        .into_iter()
+        .map(|host| {
+            // A user without a host, for a socket that a parameter names, is no URL to the parser.
+            let is_missing = host.is_empty() && parts.before.ends_with('@');
+            let host = match is_missing && parts.after.contains("host=") {
+                true => "localhost",
+                false => host,
+            };
+            let url = Url::parse(&parts.with_host(host)).map_err(|_| wrong())?;
+            // Special characters of a password that were not encoded end up here.
+            let database = url.path().trim_start_matches('/');
+            if url.fragment().is_some() || database.contains(['/', '@']) {
+                return Err(wrong());
+            }
+            let variable = |name: &str| std::env::var(name).ok();
+            let url = parameters::checked(url, variable).map_err(|why| bad(&why))?;
+            PgConnectOptions::from_str(url.as_str()).map_err(|_| wrong())
+        })
         .collect()
 }
 
@@ -59,33 +78,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Takes `target_session_attrs` out of the URL. Every server is asked whether it is the primary
-/// anyway, so a value that asks for one changes nothing, and one that asks for a standby can't be
-/// served.
-fn without_target(url: &str) -> Result<String, Failure> {
-    let Some((address, query)) = url.split_once('?') else {
-        return Ok(url.to_owned());
-    };
-    let mut others = Vec::new();
-    for pair in query.split('&') {
-        match pair.split_once('=') {
-            Some((PARAMETER, "any" | "read-write" | "primary")) => {}
-            Some((PARAMETER, _)) => {
-                return Err(Failure::bad_setting(
-                    "DATABASE_URL: write target_session_attrs=read-write, or leave it out: \
-                     of the servers that are named the primary is taken",
-                ));
-            }
-            _ => others.push(pair),
-        }
-    }
-    Ok(if others.is_empty() {
-        address.to_owned()
-    } else {
-        format!("{address}?{}", others.join("&"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,8 +98,15 @@ mod tests {
             "mysql://u:hunter2@h/d",
             "postgres://u:hunter2@h:x/d",
             "postgres://u:hunter2@h,g:x/d",
+            "postgres://u:hunter2@a,,b/d",
+            "postgres://u:hunter2@a,b,/d",
+            "postgres://u:12/hunter2@h/d",
+            "postgres://u:12#hunter2@h/d",
+            "postgres://u:hunter2@h/d/e",
             "postgres://u:hunter2@h/d?target_session_attrs=standby",
             "postgres://u:hunter2@h/d?sslmode=disable&target_session_attrs=prefer-standby",
+            "jdbc:postgresql://h/d?password=hunter2",
+            "host=h password=hunter2",
         ] {
             let failure = servers(&Secret::new(url)).unwrap_err().to_string();
             assert!(failure.contains("DATABASE_URL: write"), "{failure}");
@@ -123,7 +122,27 @@ mod tests {
             addresses("postgresql://a:1,b:2?dbname=d&target_session_attrs=read-write"),
             ["a:1", "b:2"]
         );
+        assert_eq!(addresses("postgres://u@[::1]:6,b/d"), ["[::1]:6", "b:5432"]);
+        assert_eq!(
+            addresses(" postgres://u:p%23%2F%3F%40@h/d%2Fe\n"),
+            ["h:5432"]
+        );
         let with_target = "postgres://u@a/d?target_session_attrs=primary&sslmode=disable";
         assert_eq!(addresses(with_target), ["a:5432"]);
+    }
+
+    #[test]
+    fn a_socket_is_named_in_the_host_or_as_a_parameter() {
+        for url in [
+            "postgres://u@%2Fvar%2Frun%2Fpostgresql/d",
+            "postgresql:///d?host=/var/run/postgresql&user=u",
+            "postgres://u@/d?host=%2Fvar%2Frun%2Fpostgresql",
+        ] {
+            let servers = servers(&Secret::new(url)).unwrap();
+            let socket = servers[0].get_socket().unwrap();
+            assert_eq!(socket.to_str(), Some("/var/run/postgresql"), "{url}");
+            assert_eq!(servers[0].get_username(), "u");
+            assert_eq!(servers[0].get_database(), Some("d"));
+        }
     }
 }

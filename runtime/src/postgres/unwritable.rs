@@ -114,6 +114,40 @@ pub fn message_of(error: &Error) -> String {
         },
         Error::Configuration(source) => source.to_string(),
         Error::Io(error) => error.to_string(),
+        Error::PoolTimedOut => {
+            "no connection within the time limit: the database does not answer, \
+                                or all connections are in use"
+                .to_owned()
+        }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Database, Timeouts};
+    use super::*;
+    use crate::settings::Secret;
+
+    #[tokio::test]
+    async fn a_server_that_refuses_connections_is_named() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let timeouts = Timeouts {
+            statement: "5s",
+            lock: "4s",
+        };
+        let url = Secret::new(format!("postgres://u:hunter2@{address}/d"));
+        let database = Database::new(&url, "test", timeouts).unwrap();
+        let error = database.connect(Duration::from_secs(5)).await.unwrap_err();
+        let message = message_of(&error);
+        assert!(
+            message.starts_with(&format!("{address}: ")) && message.contains("refused"),
+            "{message}"
+        );
+        assert!(message_of(&Error::PoolTimedOut).contains("does not answer"));
     }
 }

@@ -8,6 +8,7 @@ use super::verdict::Verdict;
 use super::{WEEK, spoken};
 use crate::kafka::{Blocked, Cause, First};
 use crate::record::{Offset, Partition};
+use crate::wording::count;
 
 /// A group on one topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +62,10 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
     if gone > 0 {
         return Verdict::fail(
             subject,
-            format!("{gone} offsets of {name} were deleted before it read them"),
+            format!(
+                "{} of {name} deleted before the group read it",
+                count(gone, "offset")
+            ),
             "find out who deletes records of this topic (its retention, kafka-delete-records), and \
              replay what is left with a backfill",
         );
@@ -72,8 +76,7 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
     let behind: i64 = facts.unread.iter().map(Unread::records).sum();
     let members = match facts.members {
         0 => "no member now".to_owned(),
-        1 => "1 member".to_owned(),
-        count => format!("{count} members"),
+        members => count(members, "member"),
     };
     if facts.unread.iter().all(|unread| unread.committed.is_none()) {
         return Verdict::ok(

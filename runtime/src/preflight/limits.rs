@@ -5,6 +5,7 @@ use rdkafka::ClientConfig;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::verdict::Verdict;
 use crate::provision::DEAD_LETTER_ROOM;
+use crate::wording::count;
 
 /// Broker settings: what they would lose, or keep from starting.
 pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
@@ -48,11 +49,13 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
         }
     }
     if verdicts.is_empty() {
-        let count = match facts.count {
-            1 => "1 broker answers".to_owned(),
-            count => format!("{count} brokers answer"),
+        let verb = if facts.count == 1 {
+            "answers"
+        } else {
+            "answer"
         };
-        verdicts.push(Verdict::ok(subject, count));
+        let found = format!("{} {verb}", count(facts.count, "broker"));
+        verdicts.push(Verdict::ok(subject, found));
     }
     verdicts
 }

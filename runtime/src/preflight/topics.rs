@@ -4,6 +4,7 @@ use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::spoken;
 use super::verdict::Verdict;
 use crate::provision::TopicPlan;
+use crate::wording::count;
 use std::time::Duration;
 
 /// Topics that are not there; `run` refuses to start with the same words.
@@ -25,10 +26,7 @@ pub(super) fn configuration(
         return missing(&plan.name, servers);
     };
     let subject = format!("topic {}", plan.name);
-    let partitions = match topic.partitions.len() {
-        1 => "1 partition".to_owned(),
-        count => format!("{count} partitions"),
-    };
+    let partitions = count(topic.partitions.len(), "partition");
     let config = match &topic.config {
         Ok(config) => config,
         Err(error) => {
@@ -163,12 +161,17 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         .and_then(|value| value.parse().ok())
         .unwrap_or(1);
     let leaderless = topic.partitions.iter().filter(|p| !p.has_leader).count();
-    let found =
-        format!("{replicas} replicas, {in_sync} in sync, min.insync.replicas is {required}");
+    let found = format!(
+        "{}, {in_sync} in sync, min.insync.replicas is {required}",
+        count(replicas, "replica")
+    );
     if leaderless > 0 {
         return Verdict::fail(
             subject,
-            format!("{leaderless} partitions have no leader: they can't be written or read"),
+            format!(
+                "{} without a leader, which can't be written or read",
+                count(leaderless, "partition")
+            ),
             "bring the brokers back that hold them",
         );
     }
@@ -250,7 +253,10 @@ pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Ver
     (usize::from(tasks) > partitions).then(|| {
         Verdict::warn(
             format!("tasks on {}", topic.name),
-            format!("{tasks} tasks share {partitions} partitions: some of them are idle"),
+            format!(
+                "{tasks} tasks share {}: some of them are idle",
+                count(partitions, "partition")
+            ),
             format!("set {setting} to {partitions} or less"),
         )
     })

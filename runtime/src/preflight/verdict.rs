@@ -1,10 +1,10 @@
 //! What was found, how bad it is, and what to do.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use crate::lifecycle::Failure;
+use crate::output;
+use crate::wording::count;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,12 +113,13 @@ impl Report {
         } else {
             self.table()
         };
-        // Whoever closed our output does not want to hear of it.
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        output::print(&text)?;
         match self.count(Level::Fail) {
             0 => Ok(()),
-            1 => Err(Failure::failed("1 check failed")),
-            failed => Err(Failure::failed(format!("{failed} checks failed"))),
+            failed => Err(Failure::failed(format!(
+                "{} failed",
+                count(failed, "check")
+            ))),
         }
     }
 

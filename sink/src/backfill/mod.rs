@@ -12,9 +12,10 @@ use runtime::clock::MonotonicClock;
 use runtime::health::Health;
 use runtime::kafka::{KafkaSettings, RangeSettings, TopicRange};
 use runtime::lifecycle::{Failure, Shutdown};
+use runtime::output;
 use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
 use runtime::replay::{Pace, Share, Shown};
-use runtime::settings::TopicSettings;
+use runtime::settings::{TopicSettings, whole};
 use runtime::stepping::drive;
 use runtime::telemetry::LogSettings;
 use schemas::VoucherPlan;
@@ -55,11 +56,11 @@ pub struct BackfillSettings {
     pub dead_letters: bool,
 
     /// At most so many records a second, all threads together.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into(), "records"))]
     pub rate: Option<u32>,
 
     /// How many threads share the partitions, each with its own connection.
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]
     pub threads: u16,
 
     /// The live consumer group, beside which this stands.
@@ -149,11 +150,11 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
         took: started.elapsed(),
         complete,
     };
-    done.print(settings.json);
+    let printed = done.print(settings.json);
     match first_failure {
         Some(failure) => Err(failure),
-        None if complete => Ok(()),
-        None => Err(Failure::failed(
+        None if complete => printed,
+        None => Err(Failure::interrupted(
             "stopped before the end; rows that were written stay, the same command does the rest",
         )),
     }
@@ -184,8 +185,8 @@ struct Done {
 }
 
 impl Done {
-    /// To standard output.
-    fn print(&self, as_json: bool) {
+    /// Prints it to standard output.
+    fn print(&self, as_json: bool) -> Result<(), Failure> {
         let Self {
             topic,
             tally,
@@ -199,37 +200,35 @@ impl Done {
                 .iter()
                 .map(|(reason, count)| (reason.word().to_owned(), (*count).into()))
                 .collect();
-            println!(
-                "{}",
-                serde_json::json!({
+            return output::print_line(
+                &serde_json::json!({
                     "complete": complete, "topic": topic, "records": tally.records(),
                     "left_out": left_out, "inserted": tally.inserted, "existing": tally.existing,
                     "different": tally.different, "tombstones": tally.tombstones, "unusable": dead,
                 })
+                .to_string(),
             );
-            return;
         }
         let seconds = took.as_millis() / 100;
-        println!(
-            "records       {} ({}.{} s)",
+        let mut text = format!(
+            "records       {} ({}.{} s)\n",
             tally.records(),
             seconds / 10,
-            seconds % 10
+            seconds % 10,
         );
         if *left_out > 0 {
-            println!("left out      {left_out} of other times");
+            text += &format!("left out      {left_out} of other times\n");
         }
-        println!(
-            "rows          {} new, {} existed already, {} exist with another code, amount or currency",
+        text += &format!(
+            "rows          {} new, {} existed already, {} exist with another code, amount or currency\n",
             tally.inserted, tally.existing, tally.different
         );
         for (reason, count) in &tally.dead {
-            println!("unusable      {count} {}", reason.word());
+            text += &format!("unusable      {count} {}\n", reason.word());
         }
-        println!(
-            "end           {}",
-            if *complete { "reached" } else { "not reached" }
-        );
+        let end = if *complete { "reached" } else { "not reached" };
+        text += &format!("end           {end}\n");
+        output::print(&text)
     }
 }
 

@@ -8,7 +8,22 @@ use end_to_end::shop::{SIGNING_KEY, Shop, binaries};
 
 /// `processor` with these arguments and variables alone: its exit code and what it said.
 async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(i32, String)> {
-    let run = tokio::process::Command::new(&binaries().await?.processor)
+    service("processor", arguments, environment).await
+}
+
+/// The same of any of the three.
+async fn service(
+    name: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<(i32, String)> {
+    let binaries = binaries().await?;
+    let binary = match name {
+        "producer" => &binaries.producer,
+        "processor" => &binaries.processor,
+        _ => &binaries.sink,
+    };
+    let run = tokio::process::Command::new(binary)
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
@@ -17,7 +32,7 @@ async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(
         .output();
     let output = tokio::time::timeout(Duration::from_secs(30), run)
         .await
-        .with_context(|| format!("{arguments:?} {environment:?} still runs"))??;
+        .with_context(|| format!("{name} {arguments:?} {environment:?} still runs"))??;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok((output.status.code().unwrap_or(-1), said))
 }
@@ -109,7 +124,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
         ),
         (
             "ORDER_DEFAULT_CURRENCY",
-            "",
+            "€",
             &["order-default-currency", "three letters such as EUR"],
         ),
         (
@@ -120,7 +135,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
         (
             "VOUCHER_VALID_DAYS",
             "0",
-            &["voucher-valid-days", "1..=3650"],
+            &["voucher-valid-days", "days from 1 to 3650"],
         ),
         ("VOUCHER_VALID_DAYS", "thirty", &["voucher-valid-days"]),
         (
@@ -148,8 +163,38 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
             "a/b",
             &["processor-instance-id", "letters, digits"],
         ),
-        ("PROCESSOR_TASKS", "0", &["--tasks", "1..=64"]),
-        ("HTTP_ADDR", "9464", &["http-addr"]),
+        (
+            "PROCESSOR_TASKS",
+            "0",
+            &["PROCESSOR_TASKS", "tasks from 1 to 64"],
+        ),
+        ("HTTP_ADDR", "9464", &["http-addr", "127.0.0.1:8080"]),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "kafka://a:9092",
+            &["kafka-1:9092,kafka-2:9092"],
+        ),
+        (
+            "KAFKA_PROPERTIES",
+            "sasl.mechanism=OAUTHBEARER",
+            &["OIDC", "SCRAM-SHA-512"],
+        ),
+        (
+            "KAFKA_PROPERTIES",
+            "ssl.truststore.location=/t.jks",
+            &["ssl.ca.location"],
+        ),
+        (
+            "KAFKA_PROPERTIES",
+            "session.timeout.ms=20000,max.poll.interval.ms=10000",
+            &["max.poll.interval.ms"],
+        ),
+        ("VOUCHER_AMOUT", "10", &["write VOUCHER_AMOUNT"]),
+        (
+            "RUST_LOG",
+            "info,processor=loud",
+            &["rust-log", "info,sink=debug"],
+        ),
     ];
     for (name, value, expected) in wrong {
         let mut environment = vec![("VOUCHER_SIGNING_KEY", SIGNING_KEY)];
@@ -186,6 +231,136 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
     }
     Ok(())
 }
+
+/// The URL of a database that nobody asks.
+const DATABASE: &str = "postgres://u:hunter2@h/d";
+
+#[tokio::test]
+async fn producer_and_sink_refuse_what_they_could_not_do() -> Result<()> {
+    let wrong: &[(&str, &str, &str, &str)] = &[
+        ("producer", "DATABASE_URL", "", "--database-url"),
+        ("sink", "DATABASE_URL", "", "--database-url"),
+        (
+            "sink",
+            "DATABASE_URI",
+            "postgres://h/d",
+            "write DATABASE_URL",
+        ),
+        (
+            "sink",
+            "DATABASE_URL",
+            "mysql://u:hunter2@h/d",
+            "postgres://",
+        ),
+        (
+            "sink",
+            "DATABASE_URL",
+            "postgres://u:hunter2@h/d?sslmode=on",
+            "verify-full",
+        ),
+        (
+            "producer",
+            "DATABASE_URL",
+            "postgres://u:hunter2@h/d?channel_binding=require",
+            "leave channel_binding out",
+        ),
+        (
+            "producer",
+            "DATABASE_URL",
+            "postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere",
+            "sslrootcert: can't read",
+        ),
+        ("sink", "PGSSLMODE", "verify_full", "PGSSLMODE"),
+        ("sink", "SINK_TASKS", "two", "tasks from 1 to 64"),
+        ("sink", "SINK_TASKS", "-1", "tasks from 1 to 64"),
+        (
+            "producer",
+            "DATABASE_POOL",
+            "1",
+            "connections from 2 to 1000",
+        ),
+        ("producer", "HTTP_TIMEOUT", "10s", "seconds from 1 to 3600"),
+        ("producer", "HTTP_TIMEOUT", "0", "seconds from 1 to 3600"),
+        ("producer", "HTTP_BODY_LIMIT", "1MiB", "bytes from 1024"),
+        ("producer", "HTTP_BULK_LIMIT", "0", "bytes, at least 1024"),
+        (
+            "producer",
+            "HTTP_BULK_SPOOL_LIMIT",
+            "-1",
+            "bytes, at least 0",
+        ),
+        ("producer", "OUTBOX_LIMIT", "0", "events, at least 1"),
+        ("producer", "OLD_ROUTES_WITHOUT_KEY", "yes", "true, false"),
+        ("producer", "API_KEY_RATE", "10", "--api-keys-file"),
+        ("producer", "OUTBOX_NAME", "a/b", "letters, digits"),
+    ];
+    for (name, variable, value, expected) in wrong {
+        let mut environment = vec![("DATABASE_URL", DATABASE)];
+        if variable.starts_with("DATABASE_UR") {
+            environment.clear();
+        }
+        environment.push((variable, value));
+        let (code, said) = service(name, &["run"], &environment).await?;
+        assert_eq!(code, 2, "{name} {variable}={value}: {said}");
+        assert!(said.contains(expected), "{variable}={value}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    Ok(())
+}
+
+/// As `FOO=` in a Compose file is meant.
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset() -> Result<()> {
+    for (name, missing) in [
+        ("processor", "VOUCHER_SIGNING_KEY is not set"),
+        ("producer", "--database-url"),
+        ("sink", "--database-url"),
+    ] {
+        let (code, help) = service(name, &["run", "--help"], &[]).await?;
+        assert_eq!((code, help.as_str()), (0, ""));
+        let empty: Vec<_> = VARIABLES.iter().map(|variable| (*variable, "")).collect();
+        let (code, said) = service(name, &["run"], &empty).await?;
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(missing), "{name}: {said}");
+    }
+    Ok(())
+}
+
+/// Of all three services.
+const VARIABLES: &[&str] = &[
+    "API_KEYS_FILE",
+    "API_KEY_BURST",
+    "API_KEY_RATE",
+    "DATABASE_POOL",
+    "DATABASE_URL",
+    "DEAD_LETTER_LIMIT",
+    "HTTP_ADDR",
+    "HTTP_TIMEOUT",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_PROPERTIES",
+    "KAFKA_PROPERTIES_FILE",
+    "LOG_FORMAT",
+    "OLD_ROUTES_WITHOUT_KEY",
+    "ORDER_DEFAULT_CURRENCY",
+    "ORDER_STATUS_TOPIC",
+    "OUTBOX_LIMIT",
+    "OUTBOX_NAME",
+    "PROCESSING_GUARANTEE",
+    "PROCESSOR_GROUP",
+    "PROCESSOR_INSTANCE_ID",
+    "PROCESSOR_TASKS",
+    "RUST_LOG",
+    "SCHEMA_REGISTRY_URL",
+    "SINK_GROUP",
+    "SINK_TASKS",
+    "VOUCHERS_TOPIC",
+    "VOUCHER_AMOUNT",
+    "VOUCHER_CAMPAIGN",
+    "VOUCHER_SENT_FROM",
+    "VOUCHER_SIGNING_KEY",
+    "VOUCHER_SIGNING_KEYS_FILE",
+    "VOUCHER_VALID_DAYS",
+];
 
 #[tokio::test]
 async fn a_code_is_verified_without_asking_anybody() -> Result<()> {

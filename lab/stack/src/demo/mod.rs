@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use indicatif::HumanCount;
+use runtime::lifecycle::Failure;
+use runtime::output;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::backends::{Backends, Options};
@@ -61,10 +63,11 @@ impl Demo {
             () = signals.next() => Err(anyhow::anyhow!("interrupted before the report")),
         };
         let logs = up::relative(&running.backends.directory().join("logs"));
+        let mut printed = Ok(());
         let result = match report {
             Ok(report) => {
-                self.print(&report, &running);
-                if !self.once {
+                printed = self.print(&report, &running);
+                if printed.is_ok() && !self.once {
                     tokio::select! {
                         ended = up::wait_for_an_end(&running.backends, Some(&running.system)) => ended?,
                         () = signals.next() => {}
@@ -82,9 +85,10 @@ impl Demo {
         };
         drop(step);
         let report = result?;
+        printed?;
         if self.json {
             // The last line: whatever the end has to say came before.
-            println!("{}", report.json()?);
+            output::print_line(&report.json()?)?;
         }
         stopped?;
         Ok(if report.is_right() {
@@ -94,15 +98,16 @@ impl Demo {
         })
     }
 
-    fn print(self, report: &Report, running: &Running) {
+    fn print(self, report: &Report, running: &Running) -> Result<(), Failure> {
         let mut text = report.text();
         if !self.once {
             text.push_str(&report::to_play_with(running));
         }
         if self.json {
-            eprintln!("{text}");
+            output::complain(&text);
+            Ok(())
         } else {
-            println!("{text}");
+            output::print_line(&text)
         }
     }
 

@@ -83,13 +83,12 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
         .map(|(identity, _)| census.name(identity))
         .collect();
     if args.json {
-        print_json(&json!({
+        return print_json(&json!({
             "dry_run": args.dry_run,
             "group": shelf.owner().group,
             "discarded": letters,
             "of_other_groups": census.others(),
         }));
-        return Ok(());
     }
     let word = if args.dry_run {
         "would be discarded"
@@ -101,6 +100,5 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
         text += &format!("{letter}  {word}\n");
     }
     text += &format!("{} {word}{}\n", letters.len(), census.others_in_words());
-    print(&text);
-    Ok(())
+    print(&text)
 }

@@ -7,6 +7,7 @@ use super::{print, print_json, time};
 use crate::columns::aligned;
 use crate::dead_letter::{Census, Identity, Letter, LetterFilter, Seen, Shelf, Shown, State};
 use crate::lifecycle::Failure;
+use crate::wording::count;
 
 /// What is listed.
 #[derive(Debug, Clone, Args)]
@@ -55,11 +56,10 @@ pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
         },
     )?;
     if args.json {
-        print_json(&as_json(shelf, &census, &rows));
+        print_json(&as_json(shelf, &census, &rows))
     } else {
-        print(&as_text(shelf, &census, chosen, &rows));
+        print(&as_text(shelf, &census, chosen, &rows))
     }
-    Ok(())
 }
 
 /// One letter in one line.
@@ -131,12 +131,13 @@ fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> Strin
         total.all
     );
     if census.repeats() > 0 {
-        text += &format!("; {} repeats of these not counted", census.repeats());
+        let repeats = count(census.repeats(), "repeat");
+        text += &format!("; {repeats} of these not counted");
     }
     if census.strangers() > 0 {
         text += &format!(
-            "; {} records there are no letters of {}",
-            census.strangers(),
+            "; {} there that came of no record of {}",
+            count(census.strangers(), "record"),
             shelf.source()
         );
     }

@@ -12,10 +12,11 @@ pub use show::{Reading, ShowArgs, show};
 
 use schemas::Timestamp;
 
-use crate::columns::print;
+use crate::lifecycle::Failure;
+use crate::output::{print, print_line};
 
-pub(super) fn print_json(value: &serde_json::Value) {
-    print(&format!("{value:#}\n"));
+pub(super) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print_line(&format!("{value:#}"))
 }
 
 pub(super) fn time(millis: Option<i64>) -> Option<String> {

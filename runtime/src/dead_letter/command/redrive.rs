@@ -94,7 +94,7 @@ pub fn redrive(
         &mut census,
         |letter, state, census| {
             if shutdown.is_requested() {
-                return Err(Failure::failed(
+                return Err(Failure::interrupted(
                     "stopped; run redrive again for the dead letters that are still open",
                 ));
             }
@@ -133,11 +133,10 @@ pub fn redrive(
         {
             json["existing"] = json!({ "new": new, "existing": existing, "different": different });
         }
-        print_json(&json);
+        print_json(&json)
     } else {
-        print(&report.text(shelf, args, &census, service.rows()));
+        print(&report.text(shelf, args, &census, service.rows()))
     }
-    Ok(())
 }
 
 /// What is written in the next transaction.

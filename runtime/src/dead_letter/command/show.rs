@@ -8,6 +8,7 @@ use super::{print, print_json, time};
 use crate::dead_letter::{Census, Outcome};
 use crate::dead_letter::{Letter, LetterFilter, MissingOriginal, Place, Seen, Shelf, Shown, State};
 use crate::lifecycle::Failure;
+use crate::wording::count;
 
 /// Which letter is shown, and how.
 #[derive(Debug, Clone, Args)]
@@ -100,11 +101,10 @@ pub fn show(
         reveal: args.reveal,
     };
     if args.json {
-        print_json(&page.json());
+        print_json(&page.json())
     } else {
-        print(&page.text());
+        print(&page.text())
     }
-    Ok(())
 }
 
 /// Of an original that can't be had any more.
@@ -191,9 +191,9 @@ impl Page<'_> {
             Some(missing) => missing.to_string(),
         };
         Some(format!(
-            "{}, too large for the dead letter topic (value: {} bytes, SHA-256 {}); {whence}",
+            "{}, too large for the dead letter topic (value: {}, SHA-256 {}); {whence}",
             omitted.parts(),
-            omitted.value_bytes,
+            count(omitted.value_bytes, "byte"),
             omitted.value_sha256
         ))
     }
@@ -224,10 +224,14 @@ impl Page<'_> {
             _ if self.value_is_missing() => "value     not here\n".to_owned(),
             None => "value     null\n".to_owned(),
             Some(bytes) if self.hides_value() => format!(
-                "value     {} bytes, which may hold a voucher's code: --reveal shows them\n",
-                bytes.len()
+                "value     {}, which may hold a voucher's code: --reveal shows them\n",
+                count(bytes.len(), "byte")
             ),
-            Some(bytes) => format!("value     {} bytes\n{}\n", bytes.len(), Shown::of(value)),
+            Some(bytes) => format!(
+                "value     {}\n{}\n",
+                count(bytes.len(), "byte"),
+                Shown::of(value)
+            ),
         }
     }
 

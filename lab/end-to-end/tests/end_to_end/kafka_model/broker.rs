@@ -14,7 +14,6 @@ use rdkafka::error::RDKafkaErrorCode::OperationTimedOut;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use runtime::kafka::{GroupOffsets, KafkaSettings, Outgoing, Polled, Producer, Subscription};
 use runtime::record::{InputRecord, Positions};
-use runtime::settings::Secret;
 
 use super::script::{self, Kafka, Name, Step, Topic};
 
@@ -33,6 +32,7 @@ struct Member {
 /// Topics of its own.
 pub(super) struct RealBroker {
     settings: KafkaSettings,
+    transaction: Duration,
     name: String,
     producers: BTreeMap<Name, Producer>,
     members: BTreeMap<Name, Member>,
@@ -41,14 +41,13 @@ pub(super) struct RealBroker {
 impl RealBroker {
     /// `transaction`: how long one may take.
     pub(super) async fn open(brokers: &str, transaction: Duration) -> Result<Self> {
-        let millis = transaction.as_millis();
-        let shorter = format!("transaction.timeout.ms={millis},message.timeout.ms={millis}");
         let one = Self {
             settings: KafkaSettings {
                 kafka_bootstrap_servers: brokers.to_owned(),
-                kafka_properties: Some(Secret::new(&shorter)),
+                kafka_properties: None,
                 kafka_properties_file: None,
             },
+            transaction,
             name: format!("{:012x}", rand::random::<u64>() >> 16),
             producers: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -86,7 +85,12 @@ impl RealBroker {
 
     fn init(&mut self, name: Name, id: &str) -> Result<String> {
         let id = format!("{}/{id}", self.name);
-        let producer = Producer::new(&self.settings.transactional_producer(&id)?)?;
+        let mut config = self.settings.transactional_producer(&id)?;
+        // Users may set a shorter one only.
+        for timeout in ["transaction.timeout.ms", "message.timeout.ms"] {
+            config.set(timeout, self.transaction.as_millis().to_string());
+        }
+        let producer = Producer::new(&config)?;
         let answer = producer.init(DEADLINE);
         self.producers.insert(name, producer);
         Ok(script::word(answer))

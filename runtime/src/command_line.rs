@@ -1,0 +1,155 @@
+//! Reads a command's flags and environment variables, the same way for all three services.
+//!
+//! An empty variable counts as unset, as `FOO=` in a Compose file is meant. A variable that is
+//! nearly one of ours, while that one is not set, ends the start: a misspelt amount would issue
+//! vouchers of the default one.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Arg, Command, Parser};
+
+use crate::lifecycle::{Failure, exit};
+use crate::output;
+
+/// Reads the command line and runs `body` with what it says; otherwise prints the help or what is
+/// wrong (exit code 2).
+pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
+    let command = without_empty_variables(C::command());
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let is_set = !value.is_empty();
+        is_set.then(|| name.into_string().ok()).flatten()
+    });
+    let misspelt = refuse_misspelt(&command, &environment.collect::<Vec<_>>());
+    let cli = command
+        .try_get_matches()
+        .and_then(|matches| C::from_arg_matches(&matches));
+    match (cli, misspelt) {
+        // The variable that is missing may be the one that is misspelt.
+        (Err(error), Ok(())) => tell(&error),
+        (Err(error), Err(_)) if !error.use_stderr() => tell(&error),
+        (_, Err(failure)) => exit(&failure),
+        (Ok(cli), Ok(())) => body(cli),
+    }
+}
+
+/// The same command, which does not look at variables that are set to nothing.
+#[must_use]
+pub fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Help and version are a result; all else is a complaint.
+fn tell(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // Nobody is left to tell when standard error is gone.
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
+    let text = error.render();
+    let text = if std::io::stdout().is_terminal() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    match output::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => exit(&failure),
+    }
+}
+
+/// A name that was meant to be ours has at most one letter in so many wrong, missing, too many or
+/// swapped. Kubernetes' `DATABASE_PORT` is not `DATABASE_POOL`.
+const LETTERS_PER_MISTAKE: usize = 8;
+
+/// Refuses a variable that is nearly one of the command's while that one is not set. Variables of
+/// the other services, in a file that all share, are not near any of them.
+fn refuse_misspelt(command: &Command, environment: &[String]) -> Result<(), Failure> {
+    let known = variables(command);
+    let is_unset = |name: &str| !environment.iter().any(|set| set == name);
+    for set in environment {
+        if known.contains(set) {
+            continue;
+        }
+        let meant = known
+            .iter()
+            .map(|name| (strsim::damerau_levenshtein(set, name), name))
+            .filter(|(mistakes, name)| *mistakes <= name.len() / LETTERS_PER_MISTAKE)
+            .filter(|(_, name)| is_unset(name))
+            .min();
+        if let Some((_, meant)) = meant {
+            return Err(Failure::bad_setting(format!(
+                "the variable {set} is not known: write {meant}, or unset it if another program needs it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The variables of a command and its subcommands.
+fn variables(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let mut names: Vec<String> = own
+        .filter_map(|name| name.to_str().map(str::to_owned))
+        .collect();
+    names.extend(command.get_subcommands().flat_map(variables));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        let arg = |name: &'static str| Arg::new(name).long(name).env(name);
+        let run = ["VOUCHER_AMOUNT", "RUST_LOG", "ORDER_DEFAULT_CURRENCY"].map(arg);
+        let check = ["DATABASE_URL", "DATABASE_POOL"].map(arg);
+        Command::new("service")
+            .subcommand(Command::new("run").args(run))
+            .subcommand(Command::new("check").args(check))
+    }
+
+    fn refusal(environment: &[&str]) -> Option<String> {
+        let environment: Vec<_> = environment.iter().map(|name| (*name).to_owned()).collect();
+        let refused = refuse_misspelt(&command(), &environment).err();
+        refused.map(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_refused_with_the_one_that_was_meant() {
+        for (misspelt, meant) in [
+            ("VOUCHER_AMOUT", "VOUCHER_AMOUNT"),
+            ("VOUCHER_AMONUT", "VOUCHER_AMOUNT"),
+            ("VOUCHERS_AMOUNT", "VOUCHER_AMOUNT"),
+            ("DATABASE_URI", "DATABASE_URL"),
+            ("RUST_LOGS", "RUST_LOG"),
+            ("ORDERS_DEFAULT_CURENCY", "ORDER_DEFAULT_CURRENCY"),
+        ] {
+            let message = refusal(&["PATH", misspelt]).unwrap();
+            assert!(message.contains(&format!("write {meant}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_others_set_is_theirs() {
+        for others in [
+            &["VOUCHER_AMOUNT", "VOUCHER_AMOUT"][..],
+            &["DATABASE_URL", "DATABASE_URI"],
+            &[
+                "VOUCHER_CURRENCY",
+                "DATABASE_PORT",
+                "KAFKA_PORT",
+                "HTTP_PROXY",
+            ],
+        ] {
+            assert_eq!(refusal(others), None);
+        }
+    }
+}
