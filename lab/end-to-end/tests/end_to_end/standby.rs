@@ -1,12 +1,14 @@
-//! A standby beside the primary: nobody publishes from it, and after its promotion the flow goes on.
+//! A standby beside the primary: nobody publishes from it, after its promotion the flow goes on, and
+//! the old primary may come back as a standby.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use end_to_end::shop::{START, Shop, directory, own_postgres, readiness, ready};
 use end_to_end::wait;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use stack::{PostgresServer, Service};
 
 use crate::relay::{Journal, assert_promises_kept_in, is_active, place_orders};
@@ -67,6 +69,22 @@ async fn says(service: &Service, words: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sets up the shop's primary so that its next start as a standby follows `next`. Returns the folder
+/// of its data.
+async fn will_follow(shop: &Shop, next: &PostgresServer) -> Result<PathBuf> {
+    let address = next.address();
+    let (host, port) = address.split_once(':').context("host:port")?;
+    let follow =
+        format!("ALTER SYSTEM SET primary_conninfo = 'host={host} port={port} user=postgres'");
+    sqlx::raw_sql(AssertSqlSafe(follow))
+        .execute(shop.orders())
+        .await?;
+    let data: String = sqlx::query_scalar("SHOW data_directory")
+        .fetch_one(shop.orders())
+        .await?;
+    Ok(PathBuf::from(data))
+}
+
 #[tokio::test]
 async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Result<()> {
     let backends = own_postgres("with-standby", |_| {}).await;
@@ -112,6 +130,7 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     // A clean switchover: the primary hands over all that it has before it ends.
     let switchover = async {
         many_orders(&journal, before.len() + 20, &on_standby).await;
+        let old_primary = will_follow(&shop, &server).await?;
         shop.backends.postgres().stop().await?;
         server.promote().await?;
         either.wait_ready(START).await?;
@@ -124,6 +143,13 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
             |orders| *orders >= more,
         )
         .await;
+
+        // The old primary comes back as a standby of the new one.
+        std::fs::write(old_primary.join("standby.signal"), "")?;
+        shop.backends.postgres().start().await?;
+        says(&primary, &format!("the server at {address} is a standby")).await?;
+        let more = acknowledged(&journal) + 20;
+        many_orders(&journal, more, &primary).await;
         anyhow::Ok(())
     };
     load(&[&either], 100, &journal, switchover).await?;
