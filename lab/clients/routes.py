@@ -42,13 +42,13 @@ def expect(what, found, wanted):
 class Caller:
     name: str
     command: list
-    """HttpURLConnection refuses to send PATCH: the same is a line of a bulk."""
+    # HttpURLConnection refuses to send PATCH: the same is a line of a bulk.
     can_patch: bool = True
-    """Cases that the client itself can't do."""
+    # Cases that the client itself can't do.
     skips: tuple = ()
-    """Each case, and what is wrong with it."""
+    # Each case, and what is wrong with it.
     cases: list = field(default_factory=list)
-    """What has to become of its orders."""
+    # What has to become of its orders.
     expected: dict = field(default_factory=dict)
 
     def run(self):

@@ -42,9 +42,9 @@ class Writer:
     name: str
     command: list
     cases: list
-    """Cases of which every order becomes a dead letter for this reason."""
+    # Cases of which every order becomes a dead letter for this reason.
     dead: dict = field(default_factory=dict)
-    """Cases that don't work yet, and the fault that stands in their way: they must fail."""
+    # Cases that don't work yet, and the fault that stands in their way: they must fail.
     waiting: dict = field(default_factory=dict)
 
     def all_cases(self):
