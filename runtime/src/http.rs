@@ -6,11 +6,13 @@
 //! | module | subject |
 //! |---|---|
 //! | `activity` | what a connection is doing, and by when its client must go on: pure |
-//! | `watched` | the stream and the bodies that report it |
+//! | `watched` | the stream and the answers' bodies that report it |
+//! | `request_body` | what a handler does not read of a request |
 //! | `connection` | one connection, from its first byte to its end |
 
 mod activity;
 mod connection;
+mod request_body;
 mod watched;
 
 use std::io;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures::{Stream, StreamExt};
@@ -107,7 +107,15 @@ pub(super) async fn bulk(
     };
     let (spool, waiting) = Spool::new(api.spools.clone());
     let task = tokio::spawn(spooled(results(api, asks, lines), spool));
-    let results = sent(waiting, AbortOnDropHandle::new(task), permit);
+    let mut results = Box::pin(sent(waiting, AbortOnDropHandle::new(task), permit));
+    // hyper tells a client to go on (100) when its body is read, and no more once an answer has
+    // begun. A client that waits for that would wait for ever.
+    let first = if headers.contains_key(EXPECT) {
+        results.next().await
+    } else {
+        None
+    };
+    let results = futures::stream::iter(first).chain(results);
     let mut response = Response::new(Body::from_stream(results));
     response
         .headers_mut()

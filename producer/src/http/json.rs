@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -29,14 +29,7 @@ impl FromRequest<Api> for JsonBody {
             return Err(Problem::UnsupportedMediaType("application/json"));
         }
         refuse_encoding(request.headers())?;
-        let limit = u64::from(api.limits.body);
-        // A client that asks first (`Expect: 100-continue`) hears of it before it sends.
-        let taken = if request.headers().contains_key(EXPECT) {
-            limit
-        } else {
-            limit + MOST_DROPPED
-        };
-        refuse_announced_excess(request.headers(), taken).map_err(|_| Problem::TooLarge(limit))?;
+        refuse_announced_excess(request.headers(), api.limits.body.into())?;
         read(request.into_body(), api.limits.body, api.limits.body_time)
             .await
             .map(Self)
@@ -70,28 +63,17 @@ pub(super) fn refuse_announced_excess(headers: &HeaderMap, limit: u64) -> Result
     }
 }
 
-/// What is too long is read to its end and dropped, up to this bound, in bytes: a client that is cut
-/// off while it sends never reads the answer.
-const MOST_DROPPED: u64 = 8 * 1024 * 1024;
-
 async fn read(mut body: Body, limit: u32, time: Duration) -> Result<Bytes, Problem> {
     let reading = async {
         let mut bytes = BytesMut::new();
-        let mut length: u64 = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Problem::BadRequest("the body broke off".to_owned()))?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            length += data.len() as u64;
-            if length <= u64::from(limit) {
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > limit as usize {
+                    return Err(Problem::TooLarge(limit.into()));
+                }
                 bytes.extend_from_slice(&data);
-            } else if length > u64::from(limit) + MOST_DROPPED {
-                break;
             }
-        }
-        if length > u64::from(limit) {
-            return Err(Problem::TooLarge(limit.into()));
         }
         Ok(bytes.freeze())
     };

@@ -1,9 +1,10 @@
 //! The routes as clients meet them, as far as they need no database.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, Request, StatusCode};
 use governor::Quota;
 use http_body_util::BodyExt;
@@ -238,6 +239,28 @@ async fn each_line_of_a_bulk_request_counts() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["status"].clone())
         .collect();
     assert_eq!(statuses, [422, 422, 429]);
+}
+
+#[tokio::test]
+async fn a_bulk_client_that_waits_for_100_is_asked_for_its_body_before_the_answer_begins() {
+    let is_read = Arc::new(AtomicBool::new(false));
+    let read = Arc::clone(&is_read);
+    let body = futures::stream::once(async move {
+        read.store(true, Ordering::Relaxed);
+        Ok::<_, std::io::Error>("{}\n")
+    });
+    let mut bulk = request("POST", "/orders/bulk", Body::from_stream(body));
+    let headers = bulk.headers_mut();
+    headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());
+    headers.insert(EXPECT, "100-continue".parse().unwrap());
+    let response = app(None, false).oneshot(bulk).await.unwrap();
+    assert!(
+        is_read.load(Ordering::Relaxed),
+        "the body was not asked for"
+    );
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let result: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(result["status"], 422, "{result}");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::activity::{Activity, HEADER_TIMEOUT, Overdue};
+use super::request_body::RequestBody;
 use super::watched::{AnswerBody, InProgress, Watched};
 use crate::lifecycle::Shutdown;
 use crate::metrics::HTTP_CONNECTIONS;
@@ -95,6 +96,7 @@ async fn answer(
 ) -> Result<hyper::Response<AnswerBody>, std::convert::Infallible> {
     let multiplexed = request.version() == Version::HTTP_2;
     let in_progress = InProgress::begin(&activity, multiplexed);
+    let request = RequestBody::within(request, &activity);
     let mut response = router.call(request).await?;
     if shutdown.is_announced() && !multiplexed {
         response
