@@ -16,8 +16,12 @@ use crate::settings::{Secret, read_secret_file};
 /// instance that never comes back hides later vouchers from readers.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A member that does not answer for so long is dead. Brokers allow no less by default.
-pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// A member that does not send a heartbeat for this long is dead.
+///
+/// Longer than Kafka needs to replace a coordinator that was killed (`broker.session.timeout.ms` is
+/// 9 s), so that members outlive a failover: they send their next heartbeat to the new coordinator,
+/// and nobody rebalances (ADR 0004).
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Kafka's settings, the same for every service.
 #[derive(Debug, Clone, Args)]
