@@ -56,8 +56,9 @@ pub(super) fn top_levels() -> Result<Vec<Case>> {
     ])
 }
 
-/// Names that registries and Java take, and the specification does not: a writer's schema, and the
-/// same bytes by the library, which takes ASCII alone.
+/// Names that the registry accepts and the specification does not. The bytes are encoded with ASCII names,
+/// because the library takes no others. This registry refuses a hyphen and `$`, others accept them: see
+/// the tests of the plan in `schemas`.
 pub(super) fn names() -> Result<Vec<Case>> {
     let schema = |namespace: &str, name: &str, kind: &str, field: &str| {
         json!({
@@ -83,35 +84,9 @@ pub(super) fn names() -> Result<Vec<Case>> {
         encode(&schema("ascii", "Order", "Kind", "field"), value)
     };
     let key = "17";
-    [
-        (
-            "a hyphen in the namespace",
-            "com.my-company.shop",
-            "Order",
-            "Kind",
-            "kind",
-        ),
-        (
-            "a nested class of Java",
-            "com.shop.Orders$",
-            "Order",
-            "Kind",
-            "kind",
-        ),
-        (
-            "letters beyond ASCII",
-            "de.geschäft",
-            "Bestellung",
-            "Größe",
-            "größe",
-        ),
-    ]
-    .into_iter()
-    .map(|(what, namespace, name, kind, field)| {
-        let schema = schema(namespace, name, kind, field);
-        Ok(Case::framed(format!("names: {what}"), schema, body(key)?, VOUCHER).key(key))
-    })
-    .collect()
+    let text = schema("de.geschäft", "Bestellung", "Größe", "größe");
+    let name = "names: letters beyond ASCII";
+    Ok(vec![Case::framed(name, text, body(key)?, VOUCHER).key(key)])
 }
 
 /// Bytes that don't follow the schema that their framing names. The key is 17.
