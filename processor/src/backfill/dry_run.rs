@@ -84,8 +84,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
                 at,
                 dry_run: true,
             };
-            already.print(settings.json);
-            return Ok(());
+            return already.print(settings.json);
         }
     };
     let keys_compared = keys_given.then(|| evaluator.keys());

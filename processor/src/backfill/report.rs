@@ -121,19 +121,21 @@ pub struct AlreadyDone {
 }
 
 impl AlreadyDone {
-    /// To standard output.
-    pub fn print(&self, as_json: bool) {
+    /// Prints it to standard output.
+    ///
+    /// # Errors
+    /// See [`output::print`].
+    pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let at = self.at.map(|at| Timestamp::from_millis(at).to_string());
         if as_json {
-            println!(
-                "{}",
-                json!({
+            return output::print_line(
+                &json!({
                     "name": self.name, "already_done": true, "done_at": at, "complete": true,
                     "dry_run": self.dry_run, "range": range_json(&self.range), "records": 0,
                     "voucher_records": 0, "vouchers": 0,
                 })
+                .to_string(),
             );
-            return;
         }
         let mut text = String::new();
         line(&mut text, "name", &self.name);
@@ -147,7 +149,7 @@ impl AlreadyDone {
                  written. Another --name does it again"
             ),
         );
-        print!("{text}");
+        output::print(&text)
     }
 }
 

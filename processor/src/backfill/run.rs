@@ -57,8 +57,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
                 at,
                 dry_run: false,
             };
-            already.print(settings.json);
-            return Ok(());
+            return already.print(settings.json);
         }
     };
     let plan = begun.plan;
