@@ -4,6 +4,11 @@
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
 use end_to_end::shop::Shop;
+use schema_registry_converter::async_impl::avro::AvroEncoder;
+use schema_registry_converter::async_impl::schema_registry::SrSettings;
+use schema_registry_converter::schema_registry_common::{
+    SchemaType, SubjectNameStrategy, SuppliedSchema,
+};
 use serde_json::{Value as Json, json};
 
 use crate::record::{encode, framed};
@@ -57,12 +62,17 @@ fn long_framed(global_id: u64, body: &[u8]) -> Vec<u8> {
     [&[0], global_id.to_be_bytes().as_slice(), body].concat()
 }
 
-/// An order of 100.00 that was sent.
+/// The fields of an order of 100.00 that was sent.
+fn fields(key: &str) -> Vec<(&'static str, Value)> {
+    [("order_id", key), ("status", "SENT"), ("total", "100.00")]
+        .map(|(name, text)| (name, Value::String(text.to_owned())))
+        .into()
+}
+
 fn avro(key: &str) -> Result<Vec<u8>> {
-    let text = |text: &str| Value::String(text.to_owned());
-    let fields = [("order_id", key), ("status", "SENT"), ("total", "100.00")];
-    let fields = fields.map(|(name, value)| (name.to_owned(), text(value)));
-    encode(AVRO, Value::Record(fields.into()))
+    let fields = fields(key).into_iter();
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    encode(AVRO, Value::Record(fields.collect()))
 }
 
 fn json(key: &str) -> Vec<u8> {
@@ -94,9 +104,22 @@ async fn values_are_read_in_every_framing_and_what_is_not_read_is_named() -> Res
         in_headers(&avro_ids, &json_ids)?,
         refused(&avro_ids)?,
         wrapped(),
+        vec![by_schema_registry_converter(&shop).await?],
     ]
     .concat();
     check(&shop, &processor, cases).await
+}
+
+/// What Rust's client of registries registers and writes.
+async fn by_schema_registry_converter(shop: &Shop) -> Result<Case> {
+    let registry = SrSettings::new(shop.backends.schema_registry_url().to_owned());
+    let subject = format!("rust.OrderStatus-{}", shop.name);
+    let schema = SuppliedSchema::new(Some(subject), SchemaType::Avro, AVRO.to_owned());
+    let strategy = SubjectNameStrategy::RecordNameStrategyWithSchema(schema);
+    let key = "schema-registry-converter";
+    let encoder = AvroEncoder::new(registry);
+    let value = encoder.encode(fields(key), strategy).await?;
+    Ok(Case::bytes(key, value, VOUCHER).key(key))
 }
 
 fn behind_an_id(avro_ids: &Ids, json_ids: &Ids, protobuf: &Ids) -> Result<Vec<Case>> {
