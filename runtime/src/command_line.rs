@@ -21,10 +21,14 @@ pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
         let is_set = !value.is_empty();
         is_set.then(|| name.into_string().ok()).flatten()
     });
-    let misspelt = refuse_misspelt(&command, &environment.collect::<Vec<_>>());
-    let cli = command
-        .try_get_matches()
-        .and_then(|matches| C::from_arg_matches(&matches));
+    let matches = command.clone().try_get_matches();
+    let invoked = match &matches {
+        Ok(matches) => matches.subcommand_name(),
+        Err(_) => None,
+    };
+    let known = variables(&command, invoked);
+    let misspelt = refuse_misspelt(&known, &environment.collect::<Vec<_>>());
+    let cli = matches.and_then(|matches| C::from_arg_matches(&matches));
     match (cli, misspelt) {
         // The variable that is missing may be the one that is misspelt.
         (Err(error), Ok(())) => tell(&error),
@@ -69,10 +73,12 @@ fn tell(error: &clap::Error) -> ExitCode {
 /// swapped. Kubernetes' `DATABASE_PORT` is not `DATABASE_POOL`.
 const LETTERS_PER_MISTAKE: usize = 8;
 
+/// However long a name is: `SCHEMA_REGISTRY_CERT_FILE` is not `SCHEMA_REGISTRY_KEY_FILE`.
+const MAX_MISTAKES: usize = 2;
+
 /// Refuses a variable that is nearly one of the command's while that one is not set. Variables of
 /// the other services, in a file that all share, are not near any of them.
-fn refuse_misspelt(command: &Command, environment: &[String]) -> Result<(), Failure> {
-    let known = variables(command);
+fn refuse_misspelt(known: &[String], environment: &[String]) -> Result<(), Failure> {
     let is_unset = |name: &str| !environment.iter().any(|set| set == name);
     for set in environment {
         if known.contains(set) {
@@ -81,7 +87,9 @@ fn refuse_misspelt(command: &Command, environment: &[String]) -> Result<(), Fail
         let meant = known
             .iter()
             .map(|name| (strsim::damerau_levenshtein(set, name), name))
-            .filter(|(mistakes, name)| *mistakes <= name.len() / LETTERS_PER_MISTAKE)
+            .filter(|(mistakes, name)| {
+                *mistakes <= MAX_MISTAKES.min(name.len() / LETTERS_PER_MISTAKE)
+            })
             .filter(|(_, name)| is_unset(name))
             .min();
         if let Some((_, meant)) = meant {
@@ -93,13 +101,17 @@ fn refuse_misspelt(command: &Command, environment: &[String]) -> Result<(), Fail
     Ok(())
 }
 
-/// The variables of a command and its subcommands.
-fn variables(command: &Command) -> Vec<String> {
+/// The variables of a command and of the subcommand that was invoked; of all of them, when that is not
+/// known.
+fn variables(command: &Command, invoked: Option<&str>) -> Vec<String> {
     let own = command.get_arguments().filter_map(Arg::get_env);
     let mut names: Vec<String> = own
         .filter_map(|name| name.to_str().map(str::to_owned))
         .collect();
-    names.extend(command.get_subcommands().flat_map(variables));
+    let subcommands = command
+        .get_subcommands()
+        .filter(|subcommand| invoked.is_none_or(|name| subcommand.get_name() == name));
+    names.extend(subcommands.flat_map(|subcommand| variables(subcommand, None)));
     names
 }
 
@@ -117,8 +129,13 @@ mod tests {
     }
 
     fn refusal(environment: &[&str]) -> Option<String> {
+        refusal_of(None, environment)
+    }
+
+    fn refusal_of(invoked: Option<&str>, environment: &[&str]) -> Option<String> {
+        let known = variables(&command(), invoked);
         let environment: Vec<_> = environment.iter().map(|name| (*name).to_owned()).collect();
-        let refused = refuse_misspelt(&command(), &environment).err();
+        let refused = refuse_misspelt(&known, &environment).err();
         refused.map(|failure| failure.to_string())
     }
 
@@ -151,5 +168,8 @@ mod tests {
         ] {
             assert_eq!(refusal(others), None);
         }
+        // Only `check` reads DATABASE_URL.
+        assert_eq!(refusal_of(Some("run"), &["DATABASE_URI"]), None);
+        assert!(refusal_of(Some("check"), &["DATABASE_URI"]).is_some());
     }
 }

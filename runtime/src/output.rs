@@ -21,7 +21,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Prints `text` and ends the line.
 ///
 /// # Errors
-/// See [`print`].
+/// See [`print()`].
 pub fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }

@@ -25,6 +25,10 @@ const MAX_DROPPED: usize = 8 * 1024 * 1024;
 /// A client that has sent `bytes` to a service; `/refused` answers without reading a body, `/length`
 /// tells the length of one.
 async fn client(bytes: &[u8]) -> TcpStream {
+    client_within(ConnectionLimits::HEALTH, bytes).await
+}
+
+async fn client_within(limits: ConnectionLimits, bytes: &[u8]) -> TcpStream {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
     let refused = || async { (StatusCode::UNSUPPORTED_MEDIA_TYPE, "refused") };
@@ -32,12 +36,7 @@ async fn client(bytes: &[u8]) -> TcpStream {
     let router = Router::new()
         .route("/refused", post(refused))
         .route("/length", post(length));
-    tokio::spawn(serve(
-        listener,
-        router,
-        ConnectionLimits::HEALTH,
-        Shutdown::new(),
-    ));
+    tokio::spawn(serve(listener, router, limits, Shutdown::new()));
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(bytes).await.unwrap();
     client
@@ -87,6 +86,21 @@ async fn a_connection_goes_on_after_a_body_that_was_not_read() {
         let answer = said(&mut client, "\r\n\r\n17").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_after_its_dropped_body_is_idle() {
+    let limits = ConnectionLimits {
+        idle: Duration::from_secs(1),
+        ..ConnectionLimits::HEALTH
+    };
+    let request = announced("/refused", 5);
+    let (head, body) = request.split_at(request.len() - 5);
+    let mut client = client_within(limits, head).await;
+    let answer = said(&mut client, "refused").await;
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    client.write_all(body).await.unwrap();
+    assert_eq!(said(&mut client, "its connection stays open").await, "");
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ pub(super) struct Run {
 }
 
 impl Begun {
-    fn of(start: Start, asked: TopicRange) -> Self {
+    fn of(start: Start) -> Self {
         match start {
             Start::AlreadyDone { range, at } => Self::AlreadyDone { range, at },
             Start::Resumed { plan, range, done } => Self::Run(Run {
@@ -85,14 +85,14 @@ impl Begun {
                 done,
                 resumed: true,
             }),
-            Start::New(plan) => Self::Run(Run {
+            Start::New { plan, range } => Self::Run(Run {
                 plan,
-                done: asked
+                done: range
                     .spans
                     .iter()
                     .map(|(at, span)| (*at, span.from))
                     .collect(),
-                range: asked,
+                range,
                 resumed: false,
             }),
         }
@@ -121,7 +121,7 @@ pub(super) async fn begin(
         patiently(|| producer.init(SLICE))?;
         let kept = read(&ledger, &settings.kafka, &group, &asked.topic)?;
         let start = Start::of(&plan, &settings.range, &asked, &kept)?;
-        let begun = Begun::of(start, asked);
+        let begun = Begun::of(start);
         if let Begun::Run(run) = &begun
             && !run.resumed
         {
@@ -140,14 +140,15 @@ pub(super) async fn begin(
 pub(super) async fn foresee(settings: &BackfillSettings, plan: &Plan) -> Result<Begun, Failure> {
     let asked = resolve(settings).await?;
     let Some(name) = &settings.backfill.name else {
-        return Ok(Begun::of(Start::New(plan.clone()), asked));
+        let plan = plan.clone();
+        return Ok(Begun::of(Start::New { plan, range: asked }));
     };
     let (settings, group, plan) = (settings.clone(), settings.group(name), plan.clone());
     blocking(move || {
         let ledger = Ledger::open(&settings.kafka, &group, &asked.topic)?;
         let kept = read(&ledger, &settings.kafka, &group, &asked.topic)?;
         let start = Start::of(&plan, &settings.range, &asked, &kept)?;
-        Ok(Begun::of(start, asked))
+        Ok(Begun::of(start))
     })
     .await
 }

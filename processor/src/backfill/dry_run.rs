@@ -78,6 +78,10 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let run = match foresee(&settings, &Plan::of(&settings, &evaluator, keys_given)).await? {
         Begun::Run(run) => run,
         Begun::AlreadyDone { range, at } => {
+            // No voucher would be issued; an earlier preview's list must not say otherwise.
+            if let Some(path) = &settings.output {
+                Listing::create(path, settings.reveal)?.finish()?;
+            }
             let already = AlreadyDone {
                 name: settings.backfill.name.unwrap_or_default(),
                 range,

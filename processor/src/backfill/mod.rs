@@ -49,8 +49,8 @@ pub use settings::BackfillSettings;
 /// Does it, or says what it would do.
 ///
 /// # Errors
-/// Exit code 2 for settings, also those that differ from the ones that this name began with; 1 when
-/// it was stopped before its end, or can't go on.
+/// Exit code 2 for settings, also those that differ from the ones that this name began with; 1 when it
+/// can't go on; 130 or 143 when a signal stopped it before its end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
     if settings.dry_run {

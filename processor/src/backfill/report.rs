@@ -40,7 +40,7 @@ impl Done {
     /// To standard output.
     ///
     /// # Errors
-    /// See [`output::print`].
+    /// See [`output::print()`].
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let tally = &self.tally;
         let dead: u64 = tally.dead.values().sum();
@@ -124,7 +124,7 @@ impl AlreadyDone {
     /// Prints it to standard output.
     ///
     /// # Errors
-    /// See [`output::print`].
+    /// See [`output::print()`].
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let at = self.at.map(|at| Timestamp::from_millis(at).to_string());
         if as_json {
@@ -197,7 +197,7 @@ impl Foreseen {
     /// To standard output.
     ///
     /// # Errors
-    /// Exit code 1 for a sum that no decimal holds; see [`output::print`].
+    /// Exit code 1 for a sum that no decimal holds; see [`output::print()`].
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let too_much = || Failure::failed("the vouchers' sum has more than 28 digits");
         let total = sum(self.orders, self.rule.amount).ok_or_else(too_much)?;

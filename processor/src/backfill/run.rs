@@ -13,7 +13,7 @@ use runtime::stepping::drive;
 use schemas::{OrderStatusPlan, VOUCHER_AVSC};
 use tokio::task::JoinSet;
 
-use super::begin::{Begun, begin, refuse};
+use super::begin::{Begun, begin, foresee, refuse};
 use super::log::RangeLog;
 use super::plan::Plan;
 use super::report::{AlreadyDone, Done};
@@ -28,6 +28,19 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let evaluator = Arc::new(settings.rule.evaluator(settings.keys.signing_keys()?)?);
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
+    let plan = Plan::of(&settings, &evaluator, true);
+    // What is done already is refused by nothing, and waits for nobody.
+    if let Some(name) = &settings.backfill.name
+        && let Begun::AlreadyDone { range, at } = foresee(&settings, &plan).await?
+    {
+        let already = AlreadyDone {
+            name: name.clone(),
+            range,
+            at,
+            dry_run: false,
+        };
+        return already.print(settings.json);
+    }
     let keys = Some(evaluator.keys());
     refuse(
         &settings,
@@ -47,7 +60,6 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         None => chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ").to_string(),
     };
     let group = settings.group(&name);
-    let plan = Plan::of(&settings, &evaluator, true);
     let begun = match begin(&settings, &group, &plan).await? {
         Begun::Run(begun) => begun,
         Begun::AlreadyDone { range, at } => {

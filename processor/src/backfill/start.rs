@@ -4,6 +4,7 @@
 //! |---|---|
 //! | nothing | begins run 1 |
 //! | a run that was interrupted, of the same settings | goes on with that run's own range |
+//! | the same, and a bound has moved (`-1d`) | begins the next run: what was left, and what the bounds mean now |
 //! | a run that was interrupted, of other settings | is refused: half of each is nobody's intention |
 //! | a run that is done, of the same range and settings | has nothing to do |
 //! | a run that is done, of another range or other settings | begins the next run |
@@ -23,8 +24,13 @@ use super::plan::{Note, Plan};
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Begins this run.
-    New(Plan),
+    /// Begins a run.
+    New {
+        /// The run's plan.
+        plan: Plan,
+        /// All that the run reads.
+        range: TopicRange,
+    },
     /// Goes on with what is left of an interrupted run.
     Resumed {
         /// The run's plan.
@@ -57,7 +63,17 @@ impl Start {
         kept: &BTreeMap<Partition, Kept>,
     ) -> Result<Self, Failure> {
         let Some(last) = LastRun::of(&asked.topic, kept)? else {
-            return Ok(Self::New(plan.clone()));
+            return Ok(Self::New {
+                plan: plan.clone(),
+                range: asked.clone(),
+            });
+        };
+        let next = |range| Self::New {
+            plan: Plan {
+                run: last.plan.run + 1,
+                ..plan.clone()
+            },
+            range,
         };
         if !last.is_done() {
             let differences = plan.differences(&last.plan);
@@ -68,6 +84,9 @@ impl Start {
                     differences.join(", ")
                 )));
             }
+            if moves(bounds) {
+                return Ok(next(last.rest_and(asked)));
+            }
             return Ok(Self::Resumed {
                 plan: last.plan,
                 range: last.range,
@@ -75,11 +94,8 @@ impl Start {
             });
         }
         let differs = !plan.differences_in_what_is_done(&last.plan).is_empty();
-        if differs || !names_the_same(bounds, &last.range, asked) {
-            return Ok(Self::New(Plan {
-                run: last.plan.run + 1,
-                ..plan.clone()
-            }));
+        if differs || !names_the_same(bounds, &last, asked) {
+            return Ok(next(asked.clone()));
         }
         Ok(Self::AlreadyDone {
             range: last.range,
@@ -141,17 +157,55 @@ impl LastRun {
     fn is_done(&self) -> bool {
         self.range.after(&self.done).offsets() == 0
     }
+
+    /// What is left of this run together with `asked`. What is done is not read again, unless it was
+    /// left out for being later than this run's range.
+    fn rest_and(&self, asked: &TopicRange) -> TopicRange {
+        let mut all = asked.clone();
+        let left_out_later = self.range.times.to != asked.times.to && self.range.times.to.is_some();
+        for (partition, before) in &self.range.spans {
+            let done = self.done.get(partition).copied().unwrap_or(before.from);
+            let span = all.spans.entry(*partition).or_insert(*before);
+            let continues = done < before.to || span.from <= done;
+            if continues && span.from >= before.from && !left_out_later {
+                span.from = done;
+            } else if done < before.to {
+                span.from = span.from.min(done);
+            }
+            span.to = span.to.max(before.to);
+        }
+        all.times = self.range.times.spanning(asked.times);
+        all
+    }
 }
 
-/// Whether bounds that were written the same name the same records as `before`.
-fn names_the_same(bounds: &RangeSettings, before: &TopicRange, now: &TopicRange) -> bool {
-    let moves = |bound: &Bound| matches!(bound, Bound::Ago(_));
+/// Whether a bound names other records at each start.
+fn moves(bounds: &RangeSettings) -> bool {
+    [&bounds.from, &bounds.to]
+        .iter()
+        .any(|bound| matches!(bound, Bound::Ago(_)))
+}
+
+/// Whether bounds that were written the same name the same records as those of `last`, which is done.
+fn names_the_same(bounds: &RangeSettings, last: &LastRun, now: &TopicRange) -> bool {
+    let before = &last.range;
     let ends = |range: &TopicRange| -> Positions {
         let spans = range.spans.iter();
         spans.map(|(at, span)| (*at, span.to)).collect()
     };
-    let has_grown = bounds.to == Bound::Latest && ends(before) != ends(now);
-    !moves(&bounds.from) && !moves(&bounds.to) && !has_grown
+    let has_grown = ends(before) != ends(now);
+    let ended_early = match &bounds.to {
+        Bound::Latest => true,
+        // The log ended before these.
+        Bound::Offsets(to) => to
+            .iter()
+            .any(|(at, to)| before.spans.get(at).is_some_and(|span| span.to < *to)),
+        Bound::Time(to) => last.at.is_none_or(|at| at < *to),
+        Bound::Earliest | Bound::Ago(_) => false,
+    };
+    // The first released version read times as offsets.
+    let reads_alike = before.times == now.times;
+    !moves(bounds) && reads_alike && !(has_grown && ended_early)
 }
 
 #[cfg(test)]
@@ -200,6 +254,10 @@ mod tests {
             .collect()
     }
 
+    fn new(plan: Plan, range: TopicRange) -> Start {
+        Start::New { plan, range }
+    }
+
     fn run(number: u64) -> Plan {
         Plan {
             run: number,
@@ -210,7 +268,7 @@ mod tests {
     #[test]
     fn a_name_that_nothing_is_kept_of_begins() {
         let start = Start::of(&plan(), &whole(), &range(10), &BTreeMap::new());
-        assert_eq!(start.unwrap(), Start::New(run(1)));
+        assert_eq!(start.unwrap(), new(run(1), range(10)));
     }
 
     #[test]
@@ -223,8 +281,8 @@ mod tests {
             ..range(10)
         };
         let kept = kept(&run(3), &before, 4);
-        // The topic has grown, and a day ago is another moment now.
-        let start = Start::of(&plan(), &bounds("-1d", "latest"), &range(99), &kept).unwrap();
+        // The topic has grown.
+        let start = Start::of(&plan(), &whole(), &range(99), &kept).unwrap();
         let expected = Start::Resumed {
             plan: run(3),
             range: before,
@@ -240,6 +298,44 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_run_of_a_moving_range_is_taken_up_by_the_next() {
+        let day = |from, spans: [(i64, i64); 2]| TopicRange {
+            spans: (0..)
+                .zip(spans.map(|(from, to)| Span { from, to }))
+                .collect(),
+            times: Times {
+                from: Some(from),
+                to: None,
+            },
+            ..range(0)
+        };
+        // The first night stopped at 4 of partition 0, and was through with partition 1.
+        let first = day(7, [(0, 10), (5, 8)]);
+        let kept = kept(&run(3), &first, 4);
+        let mut kept = kept;
+        kept.get_mut(&1).unwrap().next = 8;
+        let second = day(31, [(12, 20), (7, 9)]);
+        let start = Start::of(&plan(), &bounds("-1d", "latest"), &second, &kept).unwrap();
+        assert_eq!(start, new(run(4), day(7, [(4, 20), (8, 9)])));
+
+        // Records of partition 1 that were later than the first range may be meant now.
+        let until = |to, range: TopicRange| TopicRange {
+            times: Times {
+                to: Some(to),
+                ..range.times
+            },
+            ..range
+        };
+        for kept in kept.values_mut() {
+            kept.note.as_mut().unwrap().times.to = Some(20);
+        }
+        let second = until(44, second);
+        let start = Start::of(&plan(), &bounds("-1d", "-1h"), &second, &kept).unwrap();
+        let expected = until(44, day(7, [(4, 20), (7, 9)]));
+        assert_eq!(start, new(run(4), expected));
+    }
+
+    #[test]
     fn a_run_that_is_done_is_not_done_again_while_the_range_names_the_same() {
         let done = kept(&run(3), &range(10), 10);
         let expected = Start::AlreadyDone {
@@ -250,7 +346,6 @@ mod tests {
             (whole(), range(10)),
             (bounds("0:0,1:0", "0:10,1:5"), range(10)),
             // What was written since is not asked for.
-            (bounds("0:0,1:0", "0:10,1:5"), range(99)),
             (bounds("earliest", "2026-05-01T00:00:00Z"), range(99)),
         ] {
             let start = Start::of(&plan(), &bounds, &now, &done).unwrap();
@@ -271,10 +366,24 @@ mod tests {
             (bounds("-1d", "latest"), range(10)),
             (bounds("earliest", "-1h"), range(10)),
             (whole(), range(11)),
+            // The log ended before them.
+            (bounds("earliest", "2099-05-01T00:00:00Z"), range(11)),
+            (bounds("0:0,1:0", "0:12,1:5"), range(11)),
         ] {
             let start = Start::of(&plan(), &bounds, &now, &done).unwrap();
-            assert_eq!(start, Start::New(run(4)), "{bounds:?}");
+            assert_eq!(start, new(run(4), now), "{bounds:?}");
         }
+        // The first released version ended a range of times at the first later record.
+        let timed = TopicRange {
+            times: Times {
+                from: None,
+                to: Some(1),
+            },
+            ..range(10)
+        };
+        let until = bounds("earliest", "2026-05-01T00:00:00Z");
+        let start = Start::of(&plan(), &until, &timed, &done).unwrap();
+        assert_eq!(start, new(run(4), timed));
         let other_rule = Plan {
             rule: "other".to_owned(),
             ..plan()
@@ -284,7 +393,7 @@ mod tests {
             run: 4,
             ..other_rule
         };
-        assert_eq!(start, Start::New(expected));
+        assert_eq!(start, new(expected, range(10)));
     }
 
     #[test]

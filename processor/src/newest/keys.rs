@@ -21,8 +21,9 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Verd
     }
     let partitions = Partition::try_from(partitions).unwrap_or(Partition::MAX);
     let astray = newest.iter().find(|read| {
-        let key = read.record.key.as_deref().unwrap_or_default();
-        partition_of(key, partitions) != Some(read.record.partition)
+        // A record without a key is told of as one that can't be used.
+        let key = read.record.key.as_deref();
+        key.is_some_and(|key| partition_of(key, partitions) != Some(read.record.partition))
     });
     if let Some(read) = astray {
         return Verdict::warn(

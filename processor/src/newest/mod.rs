@@ -55,13 +55,16 @@ impl Read<'_> {
 /// Judges the newest records. Waits for the registry, on a thread beside the runtime's.
 pub async fn judge(context: Context, newest: Vec<OwnedRecord>) -> Vec<Verdict> {
     let schemas = SchemaCache::of_command(context.registry.clone(), OrderStatusPlan::compile_with);
+    let topic = context.topic.clone();
     let judged = tokio::task::spawn_blocking(move || {
         let (read, failure) = read(&context, &newest, schemas);
         let mut verdicts = verdicts(&context, &read);
         verdicts.extend(failure.map(|failure| unread(&context.topic, &failure)));
         verdicts
     });
-    judged.await.unwrap_or_default()
+    judged
+        .await
+        .unwrap_or_else(|error| vec![unread(&topic, &error)])
 }
 
 /// Reads record by record, until the registry does not answer.

@@ -8,6 +8,7 @@ mod lines;
 mod spool;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -40,6 +41,10 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// So many lines of one request are at work at a time; no more are read meanwhile.
 const LINES_AT_WORK: usize = 512;
+
+/// How long the answer to a client that waits to be told to go on waits for its first result. The
+/// body has been asked for by then, however slowly it comes.
+const FIRST_RESULT: Duration = Duration::from_secs(1);
 
 /// Place many orders, and change their status.
 ///
@@ -107,11 +112,12 @@ pub(super) async fn bulk(
     };
     let (spool, waiting) = Spool::new(api.spools.clone());
     let task = tokio::spawn(spooled(results(api, asks, lines), spool));
-    let mut results = Box::pin(sent(waiting, AbortOnDropHandle::new(task), permit));
+    let mut results = Box::pin(sent(waiting, AbortOnDropHandle::new(task), permit).fuse());
     // hyper tells a client to go on (100) when its body is read, and no more once an answer has
     // begun. A client that waits for that would wait for ever.
     let first = if headers.contains_key(EXPECT) {
-        results.next().await
+        let first = tokio::time::timeout(FIRST_RESULT, results.next());
+        first.await.ok().flatten()
     } else {
         None
     };

@@ -264,6 +264,18 @@ async fn a_bulk_client_that_waits_for_100_is_asked_for_its_body_before_the_answe
 }
 
 #[tokio::test]
+async fn an_empty_bulk_of_a_client_that_waits_for_100_has_an_empty_answer() {
+    let mut bulk = request("POST", "/orders/bulk", "");
+    let headers = bulk.headers_mut();
+    headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());
+    headers.insert(EXPECT, "100-continue".parse().unwrap());
+    let response = app(None, false).oneshot(bulk).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(bytes.is_empty(), "{bytes:?}");
+}
+
+#[tokio::test]
 async fn the_description_names_every_route_with_its_problems() {
     let (status, _, api) = ask(app(Some("key"), false), request("GET", "/openapi.json", "")).await;
     assert_eq!(status, StatusCode::OK);

@@ -71,7 +71,7 @@ impl Connections {
         let connection = graceful.watch(connection);
         let (idle, places) = (self.idle, Arc::clone(&self.places));
         tokio::spawn(async move {
-            gauge!(HTTP_CONNECTIONS).increment(1.0);
+            let _open = Open::begin();
             tokio::select! {
                 biased;
                 ended = connection => if let Err(error) = ended {
@@ -81,9 +81,24 @@ impl Connections {
                     tracing::debug!(%peer, ?why, "connection ended by its deadline");
                 }
             }
-            gauge!(HTTP_CONNECTIONS).decrement(1.0);
             drop(place);
         });
+    }
+}
+
+/// Counts an open connection for as long as it lives, also when its task panics.
+struct Open;
+
+impl Open {
+    fn begin() -> Self {
+        gauge!(HTTP_CONNECTIONS).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        gauge!(HTTP_CONNECTIONS).decrement(1.0);
     }
 }
 
@@ -118,17 +133,15 @@ async fn overdue(activity: &Activity, idle: Duration, places: &Semaphore) -> Ove
             } else {
                 idle
             };
-            let Some((deadline, why)) = activity.deadline(idle) else {
-                return Poll::Pending;
-            };
             let now = Instant::now();
-            if deadline <= now {
-                return Poll::Ready(why);
-            }
-            // An idle connection looks now and then whether its place is needed.
-            let wake = match why {
-                Overdue::Idle => deadline.min(now + HEADER_TIMEOUT),
-                Overdue::Head | Overdue::Unread => deadline,
+            let wake = match activity.deadline(idle) {
+                // What is in progress may end in another task (a body that is read and dropped),
+                // which does not wake this one.
+                None => now + HEADER_TIMEOUT,
+                Some((deadline, why)) if deadline <= now => return Poll::Ready(why),
+                // An idle connection looks now and then whether its place is needed.
+                Some((deadline, Overdue::Idle)) => deadline.min(now + HEADER_TIMEOUT),
+                Some((deadline, Overdue::Head | Overdue::Unread)) => deadline,
             };
             // One that wakes too early only looks again: most deadlines move before they are
             // reached, and a timer that is not set each time costs less.

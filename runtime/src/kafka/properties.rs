@@ -14,12 +14,13 @@ use rdkafka::config::RDKafkaLogLevel;
 
 pub(super) use self::names::canonical;
 use self::names::why_refused;
-use super::settings::{HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
+use super::settings::{HEARTBEAT_INTERVAL, MIN_SESSION_TIMEOUT, SESSION_TIMEOUT};
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
 const HEARTBEAT_MILLIS: u64 = HEARTBEAT_INTERVAL.as_millis() as u64;
 const SESSION_MILLIS: u64 = SESSION_TIMEOUT.as_millis() as u64;
+const MIN_SESSION_MILLIS: u64 = MIN_SESSION_TIMEOUT.as_millis() as u64;
 
 /// Where the properties come from; both hold secrets.
 pub(super) enum Source {
@@ -95,6 +96,12 @@ impl UserProperties {
             return Err(format!("{name} is set twice{other}: leave one out"));
         }
         if value.is_empty() {
+            // Java's clients switch the check off with an empty value; leaving it out means `https`.
+            if property == "ssl.endpoint.identification.algorithm" {
+                return Err(format!(
+                    "{name} has no value: write {name}=none to leave the broker's host name unchecked"
+                ));
+            }
             return Err(format!(
                 "{name} has no value: write {name}=VALUE, or leave it out"
             ));

@@ -217,13 +217,17 @@ impl KafkaSettings {
     }
 }
 
-/// Ours, or the user's poll interval where that is shorter: librdkafka refuses a longer session.
+/// No broker takes a shorter session unless it is told to (`group.min.session.timeout.ms`).
+pub(super) const MIN_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Ours, or the user's poll interval where that is shorter: librdkafka refuses a longer session. Never
+/// below what brokers take, so that a poll interval below that is refused at the start.
 fn session_timeout(user: &UserProperties) -> String {
     let poll = user
         .get("max.poll.interval.ms")
         .and_then(|millis| millis.parse().ok())
         .map_or(SESSION_TIMEOUT, Duration::from_millis);
-    millis(poll.min(SESSION_TIMEOUT))
+    millis(poll.clamp(MIN_SESSION_TIMEOUT, SESSION_TIMEOUT))
 }
 
 /// Reads host:port,host:port.

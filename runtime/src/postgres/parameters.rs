@@ -155,7 +155,7 @@ pub(super) fn checked(
             | "user"
             | "password"
             | "options" => {}
-            _ if name.starts_with("options[") => {}
+            _ if name.starts_with("options[") && name.ends_with(']') => {}
             _ => return Err(unsupported(&name)),
         }
         kept.push((name, value));
@@ -169,8 +169,12 @@ pub(super) fn checked(
     if !names_port && variable("PGPORT").is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err("the variable PGPORT: write one number, up to 65535".to_owned());
     }
+    let hosts = url
+        .query_pairs()
+        .filter(|(name, _)| name.starts_with("host"));
+    let names_host = url.host_str().is_some_and(|host| !host.is_empty()) || hosts.count() > 0;
     for name in ["PGHOST", "PGHOSTADDR"] {
-        if variable(name).is_some_and(|hosts| hosts.contains(',')) {
+        if !names_host && variable(name).is_some_and(|hosts| hosts.contains(',')) {
             return Err(several_hosts(&format!("the variable {name}")));
         }
     }
@@ -236,6 +240,13 @@ impl Tls {
                      sslmode=verify-full (or verify-ca) as well"
                 ));
             }
+        }
+        if let (Some((name, _)), Some((_, mode))) = (&self.certificate, &self.mode)
+            && mode.eq_ignore_ascii_case("disable")
+        {
+            return Err(format!(
+                "{name} is set, but sslmode=disable uses no certificate: write sslmode=verify-full"
+            ));
         }
         match (&self.certificate, &self.key) {
             (Some((name, _)), None) => {
@@ -304,7 +315,6 @@ mod tests {
                 "the variable PGSSLMODE: write",
             ),
             ("", &[("PGPORT", "x")], "the variable PGPORT"),
-            ("", &[("PGHOST", "a,b")], "host1:5432,host2:5432"),
             ("host=a,b", &[], "host1:5432,host2:5432"),
             ("hostaddr=a", &[], "one IP address"),
             ("port=5432,5433", &[], "port: write one number"),
@@ -327,6 +337,12 @@ mod tests {
                 "verify-full",
             ),
             ("sslcert=-----BEGIN", &[], "sslkey"),
+            (
+                "sslmode=disable&sslcert=-----BEGIN&sslkey=-----BEGIN",
+                &[],
+                "uses no certificate",
+            ),
+            ("options[work_mem=1MB", &[], "not known"),
             ("", &[("PGSSLKEY", "-----BEGIN")], "sslcert"),
             ("target_session_attrs=standby", &[], "read-write"),
             ("channel_binding=require", &[], "verify-full"),

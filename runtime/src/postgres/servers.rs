@@ -22,6 +22,12 @@ pub(super) fn servers(url: &Secret) -> Result<Vec<PgConnectOptions>, Failure> {
              percent-encoded; several servers as host1:5432,host2:5432)",
         )
     };
+    // The client reads these itself, and would open a file without a name.
+    let files = ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
+    let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if let Some(name) = files.iter().find(|name| is_empty(name)) {
+        return Err(bad(&format!("the variable {name} is empty: unset it")));
+    }
     let parts = Parts::of(url.reveal().trim()).ok_or_else(wrong)?;
     let hosts: Vec<_> = parts.hosts.split(',').collect();
     if hosts.len() > 1 && hosts.contains(&"") {
@@ -42,7 +48,7 @@ pub(super) fn servers(url: &Secret) -> Result<Vec<PgConnectOptions>, Failure> {
             if url.fragment().is_some() || database.contains(['/', '@']) {
                 return Err(wrong());
             }
-            let variable = |name: &str| std::env::var(name).ok();
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
             let url = parameters::checked(url, variable).map_err(|why| bad(&why))?;
             PgConnectOptions::from_str(url.as_str()).map_err(|_| wrong())
         })

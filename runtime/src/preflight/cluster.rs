@@ -24,7 +24,7 @@ use crate::record::{InputRecord as _, OwnedRecord, Partition, Positions};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a group's coordinator may take to tell its offsets.
-const OFFSETS: Duration = Duration::from_secs(5);
+const OFFSETS: Duration = TIMEOUT;
 
 /// A cluster that does not answer its first question within this time is away.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);

@@ -100,7 +100,9 @@ impl Walk<'_> {
             self.what
         );
         let path = ["subjects", subject, "versions", &version.to_string()];
-        let request = Request::get(Resource::confluent(path), &what);
+        // A version that was deleted softly is still referred to by what was written with it.
+        let resource = Resource::confluent(path).with_query("deleted=true");
+        let request = Request::get(resource, &what);
         let found: Found = self.transport.send(&request, json).await?;
         let kind = found.schema_type.as_deref();
         if SchemaFormat::of_type(kind) != SchemaFormat::Avro {

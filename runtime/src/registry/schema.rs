@@ -43,6 +43,9 @@ impl SchemaFormat {
 
     /// Of a schema's text, where a registry says nothing else: Apicurio's own API.
     fn of_text(text: &str) -> Self {
+        if text.trim_start().starts_with('<') {
+            return Self::Other("XML".to_owned());
+        }
         let Ok(schema) = serde_json::from_str::<Value>(text) else {
             return Self::Protobuf;
         };
@@ -106,7 +109,7 @@ pub(super) const fn is_answered_with_text(id: SchemaId) -> bool {
 /// # Errors
 /// Returns what is wrong, for an answer that is a proxy's page.
 pub(super) fn of_text(text: &str) -> Result<RegisteredSchema, String> {
-    if text.trim_start().starts_with('<') {
+    if is_page(text) {
         return Err("it is HTML".to_owned());
     }
     Ok(RegisteredSchema {
@@ -114,6 +117,13 @@ pub(super) fn of_text(text: &str) -> Result<RegisteredSchema, String> {
         text: text.to_owned(),
         references: Vec::new(),
     })
+}
+
+/// Whether this is a page of a proxy, and not an XML Schema or a WSDL, which Apicurio keeps too.
+fn is_page(text: &str) -> bool {
+    let start: String = text.trim_start().chars().take(1024).collect();
+    let start = start.to_ascii_lowercase();
+    start.starts_with("<!doctype html") || start.starts_with('<') && start.contains("<html")
 }
 
 #[cfg(test)]
@@ -132,6 +142,10 @@ mod tests {
                 SchemaFormat::Avro,
             ),
             (r#""string""#, SchemaFormat::Avro),
+            (
+                "<?xml version=\"1.0\"?><xs:schema/>",
+                SchemaFormat::Other("XML".to_owned()),
+            ),
             (
                 r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}"#,
                 SchemaFormat::Json,

@@ -75,7 +75,7 @@ pub struct BackfillSettings {
 /// Writes the rows, and says how many were new.
 ///
 /// # Errors
-/// Exit code 2 for settings; 1 when it was stopped before its end.
+/// Exit code 2 for settings; 1 when it can't go on; 130 or 143 when a signal stopped it before its end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
     let database = Database::new(&settings.database.database_url)?;

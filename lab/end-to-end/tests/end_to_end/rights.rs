@@ -99,7 +99,7 @@ const COMMANDS: &[Granted] = &[
         user: "processor-preview",
         service: "processor",
         arguments: &["backfill", "--dry-run"],
-        rights: &[(Read, &[OrderStatus])],
+        rights: &[(Read, &[OrderStatus, Vouchers])],
     },
     Granted {
         user: "processor-backfill",

@@ -36,6 +36,17 @@ impl Times {
     }
 }
 
+impl Times {
+    /// The shortest times that contain both.
+    #[must_use]
+    pub fn spanning(self, other: Self) -> Self {
+        Self {
+            from: self.from.zip(other.from).map(|(a, b)| a.min(b)),
+            to: self.to.zip(other.to).map(|(a, b)| a.max(b)),
+        }
+    }
+}
+
 /// Records that were read and are not meant. One that is read again, after an abort, is counted once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LeftOut {
