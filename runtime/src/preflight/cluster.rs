@@ -252,8 +252,8 @@ impl Cluster {
         }
     }
 
-    /// The newest committed records of a topic: those among the last [`TAIL_OFFSETS`] offsets of each
-    /// partition, as many as come within [`TAIL_TIME`] and [`TAIL_BYTES`].
+    /// The newest committed records of a topic: those among the last `TAIL_OFFSETS` offsets of each
+    /// partition, as many as come within `TAIL_TIME` and `TAIL_BYTES`.
     ///
     /// # Errors
     /// What the client says; that there are records and none came in time.
