@@ -14,13 +14,12 @@ use rdkafka::config::RDKafkaLogLevel;
 
 pub(super) use self::names::canonical;
 use self::names::why_refused;
-use super::settings::{HEARTBEAT_INTERVAL, MIN_SESSION_TIMEOUT, SESSION_TIMEOUT};
+use super::settings::{HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
 const HEARTBEAT_MILLIS: u64 = HEARTBEAT_INTERVAL.as_millis() as u64;
 const SESSION_MILLIS: u64 = SESSION_TIMEOUT.as_millis() as u64;
-const MIN_SESSION_MILLIS: u64 = MIN_SESSION_TIMEOUT.as_millis() as u64;
 
 /// Where the properties come from; both hold secrets.
 pub(super) enum Source {

@@ -18,12 +18,9 @@ use crate::settings::{Secret, read_secret_file};
 /// instance that never comes back hides later vouchers from readers.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A member that does not send a heartbeat for this long is dead.
-///
-/// Longer than Kafka needs to replace a coordinator that was killed (`broker.session.timeout.ms` is
-/// 9 s), so that members outlive a failover: they send their next heartbeat to the new coordinator,
-/// and nobody rebalances (ADR 0004).
-pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
+/// A member that does not send a heartbeat for this long is dead. Brokers take no less unless they are
+/// told to (`group.min.session.timeout.ms`). What a longer session would cost: ADR 0004.
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -141,7 +138,7 @@ impl KafkaSettings {
             // Tells when a partition was read to its end, past the last transaction's marker.
             .set("enable.partition.eof", "true")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session_timeout(&user))
+            .set("session.timeout.ms", millis(SESSION_TIMEOUT))
             .set("heartbeat.interval.ms", millis(HEARTBEAT_INTERVAL))
             .set("check.crcs", "true")
             // One fetch is outstanding per broker: a partition that was just assigned or sought
@@ -212,22 +209,9 @@ impl KafkaSettings {
         let mut config = self.base();
         let user = self.user_properties()?;
         // Never in a group; but a short max.poll.interval.ms of the user's is checked against it.
-        config.set("session.timeout.ms", session_timeout(&user));
+        config.set("session.timeout.ms", millis(SESSION_TIMEOUT));
         Ok(user.on_top_of(config))
     }
-}
-
-/// No broker takes a shorter session unless it is told to (`group.min.session.timeout.ms`).
-pub(super) const MIN_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Ours, or the user's poll interval where that is shorter: librdkafka refuses a longer session. Never
-/// below what brokers take, so that a poll interval below that is refused at the start.
-fn session_timeout(user: &UserProperties) -> String {
-    let poll = user
-        .get("max.poll.interval.ms")
-        .and_then(|millis| millis.parse().ok())
-        .map_or(SESSION_TIMEOUT, Duration::from_millis);
-    millis(poll.clamp(MIN_SESSION_TIMEOUT, SESSION_TIMEOUT))
 }
 
 /// Reads host:port,host:port.

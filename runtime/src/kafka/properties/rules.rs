@@ -70,14 +70,9 @@ fn heartbeat(properties: &UserProperties) -> Result<(), String> {
         Some(value) => value.parse::<u64>().ok(),
         None => Some(ours),
     };
-    // As in `settings::session_timeout`.
-    let session = millis("max.poll.interval.ms", super::SESSION_MILLIS)
-        .map_or(super::SESSION_MILLIS, |poll| {
-            poll.clamp(super::MIN_SESSION_MILLIS, super::SESSION_MILLIS)
-        });
     let (heartbeat, session) = (
         millis("heartbeat.interval.ms", super::HEARTBEAT_MILLIS),
-        millis("session.timeout.ms", session),
+        millis("session.timeout.ms", super::SESSION_MILLIS),
     );
     match (heartbeat, session) {
         (Some(heartbeat), Some(session)) if heartbeat >= session => Err(format!(

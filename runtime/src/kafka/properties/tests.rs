@@ -160,7 +160,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("session.timeout.ms=400", &["heartbeat.interval.ms (500)"]),
     (
         "heartbeat.interval.ms=12000",
-        &["session.timeout.ms (12000)"],
+        &["session.timeout.ms (6000)"],
     ),
 ];
 
