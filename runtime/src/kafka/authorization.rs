@@ -204,14 +204,18 @@ mod tests {
 
     #[test]
     fn a_refusal_names_who_lacks_what_and_the_command_that_allows_it() {
-        let said = words("security.protocol=SASL_SSL,sasl.username=sink,sasl.password=secret");
+        let said = words(
+            "security.protocol=SASL_SSL,sasl.mechanism=PLAIN,sasl.username=sink,sasl.password=secret",
+        );
         assert_eq!(
             said,
             "Kafka at kafka:9092 does not allow User:sink to read topic vouchers; allow it with \
              kafka-acls --bootstrap-server kafka:9092 --add --allow-principal User:sink --topic \
              vouchers --operation Read"
         );
-        let said = words("security.protocol=SSL,ssl.certificate.location=/sink.pem");
+        let said = words(
+            "security.protocol=SSL,ssl.certificate.location=/sink.pem,ssl.key.location=/sink.key",
+        );
         assert!(
             said.contains("the user of the client certificate"),
             "{said}"
