@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use runtime::dead_letter::{self, Cause, DeadLetter, Extent};
+use runtime::dead_letter::{self, Cause, Extent, OutgoingDeadLetter};
 use runtime::kafka::Outgoing;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::settings::TopicSettings;
@@ -330,7 +330,7 @@ impl Batch {
             malformed,
             attempts: 1,
         };
-        let letter = DeadLetter::of(record, &cause, extent);
+        let letter = OutgoingDeadLetter::of(record, &cause, extent);
         let arena = &mut self.arena;
         let key = letter.key.map(|key| arena.put(key));
         let value = letter.value.map(|value| arena.put(value));

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
-use runtime::preflight::{self, CheckFlags, Cluster, Found, Reader, Report, Verdict};
+use runtime::preflight::{self, CheckFlags, CheckResult, Cluster, Found, Reader, Report};
 use runtime::provision;
 use runtime::registry::{Registry, RegistrySettings};
 use runtime::settings::TopicSettings;
@@ -92,9 +92,9 @@ async fn look(
 }
 
 /// A wrong key is a wrong setting; without one nothing can be issued, but all else can be checked.
-fn signing_key(keys: &KeySettings) -> Result<Verdict, Failure> {
+fn signing_key(keys: &KeySettings) -> Result<CheckResult, Failure> {
     if !has_key(keys) {
-        return Ok(Verdict::warn(
+        return Ok(CheckResult::warn(
             "signing key",
             "VOUCHER_SIGNING_KEY is not set (nor VOUCHER_SIGNING_KEYS_FILE): run, backfill and \
              redrive end with exit code 2",
@@ -102,10 +102,10 @@ fn signing_key(keys: &KeySettings) -> Result<Verdict, Failure> {
         ));
     }
     keys.signing_keys()?;
-    Ok(Verdict::ok("signing key", "set, and long enough"))
+    Ok(CheckResult::ok("signing key", "set, and long enough"))
 }
 
-fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<Verdict>, Failure> {
+fn clients(settings: &CheckSettings, found: &Found) -> Result<Vec<CheckResult>, Failure> {
     let flow = &settings.flow;
     let consumer = settings.kafka.consumer(&flow.processor_group)?;
     let producer = match flow.processing_guarantee {
@@ -126,7 +126,7 @@ async fn orders(
     registry: Option<&Registry>,
     found: &Found,
     rule: &Rule,
-) -> Vec<Verdict> {
+) -> Vec<CheckResult> {
     let Some(topic) = found.topic(&settings.topics.order_status_topic) else {
         return Vec::new();
     };
@@ -160,7 +160,7 @@ async fn history(
     registry: Option<&Registry>,
     found: &Found,
     rule: &Rule,
-) -> Result<Option<Verdict>, Failure> {
+) -> Result<Option<CheckResult>, Failure> {
     let Some(vouchers) = found.topic(&settings.topics.vouchers_topic) else {
         return Ok(None);
     };

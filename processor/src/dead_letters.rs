@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use runtime::dead_letter::command::{
     DiscardArgs, ListArgs, Reading, ShowArgs, discard, list, show,
 };
-use runtime::dead_letter::{Letter, Shelf};
+use runtime::dead_letter::{DeadLetter, DeadLetterTopic};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, RegistrySettings};
@@ -12,8 +12,8 @@ use runtime::settings::TopicSettings;
 use runtime::telemetry::{self, LogSettings};
 use runtime::value::framing_of;
 
+use crate::explainer::Explainer;
 use crate::settings::{CampaignSettings, GroupSettings, RuleSettings};
-use crate::told::Teller;
 
 /// What `processor dead-letters` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
@@ -68,9 +68,9 @@ struct ShowSettings {
 }
 
 impl<A: Args> On<A> {
-    fn shelf(&self, campaign: &str) -> Shelf {
+    fn dead_letter_topic(&self, campaign: &str) -> DeadLetterTopic {
         telemetry::start(&self.log);
-        Shelf::new(
+        DeadLetterTopic::new(
             self.kafka.clone(),
             self.topics.order_status_topic.clone(),
             self.group.owner(campaign),
@@ -79,8 +79,8 @@ impl<A: Args> On<A> {
 }
 
 impl<A: Args> OfCampaign<A> {
-    fn shelf(&self) -> Shelf {
-        self.on.shelf(&self.campaign.voucher_campaign)
+    fn dead_letter_topic(&self) -> DeadLetterTopic {
+        self.on.dead_letter_topic(&self.campaign.voucher_campaign)
     }
 }
 
@@ -89,30 +89,34 @@ impl<A: Args> OfCampaign<A> {
 /// # Errors
 /// Exit code 2 for settings; 1 when there is no such letter, or the broker does not answer.
 pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
-    let teller = match &settings.action {
-        Some(Action::Show(show)) => Some(Teller::new(
+    let explainer = match &settings.action {
+        Some(Action::Show(show)) => Some(Explainer::new(
             show.rule.rule()?,
             show.rule.order_default_currency,
             Registry::of(&show.registry)?,
         )),
         _ => None,
     };
-    tokio::task::spawn_blocking(move || match (&settings.action, teller) {
-        (Some(Action::Show(settings)), Some(mut teller)) => {
-            let shelf = settings.on.shelf(&settings.rule.voucher_campaign);
-            show(&shelf, &settings.on.args, |letter| {
-                read(&mut teller, letter)
+    tokio::task::spawn_blocking(move || match (&settings.action, explainer) {
+        (Some(Action::Show(settings)), Some(mut explainer)) => {
+            let dead_letter_topic = settings
+                .on
+                .dead_letter_topic(&settings.rule.voucher_campaign);
+            show(&dead_letter_topic, &settings.on.args, |letter| {
+                read(&mut explainer, letter)
             })
         }
-        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.on.args),
-        _ => list(&settings.list.shelf(), &settings.list.on.args),
+        (Some(Action::Discard(settings)), _) => {
+            discard(&settings.dead_letter_topic(), &settings.on.args)
+        }
+        _ => list(&settings.list.dead_letter_topic(), &settings.list.on.args),
     })
     .await
     .map_err(|error| Failure::failed(format!("dead-letters: {error}")))?
 }
 
-fn read(teller: &mut Teller, letter: &Letter) -> Result<Reading, Failure> {
-    let told = teller.tell(&letter.original)?;
+fn read(explainer: &mut Explainer, letter: &DeadLetter) -> Result<Reading, Failure> {
+    let told = explainer.tell(&letter.original)?;
     Ok(Reading {
         format: framing_of(&letter.original),
         today: told.to_string(),

@@ -16,7 +16,7 @@ use crate::signing_keys::SigningKeys;
 
 /// What becomes of one record.
 #[derive(Debug)]
-pub enum Outcome<'k> {
+pub enum Evaluation<'k> {
     /// A voucher.
     Voucher(Issued<'k>),
     /// Well formed, but no voucher.
@@ -100,15 +100,15 @@ impl Evaluator {
     }
 
     /// The outcome of one record: decode, judge, sign.
-    pub fn evaluate<'k, S>(&self, record: &'k impl InputRecord, schemas: &mut S) -> Outcome<'k>
+    pub fn evaluate<'k, S>(&self, record: &'k impl InputRecord, schemas: &mut S) -> Evaluation<'k>
     where
         S: SchemaSource<Plan = OrderStatusPlan>,
     {
         match decode(record, self.default_currency, schemas) {
-            Ok(Value::Read(order)) => self.judge(&order, record).unwrap_or_else(Outcome::Dead),
-            Ok(Value::Tombstone) => Outcome::Skip(Skip::Tombstone),
-            Ok(Value::Wait { schema_id }) => Outcome::Wait { schema_id },
-            Err(malformed) => Outcome::Dead(malformed),
+            Ok(Value::Read(order)) => self.judge(&order, record).unwrap_or_else(Evaluation::Dead),
+            Ok(Value::Tombstone) => Evaluation::Skip(Skip::Tombstone),
+            Ok(Value::Wait { schema_id }) => Evaluation::Wait { schema_id },
+            Err(malformed) => Evaluation::Dead(malformed),
         }
     }
 
@@ -116,13 +116,13 @@ impl Evaluator {
         &self,
         order: &OrderStatus<'k>,
         record: &impl InputRecord,
-    ) -> Result<Outcome<'k>, Malformed> {
+    ) -> Result<Evaluation<'k>, Malformed> {
         let written_at = record.timestamp_millis().map(Timestamp::from_millis);
         Ok(match self.rule.judge(order, written_at)? {
-            Verdict::Skip(skip) => Outcome::Skip(skip),
+            Verdict::Skip(skip) => Evaluation::Skip(skip),
             Verdict::Eligible { sent_at } => {
                 let order_id = order.order_id.clone().into_text();
-                Outcome::Voucher(Issued {
+                Evaluation::Voucher(Issued {
                     code: self.keys.at(sent_at).code(&self.rule.campaign, &order_id),
                     order_id,
                     sent_at,

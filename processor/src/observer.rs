@@ -60,7 +60,7 @@ impl TaskObserver {
                 .map(|skip| {
                     (
                         skip,
-                        counter!(names::PROCESSOR_SKIPPED, "reason" => skip.word()),
+                        counter!(names::PROCESSOR_SKIPPED, "reason" => skip.as_str()),
                     )
                 })
                 .collect(),
@@ -69,7 +69,7 @@ impl TaskObserver {
                 .map(|reason| {
                     (
                         *reason,
-                        counter!(names::PROCESSOR_DEAD_LETTERS, "reason" => reason.word()),
+                        counter!(names::PROCESSOR_DEAD_LETTERS, "reason" => reason.as_str()),
                     )
                 })
                 .collect(),

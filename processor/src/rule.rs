@@ -54,7 +54,7 @@ impl Skip {
     ];
 
     /// The reason as a machine word.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",
             Self::Status => "status",

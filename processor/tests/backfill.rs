@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use processor::backfill::orders::{By, Orders};
 use processor::backfill::preview::{Preview, sum};
-use processor::evaluate::{Evaluator, Outcome};
+use processor::evaluate::{Evaluation, Evaluator};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ fn read(evaluator: &Evaluator, records: &[OwnedRecord], vouchers: &mut Vouchers)
     for record in records {
         let outcome = evaluator.evaluate(record, &mut NoSchemas);
         preview.take(record, &outcome);
-        if let Outcome::Voucher(issued) = outcome {
+        if let Evaluation::Voucher(issued) = outcome {
             let voucher = evaluator.voucher(&issued);
             let mut text = Vec::new();
             voucher.write_json(&mut text);
@@ -177,7 +177,7 @@ proptest! {
         let preview = read(&evaluator, &records, &mut live);
         let mut orders = Orders::default();
         for record in &records {
-            if let Outcome::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas) {
+            if let Evaluation::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas) {
                 orders.is_new(&issued.order_id, By::Asked).unwrap();
             }
         }

@@ -84,7 +84,7 @@ impl fmt::Display for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut reasons = BTreeMap::<&str, u16>::new();
         for reason in self.window.iter().flatten() {
-            *reasons.entry(reason.word()).or_default() += 1;
+            *reasons.entry(reason.as_str()).or_default() += 1;
         }
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

@@ -43,7 +43,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// The longest head of a request, in bytes, and so about what a connection can make us keep.
-const LONGEST_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 64 * 1024;
 
 /// Files that are left for everything else: brokers, the database, logs.
 const OTHER_FILES: u64 = 512;
@@ -108,7 +108,7 @@ pub async fn serve(
         // A request is answered whether or not its client has closed its end: to watch for that
         // would cost each request a read, and the buffer for it.
         .half_close(true)
-        .max_buf_size(LONGEST_HEAD);
+        .max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())

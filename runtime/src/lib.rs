@@ -6,7 +6,7 @@
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record as the loops see it |
 //! | [`stepping`] | driving a loop that is a state machine, until a stop finds nothing half done |
-//! | [`late_offsets`] | offsets that are committed a little later, in one for many batches |
+//! | [`deferred_offsets`] | offsets that are committed a little later, in one for many batches |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
@@ -30,14 +30,13 @@
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;
-pub mod columns;
 pub mod command_line;
 pub mod dead_letter;
+pub mod deferred_offsets;
 pub mod flow;
 pub mod health;
 pub mod http;
 pub mod kafka;
-pub mod late_offsets;
 pub mod lifecycle;
 pub mod metrics;
 pub mod output;
@@ -50,6 +49,7 @@ pub mod replay;
 pub mod settings;
 pub mod stepping;
 pub mod telemetry;
+pub mod text_table;
 pub mod trace_context;
 pub mod value;
 pub mod wording;

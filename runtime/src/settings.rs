@@ -78,13 +78,13 @@ pub fn states_of(dead_letters: &str) -> String {
 }
 
 /// The longest name of which `.dlq` and `.dlq.state` still are legal names (Kafka allows 249).
-const LONGEST_TOPIC: usize = 249 - ".dlq.state".len();
+const MAX_TOPIC: usize = 249 - ".dlq.state".len();
 
 fn topic_name(name: &str) -> Result<String, String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || name.len() > LONGEST_TOPIC || !name.bytes().all(legal) {
+    if name.is_empty() || name.len() > MAX_TOPIC || !name.bytes().all(legal) {
         return Err(format!(
-            "a topic is 1 to {LONGEST_TOPIC} letters, digits, '.', '_' or '-'"
+            "a topic is 1 to {MAX_TOPIC} letters, digits, '.', '_' or '-'"
         ));
     }
     Ok(name.to_owned())
@@ -211,7 +211,7 @@ mod tests {
     fn a_topic_leaves_room_for_its_dead_letters() {
         assert!(topic_name("order-status").is_ok());
         assert!(topic_name("orders/status").is_err());
-        assert!(topic_name(&"a".repeat(LONGEST_TOPIC)).is_ok());
-        assert!(topic_name(&"a".repeat(LONGEST_TOPIC + 1)).is_err());
+        assert!(topic_name(&"a".repeat(MAX_TOPIC)).is_ok());
+        assert!(topic_name(&"a".repeat(MAX_TOPIC + 1)).is_err());
     }
 }

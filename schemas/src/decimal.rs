@@ -6,13 +6,13 @@
 
 use rust_decimal::Decimal;
 
-use crate::word;
+use crate::swar;
 
 /// The most significant digits, and the most decimals: what a [`Decimal`] always holds.
-const MOST_DIGITS: usize = 28;
+const MAX_DIGITS: usize = 28;
 
 /// Amounts are below ten to this power.
-const MOST_INTEGER_DIGITS: i64 = 15;
+const MAX_INTEGER_DIGITS: i64 = 15;
 
 /// So many digits fit into 64 bits, whatever they are: nearly every amount.
 const SHORT_DIGITS: usize = 19;
@@ -29,7 +29,7 @@ const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
 };
 
 /// The most bytes of an unscaled value, leading zeros not counted: 155 digits.
-const MOST_UNSCALED_BYTES: usize = 64;
+const MAX_UNSCALED_BYTES: usize = 64;
 
 /// Why something is no amount. All bounds are of the exact value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -109,7 +109,7 @@ pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalErro
     if unscaled.first().is_some_and(|byte| byte & 0x80 != 0) {
         return Err(DecimalError::Negative);
     }
-    match word::big_endian(unscaled) {
+    match swar::big_endian(unscaled) {
         Some(coefficient) => assemble_short(coefficient, scale),
         None => from_long_unscaled(unscaled, scale),
     }
@@ -119,10 +119,10 @@ pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalErro
 fn from_long_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalError> {
     let zeros = unscaled.iter().take_while(|byte| **byte == 0).count();
     let significant = &unscaled[zeros..];
-    if significant.len() > MOST_UNSCALED_BYTES {
+    if significant.len() > MAX_UNSCALED_BYTES {
         return Err(DecimalError::TooPrecise);
     }
-    let mut digits = [0; MOST_UNSCALED_BYTES * 5 / 2];
+    let mut digits = [0; MAX_UNSCALED_BYTES * 5 / 2];
     let digits = decimal_digits(significant, &mut digits);
     Number {
         negative: false,
@@ -146,7 +146,7 @@ pub(crate) fn storable(value: Decimal, scale: u32) -> Result<i128, DecimalError>
     if value.is_sign_negative() && !value.is_zero() {
         return Err(DecimalError::Negative);
     }
-    if value >= Decimal::from(10_u64.pow(MOST_INTEGER_DIGITS as u32)) {
+    if value >= Decimal::from(10_u64.pow(MAX_INTEGER_DIGITS as u32)) {
         return Err(DecimalError::TooLarge);
     }
     to_unscaled(value, scale).ok_or(DecimalError::TooPrecise)
@@ -240,7 +240,7 @@ impl<'a> Number<'a> {
                 continue;
             }
             significant += zeros + 1;
-            if significant <= MOST_DIGITS {
+            if significant <= MAX_DIGITS {
                 // At most 28 digits: far below the 38 of the type.
                 coefficient *= 10_u128.pow(zeros as u32 + 1);
                 coefficient += u128::from(digit - b'0');
@@ -260,13 +260,13 @@ fn assemble_short(coefficient: u64, scale: u32) -> Result<Decimal, DecimalError>
     }
     // Of 10^15 and more, in units of the scale; beyond the table no coefficient is.
     let too_large = POWERS_OF_TEN
-        .get(MOST_INTEGER_DIGITS as usize + scale as usize)
+        .get(MAX_INTEGER_DIGITS as usize + scale as usize)
         .is_some_and(|end| coefficient >= *end);
     if too_large {
         return Err(DecimalError::TooLarge);
     }
     let (coefficient, scale) = without_trailing_zeros(coefficient, scale);
-    if scale > MOST_DIGITS as u32 {
+    if scale > MAX_DIGITS as u32 {
         return Err(DecimalError::TooPrecise);
     }
     let (low, middle) = (coefficient as u32, (coefficient >> 32) as u32);
@@ -287,10 +287,10 @@ fn assemble(
     if negative {
         return Err(DecimalError::Negative);
     }
-    if exponent.saturating_add(digits as i64) > MOST_INTEGER_DIGITS {
+    if exponent.saturating_add(digits as i64) > MAX_INTEGER_DIGITS {
         return Err(DecimalError::TooLarge);
     }
-    if digits > MOST_DIGITS || exponent < -(MOST_DIGITS as i64) {
+    if digits > MAX_DIGITS || exponent < -(MAX_DIGITS as i64) {
         return Err(DecimalError::TooPrecise);
     }
     // The checks above bound the product by 10^15, the coefficient by 10^28 and the scale by 28.
@@ -328,10 +328,10 @@ fn without_trailing_zeros(mut coefficient: u64, mut scale: u32) -> (u64, u32) {
     (coefficient, scale)
 }
 
-/// The ASCII digits of a big-endian unsigned integer of at most [`MOST_UNSCALED_BYTES`] bytes,
+/// The ASCII digits of a big-endian unsigned integer of at most [`MAX_UNSCALED_BYTES`] bytes,
 /// written to the end of `digits`.
 fn decimal_digits<'d>(bytes: &[u8], digits: &'d mut [u8]) -> &'d [u8] {
-    let mut limbs = [0_u8; MOST_UNSCALED_BYTES];
+    let mut limbs = [0_u8; MAX_UNSCALED_BYTES];
     let limbs = &mut limbs[..bytes.len()];
     limbs.copy_from_slice(bytes);
     let mut start = digits.len();

@@ -9,7 +9,7 @@ use crate::decimal::{self, DecimalError};
 use crate::key;
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
-use crate::slot::Slot;
+use crate::raw_field::RawField;
 use crate::text::Text;
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
@@ -17,13 +17,13 @@ use crate::timestamp::{InvalidTimestamp, Timestamp};
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'s, 'a> {
     name: &'static str,
-    slot: &'s Slot<'a>,
+    slot: &'s RawField<'a>,
     is_confidential: bool,
 }
 
 impl<'s, 'a> Field<'s, 'a> {
     /// A field whose content may be shown in a message.
-    pub(crate) fn new(name: &'static str, slot: &'s Slot<'a>) -> Self {
+    pub(crate) fn new(name: &'static str, slot: &'s RawField<'a>) -> Self {
         Self {
             name,
             slot,
@@ -33,7 +33,7 @@ impl<'s, 'a> Field<'s, 'a> {
 
     /// A field of a record that holds a secret, maybe in the wrong field: of its content, messages
     /// tell the type.
-    pub(crate) fn confidential(name: &'static str, slot: &'s Slot<'a>) -> Self {
+    pub(crate) fn confidential(name: &'static str, slot: &'s RawField<'a>) -> Self {
         Self {
             name,
             slot,
@@ -72,7 +72,7 @@ impl<'s, 'a> Field<'s, 'a> {
     #[inline(always)]
     pub(crate) fn text(self) -> Option<Text<'a>> {
         match self.slot {
-            Slot::Text(text) => Some(*text),
+            RawField::Text(text) => Some(*text),
             _ => None,
         }
     }
@@ -86,9 +86,9 @@ impl<'s, 'a> Field<'s, 'a> {
     #[inline(always)]
     pub(crate) fn decimal(self) -> Result<Decimal, DecimalError> {
         match self.slot {
-            Slot::Text(text) | Slot::Number(text) => decimal::parse_bytes(text.as_bytes()),
-            Slot::Integer(value) => decimal::from_unscaled(&value.to_be_bytes(), 0),
-            Slot::Decimal { unscaled, scale } => decimal::from_unscaled(unscaled, *scale),
+            RawField::Text(text) | RawField::Number(text) => decimal::parse_bytes(text.as_bytes()),
+            RawField::Integer(value) => decimal::from_unscaled(&value.to_be_bytes(), 0),
+            RawField::Decimal { unscaled, scale } => decimal::from_unscaled(unscaled, *scale),
             _ => Err(DecimalError::NotANumber),
         }
     }
@@ -115,9 +115,9 @@ impl<'s, 'a> Field<'s, 'a> {
     #[inline(always)]
     pub(crate) fn version(self) -> Result<Option<i64>, Malformed> {
         let version = match self.slot {
-            Slot::Absent | Slot::Null => return Ok(None),
-            Slot::Integer(value) => Some(*value),
-            Slot::Number(token) => integer(*token),
+            RawField::Absent | RawField::Null => return Ok(None),
+            RawField::Integer(value) => Some(*value),
+            RawField::Number(token) => integer(*token),
             _ => None,
         };
         match version {
@@ -130,16 +130,16 @@ impl<'s, 'a> Field<'s, 'a> {
     #[inline(always)]
     pub(crate) fn timestamp(self) -> Result<Option<Timestamp>, Malformed> {
         let time = match self.slot {
-            Slot::Absent | Slot::Null => return Ok(None),
-            Slot::Text(text) => Timestamp::parse(text.as_bytes()),
-            Slot::Number(token) if is_integer(*token) => {
+            RawField::Absent | RawField::Null => return Ok(None),
+            RawField::Text(text) => Timestamp::parse(text.as_bytes()),
+            RawField::Number(token) if is_integer(*token) => {
                 // Beyond 64 bits it is a time all the same, far out of range.
                 Some(Timestamp::from_millis(integer(*token).unwrap_or(i64::MAX)))
             }
-            Slot::Integer(millis) | Slot::TimestampMillis(millis) => {
+            RawField::Integer(millis) | RawField::TimestampMillis(millis) => {
                 Some(Timestamp::from_millis(*millis))
             }
-            Slot::TimestampMicros(micros) => Some(Timestamp::from_micros(*micros)),
+            RawField::TimestampMicros(micros) => Some(Timestamp::from_micros(*micros)),
             _ => None,
         };
         match time {
@@ -158,11 +158,11 @@ impl<'s, 'a> Field<'s, 'a> {
     /// A string, or an integer's decimal digits, that may name an order; missing: none.
     fn order_id(self) -> Result<Option<IdText<'a>>, Malformed> {
         let id = match *self.slot {
-            Slot::Absent | Slot::Null => return Ok(None),
-            Slot::Text(text) => Some(IdText::Borrowed(text.as_str())),
-            Slot::Number(token) if token.as_bytes() == b"-0" => Some(IdText::Borrowed("0")),
-            Slot::Number(token) if is_integer(token) => Some(IdText::Borrowed(token.as_str())),
-            Slot::Integer(value) => Some(IdText::Integer(Digits::of(value))),
+            RawField::Absent | RawField::Null => return Ok(None),
+            RawField::Text(text) => Some(IdText::Borrowed(text.as_str())),
+            RawField::Number(token) if token.as_bytes() == b"-0" => Some(IdText::Borrowed("0")),
+            RawField::Number(token) if is_integer(token) => Some(IdText::Borrowed(token.as_str())),
+            RawField::Integer(value) => Some(IdText::Integer(Digits::of(value))),
             _ => None,
         };
         match id {
@@ -186,7 +186,7 @@ pub(crate) fn order_id<'k, const F: usize>(
     let [first, others @ ..] = &fields[..] else {
         unreachable!("some field holds the id");
     };
-    if let (Slot::Text(id), Some(key)) = (first.slot, key)
+    if let (RawField::Text(id), Some(key)) = (first.slot, key)
         && others.iter().all(|other| other.slot.is_missing())
         && let Some(id) = OrderId::of_both(key, id.as_bytes())
     {
@@ -264,18 +264,18 @@ impl IdText<'_> {
 }
 
 /// The most bytes that an integer of 64 bits is written with: `i64::MIN`, with its sign.
-const LONGEST_INTEGER: usize = 20;
+const MAX_INTEGER: usize = 20;
 
 /// An integer's decimal digits.
 pub(crate) struct Digits {
-    bytes: [u8; LONGEST_INTEGER],
+    bytes: [u8; MAX_INTEGER],
     length: usize,
 }
 
 impl Digits {
     pub(crate) fn of(value: i64) -> Self {
         let mut digits = Self {
-            bytes: [0; LONGEST_INTEGER],
+            bytes: [0; MAX_INTEGER],
             length: 0,
         };
         write!(digits, "{value}").expect("20 bytes hold every integer of 64 bits");

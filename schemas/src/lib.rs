@@ -43,11 +43,11 @@ mod malformed;
 mod order_id;
 mod order_status;
 mod printable;
-mod slot;
+mod raw_field;
+mod swar;
 mod text;
 mod timestamp;
 mod voucher;
-mod word;
 mod wrapped;
 
 pub use campaign::{Campaign, InvalidCampaign};

@@ -5,14 +5,14 @@ use std::fmt;
 use crate::printable::push_printable;
 
 /// The longest message in bytes: it travels in a header of the dead letter.
-const LONGEST_MESSAGE: usize = 1024;
+const MAX_MESSAGE: usize = 1024;
 
 /// How many characters of a text that was found are shown.
-const LONGEST_QUOTE: usize = 64;
+const MAX_QUOTE: usize = 64;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// The kind of fault; its [`word`](Reason::word) is the header `dlq.reason` and a metric's
+        /// The kind of fault; its [`as_str`](Reason::as_str) is the header `dlq.reason` and a metric's
         /// label, so words are never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -26,13 +26,13 @@ macro_rules! reasons {
 
             /// The machine word, in `snake_case`.
             #[must_use]
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)*
                 }
             }
 
-            /// The reason of a machine word, the inverse of [`word`](Self::word).
+            /// The reason of a machine word, the inverse of [`as_str`](Self::as_str).
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 match word {
@@ -131,7 +131,7 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -153,7 +153,7 @@ impl Malformed {
     pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
         Self {
             reason,
-            message: shortened(message.as_ref(), LONGEST_MESSAGE),
+            message: shortened(message.as_ref(), MAX_MESSAGE),
         }
     }
 
@@ -180,7 +180,7 @@ impl std::error::Error for Malformed {}
 
 /// The start of `text` in quotes, for a message.
 pub(crate) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_QUOTE) {
+    match text.char_indices().nth(MAX_QUOTE) {
         Some((end, _)) => format!("\"{}...\"", &text[..end]),
         None => format!("\"{text}\""),
     }
@@ -213,10 +213,10 @@ mod tests {
     #[test]
     fn every_reason_has_its_own_word_in_snake_case() {
         for (at, reason) in Reason::ALL.iter().enumerate() {
-            let word = reason.word();
+            let word = reason.as_str();
             assert_eq!(Reason::from_word(word), Some(*reason));
             assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-            assert!(Reason::ALL[..at].iter().all(|other| other.word() != word));
+            assert!(Reason::ALL[..at].iter().all(|other| other.as_str() != word));
         }
         assert_eq!(Reason::from_word("no_such_reason"), None);
     }

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::word;
+use crate::swar;
 
 /// The most bytes that an order id has.
-const LONGEST: usize = 128;
+const MAX_BYTES: usize = 128;
 
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
 ///
@@ -17,7 +17,7 @@ pub struct OrderId<'a>(Cow<'a, [u8]>);
 
 /// The text can't be an order id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an order id is 1 to {LONGEST} bytes of UTF-8 without control characters")]
+#[error("an order id is 1 to {MAX_BYTES} bytes of UTF-8 without control characters")]
 pub struct InvalidOrderId;
 
 impl<'a> OrderId<'a> {
@@ -26,7 +26,7 @@ impl<'a> OrderId<'a> {
     /// # Errors
     /// Empty, longer than 128 bytes, or with control characters (Unicode's category Cc).
     pub fn new(text: &'a str) -> Result<Self, InvalidOrderId> {
-        if (1..=LONGEST).contains(&text.len()) && !text.contains(char::is_control) {
+        if (1..=MAX_BYTES).contains(&text.len()) && !text.contains(char::is_control) {
             Ok(Self(Cow::Borrowed(text.as_bytes())))
         } else {
             Err(InvalidOrderId)
@@ -36,7 +36,7 @@ impl<'a> OrderId<'a> {
     /// The id that is both the key and the value's text, if it has nothing but printable ASCII.
     #[inline(always)]
     pub(crate) fn of_both(key: &'a [u8], text: &[u8]) -> Option<Self> {
-        ((1..=LONGEST).contains(&text.len()) && word::are_same_plain(key, text))
+        ((1..=MAX_BYTES).contains(&text.len()) && swar::are_same_plain(key, text))
             .then_some(Self(Cow::Borrowed(key)))
     }
 
@@ -111,12 +111,12 @@ mod tests {
     }
     #[test]
     fn the_quick_way_takes_printable_ascii_that_is_the_keys() {
-        let longest = "a".repeat(LONGEST);
+        let longest = "a".repeat(MAX_BYTES);
         for text in ["1", " ", "a b~", "12345678", &longest] {
             let id = OrderId::new(text).unwrap();
             assert_eq!(OrderId::of_both(text.as_bytes(), text.as_bytes()), Some(id));
         }
-        let too_long = "a".repeat(LONGEST + 1);
+        let too_long = "a".repeat(MAX_BYTES + 1);
         for text in ["", "é", "1234567é", "a\n", "12345678\u{7f}", &too_long] {
             assert_eq!(OrderId::of_both(text.as_bytes(), text.as_bytes()), None);
         }

@@ -13,7 +13,7 @@ use crate::framing::Body;
 use crate::json;
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
-use crate::slot::Slot;
+use crate::raw_field::RawField;
 use crate::timestamp::Timestamp;
 use crate::wrapped::{wrapped, wrapped_json};
 
@@ -128,7 +128,7 @@ impl<'k> OrderStatus<'k> {
         plan: &OrderStatusPlan,
         default_currency: Currency,
     ) -> Result<Self, Malformed> {
-        let mut slots = [Slot::Absent; FIELDS.len()];
+        let mut slots = [RawField::Absent; FIELDS.len()];
         plan.0.read(body, &mut slots)?;
         Self::from_slots(key, &slots, default_currency)
     }
@@ -136,7 +136,7 @@ impl<'k> OrderStatus<'k> {
     #[inline(always)]
     fn from_slots(
         key: Option<&'k [u8]>,
-        slots: &[Slot<'_>; FIELDS.len()],
+        slots: &[RawField<'_>; FIELDS.len()],
         default_currency: Currency,
     ) -> Result<Self, Malformed> {
         let fields: [Field<'_, '_>; FIELDS.len()] =

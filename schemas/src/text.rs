@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::word;
+use crate::swar;
 
 /// UTF-8 that its front end has checked. Kept as bytes: most of what is asked of a text needs no
 /// more, and a `str` is had by checking it once again only.
@@ -13,7 +13,7 @@ impl<'a> Text<'a> {
     /// The bytes as a text, if they are UTF-8.
     #[inline(always)]
     pub(crate) fn of(bytes: &'a [u8]) -> Option<Self> {
-        (word::is_ascii(bytes) || is_utf8(bytes)).then_some(Self(bytes))
+        (swar::is_ascii(bytes) || is_utf8(bytes)).then_some(Self(bytes))
     }
 
     /// A part of what its front end checks as a whole, before anybody asks for this text.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-mod usual;
+mod fast_path;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -78,7 +78,7 @@ impl Timestamp {
     /// The same of any bytes.
     #[inline(always)]
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
-        usual::parse(text).or_else(|| parse(text))
+        fast_path::parse(text).or_else(|| parse(text))
     }
 }
 

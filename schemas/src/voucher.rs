@@ -14,7 +14,7 @@ use crate::field::{Field, order_id};
 use crate::framing::{Body, write_header};
 use crate::json;
 use crate::malformed::{Malformed, Reason};
-use crate::slot::Slot;
+use crate::raw_field::RawField;
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
 /// The fields, in the order in which they are judged.
@@ -34,7 +34,7 @@ static NAMES: json::Names<{ FIELDS.len() }> = json::Names::of(FIELDS);
 const AMOUNT_SCALE: u32 = 9;
 
 /// The most characters of a code.
-const LONGEST_CODE: usize = 64;
+const MAX_CODE: usize = 64;
 
 /// One voucher; (`campaign`, `order_id`) is its identity. One that was read is valid in every field.
 ///
@@ -118,7 +118,7 @@ impl<'a> Voucher<'a> {
         body: &'a [u8],
         plan: &'a VoucherPlan,
     ) -> Result<Self, Malformed> {
-        let mut slots = [Slot::Absent; FIELDS.len()];
+        let mut slots = [RawField::Absent; FIELDS.len()];
         plan.0.read(body, &mut slots)?;
         Self::from_slots(key, &slots, Cow::Borrowed)
     }
@@ -126,7 +126,7 @@ impl<'a> Voucher<'a> {
     /// `kept` makes of a found text what the voucher holds.
     fn from_slots<'v>(
         key: Option<&'a [u8]>,
-        slots: &[Slot<'v>; FIELDS.len()],
+        slots: &[RawField<'v>; FIELDS.len()],
         kept: impl Fn(&'v str) -> Cow<'a, str>,
     ) -> Result<Self, Malformed> {
         let fields: [Field<'_, 'v>; FIELDS.len()] =
@@ -222,7 +222,7 @@ impl fmt::Debug for Voucher<'_> {
 fn is_code(text: &str) -> bool {
     let is_printable = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace());
     !text.is_empty()
-        && text.chars().nth(LONGEST_CODE).is_none()
+        && text.chars().nth(MAX_CODE).is_none()
         && text.chars().all(is_printable)
         && text.trim() == text
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use runtime::dead_letter::{Cause, DeadLetter, Extent};
+use runtime::dead_letter::{Cause, Extent, OutgoingDeadLetter};
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 use rust_decimal::Decimal;
@@ -30,8 +30,8 @@ pub struct Batch {
 }
 
 /// A batch has no more records and, but for the last of them, no more bytes than this.
-pub(crate) const MOST_RECORDS: usize = 2_000;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_RECORDS: usize = 2_000;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// A record's bytes, in the arena.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Batch {
     }
 
     /// Takes a record that can't be used.
-    pub fn bury(&mut self, record: &impl InputRecord, cause: Malformed) {
+    pub fn write_dead_letters(&mut self, record: &impl InputRecord, cause: Malformed) {
         let number = self.keep(record, Some(cause.reason()));
         self.note_dead(number, cause);
     }
@@ -197,7 +197,7 @@ impl Batch {
     /// Whether nothing more is to be taken.
     pub fn is_full(&self) -> bool {
         let bytes = self.bytes.len() + self.text.len();
-        self.closed || self.records.len() >= MOST_RECORDS || bytes >= MOST_BYTES
+        self.closed || self.records.len() >= MAX_RECORDS || bytes >= MAX_BYTES
     }
 
     /// How many rows are asked for.
@@ -390,14 +390,14 @@ impl DeadRecord<'_> {
     }
 
     /// What goes to the dead letter topic.
-    pub fn dead_letter(&self, topic: &str) -> DeadLetter<'_> {
+    pub fn dead_letter(&self, topic: &str) -> OutgoingDeadLetter<'_> {
         let cause = Cause {
             topic,
             service: "sink",
             malformed: &self.dead.cause,
             attempts: 1,
         };
-        DeadLetter::of(&self.record, &cause, self.dead.extent)
+        OutgoingDeadLetter::of(&self.record, &cause, self.dead.extent)
     }
 
     /// About how large its dead letter is.

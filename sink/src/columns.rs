@@ -6,18 +6,18 @@ use rust_decimal::Decimal;
 use schemas::{Currency, Timestamp, decimal};
 
 use crate::batch::Batch;
-use crate::texts::Texts;
+use crate::string_column::StringColumn;
 
 /// One statement's rows: one for each identity, in the order of the identities, so that two writers
 /// take the locks of the rows that they share in one order. Reused from statement to statement.
 #[derive(Debug, Default)]
 pub struct Columns {
     /// Campaigns.
-    pub campaigns: Texts,
+    pub campaigns: StringColumn,
     /// Order ids.
-    pub order_ids: Texts,
+    pub order_ids: StringColumn,
     /// Codes.
-    pub codes: Texts,
+    pub codes: StringColumn,
     /// Amounts.
     pub amounts: Vec<Decimal>,
     /// Currencies.
@@ -27,7 +27,7 @@ pub struct Columns {
     /// When the vouchers end.
     pub expires_at: Vec<Option<Timestamp>>,
     /// W3C trace contexts; empty: none.
-    pub traceparents: Texts,
+    pub traceparents: StringColumn,
     /// The batch's number of each row.
     rows: Vec<usize>,
     echoes: Vec<Echo>,

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use runtime::dead_letter::command::{
     DiscardArgs, ListArgs, Reading, ShowArgs, discard, list, show,
 };
-use runtime::dead_letter::{Letter, Shelf};
+use runtime::dead_letter::{DeadLetter, DeadLetterTopic};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord as _;
@@ -59,9 +59,9 @@ struct ShowSettings {
 }
 
 impl<A: Args> On<A> {
-    fn shelf(&self) -> Shelf {
+    fn dead_letter_topic(&self) -> DeadLetterTopic {
         telemetry::start(&self.log);
-        Shelf::new(
+        DeadLetterTopic::new(
             self.kafka.clone(),
             self.topics.vouchers_topic.clone(),
             self.group.owner(),
@@ -84,12 +84,14 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
     tokio::task::spawn_blocking(move || match (&settings.action, schemas) {
         (Some(Action::Show(settings)), Some(mut schemas)) => {
             let args = &settings.on.args;
-            show(&settings.on.shelf(), args, |letter| {
+            show(&settings.on.dead_letter_topic(), args, |letter| {
                 read(&mut schemas, letter, args.reveal)
             })
         }
-        (Some(Action::Discard(settings)), _) => discard(&settings.shelf(), &settings.args),
-        _ => list(&settings.list.shelf(), &settings.list.args),
+        (Some(Action::Discard(settings)), _) => {
+            discard(&settings.dead_letter_topic(), &settings.args)
+        }
+        _ => list(&settings.list.dead_letter_topic(), &settings.list.args),
     })
     .await
     .map_err(|error| Failure::failed(format!("dead-letters: {error}")))?
@@ -97,7 +99,7 @@ pub async fn run(settings: DeadLettersSettings) -> Result<(), Failure> {
 
 fn read(
     schemas: &mut SchemaCache<VoucherPlan>,
-    letter: &Letter,
+    letter: &DeadLetter,
     reveal: bool,
 ) -> Result<Reading, Failure> {
     let record = &letter.original;

@@ -46,7 +46,7 @@ where
         Ok(Value::Wait { schema_id }) => Decision::Wait { schema_id },
         Err(malformed) => {
             let reason = malformed.reason();
-            batch.bury(record, malformed);
+            batch.write_dead_letters(record, malformed);
             Decision::Dead(reason)
         }
     }

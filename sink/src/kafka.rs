@@ -11,12 +11,17 @@ use runtime::kafka::{
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 
-use crate::ports::{DeadLetters, Drained, Letter, Source};
+use crate::ports::{DeadLetterRecord, DeadLetters, Drained, Source};
 
-/// How long a letter may wait for room in the producer's queue.
+/// How long a dead letter may wait for room in the producer's queue.
 const ROOM: Duration = Duration::from_secs(5);
 
-/// A group member that reads the vouchers, committed records only.
+/// A static group member that reads the vouchers, committed records only.
+///
+/// Its `group.instance.id` is new in every process, so two sinks never share one and there is nothing
+/// to configure. A static member takes its own place again when it lost its coordinator for longer
+/// than a session; a dynamic one would join as a new member, and the group would wait a session for
+/// the old one (ADR 0004). It leaves the group when it is closed, as a dynamic member does.
 pub struct KafkaSource {
     config: ClientConfig,
     topic: String,
@@ -24,18 +29,29 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Joins the group. Does not wait for the broker.
+    /// Joins the group as the task of this number. Does not wait for the broker.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
-    pub fn join(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, Failure> {
-        let config = settings.consumer(group)?;
+    pub fn join(
+        settings: &KafkaSettings,
+        topic: &str,
+        group: &str,
+        task: u16,
+    ) -> Result<Self, Failure> {
+        let mut config = settings.consumer(group)?;
+        config.set("group.instance.id", unique_instance_id(task));
         Ok(Self {
-            subscription: Subscription::join(&config, topic)?,
+            subscription: Subscription::join(&config, topic)?.leaves_on_close(),
             topic: topic.to_owned(),
             config,
         })
     }
+}
+
+/// An instance id that no other process and no other task has.
+fn unique_instance_id(task: u16) -> String {
+    format!("sink-{task}-{:032x}", rand::random::<u128>())
 }
 
 impl Source for KafkaSource {
@@ -73,7 +89,7 @@ impl Source for KafkaSource {
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
-        self.subscription = Subscription::join(&self.config, &self.topic)?;
+        self.subscription = Subscription::join(&self.config, &self.topic)?.leaves_on_close();
         Ok(())
     }
 }
@@ -103,7 +119,7 @@ impl KafkaDeadLetters {
 }
 
 impl DeadLetters for KafkaDeadLetters {
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
         let headers: Vec<_> = letter
             .headers
             .iter()

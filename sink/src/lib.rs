@@ -62,12 +62,12 @@
 
 pub mod backfill;
 pub mod batch;
+pub mod bisection;
 pub mod check;
 pub mod columns;
 pub mod dead_letters;
 pub mod decide;
 pub mod doubt;
-pub mod halves;
 pub mod kafka;
 pub mod observer;
 pub mod ports;
@@ -75,6 +75,6 @@ pub mod postgres;
 pub mod redrive;
 pub mod service;
 pub mod settings;
+pub mod string_column;
 pub mod tally;
 pub mod task;
-pub mod texts;

@@ -57,7 +57,7 @@ impl TaskObserver {
                 .map(|reason| {
                     (
                         *reason,
-                        counter!(names::SINK_DEAD_LETTERS, "reason" => reason.word()),
+                        counter!(names::SINK_DEAD_LETTERS, "reason" => reason.as_str()),
                     )
                 })
                 .collect(),

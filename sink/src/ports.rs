@@ -86,7 +86,7 @@ pub enum WriteError {
     /// one voucher can meet like this.
     CodeClash {
         /// For a statement of one row: who holds the code now.
-        holder: Option<Identity>,
+        holder: Option<VoucherIdentity>,
     },
     /// The database answered and did not do the statement, and one row alone may be the reason: a
     /// time-out, a lock, a trigger that raises an error, or a row that it neither takes nor shows.
@@ -106,7 +106,7 @@ pub enum WriteError {
 
 /// What a voucher is known by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Identity {
+pub struct VoucherIdentity {
     /// The campaign's name.
     pub campaign: String,
     /// The order.
@@ -119,7 +119,7 @@ pub trait DeadLetters {
     ///
     /// # Errors
     /// Why not: call [`reopen`](Self::reopen), and send all again.
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String>;
+    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String>;
 
     /// Waits until all that was sent is acknowledged.
     fn drain(&mut self, timeout: Duration) -> Drained;
@@ -133,7 +133,7 @@ pub trait DeadLetters {
 
 /// A record that can't be used, as it came, with the headers that say why.
 #[derive(Debug, Clone, Copy)]
-pub struct Letter<'a> {
+pub struct DeadLetterRecord<'a> {
     /// The original's.
     pub key: Option<&'a [u8]>,
     /// The original's.

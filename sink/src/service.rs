@@ -120,7 +120,7 @@ impl Flow {
             .health
             .part(format!("task-{number}"), "joining the group");
         let ports = Ports {
-            source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group)?,
+            source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group, number)?,
             table: PostgresTable::new(self.database.clone())?,
             dead_letters: KafkaDeadLetters::new(
                 kafka,

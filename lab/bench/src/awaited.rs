@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use sqlx::postgres::PgListener;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,11 +40,11 @@ impl RowWatch {
     ///
     /// # Errors
     /// As Postgres says.
-    pub async fn watch(shop: &Shop) -> Result<Self> {
-        let mut listener = PgListener::connect(&shop.vouchers_url).await?;
+    pub async fn watch(system: &TestSystem) -> Result<Self> {
+        let mut listener = PgListener::connect(&system.vouchers_url).await?;
         listener.listen("voucher_row").await?;
         for statement in TELL_ROWS {
-            shop.execute_on_vouchers(statement).await?;
+            system.execute_on_vouchers(statement).await?;
         }
         Ok(Self(listener))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{self, STOP, Shop};
+use end_to_end::system::{self, STOP, TestSystem};
 use end_to_end::topic::{self, NewRecord};
 use schemas::ORDER_STATUS_AVSC;
 use stack::{Backend, Backends, ServiceCommand};
@@ -32,7 +32,7 @@ impl Rig {
     /// Starts the stack.
     pub async fn start(quick: bool) -> Self {
         Self {
-            backends: Arc::new(shop::own_backends("bench").await),
+            backends: Arc::new(system::own_backends("bench").await),
             quick,
         }
     }
@@ -51,10 +51,10 @@ impl Rig {
     ///
     /// # Errors
     /// When topics, schemas or databases can't be made.
-    pub async fn shop(&self, avro: bool) -> Result<(Shop, Format)> {
-        let shop = Shop::on(Arc::clone(&self.backends), avro).await?;
+    pub async fn system(&self, avro: bool) -> Result<(TestSystem, Format)> {
+        let system = TestSystem::on(Arc::clone(&self.backends), avro).await?;
         let format = if avro {
-            let subject = format!("{}-value", shop.topics.order_status);
+            let subject = format!("{}-value", system.topics.order_status);
             let id = self.backends.register_schema(&subject, ORDER_STATUS_AVSC);
             Format::Avro {
                 schema_id: id.await?.try_into()?,
@@ -62,7 +62,7 @@ impl Rig {
         } else {
             Format::Json
         };
-        Ok((shop, format))
+        Ok((system, format))
     }
 }
 
@@ -70,10 +70,10 @@ impl Rig {
 ///
 /// # Errors
 /// When one is not acknowledged.
-pub async fn write_orders(shop: &Shop, count: u32, format: Format) -> Result<()> {
+pub async fn write_orders(system: &TestSystem, count: u32, format: Format) -> Result<()> {
     write(
-        shop,
-        &shop.topics.order_status,
+        system,
+        &system.topics.order_status,
         count,
         orders::id,
         |number, id, value| {
@@ -89,7 +89,7 @@ pub async fn write_orders(shop: &Shop, count: u32, format: Format) -> Result<()>
 /// # Errors
 /// When one is not acknowledged.
 pub async fn write(
-    shop: &Shop,
+    system: &TestSystem,
     to: &str,
     count: u32,
     id: fn(u32) -> String,
@@ -102,7 +102,7 @@ pub async fn write(
             value(number, &id, &mut bytes)?;
             Ok(NewRecord::new(id, bytes))
         });
-        topic::write(shop.brokers(), to, records.collect::<Result<_>>()?).await?;
+        topic::write(system.brokers(), to, records.collect::<Result<_>>()?).await?;
     }
     Ok(())
 }
@@ -126,15 +126,20 @@ pub struct Run {
 ///
 /// # Errors
 /// When it does not.
-pub async fn drain(shop: &Shop, command: ServiceCommand, group: &str, topic: &str) -> Result<Run> {
-    let (brokers, group) = (shop.brokers().to_owned(), group.to_owned());
+pub async fn drain(
+    system: &TestSystem,
+    command: ServiceCommand,
+    group: &str,
+    topic: &str,
+) -> Result<Run> {
+    let (brokers, group) = (system.brokers().to_owned(), group.to_owned());
     let topic = topic.to_owned();
     let asked = move || Progress::of(&brokers, &group, &topic);
     let progress = tokio::task::spawn_blocking(asked).await??;
     let end = async move {
         tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE)).await?
     };
-    run_until(shop, command, end).await
+    run_until(system, command, end).await
 }
 
 /// Runs a service from ready until `end` is there.
@@ -142,13 +147,13 @@ pub async fn drain(shop: &Shop, command: ServiceCommand, group: &str, topic: &st
 /// # Errors
 /// When it does not get there.
 pub async fn run_until(
-    shop: &Shop,
+    system: &TestSystem,
     command: ServiceCommand,
     end: impl Future<Output = Result<()>>,
 ) -> Result<Run> {
-    let (postgres, kafka) = (postgres_cpu(shop)?, kafka_cpu(shop)?);
+    let (postgres, kafka) = (postgres_cpu(system)?, kafka_cpu(system)?);
     let service = command.start().await?;
-    service.wait_ready(shop::START).await?;
+    service.wait_ready(system::START).await?;
     let (begun, at_ready) = (Instant::now(), usage::of(service.pid())?.cpu);
     end.await
         .with_context(|| format!("the log: {}", service.log().display()))?;
@@ -157,8 +162,8 @@ pub async fn run_until(
         wall,
         usage,
         cpu_since_ready: usage.cpu.saturating_sub(at_ready),
-        postgres_cpu: postgres_cpu(shop)?.saturating_sub(postgres),
-        kafka_cpu: kafka_cpu(shop)?.saturating_sub(kafka),
+        postgres_cpu: postgres_cpu(system)?.saturating_sub(postgres),
+        kafka_cpu: kafka_cpu(system)?.saturating_sub(kafka),
     };
     service.terminate(STOP).await?;
     Ok(run)
@@ -168,16 +173,16 @@ pub async fn run_until(
 ///
 /// # Errors
 /// When it does not live.
-pub fn postgres_cpu(shop: &Shop) -> Result<Duration> {
-    backend_cpu(shop.backends.postgres())
+pub fn postgres_cpu(system: &TestSystem) -> Result<Duration> {
+    backend_cpu(system.backends.postgres())
 }
 
 /// CPU time of the broker; zero of one that is not ours.
 ///
 /// # Errors
 /// When it does not live.
-pub fn kafka_cpu(shop: &Shop) -> Result<Duration> {
-    backend_cpu(shop.backends.kafka())
+pub fn kafka_cpu(system: &TestSystem) -> Result<Duration> {
+    backend_cpu(system.backends.kafka())
 }
 
 fn backend_cpu(backend: &Backend) -> Result<Duration> {

@@ -1,7 +1,7 @@
 //! The vouchers that flow, one an order, with codes as the processor derives them.
 
 use anyhow::{Result, anyhow};
-use end_to_end::shop::SIGNING_KEY;
+use end_to_end::system::SIGNING_KEY;
 use processor::signing_keys::SigningKeys;
 use rust_decimal::Decimal;
 use schemas::{Currency, Timestamp, Voucher};

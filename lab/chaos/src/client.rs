@@ -1,4 +1,4 @@
-//! A shop's client: places an order over HTTP, asks again until it has an answer, keeps its journal.
+//! A system's client: places an order over HTTP, asks again until it has an answer, keeps its journal.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::stage::Stage;
 
 /// Does one fault, lets it last, and heals it. What it hit may need longer to be well again.
 pub(crate) async fn inject(stage: &Stage, planned: &Planned) -> Result<()> {
-    let backends = &stage.shop.backends;
+    let backends = &stage.system.backends;
     match planned.fault {
         Fault::Kill(instance) => {
             let mut service = stage.service(instance)?.lock().await;

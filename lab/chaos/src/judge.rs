@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::journal::{Answer, Entry, Outcome};
-use crate::observed::{Letter, Observed, OrderRow, Place, StatusRecord};
+use crate::observed::{Observed, ObservedDeadLetter, OrderRow, Place, StatusRecord};
 
 /// How a promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,7 +53,7 @@ pub struct Problem {
 
 /// What came out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Judgement {
     /// Orders whose creation was acknowledged.
     pub orders_acknowledged: usize,
     /// Records past the ingress that were acknowledged.
@@ -78,7 +78,7 @@ pub struct Verdict {
     pub problems: Vec<Problem>,
 }
 
-impl Verdict {
+impl Judgement {
     /// Whether every promise was kept.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -108,11 +108,11 @@ impl Verdict {
 
 /// Compares the two.
 #[must_use]
-pub fn judge(journal: &[Entry], observed: &Observed) -> Verdict {
-    let mut verdict = Verdict {
+pub fn judge(journal: &[Entry], observed: &Observed) -> Judgement {
+    let mut verdict = Judgement {
         rows: observed.rows.len(),
         dead_letters_found: observed.letters.len(),
-        ..Verdict::default()
+        ..Judgement::default()
     };
     let orders: BTreeMap<&str, &OrderRow> = observed
         .orders
@@ -131,7 +131,7 @@ pub fn judge(journal: &[Entry], observed: &Observed) -> Verdict {
 }
 
 /// Every acknowledged order is there, once.
-fn created(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut Verdict) {
+fn created(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut Judgement) {
     let mut ids = BTreeMap::<&str, BTreeSet<&str>>::new();
     let mut acknowledged = BTreeMap::<&str, BTreeSet<&str>>::new();
     for entry in journal {
@@ -177,7 +177,7 @@ fn created(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut 
 }
 
 /// Every acknowledged change was made.
-fn changed(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut Verdict) {
+fn changed(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut Judgement) {
     for entry in journal {
         let Entry::Change {
             order_id,
@@ -205,7 +205,7 @@ fn changed(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut 
 }
 
 /// Every acknowledged record is in the topic, where the broker said.
-fn written(journal: &[Entry], observed: &Observed, verdict: &mut Verdict) {
+fn written(journal: &[Entry], observed: &Observed, verdict: &mut Judgement) {
     let records: BTreeMap<Place, &StatusRecord> = observed
         .statuses
         .iter()
@@ -241,7 +241,7 @@ fn written(journal: &[Entry], observed: &Observed, verdict: &mut Verdict) {
 }
 
 /// Versions appear first in their order, and the last is the table's.
-fn last_versions(observed: &Observed, verdict: &mut Verdict) {
+fn last_versions(observed: &Observed, verdict: &mut Judgement) {
     let mut seen = BTreeMap::<&[u8], Vec<i64>>::new();
     for record in &observed.statuses {
         if let Some((version, _)) = record.relayed {
@@ -274,7 +274,7 @@ fn outcomes<'a>(
     journal: &[Entry],
     orders: &BTreeMap<&str, &OrderRow>,
     observed: &'a Observed,
-    verdict: &mut Verdict,
+    verdict: &mut Judgement,
 ) -> BTreeMap<Place, (&'a StatusRecord, Outcome)> {
     let past_the_ingress: BTreeMap<(&[u8], &[u8]), Outcome> = journal
         .iter()
@@ -314,7 +314,7 @@ fn is_enough(order: &OrderRow) -> bool {
 
 type Outcomes<'a> = BTreeMap<Place, (&'a StatusRecord, Outcome)>;
 
-fn vouchers(outcomes: &Outcomes<'_>, observed: &Observed, verdict: &mut Verdict) {
+fn vouchers(outcomes: &Outcomes<'_>, observed: &Observed, verdict: &mut Judgement) {
     let mut issued = BTreeMap::<Place, usize>::new();
     for voucher in &observed.vouchers {
         *issued.entry(voucher.source).or_default() += 1;
@@ -340,8 +340,8 @@ fn vouchers(outcomes: &Outcomes<'_>, observed: &Observed, verdict: &mut Verdict)
     }
 }
 
-fn letters(outcomes: &Outcomes<'_>, observed: &Observed, verdict: &mut Verdict) {
-    let mut found = BTreeMap::<Place, Vec<&Letter>>::new();
+fn letters(outcomes: &Outcomes<'_>, observed: &Observed, verdict: &mut Judgement) {
+    let mut found = BTreeMap::<Place, Vec<&ObservedDeadLetter>>::new();
     for letter in &observed.letters {
         found.entry(letter.source).or_default().push(letter);
     }
@@ -378,7 +378,7 @@ fn rows(
     outcomes: &Outcomes<'_>,
     orders: &BTreeMap<&str, &OrderRow>,
     observed: &Observed,
-    verdict: &mut Verdict,
+    verdict: &mut Judgement,
 ) {
     // By the tables and the journal, not by what the topic has of the relayed orders.
     let sent = orders

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, Record};
 use rust_decimal::Decimal;
 use sqlx::Row;
@@ -51,7 +51,7 @@ pub struct VoucherRecord {
 
 /// One dead letter of the order statuses, under read_committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct ObservedDeadLetter {
     /// The record that it is, by its headers.
     pub source: Place,
     /// Its key.
@@ -72,18 +72,18 @@ pub struct Observed {
     /// The order ids of the sink's table.
     pub rows: Vec<String>,
     /// The processor's dead letters.
-    pub letters: Vec<Letter>,
+    pub letters: Vec<ObservedDeadLetter>,
     /// The keys of the sink's dead letters.
     pub sink_letters: Vec<String>,
 }
 
 /// Reads all of it.
-pub(crate) async fn observe(shop: &Shop) -> Result<Observed> {
+pub(crate) async fn observe(system: &TestSystem) -> Result<Observed> {
     let schema = Schema::parse_str(schemas::ORDER_STATUS_AVSC)?;
     let orders = sqlx::query(
         "select order_id, status, total, version, sent_at is not null sent from orders",
     )
-    .fetch_all(shop.orders())
+    .fetch_all(system.orders())
     .await?
     .iter()
     .map(|row| {
@@ -96,16 +96,16 @@ pub(crate) async fn observe(shop: &Shop) -> Result<Observed> {
         })
     })
     .collect::<Result<_>>()?;
-    let of_the_sink = shop.topics.vouchers_dead_letters();
+    let of_the_sink = system.topics.vouchers_dead_letters();
     Ok(Observed {
         orders,
-        statuses: shop
+        statuses: system
             .order_records()
             .await?
             .into_iter()
             .map(|record| status(&schema, record))
             .collect(),
-        vouchers: shop
+        vouchers: system
             .voucher_records()
             .await?
             .iter()
@@ -116,25 +116,25 @@ pub(crate) async fn observe(shop: &Shop) -> Result<Observed> {
                 })
             })
             .collect::<Result<_>>()?,
-        rows: shop
+        rows: system
             .vouchers()
             .await?
             .into_iter()
             .map(|row| row.order_id)
             .collect(),
-        letters: shop
+        letters: system
             .dead_letters()
             .await?
             .into_iter()
             .map(|record| {
-                Ok(Letter {
+                Ok(ObservedDeadLetter {
                     source: source(&record, "dlq")?,
                     key: record.key.unwrap_or_default(),
                     value: record.value.unwrap_or_default(),
                 })
             })
             .collect::<Result<_>>()?,
-        sink_letters: topic::read(shop.brokers(), &of_the_sink)
+        sink_letters: topic::read(system.brokers(), &of_the_sink)
             .await?
             .iter()
             .map(Record::key_text)

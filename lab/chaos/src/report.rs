@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::flow::{Flow, MAX_GAP, seconds};
-use crate::judge::Verdict;
+use crate::judge::Judgement;
 use crate::run::Options;
 pub use crate::schedule::Kind;
 
@@ -33,7 +33,7 @@ pub struct Report {
     pub ended: Vec<String>,
     /// The comparison.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// Whether the flow stood still; watched with several brokers.
     pub flow: Option<Flow>,
 }
@@ -44,7 +44,7 @@ impl Report {
         (took, drained_in): (Duration, Duration),
         faults: BTreeMap<Kind, u32>,
         ended: Vec<String>,
-        verdict: Verdict,
+        verdict: Judgement,
         flow: Option<Flow>,
     ) -> Self {
         Self {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic;
 use futures::future::try_join_all;
 use sqlx::Row;
@@ -118,9 +118,9 @@ async fn watched(options: &Options, stage: &Stage, watch: &Watch, told: &Told) -
     if options.brokers == 1 {
         return std::future::pending().await;
     }
-    let probe = Probe::create(stage.shop.brokers()).await?;
+    let probe = Probe::create(stage.system.brokers()).await?;
     let say = |what: &str| told.say(what);
-    tokio::try_join!(watch.rows(&stage.shop, say), watch.cluster(&probe, say))?;
+    tokio::try_join!(watch.rows(&stage.system, say), watch.cluster(&probe, say))?;
     Ok(())
 }
 
@@ -131,7 +131,7 @@ async fn under_faults(
     watch: &Arc<Watch>,
     told: &Told,
 ) -> Result<Report> {
-    let shop = &stage.shop;
+    let system = &stage.system;
     let producers = [Instance::ProducerA, Instance::ProducerB]
         .map(|producer| stage.url(producer).map(str::to_owned))
         .into_iter()
@@ -141,9 +141,9 @@ async fn under_faults(
         Arc::clone(journal),
         Arc::clone(watch),
     )?);
-    let topic = &shop.topics.order_status;
+    let topic = &system.topics.order_status;
     let console = Arc::new(Console::new(
-        shop.brokers(),
+        system.brokers(),
         topic,
         Arc::clone(journal),
         Arc::clone(watch),
@@ -178,7 +178,7 @@ async fn under_faults(
     }
     let drained_in = healed.elapsed();
     told.say("drained; comparing");
-    let verdict = judge(&journal.entries()?, &observe(shop).await?);
+    let verdict = judge(&journal.entries()?, &observe(system).await?);
     Ok(Report::new(
         options,
         (took, drained_in),
@@ -225,7 +225,7 @@ async fn drained(stage: &Stage) -> Result<()> {
     stage.wait_ready().await?;
     loop {
         // In the direction of the data: what is behind an empty part gets nothing from it.
-        let missing = match left(&stage.shop).await {
+        let missing = match left(&stage.system).await {
             Ok(None) => return Ok(()),
             Ok(Some(left)) => left,
             Err(error) => format!("{error:#}"),
@@ -240,19 +240,19 @@ async fn drained(stage: &Stage) -> Result<()> {
     }
 }
 
-async fn left(shop: &Shop) -> Result<Option<String>> {
+async fn left(system: &TestSystem) -> Result<Option<String>> {
     let outbox: i64 = sqlx::query("select count(*) from outbox")
-        .fetch_one(shop.orders())
+        .fetch_one(system.orders())
         .await?
         .try_get(0)?;
     if outbox > 0 {
         return Ok(Some(format!("{outbox} rows in the outbox")));
     }
     for (group, topic) in [
-        (shop.processor_group(), &shop.topics.order_status),
-        (shop.sink_group(), &shop.topics.vouchers),
+        (system.processor_group(), &system.topics.order_status),
+        (system.sink_group(), &system.topics.vouchers),
     ] {
-        let lag = topic::lag(shop.brokers(), &group, topic).await?;
+        let lag = topic::lag(system.brokers(), &group, topic).await?;
         if lag > 0 {
             return Ok(Some(format!("{group} is {lag} records behind in {topic}")));
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop};
+use end_to_end::system::{START, TestSystem};
 use reqwest::Url;
 use stack::{Backends, Listener, Options, Port, Ports, Service, ServiceCommand};
 use tokio::sync::Mutex;
@@ -81,14 +81,14 @@ impl Instance {
         }
     }
 
-    async fn command(self, shop: &Shop) -> Result<ServiceCommand> {
+    async fn command(self, system: &TestSystem) -> Result<ServiceCommand> {
         match self {
-            Self::ProducerA => shop.producer_command("a").await,
-            Self::ProducerB => shop.producer_command("b").await,
-            Self::ProcessorA => shop.processor_command("a").await,
-            Self::ProcessorB => shop.processor_command("b").await,
-            Self::SinkA => shop.sink_command("a").await,
-            Self::SinkB => shop.sink_command("b").await,
+            Self::ProducerA => system.producer_command("a").await,
+            Self::ProducerB => system.producer_command("b").await,
+            Self::ProcessorA => system.processor_command("a").await,
+            Self::ProcessorB => system.processor_command("b").await,
+            Self::SinkA => system.sink_command("a").await,
+            Self::SinkB => system.sink_command("b").await,
         }
     }
 }
@@ -104,7 +104,7 @@ struct Actor {
 /// Everything that runs; dropped, it ends.
 pub(crate) struct Stage {
     actors: BTreeMap<Instance, Actor>,
-    pub(crate) shop: Shop,
+    pub(crate) system: TestSystem,
     /// What ended by itself, and was started again.
     ended: StdMutex<Vec<String>>,
     _ports: Vec<Port>,
@@ -143,16 +143,16 @@ impl Stage {
         let backends = Backends::start(options)
             .await
             .context("the local stack doesn't start")?;
-        let shop = Shop::on(Arc::new(backends), true).await?;
+        let system = TestSystem::on(Arc::new(backends), true).await?;
         let mut actors = BTreeMap::new();
         let mut proxies = proxies;
         for instance in Instance::ALL {
-            let actor = start(instance, proxies.remove(&instance), &shop).await?;
+            let actor = start(instance, proxies.remove(&instance), &system).await?;
             actors.insert(instance, actor);
         }
         let stage = Self {
             actors,
-            shop,
+            system,
             ended: StdMutex::default(),
             _ports: ports,
         };
@@ -257,8 +257,8 @@ async fn behind_proxies(options: &mut Options) -> Result<(BTreeMap<Instance, Pro
     Ok((proxies, ports))
 }
 
-async fn start(instance: Instance, kafka: Option<Proxy>, shop: &Shop) -> Result<Actor> {
-    let mut command = instance.command(shop).await?;
+async fn start(instance: Instance, kafka: Option<Proxy>, system: &TestSystem) -> Result<Actor> {
+    let mut command = instance.command(system).await?;
     let mut links = BTreeMap::new();
     if let Some(proxy) = kafka {
         command = command.env("KAFKA_PROPERTIES", KAFKA_PROPERTIES).env(
@@ -270,8 +270,8 @@ async fn start(instance: Instance, kafka: Option<Proxy>, shop: &Shop) -> Result<
     for target in instance.targets() {
         let (variable, url) = match target {
             Target::Kafka => continue,
-            Target::Registry => ("SCHEMA_REGISTRY_URL", shop.backends.schema_registry_url()),
-            Target::Postgres => ("DATABASE_URL", database(instance, shop)),
+            Target::Registry => ("SCHEMA_REGISTRY_URL", system.backends.schema_registry_url()),
+            Target::Postgres => ("DATABASE_URL", database(instance, system)),
         };
         let (proxy, url) = proxied(url).await?;
         command = command.env(variable, url);
@@ -285,10 +285,10 @@ async fn start(instance: Instance, kafka: Option<Proxy>, shop: &Shop) -> Result<
     })
 }
 
-fn database(instance: Instance, shop: &Shop) -> &str {
+fn database(instance: Instance, system: &TestSystem) -> &str {
     match instance {
-        Instance::ProducerA | Instance::ProducerB => &shop.orders_url,
-        _ => &shop.vouchers_url,
+        Instance::ProducerA | Instance::ProducerB => &system.orders_url,
+        _ => &system.vouchers_url,
     }
 }
 

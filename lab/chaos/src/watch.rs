@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use sqlx::Row;
 
 use crate::flow::{Flow, MAX_GAP, Round, Wait, able, judge_flow};
@@ -44,10 +44,10 @@ impl Watch {
     }
 
     /// Looks for rows, for ever; tells `say` when an order waits for too long.
-    pub(crate) async fn rows(&self, shop: &Shop, say: impl Fn(&str)) -> Result<()> {
+    pub(crate) async fn rows(&self, system: &TestSystem, say: impl Fn(&str)) -> Result<()> {
         let mut is_late = false;
         loop {
-            self.look(shop).await?;
+            self.look(system).await?;
             let late = self.late();
             match &late {
                 Some(order_id) if !is_late => say(&format!(
@@ -98,14 +98,14 @@ impl Watch {
         judge_flow(&waits, &locked(&self.rounds))
     }
 
-    async fn look(&self, shop: &Shop) -> Result<()> {
+    async fn look(&self, system: &TestSystem) -> Result<()> {
         let asked: Vec<String> = locked(&self.waiting).keys().cloned().collect();
         if asked.is_empty() {
             return Ok(());
         }
         let rows = sqlx::query("select order_id from vouchers where order_id = any($1)")
             .bind(asked)
-            .fetch_all(shop.vouchers_database())
+            .fetch_all(system.vouchers_database())
             .await?;
         let now = self.begun.elapsed();
         for row in rows {

@@ -1,8 +1,8 @@
 //! The judge finds what is planted, and nothing in a run without faults.
 
 use chaos::journal::{Answer, Entry, Outcome};
-use chaos::judge::{Broken, Verdict, judge};
-use chaos::observed::{Letter, Observed, OrderRow, StatusRecord, VoucherRecord};
+use chaos::judge::{Broken, Judgement, judge};
+use chaos::observed::{Observed, ObservedDeadLetter, OrderRow, StatusRecord, VoucherRecord};
 
 const BAD: &[u8] = b"{";
 const GOOD: &[u8] = br#"{"order_id":"typed","status":"SENT","total":150}"#;
@@ -69,7 +69,7 @@ fn clean() -> (Vec<Entry>, Observed) {
         ],
         vouchers: vec![voucher("large", (0, 2)), voucher("typed", (1, 0))],
         rows: vec!["large".to_owned(), "typed".to_owned()],
-        letters: vec![Letter {
+        letters: vec![ObservedDeadLetter {
             source: (1, 1),
             key: b"bad".to_vec(),
             value: BAD.to_vec(),
@@ -80,7 +80,7 @@ fn clean() -> (Vec<Entry>, Observed) {
 }
 
 /// The verdict over a clean run that was tampered with.
-fn tampered(tamper: impl FnOnce(&mut Vec<Entry>, &mut Observed)) -> Verdict {
+fn tampered(tamper: impl FnOnce(&mut Vec<Entry>, &mut Observed)) -> Judgement {
     let (mut journal, mut observed) = clean();
     tamper(&mut journal, &mut observed);
     judge(&journal, &observed)

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::shop::{SIGNING_KEY, Shop, binaries};
+use crate::system::{SIGNING_KEY, TestSystem, binaries};
 
 /// Longer than a command waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-impl Shop {
+impl TestSystem {
     /// `processor` with these arguments, on this flow.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Shop {
         answer(self.start_processor(arguments, environment).await?).await
     }
 
-    /// As [`Shop::run_processor`], without waiting for its end; dropped, it is killed.
+    /// As [`TestSystem::run_processor`], without waiting for its end; dropped, it is killed.
     ///
     /// # Errors
     /// When it can't be started.

@@ -5,7 +5,7 @@
 //! | [`certificates`] | certificates for one test: an authority, and who it vouches for |
 //! | [`command`] | a service's commands, run to their end |
 //! | [`registry_gate`] | TLS, users and tokens in front of the registry |
-//! | [`shop`] | one isolated flow: its own topics, databases and service processes |
+//! | [`system`] | one isolated flow: its own topics, databases and service processes |
 //! | [`topic`] | reading and writing topics as any client would |
 //! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
 //!
@@ -16,6 +16,6 @@ pub mod certificates;
 pub mod command;
 pub mod coordinator;
 pub mod registry_gate;
-pub mod shop;
+pub mod system;
 pub mod topic;
 pub mod wait;

@@ -9,13 +9,13 @@ use crate::script::Script;
 const DEEPEST: usize = 8;
 
 /// A schema with more types than that says nothing new.
-const MOST_TYPES: usize = 64;
+const MAX_TYPES: usize = 64;
 
 /// A body longer than that says nothing new.
-const LONGEST_BODY: usize = 1024;
+const MAX_BODY: usize = 1024;
 
 /// A record that holds itself twice has 2^80 values: enough is written of it.
-const MOST_VALUES: usize = 2000;
+const MAX_VALUES: usize = 2000;
 
 /// The fields that are read, and some that are not.
 const FIELDS: [&str; 12] = [
@@ -139,7 +139,7 @@ impl MadeSchema {
             types: Vec::new(),
             named: Vec::new(),
             root: 0,
-            values_left: Cell::new(MOST_VALUES),
+            values_left: Cell::new(MAX_VALUES),
         };
         let in_union = script.below(8) == 7;
         let fields = 1 + script.below(9);
@@ -181,7 +181,7 @@ impl MadeSchema {
 
     fn any(&mut self, script: &mut Script<'_>, depth: usize) -> usize {
         let choice = script.below(16);
-        if depth > DEEPEST || self.types.len() > MOST_TYPES || choice < 6 {
+        if depth > DEEPEST || self.types.len() > MAX_TYPES || choice < 6 {
             let leaf = script.below(LEAVES.len());
             return self.add(Type::Leaf(leaf));
         }
@@ -312,7 +312,7 @@ impl MadeSchema {
 
     fn value(&self, id: usize, depth: usize, script: &mut Script<'_>, out: &mut Vec<u8>) {
         let left = self.values_left.get();
-        if depth > 80 || left == 0 || out.len() > LONGEST_BODY {
+        if depth > 80 || left == 0 || out.len() > MAX_BODY {
             return;
         }
         self.values_left.set(left - 1);

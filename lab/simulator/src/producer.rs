@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime::kafka::{Outgoing, TransactionError};
 
 use crate::kafka::log::Record;
-use crate::kafka::transactions::{Identity, Refused};
+use crate::kafka::transactions::{ProducerIdentity, Refused};
 use crate::kafka::{COMPACTED, TOPICS};
 use crate::mutation::Mutation;
 use crate::world::{Fault, ProcessId, Request, Service, Ticket, World};
@@ -28,7 +28,7 @@ pub struct Producer {
     name: String,
     /// Without transactions records are simply written.
     pub in_transactions: bool,
-    identity: Option<Identity>,
+    identity: Option<ProducerIdentity>,
     state: State,
     queue: Vec<(usize, Record)>,
 }
@@ -236,7 +236,7 @@ impl Producer {
         &mut self,
         world: &mut World,
         timeout: Duration,
-        add: impl FnOnce(&mut World, Identity) -> Result<bool, Refused>,
+        add: impl FnOnce(&mut World, ProducerIdentity) -> Result<bool, Refused>,
     ) -> Answer {
         let (State::Open, Some(identity)) = (&self.state, self.identity) else {
             return self.fatal("offsets without a transaction");
@@ -307,7 +307,12 @@ impl Producer {
         }
     }
 
-    fn go_on_asking(&mut self, world: &mut World, identity: Identity, commit: bool) -> Answer {
+    fn go_on_asking(
+        &mut self,
+        world: &mut World,
+        identity: ProducerIdentity,
+        commit: bool,
+    ) -> Answer {
         let delay = Duration::from_millis(world.random.below(20_000));
         let ticket = world.send_later(self.id, delay, Request::End { identity, commit });
         if world.random.per_mille(500) {

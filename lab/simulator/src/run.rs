@@ -67,7 +67,7 @@ enum Kind {
 }
 
 /// A process, or the place of one that is to be started.
-struct Slot {
+struct ProcessSlot {
     kind: Kind,
     instance: String,
     running: Option<(ProcessId, Loop)>,
@@ -144,7 +144,7 @@ struct Run<'a> {
     simulator: &'a Simulator,
     world: Shared,
     workload: Workload,
-    slots: Vec<Slot>,
+    slots: Vec<ProcessSlot>,
     next_event: Duration,
     faults_end: Duration,
 }
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
             (Kind::Relay, "r", 2),
         ] {
             for number in 0..random.between(1, most) {
-                slots.push(Slot {
+                slots.push(ProcessSlot {
                     kind,
                     instance: format!("{name}{number}"),
                     running: None,
@@ -327,7 +327,7 @@ impl<'a> Run<'a> {
             && world.random.per_mille(400)
         {
             // It seems gone: another is started in its place, and wakes up beside it.
-            let successor = Slot {
+            let successor = ProcessSlot {
                 kind: slot.kind,
                 instance: slot.instance.clone(),
                 running: None,

@@ -9,7 +9,7 @@ use runtime::registry::{Lookup, SchemaSource};
 use schemas::{Malformed, Reason, SchemaId, VoucherPlan};
 use sink::columns::Columns;
 use sink::ports::{
-    Cause, DeadLetters, Drained, Letter, Observer, Source, Table, WriteError, Written,
+    Cause, DeadLetterRecord, DeadLetters, Drained, Observer, Source, Table, WriteError, Written,
 };
 use sink::tally::Tally;
 use sink::task::{Ports, Task};
@@ -192,7 +192,7 @@ pub struct SimulatedLetters {
 }
 
 impl DeadLetters for SimulatedLetters {
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
         self.queue.push(Record {
             key: letter.key.map(<[u8]>::to_vec),
             value: letter.value.map(<[u8]>::to_vec),

@@ -22,7 +22,7 @@ use super::plan::Plan;
 use super::preview::{Existing, Preview};
 use super::report::{AlreadyDone, Foreseen, Today};
 use super::settings::BackfillSettings;
-use crate::evaluate::{Evaluator, Issued, Outcome};
+use crate::evaluate::{Evaluation, Evaluator, Issued};
 use crate::signing_keys::SigningKeys;
 
 /// Stands in when there is no key: 32 zero bytes. Its codes are neither compared nor listed.
@@ -250,8 +250,8 @@ impl Reading {
         let shared = Arc::clone(&self.shared);
         let outcome = loop {
             match shared.evaluator.evaluate(record, &mut self.schemas) {
-                Outcome::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
-                Outcome::Wait { schema_id } => {
+                Evaluation::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
+                Evaluation::Wait { schema_id } => {
                     if self.waits_for.replace(schema_id) != Some(schema_id) {
                         tracing::warn!(%schema_id, "waiting for the registry to tell a schema");
                     }
@@ -262,11 +262,11 @@ impl Reading {
         };
         self.preview.take(record, &outcome);
         if let Some(today) = &shared.today
-            && let Outcome::Voucher(issued) = today.evaluate(record, &mut self.schemas)
+            && let Evaluation::Voucher(issued) = today.evaluate(record, &mut self.schemas)
         {
             shared.is_new(&issued, By::Today)?;
         }
-        if let Outcome::Voucher(issued) = outcome
+        if let Evaluation::Voucher(issued) = outcome
             && shared.is_new(&issued, By::Asked)?
             && (shared.table.is_some() || shared.listing.is_some())
         {

@@ -74,7 +74,7 @@ pub enum State {
 
 impl State {
     /// As a machine word.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Same => "existing",
@@ -166,7 +166,7 @@ fn csv_line(one: &Wanted, reveal: bool) -> String {
         one.expires_at.map(|at| at.to_string()).unwrap_or_default(),
         one.partition.to_string(),
         one.offset.to_string(),
-        one.state.map(State::word).unwrap_or_default().to_owned(),
+        one.state.map(State::as_str).unwrap_or_default().to_owned(),
     ]
     .join(",")
 }
@@ -191,7 +191,7 @@ fn json_line(one: &Wanted, reveal: bool) -> String {
         "expires_at": one.expires_at.map(|at| at.to_string()),
         "partition": one.partition,
         "offset": one.offset,
-        "state": one.state.map(State::word),
+        "state": one.state.map(State::as_str),
     })
     .to_string()
 }

@@ -10,10 +10,10 @@ use std::os::unix::fs::FileExt;
 use sha2::{Digest as _, Sha256};
 
 /// As many as a table of 2^20 places takes: 18 MiB.
-const MOST_IN_MEMORY: usize = 7 << 17;
+const MAX_IN_MEMORY: usize = 7 << 17;
 
 /// A new order is looked for in each run: so many are merged into one.
-const MOST_RUNS: usize = 8;
+const MAX_RUNS: usize = 8;
 
 /// Of so many entries of a run the first is kept in memory; one read brings them all.
 const BLOCK: usize = 256;
@@ -60,7 +60,7 @@ pub struct Orders {
 
 impl Default for Orders {
     fn default() -> Self {
-        Self::holding(MOST_IN_MEMORY)
+        Self::holding(MAX_IN_MEMORY)
     }
 }
 
@@ -120,7 +120,7 @@ impl Orders {
     fn spill(&mut self) -> io::Result<()> {
         let mut out = RunWriter::new()?;
         let recent = sorted(&mut self.recent);
-        if self.runs.len() < MOST_RUNS {
+        if self.runs.len() < MAX_RUNS {
             recent.into_iter().try_for_each(|entry| out.push(entry))?;
         } else {
             merge(&mut self.runs, recent, |entry| out.push(entry))?;
@@ -267,7 +267,7 @@ mod tests {
                 let is_new = expected.entry(id).or_default().insert(is_asked);
                 prop_assert_eq!(orders.is_new(&id.to_string(), by).unwrap(), is_new);
                 prop_assert!(orders.recent.len() <= most_in_memory);
-                prop_assert!(orders.runs.len() <= MOST_RUNS);
+                prop_assert!(orders.runs.len() <= MAX_RUNS);
             }
             let count = |which: &dyn Fn(bool, bool) -> bool| {
                 let bits = expected.values().map(|by| (by.contains(&true), by.contains(&false)));

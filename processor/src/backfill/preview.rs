@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use schemas::Reason;
 
 use super::listing::State;
-use crate::evaluate::Outcome;
+use crate::evaluate::Evaluation;
 use crate::rule::Skip;
 
 /// A record that can't be used, for a person to look at.
@@ -34,11 +34,11 @@ pub struct Preview {
 
 impl Preview {
     /// Takes note of one record's outcome. One that waits for its schema is none yet.
-    pub fn take(&mut self, record: &impl InputRecord, outcome: &Outcome<'_>) {
+    pub fn take(&mut self, record: &impl InputRecord, outcome: &Evaluation<'_>) {
         match outcome {
-            Outcome::Voucher(_) => self.eligible += 1,
-            Outcome::Skip(skip) => *self.skipped.entry(*skip).or_default() += 1,
-            Outcome::Dead(cause) => {
+            Evaluation::Voucher(_) => self.eligible += 1,
+            Evaluation::Skip(skip) => *self.skipped.entry(*skip).or_default() += 1,
+            Evaluation::Dead(cause) => {
                 let first = || Example {
                     partition: record.partition(),
                     offset: record.offset(),
@@ -49,7 +49,7 @@ impl Preview {
                     .or_insert_with(|| (0, first()))
                     .0 += 1;
             }
-            Outcome::Wait { .. } => {}
+            Evaluation::Wait { .. } => {}
         }
     }
 

@@ -49,7 +49,7 @@ impl Done {
             let reasons: serde_json::Map<String, Value> = tally
                 .dead
                 .iter()
-                .map(|(reason, count)| (reason.word().to_owned(), json!(count)))
+                .map(|(reason, count)| (reason.as_str().to_owned(), json!(count)))
                 .collect();
             return output::print_line(
                 &json!({
@@ -87,7 +87,11 @@ impl Done {
         );
         skipped_lines(&mut text, |skip| tally.skipped.get(&skip).copied());
         for (reason, count) in &tally.dead {
-            line(&mut text, "unusable", &format!("{count} {}", reason.word()));
+            line(
+                &mut text,
+                "unusable",
+                &format!("{count} {}", reason.as_str()),
+            );
         }
         if dead > 0 {
             let what = if self.dead_letters {
@@ -249,7 +253,7 @@ impl Foreseen {
                 "unusable",
                 &format!(
                     "{count} {}, such as {}-{}-{}: {}",
-                    reason.word(),
+                    reason.as_str(),
                     self.range.topic,
                     example.partition,
                     example.offset,
@@ -322,7 +326,7 @@ impl Foreseen {
                     "offset": example.offset, "message": example.message,
                 });
                 (
-                    reason.word().to_owned(),
+                    reason.as_str().to_owned(),
                     json!({ "records": count, "example": example }),
                 )
             })
@@ -370,7 +374,7 @@ fn left_out_line(text: &mut String, records: u64) {
 fn skipped_lines(text: &mut String, count: impl Fn(Skip) -> Option<u64>) {
     for skip in Skip::ALL {
         if let Some(count) = count(skip) {
-            line(text, "skipped", &format!("{count} {}", skip.word()));
+            line(text, "skipped", &format!("{count} {}", skip.as_str()));
         }
     }
 }
@@ -380,7 +384,7 @@ fn skipped_json(count: impl Fn(Skip) -> Option<u64>) -> Value {
         .into_iter()
         .map(|skip| {
             (
-                skip.word().to_owned(),
+                skip.as_str().to_owned(),
                 json!(count(skip).unwrap_or_default()),
             )
         })

@@ -17,7 +17,7 @@ mod search;
 use clap::Args;
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
-use runtime::preflight::Verdict;
+use runtime::preflight::CheckResult;
 use runtime::registry::Registry;
 
 use crate::rule::Rule;
@@ -84,25 +84,25 @@ pub async fn refuse_another(compared: Compared<'_>, flags: &HistoryFlags) -> Res
 ///
 /// # Errors
 /// What the client says.
-pub async fn judge(compared: Compared<'_>) -> Result<Verdict, String> {
+pub async fn judge(compared: Compared<'_>) -> Result<CheckResult, String> {
     let subject = format!("rule of {}", compared.rule.campaign);
     let search = Search::new(compared, Depth::Newest(CHECKED));
     let judgement = search.run().await.map_err(|failure| failure.to_string())?;
     Ok(match judgement {
-        Judgement::Same => Verdict::ok(subject, "it issued the campaign's newest voucher"),
-        Judgement::None { vouchers: 0 } => Verdict::ok(subject, "no vouchers yet"),
-        Judgement::None { vouchers } => Verdict::ok(
+        Judgement::Same => CheckResult::ok(subject, "it issued the campaign's newest voucher"),
+        Judgement::None { vouchers: 0 } => CheckResult::ok(subject, "no vouchers yet"),
+        Judgement::None { vouchers } => CheckResult::ok(
             subject,
             format!("none of the {vouchers} vouchers tells a rule of this campaign"),
         ),
-        Judgement::Open { vouchers } => Verdict::warn(
+        Judgement::Open { vouchers } => CheckResult::warn(
             subject,
             format!(
                 "the newest {vouchers} vouchers do not tell the campaign's rule and all of its keys"
             ),
             "backfill and redrive read the others before they issue any",
         ),
-        Judgement::Differs { finding, advice } => Verdict::fail(subject, finding, advice),
-        Judgement::Unreadable { finding, advice } => Verdict::warn(subject, finding, advice),
+        Judgement::Differs { finding, advice } => CheckResult::fail(subject, finding, advice),
+        Judgement::Unreadable { finding, advice } => CheckResult::warn(subject, finding, advice),
     })
 }

@@ -14,7 +14,7 @@ mod story;
 mod table;
 
 use clap::Args;
-use runtime::dead_letter::{Owner, Shelf};
+use runtime::dead_letter::{DeadLetterTopic, Owner};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
 use runtime::output;
@@ -23,8 +23,8 @@ use runtime::settings::{Secret, TopicSettings};
 use runtime::telemetry::LogSettings;
 use schemas::{OrderId, VoucherPlan};
 
+use crate::explainer::Explainer;
 use crate::settings::{GroupSettings, RuleSettings, group};
-use crate::told::Teller;
 use search::Search;
 use story::Gap;
 
@@ -97,12 +97,12 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
     let topics = &settings.topics;
     let search = Search {
         shelves: [
-            Shelf::new(
+            DeadLetterTopic::new(
                 settings.kafka.clone(),
                 topics.order_status_topic.clone(),
                 settings.group.owner(&settings.rule.voucher_campaign),
             ),
-            Shelf::new(
+            DeadLetterTopic::new(
                 settings.kafka.clone(),
                 topics.vouchers_topic.clone(),
                 Owner {
@@ -115,7 +115,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         group: settings.group.processor_group.clone(),
         order_status: topics.order_status_topic.clone(),
         vouchers: topics.vouchers_topic.clone(),
-        teller: Teller::new(
+        explainer: Explainer::new(
             settings.rule.rule()?,
             settings.rule.order_default_currency,
             registry.clone(),

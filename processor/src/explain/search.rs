@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use runtime::dead_letter::{Letter, Owner, Shelf};
+use runtime::dead_letter::{DeadLetter, DeadLetterTopic, Owner};
 use runtime::kafka::{FetchedRecord, KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Partition};
@@ -12,8 +12,8 @@ use schemas::{KeyForm, Timestamp, Voucher, VoucherPlan};
 
 use super::story::{At, Gap, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
 use crate::batch::headers;
+use crate::explainer::Explainer;
 use crate::rule::money;
-use crate::told::Teller;
 
 /// Where to look, and what it takes to read what is found.
 pub(super) struct Search {
@@ -22,8 +22,8 @@ pub(super) struct Search {
     pub(super) order_status: String,
     pub(super) vouchers: String,
     /// The dead letters of the order statuses, and of the vouchers.
-    pub(super) shelves: [Shelf; 2],
-    pub(super) teller: Teller,
+    pub(super) shelves: [DeadLetterTopic; 2],
+    pub(super) explainer: Explainer,
     pub(super) voucher_schemas: SchemaCache<VoucherPlan>,
     pub(super) all_partitions: bool,
 }
@@ -47,9 +47,11 @@ impl Search {
         if let Err(failure) = self.find_vouchers(&mut story) {
             story.gaps.push(gap(&self.vouchers, &failure));
         }
-        for shelf in &self.shelves {
-            if let Err(failure) = find_letters(shelf, &mut story) {
-                story.gaps.push(gap(&shelf.dead_letters(), &failure));
+        for dead_letter_topic in &self.shelves {
+            if let Err(failure) = find_letters(dead_letter_topic, &mut story) {
+                story
+                    .gaps
+                    .push(gap(&dead_letter_topic.dead_letters(), &failure));
             }
         }
         self.find_statuses(&mut story)?;
@@ -89,8 +91,8 @@ impl Search {
         story: &mut Story,
         partitions: BTreeSet<Partition>,
     ) -> Result<bool, Failure> {
-        let (teller, statuses, topic) = (
-            &mut self.teller,
+        let (explainer, statuses, topic) = (
+            &mut self.explainer,
             &mut story.statuses,
             &mut story.order_status,
         );
@@ -108,7 +110,7 @@ impl Search {
                         at: at(record),
                         key: form,
                         is_astray: partition_of(key, partitions) != Some(record.partition()),
-                        told: teller.tell(record)?,
+                        told: explainer.tell(record)?,
                     });
                 }
                 Ok(())
@@ -159,14 +161,14 @@ fn read(
 }
 
 /// The order's dead letters of one topic, and what became of each for the group that wrote it.
-fn find_letters(shelf: &Shelf, story: &mut Story) -> Result<(), Failure> {
-    let mut states = shelf.states()?;
-    shelf.each(|letter| {
+fn find_letters(dead_letter_topic: &DeadLetterTopic, story: &mut Story) -> Result<(), Failure> {
+    let mut states = dead_letter_topic.states()?;
+    dead_letter_topic.each(|letter| {
         let Ok(letter) = letter else {
             return Ok(());
         };
         // Of every letter, see `States::find`: another order's may have had the same place.
-        let owner = owner_of(&letter, shelf.owner());
+        let owner = owner_of(&letter, dead_letter_topic.owner());
         let state = states.find(&letter, &owner).cloned();
         let key = letter.original.key.as_deref().unwrap_or_default();
         if KeyForm::of(key, &story.order_id).is_some() {
@@ -222,7 +224,7 @@ fn voucher(
 
 /// An order's story is told for every group: what became of another group's letter is that group's
 /// to say.
-fn owner_of(letter: &Letter, asking: &Owner) -> Owner {
+fn owner_of(letter: &DeadLetter, asking: &Owner) -> Owner {
     match &letter.group {
         Some(group) if *group != asking.group => Owner {
             group: group.clone(),

@@ -1,7 +1,7 @@
 //! The story as text for a person and as JSON for machines.
 
-use runtime::columns::aligned;
-use runtime::dead_letter::{Letter, State};
+use runtime::dead_letter::{DeadLetter, State};
+use runtime::text_table::aligned;
 use schemas::{KeyForm, printable};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ impl Story {
         vec![
             place(&self.vouchers_topic, &record.at),
             record.at.written.clone().unwrap_or_default(),
-            record.role.word().to_owned(),
+            record.role.as_str().to_owned(),
             campaign,
             amount,
             code,
@@ -164,7 +164,7 @@ impl Story {
                 "partition": record.at.partition,
                 "offset": record.at.offset,
                 "written": record.at.written,
-                "role": record.role.word(),
+                "role": record.role.as_str(),
                 "source": record.source,
                 "run": record.run,
                 "voucher": record.voucher.as_ref().ok().map(|voucher| fields_json(voucher, reveal)),
@@ -208,7 +208,7 @@ impl Story {
 }
 
 impl Role {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Voucher => "voucher",
             Self::Echo => "echo",
@@ -263,7 +263,7 @@ fn row_cells(row: &VoucherFields, reveal: bool) -> Vec<String> {
     ]
 }
 
-fn letter_cells(letter: &Letter, state: Option<&State>) -> Vec<String> {
+fn letter_cells(letter: &DeadLetter, state: Option<&State>) -> Vec<String> {
     let condition = match state {
         Some(state) => state.outcome.to_string(),
         None => "open".to_owned(),
@@ -294,7 +294,7 @@ fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
 mod tests {
     use super::super::story::Gap;
     use super::*;
-    use crate::told::Told;
+    use crate::explainer::Explanation;
 
     fn story() -> Story {
         let mut story = Story {
@@ -321,7 +321,7 @@ mod tests {
             },
             key: KeyForm::Plain,
             is_astray: false,
-            told: Told {
+            told: Explanation {
                 verdict: "skipped",
                 reason: Some("threshold"),
                 words: "total 99.99 EUR is below 100.00".to_owned(),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use runtime::dead_letter::{Letter, Origin, State};
+use runtime::dead_letter::{DeadLetter, Origin, State};
 use runtime::kafka::partition_of;
 use runtime::record::{Offset, Partition};
 use schemas::KeyForm;
 
-use crate::told::Told;
+use crate::explainer::Explanation;
 
 /// All that is known of an order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Story {
     pub(super) statuses: Vec<Status>,
     pub(super) vouchers: Vec<VoucherRecord>,
     /// Of the order statuses, then of the vouchers.
-    pub(super) letters: Vec<(Letter, Option<State>)>,
+    pub(super) letters: Vec<(DeadLetter, Option<State>)>,
     /// None: no database was named, or it could not be asked.
     pub(super) rows: Option<Vec<VoucherFields>>,
     /// What could not be looked at. The rest is told all the same.
@@ -91,7 +91,7 @@ pub(super) struct Status {
     pub(super) key: KeyForm,
     /// Whether it is elsewhere than the common partitioner puts its key.
     pub(super) is_astray: bool,
-    pub(super) told: Told,
+    pub(super) told: Explanation,
 }
 
 /// One record of the vouchers.

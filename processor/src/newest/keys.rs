@@ -4,20 +4,20 @@
 use std::collections::BTreeMap;
 
 use runtime::kafka::partition_of;
-use runtime::preflight::Verdict;
+use runtime::preflight::CheckResult;
 use runtime::record::Partition;
 use schemas::KeyForm;
 
 use super::Read;
 
-pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Verdict {
+pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> CheckResult {
     let subject = format!("keys of {topic}");
     let records = newest.len();
     if records == 0 {
-        return Verdict::ok(subject, "no records among the newest offsets");
+        return CheckResult::ok(subject, "no records among the newest offsets");
     }
     if let Some((finding, advice)) = other_forms(newest) {
-        return Verdict::warn(subject, finding, advice);
+        return CheckResult::warn(subject, finding, advice);
     }
     let partitions = Partition::try_from(partitions).unwrap_or(Partition::MAX);
     let astray = newest.iter().find(|read| {
@@ -26,7 +26,7 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Verd
         key.is_some_and(|key| partition_of(key, partitions) != Some(read.record.partition))
     });
     if let Some(read) = astray {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!(
                 "the key at {} lies elsewhere than Kafka's own clients put it: two writers of one \
@@ -37,7 +37,7 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Verd
              never add partitions to this topic",
         );
     }
-    Verdict::ok(subject, format!("the newest {records} are fine"))
+    CheckResult::ok(subject, format!("the newest {records} are fine"))
 }
 
 /// What is told of keys that are not the order id's own bytes, and what to do. Keys that say another
@@ -75,7 +75,7 @@ mod tests {
     use super::super::read_json;
     use super::*;
 
-    fn judged(key: &[u8], partition: Partition) -> Verdict {
+    fn judged(key: &[u8], partition: Partition) -> CheckResult {
         let record = OwnedRecord {
             partition,
             offset: 41,

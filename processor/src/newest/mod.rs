@@ -12,7 +12,7 @@ mod times;
 mod values;
 
 use runtime::lifecycle::Failure;
-use runtime::preflight::Verdict;
+use runtime::preflight::CheckResult;
 use runtime::record::OwnedRecord;
 use runtime::registry::{Registry, SchemaCache, WaitsFor, settled};
 use runtime::value::Value;
@@ -53,7 +53,7 @@ impl Read<'_> {
 }
 
 /// Judges the newest records. Waits for the registry, on a thread beside the runtime's.
-pub async fn judge(context: Context, newest: Vec<OwnedRecord>) -> Vec<Verdict> {
+pub async fn judge(context: Context, newest: Vec<OwnedRecord>) -> Vec<CheckResult> {
     let schemas = SchemaCache::of_command(context.registry.clone(), OrderStatusPlan::compile_with);
     let topic = context.topic.clone();
     let judged = tokio::task::spawn_blocking(move || {
@@ -91,7 +91,7 @@ fn read<'r>(
     (all, None)
 }
 
-fn verdicts(context: &Context, newest: &[Read<'_>]) -> Vec<Verdict> {
+fn verdicts(context: &Context, newest: &[Read<'_>]) -> Vec<CheckResult> {
     let mut verdicts = vec![
         keys::judge(&context.topic, context.partitions, newest),
         values::judge(&context.topic, newest),
@@ -103,8 +103,8 @@ fn verdicts(context: &Context, newest: &[Read<'_>]) -> Vec<Verdict> {
 }
 
 /// The verdict on records that could not be read.
-pub fn unread(topic: &str, why: &impl ToString) -> Verdict {
-    Verdict::fail(
+pub fn unread(topic: &str, why: &impl ToString) -> CheckResult {
+    CheckResult::fail(
         format!("records of {topic}"),
         format!("they can't be read: {}", why.to_string()),
         "see the logs of the brokers and the registry",

@@ -1,12 +1,12 @@
 //! Whether the writers of order statuses say when an order was sent, which a campaign with dates needs.
 
-use runtime::preflight::Verdict;
+use runtime::preflight::CheckResult;
 use schemas::{Reason, Status};
 
 use super::Read;
 use crate::rule::{Rule, says_when};
 
-pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> Verdict {
+pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> CheckResult {
     let subject = format!("times of {}", rule.campaign);
     let (mut sent, mut undated, mut unknown) = (0_usize, Vec::new(), 0_usize);
     for read in newest {
@@ -24,19 +24,19 @@ pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> Verdict {
     }
     let Some(first) = undated.first() else {
         return match (sent, unknown) {
-            (_, 1..) => Verdict::warn(
+            (_, 1..) => CheckResult::warn(
                 subject,
                 format!("the schemas of {unknown} of the newest records can't be read"),
                 "set SCHEMA_REGISTRY_URL to the registry that has them",
             ),
-            (0, 0) => Verdict::ok(subject, "no sent order among the newest records"),
-            (_, 0) => Verdict::ok(
+            (0, 0) => CheckResult::ok(subject, "no sent order among the newest records"),
+            (_, 0) => CheckResult::ok(
                 subject,
                 format!("all of the newest {sent} sent orders say when they were sent"),
             ),
         };
     };
-    Verdict::warn(
+    CheckResult::warn(
         subject,
         format!(
             "{} of the newest {sent} sent orders have neither sent_at nor occurred_at, such as \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runtime::preflight::Verdict;
+use runtime::preflight::CheckResult;
 use schemas::Reason;
 
 use super::Read;
@@ -10,11 +10,11 @@ use super::Read;
 /// So many reasons are told with an example, those with the most records first.
 const MAX_REASONS: usize = 3;
 
-pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> Verdict {
+pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> CheckResult {
     let subject = format!("values of {topic}");
     let records = newest.len();
     if records == 0 {
-        return Verdict::ok(subject, "no records among the newest offsets");
+        return CheckResult::ok(subject, "no records among the newest offsets");
     }
     let mut dead: BTreeMap<Reason, (usize, String)> = BTreeMap::new();
     for read in newest {
@@ -25,7 +25,7 @@ pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> Verdict {
     }
     let count: usize = dead.values().map(|(count, _)| count).sum();
     if count == 0 {
-        return Verdict::ok(subject, format!("the newest {records} can be used"));
+        return CheckResult::ok(subject, format!("the newest {records} can be used"));
     }
     let mut reasons: Vec<_> = dead.into_iter().collect();
     reasons.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
@@ -33,7 +33,7 @@ pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> Verdict {
         .iter()
         .take(MAX_REASONS)
         .map(|(reason, (count, example))| format!("{count} {reason} ({example})"));
-    Verdict::warn(
+    CheckResult::warn(
         subject,
         format!(
             "{count} of the newest {records} records can't be used and are dead letters: {}",
@@ -51,7 +51,7 @@ mod tests {
     use super::super::read_json;
     use super::*;
 
-    fn judged(records: &[(&str, Option<&str>)]) -> Verdict {
+    fn judged(records: &[(&str, Option<&str>)]) -> CheckResult {
         let records: Vec<_> = records
             .iter()
             .map(|(key, value)| OwnedRecord {

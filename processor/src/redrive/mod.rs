@@ -10,7 +10,7 @@
 mod redriver;
 
 use clap::Args;
-use runtime::dead_letter::Shelf;
+use runtime::dead_letter::DeadLetterTopic;
 use runtime::dead_letter::command::{RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
@@ -104,9 +104,15 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         redriver = redriver.with_table(table);
     }
     let owner = settings.group.owner(&settings.rule.voucher_campaign);
-    let shelf = Shelf::new(settings.kafka, settings.topics.order_status_topic, owner);
+    let dead_letter_topic =
+        DeadLetterTopic::new(settings.kafka, settings.topics.order_status_topic, owner);
     tokio::task::spawn_blocking(move || {
-        redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
+        redrive(
+            &dead_letter_topic,
+            &settings.redrive,
+            &mut redriver,
+            &shutdown,
+        )
     })
     .await
     .map_err(|error| Failure::failed(format!("redrive: {error}")))?

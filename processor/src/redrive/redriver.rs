@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 
 use runtime::dead_letter::command::{Redrive, Redriven, Rows};
-use runtime::dead_letter::{Letter, Outcome, OwnedOutgoing};
+use runtime::dead_letter::{DeadLetter, Outcome, OwnedOutgoing};
 use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, WaitsFor, settled};
 use schemas::Currency;
@@ -15,13 +15,13 @@ use crate::backfill::listing::{State, Wanted};
 use crate::backfill::preview::Existing;
 use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::{self, Evaluator};
+use crate::explainer::Explainer;
 use crate::rule::Skip;
-use crate::told::Teller;
 
 /// See the module.
 pub(super) struct Redriver {
     evaluator: Evaluator,
-    teller: Teller,
+    explainer: Explainer,
     topics: Topics,
     format: VoucherFormat,
     rows: Option<RowsThere>,
@@ -61,7 +61,7 @@ impl Redriver {
         format: VoucherFormat,
     ) -> Self {
         Self {
-            teller: Teller::new(evaluator.rule().clone(), default_currency, registry),
+            explainer: Explainer::new(evaluator.rule().clone(), default_currency, registry),
             evaluator,
             topics,
             format,
@@ -82,27 +82,29 @@ impl Redriver {
 }
 
 impl Redrive for Redriver {
-    fn redrive(&mut self, letter: &Letter, run: &str) -> Result<Redriven, Failure> {
+    fn redrive(&mut self, letter: &DeadLetter, run: &str) -> Result<Redriven, Failure> {
         let Self {
-            evaluator, teller, ..
+            evaluator,
+            explainer,
+            ..
         } = self;
         let record = &letter.original;
         // A batch of its own: the letters of a partition come in any order.
         let mut batch = Batch::new(self.topics.clone(), self.format).of_run(run);
         let mut voucher = None;
         let decided = settled(|| {
-            Ok(match evaluator.evaluate(record, &mut teller.schemas) {
-                evaluate::Outcome::Wait { schema_id } => return Err(WaitsFor { schema_id }),
-                evaluate::Outcome::Voucher(issued) => {
+            Ok(match evaluator.evaluate(record, &mut explainer.schemas) {
+                evaluate::Evaluation::Wait { schema_id } => return Err(WaitsFor { schema_id }),
+                evaluate::Evaluation::Voucher(issued) => {
                     batch.issue(record, &issued, evaluator);
                     voucher = Some(Wanted::of(evaluator, record, &issued, true));
                     Decided::Outcome(Outcome::Voucher {
                         campaign: evaluator.rule().campaign.clone(),
                     })
                 }
-                evaluate::Outcome::Skip(skip) => Decided::Skip(skip),
-                evaluate::Outcome::Dead(malformed) => Decided::Outcome(Outcome::Failed {
-                    reason: malformed.reason().word().to_owned(),
+                evaluate::Evaluation::Skip(skip) => Decided::Skip(skip),
+                evaluate::Evaluation::Dead(malformed) => Decided::Outcome(Outcome::Failed {
+                    reason: malformed.reason().as_str().to_owned(),
                     message: malformed.message().to_owned(),
                 }),
             })
@@ -116,8 +118,8 @@ impl Redrive for Redriver {
                 campaign: skip
                     .is_of_the_rule()
                     .then(|| evaluator.rule().campaign.clone()),
-                reason: skip.word().to_owned(),
-                message: teller.tell(record)?.words,
+                reason: skip.as_str().to_owned(),
+                message: explainer.tell(record)?.words,
             },
         };
         Ok(Redriven {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// So many fences within [`WINDOW`] are looked into.
-const MOST: usize = 3;
+const MAX_FENCES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// When this task was fenced. A single fence is an instance that was replaced while it slept, or a
@@ -26,7 +26,7 @@ impl Fences {
         {
             self.times.pop_front();
         }
-        self.times.len() >= MOST
+        self.times.len() >= MAX_FENCES
     }
 
     /// Nobody else was behind them.

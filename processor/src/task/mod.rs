@@ -26,10 +26,10 @@
 //!
 //! Each step makes at most one call that can wait or fail.
 
-mod ahead;
 mod fences;
+mod fill;
 mod held_back;
-mod intake;
+mod prefetch;
 mod recover;
 mod setbacks;
 mod step;
@@ -42,8 +42,8 @@ use std::time::Duration;
 use runtime::backoff::Backoff;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
+use runtime::deferred_offsets::DeferredOffsets;
 use runtime::kafka::{AssignmentChange, TRANSACTION_TIMEOUT};
-use runtime::late_offsets::LateOffsets;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
 use schemas::{OrderStatusPlan, SchemaId};
@@ -51,9 +51,9 @@ use schemas::{OrderStatusPlan, SchemaId};
 use crate::batch::{Batch, Topics, VoucherFormat};
 use crate::evaluate::SharedEvaluator;
 use crate::ports::{Log, Observer};
-use ahead::Ahead;
 use fences::Fences;
 use held_back::HeldBack;
+use prefetch::Ahead;
 use setbacks::Setbacks;
 
 /// Whether a voucher record may be written twice after a crash.
@@ -210,7 +210,7 @@ pub struct Task<L, S, C, O> {
     /// The highest offsets known to be committed.
     committed: Positions,
     /// At least once: of batches that are acknowledged.
-    late: LateOffsets,
+    deferred: DeferredOffsets,
     fences: Fences,
     /// The offsets to rewind to.
     rewind_held_back: HeldBack,
@@ -258,7 +258,7 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
-            late: LateOffsets::default(),
+            deferred: DeferredOffsets::default(),
             fences: Fences::default(),
             rewind_held_back: HeldBack::default(),
             placing_held_back: HeldBack::default(),
@@ -293,7 +293,7 @@ where
                         self.batch.forget(partition);
                         self.ahead.batch.forget(partition);
                         self.committed.remove(&partition);
-                        self.late.forget(partition);
+                        self.deferred.forget(partition);
                         self.setbacks.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);

@@ -144,7 +144,7 @@ where
         self.forget_batch();
         self.assigned.clear();
         self.committed.clear();
-        self.late.clear();
+        self.deferred.clear();
         self.joined = false;
         // Whose partitions these are is not known any more.
         self.setbacks = Setbacks::new();

@@ -9,7 +9,7 @@ use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::{Step, Stepping};
 use schemas::{OrderStatusPlan, SchemaId};
 
-use super::intake::{Received, Which};
+use super::fill::{BatchSlot, Received};
 use super::{CIRCUIT_PAUSE, DEADLINE, Guarantee, IDLE, OFFSETS_ALONE, SLICE, State, Task, Then};
 use crate::batch::Batch;
 use crate::ports::{Log, Observer, TransactionEnd};
@@ -50,7 +50,7 @@ where
 
     fn is_idle(&self) -> bool {
         match self.state {
-            State::Reading => self.late.is_empty(),
+            State::Reading => self.deferred.is_empty(),
             State::Opening
             | State::Initializing
             | State::Rewinding
@@ -102,7 +102,7 @@ where
     /// Nothing is in hand: every partition is read from the group's committed offset.
     fn rewind(&mut self) -> Step {
         self.forget_batch();
-        self.late.clear();
+        self.deferred.clear();
         if self.assigned.is_empty() {
             self.state = State::Reading;
             return Step::Continue;
@@ -151,7 +151,7 @@ where
 
     /// Reads and evaluates until the queue is empty or the batch is full.
     fn read(&mut self) -> Step {
-        if self.batch.is_empty() && self.late.is_empty() && self.placing_hangs() {
+        if self.batch.is_empty() && self.deferred.is_empty() && self.placing_hangs() {
             return self.search_for_hanging_transactions();
         }
         let mut received = self.begin_to_read();
@@ -182,7 +182,7 @@ where
 
     /// How long the first poll of a batch waits.
     fn idle(&self) -> Duration {
-        let left = self.late.left(self.clock.now());
+        let left = self.deferred.left(self.clock.now());
         left.map_or(IDLE, |left| left.min(IDLE))
     }
 
@@ -211,12 +211,12 @@ where
 
     /// Polls for one record and takes it into the batch.
     fn receive(&mut self, timeout: Duration) -> Received {
-        let (log, intake) = self.log_and_intake(Which::InHand);
+        let (log, intake) = self.log_and_intake(BatchSlot::Current);
         intake.take(log.poll(timeout))
     }
 
     fn take_held(&mut self, held: OwnedRecord) -> Received {
-        let (_, intake) = self.log_and_intake(Which::InHand);
+        let (_, intake) = self.log_and_intake(BatchSlot::Current);
         intake.take(Polled::Record(held))
     }
 
@@ -241,9 +241,9 @@ where
             self.state = State::CommittingOffsets;
             return Step::Continue;
         }
-        if !self.late.is_empty() {
+        if !self.deferred.is_empty() {
             // Who waits for a schema may do so for long.
-            if waits_for.is_some() || self.late.are_due(self.clock.now()) {
+            if waits_for.is_some() || self.deferred.are_due(self.clock.now()) {
                 self.state = State::CommittingOffsets;
             }
             return Step::Continue;
@@ -337,9 +337,9 @@ where
     /// The batch is acknowledged; its offsets follow in time.
     fn settle_without_transaction(&mut self) -> State {
         let now = self.clock.now();
-        self.late.add(&self.batch.positions(), now);
+        self.deferred.add(&self.batch.positions(), now);
         self.count_batch();
-        if self.late.are_due(now) {
+        if self.deferred.are_due(now) {
             State::CommittingOffsets
         } else {
             State::Reading
@@ -384,11 +384,11 @@ where
 
     /// Without a transaction: what was read earns nothing, or is acknowledged already.
     fn commit_offsets(&mut self) -> Step {
-        let mut positions = self.late.positions().clone();
+        let mut positions = self.deferred.positions().clone();
         positions.extend(self.batch.positions());
         match self.log.commit_offsets(&positions) {
             Ok(()) => {
-                self.committed.extend(self.late.take());
+                self.committed.extend(self.deferred.take());
                 if !self.batch.is_empty() {
                     self.settle_batch();
                 }
@@ -475,8 +475,8 @@ where
         self.observer.circuit(true);
         self.forget_batch();
         // Earlier batches, which are done: without it each try would do them again.
-        if self.log.commit_offsets(self.late.positions()).is_ok() {
-            self.committed.extend(self.late.take());
+        if self.log.commit_offsets(self.deferred.positions()).is_ok() {
+            self.committed.extend(self.deferred.take());
         }
         self.state = State::CircuitOpen {
             until: self.clock.now() + CIRCUIT_PAUSE,

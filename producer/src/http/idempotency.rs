@@ -15,7 +15,7 @@ pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(super) const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
 
 /// The longest key.
-const LONGEST: usize = 255;
+const MAX_BYTES: usize = 255;
 
 /// The request's claim on its idempotency key.
 ///
@@ -46,7 +46,7 @@ pub(super) const KEY_RULE: &str = "write 1 to 255 visible ASCII characters, such
 /// The key that these bytes are.
 pub(super) fn key(bytes: &[u8]) -> Option<&str> {
     let valid =
-        (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_graphic());
+        (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_graphic());
     valid.then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
 

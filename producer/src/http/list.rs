@@ -23,7 +23,7 @@ use crate::ingress::StoredOrder;
 use crate::orders::{Order, OrderView, render};
 
 const DEFAULT_LIMIT: u16 = 100;
-const MOST: u16 = 1000;
+const MAX_LIMIT: u16 = 1000;
 
 /// A page ends before the order that would make it longer than this many bytes. An order of 500
 /// products has up to 300 KB, so a page of 1,000 orders would be of any size.
@@ -279,8 +279,8 @@ impl ListQuery {
             Some(limit) => limit
                 .parse()
                 .ok()
-                .filter(|limit| (1..=MOST).contains(limit))
-                .ok_or_else(|| Problem::BadRequest(format!("limit must be 1 to {MOST}")))?,
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                .ok_or_else(|| Problem::BadRequest(format!("limit must be 1 to {MAX_LIMIT}")))?,
         };
         let after = match &self.after {
             None => None,

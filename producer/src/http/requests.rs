@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::json;
 use super::problem::Problem;
-use crate::orders::{MOST_PRODUCTS, NewOrder, NewProduct, OrderName, money};
+use crate::orders::{MAX_PRODUCTS, NewOrder, NewProduct, OrderName, money};
 
 /// The body of a new order; of the old route's too.
 #[derive(Debug, Deserialize)]
@@ -119,9 +119,9 @@ fn product_bodies(products: Option<&RawValue>) -> Result<Vec<ProductBody<'_>>, P
     };
     let products: Vec<&RawValue> = serde_json::from_str(products.get())
         .map_err(|_| Problem::Invalid("products must be a list".to_owned()))?;
-    if products.len() > MOST_PRODUCTS {
+    if products.len() > MAX_PRODUCTS {
         return Err(Problem::Invalid(format!(
-            "products: {} are too many, at most {MOST_PRODUCTS} are taken",
+            "products: {} are too many, at most {MAX_PRODUCTS} are taken",
             products.len()
         )));
     }

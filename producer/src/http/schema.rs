@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
 use utoipa::{IntoParams, Modify, PartialSchema, ToSchema};
 
-use crate::orders::{LONGEST_PRODUCT_NAME, MOST_PRODUCTS};
+use crate::orders::{MAX_PRODUCT_NAME, MAX_PRODUCTS};
 
 /// An amount: a JSON number or a string, exact, 0 or more, below 10^15, at most two decimals.
 #[derive(Debug)]
@@ -149,14 +149,14 @@ impl PartialSchema for Products {
                     .format(Some(SchemaFormat::Custom("product-name".to_owned())))
                     .description(Some("No control characters; its length is in bytes."))
                     .min_length(Some(1))
-                    .max_length(Some(LONGEST_PRODUCT_NAME)),
+                    .max_length(Some(MAX_PRODUCT_NAME)),
             )
             .property("price", Money::schema())
             .required("name")
             .required("price");
         ArrayBuilder::new()
             .items(product)
-            .max_items(Some(MOST_PRODUCTS))
+            .max_items(Some(MAX_PRODUCTS))
             .into()
     }
 }

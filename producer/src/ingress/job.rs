@@ -11,9 +11,9 @@ use super::decide::Attempt;
 use super::lines::{Mark, Ticket};
 use crate::orders::OrderName;
 
-/// The pause after the first lock that a change meets; it doubles up to [`LONGEST_PAUSE`].
+/// The pause after the first lock that a change meets; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+const MAX_PAUSE: Duration = Duration::from_millis(320);
 
 /// How a change is written; the changes of a group are written the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Job {
         self.care = Care::Careful;
         let locked = self.locked.get_or_insert_with(Locked::new);
         let until = now + locked.next_pause;
-        locked.next_pause = (locked.next_pause * 2).min(LONGEST_PAUSE);
+        locked.next_pause = (locked.next_pause * 2).min(MAX_PAUSE);
         until.min(self.deadline.max(now))
     }
 

@@ -13,7 +13,7 @@ const DELETE: &str = "WITH old AS (
          DELETE FROM idempotency_keys AS keys USING old
          WHERE keys.api_key_id = old.api_key_id AND keys.key = old.key)
      SELECT count(*), max(created_at) FROM old";
-const MOST: i64 = 5_000;
+const MAX_DELETED_KEYS: i64 = 5_000;
 
 /// How long keys are kept.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::hours(24);
@@ -44,7 +44,7 @@ impl OldKeys {
             .bind(end)
             .fetch_one(connection)
             .await?;
-        let are_all_deleted = count < MOST;
+        let are_all_deleted = count < MAX_DELETED_KEYS;
         self.from = if are_all_deleted {
             Some(end - SLACK)
         } else {

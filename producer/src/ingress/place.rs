@@ -189,14 +189,14 @@ async fn numbers(
     wanted: usize,
     known: &HashSet<&str>,
 ) -> Result<Vec<i64>, CommitError> {
-    const LONGEST_STEP: i64 = 10_000;
+    const MAX_STEP: i64 = 10_000;
     let mut numbers = Vec::with_capacity(wanted);
-    let mut step = i64::try_from(wanted).unwrap_or(LONGEST_STEP);
+    let mut step = i64::try_from(wanted).unwrap_or(MAX_STEP);
     while numbers.len() < wanted {
         let free = statements::free_numbers(connection, step).await?;
         let is_known = |number: &i64| known.contains(number.to_string().as_str());
         numbers.extend(free.into_iter().filter(|number| !is_known(number)));
-        step = (step * 2).min(LONGEST_STEP);
+        step = (step * 2).min(MAX_STEP);
     }
     numbers.sort_unstable();
     numbers.truncate(wanted);

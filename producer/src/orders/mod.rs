@@ -7,7 +7,7 @@ mod transition;
 
 pub use money::{InvalidMoney, money};
 pub use new_order::{
-    InvalidProduct, LONGEST_PRODUCT_NAME, MOST_PRODUCTS, NewOrder, NewProduct, OrderName,
+    InvalidProduct, MAX_PRODUCT_NAME, MAX_PRODUCTS, NewOrder, NewProduct, OrderName,
 };
 pub use order::{Order, OrderView, Product, money_text, render, rendered};
 pub use transition::{Transition, transition};

@@ -4,10 +4,10 @@ use rust_decimal::Decimal;
 use schemas::Currency;
 
 /// The most products of an order.
-pub const MOST_PRODUCTS: usize = 500;
+pub const MAX_PRODUCTS: usize = 500;
 
 /// The longest name of a product, in bytes.
-pub const LONGEST_PRODUCT_NAME: usize = 500;
+pub const MAX_PRODUCT_NAME: usize = 500;
 
 /// An order to be placed, valid in every field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct NewProduct {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProduct {
     /// The name is too long.
-    #[error("a product's name is 1 to {LONGEST_PRODUCT_NAME} bytes")]
+    #[error("a product's name is 1 to {MAX_PRODUCT_NAME} bytes")]
     NameLength,
     /// Such as a NUL, which Postgres does not hold.
     #[error("a product's name has no control characters")]
@@ -64,7 +64,7 @@ impl NewProduct {
     /// # Errors
     /// A name that is empty, too long, or holds control characters.
     pub fn new(name: String, price: Decimal) -> Result<Self, InvalidProduct> {
-        if !(1..=LONGEST_PRODUCT_NAME).contains(&name.len()) {
+        if !(1..=MAX_PRODUCT_NAME).contains(&name.len()) {
             return Err(InvalidProduct::NameLength);
         }
         if name.contains(char::is_control) {

@@ -128,7 +128,7 @@ const STANDBY: Duration = Duration::from_millis(500);
 const COLLECTED_ROW: Duration = Duration::from_micros(500);
 
 /// The longest that rows are collected.
-const LONGEST_COLLECTION: Duration = Duration::from_millis(50);
+const MAX_COLLECTION: Duration = Duration::from_millis(50);
 
 /// A holder of the lock that gets nothing done for this long lets another instance try.
 const PATIENCE: Duration = Duration::from_secs(30);

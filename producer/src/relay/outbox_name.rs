@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The longest name, in bytes.
-const LONGEST: usize = 100;
+const MAX_BYTES: usize = 100;
 
 /// A part of the transactional ids of an outbox's relays: letters, digits, `.`, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct OutboxName(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOutboxName {
     /// Such as a slash, which parts the transactional id.
-    #[error("write 1 to {LONGEST} letters, digits, '.', '_' or '-'")]
+    #[error("write 1 to {MAX_BYTES} letters, digits, '.', '_' or '-'")]
     Characters,
     /// It would be the second transactional id of the outbox that has no name.
     #[error("the name \"turn\" is taken: the outbox without a name uses it")]
@@ -27,7 +27,7 @@ impl FromStr for OutboxName {
     fn from_str(text: &str) -> Result<Self, InvalidOutboxName> {
         let is_allowed =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if !(1..=LONGEST).contains(&text.len()) || !text.bytes().all(is_allowed) {
+        if !(1..=MAX_BYTES).contains(&text.len()) || !text.bytes().all(is_allowed) {
             return Err(InvalidOutboxName::Characters);
         }
         if text == "turn" {

@@ -7,7 +7,7 @@ use runtime::kafka::{Outgoing, TransactionError};
 use super::ports::{Log, Observer, Outbox, OutboxError, Timer};
 use super::rival::Rival;
 use super::{
-    COLLECTED_ROW, DEADLINE, HEARTBEAT, LONGEST_COLLECTION, PATIENCE, POLL, Relay, SLICE, STANDBY,
+    COLLECTED_ROW, DEADLINE, HEARTBEAT, MAX_COLLECTION, PATIENCE, POLL, Relay, SLICE, STANDBY,
     Source, State, Step,
 };
 
@@ -440,8 +440,8 @@ impl<O: Outbox, L: Log, C: Timer, W: Observer> Relay<O, L, C, W> {
 
 /// How long after a read of so many rows the next one comes, at the earliest.
 fn collection(rows: usize) -> Duration {
-    u32::try_from(rows).map_or(LONGEST_COLLECTION, |rows| {
-        COLLECTED_ROW.saturating_mul(rows).min(LONGEST_COLLECTION)
+    u32::try_from(rows).map_or(MAX_COLLECTION, |rows| {
+        COLLECTED_ROW.saturating_mul(rows).min(MAX_COLLECTION)
     })
 }
 

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::Args;
 use schemas::{KeyForm, Timestamp};
 
-use super::identity::number;
-use super::{Identity, InvalidIdentity, Letter, Origin, RecordDigest, State};
+use super::id::number;
+use super::{DeadLetter, DeadLetterId, InvalidIdentity, Origin, RecordDigest, State};
 use crate::kafka::Bound;
 use crate::record::{Offset, Partition};
 
@@ -89,8 +89,8 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    fn is(&self, identity: &Identity) -> bool {
-        let Identity { origin, digest } = identity;
+    fn is(&self, identity: &DeadLetterId) -> bool {
+        let DeadLetterId { origin, digest } = identity;
         self.partition == origin.partition
             && self.offset == origin.offset
             && self
@@ -112,7 +112,7 @@ impl LetterFilter {
     }
 
     /// Whether it means this letter; `state` is its newest.
-    pub fn means(&self, letter: &Letter, state: Option<&State>) -> bool {
+    pub fn means(&self, letter: &DeadLetter, state: Option<&State>) -> bool {
         let reason = letter.reason_now(state);
         let written = letter.written_millis.map(Timestamp::from_millis);
         let key = letter.original.key.as_deref();
@@ -152,8 +152,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn letter() -> Letter {
-        Letter {
+    fn letter() -> DeadLetter {
+        DeadLetter {
             omitted: None,
             identity: "order-status/3/41@00112233445566ff".parse().unwrap(),
             reason: "invalid_total".to_owned(),

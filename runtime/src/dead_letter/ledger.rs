@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Identity, State, StateKey};
+use super::{DeadLetterId, State, StateKey};
 use crate::backoff::Backoff;
 use crate::kafka::{KafkaSettings, Outgoing, Producer, TransactionError};
 use crate::lifecycle::Failure;
@@ -61,7 +61,7 @@ fn transactional_id(group: &str) -> String {
 
 impl Ledger {
     /// How many states go into one transaction: far below what its timeout allows.
-    pub const MOST_STATES: usize = 500;
+    pub const MAX_STATES: usize = 500;
 
     /// Takes over the transactional id `GROUP/redrive`, and so ends what a predecessor left open:
     /// states of this group that are read after this are all there are.
@@ -86,7 +86,7 @@ impl Ledger {
     pub fn write(
         &self,
         outputs: &[OwnedOutgoing],
-        states: &[(Identity, State)],
+        states: &[(DeadLetterId, State)],
     ) -> Result<(), Failure> {
         let written = self.write_all(outputs, states);
         if written.is_err() {
@@ -100,7 +100,7 @@ impl Ledger {
     fn write_all(
         &self,
         outputs: &[OwnedOutgoing],
-        states: &[(Identity, State)],
+        states: &[(DeadLetterId, State)],
     ) -> Result<(), Failure> {
         self.once(self.producer.begin())?;
         for output in outputs {

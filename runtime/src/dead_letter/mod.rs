@@ -15,36 +15,36 @@
 //! | `state` | what became of a letter |
 //! | `states` | all of that, by letter and group; for whom it is final |
 //! | `filter` | which letters a person means |
-//! | `census` | how many there are, by reason; repeats and other groups' letters told apart |
+//! | `counts` | how many there are, by reason; repeats and other groups' letters told apart |
 //! | `shown` | bytes as text or hex |
-//! | `shelf` | reading both topics |
+//! | `dead_letter_topic` | reading both topics |
 //! | `ledger` | writing states, with all that belongs to them, in one transaction |
 //! | [`command`] | `dead-letters list`, `show`, `discard`; `redrive` |
 
-mod census;
 pub mod command;
+mod counts;
 mod extent;
 mod filter;
-mod identity;
+mod id;
 mod ledger;
-mod letter;
 mod original;
-mod shelf;
+mod read;
 mod shown;
 mod state;
 mod states;
+mod topic;
 
-pub use census::{Census, Count, Seen};
+pub use counts::{Count, Counts, Seen};
 pub use extent::{Extent, Omitted, largest_of};
 pub use filter::{LetterFilter, Place};
-pub use identity::{Identity, InvalidIdentity, Origin, RecordDigest};
+pub use id::{DeadLetterId, InvalidIdentity, Origin, RecordDigest};
 pub use ledger::{Ledger, OwnedOutgoing};
-pub use letter::{Letter, NotALetter};
 pub use original::MissingOriginal;
-pub use shelf::Shelf;
+pub use read::{DeadLetter, NotADeadLetter};
 pub use shown::Shown;
 pub use state::{Outcome, State};
 pub use states::{Owner, StateKey, States};
+pub use topic::DeadLetterTopic;
 
 use schemas::Malformed;
 
@@ -67,7 +67,7 @@ pub const SERVICE: &str = "dlq.service";
 /// How often it was tried; 1 the first time.
 pub const ATTEMPTS: &str = "dlq.attempts";
 /// The consumer group that could not use it, whose letter it is; absent in letters of the first
-/// released version. The services add it to a [`DeadLetter`].
+/// released version. The services add it to a [`OutgoingDeadLetter`].
 pub const GROUP: &str = "dlq.group";
 
 /// What the dead letter leaves out of the original because it does not fit into its topic: some of
@@ -93,7 +93,7 @@ pub struct Cause<'a> {
 
 /// A record of the dead letter topic that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter<'a> {
+pub struct OutgoingDeadLetter<'a> {
     /// The original's key, as far as it is carried.
     pub key: Option<&'a [u8]>,
     /// The original's value, as far as it is carried.
@@ -102,7 +102,7 @@ pub struct DeadLetter<'a> {
     pub headers: Vec<Header>,
 }
 
-impl<'a> DeadLetter<'a> {
+impl<'a> OutgoingDeadLetter<'a> {
     /// The dead letter of `record`.
     pub fn of(record: &'a impl InputRecord, cause: &Cause<'_>, extent: Extent) -> Self {
         let parts = extent::Parts::of(record, extent);
@@ -111,7 +111,7 @@ impl<'a> DeadLetter<'a> {
         let mut add =
             |name: &str, value: String| headers.push((name.to_owned(), Some(value.into_bytes())));
         // Reading takes ours to begin with the reason.
-        add(REASON, cause.malformed.reason().word().to_owned());
+        add(REASON, cause.malformed.reason().as_str().to_owned());
         // Printable and at most 1 KiB by its type.
         add(MESSAGE, cause.malformed.message().to_owned());
         add(TOPIC, cause.topic.to_owned());
@@ -155,7 +155,7 @@ mod tests {
             malformed: &malformed,
             attempts: 1,
         };
-        let headers = DeadLetter::of(&record, &cause, Extent::Whole).headers;
+        let headers = OutgoingDeadLetter::of(&record, &cause, Extent::Whole).headers;
         assert_eq!(headers[..2], record.headers[..]);
         let value = |name: &str| {
             headers

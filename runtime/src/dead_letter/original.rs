@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Identity, Letter, Omitted, Origin, Outcome, Shelf};
+use super::{DeadLetter, DeadLetterId, DeadLetterTopic, Omitted, Origin, Outcome};
 use crate::kafka::TopicRange;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord, OwnedRecord};
@@ -11,9 +11,9 @@ use crate::record::{InputRecord, OwnedRecord};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MissingOriginal {
     /// Compaction or retention removed it, or it was never committed.
-    Removed(Identity),
+    Removed(DeadLetterId),
     /// Another record is in its place: the topic was deleted and made anew.
-    Replaced(Identity),
+    Replaced(DeadLetterId),
 }
 
 impl fmt::Display for MissingOriginal {
@@ -47,12 +47,15 @@ impl MissingOriginal {
     }
 }
 
-impl Shelf {
+impl DeadLetterTopic {
     /// The letter with its whole original: what it leaves out is read from the source topic.
     ///
     /// # Errors
     /// Exit code 1 when the source topic can't be read.
-    pub fn completed(&self, letter: Letter) -> Result<(Letter, Option<MissingOriginal>), Failure> {
+    pub fn completed(
+        &self,
+        letter: DeadLetter,
+    ) -> Result<(DeadLetter, Option<MissingOriginal>), Failure> {
         let Some(omitted) = &letter.omitted else {
             return Ok((letter, None));
         };
@@ -63,7 +66,7 @@ impl Shelf {
         if !is_original(&letter, omitted, &found) {
             return Ok((letter, Some(MissingOriginal::Replaced(identity))));
         }
-        let whole = Letter {
+        let whole = DeadLetter {
             original: found,
             ..letter
         };
@@ -88,7 +91,7 @@ impl Shelf {
     }
 }
 
-fn is_original(letter: &Letter, omitted: &Omitted, found: &OwnedRecord) -> bool {
+fn is_original(letter: &DeadLetter, omitted: &Omitted, found: &OwnedRecord) -> bool {
     omitted.is_of(found.value.as_deref())
         && (letter.original.key.is_none() || letter.original.key == found.key)
         && letter.original.timestamp_millis == found.timestamp_millis

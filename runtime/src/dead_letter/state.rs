@@ -72,7 +72,7 @@ impl Outcome {
     }
 
     /// The outcome as a machine word.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Voucher { .. } => "voucher",
             Self::Row { .. } => "row",

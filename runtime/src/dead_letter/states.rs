@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use schemas::Timestamp;
 
-use super::{Identity, InvalidIdentity, Letter, Origin, Outcome, RecordDigest, State};
+use super::{DeadLetter, DeadLetterId, InvalidIdentity, Origin, Outcome, RecordDigest, State};
 
 /// Whose letters are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Owner {
 impl Owner {
     /// Whether the letter was written by this group, or by the first released version, which did not
     /// say which group it was: those are everybody's.
-    pub fn owns(&self, letter: &Letter) -> bool {
+    pub fn owns(&self, letter: &DeadLetter) -> bool {
         let group = letter.group.as_ref();
         group.is_none_or(|group| *group == self.group)
     }
@@ -33,7 +33,7 @@ impl Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StateKey {
     /// `topic/partition/offset@digest/group`. A group's name may have slashes.
-    Of(Identity, String),
+    Of(DeadLetterId, String),
     /// `topic/partition/offset`, as the first released version wrote it. Only read.
     Unowned(Origin),
 }
@@ -103,8 +103,8 @@ impl States {
     /// What became of a letter for `owner`, if anything did. To be asked of every letter, in the
     /// order in which they were written: an unowned state is about the first record that a letter
     /// was written of at its place.
-    pub fn find(&mut self, letter: &Letter, owner: &Owner) -> Option<&State> {
-        let Identity { origin, digest } = &letter.identity;
+    pub fn find(&mut self, letter: &DeadLetter, owner: &Owner) -> Option<&State> {
+        let DeadLetterId { origin, digest } = &letter.identity;
         let unowned = StateKey::Unowned(origin.clone());
         let is_first = self.newest.contains_key(&unowned)
             && self.first_at.entry(origin.clone()).or_insert(*digest) == digest;
@@ -126,7 +126,7 @@ fn is_of_campaign(state: &State, owner: &Owner) -> bool {
 }
 
 /// The dead letter topic may have been made anew since.
-fn was_decided_after(state: &State, letter: &Letter) -> bool {
+fn was_decided_after(state: &State, letter: &DeadLetter) -> bool {
     match (state.at.parse::<Timestamp>(), letter.written_millis) {
         (Ok(at), Some(written)) => Timestamp::from_millis(written) <= at,
         _ => true,
@@ -163,14 +163,14 @@ mod tests {
         }
     }
 
-    fn letter(offset: i64, value: &str) -> Letter {
+    fn letter(offset: i64, value: &str) -> DeadLetter {
         let original = OwnedRecord {
             offset,
             value: Some(value.as_bytes().to_vec()),
             ..OwnedRecord::default()
         };
-        Letter {
-            identity: Identity {
+        DeadLetter {
+            identity: DeadLetterId {
                 origin: format!("t/0/{offset}").parse().unwrap(),
                 digest: RecordDigest::of(&original),
             },
@@ -223,7 +223,7 @@ mod tests {
         states
     }
 
-    fn is_open(states: &mut States, letter: &Letter, owner: &Owner) -> bool {
+    fn is_open(states: &mut States, letter: &DeadLetter, owner: &Owner) -> bool {
         letter.is_open(states.find(letter, owner))
     }
 

@@ -85,7 +85,7 @@ impl Question {
 
 /// What came of the questions since the last look.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct CommittedAnswer {
     /// Offsets, with the assignment that they were asked for.
     pub(super) offsets: Vec<(Partition, Assigned, Offset)>,
     /// The last error.
@@ -164,8 +164,8 @@ impl Questions {
     }
 
     /// Takes the answers that have come, waiting up to `wait` for that to the last question.
-    pub(super) fn answers(&mut self, wait: Duration) -> Told {
-        let mut told = Told::default();
+    pub(super) fn answers(&mut self, wait: Duration) -> CommittedAnswer {
+        let mut told = CommittedAnswer::default();
         let last = self.open.last().map(|(_, question)| &question.answer);
         let in_time = last.map(|answer| answer.recv_timeout(wait));
         match in_time {
@@ -196,7 +196,7 @@ impl Questions {
     }
 }
 
-impl Told {
+impl CommittedAnswer {
     fn take(&mut self, question: &Question, answer: Answer) {
         let answer = match answer {
             Ok(answer) => answer,

@@ -20,7 +20,7 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as native;
@@ -33,6 +33,9 @@ use crate::record::{InputRecord, Offset, Partition, UNREADABLE_HEADER};
 /// Closing a consumer tells its group, and the client waits for the coordinator as long as it takes.
 /// After this long it goes on doing so by itself.
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// How long a member that leaves may take to give its partitions up.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// What the queue hands out.
 #[derive(Debug)]
@@ -89,15 +92,56 @@ pub(super) struct FetchQueue<C: ConsumerContext + 'static> {
 }
 
 /// The client, which is closed on a thread beside.
-struct Client<C: ConsumerContext + 'static>(Option<Arc<BaseConsumer<C>>>);
+struct Client<C: ConsumerContext + 'static> {
+    consumer: Option<Arc<BaseConsumer<C>>>,
+    /// Whether a static member leaves its group; librdkafka has only dynamic members do so, and a
+    /// static one keeps its place for a session timeout, so that its restart needs no rebalance.
+    leaves: bool,
+}
 
 impl<C: ConsumerContext + 'static> Drop for Client<C> {
     fn drop(&mut self) {
-        let client = self.0.take();
-        let closed = beside(move || drop(client));
+        let Some(consumer) = self.consumer.take() else {
+            return;
+        };
+        let leaves = self.leaves;
+        let closed = beside(move || {
+            if leaves {
+                leave(&consumer);
+            }
+            drop(consumer);
+        });
         if closed.recv_timeout(CLOSE).is_err() {
             tracing::debug!("a consumer is still being closed");
         }
+    }
+}
+
+/// Has the consumer send its group a LeaveGroup request, whose answer the consumer's destruction
+/// waits for. A static member sends one only when it unsubscribes, and no longer once it is being
+/// destroyed, so this returns when the request was sent or after [`LEAVE`].
+fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    consumer.unsubscribe();
+    let deadline = Instant::now() + LEAVE;
+    // The partitions are revoked in `poll`, and only then the request is sent.
+    while is_member(consumer) && Instant::now() < deadline {
+        drop(consumer.poll(Duration::from_millis(5)));
+    }
+}
+
+/// Whether the consumer has a member id, which it gives up as it leaves its group.
+fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let handle = consumer.client().native_ptr();
+    // SAFETY: the handle is a live consumer's. What comes is null or a text that ends with a zero
+    // byte, and is ours to give back.
+    unsafe {
+        let id = native::rd_kafka_memberid(handle);
+        if id.is_null() {
+            return false;
+        }
+        let is_member = !CStr::from_ptr(id).is_empty();
+        native::rd_kafka_mem_free(handle, id.cast());
+        is_member
     }
 }
 
@@ -122,14 +166,25 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
             message: None,
             records,
             main,
-            client: Client(Some(Arc::new(client))),
+            client: Client {
+                consumer: Some(Arc::new(client)),
+                leaves: false,
+            },
         }
+    }
+
+    /// Has the consumer leave its group when it is closed, also as a static member.
+    pub(super) const fn leave_on_close(&mut self) {
+        self.client.leaves = true;
     }
 
     /// The client: for its events, its offsets and its assignment. Of a partition that was led here
     /// its `poll` brings no record.
     pub(super) fn client(&self) -> &Arc<BaseConsumer<C>> {
-        self.client.0.as_ref().expect("a client until it is closed")
+        self.client
+            .consumer
+            .as_ref()
+            .expect("a client until it is closed")
     }
 
     /// Commits these offsets and waits for the answer, up to `timeout`. The client's own call waits

@@ -21,7 +21,7 @@ use crate::lifecycle::Failure;
 /// Clients that have not taken over their ids after this long are replaced by new ones, which ask
 /// any broker anew where the coordinators are. Twice as long after each time in vain.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(40);
+const MAX_PATIENCE: Duration = Duration::from_secs(40);
 
 /// So many calls that were given up and have not come back are too many. Each keeps a client with
 /// its threads and connections; five of them in one owner, each followed by a new client that did
@@ -125,7 +125,7 @@ impl Producers {
         match self.take_over(timeout) {
             Ok(()) => self.patience = FIRST_PATIENCE,
             Err(TransactionError::Retriable(why)) if self.opened.elapsed() >= self.patience => {
-                self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+                self.patience = (self.patience * 2).min(MAX_PATIENCE);
                 self.open()
                     .map_err(|failure| TransactionError::Fatal(failure.to_string()))?;
                 return Err(TransactionError::Retriable(why));

@@ -102,6 +102,8 @@ fn whole_millis(time: Duration) -> Duration {
 
 impl Subscription {
     /// Joins the group of `config` and subscribes to `topic`. Does not wait for the broker.
+    /// A static member keeps its place in the group when the subscription is dropped, unless
+    /// [`leaves_on_close`](Self::leaves_on_close) says otherwise.
     ///
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
@@ -123,6 +125,14 @@ impl Subscription {
             records_until_events: 0,
             fatal: None,
         })
+    }
+
+    /// Has this member leave the group when the subscription is dropped, so that the other members
+    /// take over its partitions at once.
+    #[must_use]
+    pub fn leaves_on_close(mut self) -> Self {
+        self.queue.leave_on_close();
+        self
     }
 
     /// The next record, waiting for it up to `timeout`.

@@ -144,7 +144,7 @@ pub struct Outgoing<'a> {
 /// until that time is over, whatever came, and spins through what is below a millisecond: on a core
 /// that the broker may need to answer.
 const SHORTEST_WAIT: Duration = Duration::from_micros(50);
-const LONGEST_WAIT: Duration = Duration::from_millis(5);
+const MAX_WAIT: Duration = Duration::from_millis(5);
 
 /// librdkafka's producer: with a transactional id in its configuration it writes transactions,
 /// without one it sends and drains.
@@ -323,7 +323,7 @@ impl Client {
                     count(left, "record")
                 )));
             }
-            std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, LONGEST_WAIT));
+            std::thread::sleep((waited / 8).clamp(SHORTEST_WAIT, MAX_WAIT));
         }
         match self.producer.context().first_failure() {
             None => {

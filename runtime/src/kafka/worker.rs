@@ -145,7 +145,7 @@ struct Answer {
 
 /// What the thread and its owner tell each other.
 #[derive(Default)]
-struct Slot {
+struct CallState {
     job: Option<Job>,
     begun: Option<Begun>,
     answer: Option<Answer>,
@@ -162,15 +162,15 @@ struct Slot {
 struct Shared {
     transactional_id: String,
     abandoned: Abandoned,
-    slot: Mutex<Slot>,
+    slot: Mutex<CallState>,
     handed_over: Condvar,
     answered: Condvar,
 }
 
 /// What came of waiting for an answer.
 enum Waited<'a> {
-    Answered(MutexGuard<'a, Slot>, Answer),
-    NotYet(MutexGuard<'a, Slot>, Begun),
+    Answered(MutexGuard<'a, CallState>, Answer),
+    NotYet(MutexGuard<'a, CallState>, Begun),
     GivenUp(TransactionError),
 }
 
@@ -323,11 +323,11 @@ fn not_yet(begun: Begun) -> TransactionError {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
+    fn lock(&self) -> MutexGuard<'_, CallState> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hand_over(&self, slot: &mut Slot, calls: VecDeque<Call>, timeout: Duration) {
+    fn hand_over(&self, slot: &mut CallState, calls: VecDeque<Call>, timeout: Duration) {
         let timeout = timeout.max(CALL_TIMEOUT);
         slot.begun = calls.front().map(|call| Begun::now(call.kind(), timeout));
         slot.stops_after_call = false;
@@ -337,9 +337,9 @@ impl Shared {
 
     fn answer_by<'a>(
         &'a self,
-        slot: MutexGuard<'a, Slot>,
+        slot: MutexGuard<'a, CallState>,
         until: Instant,
-    ) -> Result<(MutexGuard<'a, Slot>, Answer), TransactionError> {
+    ) -> Result<(MutexGuard<'a, CallState>, Answer), TransactionError> {
         match self.wait(slot, until) {
             Waited::Answered(slot, answer) => Ok((slot, answer)),
             Waited::NotYet(_, begun) => Err(not_yet(begun)),
@@ -347,7 +347,7 @@ impl Shared {
         }
     }
 
-    fn wait<'a>(&'a self, mut slot: MutexGuard<'a, Slot>, until: Instant) -> Waited<'a> {
+    fn wait<'a>(&'a self, mut slot: MutexGuard<'a, CallState>, until: Instant) -> Waited<'a> {
         loop {
             if let Some(why) = &slot.given_up {
                 return Waited::GivenUp(TransactionError::Fatal(why.clone()));
@@ -371,7 +371,7 @@ impl Shared {
         }
     }
 
-    fn give_up(&self, slot: &mut Slot, begun: Begun) -> TransactionError {
+    fn give_up(&self, slot: &mut CallState, begun: Begun) -> TransactionError {
         let (id, took) = (&self.transactional_id, begun.at.elapsed());
         let why = format!(
             "{} of {id} has not come back for {took:?}: its producer is given up",

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::check_result::CheckResult;
 use super::spoken;
-use super::verdict::Verdict;
 
 /// More than a network and a busy machine explain.
 const NOTICEABLE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(super) fn at_the_same_time(
 }
 
 /// Our clock against that of `source`, such as Postgres.
-pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> Verdict {
+pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> CheckResult {
     let subject = format!("clock and {source}");
     let (apart, ahead) = match ours.duration_since(theirs) {
         Ok(ahead) => (ahead, true),
@@ -45,23 +45,27 @@ pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) ->
         } else {
             "compaction counts from the records' timestamps and comes too early"
         };
-        return Verdict::fail(subject, format!("{found}: {effect}"), advice);
+        return CheckResult::fail(subject, format!("{found}: {effect}"), advice);
     }
     if apart >= NOTICEABLE {
-        return Verdict::warn(subject, found, advice);
+        return CheckResult::warn(subject, found, advice);
     }
-    Verdict::ok(subject, "they agree")
+    CheckResult::ok(subject, "they agree")
 }
 
 /// The timestamps of a topic's newest records: none of them is later than now.
-pub fn from_topic(topic: &str, ours: SystemTime, newest_millis: Option<i64>) -> Option<Verdict> {
+pub fn from_topic(
+    topic: &str,
+    ours: SystemTime,
+    newest_millis: Option<i64>,
+) -> Option<CheckResult> {
     let newest = Duration::from_millis(u64::try_from(newest_millis?).ok()?);
     let newest = SystemTime::UNIX_EPOCH + newest;
     let ahead = newest.duration_since(ours).unwrap_or_default();
     if ahead < NOTICEABLE {
         return None;
     }
-    Some(Verdict::warn(
+    Some(CheckResult::warn(
         format!("clock and {topic}"),
         format!("its newest record is from {} in the future", spoken(ahead)),
         "see to NTP here and where it was written; brokers refuse records an hour ahead",
@@ -70,7 +74,7 @@ pub fn from_topic(topic: &str, ours: SystemTime, newest_millis: Option<i64>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Level;
+    use super::super::check_result::Level;
     use super::*;
 
     #[test]

@@ -12,8 +12,8 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::check_result::CheckResult;
 use super::group::{GroupFacts, Unread};
-use super::verdict::Verdict;
 use crate::kafka::{
     First, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
     first_records, is_refusal,
@@ -101,7 +101,7 @@ impl Cluster {
     ///
     /// # Errors
     /// That verdict.
-    pub async fn brokers(&self) -> Result<BrokerFacts, Verdict> {
+    pub async fn brokers(&self) -> Result<BrokerFacts, CheckResult> {
         let brokers = asked(&self.client, |client| {
             let metadata = client.fetch_metadata(None, FIRST_ANSWER)?;
             let ids = metadata.brokers().iter().map(|broker| broker.id());
@@ -126,7 +126,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The verdict that the question was refused, or has no answer.
-    pub async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, Verdict> {
+    pub async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, CheckResult> {
         let owned = name.to_owned();
         let partitions = asked(&self.client, move |client| {
             let metadata = client.fetch_metadata(Some(&owned), TIMEOUT)?;
@@ -170,7 +170,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The verdict that the question was refused, or has no answer.
-    pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, Verdict> {
+    pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, CheckResult> {
         let right = Right::describe_group(group);
         let config = self.settings.consumer(group);
         let member =
@@ -237,14 +237,14 @@ impl Cluster {
     }
 
     /// The verdict on what a question that takes `right` did not find out.
-    fn no_answer(&self, right: Right<'_>, error: &Unanswered) -> Verdict {
+    fn no_answer(&self, right: Right<'_>, error: &Unanswered) -> CheckResult {
         let subject = right.resource_in_words();
         match error {
             Unanswered::Refused(_) => {
                 let (finding, advice) = self.settings.refusal_and_advice(right);
-                Verdict::fail(subject, finding, advice)
+                CheckResult::fail(subject, finding, advice)
             }
-            Unanswered::Other(why) => Verdict::fail(
+            Unanswered::Other(why) => CheckResult::fail(
                 subject,
                 format!("the brokers give no answer: {why}"),
                 "see the brokers' logs",
@@ -330,8 +330,8 @@ fn client(config: Result<rdkafka::ClientConfig, Failure>) -> Result<BaseConsumer
         .map_err(|error| error.to_string())
 }
 
-fn away(settings: &KafkaSettings, error: &str) -> Verdict {
-    Verdict::fail(
+fn away(settings: &KafkaSettings, error: &str) -> CheckResult {
+    CheckResult::fail(
         "Kafka",
         format!(
             "no broker answers at {}: {error}",

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Error, PgConnection};
 
+use super::check_result::CheckResult;
 use super::clock;
-use super::verdict::Verdict;
 use crate::postgres::{Applied, Database, Unwritable, WriteProbe, message_of};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ struct Facts {
 }
 
 /// Asks the database and judges the answers. Nothing stays written.
-pub async fn database(database: &Database, expected: &Expected<'_>) -> Vec<Verdict> {
+pub async fn database(database: &Database, expected: &Expected<'_>) -> Vec<CheckResult> {
     let asked = tokio::time::timeout(TIMEOUT * 2, ask(database, expected)).await;
     let facts = match asked {
         Ok(Ok(facts)) => facts,
@@ -92,20 +92,20 @@ async fn close(connection: PgConnection) {
 }
 
 /// Whether the database takes the service's writes.
-fn writable(written: Option<&Result<(), Error>>, service: &str) -> Verdict {
+fn writable(written: Option<&Result<(), Error>>, service: &str) -> CheckResult {
     match written {
-        Some(Ok(())) => Verdict::ok(SUBJECT, "it takes writes (tried, and rolled back)"),
+        Some(Ok(())) => CheckResult::ok(SUBJECT, "it takes writes (tried, and rolled back)"),
         Some(Err(error)) => refused(error, service),
-        None => Verdict::ok(SUBJECT, "it is a primary and not read-only"),
+        None => CheckResult::ok(SUBJECT, "it is a primary and not read-only"),
     }
 }
 
 /// A database that answers with an error, or not at all.
-fn refused(error: &Error, service: &str) -> Verdict {
+fn refused(error: &Error, service: &str) -> CheckResult {
     let Some(why) = Unwritable::of(error) else {
         return absent(&message_of(error));
     };
-    Verdict::fail(
+    CheckResult::fail(
         SUBJECT,
         format!("nothing can be written: {}", message_of(error)),
         advice(why, service),
@@ -129,8 +129,8 @@ fn advice(why: Unwritable, service: &str) -> String {
 }
 
 /// A database that does not answer.
-fn absent(error: &str) -> Verdict {
-    Verdict::fail(
+fn absent(error: &str) -> CheckResult {
+    CheckResult::fail(
         SUBJECT,
         format!("it does not answer: {error}"),
         "start it, or see to DATABASE_URL (host, port, user, password, database, sslmode)",
@@ -138,13 +138,13 @@ fn absent(error: &str) -> Verdict {
 }
 
 /// Whether the tables are those that this program was written for.
-fn migrations(applied: &Applied, expected: &Expected<'_>) -> Verdict {
+fn migrations(applied: &Applied, expected: &Expected<'_>) -> CheckResult {
     let Expected {
         service, migrator, ..
     } = expected;
     let subject = "migrations";
     if let Err(why) = applied.check(migrator) {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             why,
             format!("run the version of the {service} that made them, or a newer one"),
@@ -152,7 +152,7 @@ fn migrations(applied: &Applied, expected: &Expected<'_>) -> Verdict {
     }
     let missing = applied.missing(migrator);
     if !missing.is_empty() {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!("not applied yet: {}", list(&missing)),
             format!("{service} check --fix applies them (so does {service} run)"),
@@ -162,9 +162,9 @@ fn migrations(applied: &Applied, expected: &Expected<'_>) -> Verdict {
     let finding = format!("all applied, up to {}", newest.unwrap_or_default());
     let newer = applied.newer(migrator);
     if newer.is_empty() {
-        Verdict::ok(subject, finding)
+        CheckResult::ok(subject, finding)
     } else {
-        Verdict::ok(
+        CheckResult::ok(
             subject,
             format!(
                 "{finding}; {} are newer than this version and serve it too",
@@ -181,7 +181,7 @@ fn list(numbers: &[i64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Level;
+    use super::super::check_result::Level;
     use super::*;
     use crate::postgres::Refusal;
 

@@ -1,6 +1,6 @@
 //! `check --fix`: makes what is missing. What can't be made is told by the check that follows.
 
-use super::verdict::{Report, Verdict};
+use super::check_result::{CheckResult, Report};
 use crate::kafka::KafkaSettings;
 use crate::provision::{self, TopicPlan};
 use crate::registry::Registry;
@@ -33,8 +33,8 @@ pub async fn fix(
 }
 
 /// What `--fix` could not make.
-pub fn refused(what: &str, why: &str) -> Verdict {
-    Verdict::fail(
+pub fn refused(what: &str, why: &str) -> CheckResult {
+    CheckResult::fail(
         format!("--fix {what}"),
         why,
         "make it by hand, or with a user who may",

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, TopicFacts};
 use super::topics::kept_uncompacted;
-use super::verdict::Verdict;
 use super::{WEEK, spoken};
 use crate::kafka::{Blocked, Cause, First};
 use crate::record::{Offset, Partition};
@@ -51,7 +51,7 @@ impl Unread {
 }
 
 /// Whether compaction or retention may take what the group has not read.
-pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Verdict {
+pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> CheckResult {
     let subject = format!("group {}", facts.group);
     let name = &facts.topic;
     let gone: i64 = facts
@@ -60,7 +60,7 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         .filter_map(|unread| Some((unread.first - unread.committed?).max(0)))
         .sum();
     if gone > 0 {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!(
                 "{} of {name} deleted before the group read it",
@@ -79,7 +79,7 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         members => count(members, "member"),
     };
     if facts.unread.iter().all(|unread| unread.committed.is_none()) {
-        return Verdict::ok(
+        return CheckResult::ok(
             subject,
             format!("it has no offsets yet: it will read {name} from its beginning"),
         );
@@ -90,28 +90,28 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         First::Blocked(blocked) => Some(blocked),
         _ => None,
     }) {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!("{blocked} ({behind} offsets of {name} behind, {members})"),
             "docs/operations.md says how to go on",
         );
     }
     if waiting.contains(&&First::Nothing) {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!("{behind} offsets of {name} behind, and none of their records came, {members}"),
             "look at the brokers of these partitions, and at the group's /readyz",
         );
     }
     if waiting.iter().all(|first| **first == First::End) {
-        return Verdict::ok(subject, format!("has read all of {name}, {members}"));
+        return CheckResult::ok(subject, format!("has read all of {name}, {members}"));
     }
     let times = waiting.iter().filter_map(|first| match first {
         First::Record(timestamp) => *timestamp,
         _ => None,
     });
     let Some(oldest) = times.min() else {
-        return Verdict::ok(
+        return CheckResult::ok(
             subject,
             format!(
                 "{behind} offsets of {name} behind, whose records have no timestamps, {members}"
@@ -125,7 +125,7 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         spoken(age)
     );
     let Some(limit) = kept_uncompacted(topic) else {
-        return Verdict::ok(subject, found);
+        return CheckResult::ok(subject, found);
     };
     let start = if facts.members == 0 {
         "start it"
@@ -133,7 +133,7 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         "find out why it does not keep up (its /readyz and logs)"
     };
     if age > limit {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!(
                 "{found}: longer than the topic keeps every record ({}), so statuses may be gone \
@@ -147,17 +147,17 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ve
         );
     }
     if age > limit / 2 {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!("{found}; records are safe for {} more", spoken(limit - age)),
             start,
         );
     }
-    Verdict::ok(subject, found)
+    CheckResult::ok(subject, found)
 }
 
 /// An offset that the log does not reach: the group reads nothing more, and lags behind nothing.
-fn ahead_of_the_log(facts: &GroupFacts) -> Option<Verdict> {
+fn ahead_of_the_log(facts: &GroupFacts) -> Option<CheckResult> {
     let (unread, committed) = facts.unread.iter().find_map(|unread| {
         let committed = unread.committed?;
         (committed > unread.end).then_some((unread, committed))
@@ -170,7 +170,7 @@ fn ahead_of_the_log(facts: &GroupFacts) -> Option<Verdict> {
             held: Some((unread.first, unread.end)),
         },
     };
-    Some(Verdict::fail(
+    Some(CheckResult::fail(
         format!("group {}", facts.group),
         blocked.to_string(),
         "docs/operations.md says how to go on",
@@ -178,12 +178,12 @@ fn ahead_of_the_log(facts: &GroupFacts) -> Option<Verdict> {
 }
 
 /// How long the offsets of a group outlive its last member.
-pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict {
+pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> CheckResult {
     let subject = format!("offsets of {}", facts.group);
     let config = match &brokers.config {
         Ok(config) => config,
         Err(error) => {
-            return Verdict::warn(
+            return CheckResult::warn(
                 subject,
                 format!("the brokers' configuration can't be read: {error}"),
                 "allow DescribeConfigs on the cluster, or check with a user who may",
@@ -204,7 +204,7 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict
         found
     };
     if kept < WEEK {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!(
                 "{found}; then it reads everything again: the same vouchers, which every reader \
@@ -213,12 +213,12 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> Verdict
             "set offsets.retention.minutes to 10080 or more on the brokers",
         );
     }
-    Verdict::ok(subject, found)
+    CheckResult::ok(subject, found)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Level;
+    use super::super::check_result::Level;
     use super::*;
 
     const DAY: i64 = 86_400_000;

@@ -2,13 +2,13 @@
 
 use rdkafka::ClientConfig;
 
+use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
-use super::verdict::Verdict;
 use crate::provision::DEAD_LETTER_ROOM;
 use crate::wording::count;
 
 /// Broker settings: what they would lose, or keep from starting.
-pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
+pub(super) fn brokers(facts: &BrokerFacts) -> Vec<CheckResult> {
     let subject = "brokers";
     let config = match &facts.config {
         Ok(config) => config,
@@ -19,7 +19,7 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
         .get("auto.create.topics.enable")
         .is_some_and(|value| value == "true")
     {
-        verdicts.push(Verdict::warn(
+        verdicts.push(CheckResult::warn(
             subject,
             "auto.create.topics.enable is true: a mistyped name becomes a topic that deletes \
              records after a week",
@@ -34,7 +34,7 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
             continue;
         };
         if replicas > i64::try_from(facts.count).unwrap_or(i64::MAX) {
-            verdicts.push(Verdict::warn(
+            verdicts.push(CheckResult::warn(
                 subject,
                 format!(
                     "{name} is {replicas} on a cluster of {}: unless Kafka's own topic is there \
@@ -55,7 +55,7 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<Verdict> {
             "answer"
         };
         let found = format!("{} {verb}", count(facts.count, "broker"));
-        verdicts.push(Verdict::ok(subject, found));
+        verdicts.push(CheckResult::ok(subject, found));
     }
     verdicts
 }
@@ -66,7 +66,7 @@ pub fn clients(
     facts: &BrokerFacts,
     consumer: Option<&ClientConfig>,
     producer: Option<&ClientConfig>,
-) -> Vec<Verdict> {
+) -> Vec<CheckResult> {
     let Ok(config) = &facts.config else {
         // Said once, by `brokers`.
         return Vec::new();
@@ -79,9 +79,9 @@ pub fn clients(
         let found =
             format!("session.timeout.ms is {session}, the brokers allow {shortest} to {longest}");
         verdicts.push(if (shortest..=longest).contains(&session) {
-            Verdict::ok("session timeout", found)
+            CheckResult::ok("session timeout", found)
         } else {
-            Verdict::fail(
+            CheckResult::fail(
                 "session timeout",
                 format!("{found}: no member can join"),
                 format!(
@@ -96,9 +96,9 @@ pub fn clients(
         let found =
             format!("transaction.timeout.ms is {transaction}, the brokers allow up to {longest}");
         verdicts.push(if transaction <= longest {
-            Verdict::ok("transaction timeout", found)
+            CheckResult::ok("transaction timeout", found)
         } else {
-            Verdict::fail(
+            CheckResult::fail(
                 "transaction timeout",
                 format!("{found}: no transaction can begin"),
                 format!(
@@ -113,12 +113,12 @@ pub fn clients(
 
 /// Warns of dead letters that can't hold the largest records of their topic. Where both limits are as
 /// planned a dead letter may be too large all the same: a limit is of a batch as it was compressed.
-pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Option<Verdict> {
+pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Option<CheckResult> {
     let limit = |topic: &TopicFacts| number(topic.config.as_ref().ok()?, "max.message.bytes");
     let (largest, room) = (limit(source)?, limit(dead_letters)?);
     let wanted = largest.saturating_add(i64::try_from(DEAD_LETTER_ROOM).unwrap_or(i64::MAX));
     (room < wanted).then(|| {
-        Verdict::warn(
+        CheckResult::warn(
             format!("size of {}", dead_letters.name),
             format!(
                 "max.message.bytes is {room}, and a record of {} may have {largest}: a dead letter \
@@ -134,8 +134,8 @@ pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Op
     })
 }
 
-fn unreadable(error: &str) -> Verdict {
-    Verdict::warn(
+fn unreadable(error: &str) -> CheckResult {
+    CheckResult::warn(
         "brokers",
         format!("their configuration can't be read: {error}"),
         "allow DescribeConfigs on the cluster, or check with a user who may",
@@ -148,7 +148,7 @@ fn number(config: &Config, name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Level;
+    use super::super::check_result::Level;
     use super::*;
 
     fn facts(count: usize, config: &[(&str, &str)]) -> BrokerFacts {

@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Cluster, TopicFacts};
-use super::verdict::Verdict;
 use super::{group, limits, schemas, topics};
 use crate::provision::TopicPlan;
 use crate::registry::Registry;
@@ -40,7 +40,7 @@ pub struct Reader<'a> {
 pub async fn kafka(
     cluster: &Cluster,
     plans: &[TopicPlan],
-    verdicts: &mut Vec<Verdict>,
+    verdicts: &mut Vec<CheckResult>,
 ) -> Option<Found> {
     let brokers = match cluster.brokers().await {
         Ok(brokers) => brokers,
@@ -73,7 +73,7 @@ pub async fn kafka(
 }
 
 /// Looks at a consumer group.
-pub async fn reader(cluster: &Cluster, found: &Found, reader: Reader<'_>) -> Vec<Verdict> {
+pub async fn reader(cluster: &Cluster, found: &Found, reader: Reader<'_>) -> Vec<CheckResult> {
     let Some(topic) = found.topic(reader.topic) else {
         return Vec::new();
     };
@@ -93,9 +93,9 @@ pub async fn reader(cluster: &Cluster, found: &Found, reader: Reader<'_>) -> Vec
 pub async fn registry<'a>(
     registry: Option<&Registry>,
     subjects: impl IntoIterator<Item = &'a (String, &'static str)>,
-) -> Vec<Verdict> {
+) -> Vec<CheckResult> {
     let Some(registry) = registry else {
-        return vec![Verdict::ok(
+        return vec![CheckResult::ok(
             "schemas",
             "SCHEMA_REGISTRY_URL is not set: JSON is written, Avro is not read",
         )];

@@ -14,6 +14,7 @@
 //! | `look`, `fix` | fetches and judges what all checks have in common; makes what is missing |
 //! | `start` | the quick part: what `run` waits for, and what it refuses to start without |
 
+mod check_result;
 mod clock;
 mod cluster;
 mod database;
@@ -24,12 +25,12 @@ mod look;
 mod schemas;
 mod start;
 mod topics;
-mod verdict;
 
 use std::time::Duration;
 
 use clap::Args;
 
+pub use check_result::{CheckResult, Level, Report};
 pub use clock::from_topic;
 pub use cluster::{BrokerFacts, Cluster, Config, PartitionFacts, TopicFacts};
 pub use database::{Expected, database, pending};
@@ -37,7 +38,6 @@ pub use fix::{fix, refused};
 pub use limits::clients;
 pub use look::{Found, Reader, kafka, reader, registry};
 pub use start::{topics_exist, topics_exist_blocking};
-pub use verdict::{Level, Report, Verdict};
 
 /// What every `check` takes.
 #[derive(Debug, Clone, Copy, Args)]

@@ -1,10 +1,10 @@
 //! The registry: whether it has our schemas, and what it holds later versions to.
 
-use super::verdict::Verdict;
+use super::check_result::CheckResult;
 use crate::registry::{LEVEL, RegistryError};
 
 /// Judges which of the registry's addresses answer. When none does, the schemas say so.
-pub(super) fn answering(answers: &[(String, Result<u32, RegistryError>)]) -> Vec<Verdict> {
+pub(super) fn answering(answers: &[(String, Result<u32, RegistryError>)]) -> Vec<CheckResult> {
     let is_away = |answer: &Result<_, _>| matches!(answer, Err(RegistryError::Unavailable(_)));
     if answers.iter().all(|(_, answer)| is_away(answer)) {
         return Vec::new();
@@ -15,12 +15,12 @@ pub(super) fn answering(answers: &[(String, Result<u32, RegistryError>)]) -> Vec
             _ => format!("registry {}", at + 1),
         };
         match answer {
-            Err(RegistryError::Unavailable(why)) => Verdict::warn(
+            Err(RegistryError::Unavailable(why)) => CheckResult::warn(
                 name,
                 format!("{address} gives no answer that can be used; another one is asked: {why}"),
                 "start it, or take it out of SCHEMA_REGISTRY_URL",
             ),
-            _ => Verdict::ok(name, format!("{address} answers")),
+            _ => CheckResult::ok(name, format!("{address} answers")),
         }
     };
     answers.iter().enumerate().map(verdict).collect()
@@ -31,12 +31,12 @@ pub(super) fn registered(
     subject: &str,
     id: Result<u32, RegistryError>,
     level: Result<Option<String>, RegistryError>,
-) -> Verdict {
+) -> CheckResult {
     let name = format!("schema {subject}");
     let id = match id {
         Ok(id) => id,
         Err(RegistryError::NotFound(why)) => {
-            return Verdict::fail(
+            return CheckResult::fail(
                 name,
                 format!("this version's schema is not registered ({why}): Avro can't be written"),
                 "processor check --fix registers it; if the registry refuses it, an incompatible \
@@ -46,11 +46,11 @@ pub(super) fn registered(
         Err(error) => return unavailable(name, &error),
     };
     match level {
-        Ok(Some(level)) if level == LEVEL => Verdict::ok(
+        Ok(Some(level)) if level == LEVEL => CheckResult::ok(
             name,
             format!("registered as {id}, later versions must be {LEVEL}"),
         ),
-        Ok(other) => Verdict::warn(
+        Ok(other) => CheckResult::warn(
             name,
             format!(
                 "registered as {id}, but later versions are held to {}: one that can't be read \
@@ -63,8 +63,8 @@ pub(super) fn registered(
     }
 }
 
-fn unavailable(name: String, error: &RegistryError) -> Verdict {
-    Verdict::fail(
+fn unavailable(name: String, error: &RegistryError) -> CheckResult {
+    CheckResult::fail(
         name,
         format!("the registry gives no answer that can be used: {error}"),
         "start it, or see to SCHEMA_REGISTRY_URL",
@@ -73,7 +73,7 @@ fn unavailable(name: String, error: &RegistryError) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Level;
+    use super::super::check_result::Level;
     use super::*;
 
     #[test]
@@ -87,9 +87,9 @@ mod tests {
             said[0].sentence().contains("connection refused"),
             "{said:?}"
         );
-        assert_eq!(said[1], Verdict::ok("registry 2", "http://b answers"));
+        assert_eq!(said[1], CheckResult::ok("registry 2", "http://b answers"));
         let alone = answering(&[(b.clone(), Ok(1))]);
-        assert_eq!(alone, [Verdict::ok("registry", "http://b answers")]);
+        assert_eq!(alone, [CheckResult::ok("registry", "http://b answers")]);
         assert_eq!(answering(&[(a, away()), (b, away())]), []);
     }
 

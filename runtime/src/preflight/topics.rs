@@ -1,15 +1,15 @@
 //! Topics: whether they are there, and configured as their promise needs.
 
+use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::spoken;
-use super::verdict::Verdict;
 use crate::provision::TopicPlan;
 use crate::wording::count;
 use std::time::Duration;
 
 /// Topics that are not there; `run` refuses to start with the same words.
-pub(super) fn missing(names: &str, servers: &str) -> Verdict {
-    Verdict::fail(
+pub(super) fn missing(names: &str, servers: &str) -> CheckResult {
+    CheckResult::fail(
         format!("topic {names}"),
         format!("there is no topic {names} at {servers}"),
         "processor check --fix creates all topics as the design has them",
@@ -21,7 +21,7 @@ pub(super) fn configuration(
     plan: &TopicPlan,
     servers: &str,
     topic: Option<&TopicFacts>,
-) -> Verdict {
+) -> CheckResult {
     let Some(topic) = topic else {
         return missing(&plan.name, servers);
     };
@@ -30,7 +30,7 @@ pub(super) fn configuration(
     let config = match &topic.config {
         Ok(config) => config,
         Err(error) => {
-            return Verdict::warn(
+            return CheckResult::warn(
                 subject,
                 format!("{partitions}; its configuration can't be read: {error}"),
                 "allow DescribeConfigs on it, or check with a user who may",
@@ -64,12 +64,12 @@ pub(super) fn configuration(
     );
     if !lossy.is_empty() {
         lossy.append(&mut weak);
-        return Verdict::fail(subject, lossy.join("; "), advice);
+        return CheckResult::fail(subject, lossy.join("; "), advice);
     }
     if !weak.is_empty() {
-        return Verdict::warn(subject, weak.join("; "), advice);
+        return CheckResult::warn(subject, weak.join("; "), advice);
     }
-    Verdict::ok(subject, found.join(", "))
+    CheckResult::ok(subject, found.join(", "))
 }
 
 struct Flaw {
@@ -145,7 +145,7 @@ fn shown(name: &str, value: &str) -> String {
 }
 
 /// Whether a topic can lose brokers without losing records or standing still.
-pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict {
+pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckResult {
     let subject = "replication";
     let fewest = |of: fn(&super::PartitionFacts) -> usize| {
         topic.partitions.iter().map(of).min().unwrap_or_default()
@@ -166,7 +166,7 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         count(replicas, "replica")
     );
     if leaderless > 0 {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!(
                 "{} without a leader, which can't be written or read",
@@ -176,7 +176,7 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         );
     }
     if required > in_sync {
-        return Verdict::fail(
+        return CheckResult::fail(
             subject,
             format!("{found}: nothing can be written"),
             if required > replicas {
@@ -187,7 +187,7 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         );
     }
     if setting("unclean.leader.election.enable") == Some("true") {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!(
                 "{found}, and unclean.leader.election.enable is true: acknowledged records can be lost"
@@ -196,7 +196,7 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         );
     }
     if replicas == 1 {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!(
                 "1 replica on a cluster of {}: a lost disk loses the topic",
@@ -206,32 +206,32 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> Verdict 
         );
     }
     if required == 1 {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!("{found}: a record is acknowledged that only one broker has"),
             "set min.insync.replicas=2",
         );
     }
     if in_sync < replicas {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!("{found}: a replica is behind"),
             "bring its broker back",
         );
     }
     if required == replicas {
-        return Verdict::warn(
+        return CheckResult::warn(
             subject,
             format!("{found}: with one broker away nothing can be written"),
             "give the topic one replica more than min.insync.replicas",
         );
     }
-    Verdict::ok(subject, found)
+    CheckResult::ok(subject, found)
 }
 
 /// Verdicts on replication that say the same of several topics, as one; `topics` in their order.
-pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<Verdict> {
-    let mut together: Vec<(Verdict, Vec<&str>)> = Vec::new();
+pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<CheckResult> {
+    let mut together: Vec<(CheckResult, Vec<&str>)> = Vec::new();
     for topic in topics {
         let verdict = replication(topic, brokers);
         match together.iter_mut().find(|(other, _)| *other == verdict) {
@@ -239,7 +239,7 @@ pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<Verd
             None => together.push((verdict, vec![&topic.name])),
         }
     }
-    let named = together.into_iter().map(|(verdict, names)| Verdict {
+    let named = together.into_iter().map(|(verdict, names)| CheckResult {
         finding: format!("{}: {}", names.join(", "), verdict.finding),
         ..verdict
     });
@@ -248,10 +248,10 @@ pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<Verd
 
 /// Whether every task of one process finds a partition to read. Vouchers lie by their own key, so
 /// their topic may have more or fewer partitions than the order statuses.
-pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Verdict> {
+pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<CheckResult> {
     let partitions = topic.partitions.len();
     (usize::from(tasks) > partitions).then(|| {
-        Verdict::warn(
+        CheckResult::warn(
             format!("tasks on {}", topic.name),
             format!(
                 "{tasks} tasks share {}: some of them are idle",

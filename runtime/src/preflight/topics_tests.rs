@@ -1,5 +1,5 @@
+use super::super::check_result::Level;
 use super::super::cluster::PartitionFacts;
-use super::super::verdict::Level;
 use super::*;
 use crate::provision::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, topic_plans};
 use crate::settings::TopicSettings;

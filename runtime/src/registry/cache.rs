@@ -28,7 +28,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 const IMPATIENT_FOR: Duration = Duration::from_secs(60);
 
 /// Bounds the memory that invented ids can take.
-const MOST_UNKNOWN: usize = 10_000;
+const MAX_UNKNOWN: usize = 10_000;
 
 /// How long the first look for a schema waits for the registry.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -160,7 +160,7 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
                 self.known.insert(id, schema);
             }
             Err(malformed) => {
-                if self.bad.len() >= MOST_UNKNOWN {
+                if self.bad.len() >= MAX_UNKNOWN {
                     self.bad.clear();
                 }
                 self.bad.insert(id, (malformed, Instant::now()));

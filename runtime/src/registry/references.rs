@@ -11,13 +11,13 @@ use super::transport::{Request, Transport, json};
 use super::{RegistryError, SchemaFormat};
 
 /// How many other schemas one may refer to, directly and indirectly.
-const MOST: usize = 100;
+const MAX_REFERENCES: usize = 100;
 
 /// How long a chain of references may be.
 const DEEPEST: usize = 16;
 
 /// How long all texts may be together, in bytes: as long as the longest schema.
-const LONGEST: usize = 1 << 20;
+const MAX_REFERENCED_BYTES: usize = 1 << 20;
 
 /// Returns the texts of all schemas that `found` refers to, each after those that it refers to itself.
 ///
@@ -66,8 +66,8 @@ impl Walk<'_> {
             match self.places.get(&version) {
                 Some(true) => continue,
                 Some(false) => return self.refused("to itself".to_owned()),
-                None if self.places.len() >= MOST => {
-                    return self.refused(format!("to more than {MOST} others"));
+                None if self.places.len() >= MAX_REFERENCES => {
+                    return self.refused(format!("to more than {MAX_REFERENCES} others"));
                 }
                 None if depth > DEEPEST => {
                     return self.refused(format!("over more than {DEEPEST} steps"));
@@ -77,7 +77,7 @@ impl Walk<'_> {
             self.places.insert(version.clone(), false);
             let found = self.fetch(reference).await?;
             self.bytes += found.schema.len();
-            if self.bytes > LONGEST {
+            if self.bytes > MAX_REFERENCED_BYTES {
                 return self.refused("to more than 1 MiB of others".to_owned());
             }
             if let Some(references) = &found.references {

@@ -20,7 +20,7 @@ use crate::lifecycle::Failure;
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// Far more than the longest schema that is read, with its escapes.
-const LONGEST_ANSWER: usize = 8 << 20;
+const MAX_ANSWER: usize = 8 << 20;
 
 /// A connection to one registry, which has one address or several.
 #[derive(Debug, Clone)]
@@ -180,7 +180,7 @@ async fn ask<T>(
     let mut answer = asked.send().await.map_err(unavailable)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(unavailable)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
+        if body.len() + chunk.len() > MAX_ANSWER {
             let why = format!("{}: its answer is longer than 8 MiB", request.what);
             return Err(RegistryError::Unsupported(why));
         }

@@ -1,8 +1,8 @@
 //! The bytes of a record that are still to be read: integers, lengths, and what they announce.
 
 use crate::malformed::{Malformed, Reason};
+use crate::swar::{self, HIGHS};
 use crate::text::Text;
-use crate::word::{self, HIGHS};
 
 /// Where the bytes stop following the schema, and how.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl<'a> Cursor<'a> {
     /// microseconds.
     #[inline(always)]
     pub(super) fn long(&mut self) -> Result<i64, Fault> {
-        let word = word::first(self.rest);
+        let word = swar::first(self.rest);
         // Of each last byte of an integer; the zeros behind the record's end would be such.
         let lasts = !word & HIGHS;
         let length = (lasts.trailing_zeros() / 8 + 1) as usize;

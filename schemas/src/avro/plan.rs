@@ -9,7 +9,7 @@ use compiler::Compiler;
 
 /// The longest schema in bytes, with all that it refers to. Schemas of thousands of fields are below
 /// it.
-const LONGEST_TEXT: usize = 1 << 20;
+const MAX_TEXT: usize = 1 << 20;
 
 /// How to read records that were written with one schema: which bytes are which of `N` known fields,
 /// and how to get past all others.
@@ -135,7 +135,7 @@ impl<const N: usize> Plan<N> {
         names: &[&'static str; N],
     ) -> Result<Self, Malformed> {
         let length: usize = references.iter().map(String::len).sum();
-        if text.len() + length > LONGEST_TEXT {
+        if text.len() + length > MAX_TEXT {
             return Err(unsupported("it is longer than 1 MiB"));
         }
         let mut compiler = Compiler::default();

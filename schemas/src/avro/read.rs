@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Fault};
 use super::plan::{Content, KnownField, Plan, Root};
 use super::skip::{Skipper, values_of};
 use crate::malformed::{Malformed, Reason};
-use crate::slot::Slot;
+use crate::raw_field::RawField;
 use crate::text::Text;
 
 impl<const N: usize> Plan<N> {
@@ -21,7 +21,7 @@ impl<const N: usize> Plan<N> {
     pub(crate) fn read<'a>(
         &'a self,
         body: &'a [u8],
-        slots: &mut [Slot<'a>; N],
+        slots: &mut [RawField<'a>; N],
     ) -> Result<(), Malformed> {
         let mut reader = Reader {
             plan: self,
@@ -75,7 +75,7 @@ impl<'a, const N: usize> Reader<'a, N> {
 
     /// The content of a known field.
     #[inline(always)]
-    fn read(&mut self, field: &'a KnownField, slot: &mut Slot<'a>) -> Result<(), Fault> {
+    fn read(&mut self, field: &'a KnownField, slot: &mut RawField<'a>) -> Result<(), Fault> {
         let cursor = &mut self.cursor;
         let content = if field.is_union {
             &field.contents[cursor.index(field.contents.len())?]
@@ -83,27 +83,27 @@ impl<'a, const N: usize> Reader<'a, N> {
             &field.contents[0]
         };
         *slot = match content {
-            Content::Null => Slot::Null,
-            Content::Int => Slot::Integer(cursor.int()?.into()),
-            Content::Long => Slot::Integer(cursor.short()?),
-            Content::TimestampMillis => Slot::TimestampMillis(cursor.long()?),
-            Content::TimestampMicros => Slot::TimestampMicros(cursor.long()?),
-            Content::Text => Slot::Text(cursor.text()?),
+            Content::Null => RawField::Null,
+            Content::Int => RawField::Integer(cursor.int()?.into()),
+            Content::Long => RawField::Integer(cursor.short()?),
+            Content::TimestampMillis => RawField::TimestampMillis(cursor.long()?),
+            Content::TimestampMicros => RawField::TimestampMicros(cursor.long()?),
+            Content::Text => RawField::Text(cursor.text()?),
             Content::Symbol(symbols) => {
                 let symbol: &'a str = &symbols[cursor.index(symbols.len())?];
-                Slot::Text(Text::from(symbol))
+                RawField::Text(Text::from(symbol))
             }
-            Content::Decimal { scale } => Slot::Decimal {
+            Content::Decimal { scale } => RawField::Decimal {
                 unscaled: cursor.bytes()?,
                 scale: *scale,
             },
-            Content::FixedDecimal { size, scale } => Slot::Decimal {
+            Content::FixedDecimal { size, scale } => RawField::Decimal {
                 unscaled: cursor.take(*size)?,
                 scale: *scale,
             },
             Content::Other(node, kind) => {
                 self.skip(*node)?;
-                Slot::Other(kind)
+                RawField::Other(kind)
             }
         };
         Ok(())

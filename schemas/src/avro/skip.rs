@@ -7,7 +7,7 @@ use super::plan::{Node, NodeId, Shape};
 const DEEPEST: usize = 64;
 
 /// How many values a record may hold: this many for each byte that it has ...
-const MOST_VALUES_PER_BYTE: usize = 64;
+const MAX_VALUES_PER_BYTE: usize = 64;
 
 /// ... as if it had this many bytes more. Values of no bytes (nulls, empty records) are bounded by
 /// nothing else: 8 bytes can announce 2^62 of them.
@@ -18,7 +18,7 @@ const BYTES_GRANTED: usize = 1024;
 pub(super) fn values_of(body: &[u8]) -> usize {
     body.len()
         .saturating_add(BYTES_GRANTED)
-        .saturating_mul(MOST_VALUES_PER_BYTE)
+        .saturating_mul(MAX_VALUES_PER_BYTE)
 }
 
 /// Where the values are passed, and how many more may be.

@@ -1,9 +1,9 @@
 //! The fields that are asked for, and what was found of them.
 
 use super::string::unescape;
-use crate::slot::Slot;
+use crate::raw_field::RawField;
+use crate::swar;
 use crate::text::Text;
-use crate::word;
 
 /// Names to look for, prepared once.
 pub(crate) struct Names<const N: usize> {
@@ -68,7 +68,7 @@ impl<const N: usize> Names<N> {
 /// What was found of the fields that are asked for.
 pub(crate) struct Fields<'a, const N: usize> {
     /// One slot per name. Of a text with escapes, as it is written.
-    pub(crate) slots: [Slot<'a>; N],
+    pub(crate) slots: [RawField<'a>; N],
     /// Which texts have escapes.
     escaped: [bool; N],
     has_escapes: bool,
@@ -81,7 +81,7 @@ pub(crate) struct Fields<'a, const N: usize> {
 impl<'a, const N: usize> Fields<'a, N> {
     pub(crate) const fn none() -> Self {
         Self {
-            slots: [Slot::Absent; N],
+            slots: [RawField::Absent; N],
             escaped: [false; N],
             has_escapes: false,
             next: 0,
@@ -93,13 +93,13 @@ impl<'a, const N: usize> Fields<'a, N> {
     pub(crate) fn has(&self, names: &Names<N>, name: &str) -> bool {
         names
             .position(name.as_bytes())
-            .is_some_and(|field| !matches!(self.slots[field], Slot::Absent))
+            .is_some_and(|field| !matches!(self.slots[field], RawField::Absent))
     }
 
     /// The field of the member that starts at the quote before `text`, and what follows its colon.
     #[inline(always)]
     pub(super) fn start(&mut self, names: &Names<N>, text: &'a [u8]) -> Option<(usize, &'a [u8])> {
-        let found = word::first_two(text);
+        let found = swar::first_two(text);
         let is_field = |start: &Start| found & start.mask == start.bytes;
         let field = match names.starts.get(self.next) {
             Some(start) if is_field(start) => self.next,
@@ -110,8 +110,8 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 
     #[inline(always)]
-    pub(super) fn fill(&mut self, field: usize, found: Slot<'a>) {
-        if !matches!(self.slots[field], Slot::Absent) {
+    pub(super) fn fill(&mut self, field: usize, found: RawField<'a>) {
+        if !matches!(self.slots[field], RawField::Absent) {
             self.repeated = Some(self.repeated.map_or(field, |earlier| earlier.min(field)));
         }
         self.slots[field] = found;
@@ -133,7 +133,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     #[cold]
     pub(crate) fn unescaped(&self) -> [Option<String>; N] {
         std::array::from_fn(|at| match self.slots[at] {
-            Slot::Text(text) if self.escaped[at] => {
+            RawField::Text(text) if self.escaped[at] => {
                 let text = String::from_utf8(unescape(text.as_bytes()));
                 Some(text.expect("the text was checked when it was found"))
             }
@@ -143,12 +143,12 @@ impl<'a, const N: usize> Fields<'a, N> {
 
     /// What the fields hold: `texts` where there is one.
     #[cold]
-    pub(crate) fn slots_with<'t>(&self, texts: &'t [Option<String>; N]) -> [Slot<'t>; N]
+    pub(crate) fn slots_with<'t>(&self, texts: &'t [Option<String>; N]) -> [RawField<'t>; N]
     where
         'a: 't,
     {
         std::array::from_fn(|at| match &texts[at] {
-            Some(text) => Slot::Text(Text::from(text.as_str())),
+            Some(text) => RawField::Text(Text::from(text.as_str())),
             None => self.slots[at],
         })
     }

@@ -6,9 +6,9 @@
 use super::fields::{Fields, Names};
 use super::string::{bytes_before, escape, plain_length, specials, unescape};
 use crate::malformed::{Malformed, Reason};
-use crate::slot::Slot;
+use crate::raw_field::RawField;
+use crate::swar::{self, HIGHS};
 use crate::text::Text;
-use crate::word::{self, HIGHS};
 
 /// How deep arrays and objects may nest, the record itself included.
 const DEEPEST: usize = 128;
@@ -165,11 +165,11 @@ impl<'a> Scanner<'a> {
                 if quoted.has_escapes {
                     fields.mark_escaped(field);
                 }
-                Slot::Text(Text::part_of_checked(quoted.body))
+                RawField::Text(Text::part_of_checked(quoted.body))
             }
             [b'n', b'u', b'l', b'l', rest @ ..] => {
                 self.rest = rest;
-                Slot::Null
+                RawField::Null
             }
             _ => self.apart(|scanner| scanner.other_value(1))?,
         };
@@ -178,17 +178,19 @@ impl<'a> Scanner<'a> {
     }
 
     /// Any value but a string's, which needs more; or that one without its text.
-    fn other_value(&mut self, depth: usize) -> Result<Slot<'a>, Fault> {
+    fn other_value(&mut self, depth: usize) -> Result<RawField<'a>, Fault> {
         match self.peek() {
-            Some(b'"') => self.skip_string().map(|()| Slot::Other("a string")),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Slot::Number),
+            Some(b'"') => self.skip_string().map(|()| RawField::Other("a string")),
+            Some(b'-' | b'0'..=b'9') => self.number().map(RawField::Number),
             Some(b'{') => self
                 .skip_object(depth + 1)
-                .map(|()| Slot::Other("an object")),
-            Some(b'[') => self.skip_array(depth + 1).map(|()| Slot::Other("an array")),
-            Some(b'n') => self.word(b"null").map(|()| Slot::Null),
-            Some(b't') => self.word(b"true").map(|()| Slot::Other("a boolean")),
-            Some(b'f') => self.word(b"false").map(|()| Slot::Other("a boolean")),
+                .map(|()| RawField::Other("an object")),
+            Some(b'[') => self
+                .skip_array(depth + 1)
+                .map(|()| RawField::Other("an array")),
+            Some(b'n') => self.word(b"null").map(|()| RawField::Null),
+            Some(b't') => self.word(b"true").map(|()| RawField::Other("a boolean")),
+            Some(b'f') => self.word(b"false").map(|()| RawField::Other("a boolean")),
             _ => Err(self.fault("a value")),
         }
     }
@@ -282,7 +284,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<Quoted<'a>, Fault> {
         let mut rest = self.rest;
         loop {
-            let word = word::first(rest);
+            let word = swar::first(rest);
             self.seen |= word;
             let hits = specials(word);
             // Always where fewer than eight bytes are left: the zeros behind them are hits.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::word::{self, HIGHS, repeated};
+use crate::swar::{self, HIGHS, repeated};
 
 /// The highest bit of each byte that is a quote, a backslash or a control character; of those above
 /// the lowest such byte others may be set, too.
@@ -27,7 +27,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
         rest = after;
     }
     // The zeros behind the rest are control characters.
-    bytes.len() - rest.len() + bytes_before(specials(word::first(rest)))
+    bytes.len() - rest.len() + bytes_before(specials(swar::first(rest)))
 }
 
 /// How many bytes are before the lowest hit.

@@ -198,7 +198,7 @@ impl Done {
             let dead: serde_json::Map<_, _> = tally
                 .dead
                 .iter()
-                .map(|(reason, count)| (reason.word().to_owned(), (*count).into()))
+                .map(|(reason, count)| (reason.as_str().to_owned(), (*count).into()))
                 .collect();
             return output::print_line(
                 &serde_json::json!({
@@ -224,7 +224,7 @@ impl Done {
             tally.inserted, tally.existing, tally.different
         );
         for (reason, count) in &tally.dead {
-            text += &format!("unusable      {count} {}\n", reason.word());
+            text += &format!("unusable      {count} {}\n", reason.as_str());
         }
         let end = if *complete { "reached" } else { "not reached" };
         text += &format!("end           {end}\n");

@@ -11,7 +11,7 @@ use runtime::record::Positions;
 use runtime::replay::{Pace, RangeInput, Share};
 
 use crate::kafka::KafkaDeadLetters;
-use crate::ports::{DeadLetters, Drained, Letter, Source};
+use crate::ports::{DeadLetterRecord, DeadLetters, Drained, Source};
 
 /// One thread's share. Its offsets are kept in memory alone: rows are known by their identity, so
 /// a rebuild that was interrupted is begun again.
@@ -89,7 +89,7 @@ pub(super) enum Letters {
 }
 
 impl DeadLetters for Letters {
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
         match self {
             Self::Written(letters) => letters.send(letter),
             Self::Counted => Ok(()),

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Error, PgConnection, Postgres, Row as _};
 
 use super::fault::ignored;
 use crate::columns::Columns;
-use crate::ports::{Identity, Written};
+use crate::ports::{VoucherIdentity, Written};
 
 /// Puts the rows in. They come, and are locked, in order.
 ///
@@ -265,7 +265,7 @@ pub(super) async fn canary(connection: &mut PgConnection) -> Result<(), Error> {
 pub(super) async fn holder(
     connection: &mut PgConnection,
     columns: &Columns,
-) -> Result<Option<Identity>, Error> {
+) -> Result<Option<VoucherIdentity>, Error> {
     if columns.len() != 1 {
         return Ok(None);
     }
@@ -273,7 +273,7 @@ pub(super) async fn holder(
         .bind(columns.codes.get(0))
         .fetch_optional(connection)
         .await?;
-    Ok(found.map(|(campaign, order_id)| Identity { campaign, order_id }))
+    Ok(found.map(|(campaign, order_id)| VoucherIdentity { campaign, order_id }))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod redriver;
 mod rehearsal;
 
 use clap::Args;
-use runtime::dead_letter::Shelf;
+use runtime::dead_letter::DeadLetterTopic;
 use runtime::dead_letter::command::{Redrive, RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
@@ -70,13 +70,18 @@ async fn each(
     mut redriver: impl Redrive + Send + 'static,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    let shelf = Shelf::new(
+    let dead_letter_topic = DeadLetterTopic::new(
         settings.kafka,
         settings.topics.vouchers_topic,
         settings.group.owner(),
     );
     tokio::task::spawn_blocking(move || {
-        redrive(&shelf, &settings.redrive, &mut redriver, &shutdown)
+        redrive(
+            &dead_letter_topic,
+            &settings.redrive,
+            &mut redriver,
+            &shutdown,
+        )
     })
     .await
     .map_err(|error| Failure::failed(format!("redrive: {error}")))?

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use runtime::backoff::Backoff;
 use runtime::dead_letter::command::{Redrive, Redriven};
-use runtime::dead_letter::{Letter, Outcome};
+use runtime::dead_letter::{DeadLetter, Outcome};
 use runtime::lifecycle::Failure;
 use runtime::registry::{SchemaSource, WaitsFor, settled};
 use schemas::{Malformed, VoucherPlan};
@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::columns::Columns;
 use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected};
 use crate::doubt::MAX_LONE_FAILURES;
-use crate::ports::{Identity, Table, WriteError, Written};
+use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
 /// How long one call may wait for the database.
 const SLICE: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ where
     S: SchemaSource<Plan = VoucherPlan>,
     T: Table,
 {
-    fn redrive(&mut self, letter: &Letter, _run: &str) -> Result<Redriven, Failure> {
+    fn redrive(&mut self, letter: &DeadLetter, _run: &str) -> Result<Redriven, Failure> {
         let (batch, decision) = settled(|| {
             let mut batch = Batch::default();
             match decide(&letter.original, &mut self.schemas, &mut batch) {
@@ -89,7 +89,7 @@ impl<S, T: Table> Redriver<S, T> {
                 Err(WriteError::CodeClash {
                     holder: Some(holder),
                 }) if !is_of(batch, &holder) => {
-                    let Identity { campaign, order_id } = holder;
+                    let VoucherIdentity { campaign, order_id } = holder;
                     let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                     return Ok(failed(&cause));
                 }
@@ -134,7 +134,7 @@ fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> 
     }
 }
 
-fn is_of(batch: &Batch, identity: &Identity) -> bool {
+fn is_of(batch: &Batch, identity: &VoucherIdentity) -> bool {
     batch.campaign(0) == identity.campaign && batch.order_id(0) == identity.order_id
 }
 
@@ -154,7 +154,7 @@ fn row_differs(batch: &Batch) -> Outcome {
 
 fn failed(cause: &Malformed) -> Outcome {
     Outcome::Failed {
-        reason: cause.reason().word().to_owned(),
+        reason: cause.reason().as_str().to_owned(),
         message: cause.message().to_owned(),
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         value: Option<&str>,
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
     ) -> Result<Outcome, Failure> {
-        let letter = Letter {
+        let letter = DeadLetter {
             omitted: None,
             identity: "vouchers/0/7@00112233445566ff".parse().unwrap(),
             group: None,
@@ -282,7 +282,7 @@ mod tests {
         let outcome = redriven(Some(GOOD), [refused]).unwrap().to_string();
         assert!(outcome.contains("rejected_by_database"), "{outcome}");
         assert!(!outcome.contains("SECRET"), "{outcome}");
-        let holder = Identity {
+        let holder = VoucherIdentity {
             campaign: "order-reward".to_owned(),
             order_id: "16".to_owned(),
         };

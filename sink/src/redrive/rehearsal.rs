@@ -8,15 +8,15 @@ use rust_decimal::Decimal;
 use schemas::Currency;
 
 use crate::columns::Columns;
-use crate::ports::{Identity, Table, WriteError, Written};
+use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
 /// See the module. For statements of one row.
 pub(super) struct Rehearsal<T> {
     table: T,
     /// Rows that would be there by now.
-    rows: BTreeMap<Identity, Content>,
+    rows: BTreeMap<VoucherIdentity, Content>,
     /// Whose their codes are.
-    holders: BTreeMap<String, Identity>,
+    holders: BTreeMap<String, VoucherIdentity>,
     answer: Option<(Columns, Result<Written, WriteError>)>,
 }
 
@@ -42,7 +42,7 @@ impl<T> Rehearsal<T> {
     fn put_in(
         &mut self,
         written: Written,
-        identity: Identity,
+        identity: VoucherIdentity,
         content: Content,
     ) -> Result<Written, WriteError> {
         if let Some(holder) = self.holders.get(&content.code) {
@@ -56,9 +56,9 @@ impl<T> Rehearsal<T> {
     }
 }
 
-fn row_of(columns: &Columns) -> (Identity, Content) {
+fn row_of(columns: &Columns) -> (VoucherIdentity, Content) {
     (
-        Identity {
+        VoucherIdentity {
             campaign: columns.campaigns.get(0).to_owned(),
             order_id: columns.order_ids.get(0).to_owned(),
         },
@@ -136,7 +136,7 @@ mod tests {
             if let Some(there) = self.rows.get(&identity.order_id) {
                 written.different.extend((*there != row).then_some(0));
             } else if let Some((order_id, _)) = holder {
-                let holder = Some(Identity {
+                let holder = Some(VoucherIdentity {
                     order_id: order_id.clone(),
                     ..identity
                 });

@@ -34,7 +34,7 @@
 //!
 //! Each step makes at most one call that can wait; what is read beside a statement is what is there.
 
-mod bury;
+mod dead_letters;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -46,16 +46,16 @@ use std::time::Duration;
 use runtime::backoff::Backoff;
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
+use runtime::deferred_offsets::DeferredOffsets;
 use runtime::kafka::AssignmentChange;
-use runtime::late_offsets::LateOffsets;
 use runtime::record::{OwnedRecord, Partition, Positions};
 use runtime::registry::SchemaSource;
 use schemas::{SchemaId, VoucherPlan};
 
 use crate::batch::Batch;
+use crate::bisection::Bisection;
 use crate::columns::Columns;
 use crate::doubt::Doubt;
-use crate::halves::Halves;
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
 /// How long a poll of an empty topic waits; also how soon a stop is noticed.
@@ -86,11 +86,11 @@ enum State {
     /// The batch's rows go to the database, part by part, while the batch ahead is read; the current
     /// part's statement was started at `since`, or is not yet.
     Writing {
-        halves: Halves,
+        halves: Bisection,
         since: Option<Duration>,
     },
     /// The database is away, or two transactions met; the same part again at `until`.
-    WaitingForDatabase { halves: Halves, until: Duration },
+    WaitingForDatabase { halves: Bisection, until: Duration },
     /// The batch's dead letters go out; those that were sent are to be acknowledged.
     DeadLettering { sent: Option<Vec<usize>> },
     /// They were not acknowledged; all of them again at `until`.
@@ -152,7 +152,7 @@ pub struct Task<K, T, D, S, C, O> {
     /// The highest offsets known to be committed.
     committed: Positions,
     /// Of batches that are durable.
-    late: LateOffsets,
+    deferred: DeferredOffsets,
     backoff: Backoff,
     /// Whether a row that fails alone is at fault.
     doubt: Doubt,
@@ -186,7 +186,7 @@ where
             assigned: BTreeSet::new(),
             joined: false,
             committed: Positions::new(),
-            late: LateOffsets::default(),
+            deferred: DeferredOffsets::default(),
             backoff: Backoff::outside(),
             doubt: Doubt::default(),
             refused_letters: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
@@ -209,7 +209,7 @@ where
                         self.batch.forget(partition);
                         self.ahead.forget(partition);
                         self.committed.remove(&partition);
-                        self.late.forget(partition);
+                        self.deferred.forget(partition);
                         self.assigned.remove(&partition);
                         self.held.take_if(|held| held.partition == partition);
                     }
@@ -239,7 +239,7 @@ where
     /// The batch is durable, and its offsets are to be committed.
     fn settle_batch(&mut self) {
         let now = self.now();
-        self.late.add(self.batch.positions(), now);
+        self.deferred.add(self.batch.positions(), now);
         self.ports.observer.settled(self.batch.tally());
         self.batch.clear();
         self.breaker_before = self.breaker.clone();

@@ -11,10 +11,12 @@ use runtime::stepping::{Step, Stepping};
 use schemas::{Malformed, SchemaId, VoucherPlan};
 
 use super::{IDLE, QUICK, SLICE, SLOW, State, TURN, Task};
-use crate::batch::MOST_RECORDS;
+use crate::batch::MAX_RECORDS;
+use crate::bisection::Bisection;
 use crate::decide::{Decision, code_taken, decide, rejected};
-use crate::halves::Halves;
-use crate::ports::{Cause, DeadLetters, Identity, Observer, Source, Table, WriteError, Written};
+use crate::ports::{
+    Cause, DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, Written,
+};
 
 impl<K, T, D, S, C, O> Stepping for Task<K, T, D, S, C, O>
 where
@@ -26,12 +28,12 @@ where
     O: Observer,
 {
     /// The data's way is `fill` (receive, decode, decide; in `read`, and in `write` meanwhile),
-    /// `write`, `bury` (acknowledged dead letters), `commit_offsets`; all others are waits.
+    /// `write`, `write_dead_letters` (acknowledged dead letters), `commit_offsets`; all others are waits.
     fn step(&mut self) -> Step {
         let next = match std::mem::replace(&mut self.state, State::Reading) {
             State::Reading => Ok(self.read()),
             State::Writing { halves, since } => Ok(self.write(halves, since)),
-            State::DeadLettering { sent } => self.bury(sent),
+            State::DeadLettering { sent } => self.write_dead_letters(sent),
             State::CommittingOffsets => Ok(self.commit_offsets()),
 
             State::WaitingForDatabase { halves, until } => {
@@ -57,7 +59,7 @@ where
         match self.state {
             State::Writing { .. } | State::DeadLettering { .. } | State::CommittingOffsets => false,
             // What is only read is read again.
-            State::Reading => self.late.is_empty(),
+            State::Reading => self.deferred.is_empty(),
             _ => true,
         }
     }
@@ -74,8 +76,8 @@ where
 {
     /// Reads until the queue is empty or the batch is full; nothing is being written.
     fn read(&mut self) -> State {
-        match self.fill(self.idle(), MOST_RECORDS) {
-            Filled::Held { schema_id } if self.ahead.is_empty() && self.late.is_empty() => {
+        match self.fill(self.idle(), MAX_RECORDS) {
+            Filled::Held { schema_id } if self.ahead.is_empty() && self.deferred.is_empty() => {
                 State::WaitingForSchema { schema_id }
             }
             _ => self.end_batch(),
@@ -87,7 +89,7 @@ where
         if !self.ahead.is_empty() {
             return Duration::ZERO;
         }
-        self.late
+        self.deferred
             .left(self.now())
             .map_or(IDLE, |left| left.min(IDLE))
     }
@@ -158,11 +160,11 @@ where
                 return self.open_circuit();
             }
             return State::Writing {
-                halves: Halves::whole(self.batch.rows()),
+                halves: Bisection::whole(self.batch.rows()),
                 since: None,
             };
         }
-        if !self.late.is_empty() {
+        if !self.deferred.is_empty() {
             return self.after_batch();
         }
         // Idle: step over the control records at the end of the last transactions, so that a
@@ -186,7 +188,7 @@ where
     }
 
     /// Writes the current part, or what a refusal left of it, and reads on meanwhile.
-    fn write(&mut self, halves: Halves, since: Option<Duration>) -> State {
+    fn write(&mut self, halves: Bisection, since: Option<Duration>) -> State {
         let Some(part) = halves.current() else {
             return self.end_writing();
         };
@@ -221,7 +223,7 @@ where
         }
     }
 
-    fn wait_for_answer(&mut self, halves: Halves, since: Duration) -> State {
+    fn wait_for_answer(&mut self, halves: Bisection, since: Duration) -> State {
         let waited = self.now().saturating_sub(since);
         if waited >= SLOW {
             self.ports
@@ -237,7 +239,7 @@ where
         }
     }
 
-    fn note_written(&mut self, mut halves: Halves, written: &Written, since: Duration) -> State {
+    fn note_written(&mut self, mut halves: Bisection, written: &Written, since: Duration) -> State {
         self.batch.note_written(&self.columns, written);
         let took = self.now().saturating_sub(since);
         self.ports.observer.written(took);
@@ -251,7 +253,7 @@ where
     }
 
     /// What an error says to do next.
-    fn recover(&mut self, mut halves: Halves, part: Range<usize>, error: WriteError) -> State {
+    fn recover(&mut self, mut halves: Bisection, part: Range<usize>, error: WriteError) -> State {
         match error {
             WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Doubtful { .. }
                 if part.len() > 1 =>
@@ -270,7 +272,7 @@ where
             WriteError::CodeClash {
                 holder: Some(holder),
             } if !self.is_of(part.start, &holder) => {
-                let Identity { campaign, order_id } = holder;
+                let VoucherIdentity { campaign, order_id } = holder;
                 let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                 self.refuse(halves, part.start, cause)
             }
@@ -306,12 +308,12 @@ where
         }
     }
 
-    fn is_of(&self, row: usize, identity: &Identity) -> bool {
+    fn is_of(&self, row: usize, identity: &VoucherIdentity) -> bool {
         self.batch.campaign(row) == identity.campaign
             && self.batch.order_id(row) == identity.order_id
     }
 
-    fn write_again(&mut self, halves: Halves) -> State {
+    fn write_again(&mut self, halves: Bisection) -> State {
         self.ports.observer.write_failed(Cause::Unavailable);
         State::WaitingForDatabase {
             halves,
@@ -320,7 +322,7 @@ where
     }
 
     /// A row fails alone again and again, while the table takes others.
-    fn set_aside(&mut self, halves: Halves, row: usize, why: &str) -> State {
+    fn set_aside(&mut self, halves: Bisection, row: usize, why: &str) -> State {
         tracing::error!(
             campaign = self.batch.campaign(row),
             order_id = self.batch.order_id(row),
@@ -331,7 +333,7 @@ where
     }
 
     /// A row stands alone and is refused: it is dead, unless there are too many of them.
-    fn refuse(&mut self, mut halves: Halves, row: usize, cause: Malformed) -> State {
+    fn refuse(&mut self, mut halves: Bisection, row: usize, cause: Malformed) -> State {
         self.batch.refuse(row, cause);
         if self.circuit_opens_within_batch() {
             return self.open_circuit();
@@ -366,7 +368,7 @@ where
 
     /// Commits what is due in time, and at once when it would be long before the next occasion.
     fn after_batch(&self) -> State {
-        if self.held.is_some() || self.late.are_due(self.now()) {
+        if self.held.is_some() || self.deferred.are_due(self.now()) {
             self.commit_at_once()
         } else {
             State::Reading
@@ -383,12 +385,12 @@ where
 
     /// All that was asked for up to these offsets is durable.
     fn commit_offsets(&mut self) -> State {
-        match self.ports.source.commit_offsets(self.late.positions()) {
-            Ok(()) => self.committed.extend(self.late.take()),
+        match self.ports.source.commit_offsets(self.deferred.positions()) {
+            Ok(()) => self.committed.extend(self.deferred.take()),
             // Whoever has the partitions now does the same again, to no effect.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
-                self.late.clear();
+                self.deferred.clear();
             }
             Err(CommitError::Unavailable(error)) => {
                 self.stand(&format!("can't commit offsets: {error}"));

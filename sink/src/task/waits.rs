@@ -8,7 +8,7 @@ use runtime::registry::{Lookup, SchemaSource};
 use schemas::{SchemaId, VoucherPlan};
 
 use super::{CIRCUIT_PAUSE, SLICE, State, Task};
-use crate::halves::Halves;
+use crate::bisection::Bisection;
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
@@ -20,7 +20,7 @@ where
     C: Clock,
     O: Observer,
 {
-    pub(super) fn wait_for_database(&mut self, halves: Halves, until: Duration) -> State {
+    pub(super) fn wait_for_database(&mut self, halves: Bisection, until: Duration) -> State {
         if self.waits(until) {
             return State::WaitingForDatabase { halves, until };
         }
@@ -81,7 +81,7 @@ where
             return self.give_up_consumer(&why);
         }
         self.committed.clear();
-        self.late.clear();
+        self.deferred.clear();
         if self.assigned.is_empty() {
             return State::Reading;
         }
@@ -102,7 +102,7 @@ where
         self.forget_batches();
         self.assigned.clear();
         self.committed.clear();
-        self.late.clear();
+        self.deferred.clear();
         self.joined = false;
         State::Rejoining {
             until: self.pause_ends(),

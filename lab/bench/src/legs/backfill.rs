@@ -20,18 +20,18 @@ pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(2_000_000);
     let mut figures = Vec::new();
     for (name, avro) in [("Avro", true), ("JSON", false)] {
-        let (shop, format) = rig.shop(avro).await?;
-        rig::write_orders(&shop, count, format).await?;
+        let (system, format) = rig.system(avro).await?;
+        rig::write_orders(&system, count, format).await?;
         let (mut cpu, mut speed, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         let (mut bare_cpu, mut bare_speed) = (Vec::new(), Vec::new());
         let mut per_core = Vec::new();
         for _ in 0..rig.runs() {
-            let bare = bare_drain(&shop, count).await?;
+            let bare = bare_drain(&system, count).await?;
             bare_cpu.push(micros_each(bare.cpu, count));
             bare_speed.push(per_second(count, bare.wall));
 
             let (begun, before) = (Instant::now(), ended_children()?);
-            let mut child = shop
+            let mut child = system
                 .start_processor(&["backfill", "--dry-run", "--json"], &[])
                 .await?;
             let pid = child.id().context("it has ended already")?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 
 use super::end_to_end::measure as measure_latency;
 use super::processor::command;
@@ -22,11 +22,11 @@ const LEG: &str = "curve";
 pub async fn processor(rig: &Rig) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for count in [10_000, 100_000, 1_000_000, 10_000_000].map(|count| rig.records(count)) {
-        let (shop, format) = rig.shop(true).await?;
-        rig::write_orders(&shop, count, format).await?;
-        let group = shop.processor_group();
-        let service = command(&shop, "exactly_once", &group).await?;
-        let run = rig::drain(&shop, service, &group, &shop.topics.order_status).await?;
+        let (system, format) = rig.system(true).await?;
+        rig::write_orders(&system, count, format).await?;
+        let group = system.processor_group();
+        let service = command(&system, "exactly_once", &group).await?;
+        let run = rig::drain(&system, service, &group, &system.topics.order_status).await?;
         let case = format!("processor, {count} records");
         let figure = |what, unit, value| Figure::new(LEG, &case, what, unit, &[value]);
         figures.extend([
@@ -58,9 +58,9 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
         ),
         ("scattered", orders::scattered_id, "md5(number::text)"),
     ] {
-        let (shop, _) = rig.shop(true).await?;
-        sink::write_vouchers(rig, &shop, count, id).await?;
-        ready(shop.sink_command("first").await?)
+        let (system, _) = rig.system(true).await?;
+        sink::write_vouchers(rig, &system, count, id).await?;
+        ready(system.sink_command("first").await?)
             .await?
             .kill()
             .await?;
@@ -74,12 +74,14 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
                  FROM generate_series({there} + 1, {wanted}) AS number"
             );
             for statement in fill.split(';') {
-                shop.execute_on_vouchers(statement).await?;
+                system.execute_on_vouchers(statement).await?;
             }
-            shop.execute_on_vouchers("VACUUM ANALYZE vouchers").await?;
-            shop.execute_on_vouchers("CHECKPOINT").await?;
+            system
+                .execute_on_vouchers("VACUUM ANALYZE vouchers")
+                .await?;
+            system.execute_on_vouchers("CHECKPOINT").await?;
             there = wanted;
-            let run = sink::write_rows(&shop, &format!("curve-{there}"), count, id).await?;
+            let run = sink::write_rows(&system, &format!("curve-{there}"), count, id).await?;
             let case = format!("sink, {there} rows there, ids {name}");
             let figure = |what, unit, value| Figure::new(LEG, &case, what, unit, &[value]);
             figures.extend([
@@ -102,14 +104,14 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
 /// When a voucher does not come.
 pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     const PACE: u32 = 100;
-    let (shop, format) = rig.shop(true).await?;
-    rig::write_orders(&shop, rig.records(2_000_000), format).await?;
-    let producer = ready(shop.producer_command("bench").await?).await?;
-    let processor = ready(shop.processor_command("bench").await?).await?;
-    let sink = ready(shop.sink_command("bench").await?).await?;
-    shop.settled().await;
+    let (system, format) = rig.system(true).await?;
+    rig::write_orders(&system, rig.records(2_000_000), format).await?;
+    let producer = ready(system.producer_command("bench").await?).await?;
+    let processor = ready(system.processor_command("bench").await?).await?;
+    let sink = ready(system.sink_command("bench").await?).await?;
+    system.settled().await;
     let count = PACE * if rig.quick { 5 } else { 20 };
-    let measure = || measure_latency(&shop, producer.http_addr(), PACE, count);
+    let measure = || measure_latency(&system, producer.http_addr(), PACE, count);
     // Connections, schemas and plans are made in it.
     measure().await?;
     let alone = measure().await?;
@@ -124,7 +126,7 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 measure().await
             } => paced?,
-            ended = backfills(&shop, pace) => {
+            ended = backfills(&system, pace) => {
                 ended?;
                 anyhow::bail!("the backfills ended");
             }
@@ -149,12 +151,16 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
 }
 
 /// One backfill of the whole topic after the other, for ever.
-async fn backfills(shop: &Shop, rate: Option<&str>) -> Result<()> {
+async fn backfills(system: &TestSystem, rate: Option<&str>) -> Result<()> {
     for number in 0.. {
         let name = format!("bench-{number}-{}", rate.unwrap_or("unpaced"));
         let mut arguments = vec!["backfill", "--name", &name];
         arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate]));
-        shop.start_processor(&arguments, &[]).await?.wait().await?;
+        system
+            .start_processor(&arguments, &[])
+            .await?
+            .wait()
+            .await?;
     }
     Ok(())
 }

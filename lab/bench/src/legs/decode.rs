@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use anyhow::{Context, Result, ensure};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use processor::evaluate::{Evaluator, Outcome};
+use processor::evaluate::{Evaluation, Evaluator};
 use processor::rule::{Rule, Verdict};
 use processor::signing_keys::SigningKeys;
 use runtime::record::OwnedRecord;
@@ -61,7 +61,7 @@ impl Skipped {
             sent_until: None,
         };
         let keys =
-            SigningKeys::single(end_to_end::shop::SIGNING_KEY).map_err(anyhow::Error::msg)?;
+            SigningKeys::single(end_to_end::system::SIGNING_KEY).map_err(anyhow::Error::msg)?;
         let plan = OrderStatusPlan::compile(ORDER_STATUS_AVSC)?;
         let records = (0..).filter(|number| !orders::is_eligible(*number));
         Ok(Self {
@@ -87,7 +87,7 @@ impl Skipped {
         for record in records.iter().cycle().take(count as usize) {
             let outcome = evaluator.evaluate(black_box(record), schemas);
             ensure!(
-                matches!(black_box(outcome), Outcome::Skip(_)),
+                matches!(black_box(outcome), Evaluation::Skip(_)),
                 "a record was not skipped"
             );
         }

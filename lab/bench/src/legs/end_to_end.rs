@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 
 use super::{ingress, relay};
 use crate::awaited::{Awaited, RowWatch};
@@ -24,20 +24,20 @@ const CONNECTIONS: u32 = 16;
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (guarantee, p50, p99) in [("exactly_once", 12.0, 40.0), ("at_least_once", 6.6, 15.0)] {
-        let (shop, _) = rig.shop(true).await?;
-        let producer = ready(shop.producer_command("bench").await?).await?;
-        let processor = shop
+        let (system, _) = rig.system(true).await?;
+        let producer = ready(system.producer_command("bench").await?).await?;
+        let processor = system
             .processor_command("bench")
             .await?
             .env("PROCESSING_GUARANTEE", guarantee);
         let processor = ready(processor).await?;
-        let sink = ready(shop.sink_command("bench").await?).await?;
+        let sink = ready(system.sink_command("bench").await?).await?;
         for pace in [100, 500] {
             let seconds = if rig.quick { 5 } else { 30 };
             let (mut halves, mut tails, mut cores) = (Vec::new(), Vec::new(), Vec::new());
             // The first is not counted: connections, schemas and plans are made in it.
             for number in 0..=rig.runs() {
-                let paced = measure(&shop, producer.http_addr(), pace, pace * seconds).await?;
+                let paced = measure(&system, producer.http_addr(), pace, pace * seconds).await?;
                 if number > 0 {
                     halves.push(percentile(&paced.millis, 50));
                     tails.push(percentile(&paced.millis, 99));
@@ -68,15 +68,21 @@ pub(super) struct Paced {
 }
 
 /// Sends `count` orders, `pace` of them a second.
-pub(super) async fn measure(shop: &Shop, address: &str, pace: u32, count: u32) -> Result<Paced> {
+pub(super) async fn measure(
+    system: &TestSystem,
+    address: &str,
+    pace: u32,
+    count: u32,
+) -> Result<Paced> {
     let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS), None).await?;
     let total: usize = placed.ids.iter().map(Vec::len).sum();
     // They are on their way still, faster than the pace.
-    relay::published(shop).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    relay::published(system).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
     let awaited = Awaited::default();
-    let mut rows = RowWatch::watch(shop).await?;
+    let mut rows = RowWatch::watch(system).await?;
     let (begun, busy) = (Instant::now(), usage::of_the_machine()?);
     let senders: Vec<_> = placed
         .ids

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use end_to_end::shop::{START, STOP, binaries};
+use end_to_end::system::{START, STOP, binaries};
 
 use crate::figure::{Figure, Target};
 use crate::rig::Rig;
@@ -16,22 +16,22 @@ const LEG: &str = "idle";
 /// # Errors
 /// When one does not start.
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
-    let (shop, _) = rig.shop(true).await?;
+    let (system, _) = rig.system(true).await?;
     let watched = Duration::from_secs(if rig.quick { 5 } else { 30 });
     let binaries = binaries().await?;
     let mut figures = Vec::new();
     for (name, command, binary) in [
         (
             "producer",
-            shop.producer_command("idle").await?,
+            system.producer_command("idle").await?,
             &binaries.producer,
         ),
         (
             "processor",
-            shop.processor_command("idle").await?,
+            system.processor_command("idle").await?,
             &binaries.processor,
         ),
-        ("sink", shop.sink_command("idle").await?, &binaries.sink),
+        ("sink", system.sink_command("idle").await?, &binaries.sink),
     ] {
         let figure = |what, unit, value| Figure::new(LEG, name, what, unit, &[value]);
         let begun = Instant::now();

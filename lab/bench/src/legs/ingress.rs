@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 use futures::future::try_join_all;
 use serde::Deserialize;
 use sqlx::{Connection, PgConnection};
@@ -25,8 +25,8 @@ const WRITERS: usize = 3;
 /// # Errors
 /// When a request is not answered with success.
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
-    let (shop, _) = rig.shop(true).await?;
-    let producer = ready(shop.producer_command("bench").await?).await?;
+    let (system, _) = rig.system(true).await?;
+    let producer = ready(system.producer_command("bench").await?).await?;
     let address = producer.http_addr().to_owned();
     let mut figures = Vec::new();
     for connections in [1_u32, 8, 64] {
@@ -40,17 +40,17 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let mut changed = Runs::default();
         let (mut limit_creates, mut limit_changes) = (Vec::new(), Vec::new());
         for _ in 0..rig.runs() {
-            let before = Used::now(&shop, producer.pid())?;
+            let before = Used::now(&system, producer.pid())?;
             let load = create(&address, connections, each, None).await?;
-            created.take(&load, &before, &Used::now(&shop, producer.pid())?, count);
+            created.take(&load, &before, &Used::now(&system, producer.pid())?, count);
             let ids = load.ids;
 
-            let before = Used::now(&shop, producer.pid())?;
+            let before = Used::now(&system, producer.pid())?;
             let load = change(&address, &ids).await?;
-            changed.take(&load, &before, &Used::now(&shop, producer.pid())?, count);
+            changed.take(&load, &before, &Used::now(&system, producer.pid())?, count);
 
             let group = usize::try_from(connections)?.div_ceil(WRITERS);
-            let (creates, changes) = limit(&shop, count, group, connections == 1).await?;
+            let (creates, changes) = limit(&system, count, group, connections == 1).await?;
             limit_creates.push(per_second(count, creates));
             limit_changes.push(per_second(count, changes));
         }
@@ -104,11 +104,11 @@ struct Used {
 }
 
 impl Used {
-    fn now(shop: &Shop, producer: u32) -> Result<Self> {
+    fn now(system: &TestSystem, producer: u32) -> Result<Self> {
         Ok(Self {
             ingress: usage::of(producer)?.cpu,
-            postgres: rig::postgres_cpu(shop)?,
-            kafka: rig::kafka_cpu(shop)?,
+            postgres: rig::postgres_cpu(system)?,
+            kafka: rig::kafka_cpu(system)?,
             load: usage::own_cpu(),
         })
     }
@@ -222,8 +222,13 @@ async fn change(address: &str, ids: &[Vec<String>]) -> Result<Load> {
 }
 
 /// The same rows in tables of the same form, `group` of them a transaction.
-async fn limit(shop: &Shop, count: u32, group: usize, alone: bool) -> Result<(Duration, Duration)> {
-    let mut setup = PgConnection::connect(&shop.orders_url).await?;
+async fn limit(
+    system: &TestSystem,
+    count: u32,
+    group: usize,
+    alone: bool,
+) -> Result<(Duration, Duration)> {
+    let mut setup = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql(
         "DROP TABLE IF EXISTS limit_orders, limit_outbox;
          CREATE TABLE limit_orders (LIKE orders INCLUDING ALL);
@@ -259,7 +264,7 @@ async fn limit(shop: &Shop, count: u32, group: usize, alone: bool) -> Result<(Du
         try_join_all((0..writers).map(|writer| {
             let ids = &ids;
             async move {
-                let mut connection = PgConnection::connect(&shop.orders_url).await?;
+                let mut connection = PgConnection::connect(&system.orders_url).await?;
                 for group in ids.chunks(group).skip(writer).step_by(writers) {
                     sqlx::query(statement)
                         .bind(group)
@@ -281,8 +286,8 @@ async fn limit(shop: &Shop, count: u32, group: usize, alone: bool) -> Result<(Du
 ///
 /// # Errors
 /// As Postgres says.
-pub async fn fill_outbox(shop: &Shop, count: u32) -> Result<()> {
-    let mut connection = PgConnection::connect(&shop.orders_url).await?;
+pub async fn fill_outbox(system: &TestSystem, count: u32) -> Result<()> {
+    let mut connection = PgConnection::connect(&system.orders_url).await?;
     sqlx::query(
         "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
          SELECT lpad(to_hex(number), 8, '0') || '-0000-7000-8000-000000000000', 1, 'PENDING', 149.90, 'EUR', now()

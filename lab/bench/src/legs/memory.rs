@@ -1,7 +1,7 @@
 //! Memory behind a backlog: what each service holds at most while millions of records wait for it.
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, ready};
+use end_to_end::system::{STOP, ready};
 
 use super::ingress::fill_outbox;
 use super::{processor, relay, sink};
@@ -27,27 +27,27 @@ const SLOW_TABLE: [&str; 2] = [
 /// # Errors
 /// When one does not drain.
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
-    let (shop, format) = rig.shop(true).await?;
+    let (system, format) = rig.system(true).await?;
     let orders = rig.records(5_000_000);
-    rig::write_orders(&shop, orders, format).await?;
-    let group = shop.processor_group();
-    let command = processor::command(&shop, "exactly_once", &group).await?;
-    let drained = rig::drain(&shop, command, &group, &shop.topics.order_status).await?;
+    rig::write_orders(&system, orders, format).await?;
+    let group = system.processor_group();
+    let command = processor::command(&system, "exactly_once", &group).await?;
+    let drained = rig::drain(&system, command, &group, &system.topics.order_status).await?;
     let processor = peak(
         &format!("processor, {orders} orders"),
         drained.usage.peak_mib,
     );
 
     // Its vouchers are the sink's backlog.
-    ready(shop.sink_command("first").await?)
+    ready(system.sink_command("first").await?)
         .await?
         .kill()
         .await?;
-    shop.execute_on_vouchers("TRUNCATE vouchers").await?;
+    system.execute_on_vouchers("TRUNCATE vouchers").await?;
     for statement in SLOW_TABLE {
-        shop.execute_on_vouchers(statement).await?;
+        system.execute_on_vouchers(statement).await?;
     }
-    let drained = sink::run(&shop, "slow").await?;
+    let drained = sink::run(&system, "slow").await?;
     let sink = peak(
         &format!("sink, {} vouchers, a slow table", orders / 5),
         drained.usage.peak_mib,
@@ -57,14 +57,14 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
 
 /// An outbox that filled while the relay was away.
 async fn producer(rig: &Rig, rows: u32) -> Result<Figure> {
-    let (shop, _) = rig.shop(true).await?;
-    ready(shop.producer_command("first").await?)
+    let (system, _) = rig.system(true).await?;
+    ready(system.producer_command("first").await?)
         .await?
         .terminate(STOP)
         .await?;
-    fill_outbox(&shop, rows).await?;
-    let producer = ready(shop.producer_command("bench").await?).await?;
-    relay::published(&shop).await?;
+    fill_outbox(&system, rows).await?;
+    let producer = ready(system.producer_command("bench").await?).await?;
+    relay::published(&system).await?;
     let peak_mib = usage::of(producer.pid())?.peak_mib;
     producer.terminate(STOP).await?;
     Ok(peak(&format!("producer, {rows} outbox rows"), peak_mib))

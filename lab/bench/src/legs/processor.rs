@@ -1,7 +1,7 @@
 //! The processor: a full topic drained, and one order at a time.
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 use stack::ServiceCommand;
 
 use crate::awaited::Awaited;
@@ -21,12 +21,12 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(2_000_000);
     let mut figures = Vec::new();
     for (name, avro, cpu_ratio) in [("Avro", true, 2.0), ("JSON", false, 2.8)] {
-        let (shop, format) = rig.shop(avro).await?;
-        rig::write_orders(&shop, count, format).await?;
+        let (system, format) = rig.system(avro).await?;
+        rig::write_orders(&system, count, format).await?;
         // Not counted: the broker compiles what it runs in it.
-        let group = shop.processor_group();
-        let warming = command(&shop, "exactly_once", &group).await?;
-        rig::drain(&shop, warming, &group, &shop.topics.order_status).await?;
+        let group = system.processor_group();
+        let warming = command(&system, "exactly_once", &group).await?;
+        rig::drain(&system, warming, &group, &system.topics.order_status).await?;
         // With two tasks one reads while the other commits.
         for (guarantee, tasks) in [
             ("exactly_once", 1),
@@ -39,17 +39,17 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
             let (mut bare_cpu, mut bare_speed) = (Vec::new(), Vec::new());
             let mut bare_kafka = Vec::new();
             for number in 0..rig.runs() {
-                let before = rig::kafka_cpu(&shop)?;
-                let bare = bare_drain(&shop, count).await?;
-                let used = rig::kafka_cpu(&shop)?.saturating_sub(before);
+                let before = rig::kafka_cpu(&system)?;
+                let bare = bare_drain(&system, count).await?;
+                let used = rig::kafka_cpu(&system)?.saturating_sub(before);
                 bare_kafka.push(micros_each(used, count));
                 bare_cpu.push(micros_each(bare.cpu, count));
                 bare_speed.push(per_second(count, bare.wall));
-                let group = format!("processor-{guarantee}-{tasks}-{number}-{}", shop.name);
-                let command = command(&shop, guarantee, &group)
+                let group = format!("processor-{guarantee}-{tasks}-{number}-{}", system.name);
+                let command = command(&system, guarantee, &group)
                     .await?
                     .env("PROCESSOR_TASKS", tasks.to_string());
-                let run = rig::drain(&shop, command, &group, &shop.topics.order_status).await?;
+                let run = rig::drain(&system, command, &group, &system.topics.order_status).await?;
                 cpu.push(micros_each(run.usage.cpu, count));
                 kafka.push(micros_each(run.kafka_cpu, count));
                 speed.push(per_second(count, run.wall));
@@ -80,14 +80,21 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
 }
 
 /// The limit of all that read the topic.
-pub(super) async fn bare_drain(shop: &Shop, count: u32) -> Result<drain::Drained> {
-    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+pub(super) async fn bare_drain(system: &TestSystem, count: u32) -> Result<drain::Drained> {
+    let (brokers, topic) = (
+        system.brokers().to_owned(),
+        system.topics.order_status.clone(),
+    );
     tokio::task::spawn_blocking(move || drain::bare(&brokers, &topic, count.into())).await?
 }
 
 /// The processor, in a group of its own.
-pub(super) async fn command(shop: &Shop, guarantee: &str, group: &str) -> Result<ServiceCommand> {
-    Ok(shop
+pub(super) async fn command(
+    system: &TestSystem,
+    guarantee: &str,
+    group: &str,
+) -> Result<ServiceCommand> {
+    Ok(system
         .processor_command("bench")
         .await?
         .env("PROCESSOR_GROUP", group)
@@ -103,21 +110,21 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     let count = PACE * if rig.quick { 5 } else { 20 };
     let mut figures = Vec::new();
     for guarantee in ["exactly_once", "at_least_once"] {
-        let (shop, format) = rig.shop(true).await?;
-        let (beside, _) = rig.shop(true).await?;
-        let group = shop.processor_group();
-        let processor = ready(command(&shop, guarantee, &group).await?).await?;
+        let (system, format) = rig.system(true).await?;
+        let (beside, _) = rig.system(true).await?;
+        let group = system.processor_group();
+        let processor = ready(command(&system, guarantee, &group).await?).await?;
         let (mut halves, mut tails) = (Vec::new(), Vec::new());
         let (mut bare_halves, mut bare_tails) = (Vec::new(), Vec::new());
         // The first is not counted: connections, schemas and code are warmed in it.
         for number in 0..=u32::try_from(rig.runs())? {
-            let (brokers, input) = (shop.brokers(), &shop.topics.order_status);
+            let (brokers, input) = (system.brokers(), &system.topics.order_status);
             let numbers = number * count..(number + 1) * count;
             let value = move |number, id: &str, out: &mut Vec<u8>| {
                 Ok(orders::write(number, id, format, out)?)
             };
             let eligible = orders::is_eligible;
-            let vouchers = &shop.topics.vouchers;
+            let vouchers = &system.topics.vouchers;
             let ours = hop(brokers, input, vouchers, numbers.clone(), eligible, value).await?;
             let topic = &beside.topics.vouchers;
             let bare = hop(brokers, topic, topic, numbers, eligible, value).await?;

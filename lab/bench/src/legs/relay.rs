@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 use sqlx::{Connection, PgConnection};
 
 use super::ingress::{self, Load, fill_outbox};
@@ -24,22 +24,22 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
     for count in [1_000, rig.records(1_000_000)] {
         let (mut speed, mut cpu, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rig.runs() {
-            let (shop, format) = rig.shop(true).await?;
+            let (system, format) = rig.system(true).await?;
             // Made by the producer, filled while it is away.
-            ready(shop.producer_command("first").await?)
+            ready(system.producer_command("first").await?)
                 .await?
                 .terminate(STOP)
                 .await?;
-            fill_outbox(&shop, count).await?;
-            let producer = ready(shop.producer_command("bench").await?).await?;
+            fill_outbox(&system, count).await?;
+            let producer = ready(system.producer_command("bench").await?).await?;
             let begun = Instant::now();
-            published(&shop).await?;
+            published(&system).await?;
             speed.push(per_second(count, begun.elapsed()));
             cpu.push(micros_each(usage::of(producer.pid())?.cpu, count));
             producer.terminate(STOP).await?;
 
             let begun = Instant::now();
-            rig::write_orders(&shop, count, format).await?;
+            rig::write_orders(&system, count, format).await?;
             limit.push(per_second(count, begun.elapsed()));
         }
         let case = format!("backlog of {count}");
@@ -57,9 +57,9 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
 }
 
 /// Waits until every row that is in the outbox now was published.
-pub(super) async fn published(shop: &Shop) -> Result<()> {
+pub(super) async fn published(system: &TestSystem) -> Result<()> {
     let begun = Instant::now();
-    let mut connection = PgConnection::connect(&shop.orders_url).await?;
+    let mut connection = PgConnection::connect(&system.orders_url).await?;
     let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
         .fetch_one(&mut connection)
         .await?;
@@ -87,8 +87,8 @@ pub async fn beside_the_ingress(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(1_000_000);
     let (mut speed, mut alone, mut beside) = (Vec::new(), Runs::default(), Runs::default());
     for _ in 0..rig.runs() {
-        let (shop, _) = rig.shop(true).await?;
-        let producer = ready(shop.producer_command("bench").await?).await?;
+        let (system, _) = rig.system(true).await?;
+        let producer = ready(system.producer_command("bench").await?).await?;
         let address = producer.http_addr();
         let each = rig.records(500);
         let full = ingress::create(address, CONNECTIONS, each, None).await?;
@@ -96,12 +96,12 @@ pub async fn beside_the_ingress(rig: &Rig) -> Result<Vec<Figure>> {
         // About as long as the backlog takes.
         let each = pace * if rig.quick { 2 } else { 10 } / CONNECTIONS;
         alone.take(&ingress::create(address, CONNECTIONS, each, Some(pace)).await?);
-        fill_outbox(&shop, count).await?;
+        fill_outbox(&system, count).await?;
         let begun = Instant::now();
         let (load, drained) = tokio::join!(
             ingress::create(address, CONNECTIONS, each, Some(pace)),
             async {
-                published(&shop).await?;
+                published(&system).await?;
                 anyhow::Ok(begun.elapsed())
             }
         );

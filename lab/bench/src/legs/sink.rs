@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use end_to_end::shop::{STOP, Shop, ready};
+use end_to_end::system::{STOP, TestSystem, ready};
 use schemas::VOUCHER_AVSC;
 use sqlx::{Connection as _, PgConnection};
 use stack::ServiceCommand;
@@ -37,11 +37,11 @@ struct Runs {
 /// When a run does not end.
 pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(1_000_000);
-    let (shop, _) = rig.shop(true).await?;
-    write_vouchers(rig, &shop, count, orders::id).await?;
+    let (system, _) = rig.system(true).await?;
+    write_vouchers(rig, &system, count, orders::id).await?;
     let rows = Rows::new(count)?;
     // Makes the table.
-    ready(shop.sink_command("first").await?)
+    ready(system.sink_command("first").await?)
         .await?
         .kill()
         .await?;
@@ -51,17 +51,17 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     for there in [0, rig.records(1_000_000)] {
         let (mut sink, mut limit) = (Runs::default(), Runs::default());
         for number in 0..rig.runs() {
-            fill(&shop, there).await?;
-            let postgres = rig::postgres_cpu(&shop)?;
-            let written = rows.write(&shop.vouchers_url, TASKS).await?;
+            fill(&system, there).await?;
+            let postgres = rig::postgres_cpu(&system)?;
+            let written = rows.write(&system.vouchers_url, TASKS).await?;
             limit.speed.push(per_second(count, written.wall));
             limit.cpu.push(micros_each(written.cpu, count));
-            let used = rig::postgres_cpu(&shop)?.saturating_sub(postgres);
+            let used = rig::postgres_cpu(&system)?.saturating_sub(postgres);
             limit.postgres.push(micros_each(used, count));
 
-            fill(&shop, there).await?;
+            fill(&system, there).await?;
             let name = format!("{there}-{number}");
-            sink.take(write_rows(&shop, &name, count, orders::id).await?, count);
+            sink.take(write_rows(&system, &name, count, orders::id).await?, count);
         }
         let case = if there == 0 {
             "drain, empty table".to_owned()
@@ -87,7 +87,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     }
     let mut replay = Runs::default();
     for number in 0..rig.runs() {
-        replay.take(run(&shop, &format!("replay-{number}")).await?, count);
+        replay.take(run(&system, &format!("replay-{number}")).await?, count);
     }
     let figure = |what, unit, runs: &[f64]| Figure::new(LEG, "replay", what, unit, runs);
     figures.extend([
@@ -104,11 +104,11 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
 /// Fills the vouchers topic.
 pub(super) async fn write_vouchers(
     rig: &Rig,
-    shop: &Shop,
+    system: &TestSystem,
     count: u32,
     id: fn(u32) -> String,
 ) -> Result<()> {
-    let subject = format!("{}-value", shop.topics.vouchers);
+    let subject = format!("{}-value", system.topics.vouchers);
     let schema_id = rig.backends.register_schema(&subject, VOUCHER_AVSC).await?;
     let (press, schema_id) = (Press::new()?, u32::try_from(schema_id)?);
     let value = |number, order_id: &str, value: &mut Vec<u8>| {
@@ -116,7 +116,7 @@ pub(super) async fn write_vouchers(
             .voucher(number, order_id)
             .write_avro(schema_id, value)?)
     };
-    rig::write(shop, &shop.topics.vouchers, count, id, value).await
+    rig::write(system, &system.topics.vouchers, count, id, value).await
 }
 
 impl Runs {
@@ -131,19 +131,19 @@ impl Runs {
 
 /// Drains the vouchers topic, of whose `count` orders there is no row, until all rows are.
 pub(super) async fn write_rows(
-    shop: &Shop,
+    system: &TestSystem,
     name: &str,
     count: u32,
     id: fn(u32) -> String,
 ) -> Result<Run> {
     // The rows of a partition come in its order, and these are in all partitions.
     let last: Vec<String> = (count.saturating_sub(100)..count).map(id).collect();
-    let (command, _) = command(shop, name).await?;
-    rig::run_until(shop, command, rows_are_there(shop, &last)).await
+    let (command, _) = command(system, name).await?;
+    rig::run_until(system, command, rows_are_there(system, &last)).await
 }
 
-async fn rows_are_there(shop: &Shop, ids: &[String]) -> Result<()> {
-    let mut connection = PgConnection::connect(&shop.vouchers_url).await?;
+async fn rows_are_there(system: &TestSystem, ids: &[String]) -> Result<()> {
+    let mut connection = PgConnection::connect(&system.vouchers_url).await?;
     // With the statistics of an empty table all of it would be scanned, but for one whole key.
     sqlx::raw_sql("SET enable_seqscan = off")
         .execute(&mut connection)
@@ -170,15 +170,15 @@ async fn is_there(connection: &mut PgConnection, id: &str) -> Result<bool> {
 }
 
 /// Drains the topic by a group of its own until all is committed.
-pub(super) async fn run(shop: &Shop, name: &str) -> Result<Run> {
-    let (command, group) = command(shop, name).await?;
-    rig::drain(shop, command, &group, &shop.topics.vouchers).await
+pub(super) async fn run(system: &TestSystem, name: &str) -> Result<Run> {
+    let (command, group) = command(system, name).await?;
+    rig::drain(system, command, &group, &system.topics.vouchers).await
 }
 
 /// The sink, and its group.
-async fn command(shop: &Shop, name: &str) -> Result<(ServiceCommand, String)> {
-    let group = format!("sink-{name}-{}", shop.name);
-    let command = shop
+async fn command(system: &TestSystem, name: &str) -> Result<(ServiceCommand, String)> {
+    let group = format!("sink-{name}-{}", system.name);
+    let command = system
         .sink_command("bench")
         .await?
         .env("SINK_GROUP", &group)
@@ -187,19 +187,22 @@ async fn command(shop: &Shop, name: &str) -> Result<(ServiceCommand, String)> {
 }
 
 /// Leaves `count` rows that nobody asks for: earlier vouchers, ids in the order of time.
-async fn fill(shop: &Shop, count: u32) -> Result<()> {
-    shop.execute_on_vouchers("TRUNCATE vouchers").await?;
+async fn fill(system: &TestSystem, count: u32) -> Result<()> {
+    system.execute_on_vouchers("TRUNCATE vouchers").await?;
     if count > 0 {
-        shop.execute_on_vouchers(&format!(
-            "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
+        system
+            .execute_on_vouchers(&format!(
+                "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
              SELECT 'order-reward', lpad(to_hex(number), 8, '0') || '-0000-7000-8000-000000000000',
                     upper(left(md5(number::text), 19)), 5, 'EUR', '2026-01-01'
              FROM generate_series(1, {count}) AS number"
-        ))
-        .await?;
+            ))
+            .await?;
     }
-    shop.execute_on_vouchers("VACUUM ANALYZE vouchers").await?;
-    shop.execute_on_vouchers("CHECKPOINT").await
+    system
+        .execute_on_vouchers("VACUUM ANALYZE vouchers")
+        .await?;
+    system.execute_on_vouchers("CHECKPOINT").await
 }
 
 /// From a voucher's writing to its row's being visible, at 500 vouchers a second.
@@ -209,18 +212,18 @@ async fn fill(shop: &Shop, count: u32) -> Result<()> {
 pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     const PACE: u32 = 500;
     let count = PACE * if rig.quick { 5 } else { 20 };
-    let (shop, _) = rig.shop(true).await?;
-    let subject = format!("{}-value", shop.topics.vouchers);
+    let (system, _) = rig.system(true).await?;
+    let subject = format!("{}-value", system.topics.vouchers);
     let id = u32::try_from(rig.backends.register_schema(&subject, VOUCHER_AVSC).await?)?;
-    let sink = ready(shop.sink_command("bench").await?).await?;
+    let sink = ready(system.sink_command("bench").await?).await?;
     let (mut halves, mut tails) = (Vec::new(), Vec::new());
     let (mut insert_halves, mut insert_tails) = (Vec::new(), Vec::new());
-    let mut rows = RowWatch::watch(&shop).await?;
+    let mut rows = RowWatch::watch(&system).await?;
     // The first is not counted: connections, schemas and plans are made in it.
     for run in 0..=u32::try_from(rig.runs())? {
         let numbers = run * count..(run + 1) * count;
         let awaited = Awaited::default();
-        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.vouchers.clone());
+        let (brokers, topic) = (system.brokers().to_owned(), system.topics.vouchers.clone());
         let (press, sent) = (Press::new()?, awaited.clone());
         let writer = tokio::task::spawn_blocking(move || {
             let value = |number, order_id: &str, out: &mut Vec<u8>| {
@@ -230,7 +233,7 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
         });
         let millis = rows.read(&awaited, count as usize).await?;
         writer.await??;
-        let inserts = unnest::single_rows(&shop.vouchers_url, 300).await?;
+        let inserts = unnest::single_rows(&system.vouchers_url, 300).await?;
         if run > 0 {
             halves.push(percentile(&millis, 50));
             tails.push(percentile(&millis, 99));

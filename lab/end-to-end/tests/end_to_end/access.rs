@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use end_to_end::certificates::Certificates;
-use end_to_end::shop::{START, Shop, own_secured_backends, readiness, ready};
+use end_to_end::system::{START, TestSystem, own_secured_backends, readiness, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use serde_json::json;
@@ -52,8 +52,8 @@ fn transactions(prefix: String) -> Vec<String> {
 }
 
 /// The rights of each service, as docs/operations.md lists them: resource, name, operations.
-fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
-    let topics = &shop.topics;
+fn rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
+    let topics = &system.topics;
     vec![
         ("User:producer", topic(&topics.order_status, "Write")),
         (
@@ -61,7 +61,7 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
             transactions(format!("{}/relay", topics.order_status)),
         ),
         ("User:processor", topic(&topics.order_status, "Read")),
-        ("User:processor", group(&shop.processor_group())),
+        ("User:processor", group(&system.processor_group())),
         ("User:processor", topic(&topics.vouchers, "Write")),
         (
             "User:processor",
@@ -69,10 +69,10 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "User:processor",
-            transactions(format!("{}/", shop.processor_group())),
+            transactions(format!("{}/", system.processor_group())),
         ),
         ("User:CN=sink", topic(&topics.vouchers, "Read")),
-        ("User:CN=sink", group(&shop.sink_group())),
+        ("User:CN=sink", group(&system.sink_group())),
         (
             "User:CN=sink",
             topic(&topics.vouchers_dead_letters(), "Write"),
@@ -81,8 +81,8 @@ fn rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
 }
 
 /// What `redrive` needs besides.
-fn redrive_rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
-    let topics = &shop.topics;
+fn redrive_rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
+    let topics = &system.topics;
     let letters = [
         ("User:processor", topics.order_status_dead_letters()),
         ("User:CN=sink", topics.vouchers_dead_letters()),
@@ -90,7 +90,7 @@ fn redrive_rights(shop: &Shop) -> Vec<(&'static str, Vec<String>)> {
     let mut rights = vec![
         (
             "User:CN=sink",
-            transactions(format!("{}/redrive", shop.sink_group())),
+            transactions(format!("{}/redrive", system.sink_group())),
         ),
         // The rule and the key of the campaign's earlier vouchers are looked at.
         ("User:processor", topic(&topics.vouchers, "Read")),
@@ -146,8 +146,8 @@ async fn secured(certificates: &Certificates, sasl: &Port, tls: &Port) -> Backen
     .await
 }
 
-async fn tool(shop: &Shop, name: &str, arguments: Vec<String>) -> Result<()> {
-    let output = shop.backends.run_tool(name, arguments, b"").await?;
+async fn tool(system: &TestSystem, name: &str, arguments: Vec<String>) -> Result<()> {
+    let output = system.backends.run_tool(name, arguments, b"").await?;
     ensure!(
         output.status.success(),
         "{name}: {}{}",
@@ -157,10 +157,10 @@ async fn tool(shop: &Shop, name: &str, arguments: Vec<String>) -> Result<()> {
     Ok(())
 }
 
-async fn grant(shop: &Shop, rights: Vec<(&'static str, Vec<String>)>) -> Result<()> {
+async fn grant(system: &TestSystem, rights: Vec<(&'static str, Vec<String>)>) -> Result<()> {
     for (principal, right) in rights {
         let grant = ["--add", "--allow-principal", principal].map(str::to_owned);
-        tool(shop, "kafka-acls", [grant.to_vec(), right].concat()).await?;
+        tool(system, "kafka-acls", [grant.to_vec(), right].concat()).await?;
     }
     Ok(())
 }
@@ -170,7 +170,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
     let certificates = Certificates::make("access")?;
     let (sasl, tls) = (Port::free()?, Port::free()?);
     let backends = Arc::new(secured(&certificates, &sasl, &tls).await);
-    let shop = Shop::on(backends, true).await?;
+    let system = TestSystem::on(backends, true).await?;
     let password = format!("SCRAM-SHA-512=[password={PROCESSOR_PASSWORD}]");
     let user = [
         "--alter",
@@ -181,7 +181,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         "--entity-name",
         "processor",
     ];
-    tool(&shop, "kafka-configs", user.map(str::to_owned).to_vec()).await?;
+    tool(&system, "kafka-configs", user.map(str::to_owned).to_vec()).await?;
 
     let authority = certificates.path("ca.pem");
     let properties_of = |mechanism: &str, user: &str, password: &str| {
@@ -195,9 +195,9 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
             .env("KAFKA_BOOTSTRAP_SERVERS", sasl.address())
             .env("KAFKA_PROPERTIES", properties_of(mechanism, user, password))
     };
-    let producer = shop.producer_command("1").await?;
+    let producer = system.producer_command("1").await?;
     let producer = by_password(producer, "PLAIN", "producer", PRODUCER_PASSWORD);
-    let processor = shop.processor_command("1").await?;
+    let processor = system.processor_command("1").await?;
     let processor = by_password(processor, "SCRAM-SHA-512", "processor", PROCESSOR_PASSWORD);
     let properties = certificates.folder().join("sink.properties");
     std::fs::write(
@@ -209,7 +209,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
             certificates.path("sink.key")
         ),
     )?;
-    let sink = shop
+    let sink = system
         .sink_command("1")
         .await?
         .env("KAFKA_BOOTSTRAP_SERVERS", tls.address())
@@ -228,7 +228,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
     )
     .await?;
 
-    grant(&shop, rights(&shop)).await?;
+    grant(&system, rights(&system)).await?;
     let producer = ready(producer).await?;
     processor.wait_ready(START).await?;
     let sink = ready(sink).await?;
@@ -245,27 +245,30 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         let sent = sent.json(&json!({"status": "SENT"})).send().await?;
         assert_eq!(sent.status(), 200);
     }
-    shop.write_orders(vec![NewRecord::new("bad", "{}")]).await?;
+    system
+        .write_orders(vec![NewRecord::new("bad", "{}")])
+        .await?;
     wait::until(
         "the voucher over secured connections",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() == 1,
     )
     .await;
-    shop.settled().await;
+    system.settled().await;
     assert_eq!(
-        shop.dead_letters().await?.len(),
+        system.dead_letters().await?.len(),
         1,
         "it may write dead letters"
     );
 
     // A letter that can be used by now, and one that can't: a voucher or a row, and an attempt.
-    let id = u32::try_from(shop.backends.register_schema("probe", PROBE).await?)? + 1;
-    shop.write_orders(vec![late("late", 100, id)?]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    let id = u32::try_from(system.backends.register_schema("probe", PROBE).await?)? + 1;
+    system.write_orders(vec![late("late", 100, id)?]).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(shop.dead_letters().await?.len(), 2);
-    let registered = shop.backends.register_schema("late", SCHEMA).await?;
+    assert_eq!(system.dead_letters().await?.len(), 2);
+    let registered = system.backends.register_schema("late", SCHEMA).await?;
     assert_eq!(u32::try_from(registered)?, id);
     let imported = [
         voucher("1", "IMPORTED-CODE"),
@@ -273,18 +276,19 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         NewRecord::new("3", "{"),
     ];
     for record in imported {
-        end_to_end::topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
-        shop.settled().await;
+        end_to_end::topic::write(system.brokers(), &system.topics.vouchers, vec![record]).await?;
+        system.settled().await;
     }
-    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+    system
+        .execute_on_vouchers("delete from vouchers where order_id = '1'")
         .await?;
-    grant(&shop, redrive_rights(&shop)).await?;
+    grant(&system, redrive_rights(&system)).await?;
     let own = properties_of("SCRAM-SHA-512", "processor", PROCESSOR_PASSWORD);
     let environment = [
         ("KAFKA_BOOTSTRAP_SERVERS", &*sasl.address()),
         ("KAFKA_PROPERTIES", &own),
     ];
-    let redriven = shop.run_processor(&["redrive", "--json"], &environment);
+    let redriven = system.run_processor(&["redrive", "--json"], &environment);
     let outcomes = redriven.await?.json()?["outcomes"].clone();
     assert_eq!(outcomes["voucher"], 1, "{outcomes}");
     assert_eq!(outcomes.as_object().map(|all| all.len()), Some(2));
@@ -292,9 +296,9 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
     let environment = [
         ("KAFKA_BOOTSTRAP_SERVERS", &*tls.address()),
         ("KAFKA_PROPERTIES_FILE", &properties),
-        ("DATABASE_URL", &shop.vouchers_url),
+        ("DATABASE_URL", &system.vouchers_url),
     ];
-    let redriven = shop.run_service("sink", &["redrive", "--json"], &environment);
+    let redriven = system.run_service("sink", &["redrive", "--json"], &environment);
     let outcomes = redriven.await?.json()?["outcomes"].clone();
     assert_eq!(outcomes, json!({"failed: invalid_json": 1, "row": 1}));
 
@@ -303,7 +307,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         for secret in [
             PRODUCER_PASSWORD,
             PROCESSOR_PASSWORD,
-            end_to_end::shop::SIGNING_KEY,
+            end_to_end::system::SIGNING_KEY,
         ] {
             assert!(
                 !log.contains(secret),

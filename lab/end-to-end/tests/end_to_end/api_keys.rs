@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, metric, ready};
+use end_to_end::system::{TestSystem, metric, ready};
 use end_to_end::wait;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -67,9 +67,9 @@ fn said(log: &Path, words: &str) -> usize {
 
 #[tokio::test]
 async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let keys = Keys::new("rotation", FIRST)?;
-    let producer = shop.producer_command("1").await?;
+    let producer = system.producer_command("1").await?;
     let producer = ready(producer.env("API_KEYS_FILE", keys.path())).await?;
     let (known, unknown) = (Some(StatusCode::OK), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(status(&producer, FIRST).await, known);
@@ -109,9 +109,9 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
 
 #[tokio::test]
 async fn a_key_that_asks_too_often_is_told_when_to_come_again() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let keys = Keys::new("rate", &format!("{FIRST}\n{SECOND}\n"))?;
-    let producer = shop.producer_command("1").await?;
+    let producer = system.producer_command("1").await?;
     let producer = producer
         .env("API_KEYS_FILE", keys.path())
         .env("API_KEY_RATE", "1")
@@ -155,9 +155,9 @@ async fn place(producer: &Service, key: &str, path: &str) -> Result<(Value, bool
 
 #[tokio::test]
 async fn a_repeat_with_a_clients_new_key_is_no_second_order() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let keys = Keys::new("client", &format!("shop {FIRST}\n"))?;
-    let producer = shop.producer_command("1").await?;
+    let producer = system.producer_command("1").await?;
     let producer = ready(producer.env("API_KEYS_FILE", keys.path())).await?;
     let (api, old) = ("/orders", "/order/create");
     let first = place(&producer, FIRST, api).await?.0;
@@ -180,8 +180,8 @@ async fn a_repeat_with_a_clients_new_key_is_no_second_order() -> Result<()> {
 
 #[tokio::test]
 async fn a_repeat_on_the_old_routes_is_answered_as_the_first_time() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     let http = Client::new();
     let post = async |path: &str, key: &str, body: Value| {
         let request = http.post(producer.url(path)).header("Idempotency-Key", key);

@@ -5,7 +5,7 @@ mod bytes;
 
 use anyhow::Result;
 use apache_avro::types::Value;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use serde_json::json;
 
 use crate::record::{Field, ID, sent, sent_without};
@@ -15,8 +15,8 @@ use Expected::{Dead, Skip, Voucher};
 
 #[tokio::test]
 async fn avro_of_any_writer_is_read_by_the_writers_schema() -> Result<()> {
-    let shop = Shop::open().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let processor = system.processor().await?;
     let cases = [
         contracts()?,
         unions(),
@@ -27,10 +27,10 @@ async fn avro_of_any_writer_is_read_by_the_writers_schema() -> Result<()> {
         bytes::top_levels()?,
         bytes::names()?,
         bytes::broken_bytes()?,
-        bytes::other_kinds_of_schema(&shop).await?,
+        bytes::other_kinds_of_schema(&system).await?,
     ]
     .concat();
-    check(&shop, &processor, cases).await
+    check(&system, &processor, cases).await
 }
 
 fn text(text: &str) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use rdkafka::ClientConfig;
@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::load;
 
-async fn json(shop: &Shop, arguments: &[&str]) -> Result<Value> {
+async fn json(system: &TestSystem, arguments: &[&str]) -> Result<Value> {
     let arguments = [&["backfill", "--json"], arguments].concat();
-    shop.run_processor(&arguments, &[]).await?.json()
+    system.run_processor(&arguments, &[]).await?.json()
 }
 
 fn number(value: &Value) -> Result<u64> {
@@ -39,14 +39,14 @@ fn mixed() -> Vec<NewRecord> {
 
 #[tokio::test]
 async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _sink = shop.sink().await?;
-    shop.write_orders(mixed()).await?;
+    let system = TestSystem::open().await?;
+    let _sink = system.sink().await?;
+    system.write_orders(mixed()).await?;
 
-    let said = shop
+    let said = system
         .run_processor(
             &["backfill", "--dry-run", "--json"],
-            &[("DATABASE_URL", &shop.vouchers_url)],
+            &[("DATABASE_URL", &system.vouchers_url)],
         )
         .await?
         .json()?;
@@ -59,9 +59,9 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
     assert_eq!(said["existing"]["new"], 400);
     assert_eq!(said["unusable"]["invalid_json"]["records"], 7);
     assert_eq!(said["unusable"]["total_out_of_range"]["records"], 2);
-    assert!(shop.voucher_records().await?.is_empty() && shop.dead_letters().await?.is_empty());
+    assert!(system.voucher_records().await?.is_empty() && system.dead_letters().await?.is_empty());
 
-    let did = json(&shop, &["--name", "whole", "--dead-letters"]).await?;
+    let did = json(&system, &["--name", "whole", "--dead-letters"]).await?;
     assert_eq!(did["complete"], true);
     for (what, did) in [
         ("records", &did["records"]),
@@ -70,17 +70,18 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
     ] {
         assert_eq!(&said[what], did, "{what}");
     }
-    assert_eq!(shop.dead_letters().await?.len(), 9);
-    let records = shop.voucher_records().await?;
+    assert_eq!(system.dead_letters().await?.len(), 9);
+    let records = system.voucher_records().await?;
     assert_eq!(records.len(), 440, "one record for each eligible record");
     assert!(
         records
             .iter()
             .all(|record| record.header("source.run").as_deref() == Some("whole"))
     );
-    shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+    system
+        .caught_up(&system.sink_group(), &system.topics.vouchers)
         .await;
-    let rows = shop.vouchers().await?;
+    let rows = system.vouchers().await?;
     assert_eq!(rows.len(), 400);
     assert_eq!(
         rows.iter()
@@ -91,14 +92,14 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
     );
 
     // Once more changes nothing.
-    let again = json(&shop, &["--name", "whole", "--dead-letters"]).await?;
+    let again = json(&system, &["--name", "whole", "--dead-letters"]).await?;
     assert_eq!(
         (&again["records"], &again["already_done"]),
         (&0.into(), &true.into())
     );
 
     // What if the threshold were 80: the same, and the orders of 99.99.
-    let rows_there = [("DATABASE_URL", shop.vouchers_url.as_str())];
+    let rows_there = [("DATABASE_URL", system.vouchers_url.as_str())];
     let arguments = [
         "backfill",
         "--dry-run",
@@ -106,7 +107,10 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
         "--voucher-min-total",
         "80",
     ];
-    let what_if = shop.run_processor(&arguments, &rows_there).await?.json()?;
+    let what_if = system
+        .run_processor(&arguments, &rows_there)
+        .await?
+        .json()?;
     assert_eq!(what_if["vouchers"], 600);
     assert_eq!(what_if["today"]["vouchers"], 400);
     assert_eq!(
@@ -120,7 +124,7 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
         ),
         (&400.into(), &200.into())
     );
-    let worth_more = shop
+    let worth_more = system
         .run_processor(&["backfill", "--voucher-amount", "7.50"], &[])
         .await?;
     assert_eq!(worth_more.code, 2, "{}", worth_more.stderr);
@@ -131,11 +135,11 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
     );
 
     // The table of a second database, without the group.
-    let second = shop
+    let second = system
         .backends
-        .create_database(&format!("second_{}", shop.name))
+        .create_database(&format!("second_{}", system.name))
         .await?;
-    let rebuilt = shop
+    let rebuilt = system
         .run_sink(&["backfill", "--json", "--database-url", &second])
         .await?
         .json()?;
@@ -149,18 +153,18 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
 
 #[tokio::test]
 async fn a_backfill_that_is_killed_again_and_again_writes_each_voucher_record_once() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let orders = 12_000;
-    shop.write_orders(load::orders(0..orders)).await?;
+    system.write_orders(load::orders(0..orders)).await?;
     let arguments = ["backfill", "--name", "killed", "--json", "--rate", "3000"];
-    let group = format!("{}/backfill/killed", shop.processor_group());
+    let group = format!("{}/backfill/killed", system.processor_group());
     let mut kills = 0;
     for kill in 1..=5 {
-        let mut backfill = shop.start_processor(&arguments, &[]).await?;
+        let mut backfill = system.start_processor(&arguments, &[]).await?;
         // Somewhere in the middle of its work.
         let target = i64::from(orders) - 1500 * kill;
         let left = || async {
-            topic::lag(shop.brokers(), &group, &shop.topics.order_status)
+            topic::lag(system.brokers(), &group, &system.topics.order_status)
                 .await
                 .unwrap_or(i64::MAX)
         };
@@ -171,7 +175,7 @@ async fn a_backfill_that_is_killed_again_and_again_writes_each_voucher_record_on
         }
     }
     ensure!(kills == 5, "killed {kills} times only");
-    let did = json(&shop, &["--name", "killed", "--rate", "3000"]).await?;
+    let did = json(&system, &["--name", "killed", "--rate", "3000"]).await?;
     assert_eq!(
         (&did["complete"], &did["resumed"]),
         (&true.into(), &true.into())
@@ -180,17 +184,20 @@ async fn a_backfill_that_is_killed_again_and_again_writes_each_voucher_record_on
         number(&did["records"])? < u64::from(orders),
         "it went on, not over: {did}"
     );
-    load::assert_each_eligible_record_has_one_voucher_record(&shop).await
+    load::assert_each_eligible_record_has_one_voucher_record(&system).await
 }
 
 #[tokio::test]
 async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
-    shop.write_orders(load::orders(0..2000)).await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
+    system.write_orders(load::orders(0..2000)).await?;
     let writing = tokio::spawn({
-        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        let (brokers, topic) = (
+            system.brokers().to_owned(),
+            system.topics.order_status.clone(),
+        );
         async move {
             for some in load::orders(2000..6000).chunks(200) {
                 topic::write(&brokers, &topic, some.to_vec()).await?;
@@ -198,11 +205,11 @@ async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one(
             anyhow::Ok(())
         }
     });
-    let did = json(&shop, &[]).await?;
+    let did = json(&system, &[]).await?;
     assert_eq!(did["complete"], true, "it ends though the topic grows");
     writing.await??;
-    shop.settled().await;
-    let rows = shop.vouchers().await?;
+    system.settled().await;
+    let rows = system.vouchers().await?;
     let with_row: BTreeSet<u32> = rows
         .iter()
         .map(|row| row.order_id.parse())
@@ -214,10 +221,10 @@ async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one(
 }
 
 /// A compacted topic that the broker cleans as soon as it may: small segments, no lag.
-async fn compact_eagerly(shop: &Shop) -> Result<()> {
-    let topic = shop.topics.order_status.clone();
+async fn compact_eagerly(system: &TestSystem) -> Result<()> {
+    let topic = system.topics.order_status.clone();
     let admin: AdminClient<_> = ClientConfig::new()
-        .set("bootstrap.servers", shop.brokers())
+        .set("bootstrap.servers", system.brokers())
         .create()?;
     let resource = AlterConfig::new(ResourceSpecifier::Topic(&topic))
         .set("cleanup.policy", "compact")
@@ -236,8 +243,8 @@ async fn compact_eagerly(shop: &Shop) -> Result<()> {
 
 #[tokio::test]
 async fn a_compacted_topic_whose_sent_records_are_gone_gives_their_vouchers() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    compact_eagerly(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    compact_eagerly(&system).await?;
     let status = |id: u32, status: &str| {
         NewRecord::new(
             id.to_string(),
@@ -247,13 +254,14 @@ async fn a_compacted_topic_whose_sent_records_are_gone_gives_their_vouchers() ->
         )
     };
     for word in ["SENT", "DELIVERED"] {
-        shop.write_orders((0..50).map(|id| status(id, word)).collect())
+        system
+            .write_orders((0..50).map(|id| status(id, word)).collect())
             .await?;
     }
     // A segment is cleaned only when a later one has begun.
     let mut filler = 0;
     let sent = || async {
-        let records = shop.order_records().await.unwrap_or_default();
+        let records = system.order_records().await.unwrap_or_default();
         records
             .iter()
             .filter(|record| record.json()["status"] == "SENT")
@@ -267,15 +275,15 @@ async fn a_compacted_topic_whose_sent_records_are_gone_gives_their_vouchers() ->
         );
         filler += 1;
         let fill = (0..20).map(|key| NewRecord::new(format!("f{key}"), format!("{{{filler}")));
-        shop.write_orders(fill.collect()).await?;
+        system.write_orders(fill.collect()).await?;
         let _ = wait::happens_within(Duration::from_millis(300), || false).await;
     }
-    let did = json(&shop, &["--from", "earliest"]).await?;
+    let did = json(&system, &["--from", "earliest"]).await?;
     assert_eq!(
         (&did["complete"], &did["voucher_records"]),
         (&true.into(), &50.into())
     );
-    let issued: BTreeSet<String> = shop
+    let issued: BTreeSet<String> = system
         .voucher_records()
         .await?
         .iter()

@@ -4,7 +4,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result, ensure};
-use end_to_end::shop::{STOP, Shop, metric, readiness, ready};
+use end_to_end::system::{STOP, TestSystem, metric, readiness, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use rdkafka::ClientConfig;
@@ -26,8 +26,11 @@ fn sent(order_id: &str, partition: usize) -> NewRecord {
 }
 
 /// A record of some kilobytes on the wire that unpacks to [`SPACES`].
-async fn write_too_large_to_unpack(shop: &Shop, order_id: &'static str) -> Result<()> {
-    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+async fn write_too_large_to_unpack(system: &TestSystem, order_id: &'static str) -> Result<()> {
+    let (brokers, topic) = (
+        system.brokers().to_owned(),
+        system.topics.order_status.clone(),
+    );
     tokio::task::spawn_blocking(move || {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -61,11 +64,12 @@ async fn blocked(processor: &Service, reason: &str) -> String {
         .to_owned()
 }
 
-async fn has_vouchers(shop: &Shop, count: usize) -> Result<()> {
+async fn has_vouchers(system: &TestSystem, count: usize) -> Result<()> {
     wait::until(
         "the vouchers of what can be read",
         || async {
-            shop.voucher_records()
+            system
+                .voucher_records()
                 .await
                 .map_or(0, |records| records.len())
         },
@@ -76,9 +80,9 @@ async fn has_vouchers(shop: &Shop, count: usize) -> Result<()> {
 }
 
 /// As docs/operations.md has it, while the processor is stopped.
-async fn reset_offset(shop: &Shop, to: &str) -> Result<()> {
-    let group = shop.processor_group();
-    let partition = format!("{}:{BLOCKED}", shop.topics.order_status);
+async fn reset_offset(system: &TestSystem, to: &str) -> Result<()> {
+    let group = system.processor_group();
+    let partition = format!("{}:{BLOCKED}", system.topics.order_status);
     wait::until(
         "the group to be empty and its offset to be set",
         || async {
@@ -93,13 +97,13 @@ async fn reset_offset(shop: &Shop, to: &str) -> Result<()> {
                 to,
             ];
             let tool = "kafka-consumer-groups";
-            let output = shop.backends.run_tool(tool, arguments, b"").await;
+            let output = system.backends.run_tool(tool, arguments, b"").await;
             output.map_or_else(
                 |error| error.to_string(),
                 |output| String::from_utf8_lossy(&output.stdout).into_owned(),
             )
         },
-        |said| said.contains(&shop.topics.order_status) && !said.contains("Error"),
+        |said| said.contains(&system.topics.order_status) && !said.contains("Error"),
     )
     .await;
     Ok(())
@@ -107,19 +111,21 @@ async fn reset_offset(shop: &Shop, to: &str) -> Result<()> {
 
 #[tokio::test]
 async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let processor = shop.processor().await?;
-    shop.write_orders(vec![sent("1", BLOCKED)]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    let system = TestSystem::open_json().await?;
+    let processor = system.processor().await?;
+    system.write_orders(vec![sent("1", BLOCKED)]).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    write_too_large_to_unpack(&shop, "2").await?;
-    shop.write_orders(vec![sent("3", BLOCKED), sent("4", NEIGHBOUR)])
+    write_too_large_to_unpack(&system, "2").await?;
+    system
+        .write_orders(vec![sent("3", BLOCKED), sent("4", NEIGHBOUR)])
         .await?;
 
     let sentence = blocked(&processor, "can't be read").await;
     let place = format!(
         "partition {BLOCKED} of {} stands at offset 1",
-        shop.topics.order_status
+        system.topics.order_status
     );
     for said in [&place, "receive.message.max.bytes", "docs/operations.md"] {
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
@@ -133,22 +139,23 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
         .filter(|line| line.contains("ERROR") && line.contains(&place));
     assert_eq!(errors.count(), 1, "told once:\n{log}");
     // The neighbour flows, and nothing behind the batch is taken before it.
-    has_vouchers(&shop, 2).await?;
+    has_vouchers(&system, 2).await?;
 
     // A value of this size can be read, for its price in memory.
     processor.terminate(STOP).await?;
-    let larger = shop
+    let larger = system
         .processor_command("a")
         .await?
         .env("KAFKA_PROPERTIES", "receive.message.max.bytes=400000000");
     let processor = ready(larger).await?;
-    has_vouchers(&shop, 4).await?;
+    has_vouchers(&system, 4).await?;
     processor.terminate(STOP).await?;
 
     // Or it is stepped over.
-    reset_offset(&shop, "2").await?;
-    let processor = ready(shop.processor_command("a").await?).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    reset_offset(&system, "2").await?;
+    let processor = ready(system.processor_command("a").await?).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
     assert_eq!(readiness(&processor).await?.0, 200);
     Ok(())
@@ -157,7 +164,7 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
 /// librdkafka goes on behind a batch whose checksum is wrong: its records would be skipped.
 #[tokio::test]
 async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_whole() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     for order in [
         sent("1", BLOCKED),
         sent("2", BLOCKED),
@@ -165,16 +172,16 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
         sent("4", NEIGHBOUR),
     ] {
         // Each in a batch of its own.
-        shop.write_orders(vec![order]).await?;
+        system.write_orders(vec![order]).await?;
     }
-    flip_a_bit_of_order_2(&shop)?;
-    let processor = shop.processor_command("a").await?.start().await?;
+    flip_a_bit_of_order_2(&system)?;
+    let processor = system.processor_command("a").await?.start().await?;
     let sentence = blocked(&processor, "can't be read").await;
     ensure!(sentence.contains("stands at offset 1:"), "{sentence}");
-    has_vouchers(&shop, 2).await?;
+    has_vouchers(&system, 2).await?;
 
-    flip_a_bit_of_order_2(&shop)?;
-    has_vouchers(&shop, 4).await?;
+    flip_a_bit_of_order_2(&system)?;
+    has_vouchers(&system, 4).await?;
     wait::until(
         "the processor to be ready",
         || async { readiness(&processor).await.unwrap_or_default() },
@@ -186,16 +193,16 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
 
 #[tokio::test]
 async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     for order in [sent("1", BLOCKED), sent("2", BLOCKED), sent("3", BLOCKED)] {
-        shop.write_orders(vec![order]).await?;
+        system.write_orders(vec![order]).await?;
     }
-    flip_a_bit_of_order_2(&shop)?;
-    let answer = shop
+    flip_a_bit_of_order_2(&system)?;
+    let answer = system
         .run_processor(&["backfill", "--name", "damaged"], &[])
         .await?;
     ensure!(answer.code == 1, "{answer:?}");
-    let place = format!("partition {BLOCKED} of {}", shop.topics.order_status);
+    let place = format!("partition {BLOCKED} of {}", system.topics.order_status);
     for said in [&place, "from offset 1", "can't be read"] {
         ensure!(answer.stderr.contains(said), "{answer:?}");
     }
@@ -203,9 +210,9 @@ async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result
 }
 
 /// In the broker's file, as a bad disk does it. Done twice, it is whole again.
-fn flip_a_bit_of_order_2(shop: &Shop) -> Result<()> {
-    let partition = format!("{}-{BLOCKED}", shop.topics.order_status);
-    let data = shop.backends.directory().join("kafka/1/data");
+fn flip_a_bit_of_order_2(system: &TestSystem) -> Result<()> {
+    let partition = format!("{}-{BLOCKED}", system.topics.order_status);
+    let data = system.backends.directory().join("kafka/1/data");
     let segment = data.join(partition).join("00000000000000000000.log");
     let bytes = std::fs::read(&segment)?;
     // Not the sign itself: it is looked for a second time.
@@ -219,20 +226,21 @@ fn flip_a_bit_of_order_2(shop: &Shop) -> Result<()> {
 
 #[tokio::test]
 async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let processor = shop.processor().await?;
-    shop.write_orders(vec![sent("1", BLOCKED)]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    let system = TestSystem::open_json().await?;
+    let processor = system.processor().await?;
+    system.write_orders(vec![sent("1", BLOCKED)]).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let end = topic::read(shop.brokers(), &shop.topics.order_status)
+    let end = topic::read(system.brokers(), &system.topics.order_status)
         .await?
         .len();
     assert_eq!(end, 1);
     processor.terminate(STOP).await?;
 
     // As after an unclean election: the group has read what the log does not hold.
-    commit_offset(&shop, 500).await?;
-    let processor = shop.processor_command("a").await?.start().await?;
+    commit_offset(&system, 500).await?;
+    let processor = system.processor_command("a").await?.start().await?;
     let sentence = blocked(&processor, "from 0 to before 1").await;
     for said in [
         "offset 500 is not in its log",
@@ -244,21 +252,25 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
     let place = format!(r#"partition="{BLOCKED}""#);
     let offset = metric(&processor, "processor_partition_blocked_offset", &place).await?;
     assert_eq!(offset, 500);
-    shop.write_orders(vec![sent("2", NEIGHBOUR), sent("3", BLOCKED)])
+    system
+        .write_orders(vec![sent("2", NEIGHBOUR), sent("3", BLOCKED)])
         .await?;
-    has_vouchers(&shop, 2).await?;
+    has_vouchers(&system, 2).await?;
     processor.terminate(STOP).await?;
 
-    reset_offset(&shop, "1").await?;
-    let _processor = ready(shop.processor_command("a").await?).await?;
-    has_vouchers(&shop, 3).await?;
+    reset_offset(&system, "1").await?;
+    let _processor = ready(system.processor_command("a").await?).await?;
+    has_vouchers(&system, 3).await?;
     Ok(())
 }
 
 /// Commits an offset that the log does not hold: Kafka's own tool refuses to.
-async fn commit_offset(shop: &Shop, offset: i64) -> Result<()> {
-    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
-    let group = shop.processor_group();
+async fn commit_offset(system: &TestSystem, offset: i64) -> Result<()> {
+    let (brokers, topic) = (
+        system.brokers().to_owned(),
+        system.topics.order_status.clone(),
+    );
+    let group = system.processor_group();
     wait::until(
         "the group to be empty and its offset to be set",
         || {

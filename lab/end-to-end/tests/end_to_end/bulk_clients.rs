@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::shop::{Shop, metric};
+use end_to_end::system::{TestSystem, metric};
 use end_to_end::wait;
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -106,8 +106,8 @@ async fn statuses(stream: TcpStream) -> Result<Vec<u64>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_send_everything_before_they_read_get_all_results() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     let body = body();
     let client = async |body: &str| {
         let mut stream = bulk(&producer, body.len()).await?;
@@ -135,8 +135,8 @@ async fn clients_that_send_everything_before_they_read_get_all_results() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_its_results_is_ended() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     let body = body();
     let mut stream = bulk(&producer, body.len()).await?;
     stream.write_all(body.as_bytes()).await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use end_to_end::command::Answer;
-use end_to_end::shop::{SIGNING_KEY_ID, Shop};
+use end_to_end::system::{SIGNING_KEY_ID, TestSystem};
 use end_to_end::topic::NewRecord;
 use serde_json::json;
 
@@ -10,9 +10,9 @@ use crate::campaigns::{NEXT_KEY, NEXT_KEY_ID};
 use crate::dead_letters::{bury, letter, sent};
 use crate::load;
 
-async fn backfill(shop: &Shop, name: &str, environment: &[(&str, &str)]) -> Result<Answer> {
+async fn backfill(system: &TestSystem, name: &str, environment: &[(&str, &str)]) -> Result<Answer> {
     let arguments = ["backfill", "--json", "--name", name];
-    shop.run_processor(&arguments, environment).await
+    system.run_processor(&arguments, environment).await
 }
 
 fn assert_refused(answer: &Answer, words: &[&str]) {
@@ -24,20 +24,21 @@ fn assert_refused(answer: &Answer, words: &[&str]) {
 
 #[tokio::test]
 async fn a_campaigns_rule_and_key_are_known_however_far_back_its_vouchers_lie() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let first = r#"{"order_id":"first","status":"SENT","total":"100"}"#;
-    shop.write_orders(vec![NewRecord::new("first", first)])
+    system
+        .write_orders(vec![NewRecord::new("first", first)])
         .await?;
     let more = [("VOUCHER_AMOUNT", "7.50")];
     assert_eq!(
-        backfill(&shop, "first", &more).await?.json()?["voucher_records"],
+        backfill(&system, "first", &more).await?.json()?["voucher_records"],
         1
     );
     // More vouchers of another campaign than anybody looks at for a start, in each partition.
-    shop.write_orders(load::orders(0..4000)).await?;
+    system.write_orders(load::orders(0..4000)).await?;
     let other = [("VOUCHER_CAMPAIGN", "other")];
     assert_eq!(
-        backfill(&shop, "other", &other).await?.json()?["voucher_records"],
+        backfill(&system, "other", &other).await?.json()?["voucher_records"],
         1601
     );
 
@@ -46,26 +47,26 @@ async fn a_campaigns_rule_and_key_are_known_however_far_back_its_vouchers_lie() 
         "says 5.00 EUR",
         "VOUCHER_CAMPAIGN",
     ];
-    assert_refused(&backfill(&shop, "again", &[]).await?, &words);
-    bury(&shop, vec![letter(&shop, 1, "x", sent(1, "100"))]).await?;
+    assert_refused(&backfill(&system, "again", &[]).await?, &words);
+    bury(&system, vec![letter(&system, 1, "x", sent(1, "100"))]).await?;
     let redrive = ["redrive", "--json"];
-    assert_refused(&shop.run_processor(&redrive, &[]).await?, &words);
-    let redriven = shop.run_processor(&redrive, &more).await?.json()?;
+    assert_refused(&system.run_processor(&redrive, &[]).await?, &words);
+    let redriven = system.run_processor(&redrive, &more).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
 
     // A campaign that has no voucher yet may begin.
     let new = [("VOUCHER_CAMPAIGN", "new"), ("VOUCHER_AMOUNT", "9")];
     assert_eq!(
-        backfill(&shop, "new", &new).await?.json()?["voucher_records"],
+        backfill(&system, "new", &new).await?.json()?["voucher_records"],
         1601
     );
     // And goes on with the key that it began with.
     let another_key = [&new[..], &[("VOUCHER_SIGNING_KEY", NEXT_KEY)]].concat();
     let words = [SIGNING_KEY_ID, NEXT_KEY_ID, "VOUCHER_SIGNING_KEYS_FILE"];
-    assert_refused(&backfill(&shop, "keyed", &another_key).await?, &words);
-    assert_refused(&shop.run_processor(&redrive, &another_key).await?, &words);
+    assert_refused(&backfill(&system, "keyed", &another_key).await?, &words);
+    assert_refused(&system.run_processor(&redrive, &another_key).await?, &words);
     let anyway = ["redrive", "--json", "--skip-history-check"];
-    let redriven = shop.run_processor(&anyway, &another_key).await?.json()?;
+    let redriven = system.run_processor(&anyway, &another_key).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
     Ok(())
 }

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use end_to_end::shop::{SIGNING_KEY, SIGNING_KEY_ID, Shop, metric, ready};
+use end_to_end::system::{SIGNING_KEY, SIGNING_KEY_ID, TestSystem, metric, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 
 use crate::voucher::{self, Voucher};
 
 /// All vouchers with the id of the key that signed them, in the order of their identity and time.
-async fn vouchers(shop: &Shop) -> Result<Vec<(Voucher, String)>> {
+async fn vouchers(system: &TestSystem) -> Result<Vec<(Voucher, String)>> {
     let mut vouchers = Vec::new();
-    for record in shop.voucher_records().await? {
+    for record in system.voucher_records().await? {
         let key_id = record.header("voucher.key-id").unwrap_or_default();
-        vouchers.push((voucher::read(shop, &record)?, key_id));
+        vouchers.push((voucher::read(system, &record)?, key_id));
     }
     vouchers.sort_by_key(|(voucher, _)| {
         let Voucher {
@@ -35,8 +35,8 @@ fn sent(order_id: &str, more: &str) -> NewRecord {
 
 #[tokio::test]
 async fn codes_are_the_designs_and_the_same_for_every_record_of_an_order() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
     let uuid = "019a8f4e-7c1b-7000-8000-000000000001";
     let later = |status: &str| {
         let value = format!(
@@ -44,16 +44,18 @@ async fn codes_are_the_designs_and_the_same_for_every_record_of_an_order() -> Re
         );
         NewRecord::new("17", value)
     };
-    shop.write_orders(vec![
-        sent("17", r#","total":100,"sent_at":"2026-05-01T00:00:00Z""#),
-        sent(uuid, r#","total":1000"#),
-        later("DELIVERED"),
-        later("CANCELLED"),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![
+            sent("17", r#","total":100,"sent_at":"2026-05-01T00:00:00Z""#),
+            sent(uuid, r#","total":1000"#),
+            later("DELIVERED"),
+            later("CANCELLED"),
+        ])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let codes: Vec<_> = vouchers(&shop)
+    let codes: Vec<_> = vouchers(&system)
         .await?
         .into_iter()
         .map(|(voucher, key_id)| (voucher.order_id, voucher.code, key_id))
@@ -67,10 +69,10 @@ async fn codes_are_the_designs_and_the_same_for_every_record_of_an_order() -> Re
 
 #[tokio::test]
 async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _reward = shop.processor().await?;
-    let group = format!("spring-{}", shop.name);
-    let command = shop.processor_command("spring").await?;
+    let system = TestSystem::open().await?;
+    let _reward = system.processor().await?;
+    let group = format!("spring-{}", system.name);
+    let command = system.processor_command("spring").await?;
     let spring = ready(
         command
             .env("PROCESSOR_GROUP", &group)
@@ -95,21 +97,22 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
         )
     };
     let within = "2027-03-15T12:00:00Z";
-    shop.write_orders(vec![
-        order("17", "100", "", within),
-        order("first", "50.50", "USD", "2027-02-28T23:00:00Z"),
-        order("too early", "100", "USD", "2027-02-28T22:59:59.999999Z"),
-        order("last", "50.5", "usd", "2027-03-31T23:59:59.999999Z"),
-        order("too late", "100", "USD", "2027-04-01T00:00:00Z"),
-        order("too little", "50.49", "USD", within),
-        order("euros", "100", "EUR", within),
-    ])
-    .await?;
-    for group in [&shop.processor_group(), &group] {
-        shop.caught_up(group, &shop.topics.order_status).await;
+    system
+        .write_orders(vec![
+            order("17", "100", "", within),
+            order("first", "50.50", "USD", "2027-02-28T23:00:00Z"),
+            order("too early", "100", "USD", "2027-02-28T22:59:59.999999Z"),
+            order("last", "50.5", "usd", "2027-03-31T23:59:59.999999Z"),
+            order("too late", "100", "USD", "2027-04-01T00:00:00Z"),
+            order("too little", "50.49", "USD", within),
+            order("euros", "100", "EUR", within),
+        ])
+        .await?;
+    for group in [&system.processor_group(), &group] {
+        system.caught_up(group, &system.topics.order_status).await;
     }
 
-    let seen: Vec<_> = vouchers(&shop)
+    let seen: Vec<_> = vouchers(&system)
         .await?
         .into_iter()
         .map(|(voucher, _)| {
@@ -137,7 +140,7 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
             "spring-2027 | last | 7.25 USD | 2027-03-31T23:59:59.999999Z | 2027-04-30T23:59:59.999999Z",
         ]
     );
-    let codes: BTreeMap<_, _> = vouchers(&shop)
+    let codes: BTreeMap<_, _> = vouchers(&system)
         .await?
         .into_iter()
         .map(|(voucher, _)| ((voucher.campaign, voucher.order_id), voucher.code))
@@ -145,7 +148,7 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
     let of_17 = |campaign: &str| codes[&(campaign.to_owned(), "17".to_owned())].as_str();
     assert_eq!(of_17("order-reward"), "A527-R3XF-YDHK-X2AD");
     assert_eq!(of_17("spring-2027"), "303S-RTTP-7JWZ-DYES");
-    assert!(shop.dead_letters().await?.is_empty());
+    assert!(system.dead_letters().await?.is_empty());
 
     let skips = || async {
         let mut skips = BTreeMap::new();
@@ -170,26 +173,28 @@ pub(crate) const NEXT_KEY_ID: &str = "9aadb289";
 
 #[tokio::test]
 async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Result<()> {
-    let shop = Shop::open().await?;
-    let file = shop
+    let system = TestSystem::open().await?;
+    let file = system
         .backends
         .directory()
-        .join(format!("keys-{}", shop.name));
+        .join(format!("keys-{}", system.name));
     let lines = format!("# rotated\n- {SIGNING_KEY}\n2026-06-01T02:00:00+02:00 {NEXT_KEY}\n");
     std::fs::write(&file, lines)?;
-    let command = shop.processor_command_without_key("1").await?;
+    let command = system.processor_command_without_key("1").await?;
     let path = file.display().to_string();
     let _processor = ready(command.env("VOUCHER_SIGNING_KEYS_FILE", path)).await?;
     let order =
         |id: &str, sent_at: &str| sent(id, &format!(r#","total":100,"sent_at":"{sent_at}""#));
-    shop.write_orders(vec![
-        order("18", "2026-06-01T00:00:00Z"),
-        order("17", "2026-05-31T23:59:59.999999Z"),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![
+            order("18", "2026-06-01T00:00:00Z"),
+            order("17", "2026-05-31T23:59:59.999999Z"),
+        ])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let signed: Vec<_> = vouchers(&shop)
+    let signed: Vec<_> = vouchers(&system)
         .await?
         .into_iter()
         .map(|(voucher, key_id)| (voucher.order_id, voucher.code, key_id))
@@ -206,31 +211,33 @@ async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Resul
 /// A record that is written again has a new timestamp: it would earn the voucher of a later campaign.
 #[tokio::test]
 async fn a_campaign_with_dates_counts_no_order_that_does_not_say_when_it_was_sent() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let command = shop.processor_command("1").await?;
+    let system = TestSystem::open_json().await?;
+    let command = system.processor_command("1").await?;
     let from = ("VOUCHER_SENT_FROM", "2026-01-01T00:00:00Z");
     let _processor = ready(command.env(from.0, from.1)).await?;
-    shop.write_orders(vec![
-        sent("17", r#","total":100"#),
-        sent("18", r#","total":100,"occurred_at":"2026-02-01T00:00:00Z""#),
-        sent("19", r#","total":99"#),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![
+            sent("17", r#","total":100"#),
+            sent("18", r#","total":100,"occurred_at":"2026-02-01T00:00:00Z""#),
+            sent("19", r#","total":99"#),
+        ])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let issued = vouchers(&shop).await?;
+    let issued = vouchers(&system).await?;
     assert_eq!(issued.len(), 1);
     assert_eq!(issued[0].0.order_id, "18");
-    let letters = shop.dead_letters().await?;
+    let letters = system.dead_letters().await?;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].key_text(), "17");
     let reason = letters[0].header("dlq.reason");
     assert_eq!(reason.as_deref(), Some("missing_timestamp"));
 
-    let explained = shop.run_processor(&["explain", "17"], &[from]).await?;
+    let explained = system.run_processor(&["explain", "17"], &[from]).await?;
     let words = "neither sent_at nor occurred_at says when";
     assert!(explained.stdout.contains(words), "{}", explained.stdout);
-    let checked = shop.run_processor(&["check"], &[from]).await?;
+    let checked = system.run_processor(&["check"], &[from]).await?;
     let warned = "2 of the newest 3 sent orders have neither sent_at nor occurred_at";
     assert!(checked.stdout.contains(warned), "{}", checked.stdout);
     Ok(())

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{SIGNING_KEY, START, STOP, Shop, binaries};
+use end_to_end::system::{SIGNING_KEY, START, STOP, TestSystem, binaries};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::ClientConfig;
@@ -57,29 +57,29 @@ impl Checked {
     }
 }
 
-/// `SERVICE check --json` on this shop, with these arguments and variables on top.
+/// `SERVICE check --json` on this system, with these arguments and variables on top.
 async fn check(
-    shop: &Shop,
+    system: &TestSystem,
     service: &str,
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Checked> {
     let binaries = binaries().await?;
     let (binary, database) = match service {
-        "producer" => (&binaries.producer, &shop.orders_url),
-        "processor" => (&binaries.processor, &shop.orders_url),
-        _ => (&binaries.sink, &shop.vouchers_url),
+        "producer" => (&binaries.producer, &system.orders_url),
+        "processor" => (&binaries.processor, &system.orders_url),
+        _ => (&binaries.sink, &system.vouchers_url),
     };
     let run = tokio::process::Command::new(binary)
         .args(["check", "--json"])
         .args(arguments)
         .env_clear()
-        .env("KAFKA_BOOTSTRAP_SERVERS", shop.brokers())
-        .env("SCHEMA_REGISTRY_URL", shop.backends.schema_registry_url())
-        .env("ORDER_STATUS_TOPIC", &shop.topics.order_status)
-        .env("VOUCHERS_TOPIC", &shop.topics.vouchers)
-        .env("PROCESSOR_GROUP", shop.processor_group())
-        .env("SINK_GROUP", shop.sink_group())
+        .env("KAFKA_BOOTSTRAP_SERVERS", system.brokers())
+        .env("SCHEMA_REGISTRY_URL", system.backends.schema_registry_url())
+        .env("ORDER_STATUS_TOPIC", &system.topics.order_status)
+        .env("VOUCHERS_TOPIC", &system.topics.vouchers)
+        .env("PROCESSOR_GROUP", system.processor_group())
+        .env("SINK_GROUP", system.sink_group())
         .env("VOUCHER_SIGNING_KEY", SIGNING_KEY)
         .env("DATABASE_URL", database)
         .envs(environment.iter().copied())
@@ -98,13 +98,13 @@ async fn check(
 
 #[tokio::test]
 async fn what_is_missing_is_named_and_made_once() -> Result<()> {
-    let shop = Shop::open().await?;
-    let (orders, vouchers) = (format!("o-{}", shop.name), format!("v-{}", shop.name));
+    let system = TestSystem::open().await?;
+    let (orders, vouchers) = (format!("o-{}", system.name), format!("v-{}", system.name));
     let names = [
         ("ORDER_STATUS_TOPIC", orders.as_str()),
         ("VOUCHERS_TOPIC", vouchers.as_str()),
     ];
-    let found = check(&shop, "processor", &[], &names).await?;
+    let found = check(&system, "processor", &[], &names).await?;
     let topics = [
         orders.clone(),
         vouchers.clone(),
@@ -123,14 +123,14 @@ async fn what_is_missing_is_named_and_made_once() -> Result<()> {
     }
 
     // `run` says the very sentence.
-    let command = shop.processor_command("1").await?;
+    let command = system.processor_command("1").await?;
     let processor = command.env("VOUCHERS_TOPIC", &vouchers).start().await?;
     assert_eq!(processor.wait(START).await?.code(), Some(1));
     let log = std::fs::read_to_string(processor.log())?;
     let (_, sentence) = found.verdict(&format!("topic {vouchers}"));
     assert!(log.contains(&sentence), "no {sentence:?} in {log}");
 
-    let fixed = check(&shop, "processor", &["--fix", "--partitions=3"], &names).await?;
+    let fixed = check(&system, "processor", &["--fix", "--partitions=3"], &names).await?;
     fixed.is_fine();
     for what in [
         format!("topic {vouchers}.dlq"),
@@ -138,67 +138,70 @@ async fn what_is_missing_is_named_and_made_once() -> Result<()> {
     ] {
         assert!(fixed.made().contains(&what.as_str()), "{:?}", fixed.made());
     }
-    let again = check(&shop, "processor", &["--fix"], &names).await?;
+    let again = check(&system, "processor", &["--fix"], &names).await?;
     again.is_fine();
     assert_eq!(again.made(), Vec::<&str>::new());
 
     for service in ["sink", "producer"] {
-        let found = check(&shop, service, &[], &names).await?;
+        let found = check(&system, service, &[], &names).await?;
         found.fails("migrations", &["not applied yet: 1", "check --fix"]);
-        let fixed = check(&shop, service, &["--fix"], &names).await?;
+        let fixed = check(&system, service, &["--fix"], &names).await?;
         fixed.is_fine();
         assert!(fixed.made().contains(&"migration 1"), "{:?}", fixed.made());
-        check(&shop, service, &[], &names).await?.is_fine();
+        check(&system, service, &[], &names).await?.is_fine();
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_topic_that_would_lose_records_is_found() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", shop.brokers())
+        .set("bootstrap.servers", system.brokers())
         .create()?;
-    let topic = format!("deleting-{}", shop.name);
+    let topic = format!("deleting-{}", system.name);
     let new = NewTopic::new(&topic, 2, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
     let created = admin.create_topics([&new], &AdminOptions::new()).await?;
     assert!(created.iter().all(Result::is_ok), "{created:?}");
     let subject = format!("topic {topic}");
 
     let as_orders = [("ORDER_STATUS_TOPIC", topic.as_str())];
-    let found = check(&shop, "processor", &[], &as_orders).await?;
+    let found = check(&system, "processor", &[], &as_orders).await?;
     found.fails(
         &subject,
         &["cleanup.policy is delete", "cleanup.policy=compact"],
     );
     let as_vouchers = [("VOUCHERS_TOPIC", topic.as_str())];
-    let found = check(&shop, "sink", &[], &as_vouchers).await?;
+    let found = check(&system, "sink", &[], &as_vouchers).await?;
     found.fails(&subject, &["retention.ms is 7 d", "retention.ms=-1"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -> Result<()> {
-    let shop = Shop::open().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let processor = system.processor().await?;
     let order = r#"{"order_id":"17","status":"SENT","total":150}"#;
-    shop.write_orders(vec![NewRecord::new("17", order)]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![NewRecord::new("17", order)])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
     processor.terminate(STOP).await?;
-    let group = format!("group {}", shop.processor_group());
-    let found = check(&shop, "processor", &[], &[]).await?;
+    let group = format!("group {}", system.processor_group());
+    let found = check(&system, "processor", &[], &[]).await?;
     found.is_fine();
     assert!(found.verdict(&group).1.contains("has read all"));
 
     let other = [("VOUCHER_AMOUNT", "7.50")];
-    let found = check(&shop, "processor", &[], &other).await?;
+    let found = check(&system, "processor", &[], &other).await?;
     found.fails(
         "rule of order-reward",
         &["5.00 EUR by another rule", "7.50", "VOUCHER_CAMPAIGN"],
     );
     let renamed = [other[0], ("VOUCHER_CAMPAIGN", "spring-2027")];
-    check(&shop, "processor", &[], &renamed).await?.is_fine();
+    check(&system, "processor", &[], &renamed).await?.is_fine();
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let eight_days = 8 * 24 * 3_600_000;
@@ -206,11 +209,11 @@ async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -
         timestamp_millis: Some(i64::try_from(now)? - eight_days),
         ..NewRecord::new("17", order)
     };
-    shop.write_orders(vec![old]).await?;
+    system.write_orders(vec![old]).await?;
     // A static member stays one until its session ends.
     let found = wait::until(
         "the stopped processor to leave its group",
-        || async { check(&shop, "processor", &[], &[]).await },
+        || async { check(&system, "processor", &[], &[]).await },
         |found| {
             found
                 .as_ref()
@@ -227,13 +230,13 @@ async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -
 
 #[tokio::test]
 async fn what_does_not_answer_is_named() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let away = [
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
         ("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1"),
         ("DATABASE_URL", "postgres://nobody:hunter2@127.0.0.1:1/none"),
     ];
-    let found = check(&shop, "sink", &[], &away).await?;
+    let found = check(&system, "sink", &[], &away).await?;
     found.fails(
         "Kafka",
         &[
@@ -242,7 +245,7 @@ async fn what_does_not_answer_is_named() -> Result<()> {
         ],
     );
     found.fails("Postgres", &["does not answer", "DATABASE_URL"]);
-    let schema = format!("schema {}-value", shop.topics.vouchers);
+    let schema = format!("schema {}-value", system.topics.vouchers);
     found.fails(&schema, &["no answer", "SCHEMA_REGISTRY_URL"]);
     assert!(!found.json.to_string().contains("hunter2"));
     Ok(())

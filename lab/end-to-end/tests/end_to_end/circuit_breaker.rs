@@ -1,7 +1,7 @@
 //! The flow pauses when most records are dead letters, until a person accepts them.
 
 use anyhow::Result;
-use end_to_end::shop::{STOP, Shop, metric, readiness, ready};
+use end_to_end::system::{STOP, TestSystem, metric, readiness, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use stack::Service;
@@ -37,32 +37,33 @@ fn pauses(processor: &Service) -> usize {
 }
 
 /// What the processor has written and committed.
-async fn written(shop: &Shop) -> Result<(usize, usize, i64)> {
-    let group = shop.processor_group();
-    let lag = topic::lag(shop.brokers(), &group, &shop.topics.order_status).await?;
-    let vouchers = shop.voucher_records().await?.len();
-    Ok((vouchers, shop.dead_letters().await?.len(), lag))
+async fn written(system: &TestSystem) -> Result<(usize, usize, i64)> {
+    let group = system.processor_group();
+    let lag = topic::lag(system.brokers(), &group, &system.topics.order_status).await?;
+    let vouchers = system.voucher_records().await?.len();
+    Ok((vouchers, system.dead_letters().await?.len(), lag))
 }
 
 #[tokio::test]
 async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> Result<()> {
-    let shop = Shop::open().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let processor = system.processor().await?;
 
     // Half of the last thousand: the flow goes on.
     let half = WINDOW / 2;
     let mut records = vec![good_json(KEY)];
     records.extend((1..half).map(|_| pending()));
     records.extend((0..half).map(bad));
-    shop.write_orders(records).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system.write_orders(records).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(written(&shop).await?, (1, half, 0));
+    assert_eq!(written(&system).await?, (1, half, 0));
     assert_eq!(readiness(&processor).await?.0, 200);
 
     // One more, and others behind it.
     let more = [bad(0), good_json(KEY), bad(1), pending(), good_json(KEY)];
-    shop.write_orders(more.to_vec()).await?;
+    system.write_orders(more.to_vec()).await?;
     let (_, parts) = wait::until(
         "the circuit to open",
         || async { readiness(&processor).await.unwrap_or_default() },
@@ -88,24 +89,27 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
         |pauses| *pauses >= 2,
     )
     .await;
-    assert_eq!(written(&shop).await?, (1, half, 5));
+    assert_eq!(written(&system).await?, (1, half, 5));
     assert_eq!(readiness(&processor).await?.0, 503);
     let ended = processor.terminate(STOP).await?;
     assert_eq!(ended.code(), Some(0), "a paused flow stops as any other");
-    assert_eq!(written(&shop).await?, (1, half, 5));
+    assert_eq!(written(&system).await?, (1, half, 5));
 
-    let command = shop.processor_command("1").await?;
+    let command = system.processor_command("1").await?;
     let processor = ready(command.arg("--accept-dead-letters")).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(written(&shop).await?, (3, half + 2, 0));
+    assert_eq!(written(&system).await?, (3, half + 2, 0));
 
     // Accepted for as long as it runs.
-    shop.write_orders((0..2 * WINDOW).map(bad).collect())
+    system
+        .write_orders((0..2 * WINDOW).map(bad).collect())
         .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(written(&shop).await?, (3, half + 2 + 2 * WINDOW, 0));
+    assert_eq!(written(&system).await?, (3, half + 2 + 2 * WINDOW, 0));
     assert_eq!(readiness(&processor).await?.0, 200);
     Ok(())
 }

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 
 use crate::voucher;
 
 /// Pastes lines into the console producer, as the README says.
-async fn paste(shop: &Shop, properties: &[&str], lines: &str) -> Result<std::process::Output> {
-    let mut arguments = vec!["--topic", shop.topics.order_status.as_str()];
+async fn paste(
+    system: &TestSystem,
+    properties: &[&str],
+    lines: &str,
+) -> Result<std::process::Output> {
+    let mut arguments = vec!["--topic", system.topics.order_status.as_str()];
     for property in properties {
         arguments.extend(["--reader-property", property]);
     }
-    shop.backends
+    system
+        .backends
         .run_tool("kafka-console-producer", arguments, lines.as_bytes())
         .await
 }
@@ -23,8 +28,8 @@ const KEYED: [&str; 2] = ["parse.key=true", "null.marker=NULL"];
 
 #[tokio::test]
 async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Result<()> {
-    let shop = Shop::open().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let processor = system.processor().await?;
     let lines = [
         ("17", r#"{"order_id":"17","status":"SENT","total":100}"#),
         ("18", r#"{"order_id":"18","status":"SENT","total":100.0}"#),
@@ -53,12 +58,13 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
         .iter()
         .map(|(key, value)| format!("{key}\t{value}\n"))
         .collect();
-    let output = paste(&shop, &KEYED, &typed).await?;
+    let output = paste(&system, &KEYED, &typed).await?;
     ensure!(output.status.success(), "{output:?}");
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
 
-    let inputs = shop.order_records().await?;
+    let inputs = system.order_records().await?;
     assert_eq!(inputs.len(), lines.len());
     let tombstone = inputs.iter().find(|record| record.value.is_none());
     assert_eq!(tombstone.map(|record| record.key_text()), Some("17".into()));
@@ -67,8 +73,8 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
         .map(|record| (record.key_text(), record.partition))
         .collect();
     let mut vouchers = Vec::new();
-    for record in shop.voucher_records().await? {
-        let voucher = voucher::read(&shop, &record)?;
+    for record in system.voucher_records().await? {
+        let voucher = voucher::read(&system, &record)?;
         assert_eq!(
             record.partition, partitions[&voucher.order_id],
             "our producer puts the key {} where Kafka's own puts it",
@@ -86,7 +92,7 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
     assert_eq!(vouchers[0].1, "A527-R3XF-YDHK-X2AD");
     assert_eq!(vouchers[0], vouchers[1]);
 
-    let mut letters: Vec<_> = shop
+    let mut letters: Vec<_> = system
         .dead_letters()
         .await?
         .into_iter()
@@ -111,7 +117,7 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
     let skipped = |reason: &'static str| {
         let labels = format!("reason=\"{reason}\"");
         let processor = &processor;
-        async move { end_to_end::shop::metric(processor, "processor_skipped_total", &labels).await }
+        async move { end_to_end::system::metric(processor, "processor_skipped_total", &labels).await }
     };
     assert_eq!(skipped("tombstone").await?, 1);
     assert_eq!(skipped("threshold").await?, 1);
@@ -121,9 +127,9 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
 
 #[tokio::test]
 async fn a_record_without_a_key_is_refused_by_the_broker() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let line = "{\"order_id\":\"17\",\"status\":\"SENT\",\"total\":100}\n";
-    let output = paste(&shop, &[], line).await?;
+    let output = paste(&system, &[], line).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
     assert!(
@@ -135,8 +141,11 @@ async fn a_record_without_a_key_is_refused_by_the_broker() -> Result<()> {
         key: None,
         ..NewRecord::new("", line)
     };
-    let error = shop.write_orders(vec![keyless]).await.expect_err("refused");
+    let error = system
+        .write_orders(vec![keyless])
+        .await
+        .expect_err("refused");
     assert!(error.to_string().contains("InvalidRecord"), "{error:#}");
-    assert!(shop.order_records().await?.is_empty());
+    assert!(system.order_records().await?.is_empty());
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, metric, own_backends, ready};
+use end_to_end::system::{TestSystem, metric, own_backends, ready};
 use end_to_end::topic::Record;
 use end_to_end::wait;
 use futures::future::{join, join_all};
@@ -47,8 +47,8 @@ async fn answered(asked: Asked) -> Result<(u16, Option<i64>)> {
 }
 
 /// Somebody else's transaction.
-async fn other(shop: &Shop, statement: String) -> Result<PgConnection> {
-    let mut other = PgConnection::connect(&shop.orders_url).await?;
+async fn other(system: &TestSystem, statement: String) -> Result<PgConnection> {
+    let mut other = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql("BEGIN").execute(&mut other).await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
         .execute(&mut other)
@@ -70,8 +70,8 @@ fn to_version(order_id: &str, version: i64, status: &str) -> String {
 }
 
 /// The writer's session, once it waits for `what` (a type of wait, or an event).
-async fn waiting_writer(shop: &Shop, what: &'static str) -> Result<i32> {
-    let mut eye = PgConnection::connect(&shop.orders_url).await?;
+async fn waiting_writer(system: &TestSystem, what: &'static str) -> Result<i32> {
+    let mut eye = PgConnection::connect(&system.orders_url).await?;
     let eye = tokio::sync::Mutex::new(&mut eye);
     let found = wait::until(
         &format!("a writer that waits for {what}"),
@@ -111,8 +111,8 @@ async fn until_held_up(producer: &Service) {
     wait::until("a group that is held up", failed, |count| *count > 0).await;
 }
 
-async fn run(shop: &Shop, statements: String) -> Result<()> {
-    let mut session = PgConnection::connect(&shop.orders_url).await?;
+async fn run(system: &TestSystem, statements: String) -> Result<()> {
+    let mut session = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
         .execute(&mut session)
         .await?;
@@ -120,7 +120,7 @@ async fn run(shop: &Shop, statements: String) -> Result<()> {
 }
 
 /// A writer's change of orders takes so many seconds before it holds any row.
-async fn slow_down_writers(shop: &Shop, seconds: &str) -> Result<()> {
+async fn slow_down_writers(system: &TestSystem, seconds: &str) -> Result<()> {
     let function = format!(
         "CREATE OR REPLACE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              IF current_setting('application_name') = 'producer' THEN
@@ -129,11 +129,11 @@ async fn slow_down_writers(shop: &Shop, seconds: &str) -> Result<()> {
              RETURN NULL;
          END $$"
     );
-    run(shop, function).await
+    run(system, function).await
 }
 
-async fn end_session(shop: &Shop, session: i32) -> Result<()> {
-    let mut eye = PgConnection::connect(&shop.orders_url).await?;
+async fn end_session(system: &TestSystem, session: i32) -> Result<()> {
+    let mut eye = PgConnection::connect(&system.orders_url).await?;
     sqlx::query("SELECT pg_terminate_backend($1, 5000)")
         .bind(session)
         .execute(&mut eye)
@@ -142,8 +142,8 @@ async fn end_session(shop: &Shop, session: i32) -> Result<()> {
 }
 
 /// The versions of each order's records, once there are `count` records.
-async fn versions(shop: &Shop, count: usize) -> Result<BTreeMap<String, Vec<i64>>> {
-    let read = || async { shop.order_records().await.unwrap_or_default() };
+async fn versions(system: &TestSystem, count: usize) -> Result<BTreeMap<String, Vec<i64>>> {
+    let read = || async { system.order_records().await.unwrap_or_default() };
     let what = format!("{count} records");
     let records = wait::until(&what, read, |found: &Vec<Record>| found.len() >= count).await;
     let mut versions = BTreeMap::<String, Vec<i64>>::new();
@@ -163,8 +163,8 @@ fn expected(orders: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
 
 #[tokio::test]
 async fn a_change_that_is_overtaken_is_decided_anew() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     for (order_id, theirs, answer) in [
         ("cancelled-meanwhile", Some("CANCELLED"), (409, None)),
         ("touched-meanwhile", Some("PENDING"), (200, Some(3))),
@@ -172,7 +172,7 @@ async fn a_change_that_is_overtaken_is_decided_anew() -> Result<()> {
     ] {
         assert_eq!(answered(place(&producer, order_id)).await?.0, 201);
         let status = theirs.unwrap_or("CANCELLED");
-        let theirs_too = other(&shop, to_version(order_id, 2, status)).await?;
+        let theirs_too = other(&system, to_version(order_id, 2, status)).await?;
         let ours = change(&producer, order_id, "SENT");
         until_locked(&producer).await;
         let how = if theirs.is_some() {
@@ -188,36 +188,36 @@ async fn a_change_that_is_overtaken_is_decided_anew() -> Result<()> {
         ("touched-meanwhile", &[1, 3]),
         ("left-alone", &[1, 2]),
     ];
-    assert_eq!(versions(&shop, 5).await?, expected(&orders));
+    assert_eq!(versions(&system, 5).await?, expected(&orders));
     Ok(())
 }
 
 #[tokio::test]
 async fn an_id_that_another_takes_first_exists() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     for (order_id, how, answer) in [("theirs", "COMMIT", 409), ("ours", "ROLLBACK", 201)] {
         let statement = format!(
             "INSERT INTO orders VALUES ('{order_id}', 'PENDING', 1, 'EUR', '[]', 1, NULL, now(), now())"
         );
-        let theirs = other(&shop, statement).await?;
+        let theirs = other(&system, statement).await?;
         let asked = place(&producer, order_id);
         until_locked(&producer).await;
         end(theirs, how).await?;
         assert_eq!(answered(asked).await?.0, answer, "{order_id}");
     }
-    assert_eq!(versions(&shop, 1).await?, expected(&[("ours", &[1])]));
+    assert_eq!(versions(&system, 1).await?, expected(&[("ours", &[1])]));
     Ok(())
 }
 
 #[tokio::test]
 async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
-    slow_down_writers(&shop, "0").await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
+    slow_down_writers(&system, "0").await?;
     let trigger = "CREATE TRIGGER slow_down BEFORE UPDATE ON orders
                    FOR EACH STATEMENT EXECUTE FUNCTION slow_down()";
-    run(&shop, trigger.to_owned()).await?;
+    run(&system, trigger.to_owned()).await?;
     for (order_id, theirs, answer) in [
         ("not-arrived", None, (200, Some(2))),
         ("another-was-there", Some((2, "CANCELLED")), (409, None)),
@@ -225,12 +225,12 @@ async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result
     ] {
         assert_eq!(answered(place(&producer, order_id)).await?.0, 201);
         let (version, status) = theirs.unwrap_or((2, "CANCELLED"));
-        slow_down_writers(&shop, "1.8").await?;
+        slow_down_writers(&system, "1.8").await?;
         let ours = change(&producer, order_id, "SENT");
-        let writer = waiting_writer(&shop, "PgSleep").await?;
-        let held = other(&shop, to_version(order_id, version, status)).await?;
-        slow_down_writers(&shop, "0").await?;
-        end_session(&shop, writer).await?;
+        let writer = waiting_writer(&system, "PgSleep").await?;
+        let held = other(&system, to_version(order_id, version, status)).await?;
+        slow_down_writers(&system, "0").await?;
+        end_session(&system, writer).await?;
         until_locked(&producer).await;
         let how = if theirs.is_some() {
             "COMMIT"
@@ -240,17 +240,17 @@ async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result
         end(held, how).await?;
         assert_eq!(answered(ours).await?, answer, "{order_id}");
     }
-    assert_eq!(versions(&shop, 4).await?["not-arrived"], [1, 2]);
+    assert_eq!(versions(&system, 4).await?["not-arrived"], [1, 2]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_answered_as_what_it_did() -> Result<()> {
     // A commit that waits for a standby that does not exist is done, and not answered.
-    let shop = Shop::on(Arc::new(own_backends("contention").await), false).await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::on(Arc::new(own_backends("contention").await), false).await?;
+    let producer = system.producer().await?;
     let configure = async |setting: &'static str| {
-        let mut eye = PgConnection::connect(&shop.orders_url).await?;
+        let mut eye = PgConnection::connect(&system.orders_url).await?;
         sqlx::query(setting).execute(&mut eye).await?;
         sqlx::query("SELECT pg_reload_conf()")
             .execute(&mut eye)
@@ -266,21 +266,21 @@ async fn a_commit_whose_answer_is_lost_is_answered_as_what_it_did() -> Result<()
     ] {
         configure("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
         let asked = asked();
-        let session = waiting_writer(&shop, "SyncRep").await?;
-        end_session(&shop, session).await?;
+        let session = waiting_writer(&system, "SyncRep").await?;
+        end_session(&system, session).await?;
         configure("ALTER SYSTEM RESET synchronous_standby_names").await?;
         assert_eq!(answered(asked).await?, answer);
     }
     let orders: [(&str, &[i64]); 2] = [("placed", &[1]), ("changed", &[1, 2])];
-    assert_eq!(versions(&shop, 3).await?, expected(&orders));
+    assert_eq!(versions(&system, 3).await?, expected(&orders));
     Ok(())
 }
 
 #[tokio::test]
 async fn two_producers_at_the_same_orders_make_one_history_of_each() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let one = shop.producer().await?;
-    let two = ready(shop.producer_command("2").await?).await?;
+    let system = TestSystem::open_json().await?;
+    let one = system.producer().await?;
+    let two = ready(system.producer_command("2").await?).await?;
     let ids: Vec<String> = (0..40)
         .map(|number| format!("contended-{number:02}"))
         .collect();
@@ -312,17 +312,23 @@ async fn two_producers_at_the_same_orders_make_one_history_of_each() -> Result<(
         assert_eq!(answers, [(200, Some(3)), (409, None)]);
     }
     let each: Vec<(&str, &[i64])> = ids.iter().map(|id| (id.as_str(), &[1, 2, 3][..])).collect();
-    assert_eq!(versions(&shop, 3 * ids.len()).await?, expected(&each));
+    assert_eq!(versions(&system, 3 * ids.len()).await?, expected(&each));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<()> {
     const EACH: usize = 30;
-    let shop = Shop::open_json().await?;
-    let producer = ready(shop.producer_command("1").await?.env("ORDER_WRITERS", "1")).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = ready(
+        system
+            .producer_command("1")
+            .await?
+            .env("ORDER_WRITERS", "1"),
+    )
+    .await?;
     // Holds the writer up: what comes meanwhile goes together.
-    let theirs = other(&shop, "LOCK TABLE orders IN SHARE MODE".to_owned()).await?;
+    let theirs = other(&system, "LOCK TABLE orders IN SHARE MODE".to_owned()).await?;
     let held = place(&producer, "held");
     until_held_up(&producer).await;
     // The first numbers of the sequence, from two sides.
@@ -351,7 +357,7 @@ async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<
     }
     let each: Vec<(&str, &[i64])> = placed.iter().map(|id| (id.as_str(), &[1][..])).collect();
     // Every answer is an order of its own, and has one event.
-    assert_eq!(versions(&shop, placed.len()).await?, expected(&each));
+    assert_eq!(versions(&system, placed.len()).await?, expected(&each));
     assert_eq!(expected(&each).len(), placed.len());
     Ok(())
 }

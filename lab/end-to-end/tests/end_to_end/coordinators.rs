@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use end_to_end::coordinator::{Coordinates, coordinator};
-use end_to_end::shop::{Shop, three_brokers_alone};
+use end_to_end::system::{TestSystem, three_brokers_alone};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use stack::{Backend, Service};
@@ -37,10 +37,10 @@ enum Away {
 async fn a_coordinator_goes_away_and_the_flow_resumes_without_it() -> Result<()> {
     let cluster = three_brokers_alone().await;
     let backends = cluster.backends();
-    let shop = Shop::on(cluster.backends(), false).await?;
-    let processor = shop.processor().await?;
-    let sink = shop.sink().await?;
-    let (processors, sinks) = (shop.processor_group(), shop.sink_group());
+    let system = TestSystem::on(cluster.backends(), false).await?;
+    let processor = system.processor().await?;
+    let sink = system.sink().await?;
+    let (processors, sinks) = (system.processor_group(), system.sink_group());
     let transactional_id = format!("{processors}/1/0");
     let faults = [
         (Coordinates::Group(&processors), Away::Killed),
@@ -53,9 +53,9 @@ async fn a_coordinator_goes_away_and_the_flow_resumes_without_it() -> Result<()>
     let stop = AtomicBool::new(false);
     let play = async {
         for (round, (of, away)) in (0..).zip(faults) {
-            let broker = backends.broker(coordinator(shop.brokers(), of).await?)?;
+            let broker = backends.broker(coordinator(system.brokers(), of).await?)?;
             take_away(broker, away).await?;
-            resumes(&shop, &markers(round), &format!("{of:?} {away:?}")).await?;
+            resumes(&system, &markers(round), &format!("{of:?} {away:?}")).await?;
             give_back(broker, away).await?;
             stays(&processor)?;
             stays(&sink)?;
@@ -63,12 +63,12 @@ async fn a_coordinator_goes_away_and_the_flow_resumes_without_it() -> Result<()>
         stop.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    let ((), orders) = futures::try_join!(play, write_until(&stop, &shop))?;
+    let ((), orders) = futures::try_join!(play, write_until(&stop, &system))?;
     ensure!(orders > 1_000, "only {orders} orders: too little load");
 
-    shop.settled().await;
-    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
-    let mut with_row: Vec<u32> = shop
+    system.settled().await;
+    load::assert_each_eligible_record_has_one_voucher_record(&system).await?;
+    let mut with_row: Vec<u32> = system
         .vouchers()
         .await?
         .iter()
@@ -80,7 +80,7 @@ async fn a_coordinator_goes_away_and_the_flow_resumes_without_it() -> Result<()>
         .chain((0..5).flat_map(markers))
         .collect();
     assert_eq!(with_row, eligible, "one row for each eligible order");
-    assert!(shop.dead_letters().await?.is_empty());
+    assert!(system.dead_letters().await?.is_empty());
     Ok(())
 }
 
@@ -103,7 +103,7 @@ async fn give_back(broker: &Backend, away: Away) -> Result<()> {
 }
 
 /// One order in each partition, written now, gets its row.
-async fn resumes(shop: &Shop, markers: &[u32], what: &str) -> Result<()> {
+async fn resumes(system: &TestSystem, markers: &[u32], what: &str) -> Result<()> {
     let ids: Vec<String> = markers.iter().map(u32::to_string).collect();
     let records = (0..).zip(&ids).map(|(partition, id)| NewRecord {
         partition: Some(partition),
@@ -112,11 +112,11 @@ async fn resumes(shop: &Shop, markers: &[u32], what: &str) -> Result<()> {
             format!(r#"{{"order_id":"{id}","status":"SENT","total":100}}"#),
         )
     });
-    shop.write_orders(records.collect()).await?;
+    system.write_orders(records.collect()).await?;
     let rows = || async {
         sqlx::query_scalar("select count(*) from vouchers where order_id = any($1)")
             .bind(&ids)
-            .fetch_one(shop.vouchers_database())
+            .fetch_one(system.vouchers_database())
             .await
             .unwrap_or(0_i64)
     };
@@ -142,13 +142,13 @@ fn stays(service: &Service) -> Result<()> {
 }
 
 /// Writes orders until told to stop; how many.
-async fn write_until(stop: &AtomicBool, shop: &Shop) -> Result<u32> {
+async fn write_until(stop: &AtomicBool, system: &TestSystem) -> Result<u32> {
     let mut pace = tokio::time::interval(Duration::from_millis(200));
     let mut orders = 0;
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
         let some = load::orders(orders..orders + 50);
-        topic::write(shop.brokers(), &shop.topics.order_status, some).await?;
+        topic::write(system.brokers(), &system.topics.order_status, some).await?;
         orders += 50;
     }
     Ok(orders)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use end_to_end::certificates::Certificates;
-use end_to_end::shop::{Shop, own_postgres, readiness, ready};
+use end_to_end::system::{TestSystem, own_postgres, readiness, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn execute(pool: &PgPool, statement: String) -> Result<()> {
     Ok(())
 }
 
-/// A shop's URL as another role sees it, over TLS.
+/// A system's URL as another role sees it, over TLS.
 fn url_of(url: &str, role: &str, options: &str) -> String {
     let own = format!("postgres://{role}:{PASSWORD}@");
     format!(
@@ -44,10 +44,10 @@ fn url_of(url: &str, role: &str, options: &str) -> String {
 }
 
 /// Tables by their owner, then a role that has what the document grants it.
-async fn tables_and_rights(shop: &Shop, service: &str, authority: &str) -> Result<()> {
+async fn tables_and_rights(system: &TestSystem, service: &str, authority: &str) -> Result<()> {
     let (pool, url) = match service {
-        "producer" => (shop.orders(), &shop.orders_url),
-        _ => (shop.vouchers_database(), &shop.vouchers_url),
+        "producer" => (system.orders(), &system.orders_url),
+        _ => (system.vouchers_database(), &system.vouchers_url),
     };
     let owner = format!("{service}_owner");
     let database = url.rsplit('/').next().unwrap_or_default();
@@ -65,7 +65,7 @@ async fn tables_and_rights(shop: &Shop, service: &str, authority: &str) -> Resul
     .await?;
     let as_owner = url_of(url, &owner, authority);
     let environment = [("DATABASE_URL", as_owner.as_str())];
-    let fixed = shop.run_service(service, &["check", "--fix"], &environment);
+    let fixed = system.run_service(service, &["check", "--fix"], &environment);
     let fixed = fixed.await?;
     assert!(fixed.stdout.contains("migration 1"), "{fixed:?}");
     let grants = grants_to(service);
@@ -111,7 +111,7 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
         options.postgres_tls = Some(tls)
     });
     let backends = backends.await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
     let by = |name: &str| {
         format!(
             "sslmode=verify-full&sslrootcert={}",
@@ -120,26 +120,26 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
     };
     let (authority, stranger) = (by("ca.pem"), by("stranger.pem"));
     for service in ["producer", "sink"] {
-        tables_and_rights(&shop, service, &authority).await?;
+        tables_and_rights(&system, service, &authority).await?;
     }
-    let producer = |options: &str| url_of(&shop.orders_url, "producer", options);
-    let sink = |options: &str| url_of(&shop.vouchers_url, "sink", options);
+    let producer = |options: &str| url_of(&system.orders_url, "producer", options);
+    let sink = |options: &str| url_of(&system.vouchers_url, "sink", options);
 
     // A server that somebody else vouches for, and one without TLS: waited out, with a sentence.
-    let strange = shop.sink_command("strange").await?;
+    let strange = system.sink_command("strange").await?;
     let strange = strange.env("DATABASE_URL", sink(&stranger));
-    let plain = shop.producer_command("plain").await?;
+    let plain = system.producer_command("plain").await?;
     let plain = plain.env("DATABASE_URL", producer("sslmode=disable"));
     let (strange, plain) = tokio::try_join!(
         says_while_it_waits(strange, "certificate verify failed"),
         says_while_it_waits(plain, "no encryption"),
     )?;
 
-    let command = shop.producer_command("1").await?;
+    let command = system.producer_command("1").await?;
     let ingress = ready(command.env("DATABASE_URL", producer(&authority))).await?;
-    let command = shop.sink_command("1").await?;
+    let command = system.sink_command("1").await?;
     let table = ready(command.env("DATABASE_URL", sink(&authority))).await?;
-    let _processor = shop.processor().await?;
+    let _processor = system.processor().await?;
     let order = json!({"order_id": "17", "total": "100.00"});
     for _ in 0..2 {
         let placed = post(&ingress, "/orders", order.clone()).await?;
@@ -155,7 +155,7 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
     assert_eq!(listed.json::<Value>().await?["orders"][0]["order_id"], "17");
     wait::until(
         "the voucher's row",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() == 1,
     )
     .await;
@@ -167,11 +167,11 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
 
     // No more than that.
     let refused = [
-        (shop.orders(), "producer", "DELETE FROM orders"),
-        (shop.orders(), "producer", "CREATE TABLE mine ()"),
-        (shop.vouchers_database(), "sink", "DELETE FROM vouchers"),
+        (system.orders(), "producer", "DELETE FROM orders"),
+        (system.orders(), "producer", "CREATE TABLE mine ()"),
+        (system.vouchers_database(), "sink", "DELETE FROM vouchers"),
         (
-            shop.vouchers_database(),
+            system.vouchers_database(),
             "sink",
             "UPDATE vouchers SET amount = 1",
         ),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, directory, own_postgres};
+use end_to_end::system::{TestSystem, directory, own_postgres};
 use end_to_end::wait;
 use serde_json::json;
 use stack::PostgresServer;
@@ -16,9 +16,9 @@ async fn an_order_becomes_a_row(version: &str) -> Result<()> {
         options.database_url = database_url;
     })
     .await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
     let (producer, _processor, _sink) =
-        tokio::try_join!(shop.producer(), shop.processor(), shop.sink())?;
+        tokio::try_join!(system.producer(), system.processor(), system.sink())?;
     let http = reqwest::Client::new();
     let order = json!({"order_id": "17", "total": "120.00"});
     let placed = http
@@ -33,16 +33,16 @@ async fn an_order_becomes_a_row(version: &str) -> Result<()> {
     assert_eq!(sent.send().await?.status(), 200);
     wait::until(
         "the voucher's row",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() == 1,
     )
     .await;
     for service in ["producer", "sink"] {
         let url = match service {
-            "producer" => &shop.orders_url,
-            _ => &shop.vouchers_url,
+            "producer" => &system.orders_url,
+            _ => &system.vouchers_url,
         };
-        let checked = shop
+        let checked = system
             .run_service(service, &["check"], &[("DATABASE_URL", url)])
             .await?;
         assert!(checked.stdout.contains("it takes writes"), "{checked:?}");

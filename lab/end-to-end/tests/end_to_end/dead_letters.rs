@@ -1,13 +1,13 @@
 //! Dead letters are listed, shown and discarded.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use serde_json::json;
 
 /// A letter as the processor writes it, of a record that today's code can read.
 pub(crate) fn letter(
-    shop: &Shop,
+    system: &TestSystem,
     offset: i64,
     reason: &str,
     value: impl Into<Vec<u8>>,
@@ -16,7 +16,7 @@ pub(crate) fn letter(
     let headers = [
         ("dlq.reason", text(reason)),
         ("dlq.message", text("as it was then")),
-        ("dlq.topic", text(&shop.topics.order_status)),
+        ("dlq.topic", text(&system.topics.order_status)),
         ("dlq.partition", text("0")),
         ("dlq.offset", text(&offset.to_string())),
         ("dlq.timestamp", text("1777636800000")),
@@ -37,24 +37,24 @@ pub(crate) fn sent(offset: i64, total: &str) -> String {
     format!(r#"{{"order_id":"{offset}","status":"SENT","total":"{total}"}}"#)
 }
 
-pub(crate) async fn bury(shop: &Shop, letters: Vec<NewRecord>) -> Result<()> {
-    let topic = shop.topics.order_status_dead_letters();
-    topic::write(shop.brokers(), &topic, letters).await
+pub(crate) async fn bury(system: &TestSystem, letters: Vec<NewRecord>) -> Result<()> {
+    let topic = system.topics.order_status_dead_letters();
+    topic::write(system.brokers(), &topic, letters).await
 }
 
 #[tokio::test]
 async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let letters = vec![
-        letter(&shop, 1, "invalid_json", "not json"),
-        letter(&shop, 1, "invalid_json", "not json"),
-        letter(&shop, 2, "invalid_json", b"\xff\x00".to_vec()),
-        letter(&shop, 3, "unknown_status", sent(3, "100")),
+        letter(&system, 1, "invalid_json", "not json"),
+        letter(&system, 1, "invalid_json", "not json"),
+        letter(&system, 2, "invalid_json", b"\xff\x00".to_vec()),
+        letter(&system, 3, "unknown_status", sent(3, "100")),
         NewRecord::new("somebody's", "own"),
     ];
-    bury(&shop, letters).await?;
+    bury(&system, letters).await?;
     let list = ["dead-letters", "--json"];
-    let listed = shop.run_processor(&list, &[]).await?.json()?;
+    let listed = system.run_processor(&list, &[]).await?.json()?;
     assert_eq!(
         listed["reasons"]["invalid_json"],
         json!({"open": 2, "all": 2})
@@ -69,19 +69,19 @@ async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() ->
     );
 
     let show = ["dead-letters", "show", "0/2", "--json"];
-    let shown = shop.run_processor(&show, &[]).await?.json()?;
+    let shown = system.run_processor(&show, &[]).await?.json()?;
     assert_eq!(shown["original"]["value"], json!({"hex": "ff00"}));
     assert_eq!(shown["original"]["key"], json!({"text": "2"}));
     assert_eq!(shown["original"]["headers"], json!([]));
     assert_eq!(shown["original"]["timestamp"], "2026-05-01T12:00:00Z");
     let show = ["dead-letters", "show", "0/3", "--json"];
-    let shown = shop.run_processor(&show, &[]).await?.json()?;
+    let shown = system.run_processor(&show, &[]).await?.json()?;
     assert_eq!(shown["fields"]["total"], "100.00 EUR");
     let missing = ["dead-letters", "show", "0/9"];
-    assert_eq!(shop.run_processor(&missing, &[]).await?.code, 1);
+    assert_eq!(system.run_processor(&missing, &[]).await?.code, 1);
 
     let all = ["dead-letters", "discard", "--note", "x"];
-    assert_eq!(shop.run_processor(&all, &[]).await?.code, 2, "of which?");
+    assert_eq!(system.run_processor(&all, &[]).await?.code, 2, "of which?");
     let hopeless = [
         "dead-letters",
         "discard",
@@ -90,15 +90,15 @@ async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() ->
         "--note",
         "a test",
     ];
-    assert_eq!(shop.run_processor(&hopeless, &[]).await?.code, 0);
-    let listed = shop.run_processor(&list, &[]).await?.json()?;
+    assert_eq!(system.run_processor(&hopeless, &[]).await?.code, 0);
+    let listed = system.run_processor(&list, &[]).await?.json()?;
     assert_eq!(
         listed["reasons"]["invalid_json"],
         json!({"open": 0, "all": 2})
     );
     assert_eq!(listed["letters"].as_array().map(Vec::len), Some(1));
 
-    let redriven = shop
+    let redriven = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -112,8 +112,8 @@ async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() ->
 
 #[tokio::test]
 async fn a_missing_topic_of_states_is_told_with_what_to_do() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let answer = shop
+    let system = TestSystem::open_json().await?;
+    let answer = system
         .run_processor(&["redrive"], &[("ORDER_STATUS_TOPIC", "nowhere")])
         .await?;
     assert_eq!(answer.code, 1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, own_postgres, ready};
+use end_to_end::system::{START, TestSystem, own_postgres, ready};
 use end_to_end::wait;
 use runtime::postgres::{Database, Timeouts};
 use runtime::settings::Secret;
@@ -20,8 +20,8 @@ async fn setting(connection: &mut PgConnection, name: &str) -> Result<String> {
 
 /// Turns `synchronous_commit` off as an administrator would, and waits until sessions that were
 /// there before have heard of it. What nobody waits for stays in memory from then on.
-async fn switch_off(shop: &Shop) -> Result<()> {
-    let mut session = PgConnection::connect(shop.backends.database_url()).await?;
+async fn switch_off(system: &TestSystem) -> Result<()> {
+    let mut session = PgConnection::connect(system.backends.database_url()).await?;
     for statement in [
         "ALTER SYSTEM SET synchronous_commit = off",
         "SELECT pg_reload_conf()",
@@ -51,9 +51,9 @@ async fn switch_off(shop: &Shop) -> Result<()> {
 #[tokio::test]
 async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> Result<()> {
     let backends = own_postgres("not-waiting", |_| {}).await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
     // A further writer would connect later, and see the setting as it is by then.
-    let command = shop.producer_command("1").await?;
+    let command = system.producer_command("1").await?;
     let producer = ready(command.env("ORDER_WRITERS", "1")).await?;
     let place = |order_id: String| {
         let order = json!({"order_id": order_id, "total": "100.00"});
@@ -64,12 +64,12 @@ async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> 
     };
     // Connections are made before the change.
     assert_eq!(place("before".to_owned()).await?.status(), 201);
-    switch_off(&shop).await?;
+    switch_off(&system).await?;
     for number in 0..20 {
         assert_eq!(place(format!("order-{number}")).await?.status(), 201);
     }
-    shop.backends.postgres().kill().await?;
-    shop.backends.postgres().start().await?;
+    system.backends.postgres().kill().await?;
+    system.backends.postgres().start().await?;
     producer.wait_ready(START).await?;
     for number in 0..20 {
         let found = reqwest::get(producer.url(&format!("/orders/order-{number}"))).await?;
@@ -81,16 +81,16 @@ async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> 
 #[tokio::test]
 async fn sessions_that_answer_for_commits_wait_for_them_and_a_stricter_wait_stays() -> Result<()> {
     let backends = own_postgres("stricter", |_| {}).await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
     let timeouts = Timeouts {
         statement: "5s",
         lock: "4s",
     };
-    let url = Secret::new(shop.orders_url.as_str());
+    let url = Secret::new(system.orders_url.as_str());
     let database = Database::new(&url, "test", timeouts)?;
     let time = Duration::from_secs(5);
     let mut session = database.connect(time).await?;
-    switch_off(&shop).await?;
+    switch_off(&system).await?;
     let mut later = database.connect(time).await?;
     for session in [&mut session, &mut later] {
         assert_eq!(setting(session, "synchronous_commit").await?, "on");

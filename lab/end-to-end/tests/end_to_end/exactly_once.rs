@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use end_to_end::coordinator::{Coordinates, coordinator};
-use end_to_end::shop::{START, Shop, three_brokers_alone};
+use end_to_end::system::{START, TestSystem, three_brokers_alone};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use stack::Service;
@@ -20,13 +20,16 @@ const KILLS: u32 = 10;
 async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_row() -> Result<()> {
     let cluster = three_brokers_alone().await;
     let backends = cluster.backends();
-    let shop = Shop::on(Arc::clone(&backends), true).await?;
-    let mut processor = shop.processor().await?;
-    let mut sink = shop.sink().await?;
+    let system = TestSystem::on(Arc::clone(&backends), true).await?;
+    let mut processor = system.processor().await?;
+    let mut sink = system.sink().await?;
 
     // Orders keep coming while things die; a broker that is away is waited for by the writer too.
     let writing = tokio::spawn({
-        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        let (brokers, topic) = (
+            system.brokers().to_owned(),
+            system.topics.order_status.clone(),
+        );
         async move {
             for some in load::orders(0..ORDERS).chunks(400) {
                 topic::write(&brokers, &topic, some.to_vec()).await?;
@@ -37,8 +40,8 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     for kill in 0..KILLS {
         kill_at_random(&mut processor).await?;
         if kill == KILLS / 2 {
-            let group = shop.processor_group();
-            let broker = coordinator(shop.brokers(), Coordinates::Group(&group)).await?;
+            let group = system.processor_group();
+            let broker = coordinator(system.brokers(), Coordinates::Group(&group)).await?;
             let broker = backends.broker(broker)?;
             broker.kill().await?;
             broker.start().await?;
@@ -50,10 +53,10 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     writing.await??;
     processor.wait_ready(START).await?;
     sink.wait_ready(START).await?;
-    shop.settled().await;
+    system.settled().await;
 
-    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
-    let rows = shop.vouchers().await?;
+    load::assert_each_eligible_record_has_one_voucher_record(&system).await?;
+    let rows = system.vouchers().await?;
     let with_row: BTreeSet<u32> = rows
         .iter()
         .map(|row| row.order_id.parse())
@@ -62,7 +65,7 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     assert_eq!(with_row, eligible);
     assert_eq!(rows.len(), eligible.len(), "one row each");
     assert!(
-        shop.dead_letters().await?.is_empty(),
+        system.dead_letters().await?.is_empty(),
         "a fault outside the data is no dead letter"
     );
     Ok(())

@@ -1,7 +1,7 @@
 //! What became of an order, and why.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use serde_json::json;
 
@@ -16,9 +16,9 @@ fn order(id: &str, status: &str, total: &str) -> NewRecord {
 
 #[tokio::test]
 async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
     let stray = (0..4).map(|partition| NewRecord {
         partition: Some(partition),
         ..order("stray", "PENDING", "100")
@@ -30,14 +30,15 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
         order("good", "SENT", "100"),
         order("dead", "LOST", "100"),
     ];
-    shop.write_orders(records.into_iter().chain(stray).collect())
+    system
+        .write_orders(records.into_iter().chain(stray).collect())
         .await?;
-    shop.settled().await;
-    let database = [("DATABASE_URL", shop.vouchers_url.as_str())];
+    system.settled().await;
+    let database = [("DATABASE_URL", system.vouchers_url.as_str())];
     let explain = |id: &'static str| {
-        let (shop, database) = (&shop, &database);
+        let (system, database) = (&system, &database);
         async move {
-            let answer = shop
+            let answer = system
                 .run_processor(&["explain", id, "--json"], database)
                 .await?;
             answer.json()
@@ -51,7 +52,7 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
         "total 99.99 EUR is below 100.00"
     );
     assert_eq!(low["vouchers"].as_array().map(Vec::len), Some(0));
-    let here = shop.order_records().await?;
+    let here = system.order_records().await?;
     let here = here.iter().find(|record| record.key_text() == "low");
     assert_eq!(
         low["partition"].as_i64(),
@@ -67,12 +68,12 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
     assert_eq!(good["vouchers"][0]["role"], "voucher");
     assert_eq!(good["vouchers"][1]["role"], "echo");
     assert_eq!(good["rows"][0]["amount"], "5.00 EUR");
-    let code = shop.vouchers_of("good").await?.remove(0).code;
+    let code = system.vouchers_of("good").await?.remove(0).code;
     for (arguments, shown) in [
         (vec!["explain", "good"], false),
         (vec!["explain", "good", "--reveal"], true),
     ] {
-        let answer = shop.run_processor(&arguments, &database).await?;
+        let answer = system.run_processor(&arguments, &database).await?;
         assert_eq!(answer.stdout.contains(&code), shown, "{}", answer.stdout);
     }
 
@@ -81,19 +82,19 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
     assert_eq!(dead["dead_letters"][0]["open"], true);
 
     let everywhere = ["explain", "stray", "--all-partitions"];
-    let told = shop.run_processor(&everywhere, &[]).await?;
+    let told = system.run_processor(&everywhere, &[]).await?;
     assert!(
         told.stdout
             .contains("3 of the records are in other partitions")
     );
 
-    let unknown = shop
+    let unknown = system
         .run_processor(&["explain", "unknown"], &database)
         .await?;
     assert_eq!(unknown.code, 1);
     let nowhere = format!(
         "in none of the 4 partitions of {}",
-        shop.topics.order_status
+        system.topics.order_status
     );
     assert!(unknown.stderr.contains(&nowhere), "{}", unknown.stderr);
     Ok(())
@@ -102,22 +103,23 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
 #[tokio::test]
 async fn a_voucher_that_the_sink_refused_is_told_with_its_reason_and_each_echo_of_it() -> Result<()>
 {
-    let shop = Shop::open_json().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open_json().await?;
+    let _sink = system.sink().await?;
     let code = "IMPORTED-CODE";
     // The second voucher of order 2 is an echo, as a backfill writes one.
     for record in [voucher("1", code), voucher("2", code), voucher("2", code)] {
-        topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
-        shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        topic::write(system.brokers(), &system.topics.vouchers, vec![record]).await?;
+        system
+            .caught_up(&system.sink_group(), &system.topics.vouchers)
             .await;
     }
-    let group = shop.sink_group();
+    let group = system.sink_group();
     let database = [
-        ("DATABASE_URL", shop.vouchers_url.as_str()),
+        ("DATABASE_URL", system.vouchers_url.as_str()),
         ("SINK_GROUP", group.as_str()),
     ];
     let explain = ["explain", "2", "--json"];
-    let told = shop.run_processor(&explain, &database).await?.json()?;
+    let told = system.run_processor(&explain, &database).await?.json()?;
     assert_eq!(told["rows"], json!([]));
     let letters = told["dead_letters"].as_array().cloned().unwrap_or_default();
     assert_eq!(letters.len(), 2, "each record is a dead letter of its own");
@@ -128,11 +130,12 @@ async fn a_voucher_that_the_sink_refused_is_told_with_its_reason_and_each_echo_o
     }
 
     // When the cause is mended, one redrive closes both: one row, which the other finds there.
-    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+    system
+        .execute_on_vouchers("delete from vouchers where order_id = '1'")
         .await?;
-    let redriven = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+    let redriven = system.run_sink(&["redrive", "--json"]).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"row": 2}));
-    let told = shop.run_processor(&explain, &database).await?.json()?;
+    let told = system.run_processor(&explain, &database).await?.json()?;
     assert_eq!(told["rows"].as_array().map(Vec::len), Some(1));
     let letters = told["dead_letters"].as_array().cloned().unwrap_or_default();
     assert!(
@@ -144,13 +147,16 @@ async fn a_voucher_that_the_sink_refused_is_told_with_its_reason_and_each_echo_o
 
 #[tokio::test]
 async fn without_the_database_the_rest_of_the_story_is_told() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let _processor = shop.processor().await?;
-    shop.write_orders(vec![order("17", "SENT", "100")]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    let system = TestSystem::open_json().await?;
+    let _processor = system.processor().await?;
+    system
+        .write_orders(vec![order("17", "SENT", "100")])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
     let away = [("DATABASE_URL", "postgres://nobody@127.0.0.1:9/none")];
-    let told = shop.run_processor(&["explain", "17"], &away).await?;
+    let told = system.run_processor(&["explain", "17"], &away).await?;
     assert_eq!(told.code, 1);
     for part in [
         "eligible: sent at",
@@ -164,7 +170,7 @@ async fn without_the_database_the_rest_of_the_story_is_told() -> Result<()> {
         "{}",
         told.stderr
     );
-    let told = shop
+    let told = system
         .run_processor(&["explain", "17", "--json"], &away)
         .await?;
     let json: serde_json::Value = serde_json::from_str(&told.stdout)?;

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use schema_registry_converter::async_impl::avro::AvroEncoder;
 use schema_registry_converter::async_impl::schema_registry::SrSettings;
 use schema_registry_converter::schema_registry_common::{
@@ -33,14 +33,14 @@ struct Ids {
 
 /// Registers schemas of any type, and asks Apicurio for its own ids of them.
 struct Registry<'s> {
-    shop: &'s Shop,
+    system: &'s TestSystem,
     http: reqwest::Client,
 }
 
 impl Registry<'_> {
     async fn register(&self, name: &str, kind: &str, schema: &str) -> Result<Ids> {
-        let registry = self.shop.backends.schema_registry_url();
-        let subject = format!("{name}-{}", self.shop.name);
+        let registry = self.system.backends.schema_registry_url();
+        let subject = format!("{name}-{}", self.system.name);
         let url = format!("{registry}/subjects/{subject}/versions");
         let body = json!({"schemaType": kind, "schema": schema});
         let answer = self.http.post(url).json(&body).send().await?;
@@ -86,10 +86,10 @@ fn named(case: Case, header: &str, id: &[u8]) -> Case {
 
 #[tokio::test]
 async fn values_are_read_in_every_framing_and_what_is_not_read_is_named() -> Result<()> {
-    let shop = Shop::open().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let processor = system.processor().await?;
     let registry = Registry {
-        shop: &shop,
+        system: &system,
         http: reqwest::Client::new(),
     };
     // Twice the same content: its content id is that of the first, its global id another.
@@ -104,16 +104,16 @@ async fn values_are_read_in_every_framing_and_what_is_not_read_is_named() -> Res
         in_headers(&avro_ids, &json_ids)?,
         refused(&avro_ids)?,
         wrapped(),
-        vec![by_schema_registry_converter(&shop).await?],
+        vec![by_schema_registry_converter(&system).await?],
     ]
     .concat();
-    check(&shop, &processor, cases).await
+    check(&system, &processor, cases).await
 }
 
 /// What Rust's client of registries registers and writes.
-async fn by_schema_registry_converter(shop: &Shop) -> Result<Case> {
-    let registry = SrSettings::new(shop.backends.schema_registry_url().to_owned());
-    let subject = format!("rust.OrderStatus-{}", shop.name);
+async fn by_schema_registry_converter(system: &TestSystem) -> Result<Case> {
+    let registry = SrSettings::new(system.backends.schema_registry_url().to_owned());
+    let subject = format!("rust.OrderStatus-{}", system.name);
     let schema = SuppliedSchema::new(Some(subject), SchemaType::Avro, AVRO.to_owned());
     let strategy = SubjectNameStrategy::RecordNameStrategyWithSchema(schema);
     let key = "schema-registry-converter";

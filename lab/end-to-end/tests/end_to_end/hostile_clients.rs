@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::shop::{Shop, metric, ready};
+use end_to_end::system::{TestSystem, metric, ready};
 use end_to_end::wait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -87,8 +87,8 @@ async fn places_and_sends(http: &Client, service: &Service, id: &str) -> Result<
     Ok(())
 }
 
-async fn vouchers(shop: &Shop, count: usize) {
-    let rows = || async { shop.vouchers().await.unwrap_or_default().len() };
+async fn vouchers(system: &TestSystem, count: usize) {
+    let rows = || async { system.vouchers().await.unwrap_or_default().len() };
     wait::until("a row of each order", rows, |rows| *rows == count).await;
 }
 
@@ -111,13 +111,13 @@ fn resident_mib(service: &Service) -> Result<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notices() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     // So that the client whose connection stays open after its answer is ended within the test.
-    let command = shop.producer_command("1").await?;
+    let command = system.producer_command("1").await?;
     let (producer, _processor, _sink) = (
         ready(command.env("HTTP_IDLE_TIMEOUT", "15")).await?,
-        shop.processor().await?,
-        shop.sink().await?,
+        system.processor().await?,
+        system.sink().await?,
     );
     let order = "POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n";
     let endless = format!("{order}content-length: 1000\r\n\r\n{{\"total\":");
@@ -179,7 +179,7 @@ async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notic
     .await;
     drop(unread);
     // The loop's end may have cut off the last one.
-    let all = || async { shop.vouchers().await.unwrap_or_default().len() };
+    let all = || async { system.vouchers().await.unwrap_or_default().len() };
     wait::until("the others' vouchers", all, |rows| *rows >= orders).await;
     Ok(())
 }
@@ -188,11 +188,11 @@ async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notic
 async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Result<()> {
     let files = open_files_as_allowed();
     let count = 10_000.min(files.saturating_sub(1024) as usize);
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let (producer, _processor, _sink) = (
-        shop.producer().await?,
-        shop.processor().await?,
-        shop.sink().await?,
+        system.producer().await?,
+        system.processor().await?,
+        system.sink().await?,
     );
     let http = Client::new();
     places_and_sends(&http, &producer, "before").await?;
@@ -217,14 +217,14 @@ async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Resu
     // It ends them, not we.
     wait::until("idle connections to be ended", open, |open| *open < 10).await;
     drop(idle);
-    vouchers(&shop, 21).await;
+    vouchers(&system, 21).await;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_connections_than_allowed_wait_for_their_turn() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let command = shop.producer_command("1").await?;
+    let system = TestSystem::open_json().await?;
+    let command = system.producer_command("1").await?;
     let producer = ready(command.env("HTTP_CONNECTIONS", "20")).await?;
     let idle = try_join_all((0..60).map(|_| connect(&producer))).await?;
     // Behind three times as many as there may be, each of which is ended for its silence.

@@ -1,7 +1,7 @@
 //! What clients do over HTTP, from the request to the row.
 
 use anyhow::{Context, Result};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -38,10 +38,10 @@ impl Ingress<'_> {
 
 #[tokio::test]
 async fn a_sent_order_is_one_voucher_whatever_is_repeated() -> Result<()> {
-    let shop = Shop::open().await?;
-    let producer = shop.producer().await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open().await?;
+    let producer = system.producer().await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
     let ingress = Ingress {
         http: Client::new(),
         producer: &producer,
@@ -89,12 +89,12 @@ async fn a_sent_order_is_one_voucher_whatever_is_repeated() -> Result<()> {
     expected.insert(0, &made[0]);
     let rows = wait::until(
         "five vouchers",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() >= expected.len(),
     )
     .await;
-    shop.settled().await;
-    assert_eq!(shop.vouchers().await?, rows, "nothing came after them");
+    system.settled().await;
+    assert_eq!(system.vouchers().await?, rows, "nothing came after them");
     let mut orders: Vec<_> = rows.iter().map(|row| row.order_id.as_str()).collect();
     orders.sort_unstable();
     expected.sort_unstable();
@@ -106,16 +106,16 @@ async fn a_sent_order_is_one_voucher_whatever_is_repeated() -> Result<()> {
             ("EUR", "order-reward")
         );
     }
-    assert!(shop.dead_letters().await?.is_empty());
+    assert!(system.dead_letters().await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn the_old_systems_clients_move_over_unchanged() -> Result<()> {
-    let shop = Shop::open().await?;
-    let producer = shop.producer().await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open().await?;
+    let producer = system.producer().await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
     let ingress = Ingress {
         http: Client::new(),
         producer: &producer,
@@ -141,7 +141,12 @@ async fn the_old_systems_clients_move_over_unchanged() -> Result<()> {
     }
     let rows = wait::until(
         "the voucher of the old client's order",
-        || async { shop.vouchers_of(&id.to_string()).await.unwrap_or_default() },
+        || async {
+            system
+                .vouchers_of(&id.to_string())
+                .await
+                .unwrap_or_default()
+        },
         |rows| !rows.is_empty(),
     )
     .await;
@@ -223,8 +228,8 @@ fn bad_orders() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test]
 async fn bad_requests_are_problems_and_the_service_lives() -> Result<()> {
-    let shop = Shop::open().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open().await?;
+    let producer = system.producer().await?;
     let ingress = Ingress {
         http: Client::new(),
         producer: &producer,
@@ -283,7 +288,7 @@ async fn bad_requests_are_problems_and_the_service_lives() -> Result<()> {
     }
     // Nothing of it was an order, nothing of it did harm.
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
-        .fetch_one(shop.orders())
+        .fetch_one(system.orders())
         .await?;
     assert_eq!(orders, 2);
     ingress.place("afterwards", "100.00").await?;

@@ -1,7 +1,7 @@
 //! Rows that the user's own triggers and policies keep out of the table.
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, readiness};
+use end_to_end::system::{TestSystem, readiness};
 use end_to_end::topic;
 use end_to_end::wait;
 use serde_json::json;
@@ -22,17 +22,18 @@ const TRIGGER: &str = "
 #[tokio::test]
 async fn a_row_that_a_trigger_keeps_out_is_a_dead_letter_and_its_neighbours_are_rows() -> Result<()>
 {
-    let shop = Shop::open_json().await?;
-    let sink = shop.sink().await?;
-    shop.execute_on_vouchers(TRIGGER).await?;
+    let system = TestSystem::open_json().await?;
+    let sink = system.sink().await?;
+    system.execute_on_vouchers(TRIGGER).await?;
     let records = (10..30)
         .map(|id| voucher(&id.to_string(), &format!("CODE-{id}")))
         .collect();
-    topic::write(shop.brokers(), &shop.topics.vouchers, records).await?;
-    shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+    topic::write(system.brokers(), &system.topics.vouchers, records).await?;
+    system
+        .caught_up(&system.sink_group(), &system.topics.vouchers)
         .await;
-    assert_eq!(shop.vouchers().await?.len(), 18);
-    let listed = shop.run_sink(&["dead-letters", "--json"]).await?.json()?;
+    assert_eq!(system.vouchers().await?.len(), 18);
+    let listed = system.run_sink(&["dead-letters", "--json"]).await?.json()?;
     assert_eq!(
         listed["reasons"],
         json!({"rejected_by_database": {"open": 2, "all": 2}})
@@ -47,15 +48,16 @@ async fn a_row_that_a_trigger_keeps_out_is_a_dead_letter_and_its_neighbours_are_
     let ready = || async { readiness(&sink).await.map_or(0, |(status, _)| status) };
     wait::until("the sink to be ready", ready, |status| *status == 200).await;
 
-    let redriven = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+    let redriven = system.run_sink(&["redrive", "--json"]).await?.json()?;
     assert_eq!(
         redriven["outcomes"],
         json!({"failed: rejected_by_database": 2})
     );
-    shop.execute_on_vouchers("DROP TRIGGER block_list ON vouchers")
+    system
+        .execute_on_vouchers("DROP TRIGGER block_list ON vouchers")
         .await?;
-    let redriven = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+    let redriven = system.run_sink(&["redrive", "--json"]).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"row": 2}));
-    assert_eq!(shop.vouchers().await?.len(), 20);
+    assert_eq!(system.vouchers().await?.len(), 20);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use end_to_end::shop::{Shop, ready, three_brokers};
+use end_to_end::system::{TestSystem, ready, three_brokers};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,11 +19,14 @@ use crate::load;
 #[tokio::test]
 async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), true).await?;
-    let first = ready(shop.processor_command("a").await?.arg("--tasks=2")).await?;
+    let system = TestSystem::on(cluster.backends(), true).await?;
+    let first = ready(system.processor_command("a").await?.arg("--tasks=2")).await?;
     let orders = load::orders(0..6_000);
     let writing = tokio::spawn({
-        let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+        let (brokers, topic) = (
+            system.brokers().to_owned(),
+            system.topics.order_status.clone(),
+        );
         let orders = orders.clone();
         async move {
             for some in orders.chunks(500) {
@@ -32,15 +35,16 @@ async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
             anyhow::Ok(())
         }
     });
-    let second = ready(shop.processor_command("b").await?).await?;
-    second.terminate(end_to_end::shop::STOP).await?;
-    let third = ready(shop.processor_command("c").await?).await?;
+    let second = ready(system.processor_command("b").await?).await?;
+    second.terminate(end_to_end::system::STOP).await?;
+    let third = ready(system.processor_command("c").await?).await?;
     first.kill().await?;
     writing.await??;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    load::assert_each_eligible_record_has_one_voucher_record(&shop).await?;
-    assert!(shop.dead_letters().await?.is_empty());
+    load::assert_each_eligible_record_has_one_voucher_record(&system).await?;
+    assert!(system.dead_letters().await?.is_empty());
     drop(third);
     Ok(())
 }
@@ -48,9 +52,9 @@ async fn rebalances_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
 #[tokio::test]
 async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), true).await?;
-    let first = ready(shop.processor_command("same").await?).await?;
-    let second = shop.processor_command("same").await?.start().await?;
+    let system = TestSystem::on(cluster.backends(), true).await?;
+    let first = ready(system.processor_command("same").await?).await?;
+    let second = system.processor_command("same").await?.start().await?;
     let ended = wait::until(
         "one of the two to end",
         || async { (first.exit_status(), second.exit_status()) },
@@ -67,54 +71,90 @@ async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result
     );
 
     // The winner goes on.
-    shop.write_orders(vec![NewRecord::new(
-        "1",
-        r#"{"order_id":"1","status":"SENT","total":100}"#,
-    )])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![NewRecord::new(
+            "1",
+            r#"{"order_id":"1","status":"SENT","total":100}"#,
+        )])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(shop.voucher_records().await?.len(), 1);
+    assert_eq!(system.voucher_records().await?.len(), 1);
     Ok(())
 }
 
 /// What tells a second process from an instance's own earlier self, on the real coordinator.
 #[tokio::test]
 async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let settings = KafkaSettings {
-        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_bootstrap_servers: system.brokers().to_owned(),
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let group = format!("named-{}", shop.name);
+    let group = format!("named-{}", system.name);
     let observer = MembershipObserver::new(&settings, &group)?;
     let slice = Duration::from_secs(1);
     let mut config = settings.consumer(&group)?;
-    config.set("group.instance.id", "shop-0");
-    let mut member = Subscription::join(&config, &shop.topics.order_status)?;
+    config.set("group.instance.id", "system-0");
+    let mut member = Subscription::join(&config, &system.topics.order_status)?;
     let end = Instant::now() + wait::DEADLINE;
-    while observer.look_for("shop-0", slice) != Membership::Present {
+    while observer.look_for("system-0", slice) != Membership::Present {
         ensure!(Instant::now() < end, "the member is not seen");
         member.keep_alive(Duration::from_millis(100));
     }
-    assert_eq!(observer.look_for("shop", slice), Membership::Absent);
+    assert_eq!(observer.look_for("system", slice), Membership::Absent);
     // A static member does not leave: nobody heartbeats it from here on.
     drop(member);
     let mut seen = Membership::Present;
     while seen != Membership::Absent {
         ensure!(Instant::now() < end, "the member is still {seen:?}");
-        seen = observer.look_for("shop-0", slice);
+        seen = observer.look_for("system-0", slice);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())
 }
 
+/// A static member of librdkafka keeps its place when it is closed; a sink's leaves all the same.
+#[tokio::test]
+async fn a_stopped_sink_leaves_its_group_before_it_ends() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let sink = system.sink().await?;
+    assert_eq!(static_members(&system, &system.sink_group()).await?, 2);
+    sink.terminate(end_to_end::system::STOP).await?;
+    assert_eq!(static_members(&system, &system.sink_group()).await?, 0);
+    Ok(())
+}
+
+/// How many members the group has, each of which must have a `group.instance.id` of a sink.
+async fn static_members(system: &TestSystem, group: &str) -> Result<usize> {
+    let (brokers, group) = (system.brokers().to_owned(), group.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let observer: BaseConsumer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .create()?;
+        let groups = observer
+            .client()
+            .fetch_group_list(Some(&group), wait::DEADLINE)?;
+        let group = groups.groups().first().context("no such group")?;
+        for member in group.members() {
+            ensure!(
+                member.id().starts_with("sink-"),
+                "{} is dynamic",
+                member.id()
+            );
+        }
+        Ok(group.members().len())
+    })
+    .await?
+}
+
 #[tokio::test]
 async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), true).await?;
-    let _processor = ready(shop.processor_command("many").await?.arg("--tasks=6")).await?;
+    let system = TestSystem::on(cluster.backends(), true).await?;
+    let _processor = ready(system.processor_command("many").await?.arg("--tasks=6")).await?;
     Ok(())
 }
 
@@ -122,14 +162,14 @@ async fn tasks_without_a_partition_are_ready_to_take_over() -> Result<()> {
 #[tokio::test]
 async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), false).await?;
+    let system = TestSystem::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
-        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_bootstrap_servers: system.brokers().to_owned(),
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let config = settings.consumer(&format!("waits-{}", shop.name))?;
-    let topic = &shop.topics.order_status;
+    let config = settings.consumer(&format!("waits-{}", system.name))?;
+    let topic = &system.topics.order_status;
     let end = Instant::now() + wait::DEADLINE;
     let slice = Duration::from_millis(100);
 
@@ -163,7 +203,7 @@ async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() 
         partition: Some(partition),
         ..NewRecord::new("1", "{}")
     });
-    shop.write_orders(records.collect()).await?;
+    system.write_orders(records.collect()).await?;
     let mut read = BTreeSet::new();
     while read.len() < 4 {
         ensure!(Instant::now() < end, "only {read:?} were read");
@@ -181,14 +221,14 @@ async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() 
 async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_beginning()
 -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), false).await?;
+    let system = TestSystem::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
-        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_bootstrap_servers: system.brokers().to_owned(),
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let config = settings.consumer(&format!("held-{}", shop.name))?;
-    let topic = &shop.topics.order_status;
+    let config = settings.consumer(&format!("held-{}", system.name))?;
+    let topic = &system.topics.order_status;
     let end = Instant::now() + wait::DEADLINE;
     let slice = Duration::from_millis(100);
     let one_a_partition = || {
@@ -196,7 +236,7 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
             partition: Some(partition),
             ..NewRecord::new("1", "{}")
         });
-        shop.write_orders(records.collect())
+        system.write_orders(records.collect())
     };
     let done: Positions = (0..4).map(|partition| (partition, 1)).collect();
 
@@ -214,7 +254,8 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
     drop(before);
 
     // Somebody's transaction has the same offsets, and does not end.
-    let holder = Producer::new(&settings.transactional_producer(&format!("held-{}", shop.name))?)?;
+    let holder =
+        Producer::new(&settings.transactional_producer(&format!("held-{}", system.name))?)?;
     let nobody: BaseConsumer = config.create()?;
     let group = nobody.group_metadata().context("no group")?;
     for ready in [

@@ -2,7 +2,7 @@
 //! serializers write them.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use serde_json::Value;
 
@@ -30,34 +30,36 @@ fn forms() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 #[tokio::test]
 async fn a_key_in_any_form_earns_the_values_order_one_voucher_under_the_plain_id() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
     let mut records: Vec<_> = forms()
         .into_iter()
         .map(|(_, id, key)| NewRecord::new(key, sent(id)))
         .collect();
     // A second writer of the same order.
     records.push(NewRecord::new("1002", sent("1002")));
-    shop.write_orders(records).await?;
-    shop.settled().await;
+    system.write_orders(records).await?;
+    system.settled().await;
 
-    assert!(shop.dead_letters().await?.is_empty());
-    let rows = shop.vouchers().await?;
+    assert!(system.dead_letters().await?.is_empty());
+    let rows = system.vouchers().await?;
     let rows: Vec<_> = rows.iter().map(|row| row.order_id.as_str()).collect();
     let mut expected: Vec<_> = forms().into_iter().map(|(_, id, _)| id).collect();
     expected.sort_unstable();
     assert_eq!(rows, expected, "one row for each order");
-    for record in shop.voucher_records().await? {
+    for record in system.voucher_records().await? {
         assert_eq!(
             record.key_text(),
-            voucher::read(&shop, &record)?.order_id,
+            voucher::read(&system, &record)?.order_id,
             "a voucher's key is the id, whatever its source's key was"
         );
     }
 
     for (form, id, _) in forms() {
-        let told = shop.run_processor(&["explain", id, "--json"], &[]).await?;
+        let told = system
+            .run_processor(&["explain", id, "--json"], &[])
+            .await?;
         let told = told.json()?;
         let records = told["records"].as_array().into_iter().flatten();
         let found: Vec<_> = records
@@ -66,7 +68,7 @@ async fn a_key_in_any_form_earns_the_values_order_one_voucher_under_the_plain_id
         assert!(found.contains(&form), "{id}: {told:#}");
         assert_eq!(found.len(), if id == "1002" { 2 } else { 1 }, "{told:#}");
     }
-    let told = shop.run_processor(&["explain", "1002"], &[]).await?;
+    let told = system.run_processor(&["explain", "1002"], &[]).await?;
     assert!(
         told.stdout.contains("a JSON string, in quotes")
             && told.stdout.contains("StringSerializer"),
@@ -78,18 +80,20 @@ async fn a_key_in_any_form_earns_the_values_order_one_voucher_under_the_plain_id
 
 #[tokio::test]
 async fn a_key_that_says_another_id_is_a_dead_letter_that_shows_its_form_and_bytes() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let _processor = shop.processor().await?;
-    shop.write_orders(vec![
-        NewRecord::new("\"95\"", sent("94")),
-        NewRecord::new(95_i64.to_be_bytes(), sent("94")),
-        NewRecord::new("\"96\"", sent("96")),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    let system = TestSystem::open_json().await?;
+    let _processor = system.processor().await?;
+    system
+        .write_orders(vec![
+            NewRecord::new("\"95\"", sent("94")),
+            NewRecord::new(95_i64.to_be_bytes(), sent("94")),
+            NewRecord::new("\"96\"", sent("96")),
+        ])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
     let list = ["dead-letters", "--json", "--key", "95"];
-    let listed = shop.run_processor(&list, &[]).await?.json()?;
+    let listed = system.run_processor(&list, &[]).await?.json()?;
     assert_eq!(listed["reasons"]["key_mismatch"]["open"], 2, "{listed:#}");
     let letters = listed["letters"].as_array().into_iter().flatten();
     let messages: Vec<_> = letters
@@ -103,7 +107,7 @@ async fn a_key_that_says_another_id_is_a_dead_letter_that_shows_its_form_and_byt
         assert!(told, "no {words} in {messages:?}");
     }
 
-    let told = shop
+    let told = system
         .run_processor(&["explain", "95", "--json"], &[])
         .await?;
     let told = told.json()?;
@@ -114,10 +118,10 @@ async fn a_key_that_says_another_id_is_a_dead_letter_that_shows_its_form_and_byt
     );
     assert_eq!(told["dead_letters"].as_array().map(Vec::len), Some(2));
 
-    let checked = shop.run_processor(&["check", "--json"], &[]).await?;
+    let checked = system.run_processor(&["check", "--json"], &[]).await?;
     let checked: Value = serde_json::from_str(&checked.stdout)?;
     let verdict = |subject: &str| {
-        let subject = format!("{subject} of {}", shop.topics.order_status);
+        let subject = format!("{subject} of {}", system.topics.order_status);
         let mut verdicts = checked["verdicts"].as_array().into_iter().flatten();
         let verdict = verdicts.find(|verdict| verdict["subject"] == subject.as_str());
         verdict.map(|verdict| format!("{} {}", verdict["level"], verdict["finding"]))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use apache_avro::types::Value;
-use end_to_end::shop::{Shop, own_registry, readiness, ready};
+use end_to_end::system::{TestSystem, own_registry, readiness, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use stack::Backends;
@@ -45,8 +45,9 @@ async fn register(backends: &Backends, name: &str) -> Result<u32> {
     Ok(u32::try_from(id)?)
 }
 
-async fn vouchers(shop: &Shop) -> usize {
-    shop.voucher_records()
+async fn vouchers(system: &TestSystem) -> usize {
+    system
+        .voucher_records()
         .await
         .map_or(0, |vouchers| vouchers.len())
 }
@@ -54,28 +55,32 @@ async fn vouchers(shop: &Shop) -> usize {
 #[tokio::test]
 async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not() -> Result<()> {
     let backends = Arc::new(own_registry("late-schemas").await);
-    let shop = Shop::on(Arc::clone(&backends), true).await?;
-    let _processor = shop.processor().await?;
+    let system = TestSystem::on(Arc::clone(&backends), true).await?;
+    let _processor = system.processor().await?;
 
     // The one before it is a voucher: the processor is at the record that it can't read.
     let id = register(&backends, "probe").await? + 1;
-    shop.write_orders(vec![good_json(KEY), record("late", id)?])
+    system
+        .write_orders(vec![good_json(KEY), record("late", id)?])
         .await?;
-    let count = || vouchers(&shop);
+    let count = || vouchers(&system);
     wait::until("the first voucher", count, |count| *count == 1).await;
     assert_eq!(register(&backends, "late").await?, id);
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(vouchers(&shop).await, 2);
-    assert!(shop.dead_letters().await?.is_empty());
+    assert_eq!(vouchers(&system).await, 2);
+    assert!(system.dead_letters().await?.is_empty());
 
     let never = record("never", 0x7fff_ffff)?;
-    shop.write_orders(vec![good_json(KEY), never.clone(), good_json(KEY)])
+    system
+        .write_orders(vec![good_json(KEY), never.clone(), good_json(KEY)])
         .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(vouchers(&shop).await, 4, "the flow goes on behind it");
-    let letters = shop.dead_letters().await?;
+    assert_eq!(vouchers(&system).await, 4, "the flow goes on behind it");
+    let letters = system.dead_letters().await?;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].value, never.value);
     let header = |name| letters[0].header(name).unwrap_or_default();
@@ -87,26 +92,28 @@ async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
 
 /// Part of the above, for its registry.
 async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) -> Result<()> {
-    let shop = Shop::on(Arc::clone(&backends), true).await?;
-    let command = shop.processor_command("1").await?;
+    let system = TestSystem::on(Arc::clone(&backends), true).await?;
+    let command = system.processor_command("1").await?;
     let processor = ready(command.env("DEAD_LETTER_LIMIT", "0")).await?;
     // As many as it takes until the circuit may open.
-    shop.write_orders(vec![good_json(KEY); 1000]).await?;
+    system.write_orders(vec![good_json(KEY); 1000]).await?;
     let id = register(&backends, "another_probe").await? + 1;
-    shop.write_orders(vec![record("later", id)?, good_json(KEY)])
+    system
+        .write_orders(vec![record("later", id)?, good_json(KEY)])
         .await?;
     let ready = || async { readiness(&processor).await.unwrap_or_default() };
     let (_, parts) = wait::until("the circuit to open", ready, |(code, _)| *code == 503).await;
     let reason = parts["parts"]["task-0"].as_str().unwrap_or_default();
     assert!(reason.contains("unknown_schema 1"), "{parts}");
-    assert_eq!(vouchers(&shop).await, 1000);
+    assert_eq!(vouchers(&system).await, 1000);
 
     assert_eq!(register(&backends, "later").await?, id);
     wait::until("the circuit to close", ready, |(code, _)| *code == 200).await;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(vouchers(&shop).await, 1002);
-    assert!(shop.dead_letters().await?.is_empty());
+    assert_eq!(vouchers(&system).await, 1002);
+    assert!(system.dead_letters().await?.is_empty());
     Ok(())
 }
 
@@ -114,15 +121,17 @@ async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) ->
 /// no registry gives.
 #[tokio::test]
 async fn an_id_that_no_registry_gives_is_a_dead_letter_and_stops_nothing() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
     let typed = NewRecord::new("77", b"\0\xc3\xa9\xc3\xa9x".to_vec());
-    shop.write_orders(vec![typed.clone(), good_json("77"), good_json("78")])
+    system
+        .write_orders(vec![typed.clone(), good_json("77"), good_json("78")])
         .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    assert_eq!(vouchers(&shop).await, 2);
-    let letters = shop.dead_letters().await?;
+    assert_eq!(vouchers(&system).await, 2);
+    let letters = system.dead_letters().await?;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].value, typed.value);
     let reason = letters[0].header("dlq.reason");

@@ -1,7 +1,7 @@
 //! Records as large as the topic takes.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use rand::Rng;
 
@@ -55,8 +55,8 @@ fn largest(record: &NewRecord, filling: u8, end: &str) -> [NewRecord; 2] {
 
 #[tokio::test]
 async fn a_record_at_the_topics_size_limit_is_a_dead_letter_as_a_whole() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
     let bad = NewRecord {
         headers: vec![
             ("note".to_owned(), Some(b"kept".to_vec())),
@@ -72,17 +72,21 @@ async fn a_record_at_the_topics_size_limit_is_a_dead_letter_as_a_whole() -> Resu
     let good = r#"{"order_id":"18","status":"SENT","total":100,"note":""#;
     let [good, too_large_too] = largest(&NewRecord::new("18", good), b'n', "\"}");
     for refused in [too_large, too_large_too] {
-        let error = shop.write_orders(vec![refused]).await.expect_err("refused");
+        let error = system
+            .write_orders(vec![refused])
+            .await
+            .expect_err("refused");
         assert!(error.to_string().contains("MessageSizeTooLarge"), "{error}");
     }
 
-    shop.write_orders(vec![bad.clone(), good]).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system.write_orders(vec![bad.clone(), good]).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let vouchers = shop.voucher_records().await?;
+    let vouchers = system.voucher_records().await?;
     assert_eq!(vouchers.len(), 1);
     assert_eq!(vouchers[0].key_text(), "18");
-    let letters = shop.dead_letters().await?;
+    let letters = system.dead_letters().await?;
     assert_eq!(letters.len(), 1);
     assert!(letters[0].value == bad.value, "not byte for byte");
     assert_eq!(letters[0].headers[..2], bad.headers);

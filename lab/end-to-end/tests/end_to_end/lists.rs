@@ -1,7 +1,7 @@
 //! `GET /orders` with orders as large as they may be, and with clients that don't read.
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::{Client, StatusCode};
@@ -40,8 +40,8 @@ async fn place_large_orders(http: &Client, producer: &Service) -> Result<()> {
 
 #[tokio::test]
 async fn pages_are_bounded_in_bytes_and_together_have_every_order_once() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     let http = Client::new();
     place_large_orders(&http, &producer).await?;
     for query in ["limit=1000", "limit=1000&status=PENDING", "limit=7"] {
@@ -95,8 +95,8 @@ async fn asks_and_reads_nothing(service: &Service) -> Result<TcpStream> {
 
 #[tokio::test]
 async fn clients_that_read_no_lists_take_a_bounded_part_of_the_memory() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     let http = Client::new();
     place_large_orders(&http, &producer).await?;
     let before = resident_mib(&producer)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 
 /// One record an order: two in five are sent and eligible, one is below, one pending, one deleted.
@@ -35,8 +35,10 @@ pub(crate) const fn is_eligible(id: u32) -> bool {
 }
 
 /// Exactly one committed voucher record for every eligible input record, by its `source.*` headers.
-pub(crate) async fn assert_each_eligible_record_has_one_voucher_record(shop: &Shop) -> Result<()> {
-    let inputs = topic::read(shop.brokers(), &shop.topics.order_status).await?;
+pub(crate) async fn assert_each_eligible_record_has_one_voucher_record(
+    system: &TestSystem,
+) -> Result<()> {
+    let inputs = topic::read(system.brokers(), &system.topics.order_status).await?;
     let eligible: BTreeMap<(String, String), String> = inputs
         .iter()
         .filter(|record| record.key_text().parse().is_ok_and(is_eligible))
@@ -48,9 +50,9 @@ pub(crate) async fn assert_each_eligible_record_has_one_voucher_record(shop: &Sh
         })
         .collect();
     let mut seen = BTreeMap::new();
-    for voucher in shop.voucher_records().await? {
+    for voucher in system.voucher_records().await? {
         let header = |name: &str| voucher.header(name).unwrap_or_default();
-        assert_eq!(header("source.topic"), shop.topics.order_status);
+        assert_eq!(header("source.topic"), system.topics.order_status);
         let source = (header("source.partition"), header("source.offset"));
         assert_eq!(
             eligible.get(&source),

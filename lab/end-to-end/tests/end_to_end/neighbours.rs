@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, metric, ready};
+use end_to_end::system::{TestSystem, metric, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -63,8 +63,8 @@ fn ids(count: usize) -> Vec<String> {
 }
 
 /// A session that has begun a transaction with these statements.
-async fn holding(shop: &Shop, statements: &str) -> Result<PgConnection> {
-    let mut session = PgConnection::connect(&shop.orders_url).await?;
+async fn holding(system: &TestSystem, statements: &str) -> Result<PgConnection> {
+    let mut session = PgConnection::connect(&system.orders_url).await?;
     let statements = format!("BEGIN; {statements}");
     sqlx::raw_sql(AssertSqlSafe(statements))
         .execute(&mut session)
@@ -72,24 +72,30 @@ async fn holding(shop: &Shop, statements: &str) -> Result<PgConnection> {
     Ok(session)
 }
 
-async fn sql(shop: &Shop, statements: &'static str) -> Result<()> {
-    let mut session = PgConnection::connect(&shop.orders_url).await?;
+async fn sql(system: &TestSystem, statements: &'static str) -> Result<()> {
+    let mut session = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql(statements).execute(&mut session).await?;
     Ok(session.close().await?)
 }
 
-async fn lone_writer(shop: &Shop) -> Result<Service> {
-    ready(shop.producer_command("1").await?.env("ORDER_WRITERS", "1")).await
+async fn lone_writer(system: &TestSystem) -> Result<Service> {
+    ready(
+        system
+            .producer_command("1")
+            .await?
+            .env("ORDER_WRITERS", "1"),
+    )
+    .await
 }
 
 #[tokio::test]
 async fn a_locked_order_is_answered_alone() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     let ids = ids(100);
     assert_eq!(place(&producer, &ids).await?, expected(&ids, 201, &[]));
     let lock = "SELECT FROM orders WHERE order_id = 'n-042' FOR UPDATE";
-    let session = holding(&shop, lock).await?;
+    let session = holding(&system, lock).await?;
     let answers = send(&producer, &ids).await?;
     let locked = ("n-042", (503, "order-locked"));
     assert_eq!(answers, expected(&ids, 200, &[locked]));
@@ -100,12 +106,12 @@ async fn a_locked_order_is_answered_alone() -> Result<()> {
 
 #[tokio::test]
 async fn an_id_that_an_open_transaction_has_inserted_is_answered_alone() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     let ids = ids(100);
     let insert =
         "INSERT INTO orders VALUES ('n-042', 'PENDING', 1, 'EUR', '[]', 1, NULL, now(), now())";
-    let session = holding(&shop, insert).await?;
+    let session = holding(&system, insert).await?;
     let answers = place(&producer, &ids).await?;
     let locked = ("n-042", (503, "order-locked"));
     assert_eq!(answers, expected(&ids, 201, &[locked]));
@@ -117,11 +123,11 @@ async fn an_id_that_an_open_transaction_has_inserted_is_answered_alone() -> Resu
 
 #[tokio::test]
 async fn locked_orders_keep_no_writer_from_the_others() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     let ids = ids(12);
     assert_eq!(place(&producer, &ids).await?, expected(&ids, 201, &[]));
-    let session = holding(&shop, "SELECT FROM orders FOR UPDATE").await?;
+    let session = holding(&system, "SELECT FROM orders FOR UPDATE").await?;
     let asked: Vec<_> = ids
         .iter()
         .map(|id| {
@@ -156,11 +162,11 @@ async fn locked_orders_keep_no_writer_from_the_others() -> Result<()> {
 
 #[tokio::test]
 async fn a_hot_order_is_in_nobodys_way() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     let hot = vec!["hot".to_owned()];
     assert_eq!(place(&producer, &hot).await?, expected(&hot, 201, &[]));
-    let session = holding(&shop, "SELECT FROM orders FOR UPDATE").await?;
+    let session = holding(&system, "SELECT FROM orders FOR UPDATE").await?;
     // As many bulk requests as may be at work, each with as many lines as are under way at a time.
     let line = json!({"op": "status", "order_id": "hot", "status": "SENT"});
     let body = format!("{line}\n").repeat(64);
@@ -196,12 +202,12 @@ async fn a_hot_order_is_in_nobodys_way() -> Result<()> {
 
 #[tokio::test]
 async fn an_order_that_cannot_be_read_is_told_and_the_others_are_served() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     let ids = ids(5);
     assert_eq!(place(&producer, &ids).await?, expected(&ids, 201, &[]));
     sql(
-        &shop,
+        &system,
         r#"UPDATE orders SET products = '[{"sku": 7}]' WHERE order_id = 'n-001';
            UPDATE orders SET created_at = 'infinity' WHERE order_id = 'n-003'"#,
     )
@@ -237,10 +243,10 @@ async fn an_order_that_cannot_be_read_is_told_and_the_others_are_served() -> Res
 
 #[tokio::test]
 async fn a_row_that_the_database_does_not_get_done_is_answered_alone() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
     sql(
-        &shop,
+        &system,
         "CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              IF NEW.order_id = 'n-017' THEN PERFORM pg_sleep(60); END IF;
              IF NEW.order_id = 'n-042' THEN RAISE 'not this one'; END IF;
@@ -261,9 +267,9 @@ async fn a_row_that_the_database_does_not_get_done_is_answered_alone() -> Result
 
 #[tokio::test]
 async fn tables_that_somebody_has_locked_are_waited_for() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = lone_writer(&shop).await?;
-    let session = holding(&shop, "LOCK TABLE orders IN SHARE MODE").await?;
+    let system = TestSystem::open_json().await?;
+    let producer = lone_writer(&system).await?;
+    let session = holding(&system, "LOCK TABLE orders IN SHARE MODE").await?;
     let placing = {
         let request = Client::new()
             .post(producer.url("/orders"))
@@ -279,7 +285,7 @@ async fn tables_that_somebody_has_locked_are_waited_for() -> Result<()> {
     session.close().await?;
     assert_eq!(placing.await??.status(), 201);
     let ids = ids(3);
-    let _session = holding(&shop, "LOCK TABLE orders IN SHARE MODE").await?;
+    let _session = holding(&system, "LOCK TABLE orders IN SHARE MODE").await?;
     let locked = (503, "tables-locked");
     let all = [("n-000", locked), ("n-001", locked), ("n-002", locked)];
     assert_eq!(place(&producer, &ids).await?, expected(&[], 0, &all));

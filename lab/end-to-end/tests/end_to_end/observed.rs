@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use reqwest::Client;
 use schemas::Reason;
@@ -12,15 +12,15 @@ use serde_json::json;
 /// An increase from nothing to one is no increase to Prometheus: a counter has to be seen at 0 first.
 #[tokio::test]
 async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let (processor, sink) = tokio::try_join!(shop.processor(), shop.sink())?;
+    let system = TestSystem::open_json().await?;
+    let (processor, sink) = tokio::try_join!(system.processor(), system.sink())?;
     for (service, name) in [
         (&processor, "processor_dead_letters_total"),
         (&sink, "sink_dead_letters_total"),
     ] {
         let metrics = reqwest::get(service.url("/metrics")).await?.text().await?;
         for reason in Reason::ALL {
-            let line = format!("{name}{{reason=\"{}\"}} 0", reason.word());
+            let line = format!("{name}{{reason=\"{}\"}} 0", reason.as_str());
             assert!(metrics.lines().any(|one| one == line), "no {line}");
         }
     }
@@ -29,9 +29,9 @@ async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
 
 #[tokio::test]
 async fn a_trace_keeps_its_callers_flags_and_our_own_is_not_sampled() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
-    let _rest = tokio::try_join!(shop.processor(), shop.sink())?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
+    let _rest = tokio::try_join!(system.processor(), system.sink())?;
     let trace =
         |flags: &str| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
     // By order: what the caller sends, and the flags that arrive.
@@ -56,7 +56,7 @@ async fn a_trace_keeps_its_callers_flags_and_our_own_is_not_sampled() -> Result<
     }
     let rows = wait::until(
         "a voucher for each order",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() == expected.len(),
     )
     .await;
@@ -65,7 +65,7 @@ async fn a_trace_keeps_its_callers_flags_and_our_own_is_not_sampled() -> Result<
         let trace = row.traceparent.context("no trace")?;
         assert_eq!(trace.rsplit('-').next(), Some(*flags), "{}", row.order_id);
     }
-    for record in shop.order_records().await? {
+    for record in system.order_records().await? {
         let key = String::from_utf8(record.key.clone().context("no key")?)?;
         let trace = record.header("traceparent").context("no trace")?;
         assert_eq!(trace.rsplit('-').next(), Some(expected[&*key].1), "{key}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, metric, own_backends, readiness, ready};
+use end_to_end::system::{TestSystem, metric, own_backends, readiness, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::json;
@@ -15,7 +15,7 @@ const AWAY: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: &str = "max.poll.interval.ms=10000";
 
 struct Flow {
-    shop: Shop,
+    system: TestSystem,
     producer: Service,
     processor: Service,
     sink: Service,
@@ -24,14 +24,14 @@ struct Flow {
 impl Flow {
     async fn start(name: &str) -> Result<Self> {
         let backends = Arc::new(own_backends(name).await);
-        let shop = Shop::on(backends, true).await?;
+        let system = TestSystem::on(backends, true).await?;
         let with_interval =
             |command: stack::ServiceCommand| command.env("KAFKA_PROPERTIES", POLL_INTERVAL);
         Ok(Self {
-            producer: shop.producer().await?,
-            processor: ready(with_interval(shop.processor_command("1").await?)).await?,
-            sink: ready(with_interval(shop.sink_command("1").await?)).await?,
-            shop,
+            producer: system.producer().await?,
+            processor: ready(with_interval(system.processor_command("1").await?)).await?,
+            sink: ready(with_interval(system.sink_command("1").await?)).await?,
+            system,
         })
     }
 
@@ -56,7 +56,7 @@ impl Flow {
     async fn has_row(&self, order_id: &str) -> Result<()> {
         let rows = wait::until(
             &format!("the voucher of {order_id}"),
-            || async { self.shop.vouchers_of(order_id).await.unwrap_or_default() },
+            || async { self.system.vouchers_of(order_id).await.unwrap_or_default() },
             |rows| !rows.is_empty(),
         )
         .await;
@@ -104,11 +104,11 @@ impl Flow {
         for service in self.all() {
             service.wait_ready(Duration::from_secs(60)).await?;
         }
-        self.shop.settled().await;
-        assert!(self.shop.dead_letters().await?.is_empty());
-        let of_the_sink = self.shop.topics.vouchers_dead_letters();
+        self.system.settled().await;
+        assert!(self.system.dead_letters().await?.is_empty());
+        let of_the_sink = self.system.topics.vouchers_dead_letters();
         assert!(
-            topic::read(self.shop.brokers(), &of_the_sink)
+            topic::read(self.system.brokers(), &of_the_sink)
                 .await?
                 .is_empty()
         );
@@ -122,11 +122,11 @@ async fn while_the_broker_is_away_the_ingress_takes_orders_and_all_arrive_afterw
     let flow = Flow::start("broker-away").await?;
     flow.send_order("before").await?;
     flow.has_row("before").await?;
-    flow.shop.backends.kafka().stop().await?;
+    flow.system.backends.kafka().stop().await?;
     flow.send_order("meanwhile").await?;
     flow.stays_away([true, false, false]).await?;
-    flow.shop.backends.kafka().start().await?;
-    flow.shop.backends.kafka().wait_ready().await?;
+    flow.system.backends.kafka().start().await?;
+    flow.system.backends.kafka().wait_ready().await?;
     flow.send_order("after").await?;
     for order in ["meanwhile", "after"] {
         flow.has_row(order).await?;
@@ -140,8 +140,8 @@ async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterw
     let flow = Flow::start("postgres-away").await?;
     flow.send_order("before").await?;
     flow.has_row("before").await?;
-    flow.shop.backends.postgres().stop().await?;
-    flow.shop
+    flow.system.backends.postgres().stop().await?;
+    flow.system
         .write_orders(vec![NewRecord::new(
             "meanwhile",
             r#"{"order_id":"meanwhile","status":"SENT","total":100}"#,
@@ -155,12 +155,12 @@ async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterw
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     flow.stays_away([false, true, false]).await?;
-    let processor_group = flow.shop.processor_group();
-    flow.shop
-        .caught_up(&processor_group, &flow.shop.topics.order_status)
+    let processor_group = flow.system.processor_group();
+    flow.system
+        .caught_up(&processor_group, &flow.system.topics.order_status)
         .await;
-    flow.shop.backends.postgres().start().await?;
-    flow.shop.backends.postgres().wait_ready().await?;
+    flow.system.backends.postgres().start().await?;
+    flow.system.backends.postgres().wait_ready().await?;
     flow.has_row("meanwhile").await?;
     // The ingress answers 503 until it has seen Postgres again, and /readyz says when.
     flow.producer.wait_ready(Duration::from_secs(60)).await?;
@@ -179,9 +179,13 @@ async fn while_the_registry_is_away_known_schemas_flow_and_a_new_one_waits() -> 
     flow.has_row("before").await?;
     // The same layout under another name: a schema that no service has asked for yet.
     let newer = schemas::ORDER_STATUS_AVSC.replacen("OrderStatus", "NewerOrderStatus", 1);
-    let schema_id = flow.shop.backends.register_schema("newer", &newer).await?;
+    let schema_id = flow
+        .system
+        .backends
+        .register_schema("newer", &newer)
+        .await?;
 
-    flow.shop.backends.registry().pause()?;
+    flow.system.backends.registry().pause()?;
     flow.send_order("known").await?;
     flow.has_row("known").await?;
     let mut value = Vec::new();
@@ -195,11 +199,11 @@ async fn while_the_registry_is_away_known_schemas_flow_and_a_new_one_waits() -> 
         sent_at: None,
     }
     .write_avro(u32::try_from(schema_id)?, &mut value)?;
-    flow.shop
+    flow.system
         .write_orders(vec![NewRecord::new("newer", value)])
         .await?;
     flow.stays_away([true, false, true]).await?;
-    flow.shop.backends.registry().resume()?;
+    flow.system.backends.registry().resume()?;
     flow.has_row("newer").await?;
     flow.send_order("after").await?;
     flow.has_row("after").await?;

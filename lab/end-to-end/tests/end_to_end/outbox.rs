@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, metric, readiness, ready};
+use end_to_end::system::{TestSystem, metric, readiness, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::json;
@@ -29,17 +29,17 @@ async fn part(producer: &Service, name: &str) -> String {
     }
 }
 
-async fn keys(shop: &Shop) -> BTreeSet<String> {
-    let records = shop.order_records().await.unwrap_or_default();
+async fn keys(system: &TestSystem) -> BTreeSet<String> {
+    let records = system.order_records().await.unwrap_or_default();
     records.iter().map(|record| record.key_text()).collect()
 }
 
 #[tokio::test]
 async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Result<()> {
     const ROWS: i64 = 120_000;
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
-    let mut dump = PgConnection::connect(&shop.orders_url).await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
+    let mut dump = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql("SET application_name = 'a-dump'; BEGIN ISOLATION LEVEL REPEATABLE READ")
         .execute(&mut dump)
         .await?;
@@ -47,7 +47,7 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
         .fetch_one(&mut dump)
         .await?;
 
-    let mut eye = PgConnection::connect(&shop.orders_url).await?;
+    let mut eye = PgConnection::connect(&system.orders_url).await?;
     sqlx::query(
         "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
          SELECT 'many-' || number, 1, 'PENDING', 1, 'EUR', now()
@@ -87,13 +87,13 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     .await;
     println!("{count} index entries visited in 2 s, {ROWS} rows deleted");
     place(&producer, "after-many").await?;
-    let found = || keys(&shop);
+    let found = || keys(&system);
     wait::until("the order", found, |keys| keys.contains("after-many")).await;
 
     // Whoever has no special right sees the process, its user and its transaction.
     {
         let mut eye = eye.lock().await;
-        let role = format!("nobody_{}", shop.name);
+        let role = format!("nobody_{}", system.name);
         let create = format!("CREATE ROLE {role}; SET ROLE {role}");
         sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut *eye)
@@ -123,24 +123,28 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     Ok(())
 }
 
-/// Two producers of two databases, each changed by `change`, that publish to the first shop's topic.
+/// Two producers of two databases, each changed by `change`, that publish to the first system's topic.
 async fn two_outboxes(
     change: impl Fn(ServiceCommand, &str) -> ServiceCommand,
-) -> Result<(Shop, [Service; 2])> {
-    let (shop, other) = (Shop::open_json().await?, Shop::open_json().await?);
-    let one = shop.producer_command("one").await?;
+) -> Result<(TestSystem, [Service; 2])> {
+    let (system, other) = (
+        TestSystem::open_json().await?,
+        TestSystem::open_json().await?,
+    );
+    let one = system.producer_command("one").await?;
     let two = other.producer_command("two").await?;
-    let two = two.env("ORDER_STATUS_TOPIC", &shop.topics.order_status);
+    let two = two.env("ORDER_STATUS_TOPIC", &system.topics.order_status);
     let producers = [
         ready(change(one, "one")).await?,
         ready(change(two, "two")).await?,
     ];
-    Ok((shop, producers))
+    Ok((system, producers))
 }
 
 #[tokio::test]
 async fn two_outboxes_with_names_are_published_side_by_side() -> Result<()> {
-    let (shop, producers) = two_outboxes(|command, name| command.env("OUTBOX_NAME", name)).await?;
+    let (system, producers) =
+        two_outboxes(|command, name| command.env("OUTBOX_NAME", name)).await?;
     for round in 0..20 {
         for (number, producer) in producers.iter().enumerate() {
             place(producer, &format!("{number}-{round}")).await?;
@@ -149,7 +153,7 @@ async fn two_outboxes_with_names_are_published_side_by_side() -> Result<()> {
         let count = 2 * (round + 1);
         wait::until(
             "the orders of both",
-            || keys(&shop),
+            || keys(&system),
             |keys| keys.len() == count,
         )
         .await;
@@ -169,7 +173,7 @@ async fn two_outboxes_with_names_are_published_side_by_side() -> Result<()> {
 
 #[tokio::test]
 async fn two_outboxes_of_one_name_say_what_to_do() -> Result<()> {
-    let (shop, producers) = two_outboxes(|command, _| command).await?;
+    let (system, producers) = two_outboxes(|command, _| command).await?;
     let placed = std::sync::atomic::AtomicUsize::new(0);
     let tells = || async {
         let number = placed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -187,7 +191,7 @@ async fn two_outboxes_of_one_name_say_what_to_do() -> Result<()> {
     wait::until("a relay that names OUTBOX_NAME", tells, names_it).await;
     // All of it is published all the same, by turns.
     let count = 2 * placed.load(std::sync::atomic::Ordering::Relaxed);
-    let found = wait::until("all orders", || keys(&shop), |keys| keys.len() >= count).await;
+    let found = wait::until("all orders", || keys(&system), |keys| keys.len() >= count).await;
     assert_eq!(found.len(), count);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{Shop, metric, readiness};
+use end_to_end::system::{TestSystem, metric, readiness};
 use end_to_end::topic::NewRecord;
 use rand::Rng;
 use rdkafka::ClientConfig;
@@ -14,8 +14,11 @@ use crate::dead_letters::{bury, letter};
 use crate::record::good_json;
 
 /// As a client writes that compresses: a batch within the topic's limit, and a larger record in it.
-async fn write_compressed(shop: &Shop, record: NewRecord) -> Result<()> {
-    let (brokers, topic) = (shop.brokers().to_owned(), shop.topics.order_status.clone());
+async fn write_compressed(system: &TestSystem, record: NewRecord) -> Result<()> {
+    let (brokers, topic) = (
+        system.brokers().to_owned(),
+        system.topics.order_status.clone(),
+    );
     tokio::task::spawn_blocking(move || {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -43,21 +46,23 @@ fn random_hex(digits: usize) -> String {
 
 #[tokio::test]
 async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let processor = shop.processor().await?;
+    let system = TestSystem::open_json().await?;
+    let processor = system.processor().await?;
     let value = format!(
         r#"{{"order_id":"17","status":"SHIPPED","total":"150.00","note":"{}"}}"#,
         random_hex(1_800_000)
     );
-    shop.write_orders(vec![good_json("17")]).await?;
-    write_compressed(&shop, NewRecord::new("17", value.clone())).await?;
-    shop.write_orders(vec![good_json("17"), good_json("18")])
+    system.write_orders(vec![good_json("17")]).await?;
+    write_compressed(&system, NewRecord::new("17", value.clone())).await?;
+    system
+        .write_orders(vec![good_json("17"), good_json("18")])
         .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
 
     assert_eq!(
-        shop.voucher_records().await?.len(),
+        system.voucher_records().await?.len(),
         3,
         "the neighbours flow"
     );
@@ -76,7 +81,7 @@ async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() 
     let (status, parts) = readiness(&processor).await?;
     assert_eq!(status, 200, "{parts}");
 
-    let letters = shop.dead_letters().await?;
+    let letters = system.dead_letters().await?;
     assert_eq!(letters.len(), 1);
     let header = |name: &str| letters[0].header(name).unwrap_or_default();
     assert_eq!(letters[0].key_text(), "17");
@@ -88,11 +93,11 @@ async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() 
 
     let place = format!("{}/{}", header("dlq.partition"), header("dlq.offset"));
     let show = ["dead-letters", "show", "--json", place.as_str()];
-    let shown = shop.run_processor(&show, &[]).await?.json()?;
+    let shown = system.run_processor(&show, &[]).await?.json()?;
     let original = shown["original"]["value"]["text"].as_str();
     assert!(original == Some(value.as_str()), "{}", shown["omitted"]);
     assert_eq!(shown["omitted"]["missing"], json!(null));
-    let redriven = shop.run_processor(&["redrive", "--json"], &[]).await?;
+    let redriven = system.run_processor(&["redrive", "--json"], &[]).await?;
     // It is read: an empty value would be another reason.
     assert_eq!(
         redriven.json()?["outcomes"],
@@ -103,12 +108,12 @@ async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() 
 
 #[tokio::test]
 async fn an_original_that_is_gone_or_another_is_told() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    shop.write_orders(vec![good_json("17")]).await?;
-    let records = shop.order_records().await?;
+    let system = TestSystem::open_json().await?;
+    system.write_orders(vec![good_json("17")]).await?;
+    let records = system.order_records().await?;
     let there = records.first().context("a record")?;
     let pointer = |partition: i32, offset: i64| {
-        let mut record = letter(&shop, offset, "unknown_status", "");
+        let mut record = letter(&system, offset, "unknown_status", "");
         for (name, value) in &mut record.headers {
             if name == "dlq.partition" {
                 *value = Some(partition.to_string().into_bytes());
@@ -130,15 +135,15 @@ async fn an_original_that_is_gone_or_another_is_told() -> Result<()> {
         pointer(there.partition, 1_000),
         pointer(999, 0),
     ];
-    bury(&shop, letters).await?;
-    let redriven = shop.run_processor(&["redrive", "--json"], &[]).await?;
+    bury(&system, letters).await?;
+    let redriven = system.run_processor(&["redrive", "--json"], &[]).await?;
     assert_eq!(
         redriven.json()?["outcomes"],
         json!({"failed: original_removed": 2, "failed: original_replaced": 1})
     );
-    assert!(shop.voucher_records().await?.is_empty());
+    assert!(system.voucher_records().await?.is_empty());
     let show = ["dead-letters", "show", "999/0"];
-    let shown = shop.run_processor(&show, &[]).await?;
+    let shown = system.run_processor(&show, &[]).await?;
     assert!(
         shown.stdout.contains("compaction or retention"),
         "{}",

@@ -1,7 +1,7 @@
 //! A preview is what the run then does: whatever the range, the name and the rows that are there.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use rand::Rng;
@@ -15,17 +15,17 @@ const MINUTE: i64 = 60_000;
 /// 2026-05-01T09:00:00Z.
 const NINE: i64 = 1_777_626_000_000;
 
-async fn backfill(shop: &Shop, arguments: &[&str]) -> Result<Value> {
+async fn backfill(system: &TestSystem, arguments: &[&str]) -> Result<Value> {
     let arguments = [&["backfill", "--json"], arguments].concat();
-    shop.run_processor(&arguments, &[]).await?.json()
+    system.run_processor(&arguments, &[]).await?.json()
 }
 
 /// What a backfill with these arguments would do, and then what it did.
-async fn previewed(shop: &Shop, arguments: &[&str]) -> Result<(Value, Value)> {
+async fn previewed(system: &TestSystem, arguments: &[&str]) -> Result<(Value, Value)> {
     let dry = [&["backfill", "--json", "--dry-run"], arguments].concat();
-    let database = [("DATABASE_URL", shop.vouchers_url.as_str())];
-    let said = shop.run_processor(&dry, &database).await?.json()?;
-    let did = backfill(shop, arguments).await?;
+    let database = [("DATABASE_URL", system.vouchers_url.as_str())];
+    let said = system.run_processor(&dry, &database).await?.json()?;
+    let did = backfill(system, arguments).await?;
     assert_eq!(did["complete"], true, "{did}");
     // A day ago is another moment for each of the two.
     let partitions = |answer: &Value| answer["range"]["partitions"].clone();
@@ -43,11 +43,11 @@ async fn previewed(shop: &Shop, arguments: &[&str]) -> Result<(Value, Value)> {
     Ok((said, did))
 }
 
-/// A shop whose table is there, so that a preview can ask it.
-async fn shop_with_a_table() -> Result<Shop> {
-    let shop = Shop::open_json().await?;
-    shop.run_sink(&["backfill", "--json"]).await?.json()?;
-    Ok(shop)
+/// A system whose table is there, so that a preview can ask it.
+async fn system_with_a_table() -> Result<TestSystem> {
+    let system = TestSystem::open_json().await?;
+    system.run_sink(&["backfill", "--json"]).await?.json()?;
+    Ok(system)
 }
 
 fn sent_at(key: &str, timestamp_millis: i64) -> NewRecord {
@@ -61,8 +61,8 @@ fn sent_at(key: &str, timestamp_millis: i64) -> NewRecord {
     }
 }
 
-async fn orders_with_vouchers(shop: &Shop) -> Result<Vec<String>> {
-    let records = shop.voucher_records().await?;
+async fn orders_with_vouchers(system: &TestSystem) -> Result<Vec<String>> {
+    let records = system.voucher_records().await?;
     let mut keys: Vec<_> = records.iter().map(|record| record.key_text()).collect();
     keys.sort();
     Ok(keys)
@@ -70,7 +70,7 @@ async fn orders_with_vouchers(shop: &Shop) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Result<()> {
-    let shop = shop_with_a_table().await?;
+    let system = system_with_a_table().await?;
     let records = [
         ("early", NINE - MINUTE),
         ("a", NINE + 60 * MINUTE),
@@ -79,7 +79,7 @@ async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Re
         ("late", NINE - 2 * MINUTE),
     ];
     let records = records.map(|(key, at)| sent_at(key, at));
-    shop.write_orders(records.to_vec()).await?;
+    system.write_orders(records.to_vec()).await?;
     let arguments = [
         "--from",
         "2026-05-01T09:00:00Z",
@@ -88,42 +88,43 @@ async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Re
         "--name",
         "morning",
     ];
-    let (said, did) = previewed(&shop, &arguments).await?;
+    let (said, did) = previewed(&system, &arguments).await?;
     assert_eq!(
         (&said["records"], &said["vouchers"]),
         (&json!(2), &json!(2))
     );
     // "early" lies before the first record of the range, and is not read.
     assert_eq!(did["left_out"], 2);
-    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "c"]);
+    assert_eq!(orders_with_vouchers(&system).await?, ["a", "c"]);
 
     // The ledger has the same: nothing is left to do.
-    let again = backfill(&shop, &arguments).await?;
+    let again = backfill(&system, &arguments).await?;
     assert_eq!(
         (&again["already_done"], &again["range"]),
         (&json!(true), &did["range"])
     );
     assert!(again["done_at"].is_string(), "{again}");
-    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "c"]);
+    assert_eq!(orders_with_vouchers(&system).await?, ["a", "c"]);
 
     let rest = ["--from", "2026-05-01T11:00:00Z", "--name", "rest"];
-    let (said, _) = previewed(&shop, &rest).await?;
+    let (said, _) = previewed(&system, &rest).await?;
     assert_eq!(
         (&said["records"], &said["left_out"]),
         (&json!(1), &json!(2))
     );
-    assert_eq!(orders_with_vouchers(&shop).await?, ["a", "b", "c"]);
+    assert_eq!(orders_with_vouchers(&system).await?, ["a", "b", "c"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_job_backfills_every_night_under_one_name() -> Result<()> {
-    let shop = shop_with_a_table().await?;
+    let system = system_with_a_table().await?;
     let nightly = ["--from", "-1d", "--name", "nightly"];
     for night in 1..=3_u32 {
-        shop.write_orders(load::orders(night * 10..night * 10 + 10))
+        system
+            .write_orders(load::orders(night * 10..night * 10 + 10))
             .await?;
-        let (said, did) = previewed(&shop, &nightly).await.or_else(|error| {
+        let (said, did) = previewed(&system, &nightly).await.or_else(|error| {
             anyhow::bail!("night {night}: {error}");
         })?;
         assert_eq!(did["resumed"], false, "night {night}");
@@ -131,7 +132,7 @@ async fn a_job_backfills_every_night_under_one_name() -> Result<()> {
         assert_eq!(did["records"], 10 * night, "night {night}");
     }
     let eligible = (10..40).filter(|id| load::is_eligible(*id)).count();
-    let mut with_voucher = orders_with_vouchers(&shop).await?;
+    let mut with_voucher = orders_with_vouchers(&system).await?;
     with_voucher.dedup();
     assert_eq!(with_voucher.len(), eligible);
     Ok(())
@@ -139,14 +140,14 @@ async fn a_job_backfills_every_night_under_one_name() -> Result<()> {
 
 #[tokio::test]
 async fn an_interrupted_backfill_of_the_last_day_is_taken_up_with_what_came_since() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    shop.write_orders(load::orders(0..3_000)).await?;
+    let system = TestSystem::open_json().await?;
+    system.write_orders(load::orders(0..3_000)).await?;
     let arguments = ["--name", "may", "--rate", "500", "--from", "-1d"];
     let started = [&["backfill", "--json"], &arguments[..]].concat();
-    let mut run = shop.start_processor(&started, &[]).await?;
-    let group = format!("{}/backfill/may", shop.processor_group());
+    let mut run = system.start_processor(&started, &[]).await?;
+    let group = format!("{}/backfill/may", system.processor_group());
     let left = || async {
-        topic::lag(shop.brokers(), &group, &shop.topics.order_status)
+        topic::lag(system.brokers(), &group, &system.topics.order_status)
             .await
             .unwrap_or(i64::MAX)
     };
@@ -155,15 +156,17 @@ async fn an_interrupted_backfill_of_the_last_day_is_taken_up_with_what_came_sinc
 
     let other = ["backfill", "--name", "may", "--from", "-2d"];
     for dry_run in [&[][..], &["--dry-run"]] {
-        let refused = shop.run_processor(&[&other, dry_run].concat(), &[]).await?;
+        let refused = system
+            .run_processor(&[&other, dry_run].concat(), &[])
+            .await?;
         assert_eq!(refused.code, 2, "{}", refused.stderr);
         assert!(refused.stderr.contains("--from"), "{}", refused.stderr);
     }
     // The last day has these too by now.
-    shop.write_orders(load::orders(5_000..5_100)).await?;
+    system.write_orders(load::orders(5_000..5_100)).await?;
     let dry = [&["backfill", "--json", "--dry-run"], &arguments[..]].concat();
-    let said = shop.run_processor(&dry, &[]).await?.json()?;
-    let did = backfill(&shop, &arguments).await?;
+    let said = system.run_processor(&dry, &[]).await?.json()?;
+    let did = backfill(&system, &arguments).await?;
     assert_eq!(
         (&said["resumed"], &did["resumed"]),
         (&json!(false), &json!(false))
@@ -171,7 +174,7 @@ async fn an_interrupted_backfill_of_the_last_day_is_taken_up_with_what_came_sinc
     assert_eq!(said["records"], did["records"]);
     assert_eq!(said["eligible_records"], did["voucher_records"]);
     assert!(did["records"].as_u64() < Some(3_000), "{did}");
-    assert_eq!(shop.voucher_records().await?.len(), 1_240);
+    assert_eq!(system.voucher_records().await?.len(), 1_240);
     Ok(())
 }
 
@@ -215,18 +218,18 @@ fn any_bound(start: i64, open: &str) -> String {
 
 #[tokio::test]
 async fn whatever_the_topic_the_range_and_the_table_a_preview_is_what_happens() -> Result<()> {
-    let shop = shop_with_a_table().await?;
+    let system = system_with_a_table().await?;
     // Older records would be compacted between the preview and the run.
     let start = chrono::Utc::now().timestamp_millis() - 60 * MINUTE;
     for case in 0..6 {
-        shop.write_orders(any_records(start)).await?;
+        system.write_orders(any_records(start)).await?;
         let (from, to) = (any_bound(start, "earliest"), any_bound(start, "latest"));
         let name = format!("case-{case}");
         let arguments = ["--from", &from, "--to", &to, "--name", &name];
-        let (said, _) = previewed(&shop, &arguments).await?;
-        let rows_before = shop.vouchers().await?.len() as u64;
-        shop.run_sink(&["backfill", "--json"]).await?.json()?;
-        let new = shop.vouchers().await?.len() as u64 - rows_before;
+        let (said, _) = previewed(&system, &arguments).await?;
+        let rows_before = system.vouchers().await?.len() as u64;
+        system.run_sink(&["backfill", "--json"]).await?.json()?;
+        let new = system.vouchers().await?.len() as u64 - rows_before;
         let existing = &said["existing"];
         assert_eq!(existing["new"], new, "{arguments:?}: {said}");
         let all = new + existing["existing"].as_u64().unwrap_or_default();
@@ -238,14 +241,14 @@ async fn whatever_the_topic_the_range_and_the_table_a_preview_is_what_happens() 
 
 #[tokio::test]
 async fn a_preview_says_what_the_run_would_be_refused_for() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    shop.write_orders(load::orders(0..10)).await?;
-    backfill(&shop, &[]).await?;
+    let system = TestSystem::open_json().await?;
+    system.write_orders(load::orders(0..10)).await?;
+    backfill(&system, &[]).await?;
     let other = ["backfill", "--voucher-amount", "7.50"];
-    let refused = shop.run_processor(&other, &[]).await?;
+    let refused = system.run_processor(&other, &[]).await?;
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     let dry = [&other[..], &["--dry-run", "--json"]].concat();
-    let said = shop.run_processor(&dry, &[]).await?.json()?;
+    let said = system.run_processor(&dry, &[]).await?.json()?;
     let why = said["refused"].as_str().unwrap_or_default();
     assert!(why.contains("VOUCHER_CAMPAIGN"), "{said}");
     assert_eq!(said["sum"], "30.00");
@@ -257,7 +260,7 @@ async fn a_preview_says_what_the_run_would_be_refused_for() -> Result<()> {
     // A redrive is no what-if: its preview is refused as the redrive is.
     for dry_run in [&[][..], &["--dry-run"]] {
         let redrive = [&["redrive", "--voucher-amount", "7.50"], dry_run].concat();
-        let refused = shop.run_processor(&redrive, &[]).await?;
+        let refused = system.run_processor(&redrive, &[]).await?;
         assert_eq!(refused.code, 2, "{}", refused.stderr);
     }
     Ok(())
@@ -265,8 +268,8 @@ async fn a_preview_says_what_the_run_would_be_refused_for() -> Result<()> {
 
 #[tokio::test]
 async fn what_if_is_compared_with_what_the_environment_says() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    shop.write_orders(load::orders(0..10)).await?;
+    let system = TestSystem::open_json().await?;
+    system.write_orders(load::orders(0..10)).await?;
     for (flag, value, vouchers, more, fewer) in [
         ("--order-default-currency", "USD", 0, 0, 4),
         ("--voucher-currency", "USD", 0, 0, 4),
@@ -277,24 +280,25 @@ async fn what_if_is_compared_with_what_the_environment_says() -> Result<()> {
         ("--voucher-sent-until", "2020-01-01T00:00:00Z", 0, 0, 4),
     ] {
         let dry = ["backfill", "--dry-run", "--json", flag, value];
-        let said = shop.run_processor(&dry, &[]).await?.json()?;
+        let said = system.run_processor(&dry, &[]).await?.json()?;
         assert_eq!(said["vouchers"], vouchers, "{flag}: {said}");
         let expected = json!({ "vouchers": 4, "sum": "20.00", "more": more, "fewer": fewer });
         assert_eq!(said["today"], expected, "{flag}");
     }
     let as_it_is = ["backfill", "--dry-run", "--json"];
-    let said = shop.run_processor(&as_it_is, &[]).await?.json()?;
+    let said = system.run_processor(&as_it_is, &[]).await?.json()?;
     assert_eq!(said["today"], Value::Null);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open_json().await?;
+    let _sink = system.sink().await?;
     let bury_and_settle = async |record: NewRecord| -> Result<()> {
-        topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
-        shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        topic::write(system.brokers(), &system.topics.vouchers, vec![record]).await?;
+        system
+            .caught_up(&system.sink_group(), &system.topics.vouchers)
             .await;
         Ok(())
     };
@@ -308,15 +312,15 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
         bury_and_settle(record).await?;
     }
     let outcomes = async || -> Result<(Value, Value)> {
-        let rows = shop.vouchers().await?.len();
-        let dry = shop.run_sink(&["redrive", "--json", "--dry-run"]).await?;
+        let rows = system.vouchers().await?.len();
+        let dry = system.run_sink(&["redrive", "--json", "--dry-run"]).await?;
         let dry = dry.json()?["outcomes"].clone();
         assert_eq!(
-            shop.vouchers().await?.len(),
+            system.vouchers().await?.len(),
             rows,
             "a dry run writes no row"
         );
-        let run = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+        let run = system.run_sink(&["redrive", "--json"]).await?.json()?;
         Ok((dry, run["outcomes"].clone()))
     };
 
@@ -326,7 +330,8 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
 
     // Order 4 has another voucher by now, and the code is free for one of the two others.
     bury_and_settle(voucher("4", "CODE-OF-FOUR")).await?;
-    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+    system
+        .execute_on_vouchers("delete from vouchers where order_id = '1'")
         .await?;
     let (said, did) = outcomes().await?;
     assert_eq!(
@@ -334,20 +339,22 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
         json!({"failed: code_taken": 1, "failed: row_differs": 1, "row": 1})
     );
     assert_eq!(said, did);
-    let listed = shop.run_sink(&["dead-letters", "--json"]).await?.json()?;
+    let listed = system.run_sink(&["dead-letters", "--json"]).await?.json()?;
     assert_eq!(listed["open"], 2, "what is not done stays open: {listed}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_preview_of_the_sinks_redrive_meets_what_the_table_refuses() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let sink = shop.sink().await?;
+    let system = TestSystem::open_json().await?;
+    let sink = system.sink().await?;
     let letter = voucher("1", "CODE-1");
-    shop.execute_on_vouchers("ALTER TABLE vouchers ADD CONSTRAINT no_one CHECK (order_id <> '1')")
+    system
+        .execute_on_vouchers("ALTER TABLE vouchers ADD CONSTRAINT no_one CHECK (order_id <> '1')")
         .await?;
-    topic::write(shop.brokers(), &shop.topics.vouchers, vec![letter]).await?;
-    shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+    topic::write(system.brokers(), &system.topics.vouchers, vec![letter]).await?;
+    system
+        .caught_up(&system.sink_group(), &system.topics.vouchers)
         .await;
     drop(sink);
     // The same is refused in three ways: at once, by a trigger, and at the commit.
@@ -361,10 +368,10 @@ async fn a_preview_of_the_sinks_redrive_meets_what_the_table_refuses() -> Result
          CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON vouchers DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION refuse()",
     ] {
-        shop.execute_on_vouchers(refusal).await?;
+        system.execute_on_vouchers(refusal).await?;
         for dry_run in [&["--dry-run"][..], &[]] {
             let redrive = [&["redrive", "--json"], dry_run].concat();
-            let outcomes = shop.run_sink(&redrive).await?.json()?["outcomes"].clone();
+            let outcomes = system.run_sink(&redrive).await?.json()?["outcomes"].clone();
             assert_eq!(
                 outcomes,
                 json!({"failed: rejected_by_database": 1}),

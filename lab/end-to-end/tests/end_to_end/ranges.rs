@@ -4,23 +4,23 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::{Bound, KafkaSettings, RangeEvent, RangeReader, TopicRange};
 use runtime::record::{InputRecord, Positions};
 
-fn settings(shop: &Shop) -> KafkaSettings {
+fn settings(system: &TestSystem) -> KafkaSettings {
     KafkaSettings {
-        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_bootstrap_servers: system.brokers().to_owned(),
         kafka_properties: None,
         kafka_properties_file: None,
     }
 }
 
-async fn resolve(shop: &Shop, from: Bound, to: Bound) -> Result<TopicRange> {
-    let (settings, topic) = (settings(shop), shop.topics.order_status.clone());
+async fn resolve(system: &TestSystem, from: Bound, to: Bound) -> Result<TopicRange> {
+    let (settings, topic) = (settings(system), system.topics.order_status.clone());
     Ok(tokio::task::spawn_blocking(move || {
         TopicRange::resolve(&settings, &topic, &from, &to, None)
     })
@@ -28,8 +28,8 @@ async fn resolve(shop: &Shop, from: Bound, to: Bound) -> Result<TopicRange> {
 }
 
 /// The keys of a range, in order by partition.
-async fn keys(shop: &Shop, range: &TopicRange) -> Result<Vec<String>> {
-    let (settings, range) = (settings(shop), range.clone());
+async fn keys(system: &TestSystem, range: &TopicRange) -> Result<Vec<String>> {
+    let (settings, range) = (settings(system), range.clone());
     tokio::task::spawn_blocking(move || {
         let mut reader = RangeReader::open(&settings, "ranges", &range)?;
         let (mut keys, mut done, mut idle) = (Vec::new(), BTreeSet::new(), 0);
@@ -64,19 +64,19 @@ fn record(key: &str) -> NewRecord {
 
 /// A transaction of one record, left as `end` leaves it; the open one lasts as long as its producer.
 fn transact(
-    shop: &Shop,
+    system: &TestSystem,
     key: &str,
     end: impl FnOnce(&BaseProducer) -> rdkafka::error::KafkaResult<()>,
 ) -> Result<BaseProducer> {
     let wait = Duration::from_secs(20);
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", shop.brokers())
-        .set("transactional.id", format!("{}/{key}", shop.name))
+        .set("bootstrap.servers", system.brokers())
+        .set("transactional.id", format!("{}/{key}", system.name))
         .create()?;
     producer.init_transactions(wait)?;
     producer.begin_transaction()?;
     let sent = producer.send(
-        BaseRecord::to(&shop.topics.order_status)
+        BaseRecord::to(&system.topics.order_status)
             .partition(0)
             .key(key)
             .payload("{}"),
@@ -91,43 +91,44 @@ fn transact(
 
 #[tokio::test]
 async fn a_range_ends_behind_aborted_committed_and_open_transactions() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let empty = resolve(&shop, Bound::Earliest, Bound::Latest).await?;
+    let system = TestSystem::open_json().await?;
+    let empty = resolve(&system, Bound::Earliest, Bound::Latest).await?;
     assert_eq!(empty.offsets(), 0);
-    assert!(keys(&shop, &empty).await?.is_empty());
+    assert!(keys(&system, &empty).await?.is_empty());
 
     let wait = Duration::from_secs(20);
-    transact(&shop, "committed", |producer| {
+    transact(&system, "committed", |producer| {
         producer.commit_transaction(wait)
     })?;
-    transact(&shop, "aborted", |producer| {
+    transact(&system, "aborted", |producer| {
         producer.abort_transaction(wait)
     })?;
     let before = end_to_end::wait::until(
         "the markers of both transactions",
-        || async { resolve(&shop, Bound::Earliest, Bound::Latest).await },
+        || async { resolve(&system, Bound::Earliest, Bound::Latest).await },
         |range| range.as_ref().is_ok_and(|range| range.offsets() == 4),
     )
     .await?;
-    let open = transact(&shop, "open", |_| Ok(()))?;
-    shop.write_orders((0..100).map(|id| record(&id.to_string())).collect())
+    let open = transact(&system, "open", |_| Ok(()))?;
+    system
+        .write_orders((0..100).map(|id| record(&id.to_string())).collect())
         .await?;
 
     // What the open transaction hides in partition 0 is not part of the range; the rest is.
-    let range = resolve(&shop, Bound::Earliest, Bound::Latest).await?;
+    let range = resolve(&system, Bound::Earliest, Bound::Latest).await?;
     assert_eq!(range.spans[&0].to, before.spans[&0].to);
-    let found = keys(&shop, &range).await?;
+    let found = keys(&system, &range).await?;
     assert_eq!(found[0], "committed");
     assert!(!found.iter().any(|key| key == "aborted" || key == "open"));
     // An older range of a topic that grew brings no more than it did.
-    assert_eq!(keys(&shop, &before).await?, ["committed"]);
+    assert_eq!(keys(&system, &before).await?, ["committed"]);
     drop(open);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let at = |key: &str, millis: i64| NewRecord {
         timestamp_millis: Some(millis),
         ..record(key)
@@ -136,10 +137,10 @@ async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
     let all: Vec<_> = (0..200)
         .map(|id| at(&id.to_string(), start + i64::from(id)))
         .collect();
-    shop.write_orders(all).await?;
+    system.write_orders(all).await?;
 
-    let range = resolve(&shop, Bound::Time(start + 50), Bound::Time(start + 150)).await?;
-    let mut found: Vec<i32> = keys(&shop, &range)
+    let range = resolve(&system, Bound::Time(start + 50), Bound::Time(start + 150)).await?;
+    let mut found: Vec<i32> = keys(&system, &range)
         .await?
         .iter()
         .map(|key| key.parse())
@@ -153,14 +154,15 @@ async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
         ("later", start + 900),
         ("before", start - 900),
     ];
-    shop.write_orders(astray.map(|(key, millis)| at(key, millis)).to_vec())
+    system
+        .write_orders(astray.map(|(key, millis)| at(key, millis)).to_vec())
         .await?;
-    let range = resolve(&shop, Bound::Time(start + 50), Bound::Time(start + 150)).await?;
-    let found = keys(&shop, &range).await?;
+    let range = resolve(&system, Bound::Time(start + 50), Bound::Time(start + 150)).await?;
+    let found = keys(&system, &range).await?;
     assert_eq!(found.len(), 101);
     assert!(found.iter().any(|key| key == "astray"));
 
-    let later = resolve(&shop, Bound::Time(start + 1000), Bound::Latest).await?;
+    let later = resolve(&system, Bound::Time(start + 1000), Bound::Latest).await?;
     assert_eq!(
         later.offsets(),
         0,
@@ -168,10 +170,10 @@ async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
     );
 
     let named = Bound::Offsets(Positions::from([(1, 3), (2, 1_000_000)]));
-    let range = resolve(&shop, named, Bound::Latest).await?;
+    let range = resolve(&system, named, Bound::Latest).await?;
     assert_eq!(range.spans.keys().copied().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(range.spans[&1].from, 3);
     assert_eq!(range.spans[&2].offsets(), 0);
-    assert_eq!(keys(&shop, &range).await?.len() as u64, range.offsets());
+    assert_eq!(keys(&system, &range).await?.len() as u64, range.offsets());
     Ok(())
 }

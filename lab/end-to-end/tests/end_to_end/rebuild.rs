@@ -1,7 +1,7 @@
 //! The table is a view of the topic: rebuilt from it, row for row the same.
 
 use anyhow::Result;
-use end_to_end::shop::{Shop, ready};
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 
@@ -19,19 +19,19 @@ fn echo(order_id: &str, code: &str) -> NewRecord {
 
 #[tokio::test]
 async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> Result<()> {
-    let shop = Shop::open().await?;
-    let sink = shop.sink().await?;
-    let processor = shop.processor().await?;
-    shop.write_orders(load::orders(0..500)).await?;
-    shop.settled().await;
+    let system = TestSystem::open().await?;
+    let sink = system.sink().await?;
+    let processor = system.processor().await?;
+    system.write_orders(load::orders(0..500)).await?;
+    system.settled().await;
     let echoes = vec![
         echo("0", "OTHER-0"),
         echo("1", "OTHER-1"),
         echo("new", "NEW"),
     ];
-    topic::write(shop.brokers(), &shop.topics.vouchers, echoes).await?;
-    shop.settled().await;
-    let before = shop.vouchers().await?;
+    topic::write(system.brokers(), &system.topics.vouchers, echoes).await?;
+    system.settled().await;
+    let before = system.vouchers().await?;
     assert_eq!(
         before.len(),
         201,
@@ -45,22 +45,24 @@ async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> R
     drop(processor);
 
     // An empty table, and a group that starts again: first record = first row.
-    sink.terminate(end_to_end::shop::STOP).await?;
-    shop.execute_on_vouchers("truncate vouchers").await?;
+    sink.terminate(end_to_end::system::STOP).await?;
+    system.execute_on_vouchers("truncate vouchers").await?;
     let _rebuild = ready(
-        shop.sink_command("rebuild")
+        system
+            .sink_command("rebuild")
             .await?
-            .env("SINK_GROUP", format!("rebuild-{}", shop.name)),
+            .env("SINK_GROUP", format!("rebuild-{}", system.name)),
     )
     .await?;
     wait::until(
         "the table to be rebuilt",
-        || async { shop.vouchers().await.unwrap_or_default().len() },
+        || async { system.vouchers().await.unwrap_or_default().len() },
         |rows| *rows == before.len(),
     )
     .await;
-    shop.caught_up(&format!("rebuild-{}", shop.name), &shop.topics.vouchers)
+    system
+        .caught_up(&format!("rebuild-{}", system.name), &system.topics.vouchers)
         .await;
-    assert_eq!(shop.vouchers().await?, before);
+    assert_eq!(system.vouchers().await?, before);
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 
 /// Stands for the record's key in every text of a field.
@@ -198,31 +198,35 @@ pub(crate) fn good_json(key: &str) -> NewRecord {
     )
 }
 
-/// Registers writers' schemas, each once, each under a subject of its own: a shop's other writers
+/// Registers writers' schemas, each once, each under a subject of its own: a system's other writers
 /// are not bound to the contract's compatibility.
 pub(crate) struct WriterSchemas<'s> {
-    shop: &'s Shop,
+    system: &'s TestSystem,
     ids: HashMap<String, u32>,
 }
 
 impl<'s> WriterSchemas<'s> {
-    pub(crate) fn new(shop: &'s Shop) -> Self {
+    pub(crate) fn new(system: &'s TestSystem) -> Self {
         Self {
-            shop,
+            system,
             ids: HashMap::new(),
         }
     }
 
     /// The id of a schema's text; without a registry it is any number.
     pub(crate) async fn id(&mut self, schema: &str) -> Result<u32> {
-        if !self.shop.has_registry() {
+        if !self.system.has_registry() {
             return Ok(1);
         }
         if let Some(id) = self.ids.get(schema) {
             return Ok(*id);
         }
-        let subject = format!("writer-{}-{}", self.shop.name, self.ids.len());
-        let id = self.shop.backends.register_schema(&subject, schema).await?;
+        let subject = format!("writer-{}-{}", self.system.name, self.ids.len());
+        let id = self
+            .system
+            .backends
+            .register_schema(&subject, schema)
+            .await?;
         let id = u32::try_from(id)?;
         self.ids.insert(schema.to_owned(), id);
         Ok(id)

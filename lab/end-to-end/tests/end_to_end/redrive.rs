@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use apache_avro::types::Value;
-use end_to_end::shop::{Shop, own_registry};
+use end_to_end::system::{TestSystem, own_registry};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::json;
@@ -47,9 +47,9 @@ fn late_by_header(key: &str, total: i32, id: u32) -> Result<NewRecord> {
 }
 
 /// The sources of all vouchers, each with how often it issued one.
-async fn sources(shop: &Shop) -> Result<BTreeMap<String, usize>> {
+async fn sources(system: &TestSystem) -> Result<BTreeMap<String, usize>> {
     let mut sources = BTreeMap::new();
-    for record in shop.voucher_records().await? {
+    for record in system.voucher_records().await? {
         let part = |name| record.header(name).unwrap_or_default();
         let source = format!("{}/{}", part("source.partition"), part("source.offset"));
         *sources.entry(source).or_default() += 1;
@@ -61,9 +61,9 @@ async fn sources(shop: &Shop) -> Result<BTreeMap<String, usize>> {
 async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_vouchers()
 -> Result<()> {
     let backends = Arc::new(own_registry("redrive").await);
-    let shop = Shop::on(Arc::clone(&backends), true).await?;
-    let _processor = shop.processor().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::on(Arc::clone(&backends), true).await?;
+    let _processor = system.processor().await?;
+    let _sink = system.sink().await?;
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
     // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already;
@@ -76,16 +76,16 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
         late_by_header("20", 100, id)?,
         newer.clone(),
     ];
-    shop.write_orders(records).await?;
-    shop.settled().await;
-    assert_eq!(shop.dead_letters().await?.len(), 4);
-    assert_eq!(shop.vouchers().await?.len(), 1);
-    let before = shop.vouchers_of("19").await?;
+    system.write_orders(records).await?;
+    system.settled().await;
+    assert_eq!(system.dead_letters().await?.len(), 4);
+    assert_eq!(system.vouchers().await?.len(), 1);
+    let before = system.vouchers_of("19").await?;
 
     // Not mended yet: an attempt. A registry that is away: none.
-    let failed = shop.run_processor(&["redrive", "--json"], &[]);
+    let failed = system.run_processor(&["redrive", "--json"], &[]);
     let nowhere = [("SCHEMA_REGISTRY_URL", "http://127.0.0.1:9")];
-    let away = shop.run_processor(&["redrive", "--json"], &nowhere);
+    let away = system.run_processor(&["redrive", "--json"], &nowhere);
     let (failed, away) = tokio::try_join!(failed, away)?;
     assert_eq!(
         failed.json()?["outcomes"],
@@ -98,14 +98,14 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
         id
     );
     let dry = ["redrive", "--json", "--dry-run"];
-    let table = [("DATABASE_URL", shop.vouchers_url.as_str())];
-    let dry = shop.run_processor(&dry, &table).await?.json()?;
+    let table = [("DATABASE_URL", system.vouchers_url.as_str())];
+    let dry = system.run_processor(&dry, &table).await?.json()?;
     // 19 has its voucher: its dead letter's is an echo.
     assert_eq!(
         dry["existing"],
         json!({"new": 2, "existing": 1, "different": 0})
     );
-    let redriven = shop
+    let redriven = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -116,32 +116,34 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
         );
         assert_eq!(answer["letters"][0]["attempts"], 3);
     }
-    let listed = shop.run_processor(&["dead-letters", "--json"], &[]).await?;
+    let listed = system
+        .run_processor(&["dead-letters", "--json"], &[])
+        .await?;
     assert_eq!(listed.json()?["open"], 0);
-    let again = shop
+    let again = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
     assert_eq!(again["outcomes"], json!({}));
 
-    let rows = || async { shop.vouchers().await.unwrap_or_default().len() };
+    let rows = || async { system.vouchers().await.unwrap_or_default().len() };
     wait::until("the missing vouchers' rows", rows, |rows| *rows == 3).await;
-    shop.settled().await;
+    system.settled().await;
     assert_eq!(
-        shop.vouchers_of("19").await?,
+        system.vouchers_of("19").await?,
         before,
         "an echo changes no row"
     );
-    assert!(sources(&shop).await?.values().all(|count| *count == 1));
+    assert!(sources(&system).await?.values().all(|count| *count == 1));
     let run = redriven["run"].as_str();
-    let vouchers = shop.voucher_records().await?;
+    let vouchers = system.voucher_records().await?;
     let of_run = vouchers
         .iter()
         .filter(|v| v.header("source.run").as_deref() == run);
     assert_eq!(of_run.count(), 3);
 
     // Nothing was republished: the newest status of 19 is the one that was.
-    let orders = shop.order_records().await?;
+    let orders = system.order_records().await?;
     assert_eq!(orders.len(), 5);
     let newest = orders.iter().rfind(|record| record.key_text() == "19");
     assert_eq!(newest.and_then(|record| record.value.clone()), newer.value);
@@ -151,47 +153,47 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
 #[tokio::test]
 async fn a_redrive_that_is_killed_and_repeated_issues_nothing_twice() -> Result<()> {
     const LETTERS: i64 = 20_000;
-    let shop = Shop::open_json().await?;
-    let letters = (0..LETTERS).map(|offset| letter(&shop, offset, "x", sent(offset, "100")));
-    bury(&shop, letters.collect()).await?;
+    let system = TestSystem::open_json().await?;
+    let letters = (0..LETTERS).map(|offset| letter(&system, offset, "x", sent(offset, "100")));
+    bury(&system, letters.collect()).await?;
     // How far nobody has read: what there is, transactions' markers included.
     let written = || async {
-        let lag = topic::lag(shop.brokers(), "nobody", &shop.topics.vouchers).await;
+        let lag = topic::lag(system.brokers(), "nobody", &system.topics.vouchers).await;
         lag.unwrap_or_default()
     };
     for _ in 0..3 {
         let before = written().await;
-        let mut redrive = shop.start_processor(&["redrive"], &[]).await?;
+        let mut redrive = system.start_processor(&["redrive"], &[]).await?;
         wait::until("some vouchers", written, |now| {
             *now > before || *now > LETTERS
         })
         .await;
         redrive.kill().await?;
     }
-    let last = shop
+    let last = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
     assert_eq!(last["still_open"], 0);
-    let sources = sources(&shop).await?;
+    let sources = sources(&system).await?;
     assert_eq!(sources.len(), usize::try_from(LETTERS)?);
     assert!(sources.values().all(|count| *count == 1));
-    let states = format!("{}.state", shop.topics.order_status_dead_letters());
-    let states = topic::read(shop.brokers(), &states).await?;
+    let states = format!("{}.state", system.topics.order_status_dead_letters());
+    let states = topic::read(system.brokers(), &states).await?;
     assert_eq!(states.len(), usize::try_from(LETTERS)?);
     Ok(())
 }
 
 #[tokio::test]
 async fn letters_are_redriven_with_todays_rule_those_that_are_meant_and_no_others() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     let letters = vec![
-        letter(&shop, 1, "unknown_status", sent(1, "80")),
-        letter(&shop, 2, "unknown_status", sent(2, "80")),
-        letter(&shop, 3, "invalid_total", sent(3, "80")),
-        letter(&shop, 1, "unknown_status", sent(1, "80")),
+        letter(&system, 1, "unknown_status", sent(1, "80")),
+        letter(&system, 2, "unknown_status", sent(2, "80")),
+        letter(&system, 3, "invalid_total", sent(3, "80")),
+        letter(&system, 1, "unknown_status", sent(1, "80")),
     ];
-    bury(&shop, letters).await?;
+    bury(&system, letters).await?;
     let least = [("VOUCHER_MIN_TOTAL", "80")];
     let chosen = [
         "redrive",
@@ -201,10 +203,10 @@ async fn letters_are_redriven_with_todays_rule_those_that_are_meant_and_no_other
         "--letter",
         "0/1",
     ];
-    let redriven = shop.run_processor(&chosen, &least).await?.json()?;
+    let redriven = system.run_processor(&chosen, &least).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
     assert_eq!(redriven["repeats"], 1);
-    let rest = shop
+    let rest = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -214,7 +216,7 @@ async fn letters_are_redriven_with_todays_rule_those_that_are_meant_and_no_other
         "total 80.00 EUR is below 100.00"
     );
     assert_eq!(
-        sources(&shop).await?,
+        sources(&system).await?,
         BTreeMap::from([("0/1".to_owned(), 1)])
     );
     Ok(())

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use serde_json::json;
 
@@ -63,7 +63,7 @@ fn order(id: &str, unscaled: i64) -> Value {
 
 /// Registers a schema that refers to these: names and subjects, in their first version.
 async fn register(
-    shop: &Shop,
+    system: &TestSystem,
     subject: &str,
     schema: &str,
     references: &[(&str, &str)],
@@ -71,13 +71,13 @@ async fn register(
     let references: Vec<_> = references
         .iter()
         .map(|(name, subject)| {
-            json!({"name": name, "subject": format!("{subject}-{}", shop.name), "version": 1})
+            json!({"name": name, "subject": format!("{subject}-{}", system.name), "version": 1})
         })
         .collect();
     let url = format!(
         "{}/subjects/{subject}-{}/versions",
-        shop.backends.schema_registry_url(),
-        shop.name
+        system.backends.schema_registry_url(),
+        system.name
     );
     let body = json!({"schemaType": "AVRO", "schema": schema, "references": references});
     let answer = reqwest::Client::new().post(url).json(&body).send().await?;
@@ -87,41 +87,49 @@ async fn register(
 
 #[tokio::test]
 async fn a_schema_is_read_with_all_that_it_refers_to() -> Result<()> {
-    let shop = Shop::open().await?;
-    let _processor = shop.processor().await?;
+    let system = TestSystem::open().await?;
+    let _processor = system.processor().await?;
     let country = ("shop.types.Country", "country");
     let money = ("shop.types.Money", "money");
     let customer = ("shop.types.Customer", "customer");
-    register(&shop, "money", MONEY, &[]).await?;
-    register(&shop, "country", COUNTRY, &[]).await?;
-    register(&shop, "customer", CUSTOMER, &[country, money]).await?;
+    register(&system, "money", MONEY, &[]).await?;
+    register(&system, "country", COUNTRY, &[]).await?;
+    register(&system, "customer", CUSTOMER, &[country, money]).await?;
     let references = [customer, money, country];
-    let id = register(&shop, "order", ORDER, &references).await?;
+    let id = register(&system, "order", ORDER, &references).await?;
     // The same record, as one type of a topic that has several.
     let of_union = r#"["null","shop.OrderStatus"]"#;
-    let union = register(&shop, "events", of_union, &[("shop.OrderStatus", "order")]).await?;
+    let union = register(
+        &system,
+        "events",
+        of_union,
+        &[("shop.OrderStatus", "order")],
+    )
+    .await?;
 
     let schema = inlined();
     let record = |key: &str, id: u32, prefix: &[u8], unscaled: i64| -> Result<NewRecord> {
         let body = encode(&schema, order(key, unscaled))?;
         Ok(NewRecord::new(key, framed(id, &[prefix, &body].concat())))
     };
-    shop.write_orders(vec![
-        record("eligible", id, b"", 1_000_000)?,
-        record("below", id, b"", 999_999)?,
-        record("of-union", union, b"\x02", 1_000_000)?,
-        good_json("behind"),
-    ])
-    .await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system
+        .write_orders(vec![
+            record("eligible", id, b"", 1_000_000)?,
+            record("below", id, b"", 999_999)?,
+            record("of-union", union, b"\x02", 1_000_000)?,
+            good_json("behind"),
+        ])
+        .await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
-    let letters = shop.dead_letters().await?;
+    let letters = system.dead_letters().await?;
     let reasons: Vec<_> = letters
         .iter()
         .map(|one| one.header("dlq.message"))
         .collect();
     assert!(letters.is_empty(), "{reasons:?}");
-    let vouchers = shop.voucher_records().await?;
+    let vouchers = system.voucher_records().await?;
     let mut keys: Vec<_> = vouchers
         .iter()
         .filter_map(|voucher| voucher.key.clone())
@@ -130,7 +138,7 @@ async fn a_schema_is_read_with_all_that_it_refers_to() -> Result<()> {
     keys.sort();
     assert_eq!(keys, ["behind", "eligible", "of-union"]);
 
-    let explained = shop.run_processor(&["explain", "below"], &[]).await?;
+    let explained = system.run_processor(&["explain", "below"], &[]).await?;
     assert!(
         explained.stdout.contains("99.9999 EUR is below"),
         "{explained:?}"

@@ -7,7 +7,7 @@ use anyhow::Result;
 use apache_avro::types::Value;
 use end_to_end::certificates::Certificates;
 use end_to_end::registry_gate::{RegistryGate, Speaks};
-use end_to_end::shop::{START, Shop, readiness, ready};
+use end_to_end::system::{START, TestSystem, readiness, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use serde_json::json;
@@ -24,15 +24,15 @@ const BASIC: &str = "Basic bWU6cGEvc3Mrd0ByZCU0MQ==";
 type Variables<'a> = [(&'a str, &'a str)];
 
 /// A record whose schema no process knows yet.
-async fn new_record(shop: &Shop, key: &str) -> Result<NewRecord> {
+async fn new_record(system: &TestSystem, key: &str) -> Result<NewRecord> {
     let schema = json!({"type": "record", "name": "OrderStatus", "fields": [
         {"name": "order_id", "type": "string"},
         {"name": "status", "type": "string"},
         {"name": "total", "type": "int"},
         {"name": format!("of_{key}"), "type": "null"}]})
     .to_string();
-    let subject = format!("{key}-{}", shop.name);
-    let id = shop.backends.register_schema(&subject, &schema).await?;
+    let subject = format!("{key}-{}", system.name);
+    let id = system.backends.register_schema(&subject, &schema).await?;
     let fields = [
         ("order_id".to_owned(), Value::String(key.to_owned())),
         ("status".to_owned(), Value::String("SENT".to_owned())),
@@ -43,8 +43,12 @@ async fn new_record(shop: &Shop, key: &str) -> Result<NewRecord> {
     Ok(NewRecord::new(key, framed(u32::try_from(id)?, &body)))
 }
 
-async fn processor(shop: &Shop, instance: &str, variables: &Variables<'_>) -> Result<Service> {
-    let mut command = shop.processor_command(instance).await?;
+async fn processor(
+    system: &TestSystem,
+    instance: &str,
+    variables: &Variables<'_>,
+) -> Result<Service> {
+    let mut command = system.processor_command(instance).await?;
     for (name, value) in variables {
         command = command.env(name, *value);
     }
@@ -52,16 +56,17 @@ async fn processor(shop: &Shop, instance: &str, variables: &Variables<'_>) -> Re
 }
 
 /// Writes an order with a new schema, and waits for its voucher.
-async fn earns(shop: &Shop, key: &str) -> Result<()> {
-    shop.write_orders(vec![new_record(shop, key).await?])
+async fn earns(system: &TestSystem, key: &str) -> Result<()> {
+    system
+        .write_orders(vec![new_record(system, key).await?])
         .await?;
-    voucher(shop, key).await;
+    voucher(system, key).await;
     Ok(())
 }
 
-async fn voucher(shop: &Shop, key: &str) {
+async fn voucher(system: &TestSystem, key: &str) {
     let has_voucher = || async {
-        let vouchers = shop.voucher_records().await.unwrap_or_default();
+        let vouchers = system.voucher_records().await.unwrap_or_default();
         let mut keys = vouchers.iter().filter_map(|voucher| voucher.key.as_deref());
         keys.any(|found| found == key.as_bytes())
     };
@@ -72,8 +77,9 @@ async fn voucher(shop: &Shop, key: &str) {
 }
 
 /// Writes an order with a new schema, and waits until the processor says why it can't be read.
-async fn waits_because(shop: &Shop, service: &Service, key: &str, why: &str) -> Result<()> {
-    shop.write_orders(vec![new_record(shop, key).await?])
+async fn waits_because(system: &TestSystem, service: &Service, key: &str, why: &str) -> Result<()> {
+    system
+        .write_orders(vec![new_record(system, key).await?])
         .await?;
     let reason = || async {
         let (_, parts) = readiness(service).await.unwrap_or_default();
@@ -88,8 +94,13 @@ async fn waits_because(shop: &Shop, service: &Service, key: &str, why: &str) -> 
 }
 
 /// The level and the sentence of each verdict of `processor check` on the registry and its schemas.
-async fn checked(shop: &Shop, variables: &Variables<'_>) -> Result<Vec<(String, String, String)>> {
-    let answer = shop.run_processor(&["check", "--json"], variables).await?;
+async fn checked(
+    system: &TestSystem,
+    variables: &Variables<'_>,
+) -> Result<Vec<(String, String, String)>> {
+    let answer = system
+        .run_processor(&["check", "--json"], variables)
+        .await?;
     let json: serde_json::Value = serde_json::from_str(&answer.stdout)?;
     let verdicts = json["verdicts"].as_array().into_iter().flatten();
     let text = |verdict: &serde_json::Value, name: &str| {
@@ -138,14 +149,14 @@ fn no_secret_is_in_the_log(service: &Service) -> Result<()> {
 
 #[tokio::test]
 async fn the_next_registry_of_a_list_is_asked() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let nobody = Port::free()?;
-    let first = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
-    let second = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    let first = RegistryGate::open(system.backends.schema_registry_url(), Speaks::Plain).await?;
+    let second = RegistryGate::open(system.backends.schema_registry_url(), Speaks::Plain).await?;
     let away = format!("http://{}", nobody.address());
     let list = format!("{away},{}, {}", first.url(), second.url());
     let variables = [("SCHEMA_REGISTRY_URL", list.as_str())];
-    let found = checked(&shop, &variables).await?;
+    let found = checked(&system, &variables).await?;
     let levels: Vec<_> = found
         .iter()
         .map(|(subject, level, _)| (subject.as_str(), level.as_str()))
@@ -165,12 +176,12 @@ async fn the_next_registry_of_a_list_is_asked() -> Result<()> {
         "{found:?}"
     );
 
-    let processor = processor(&shop, "1", &variables).await?;
-    earns(&shop, "by_first").await?;
+    let processor = processor(&system, "1", &variables).await?;
+    earns(&system, "by_first").await?;
     let before = (first.passed(), second.passed());
     assert!(before.0 > 0);
     drop(first);
-    earns(&shop, "by_second").await?;
+    earns(&system, "by_second").await?;
     assert!(second.passed() > before.1);
     let (code, parts) = readiness(&processor).await?;
     assert_eq!(code, 200, "{parts}");
@@ -179,15 +190,15 @@ async fn the_next_registry_of_a_list_is_asked() -> Result<()> {
 
 #[tokio::test]
 async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
-    let shop = Shop::open().await?;
-    let gate = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    let system = TestSystem::open().await?;
+    let gate = RegistryGate::open(system.backends.schema_registry_url(), Speaks::Plain).await?;
     gate.admit(BASIC);
     let url = gate.url();
     let with_user = |user: &str| url.replace("http://", &format!("http://{user}@"));
 
     // The URL with the password as it is: exit code 2 and what to write.
     let raw = with_user(&format!("me:{PASSWORD}"));
-    let refused = shop
+    let refused = system
         .run_processor(&["run"], &[("SCHEMA_REGISTRY_URL", &raw)])
         .await?;
     assert_eq!(refused.code, 2);
@@ -202,11 +213,11 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
 
     let nobody = [("SCHEMA_REGISTRY_URL", url)];
     fails_because(
-        &checked(&shop, &nobody).await?,
+        &checked(&system, &nobody).await?,
         "set SCHEMA_REGISTRY_USERNAME",
     );
     let wrong = with_user("me:hunter2");
-    let found = checked(&shop, &[("SCHEMA_REGISTRY_URL", &wrong)]).await?;
+    let found = checked(&system, &[("SCHEMA_REGISTRY_URL", &wrong)]).await?;
     fails_because(
         &found,
         "it does not accept the user and password of SCHEMA_REGISTRY_URL",
@@ -215,7 +226,7 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
 
     let encoded = with_user("me:pa%2Fss%2Bw%40rd%2541");
     let by_url = [("SCHEMA_REGISTRY_URL", encoded.as_str())];
-    all_is_well(&checked(&shop, &by_url).await?, url);
+    all_is_well(&checked(&system, &by_url).await?, url);
     let file = Certificates::make("registry-user")?;
     let file = file.folder().join("password");
     std::fs::write(&file, format!("{PASSWORD}\n"))?;
@@ -225,16 +236,16 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
         ("SCHEMA_REGISTRY_USERNAME", "me"),
         ("SCHEMA_REGISTRY_PASSWORD_FILE", &file),
     ];
-    all_is_well(&checked(&shop, &by_file).await?, url);
+    all_is_well(&checked(&system, &by_file).await?, url);
     for (key, variables) in [("by_url", &by_url[..]), ("by_file", &by_file)] {
-        let processor = processor(&shop, key, variables).await?;
-        earns(&shop, key).await?;
+        let processor = processor(&system, key, variables).await?;
+        earns(&system, key).await?;
         processor.terminate(START).await?;
         no_secret_is_in_the_log(&processor)?;
     }
 
     // The relay asks for the id that it writes.
-    let producer = shop.producer_command("1").await?;
+    let producer = system.producer_command("1").await?;
     let producer = ready(producer.env("SCHEMA_REGISTRY_URL", &encoded)).await?;
     let order = json!({"order_id": "of-relay", "total": "100"});
     let placed = reqwest::Client::new()
@@ -242,7 +253,7 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
         .json(&order)
         .send();
     assert_eq!(placed.await?.status(), 201);
-    let published = || async { shop.order_records().await.unwrap_or_default() };
+    let published = || async { system.order_records().await.unwrap_or_default() };
     let of_relay = |records: &Vec<end_to_end::topic::Record>| {
         let mut keys = records.iter().filter_map(|record| record.key.as_deref());
         keys.any(|key| key == b"of-relay")
@@ -253,8 +264,8 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
 
 #[tokio::test]
 async fn a_token_is_read_again_when_its_file_changes() -> Result<()> {
-    let shop = Shop::open().await?;
-    let gate = RegistryGate::open(shop.backends.schema_registry_url(), Speaks::Plain).await?;
+    let system = TestSystem::open().await?;
+    let gate = RegistryGate::open(system.backends.schema_registry_url(), Speaks::Plain).await?;
     gate.admit("Bearer token-1");
     gate.forbid("Bearer token-0");
     let folder = Certificates::make("registry-token")?;
@@ -265,60 +276,63 @@ async fn a_token_is_read_again_when_its_file_changes() -> Result<()> {
         ("SCHEMA_REGISTRY_TOKEN_FILE", &path),
     ];
     std::fs::write(&file, "token-0\n")?;
-    fails_because(&checked(&shop, &variables).await?, "403 Forbidden");
+    fails_because(&checked(&system, &variables).await?, "403 Forbidden");
     std::fs::write(&file, "token-1\n")?;
-    all_is_well(&checked(&shop, &variables).await?, gate.url());
+    all_is_well(&checked(&system, &variables).await?, gate.url());
     let by_variable = [
         ("SCHEMA_REGISTRY_URL", gate.url()),
         ("SCHEMA_REGISTRY_TOKEN", "token-1"),
     ];
-    all_is_well(&checked(&shop, &by_variable).await?, gate.url());
+    all_is_well(&checked(&system, &by_variable).await?, gate.url());
 
-    let processor = processor(&shop, "1", &variables).await?;
-    earns(&shop, "first").await?;
+    let processor = processor(&system, "1", &variables).await?;
+    earns(&system, "first").await?;
     gate.admit("Bearer token-2");
     let why = "it does not accept SCHEMA_REGISTRY_TOKEN_FILE";
-    waits_because(&shop, &processor, "second", why).await?;
+    waits_because(&system, &processor, "second", why).await?;
     std::fs::write(&file, "token-2\n")?;
-    voucher(&shop, "second").await;
+    voucher(&system, "second").await;
     processor.wait_ready(START).await?;
     no_secret_is_in_the_log(&processor)
 }
 
 #[tokio::test]
 async fn a_private_authority_and_client_certificates_are_believed() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let certificates = Certificates::make("registry-tls")?;
     let path = |name: &str| certificates.path(name);
     let (ca, stranger, certificate) = (path("ca.pem"), path("stranger.pem"), path("sink.pem"));
     // As cert-manager writes keys: PKCS #1.
     let key = certificates.traditional_key("sink")?;
-    let registry = shop.backends.schema_registry_url();
+    let registry = system.backends.schema_registry_url();
     let tls = RegistryGate::open(registry, Speaks::Tls(&certificates)).await?;
     let mutual = RegistryGate::open(registry, Speaks::MutualTls(&certificates)).await?;
 
     let url = ("SCHEMA_REGISTRY_URL", tls.url());
     fails_because(
-        &checked(&shop, &[url]).await?,
+        &checked(&system, &[url]).await?,
         "set SCHEMA_REGISTRY_CA_FILE",
     );
     let other = ("SCHEMA_REGISTRY_CA_FILE", stranger.as_str());
     fails_because(
-        &checked(&shop, &[url, other]).await?,
+        &checked(&system, &[url, other]).await?,
         "set SCHEMA_REGISTRY_CA_FILE",
     );
     let host = tls.url().replace("127.0.0.1", "localhost");
     let elsewhere = ("SCHEMA_REGISTRY_URL", host.as_str());
     let own = ("SCHEMA_REGISTRY_CA_FILE", ca.as_str());
-    fails_because(&checked(&shop, &[elsewhere, own]).await?, "another host's");
+    fails_because(
+        &checked(&system, &[elsewhere, own]).await?,
+        "another host's",
+    );
     let plain = registry.replace("http://", "https://");
     let no_tls = [("SCHEMA_REGISTRY_URL", plain.as_str()), own];
-    fails_because(&checked(&shop, &no_tls).await?, "write http://");
-    all_is_well(&checked(&shop, &[url, own]).await?, tls.url());
+    fails_because(&checked(&system, &no_tls).await?, "write http://");
+    all_is_well(&checked(&system, &[url, own]).await?, tls.url());
 
     let asks = ("SCHEMA_REGISTRY_URL", mutual.url());
     fails_because(
-        &checked(&shop, &[asks, own]).await?,
+        &checked(&system, &[asks, own]).await?,
         "SCHEMA_REGISTRY_CERTIFICATE_FILE",
     );
     let key = key.display().to_string();
@@ -328,11 +342,11 @@ async fn a_private_authority_and_client_certificates_are_believed() -> Result<()
         ("SCHEMA_REGISTRY_CERTIFICATE_FILE", certificate.as_str()),
         ("SCHEMA_REGISTRY_KEY_FILE", &key),
     ];
-    all_is_well(&checked(&shop, &identified).await?, mutual.url());
+    all_is_well(&checked(&system, &identified).await?, mutual.url());
     let other_key = path("broker.key");
     let mut wrong = identified;
     wrong[3].1 = &other_key;
-    let refused = shop.run_processor(&["run"], &wrong).await?;
+    let refused = system.run_processor(&["run"], &wrong).await?;
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(
         refused.stderr.contains("it is not the key of"),
@@ -341,8 +355,8 @@ async fn a_private_authority_and_client_certificates_are_believed() -> Result<()
     );
 
     for (instance, variables) in [("tls", &[url, own][..]), ("mutual", &identified)] {
-        let processor = processor(&shop, instance, variables).await?;
-        earns(&shop, instance).await?;
+        let processor = processor(&system, instance, variables).await?;
+        earns(&system, instance).await?;
         processor.terminate(START).await?;
     }
     Ok(())
@@ -351,7 +365,7 @@ async fn a_private_authority_and_client_certificates_are_believed() -> Result<()
 /// A key with a passphrase would be asked for on a terminal: it is exit code 2.
 #[tokio::test]
 async fn a_key_with_a_passphrase_is_refused_with_what_to_do() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     let certificates = Certificates::make("registry-passphrase")?;
     let key: PathBuf = certificates.encrypted_key("sink")?;
     let (certificate, key) = (certificates.path("sink.pem"), key.display().to_string());
@@ -360,7 +374,7 @@ async fn a_key_with_a_passphrase_is_refused_with_what_to_do() -> Result<()> {
         ("SCHEMA_REGISTRY_CERTIFICATE_FILE", &*certificate),
         ("SCHEMA_REGISTRY_KEY_FILE", &key),
     ];
-    let refused = shop.run_processor(&["run"], &variables).await?;
+    let refused = system.run_processor(&["run"], &variables).await?;
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(
         refused.stderr.contains("openssl pkey"),

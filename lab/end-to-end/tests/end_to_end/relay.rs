@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, ready, three_brokers};
+use end_to_end::system::{START, TestSystem, ready, three_brokers};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ pub(crate) type Journal = Mutex<BTreeMap<String, i64>>;
 #[tokio::test]
 async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), false).await?;
-    let mut producer = shop.producer().await?;
+    let system = TestSystem::on(cluster.backends(), false).await?;
+    let mut producer = system.producer().await?;
     let journal = Journal::default();
     let stop = AtomicBool::new(false);
     let address = Mutex::new(vec![producer.url("")]);
@@ -41,15 +41,15 @@ async fn a_producer_that_is_killed_keeps_every_promise() -> Result<()> {
     );
     let (killed, _) = futures::join!(kills, clients);
     killed?;
-    assert_promises_kept(&shop, &journal.into_inner()?).await
+    assert_promises_kept(&system, &journal.into_inner()?).await
 }
 
 #[tokio::test]
 async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), false).await?;
-    let one = shop.producer().await?;
-    let two = ready(shop.producer_command("2").await?).await?;
+    let system = TestSystem::on(cluster.backends(), false).await?;
+    let one = system.producer().await?;
+    let two = ready(system.producer_command("2").await?).await?;
     let journal = Journal::default();
     let stop = AtomicBool::new(false);
     let address = Mutex::new(vec![one.url(""), two.url("")]);
@@ -79,7 +79,7 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
     );
     let (slept, _) = futures::join!(zombies, clients);
     slept?;
-    assert_promises_kept(&shop, &journal.into_inner()?).await
+    assert_promises_kept(&system, &journal.into_inner()?).await
 }
 
 /// Rows that Postgres has not analyzed yet look to its planner like a table that is best scanned, for
@@ -87,8 +87,8 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
 #[tokio::test]
 async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
     const ROWS: i64 = 100_000;
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
     wait::until(
         "the relay to be active",
         || is_active(&producer),
@@ -101,14 +101,14 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
          FROM generate_series(1, $1) AS number",
     )
     .bind(ROWS)
-    .execute(shop.orders())
+    .execute(system.orders())
     .await?;
     // A session tells what it deleted and what it scanned for that together.
     let told = || async {
         sqlx::query_as::<_, (i64, i64)>(
             "SELECT n_tup_del, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'outbox'",
         )
-        .fetch_one(shop.orders())
+        .fetch_one(system.orders())
         .await
         .ok()
     };
@@ -121,7 +121,7 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
 }
 
 pub(crate) async fn is_active(producer: &Service) -> bool {
-    end_to_end::shop::metric(producer, "producer_relay_active", "")
+    end_to_end::system::metric(producer, "producer_relay_active", "")
         .await
         .unwrap_or(0)
         == 1
@@ -183,13 +183,13 @@ async fn note(answer: reqwest::Result<reqwest::Response>, order_id: &str, journa
     }
 }
 
-async fn assert_promises_kept(shop: &Shop, journal: &BTreeMap<String, i64>) -> Result<()> {
-    assert_promises_kept_in(shop, shop.orders(), journal).await
+async fn assert_promises_kept(system: &TestSystem, journal: &BTreeMap<String, i64>) -> Result<()> {
+    assert_promises_kept_in(system, system.orders(), journal).await
 }
 
-/// The same, with the orders in another database than the shop's own.
+/// The same, with the orders in another database than the system's own.
 pub(crate) async fn assert_promises_kept_in(
-    shop: &Shop,
+    system: &TestSystem,
     orders: &PgPool,
     journal: &BTreeMap<String, i64>,
 ) -> Result<()> {
@@ -216,7 +216,7 @@ pub(crate) async fn assert_promises_kept_in(
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_>>()?;
     let mut versions = BTreeMap::<String, Vec<i64>>::new();
-    for record in topic::read(shop.brokers(), &shop.topics.order_status).await? {
+    for record in topic::read(system.brokers(), &system.topics.order_status).await? {
         let version = record.json()["version"].as_i64().context("a version")?;
         versions.entry(record.key_text()).or_default().push(version);
     }

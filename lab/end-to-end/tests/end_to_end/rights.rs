@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use end_to_end::command::Answer;
-use end_to_end::shop::{SIGNING_KEY, Shop, own_secured_backends};
+use end_to_end::system::{SIGNING_KEY, TestSystem, own_secured_backends};
 use end_to_end::topic::{self, NewRecord};
 use stack::{Listener, Port};
 
@@ -231,9 +231,9 @@ const NOBODY: &str = "nobody";
 
 impl Resource {
     /// As kafka-acls takes it.
-    fn arguments(self, shop: &Shop) -> Vec<String> {
-        let topics = &shop.topics;
-        let group = |service: &str| format!("{service}-{}", shop.name);
+    fn arguments(self, system: &TestSystem) -> Vec<String> {
+        let topics = &system.topics;
+        let group = |service: &str| format!("{service}-{}", system.name);
         let (flag, name, is_prefix) = match self {
             OrderStatus => ("--topic", topics.order_status.clone(), false),
             OrderStatusDlq => ("--topic", topics.order_status_dead_letters(), false),
@@ -249,8 +249,8 @@ impl Resource {
                 format!("{}.state", topics.vouchers_dead_letters()),
                 false,
             ),
-            ProcessorGroup => ("--group", shop.processor_group(), false),
-            SinkGroup => ("--group", shop.sink_group(), false),
+            ProcessorGroup => ("--group", system.processor_group(), false),
+            SinkGroup => ("--group", system.sink_group(), false),
             BackfillGroups => ("--group", format!("{}/backfill/", group("processor")), true),
             Transactions(prefix) => {
                 let (service, rest) = prefix.split_once('/').unwrap_or((prefix, ""));
@@ -268,12 +268,12 @@ impl Resource {
 }
 
 /// Grants each command its rights: one call of the tool for each resource and operation.
-async fn grant(shop: &Shop) -> Result<()> {
+async fn grant(system: &TestSystem) -> Result<()> {
     let mut calls: Vec<(Vec<String>, Operation, Vec<&str>)> = Vec::new();
     for granted in COMMANDS.iter().chain([&SEES]) {
         for (operation, resources) in granted.rights {
             for resource in *resources {
-                let resource = resource.arguments(shop);
+                let resource = resource.arguments(system);
                 let same = calls
                     .iter_mut()
                     .find(|(there, with, _)| *there == resource && with == operation);
@@ -291,21 +291,24 @@ async fn grant(shop: &Shop) -> Result<()> {
         for user in users {
             arguments.extend(["--allow-principal".to_owned(), format!("User:{user}")]);
         }
-        let output = shop.backends.run_tool("kafka-acls", arguments, b"").await?;
+        let output = system
+            .backends
+            .run_tool("kafka-acls", arguments, b"")
+            .await?;
         ensure!(output.status.success(), "{output:?}");
     }
     Ok(())
 }
 
 /// Runs a command as this user.
-async fn run(shop: &Shop, granted: &Granted, user: &str, address: &str) -> Result<Answer> {
+async fn run(system: &TestSystem, granted: &Granted, user: &str, address: &str) -> Result<Answer> {
     let properties = format!(
         "security.protocol=SASL_PLAINTEXT,sasl.mechanism=PLAIN,sasl.username={user},\
          sasl.password={PASSWORD}"
     );
     let database = match granted.service {
-        "producer" => &shop.orders_url,
-        _ => &shop.vouchers_url,
+        "producer" => &system.orders_url,
+        _ => &system.vouchers_url,
     };
     let environment = [
         ("KAFKA_BOOTSTRAP_SERVERS", address),
@@ -313,11 +316,12 @@ async fn run(shop: &Shop, granted: &Granted, user: &str, address: &str) -> Resul
         ("DATABASE_URL", database),
         ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
     ];
-    shop.run_service(granted.service, granted.arguments, &environment)
+    system
+        .run_service(granted.service, granted.arguments, &environment)
         .await
 }
 
-async fn secured(port: &Port) -> Shop {
+async fn secured(port: &Port) -> TestSystem {
     let users = COMMANDS.iter().map(|granted| granted.user);
     let users: String = users
         .chain([SEES.user, NOBODY])
@@ -340,8 +344,8 @@ async fn secured(port: &Port) -> Shop {
     };
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let backends = own_secured_backends("rights", vec![listener], settings.to_vec()).await;
-    match Shop::on(Arc::new(backends), true).await {
-        Ok(shop) => shop,
+    match TestSystem::on(Arc::new(backends), true).await {
+        Ok(system) => system,
         Err(error) => panic!("{error:#}"),
     }
 }
@@ -350,28 +354,29 @@ async fn secured(port: &Port) -> Shop {
 async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is_missing()
 -> Result<()> {
     let port = Port::free()?;
-    let shop = secured(&port).await;
+    let system = secured(&port).await;
     // Something to look at in every topic, and the tables.
-    let producer = shop.producer().await?;
-    let processor = shop.processor().await?;
-    let sink = shop.sink().await?;
+    let producer = system.producer().await?;
+    let processor = system.processor().await?;
+    let sink = system.sink().await?;
     let good = r#"{"order_id":"17","status":"SENT","total":100}"#;
-    shop.write_orders(vec![NewRecord::new("17", good), NewRecord::new("18", "{")])
+    system
+        .write_orders(vec![NewRecord::new("17", good), NewRecord::new("18", "{")])
         .await?;
     topic::write(
-        shop.brokers(),
-        &shop.topics.vouchers,
+        system.brokers(),
+        &system.topics.vouchers,
         vec![NewRecord::new("19", "{")],
     )
     .await?;
-    shop.settled().await;
+    system.settled().await;
     drop((producer, processor, sink));
 
     // Without a right, or without the right to read: each command says what it lacks.
-    grant(&shop).await?;
+    grant(&system).await?;
     let address = port.address();
     for granted in COMMANDS {
-        let answer = run(&shop, granted, NOBODY, &address).await?;
+        let answer = run(&system, granted, NOBODY, &address).await?;
         assert_eq!(answer.code, 1, "{granted:?}: {answer:?}");
         let said = answer.stdout + &answer.stderr;
         let words = "does not allow User:nobody to describe topic ";
@@ -386,7 +391,7 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
             .iter()
             .any(|(operation, _)| *operation == Read)
         {
-            let answer = run(&shop, granted, SEES.user, &address).await?;
+            let answer = run(&system, granted, SEES.user, &address).await?;
             assert_eq!(answer.code, 1, "{granted:?}: {answer:?}");
             let said = answer.stdout + &answer.stderr;
             // What a transaction may not do is told by another part of the client.
@@ -402,7 +407,7 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
         }
     }
     for granted in COMMANDS {
-        let answer = run(&shop, granted, granted.user, &address).await?;
+        let answer = run(&system, granted, granted.user, &address).await?;
         assert_eq!(answer.code, 0, "{}: {answer:?}", granted.user);
         let said = answer.stdout + &answer.stderr;
         assert!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use end_to_end::certificates::Certificates;
 use end_to_end::command::Answer;
-use end_to_end::shop::{Shop, own_backends_with, readiness, ready};
+use end_to_end::system::{TestSystem, own_backends_with, readiness, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use reqwest::Client;
@@ -114,13 +114,14 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         options.postgres_tls = Some(certificates.of_postgres());
     })
     .await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
     let keys = PathBuf::from(certificates.path("api-keys"));
     std::fs::write(&keys, format!("{API_KEY}\n"))?;
-    shop.execute_on_vouchers(&format!(
-        "CREATE ROLE checkout SUPERUSER LOGIN PASSWORD '{DATABASE}'"
-    ))
-    .await?;
+    system
+        .execute_on_vouchers(&format!(
+            "CREATE ROLE checkout SUPERUSER LOGIN PASSWORD '{DATABASE}'"
+        ))
+        .await?;
     let with_password = |url: &str, password: &str| {
         let own = format!("postgres://checkout:{password}@");
         let tls = format!(
@@ -129,8 +130,8 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         );
         url.replacen("postgres://postgres@", &own, 1) + &tls
     };
-    let orders = with_password(&shop.orders_url, DATABASE);
-    let vouchers = with_password(&shop.vouchers_url, DATABASE);
+    let orders = with_password(&system.orders_url, DATABASE);
+    let vouchers = with_password(&system.vouchers_url, DATABASE);
     let properties = |password: &str| {
         format!(
             "security.protocol=SASL_PLAINTEXT,sasl.mechanism=PLAIN,sasl.username=checkout,\
@@ -153,9 +154,9 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     let mut said = Said::default();
 
     // What goes well, and bad data in it.
-    let producer = dress(shop.producer_command("good").await?, "json", &orders);
-    let processor = dress(shop.processor_command("good").await?, "json", "");
-    let sink = dress(shop.sink_command("good").await?, "text", &vouchers);
+    let producer = dress(system.producer_command("good").await?, "json", &orders);
+    let processor = dress(system.processor_command("good").await?, "json", "");
+    let sink = dress(system.sink_command("good").await?, "text", &vouchers);
     let (producer, processor, sink) =
         tokio::try_join!(ready(producer), ready(processor), ready(sink))?;
     let http = Client::new();
@@ -173,10 +174,12 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     let sent = http.patch(producer.url("/orders/17")).bearer_auth(API_KEY);
     let sent = sent.json(&json!({"status": "SENT"})).send().await?;
     assert_eq!(sent.status(), 200);
-    shop.write_orders(vec![NewRecord::new("bad", "{}")]).await?;
+    system
+        .write_orders(vec![NewRecord::new("bad", "{}")])
+        .await?;
     let row = wait::until(
         "the voucher",
-        || async { shop.vouchers_of("17").await.unwrap_or_default() },
+        || async { system.vouchers_of("17").await.unwrap_or_default() },
         |rows| rows.len() == 1,
     )
     .await;
@@ -185,11 +188,12 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     let twice = [voucher("1", IMPORTED), voucher("2", IMPORTED)];
     let broken = NewRecord::new("3", format!(r#"{{"code":"{IMPORTED}","amount":"x"}}"#));
     for record in twice.into_iter().chain([broken]) {
-        topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
-        shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        topic::write(system.brokers(), &system.topics.vouchers, vec![record]).await?;
+        system
+            .caught_up(&system.sink_group(), &system.topics.vouchers)
             .await;
     }
-    let letters = topic::read(shop.brokers(), &shop.topics.vouchers_dead_letters()).await?;
+    let letters = topic::read(system.brokers(), &system.topics.vouchers_dead_letters()).await?;
     assert_eq!(letters.len(), 2);
     for letter in letters {
         let message = letter.header("dlq.message").context("a message")?;
@@ -201,10 +205,10 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
 
     // What goes wrong: passwords, hosts.
     let nowhere = format!("postgres://checkout:{DATABASE}@127.0.0.1:1/nowhere");
-    let wrong = with_password(&shop.vouchers_url, WRONG);
-    let unreachable = dress(shop.producer_command("bad").await?, "text", &nowhere);
-    let refused = dress(shop.sink_command("bad").await?, "json", &wrong);
-    let unknown = dress(shop.processor_command("bad").await?, "text", "");
+    let wrong = with_password(&system.vouchers_url, WRONG);
+    let unreachable = dress(system.producer_command("bad").await?, "text", &nowhere);
+    let refused = dress(system.sink_command("bad").await?, "json", &wrong);
+    let unknown = dress(system.processor_command("bad").await?, "text", "");
     let unknown = unknown.env("KAFKA_PROPERTIES", properties(WRONG));
     let (unreachable, refused, unknown) =
         tokio::try_join!(waiting(unreachable), waiting(refused), waiting(unknown))?;
@@ -233,14 +237,14 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         ("sink", &["dead-letters"]),
         ("sink", &["redrive", "--dry-run"]),
     ] {
-        let answer = shop.run_service(service, arguments, &environment).await?;
+        let answer = system.run_service(service, arguments, &environment).await?;
         said.answer(&format!("{service} {arguments:?}"), answer);
     }
     let wrong_properties = properties(WRONG);
     let no_property = format!("sasl.passwort={KAFKA}");
     let no_url = format!("postgres//checkout:{DATABASE}@h/d");
     let three_words = certificates.path("three-words");
-    std::fs::write(&three_words, format!("shop {API_KEY} {WRONG}\n"))?;
+    std::fs::write(&three_words, format!("system {API_KEY} {WRONG}\n"))?;
     for (service, command, name, value, code) in [
         ("sink", "check", "DATABASE_URL", &wrong, 1),
         ("sink", "check", "DATABASE_URL", &nowhere, 1),
@@ -265,7 +269,9 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     ] {
         let mut environment = environment.clone();
         environment.push((name, value));
-        let answer = shop.run_service(service, &[command], &environment).await?;
+        let answer = system
+            .run_service(service, &[command], &environment)
+            .await?;
         let source = format!("{service} {command} with a wrong {name}");
         if name == "HTTP_ADDR" {
             // No secret is written there; clap repeats the word.
@@ -296,7 +302,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     said.holds_none_of(&[half]);
     // Only who asks for it sees a code.
     let revealed = ["explain", "17", "--json", "--reveal"];
-    let revealed = shop
+    let revealed = system
         .run_service("processor", &revealed, &environment)
         .await?;
     assert!(revealed.stdout.contains(&code), "{revealed:?}");

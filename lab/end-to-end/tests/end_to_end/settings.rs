@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{SIGNING_KEY, Shop, binaries};
+use end_to_end::system::{SIGNING_KEY, TestSystem, binaries};
 
 /// `processor` with these arguments and variables alone: its exit code and what it said.
 async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(i32, String)> {
@@ -379,11 +379,11 @@ async fn a_code_is_verified_without_asking_anybody() -> Result<()> {
 
 #[tokio::test]
 async fn a_topic_that_is_missing_is_named_with_code_1() -> Result<()> {
-    let shop = Shop::open().await?;
-    let missing = format!("nobody-made-{}", shop.name);
-    let command = shop.processor_command("1").await?;
+    let system = TestSystem::open().await?;
+    let missing = format!("nobody-made-{}", system.name);
+    let command = system.processor_command("1").await?;
     let processor = command.env("ORDER_STATUS_TOPIC", &missing).start().await?;
-    let ended = processor.wait(end_to_end::shop::START).await?;
+    let ended = processor.wait(end_to_end::system::START).await?;
     assert_eq!(ended.code(), Some(1));
     let log = std::fs::read_to_string(processor.log())?;
     let said = log.lines().last().unwrap_or_default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use apache_avro::types::Value as Avro;
 use end_to_end::command::Answer;
-use end_to_end::shop::{Shop, own_registry, ready};
+use end_to_end::system::{TestSystem, own_registry, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::{Value, json};
@@ -55,16 +55,16 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn first(shop: &Shop) -> Self {
+    fn first(system: &TestSystem) -> Self {
         Self {
-            group: shop.processor_group(),
+            group: system.processor_group(),
             variables: vec![("VOUCHER_SENT_UNTIL", CHANGE)],
         }
     }
 
-    fn second(shop: &Shop) -> Self {
+    fn second(system: &TestSystem) -> Self {
         Self {
-            group: format!("second-{}", shop.name),
+            group: format!("second-{}", system.name),
             variables: vec![
                 ("VOUCHER_CAMPAIGN", "second"),
                 ("VOUCHER_AMOUNT", "7.50"),
@@ -78,17 +78,17 @@ impl Campaign {
         self.variables.iter().copied().chain([group]).collect()
     }
 
-    async fn command(&self, shop: &Shop, arguments: &[&str]) -> Result<Answer> {
-        shop.run_processor(arguments, &self.environment()).await
+    async fn command(&self, system: &TestSystem, arguments: &[&str]) -> Result<Answer> {
+        system.run_processor(arguments, &self.environment()).await
     }
 
-    async fn json(&self, shop: &Shop, arguments: &[&str]) -> Result<Value> {
+    async fn json(&self, system: &TestSystem, arguments: &[&str]) -> Result<Value> {
         let arguments = [arguments, &["--json"]].concat();
-        self.command(shop, &arguments).await?.json()
+        self.command(system, &arguments).await?.json()
     }
 
-    async fn processor(&self, shop: &Shop) -> Result<stack::Service> {
-        let mut command = shop.processor_command(&self.group).await?;
+    async fn processor(&self, system: &TestSystem) -> Result<stack::Service> {
+        let mut command = system.processor_command(&self.group).await?;
         for (name, value) in self.environment() {
             command = command.env(name, value);
         }
@@ -97,10 +97,10 @@ impl Campaign {
 }
 
 /// Which campaign issued a voucher to which order, and how often.
-async fn issued(shop: &Shop) -> Result<BTreeMap<(String, String), usize>> {
+async fn issued(system: &TestSystem) -> Result<BTreeMap<(String, String), usize>> {
     let mut issued = BTreeMap::new();
-    for record in shop.voucher_records().await? {
-        let voucher = crate::voucher::read(shop, &record)?;
+    for record in system.voucher_records().await? {
+        let voucher = crate::voucher::read(system, &record)?;
         let identity = (voucher.campaign, voucher.order_id);
         *issued.entry(identity).or_default() += 1;
     }
@@ -115,27 +115,28 @@ fn vouchers(expected: &[(&str, &str)]) -> BTreeMap<(String, String), usize> {
 #[tokio::test]
 async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<()> {
     let backends = Arc::new(own_registry("shared-dead-letters").await);
-    let shop = Shop::on(Arc::clone(&backends), true).await?;
-    let (first, second) = (Campaign::first(&shop), Campaign::second(&shop));
+    let system = TestSystem::on(Arc::clone(&backends), true).await?;
+    let (first, second) = (Campaign::first(&system), Campaign::second(&system));
     let _running = (
-        first.processor(&shop).await?,
-        second.processor(&shop).await?,
+        first.processor(&system).await?,
+        second.processor(&system).await?,
     );
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
     // 17 was sent in the first campaign's time, 18 in the second's; neither can be read yet.
-    shop.write_orders(vec![avro("17", MAY, id)?, avro("18", JULY, id)?])
+    system
+        .write_orders(vec![avro("17", MAY, id)?, avro("18", JULY, id)?])
         .await?;
     for group in [&first.group, &second.group] {
-        shop.caught_up(group, &shop.topics.order_status).await;
+        system.caught_up(group, &system.topics.order_status).await;
     }
     assert_eq!(
-        shop.dead_letters().await?.len(),
+        system.dead_letters().await?.len(),
         4,
         "each campaign has its own"
     );
     for (campaign, other) in [(&first, &second), (&second, &first)] {
-        let listed = campaign.json(&shop, &["dead-letters"]).await?;
+        let listed = campaign.json(&system, &["dead-letters"]).await?;
         assert_eq!(
             (&listed["open"], &listed["all"], &listed["repeats"]),
             (&json!(2), &json!(2), &json!(0))
@@ -154,17 +155,17 @@ async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<
         (&first, vec![("order-reward", "17")]),
         (&second, vec![("order-reward", "17"), ("second", "18")]),
     ] {
-        let redriven = campaign.json(&shop, &["redrive"]).await?;
+        let redriven = campaign.json(&system, &["redrive"]).await?;
         assert_eq!(
             redriven["outcomes"],
             json!({"voucher": 1, "skipped: campaign_dates": 1})
         );
-        assert_eq!(issued(&shop).await?, vouchers(&so_far));
+        assert_eq!(issued(&system).await?, vouchers(&so_far));
     }
     for campaign in [&first, &second] {
-        let listed = campaign.json(&shop, &["dead-letters"]).await?;
+        let listed = campaign.json(&system, &["dead-letters"]).await?;
         assert_eq!((&listed["open"], &listed["all"]), (&json!(0), &json!(2)));
-        let again = campaign.json(&shop, &["redrive"]).await?;
+        let again = campaign.json(&system, &["redrive"]).await?;
         assert_eq!(again["outcomes"], json!({}));
     }
     Ok(())
@@ -172,89 +173,89 @@ async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<
 
 #[tokio::test]
 async fn a_discard_and_the_settings_of_another_campaign_close_nothing_of_this_one() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let (first, second) = (Campaign::first(&shop), Campaign::second(&shop));
+    let system = TestSystem::open_json().await?;
+    let (first, second) = (Campaign::first(&system), Campaign::second(&system));
     // Written by the first released version, which did not say whose they are: everybody's.
-    let letters = (1..=2).map(|offset| letter(&shop, offset, "x", sent(offset, "100")));
-    bury(&shop, letters.collect()).await?;
+    let letters = (1..=2).map(|offset| letter(&system, offset, "x", sent(offset, "100")));
+    bury(&system, letters.collect()).await?;
     let discard = ["dead-letters", "discard", "--key", "1", "--note", "a test"];
     assert_eq!(
-        second.json(&shop, &discard).await?["discarded"],
-        json!([place(&shop, 1)])
+        second.json(&system, &discard).await?["discarded"],
+        json!([place(&system, 1)])
     );
 
     // The second campaign's settings, but the first one's group.
     let mut mixed = second.variables.clone();
     mixed.push(("PROCESSOR_GROUP", first.group.as_str()));
-    let mixed = shop.run_processor(&["redrive", "--json"], &mixed).await?;
+    let mixed = system.run_processor(&["redrive", "--json"], &mixed).await?;
     assert_eq!(
         mixed.json()?["outcomes"],
         json!({"skipped: campaign_dates": 2}),
         "both were sent before it"
     );
-    let redriven = first.json(&shop, &["redrive"]).await?;
+    let redriven = first.json(&system, &["redrive"]).await?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 2}));
     let expected = vouchers(&[("order-reward", "1"), ("order-reward", "2")]);
-    assert_eq!(issued(&shop).await?, expected);
+    assert_eq!(issued(&system).await?, expected);
     Ok(())
 }
 
-fn place(shop: &Shop, offset: i64) -> String {
-    format!("{}/0/{offset}", shop.topics.order_status)
+fn place(system: &TestSystem, offset: i64) -> String {
+    format!("{}/0/{offset}", system.topics.order_status)
 }
 
-fn states_topic(shop: &Shop) -> String {
-    format!("{}.state", shop.topics.order_status_dead_letters())
+fn states_topic(system: &TestSystem) -> String {
+    format!("{}.state", system.topics.order_status_dead_letters())
 }
 
 /// A state as the first released version wrote it.
-fn released(shop: &Shop, offset: i64, outcome: &Value) -> NewRecord {
+fn released(system: &TestSystem, offset: i64, outcome: &Value) -> NewRecord {
     let mut state = json!({"attempts": 2, "at": "2099-01-01T00:00:00Z", "run": "redrive/x"});
     if let (Value::Object(state), Value::Object(outcome)) = (&mut state, outcome) {
         state.extend(outcome.clone());
     }
-    NewRecord::new(place(shop, offset), state.to_string())
+    NewRecord::new(place(system, offset), state.to_string())
 }
 
 #[tokio::test]
 async fn states_of_the_released_version_close_what_they_were_decided_on() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let letters = (1..=5).map(|offset| letter(&shop, offset, "x", sent(offset, "100")));
-    bury(&shop, letters.collect()).await?;
+    let system = TestSystem::open_json().await?;
+    let letters = (1..=5).map(|offset| letter(&system, offset, "x", sent(offset, "100")));
+    bury(&system, letters.collect()).await?;
     let states = vec![
         released(
-            &shop,
+            &system,
             1,
             &json!({"outcome": "voucher", "campaign": "order-reward"}),
         ),
         released(
-            &shop,
+            &system,
             2,
             &json!({"outcome": "skipped", "reason": "campaign_dates", "message": "x"}),
         ),
         released(
-            &shop,
+            &system,
             3,
             &json!({"outcome": "skipped", "reason": "status", "message": "x"}),
         ),
-        released(&shop, 4, &json!({"outcome": "discarded", "note": "x"})),
+        released(&system, 4, &json!({"outcome": "discarded", "note": "x"})),
         released(
-            &shop,
+            &system,
             5,
             &json!({"outcome": "failed", "reason": "y", "message": "x"}),
         ),
     ];
-    topic::write(shop.brokers(), &states_topic(&shop), states).await?;
+    topic::write(system.brokers(), &states_topic(&system), states).await?;
 
     // 2 was skipped by a campaign that nobody knows any more.
-    let (first, second) = (Campaign::first(&shop), Campaign::second(&shop));
+    let (first, second) = (Campaign::first(&system), Campaign::second(&system));
     for (campaign, open) in [(&first, ["2", "5"].as_slice()), (&second, &["1", "2", "5"])] {
-        let listed = campaign.json(&shop, &["dead-letters"]).await?;
+        let listed = campaign.json(&system, &["dead-letters"]).await?;
         let letters = listed["letters"].as_array().context("letters")?;
         let keys = letters.iter().map(|letter| letter["key"]["text"].as_str());
         assert_eq!(keys.flatten().collect::<Vec<_>>(), open);
     }
-    let redriven = first.json(&shop, &["redrive"]).await?;
+    let redriven = first.json(&system, &["redrive"]).await?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 2}));
     assert_eq!(
         redriven["letters"][1]["attempts"], 3,
@@ -265,18 +266,18 @@ async fn states_of_the_released_version_close_what_they_were_decided_on() -> Res
 
 #[tokio::test]
 async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     // The same places; other records: one of each pair was read from the topic before.
-    let other = |offset: i64| letter(&shop, offset, "x", sent(offset, "250"));
+    let other = |offset: i64| letter(&system, offset, "x", sent(offset, "250"));
     bury(
-        &shop,
+        &system,
         vec![
-            letter(&shop, 1, "x", sent(1, "100")),
-            letter(&shop, 2, "x", "{"),
+            letter(&system, 1, "x", sent(1, "100")),
+            letter(&system, 2, "x", "{"),
         ],
     )
     .await?;
-    let before = shop
+    let before = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -284,9 +285,9 @@ async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -
         before["outcomes"],
         json!({"voucher": 1, "failed: invalid_json": 1})
     );
-    bury(&shop, vec![other(1), other(2), other(2)]).await?;
+    bury(&system, vec![other(1), other(2), other(2)]).await?;
 
-    let listed = shop
+    let listed = system
         .run_processor(&["dead-letters", "--json"], &[])
         .await?
         .json()?;
@@ -301,18 +302,18 @@ async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -
         .filter_map(|letter| letter["letter"].as_str())
         .collect();
     assert!(names.iter().all(|name| name.contains('@')), "{names:?}");
-    let ambiguous = shop
+    let ambiguous = system
         .run_processor(&["dead-letters", "show", "0/2"], &[])
         .await?;
     assert_eq!(ambiguous.code, 1);
     for name in &names[..1] {
         assert!(ambiguous.stderr.contains(name), "{}", ambiguous.stderr);
         let show = ["dead-letters", "show", name, "--json"];
-        let shown = shop.run_processor(&show, &[]).await?.json()?;
+        let shown = system.run_processor(&show, &[]).await?.json()?;
         assert_eq!(shown["original"]["value"], json!({"text": "{"}));
     }
 
-    let redriven = shop
+    let redriven = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -320,7 +321,7 @@ async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -
         redriven["outcomes"],
         json!({"voucher": 2, "failed: invalid_json": 1})
     );
-    let again = shop
+    let again = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
@@ -332,35 +333,38 @@ async fn another_groups_open_transaction_hides_no_state() -> Result<()> {
     use rdkafka::ClientConfig;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-    let shop = Shop::open_json().await?;
-    bury(&shop, vec![letter(&shop, 1, "x", sent(1, "100"))]).await?;
+    let system = TestSystem::open_json().await?;
+    bury(&system, vec![letter(&system, 1, "x", sent(1, "100"))]).await?;
     // A redrive of another group that was killed while it wrote.
     let wait = wait::DEADLINE;
     let killed: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", shop.brokers())
-        .set("transactional.id", format!("killed-{}/redrive", shop.name))
+        .set("bootstrap.servers", system.brokers())
+        .set(
+            "transactional.id",
+            format!("killed-{}/redrive", system.name),
+        )
         .set("transaction.timeout.ms", "10000")
         .create()?;
     killed.init_transactions(wait)?;
     killed.begin_transaction()?;
-    let states = states_topic(&shop);
+    let states = states_topic(&system);
     let record = BaseRecord::to(&states)
         .key("t/0/1@0011223344556677/killed")
         .payload("{}");
     killed.send(record).map_err(|(error, _)| error)?;
     killed.flush(wait)?;
 
-    let redriven = shop
+    let redriven = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
     drop(killed);
-    let again = shop
+    let again = system
         .run_processor(&["redrive", "--json"], &[])
         .await?
         .json()?;
     assert_eq!(again["outcomes"], json!({}));
-    assert_eq!(issued(&shop).await?, vouchers(&[("order-reward", "1")]));
+    assert_eq!(issued(&system).await?, vouchers(&[("order-reward", "1")]));
     Ok(())
 }

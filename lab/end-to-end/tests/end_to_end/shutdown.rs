@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{STOP, Shop, readiness, ready};
+use end_to_end::system::{STOP, TestSystem, readiness, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,8 +31,8 @@ async fn until_shutting_down(service: &Service) {
 
 #[tokio::test]
 async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let command = shop.producer_command("1").await?;
+    let system = TestSystem::open_json().await?;
+    let command = system.producer_command("1").await?;
     let producer = ready(command.env("HTTP_SHUTDOWN_DELAY", DELAY)).await?;
     let http = Client::new();
     let place = async |order_id: &str| {
@@ -54,7 +54,7 @@ async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
         assert_eq!(meanwhile.headers()["connection"], "close", "{order_id}");
     }
     // All of it is published before anything is closed.
-    let published = || async { shop.order_records().await.unwrap_or_default().len() };
+    let published = || async { system.order_records().await.unwrap_or_default().len() };
     wait::until("three records", published, |count| *count == 3).await;
 
     // The second signal does not wait for the delay.
@@ -65,19 +65,19 @@ async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
 
 #[tokio::test]
 async fn a_ctrl_c_and_a_delay_of_zero_stop_at_once() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let command = shop.producer_command("1").await?;
+    let system = TestSystem::open_json().await?;
+    let command = system.producer_command("1").await?;
     let producer = ready(command.env("HTTP_SHUTDOWN_DELAY", DELAY)).await?;
     signal(&producer, Signal::INT)?;
     assert!(producer.wait(STOP).await?.success());
-    assert!(shop.producer().await?.terminate(STOP).await?.success());
+    assert!(system.producer().await?.terminate(STOP).await?.success());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_connection_is_idle_for_longer_than_a_slow_head_may_take() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let command = shop.producer_command("1").await?;
+    let system = TestSystem::open_json().await?;
+    let command = system.producer_command("1").await?;
     let producer = ready(command.env("HTTP_IDLE_TIMEOUT", "20")).await?;
     let mut idle = [
         Connection::open(&producer).await?,

@@ -1,7 +1,7 @@
 //! The sink's dead letters become rows when their cause is mended.
 
 use anyhow::Result;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use serde_json::json;
 
@@ -16,8 +16,8 @@ pub(crate) fn voucher(order_id: &str, code: &str) -> NewRecord {
 
 #[tokio::test]
 async fn a_code_that_was_taken_becomes_a_row_when_it_is_free() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let _sink = shop.sink().await?;
+    let system = TestSystem::open_json().await?;
+    let _sink = system.sink().await?;
     let code = "IMPORTED-CODE";
     let records = vec![
         voucher("1", code),
@@ -25,11 +25,12 @@ async fn a_code_that_was_taken_becomes_a_row_when_it_is_free() -> Result<()> {
         NewRecord::new("3", "{"),
     ];
     for record in records {
-        topic::write(shop.brokers(), &shop.topics.vouchers, vec![record]).await?;
-        shop.caught_up(&shop.sink_group(), &shop.topics.vouchers)
+        topic::write(system.brokers(), &system.topics.vouchers, vec![record]).await?;
+        system
+            .caught_up(&system.sink_group(), &system.topics.vouchers)
             .await;
     }
-    let listed = shop
+    let listed = system
         .run_sink(&["dead-letters", "--json", "--key", "2"])
         .await?;
     let listed = listed.json()?;
@@ -38,21 +39,22 @@ async fn a_code_that_was_taken_becomes_a_row_when_it_is_free() -> Result<()> {
         json!({"code_taken": {"open": 1, "all": 1}})
     );
     let letter = listed["letters"][0]["letter"].as_str().unwrap_or_default();
-    let shown = shop.run_sink(&["dead-letters", "show", letter]).await?;
+    let shown = system.run_sink(&["dead-letters", "show", letter]).await?;
     assert!(!shown.stdout.contains(code), "{}", shown.stdout);
-    let shown = shop
+    let shown = system
         .run_sink(&["dead-letters", "show", letter, "--reveal"])
         .await?;
     assert!(shown.stdout.contains(code), "{}", shown.stdout);
 
-    let redriven = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+    let redriven = system.run_sink(&["redrive", "--json"]).await?.json()?;
     assert_eq!(
         redriven["outcomes"],
         json!({"failed: code_taken": 1, "failed: invalid_json": 1})
     );
-    shop.execute_on_vouchers("delete from vouchers where order_id = '1'")
+    system
+        .execute_on_vouchers("delete from vouchers where order_id = '1'")
         .await?;
-    let dry = shop
+    let dry = system
         .run_sink(&["redrive", "--json", "--dry-run"])
         .await?
         .json()?;
@@ -60,18 +62,18 @@ async fn a_code_that_was_taken_becomes_a_row_when_it_is_free() -> Result<()> {
         dry["outcomes"],
         json!({"failed: invalid_json": 1, "row": 1})
     );
-    assert!(shop.vouchers().await?.is_empty());
-    let redriven = shop.run_sink(&["redrive", "--json"]).await?.json()?;
+    assert!(system.vouchers().await?.is_empty());
+    let redriven = system.run_sink(&["redrive", "--json"]).await?.json()?;
     assert_eq!(
         redriven["outcomes"],
         json!({"failed: invalid_json": 1, "row": 1})
     );
-    let rows = shop.vouchers().await?;
+    let rows = system.vouchers().await?;
     assert_eq!((rows.len(), rows[0].order_id.as_str()), (1, "2"));
 
     let hopeless = ["dead-letters", "discard", "--key", "3", "--note", "cut off"];
-    assert_eq!(shop.run_sink(&hopeless).await?.code, 0);
-    let listed = shop.run_sink(&["dead-letters", "--json"]).await?.json()?;
+    assert_eq!(system.run_sink(&hopeless).await?.code, 0);
+    let listed = system.run_sink(&["dead-letters", "--json"]).await?.json()?;
     assert_eq!((&listed["open"], &listed["all"]), (&json!(0), &json!(2)));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use end_to_end::shop::{STOP, Shop};
+use end_to_end::system::{STOP, TestSystem};
 use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::settings::Secret;
@@ -142,10 +142,10 @@ fn a_code_of_another_order_in_a_backlog(url: &str) -> Result<()> {
 
 #[tokio::test]
 async fn what_was_expected_of_the_rows_changes_nothing_but_the_time() -> Result<()> {
-    let shop = Shop::open().await?;
+    let system = TestSystem::open().await?;
     // Makes the table.
-    shop.sink().await?.terminate(STOP).await?;
-    let url = shop.vouchers_url.clone();
+    system.sink().await?.terminate(STOP).await?;
+    let url = system.vouchers_url.clone();
     tokio::task::spawn_blocking(move || {
         a_backlog_a_replay_and_both(&url)?;
         a_code_of_another_order_in_a_backlog(&url)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, directory, own_postgres, readiness, ready};
+use end_to_end::system::{START, TestSystem, directory, own_postgres, readiness, ready};
 use end_to_end::wait;
 use sqlx::{AssertSqlSafe, PgPool};
 use stack::{PostgresServer, Service};
@@ -17,8 +17,8 @@ use crate::relay::{Journal, assert_promises_kept_in, is_active, place_orders};
 const ORDERS: usize = 150;
 
 /// A standby that is two seconds behind.
-async fn standby_of(shop: &Shop, name: &str) -> Result<PostgresServer> {
-    let primary = shop.backends.database_url();
+async fn standby_of(system: &TestSystem, name: &str) -> Result<PostgresServer> {
+    let primary = system.backends.database_url();
     let delay = ["recovery_min_apply_delay=2s"];
     PostgresServer::standby(primary, &directory(name), &delay).await
 }
@@ -69,18 +69,18 @@ async fn says(service: &Service, words: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sets up the shop's primary so that its next start as a standby follows `next`. Returns the folder
+/// Sets up the system's primary so that its next start as a standby follows `next`. Returns the folder
 /// of its data.
-async fn will_follow(shop: &Shop, next: &PostgresServer) -> Result<PathBuf> {
+async fn will_follow(system: &TestSystem, next: &PostgresServer) -> Result<PathBuf> {
     let address = next.address();
     let (host, port) = address.split_once(':').context("host:port")?;
     let follow =
         format!("ALTER SYSTEM SET primary_conninfo = 'host={host} port={port} user=postgres'");
     sqlx::raw_sql(AssertSqlSafe(follow))
-        .execute(shop.orders())
+        .execute(system.orders())
         .await?;
     let data: String = sqlx::query_scalar("SHOW data_directory")
-        .fetch_one(shop.orders())
+        .fetch_one(system.orders())
         .await?;
     Ok(PathBuf::from(data))
 }
@@ -88,23 +88,23 @@ async fn will_follow(shop: &Shop, next: &PostgresServer) -> Result<PathBuf> {
 #[tokio::test]
 async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Result<()> {
     let backends = own_postgres("with-standby", |_| {}).await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
-    let primary = shop.producer().await?;
-    let server = standby_of(&shop, "standby").await?;
-    let database = shop.orders_url.rsplit('/').next().context("a database")?;
-    let address = shop
+    let system = TestSystem::on(Arc::new(backends), false).await?;
+    let primary = system.producer().await?;
+    let server = standby_of(&system, "standby").await?;
+    let database = system.orders_url.rsplit('/').next().context("a database")?;
+    let address = system
         .orders_url
         .split('@')
         .nth(1)
         .and_then(|rest| rest.split('/').next())
         .context("an address")?;
 
-    let on_standby = shop.producer_command("standby").await?;
+    let on_standby = system.producer_command("standby").await?;
     let on_standby = on_standby
         .env("DATABASE_URL", server.url(database))
         .start()
         .await?;
-    let sink = shop.sink_command("standby").await?;
+    let sink = system.sink_command("standby").await?;
     let sink = sink
         .env("DATABASE_URL", server.url(database))
         .start()
@@ -112,7 +112,7 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     let sentence = format!("the server at {} is a standby", server.address());
     says(&on_standby, &sentence).await?;
     says(&sink, &sentence).await?;
-    let either = shop.producer_command("either").await?;
+    let either = system.producer_command("either").await?;
     let both = format!(
         "postgres://postgres@{},{address}/{database}?target_session_attrs=read-write",
         server.address()
@@ -125,13 +125,13 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     let (code, parts) = readiness(&on_standby).await?;
     assert_eq!(code, 503, "{parts}");
     let before = journal.lock().expect("no panic").clone();
-    assert_promises_kept_in(&shop, shop.orders(), &before).await?;
+    assert_promises_kept_in(&system, system.orders(), &before).await?;
 
     // A clean switchover: the primary hands over all that it has before it ends.
     let switchover = async {
         many_orders(&journal, before.len() + 20, &on_standby).await;
-        let old_primary = will_follow(&shop, &server).await?;
-        shop.backends.postgres().stop().await?;
+        let old_primary = will_follow(&system, &server).await?;
+        system.backends.postgres().stop().await?;
         server.promote().await?;
         either.wait_ready(START).await?;
         // The one that was on the standby is on the primary now, and may be the active one.
@@ -146,7 +146,7 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
 
         // The old primary comes back as a standby of the new one.
         std::fs::write(old_primary.join("standby.signal"), "")?;
-        shop.backends.postgres().start().await?;
+        system.backends.postgres().start().await?;
         says(&primary, &format!("the server at {address} is a standby")).await?;
         let more = acknowledged(&journal) + 20;
         many_orders(&journal, more, &primary).await;
@@ -155,5 +155,5 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     load(&[&either], 100, &journal, switchover).await?;
     let promoted = PgPool::connect_lazy(&server.url(database))?;
     let all = journal.into_inner()?;
-    assert_promises_kept_in(&shop, &promoted, &all).await
+    assert_promises_kept_in(&system, &promoted, &all).await
 }

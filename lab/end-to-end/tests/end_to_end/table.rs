@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
-use end_to_end::shop::{SIGNING_KEY_ID, Shop, metric};
+use end_to_end::system::{SIGNING_KEY_ID, TestSystem, metric};
 use end_to_end::topic::{NewRecord, Record};
 use end_to_end::wait;
 use stack::Service;
@@ -206,12 +206,16 @@ async fn encode(
     Ok(records.collect())
 }
 
-/// Writes the cases to a shop whose processor has seen nothing else, and looks at every outcome.
-pub(crate) async fn check(shop: &Shop, processor: &Service, cases: Vec<Case>) -> Result<()> {
-    let mut schemas = WriterSchemas::new(shop);
+/// Writes the cases to a system whose processor has seen nothing else, and looks at every outcome.
+pub(crate) async fn check(
+    system: &TestSystem,
+    processor: &Service,
+    cases: Vec<Case>,
+) -> Result<()> {
+    let mut schemas = WriterSchemas::new(system);
     let mut written = BTreeMap::new();
     for (number, case) in cases.into_iter().enumerate() {
-        for one in encode(case, number, &mut schemas, shop.has_registry()).await? {
+        for one in encode(case, number, &mut schemas, system.has_registry()).await? {
             let name = one.name.clone();
             assert!(
                 written.insert(one.name.clone(), one).is_none(),
@@ -220,18 +224,19 @@ pub(crate) async fn check(shop: &Shop, processor: &Service, cases: Vec<Case>) ->
         }
     }
     let records = written.values().map(|one| one.record.clone()).collect();
-    shop.write_orders(records).await?;
-    shop.caught_up(&shop.processor_group(), &shop.topics.order_status)
+    system.write_orders(records).await?;
+    system
+        .caught_up(&system.processor_group(), &system.topics.order_status)
         .await;
 
-    let inputs = shop.order_records().await?;
+    let inputs = system.order_records().await?;
     assert_eq!(inputs.len(), written.len());
-    let mut outcomes = Outcomes::of(shop).await?;
+    let mut outcomes = Outcomes::of(system).await?;
     let mut wrong = Vec::new();
     for input in &inputs {
         let name = input.header(CASE).context("each has its case")?;
         let one = &written[&name];
-        if let Err(error) = outcomes.take(shop, input, one.expected) {
+        if let Err(error) = outcomes.take(system, input, one.expected) {
             wrong.push(format!("{name}: {error:#}"));
         }
     }
@@ -254,7 +259,7 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    async fn of(shop: &Shop) -> Result<Self> {
+    async fn of(system: &TestSystem) -> Result<Self> {
         let by_source = |records: Vec<Record>, prefix: &str| -> Result<_> {
             let mut found = BTreeMap::<Position, Vec<Record>>::new();
             for record in records {
@@ -262,15 +267,15 @@ impl Outcomes {
                     let name = format!("{prefix}.{name}");
                     record.header(&name).with_context(|| name.clone())
                 };
-                assert_eq!(header("topic")?, shop.topics.order_status);
+                assert_eq!(header("topic")?, system.topics.order_status);
                 let position = (header("partition")?.parse()?, header("offset")?.parse()?);
                 found.entry(position).or_default().push(record);
             }
             Ok(found)
         };
         Ok(Self {
-            vouchers: by_source(shop.voucher_records().await?, "source")?,
-            letters: by_source(shop.dead_letters().await?, "dlq")?,
+            vouchers: by_source(system.voucher_records().await?, "source")?,
+            letters: by_source(system.dead_letters().await?, "dlq")?,
         })
     }
 
@@ -279,16 +284,16 @@ impl Outcomes {
     }
 
     /// Takes out what was written for `input`, and compares it.
-    fn take(&mut self, shop: &Shop, input: &Record, expected: Expected) -> Result<()> {
+    fn take(&mut self, system: &TestSystem, input: &Record, expected: Expected) -> Result<()> {
         let position = (input.partition, input.offset);
         let vouchers = self.vouchers.remove(&position).unwrap_or_default();
         let letters = self.letters.remove(&position).unwrap_or_default();
         match (expected, &vouchers[..], &letters[..]) {
             (Expected::Voucher(issued_at), [voucher], []) => {
-                check_voucher(shop, input, voucher, issued_at)
+                check_voucher(system, input, voucher, issued_at)
             }
             (Expected::Dead(reason, says), [], [letter]) => {
-                check_letter(shop, input, letter, reason, says)
+                check_letter(system, input, letter, reason, says)
             }
             (Expected::Skip(_), [], []) => Ok(()),
             _ => {
@@ -305,13 +310,18 @@ impl Outcomes {
     }
 }
 
-fn check_voucher(shop: &Shop, input: &Record, record: &Record, issued_at: &str) -> Result<()> {
+fn check_voucher(
+    system: &TestSystem,
+    input: &Record,
+    record: &Record,
+    issued_at: &str,
+) -> Result<()> {
     anyhow::ensure!(record.key == input.key, "another key: {record:?}");
     anyhow::ensure!(
         record.partition == input.partition,
         "another partition than the order's"
     );
-    let voucher = voucher::read(shop, record)?;
+    let voucher = voucher::read(system, record)?;
     let seen = (
         voucher.campaign.as_str(),
         voucher.order_id.as_bytes(),
@@ -321,7 +331,7 @@ fn check_voucher(shop: &Shop, input: &Record, record: &Record, issued_at: &str) 
         voucher.expires_at.as_deref(),
     );
     let key = input.key.as_deref().unwrap_or_default();
-    let amount = if shop.has_registry() {
+    let amount = if system.has_registry() {
         "5.000000000"
     } else {
         "5.00"
@@ -356,7 +366,7 @@ fn check_voucher(shop: &Shop, input: &Record, record: &Record, issued_at: &str) 
 
 /// The original byte for byte, then why and where from.
 fn check_letter(
-    shop: &Shop,
+    system: &TestSystem,
     input: &Record,
     letter: &Record,
     reason: &str,
@@ -374,13 +384,13 @@ fn check_letter(
     let expected = [
         ("dlq.reason", reason.to_owned()),
         ("dlq.message", message.clone()),
-        ("dlq.topic", shop.topics.order_status.clone()),
+        ("dlq.topic", system.topics.order_status.clone()),
         ("dlq.partition", input.partition.to_string()),
         ("dlq.offset", input.offset.to_string()),
         ("dlq.timestamp", timestamp.to_string()),
         ("dlq.service", "processor".to_owned()),
         ("dlq.attempts", "1".to_owned()),
-        ("dlq.group", shop.processor_group()),
+        ("dlq.group", system.processor_group()),
     ]
     .map(|(name, value)| (name.to_owned(), Some(value.into_bytes())));
     anyhow::ensure!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use end_to_end::shop::{Shop, three_brokers};
+use end_to_end::system::{TestSystem, three_brokers};
 use end_to_end::wait;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,18 +18,18 @@ use runtime::record::Positions;
 #[tokio::test]
 async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     let cluster = three_brokers().await;
-    let shop = Shop::on(cluster.backends(), false).await?;
+    let system = TestSystem::on(cluster.backends(), false).await?;
     let settings = KafkaSettings {
-        kafka_bootstrap_servers: shop.brokers().to_owned(),
+        kafka_bootstrap_servers: system.brokers().to_owned(),
         kafka_properties: None,
         kafka_properties_file: None,
     };
-    let group = shop.processor_group();
-    let vouchers = shop.topics.vouchers.as_str();
+    let group = system.processor_group();
+    let vouchers = system.topics.vouchers.as_str();
     let done = |result: Result<(), TransactionError>| result.map_err(|error| anyhow!("{error}"));
-    let id = |role| settings.transactional_producer(&format!("{role}-{}", shop.name));
+    let id = |role| settings.transactional_producer(&format!("{role}-{}", system.name));
     let observer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", shop.brokers())
+        .set("bootstrap.servers", system.brokers())
         .set("isolation.level", "read_uncommitted")
         .create()?;
     let end = || -> Result<i64> {
@@ -42,8 +42,11 @@ async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     let take_over = || {
         let scope = TransactionScope {
             group: group.clone(),
-            source: shop.topics.order_status.clone(),
-            topics: vec![vouchers.to_owned(), shop.topics.order_status_dead_letters()],
+            source: system.topics.order_status.clone(),
+            topics: vec![
+                vouchers.to_owned(),
+                system.topics.order_status_dead_letters(),
+            ],
         };
         let mut producers = Producers::new(vec![id("one")?, id("other")?])
             .ending_hanging_transactions(&settings, scope);
@@ -61,7 +64,7 @@ async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     assert_eq!(end()?, 0, "nothing was open, and nothing is written");
 
     let config = settings.consumer(&group)?;
-    let member = Subscription::join(&config, &shop.topics.order_status)?;
+    let member = Subscription::join(&config, &system.topics.order_status)?;
     let nobody: BaseConsumer = config.create()?;
     let nobody = nobody.group_metadata().context("no group")?;
     let mut of_sibling = id("sibling")?;
@@ -91,7 +94,7 @@ async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     );
 
     done(sibling.commit(wait::DEADLINE))?;
-    assert_eq!(shop.voucher_records().await?.len(), 1);
+    assert_eq!(system.voucher_records().await?.len(), 1);
     let then = end()?;
     take_over()?;
     assert_eq!(end()?, then, "all has ended");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::shop::{START, Shop, own_postgres, readiness, ready};
+use end_to_end::system::{START, TestSystem, own_postgres, readiness, ready};
 use end_to_end::wait;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -26,8 +26,8 @@ struct Trouble {
 
 const TROUBLES: [Trouble; 3] = [
     Trouble {
-        breaks: &["REVOKE INSERT ON orders FROM shop"],
-        mends: &["GRANT INSERT ON orders TO shop"],
+        breaks: &["REVOKE INSERT ON orders FROM system"],
+        mends: &["GRANT INSERT ON orders TO system"],
         detail: "may not write",
         sentence: "permission denied for table orders",
     },
@@ -73,7 +73,7 @@ async fn place(producer: &Service, order_id: &str) -> Result<(u16, Value)> {
 }
 
 /// Orders are refused at once with the reason, and `/readyz` and `check` say it.
-async fn is_refused(shop: &Shop, producer: &Service, trouble: &Trouble) -> Result<()> {
+async fn is_refused(system: &TestSystem, producer: &Service, trouble: &Trouble) -> Result<()> {
     // An idle service may not have heard of it yet, and a write in that moment be done.
     let refused = |answer: &Result<(Duration, u16, Value)>| {
         answer.as_ref().is_ok_and(|(_, code, _)| *code == 503)
@@ -96,9 +96,9 @@ async fn is_refused(shop: &Shop, producer: &Service, trouble: &Trouble) -> Resul
             "{problem}"
         );
     }
-    let url = producer_url(shop);
+    let url = producer_url(system);
     let environment = [("DATABASE_URL", url.as_str())];
-    let checked = shop
+    let checked = system
         .run_service("producer", &["check"], &environment)
         .await?;
     assert_eq!(checked.code, 1, "{checked:?}");
@@ -114,28 +114,28 @@ async fn timed_place(producer: &Service) -> Result<(Duration, u16, Value)> {
 }
 
 /// As the role that owns the tables and may lose its rights to them.
-fn producer_url(shop: &Shop) -> String {
-    shop.orders_url.replacen("postgres@", "shop@", 1)
+fn producer_url(system: &TestSystem) -> String {
+    system.orders_url.replacen("postgres@", "system@", 1)
 }
 
 #[tokio::test]
 async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_does() -> Result<()>
 {
     let backends = own_postgres("unwritable", |_| {}).await;
-    let shop = Shop::on(Arc::new(backends), false).await?;
-    let pool = shop.orders();
-    let database = shop.orders_url.rsplit('/').next().context("a database")?;
-    execute(pool, "CREATE ROLE shop LOGIN").await?;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
+    let pool = system.orders();
+    let database = system.orders_url.rsplit('/').next().context("a database")?;
+    execute(pool, "CREATE ROLE system LOGIN").await?;
     execute(
         pool,
-        &format!("ALTER DATABASE \"{database}\" OWNER TO shop"),
+        &format!("ALTER DATABASE \"{database}\" OWNER TO system"),
     )
     .await?;
-    let command = shop.producer_command("1").await?;
-    let producer = ready(command.env("DATABASE_URL", producer_url(&shop))).await?;
+    let command = system.producer_command("1").await?;
+    let producer = ready(command.env("DATABASE_URL", producer_url(&system))).await?;
     assert_eq!(place(&producer, "first").await?.0, 201);
-    let url = producer_url(&shop);
-    let checked = shop
+    let url = producer_url(&system);
+    let checked = system
         .run_service("producer", &["check"], &[("DATABASE_URL", &url)])
         .await?;
     assert!(checked.stdout.contains("it takes writes"), "{checked:?}");
@@ -149,7 +149,7 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
         for statement in trouble.breaks {
             execute(pool, statement).await?;
         }
-        is_refused(&shop, &producer, trouble).await?;
+        is_refused(&system, &producer, trouble).await?;
         for statement in trouble.mends {
             execute(pool, statement).await?;
         }
@@ -162,24 +162,28 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
 
 #[tokio::test]
 async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let pool = shop.vouchers_database();
-    let role = format!("sink_{}", shop.name);
-    let database = shop.vouchers_url.rsplit('/').next().context("a database")?;
+    let system = TestSystem::open_json().await?;
+    let pool = system.vouchers_database();
+    let role = format!("sink_{}", system.name);
+    let database = system
+        .vouchers_url
+        .rsplit('/')
+        .next()
+        .context("a database")?;
     execute(pool, &format!("CREATE ROLE {role} LOGIN")).await?;
     execute(
         pool,
         &format!("ALTER DATABASE \"{database}\" OWNER TO {role}"),
     )
     .await?;
-    let url = shop
+    let url = system
         .vouchers_url
         .replacen("postgres@", &format!("{role}@"), 1);
-    let command = shop.sink_command("1").await?;
+    let command = system.sink_command("1").await?;
     let sink = ready(command.env("DATABASE_URL", &url)).await?;
     execute(pool, &format!("REVOKE INSERT ON vouchers FROM {role}")).await?;
 
-    let (producer, _processor) = tokio::try_join!(shop.producer(), shop.processor())?;
+    let (producer, _processor) = tokio::try_join!(system.producer(), system.processor())?;
     assert_eq!(place(&producer, "17").await?.0, 201);
     let sent = reqwest::Client::new().patch(producer.url("/orders/17"));
     let sent = sent.json(&json!({"status": "SENT"})).send().await?;
@@ -192,7 +196,7 @@ async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<(
     };
     wait::until(sentence, || readiness(&sink), told).await?;
     let environment = [("DATABASE_URL", url.as_str())];
-    let checked = shop.run_service("sink", &["check"], &environment).await?;
+    let checked = system.run_service("sink", &["check"], &environment).await?;
     assert_eq!(checked.code, 1, "{checked:?}");
     assert!(checked.stdout.contains(sentence), "{checked:?}");
 
@@ -200,7 +204,7 @@ async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<(
     sink.wait_ready(START).await?;
     wait::until(
         "the voucher's row",
-        || async { shop.vouchers().await.unwrap_or_default() },
+        || async { system.vouchers().await.unwrap_or_default() },
         |rows| rows.len() == 1,
     )
     .await;
@@ -210,9 +214,9 @@ async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<(
 /// Readers who have all connections of their pool must not make the database look away.
 #[tokio::test]
 async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
-    let shop = Shop::open_json().await?;
-    let producer = shop.producer().await?;
-    let mut locked = shop.orders().begin().await?;
+    let system = TestSystem::open_json().await?;
+    let producer = system.producer().await?;
+    let mut locked = system.orders().begin().await?;
     sqlx::raw_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *locked)
         .await?;
@@ -252,14 +256,14 @@ async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
 
 #[tokio::test]
 async fn an_older_version_works_with_a_newer_schema_down_to_its_floor() -> Result<()> {
-    let shop = Shop::open_json().await?;
+    let system = TestSystem::open_json().await?;
     for (service, pool, table) in [
-        ("producer", shop.orders(), "producer_migrations"),
-        ("sink", shop.vouchers_database(), "sink_migrations"),
+        ("producer", system.orders(), "producer_migrations"),
+        ("sink", system.vouchers_database(), "sink_migrations"),
     ] {
         let start = async || match service {
-            "producer" => shop.producer_command("old").await?.start().await,
-            _ => shop.sink_command("old").await?.start().await,
+            "producer" => system.producer_command("old").await?.start().await,
+            _ => system.sink_command("old").await?.start().await,
         };
         let running = start().await?;
         running.wait_ready(START).await?;
@@ -273,11 +277,13 @@ async fn an_older_version_works_with_a_newer_schema_down_to_its_floor() -> Resul
         running.wait_ready(START).await?;
         running.terminate(START).await?;
         let url = match service {
-            "producer" => &shop.orders_url,
-            _ => &shop.vouchers_url,
+            "producer" => &system.orders_url,
+            _ => &system.vouchers_url,
         };
         let environment = [("DATABASE_URL", url.as_str())];
-        let checked = shop.run_service(service, &["check"], &environment).await?;
+        let checked = system
+            .run_service(service, &["check"], &environment)
+            .await?;
         assert!(
             checked.stdout.contains("9 are newer than this version"),
             "{checked:?}"
@@ -290,7 +296,9 @@ async fn an_older_version_works_with_a_newer_schema_down_to_its_floor() -> Resul
         .await?;
         let ended = start().await?.wait(START).await?;
         assert_eq!(ended.code(), Some(1));
-        let checked = shop.run_service(service, &["check"], &environment).await?;
+        let checked = system
+            .run_service(service, &["check"], &environment)
+            .await?;
         assert!(checked.stdout.contains("knows migration 9"), "{checked:?}");
     }
     Ok(())

@@ -5,7 +5,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use chrono::{DateTime, SecondsFormat};
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::Record;
 use rust_decimal::Decimal;
 
@@ -25,10 +25,10 @@ pub(crate) struct Voucher {
     pub(crate) expires_at: Option<String>,
 }
 
-/// Reads a record of the vouchers topic; it must be in the format that the shop's services write.
-pub(crate) fn read(shop: &Shop, record: &Record) -> Result<Voucher> {
+/// Reads a record of the vouchers topic; it must be in the format that the system's services write.
+pub(crate) fn read(system: &TestSystem, record: &Record) -> Result<Voucher> {
     let value = record.value.as_deref().context("a voucher has a value")?;
-    match (shop.has_registry(), value) {
+    match (system.has_registry(), value) {
         (true, [0, _, _, _, _, body @ ..]) => read_avro(body),
         (false, [b'{', ..]) => read_json(value),
         _ => anyhow::bail!("a voucher in another format: {value:?}"),

@@ -1,7 +1,7 @@
 //! What redrive reads back: letters, and their states.
 
 use runtime::dead_letter::{
-    ATTEMPTS, Cause, DeadLetter, Extent, GROUP, Letter, MESSAGE, OFFSET, PARTITION, REASON,
+    ATTEMPTS, Cause, Extent, GROUP, MESSAGE, OFFSET, OutgoingDeadLetter, PARTITION, REASON,
     SERVICE, Shown, StateKey, States, TIMESTAMP, TOPIC,
 };
 use runtime::record::OwnedRecord;
@@ -44,7 +44,7 @@ pub(crate) fn dead_letter(input: &[u8]) {
     let tail = script.rest();
     found.value = Some(tail.to_vec());
 
-    if let Ok(letter) = Letter::of(&found) {
+    if let Ok(letter) = DeadLetter::of(&found) {
         for text in [&letter.reason, &letter.message, &letter.service] {
             sound::one_line(text);
         }
@@ -65,7 +65,7 @@ pub(crate) fn dead_letter(input: &[u8]) {
 }
 
 /// A letter gives its original back byte for byte, or says what of it is left out.
-pub(crate) fn buried(record: &OwnedRecord, cause: &Malformed) -> Letter {
+pub(crate) fn buried(record: &OwnedRecord, cause: &Malformed) -> DeadLetter {
     for extent in [Extent::SmallParts, Extent::Nothing] {
         let letter = written(record, cause, extent);
         match &letter.omitted {
@@ -76,26 +76,26 @@ pub(crate) fn buried(record: &OwnedRecord, cause: &Malformed) -> Letter {
     let letter = written(record, cause, Extent::Whole);
     assert_eq!(&letter.original, record);
     assert_eq!(letter.omitted, None);
-    assert_eq!(letter.reason, cause.reason().word());
+    assert_eq!(letter.reason, cause.reason().as_str());
     sound::one_line(&letter.message);
     letter
 }
 
-fn written(record: &OwnedRecord, malformed: &Malformed, extent: Extent) -> Letter {
+fn written(record: &OwnedRecord, malformed: &Malformed, extent: Extent) -> DeadLetter {
     let cause = Cause {
         topic: "order-status",
         service: "processor",
         malformed,
         attempts: 1,
     };
-    let dead_letter = DeadLetter::of(record, &cause, extent);
+    let dead_letter = OutgoingDeadLetter::of(record, &cause, extent);
     let written = OwnedRecord {
         key: dead_letter.key.map(<[u8]>::to_vec),
         value: dead_letter.value.map(<[u8]>::to_vec),
         headers: dead_letter.headers,
         ..record.clone()
     };
-    Letter::of(&written).expect("what we bury is a letter")
+    DeadLetter::of(&written).expect("what we bury is a letter")
 }
 
 /// A state is read whole or refused in one line, and written as it was read.

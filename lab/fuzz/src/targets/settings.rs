@@ -4,7 +4,7 @@ use clap::Parser;
 use processor::backfill::BackfillSettings;
 use processor::signing_keys::SigningKeys;
 use producer::http::auth::ApiKeys;
-use runtime::dead_letter::{Identity, LetterFilter, Place};
+use runtime::dead_letter::{DeadLetterId, LetterFilter, Place};
 use runtime::kafka::{Bound, KafkaSettings};
 use runtime::postgres::{Database, Timeouts};
 use runtime::registry::{Registry, RegistrySettings};
@@ -89,7 +89,7 @@ fn bound(text: &str) {
 }
 
 fn place(text: &str) {
-    if let Ok(identity) = text.parse::<Identity>() {
+    if let Ok(identity) = text.parse::<DeadLetterId>() {
         assert_eq!(identity.to_string(), text);
     }
     if let Ok(place) = text.parse::<Place>() {

@@ -11,7 +11,7 @@ use runtime::record::{Partition, Positions};
 use crate::random::Random;
 use group::Group;
 use log::{PartitionLog, ProducerId, Record};
-use transactions::{Coordinator, Ending, Identity, Refused};
+use transactions::{Coordinator, Ending, ProducerIdentity, Refused};
 
 /// The topics, by number.
 pub const TOPICS: [&str; 5] = [
@@ -102,7 +102,7 @@ impl Broker {
     /// See [`Refused`].
     pub fn produce(
         &mut self,
-        identity: Identity,
+        identity: ProducerIdentity,
         topic: usize,
         record: Record,
         now: Duration,
@@ -116,7 +116,7 @@ impl Broker {
     }
 
     /// Takes over a transactional id.
-    pub fn init(&mut self, id: &str, fences: bool) -> Identity {
+    pub fn init(&mut self, id: &str, fences: bool) -> ProducerIdentity {
         let (identity, ending) = self.transactions.init(id, fences);
         self.finish_for(ending);
         identity
@@ -128,7 +128,7 @@ impl Broker {
     /// See [`Refused`].
     pub fn add_offsets(
         &mut self,
-        identity: Identity,
+        identity: ProducerIdentity,
         group: usize,
         positions: &Positions,
         now: Duration,
@@ -142,7 +142,7 @@ impl Broker {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn end(&mut self, identity: Identity, commit: bool) -> Result<(), Refused> {
+    pub fn end(&mut self, identity: ProducerIdentity, commit: bool) -> Result<(), Refused> {
         match self.transactions.end(identity, commit)? {
             // Of what its owner aborts nothing is forgotten: it would not take over its id then.
             Some(ending) if !commit => self.finish(ending),
@@ -177,7 +177,7 @@ impl Broker {
     /// offsets of the group is aborted wherever it hangs. Where its offsets count, what hangs of it
     /// in a topic is left alone. `group_wide` is a planted bug: offsets that anybody's transaction
     /// holds back are taken for its own.
-    pub fn end_hanging(&mut self, identity: Identity, group_wide: bool) {
+    pub fn end_hanging(&mut self, identity: ProducerIdentity, group_wide: bool) {
         let group = &self.groups[ORDER_STATUS];
         let (ours, others) = std::mem::take(&mut self.hanging)
             .into_iter()

@@ -11,7 +11,7 @@ use super::log::ProducerId;
 
 /// Who a producer is to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct ProducerIdentity {
     /// Stays with the transactional id.
     pub producer: ProducerId,
     /// Grows with every takeover.
@@ -29,7 +29,7 @@ pub enum Refused {
 
 #[derive(Debug)]
 struct Transactional {
-    identity: Identity,
+    identity: ProducerIdentity,
     open_since: Option<Duration>,
     partitions: BTreeSet<(usize, Partition)>,
     last_end: Option<bool>,
@@ -55,10 +55,10 @@ pub struct Coordinator {
 impl Coordinator {
     /// Takes over the id. What a predecessor left open is aborted, unless `fences` is false (a
     /// planted bug: then the old epoch stays good).
-    pub fn init(&mut self, id: &str, fences: bool) -> (Identity, Option<Ending>) {
+    pub fn init(&mut self, id: &str, fences: bool) -> (ProducerIdentity, Option<Ending>) {
         let producer = self.ids.len() as ProducerId + 1;
         let one = self.ids.entry(id.to_owned()).or_insert(Transactional {
-            identity: Identity {
+            identity: ProducerIdentity {
                 producer,
                 epoch: -1,
             },
@@ -81,7 +81,7 @@ impl Coordinator {
     /// See [`Refused`].
     pub fn add(
         &mut self,
-        identity: Identity,
+        identity: ProducerIdentity,
         to: Option<(usize, Partition)>,
         now: Duration,
     ) -> Result<(), Refused> {
@@ -96,7 +96,11 @@ impl Coordinator {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn end(&mut self, identity: Identity, commit: bool) -> Result<Option<Ending>, Refused> {
+    pub fn end(
+        &mut self,
+        identity: ProducerIdentity,
+        commit: bool,
+    ) -> Result<Option<Ending>, Refused> {
         let one = self.get(identity)?;
         if one.open_since.is_none() {
             // A repeated request has the same answer again; an empty transaction has no end.
@@ -131,7 +135,7 @@ impl Coordinator {
             .any(|(id, one)| id.starts_with(prefix) && one.open_since.is_some())
     }
 
-    fn get(&mut self, identity: Identity) -> Result<&mut Transactional, Refused> {
+    fn get(&mut self, identity: ProducerIdentity) -> Result<&mut Transactional, Refused> {
         self.ids
             .values_mut()
             .find(|one| one.identity == identity)

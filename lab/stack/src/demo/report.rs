@@ -219,15 +219,15 @@ fn millis(time: Duration) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    const MOST: usize = 70;
+    const MAX_WIDTH: usize = 70;
     let clean: String = text
         .chars()
         .map(|c| if c.is_control() { '·' } else { c })
         .collect();
-    if clean.chars().count() <= MOST {
+    if clean.chars().count() <= MAX_WIDTH {
         return clean;
     }
-    clean.chars().take(MOST).chain(['…']).collect()
+    clean.chars().take(MAX_WIDTH).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::Caller;
 const SHORTEST_NAMED_KEY: usize = 16;
 
 /// The longest name of a client.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 
 /// The keys that are known, as digests. Cheap to clone.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
 
 fn is_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= LONGEST_NAME && name.bytes().all(legal)
+    name.len() <= MAX_NAME && name.bytes().all(legal)
 }
 
 fn digest_of_key(line: &str) -> Result<[u8; 32], &'static str> {

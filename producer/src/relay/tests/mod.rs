@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{COLLECTED_ROW, LONGEST_COLLECTION, PATIENCE, State};
+use super::{COLLECTED_ROW, MAX_COLLECTION, PATIENCE, State};
 use model::{Fault, ModelRelay, Shared, World, relay, settle};
 
 /// A row of this id.
@@ -176,7 +176,7 @@ fn rows_that_come_fast_are_collected_and_few_wait_for_nobody() {
     changes(&world, &[1, 2]);
     step_until(&mut relay, State::Deleting);
     // As if there had been many.
-    let collected = world.borrow().now + LONGEST_COLLECTION;
+    let collected = world.borrow().now + MAX_COLLECTION;
     relay.collect_until = collected;
     step_until(&mut relay, State::Reading);
     changes(&world, &[3]);

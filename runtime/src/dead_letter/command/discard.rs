@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{print, print_json, run_name};
-use crate::dead_letter::{Census, Ledger, LetterFilter, Outcome, Seen, Shelf, State};
+use crate::dead_letter::{Counts, DeadLetterTopic, Ledger, LetterFilter, Outcome, Seen, State};
 use crate::lifecycle::Failure;
 
 /// Which letters are closed, and why.
@@ -44,7 +44,7 @@ fn note(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Exit code 2 when none is chosen; 1 when the topics can't be read or written.
-pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
+pub fn discard(dead_letter_topic: &DeadLetterTopic, args: &DiscardArgs) -> Result<(), Failure> {
     if args.filter.is_all() && !args.every {
         return Err(Failure::bad_setting(
             "say which letters: --letter, --key, --reason, --from, --to; or --every",
@@ -52,18 +52,18 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
     }
     let ledger = match args.dry_run {
         true => None,
-        false => Some(shelf.ledger()?),
+        false => Some(dead_letter_topic.ledger()?),
     };
-    let mut states = shelf.all_states()?;
+    let mut states = dead_letter_topic.all_states()?;
     let run = run_name("discard");
-    let mut census = Census::default();
+    let mut counts = Counts::default();
     let mut closed = Vec::new();
-    shelf.each_own(
+    dead_letter_topic.each_own(
         &mut states,
         &args.filter,
-        &mut census,
-        |letter, state, census| {
-            if letter.is_open(state) && census.note(&letter, state) == Seen::First {
+        &mut counts,
+        |letter, state, counts| {
+            if letter.is_open(state) && counts.note(&letter, state) == Seen::First {
                 let outcome = Outcome::Discarded {
                     note: args.note.clone(),
                 };
@@ -74,20 +74,20 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
         },
     )?;
     if let Some(ledger) = &ledger {
-        for some in closed.chunks(Ledger::MOST_STATES) {
+        for some in closed.chunks(Ledger::MAX_STATES) {
             ledger.write(&[], some)?;
         }
     }
     let letters: Vec<_> = closed
         .iter()
-        .map(|(identity, _)| census.name(identity))
+        .map(|(identity, _)| counts.name(identity))
         .collect();
     if args.json {
         return print_json(&json!({
             "dry_run": args.dry_run,
-            "group": shelf.owner().group,
+            "group": dead_letter_topic.owner().group,
             "discarded": letters,
-            "of_other_groups": census.others(),
+            "of_other_groups": counts.others(),
         }));
     }
     let word = if args.dry_run {
@@ -99,6 +99,6 @@ pub fn discard(shelf: &Shelf, args: &DiscardArgs) -> Result<(), Failure> {
     for letter in &letters {
         text += &format!("{letter}  {word}\n");
     }
-    text += &format!("{} {word}{}\n", letters.len(), census.others_in_words());
+    text += &format!("{} {word}{}\n", letters.len(), counts.others_in_words());
     print(&text)
 }

@@ -4,9 +4,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{print, print_json, time};
-use crate::columns::aligned;
-use crate::dead_letter::{Census, Identity, Letter, LetterFilter, Seen, Shelf, Shown, State};
+use crate::dead_letter::{
+    Counts, DeadLetter, DeadLetterId, DeadLetterTopic, LetterFilter, Seen, Shown, State,
+};
 use crate::lifecycle::Failure;
+use crate::text_table::aligned;
 use crate::wording::count;
 
 /// What is listed.
@@ -33,17 +35,17 @@ pub struct ListArgs {
 ///
 /// # Errors
 /// Exit code 1 when the topics can't be read.
-pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
-    let mut states = shelf.states()?;
-    let mut census = Census::default();
+pub fn list(dead_letter_topic: &DeadLetterTopic, args: &ListArgs) -> Result<(), Failure> {
+    let mut states = dead_letter_topic.states()?;
+    let mut counts = Counts::default();
     let mut chosen = 0_usize;
     let mut rows = Vec::new();
-    shelf.each_own(
+    dead_letter_topic.each_own(
         &mut states,
         &args.filter,
-        &mut census,
-        |letter, state, census| {
-            if census.note(&letter, state) == Seen::Repeat {
+        &mut counts,
+        |letter, state, counts| {
+            if counts.note(&letter, state) == Seen::Repeat {
                 return Ok(());
             }
             if args.all || letter.is_open(state) {
@@ -56,15 +58,15 @@ pub fn list(shelf: &Shelf, args: &ListArgs) -> Result<(), Failure> {
         },
     )?;
     if args.json {
-        print_json(&as_json(shelf, &census, &rows))
+        print_json(&as_json(dead_letter_topic, &counts, &rows))
     } else {
-        print(&as_text(shelf, &census, chosen, &rows))
+        print(&as_text(dead_letter_topic, &counts, chosen, &rows))
     }
 }
 
 /// One letter in one line.
 struct Row {
-    letter: Identity,
+    letter: DeadLetterId,
     reason: String,
     key: Shown,
     attempts: u32,
@@ -74,7 +76,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(letter: &Letter, state: Option<&State>) -> Self {
+    fn of(letter: &DeadLetter, state: Option<&State>) -> Self {
         Self {
             letter: letter.identity.clone(),
             reason: letter.reason_now(state).to_owned(),
@@ -94,9 +96,9 @@ impl Row {
         }
     }
 
-    fn json(&self, census: &Census) -> Value {
+    fn json(&self, counts: &Counts) -> Value {
         json!({
-            "letter": census.name(&self.letter),
+            "letter": counts.name(&self.letter),
             "digest": self.letter.digest.to_string(),
             "reason": self.reason,
             "message": self.message,
@@ -108,44 +110,49 @@ impl Row {
     }
 }
 
-fn as_json(shelf: &Shelf, census: &Census, rows: &[Row]) -> Value {
+fn as_json(dead_letter_topic: &DeadLetterTopic, counts: &Counts, rows: &[Row]) -> Value {
     json!({
-        "topic": shelf.dead_letters(),
-        "group": shelf.owner().group,
-        "open": census.total().open,
-        "all": census.total().all,
-        "repeats": census.repeats(),
-        "strangers": census.strangers(),
-        "of_other_groups": census.others(),
-        "reasons": census.reasons(),
-        "letters": rows.iter().map(|row| row.json(census)).collect::<Vec<_>>(),
+        "topic": dead_letter_topic.dead_letters(),
+        "group": dead_letter_topic.owner().group,
+        "open": counts.total().open,
+        "all": counts.total().all,
+        "repeats": counts.repeats(),
+        "strangers": counts.strangers(),
+        "of_other_groups": counts.others(),
+        "reasons": counts.reasons(),
+        "letters": rows.iter().map(|row| row.json(counts)).collect::<Vec<_>>(),
     })
 }
 
-fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> String {
-    let total = census.total();
+fn as_text(
+    dead_letter_topic: &DeadLetterTopic,
+    counts: &Counts,
+    chosen: usize,
+    rows: &[Row],
+) -> String {
+    let total = counts.total();
     let mut text = format!(
         "{}: {} open, {} in all",
-        shelf.dead_letters(),
+        dead_letter_topic.dead_letters(),
         total.open,
         total.all
     );
-    if census.repeats() > 0 {
-        let repeats = count(census.repeats(), "repeat");
+    if counts.repeats() > 0 {
+        let repeats = count(counts.repeats(), "repeat");
         text += &format!("; {repeats} of these not counted");
     }
-    if census.strangers() > 0 {
+    if counts.strangers() > 0 {
         text += &format!(
             "; {} there that came of no record of {}",
-            count(census.strangers(), "record"),
-            shelf.source()
+            count(counts.strangers(), "record"),
+            dead_letter_topic.source()
         );
     }
-    text += &census.others_in_words();
+    text += &counts.others_in_words();
     text.push('\n');
     if total.all > 0 {
         let heading = ["reason", "open", "all"].map(str::to_owned).to_vec();
-        let counts = census.reasons().iter().map(|(reason, count)| {
+        let counts = counts.reasons().iter().map(|(reason, count)| {
             vec![
                 reason.clone(),
                 count.open.to_string(),
@@ -159,7 +166,7 @@ fn as_text(shelf: &Shelf, census: &Census, chosen: usize, rows: &[Row]) -> Strin
         let heading = ["letter", "key", "attempts", "written", "why"];
         let lines = rows.iter().map(|row| {
             vec![
-                census.name(&row.letter),
+                counts.name(&row.letter),
                 row.key.to_string(),
                 row.attempts.to_string(),
                 row.written.clone().unwrap_or_default(),

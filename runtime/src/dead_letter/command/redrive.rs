@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{print, print_json, run_name};
-use crate::columns::aligned;
 use crate::dead_letter::{
-    Census, Identity, Ledger, Letter, LetterFilter, Outcome, OwnedOutgoing, Seen, Shelf, Shown,
-    State,
+    Counts, DeadLetter, DeadLetterId, DeadLetterTopic, Ledger, LetterFilter, Outcome,
+    OwnedOutgoing, Seen, Shown, State,
 };
 use crate::lifecycle::{Failure, Shutdown};
+use crate::text_table::aligned;
 
 /// Which letters are redriven, and how.
 #[derive(Debug, Clone, Args)]
@@ -40,7 +40,7 @@ pub trait Redrive {
     ///
     /// # Errors
     /// Exit code 1, for what is not the record's fault.
-    fn redrive(&mut self, letter: &Letter, run: &str) -> Result<Redriven, Failure>;
+    fn redrive(&mut self, letter: &DeadLetter, run: &str) -> Result<Redriven, Failure>;
 
     /// Which of the vouchers are rows already, where a dry run could ask the table.
     fn rows(&self) -> Option<Rows> {
@@ -73,7 +73,7 @@ pub struct Redriven {
 /// # Errors
 /// Exit code 1; what was committed stays, and is not done again by the next run.
 pub fn redrive(
-    shelf: &Shelf,
+    dead_letter_topic: &DeadLetterTopic,
     args: &RedriveArgs,
     service: &mut impl Redrive,
     shutdown: &Shutdown,
@@ -81,27 +81,27 @@ pub fn redrive(
     // First, because it ends what a killed redrive left open: the states that are read then are all.
     let ledger = match args.dry_run {
         true => None,
-        false => Some(shelf.ledger()?),
+        false => Some(dead_letter_topic.ledger()?),
     };
-    let mut states = shelf.all_states()?;
+    let mut states = dead_letter_topic.all_states()?;
     let run = run_name("redrive");
     let mut report = Report::default();
     let mut work = Work::default();
-    let mut census = Census::default();
-    shelf.each_own(
+    let mut counts = Counts::default();
+    dead_letter_topic.each_own(
         &mut states,
         &args.filter,
-        &mut census,
-        |letter, state, census| {
+        &mut counts,
+        |letter, state, counts| {
             if shutdown.is_requested() {
                 return Err(Failure::interrupted(
                     "stopped; run redrive again for the dead letters that are still open",
                 ));
             }
-            if !letter.is_open(state) || census.note(&letter, state) == Seen::Repeat {
+            if !letter.is_open(state) || counts.note(&letter, state) == Seen::Repeat {
                 return Ok(());
             }
-            let (letter, missing) = shelf.completed(letter)?;
+            let (letter, missing) = dead_letter_topic.completed(letter)?;
             let redriven = match missing {
                 None => service.redrive(&letter, &run)?,
                 Some(missing) => Redriven {
@@ -124,7 +124,7 @@ pub fn redrive(
         work.write(ledger)?;
     }
     if args.json {
-        let mut json = report.json(&run, args.dry_run, shelf, &census);
+        let mut json = report.json(&run, args.dry_run, dead_letter_topic, &counts);
         if let Some(Rows {
             new,
             existing,
@@ -135,7 +135,7 @@ pub fn redrive(
         }
         print_json(&json)
     } else {
-        print(&report.text(shelf, args, &census, service.rows()))
+        print(&report.text(dead_letter_topic, args, &counts, service.rows()))
     }
 }
 
@@ -143,15 +143,15 @@ pub fn redrive(
 #[derive(Default)]
 struct Work {
     outputs: Vec<OwnedOutgoing>,
-    states: Vec<(Identity, State)>,
+    states: Vec<(DeadLetterId, State)>,
     bytes: usize,
 }
 
 impl Work {
     /// Keeps a transaction far below its timeout.
-    const MOST_BYTES: usize = 4 * 1024 * 1024;
+    const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-    fn push(&mut self, identity: Identity, attempts: u32, redriven: Redriven, run: &str) {
+    fn push(&mut self, identity: DeadLetterId, attempts: u32, redriven: Redriven, run: &str) {
         for output in &redriven.outputs {
             self.bytes += output.value.as_ref().map_or(0, Vec::len);
         }
@@ -161,7 +161,7 @@ impl Work {
     }
 
     fn is_full(&self) -> bool {
-        self.states.len() >= Ledger::MOST_STATES || self.bytes >= Self::MOST_BYTES
+        self.states.len() >= Ledger::MAX_STATES || self.bytes >= Self::MAX_BYTES
     }
 
     fn write(&mut self, ledger: &Ledger) -> Result<(), Failure> {
@@ -184,19 +184,19 @@ struct Report {
 }
 
 struct Row {
-    letter: Identity,
+    letter: DeadLetterId,
     key: Shown,
     attempts: u32,
     outcome: Outcome,
 }
 
 impl Report {
-    fn note(&mut self, letter: &Letter, outcome: &Outcome, attempts: u32, args: &RedriveArgs) {
+    fn note(&mut self, letter: &DeadLetter, outcome: &Outcome, attempts: u32, args: &RedriveArgs) {
         let word = match outcome {
             Outcome::Skipped { reason, .. } | Outcome::Failed { reason, .. } => {
-                format!("{}: {reason}", outcome.word())
+                format!("{}: {reason}", outcome.as_str())
             }
-            _ => outcome.word().to_owned(),
+            _ => outcome.as_str().to_owned(),
         };
         *self.outcomes.entry(word).or_default() += 1;
         if outcome.is_final() {
@@ -214,10 +214,16 @@ impl Report {
         }
     }
 
-    fn json(&self, run: &str, dry_run: bool, shelf: &Shelf, census: &Census) -> Value {
+    fn json(
+        &self,
+        run: &str,
+        dry_run: bool,
+        dead_letter_topic: &DeadLetterTopic,
+        counts: &Counts,
+    ) -> Value {
         let letters = self.rows.iter().map(|row| {
             json!({
-                "letter": census.name(&row.letter),
+                "letter": counts.name(&row.letter),
                 "digest": row.letter.digest.to_string(),
                 "key": row.key.json(),
                 "attempts": row.attempts,
@@ -229,9 +235,9 @@ impl Report {
             "dry_run": dry_run,
             "closed": self.closed,
             "still_open": self.open,
-            "repeats": census.repeats(),
-            "group": shelf.owner().group,
-            "of_other_groups": census.others(),
+            "repeats": counts.repeats(),
+            "group": dead_letter_topic.owner().group,
+            "of_other_groups": counts.others(),
             "outcomes": self.outcomes,
             "letters": letters.collect::<Vec<_>>(),
         })
@@ -239,21 +245,21 @@ impl Report {
 
     fn text(
         &self,
-        shelf: &Shelf,
+        dead_letter_topic: &DeadLetterTopic,
         args: &RedriveArgs,
-        census: &Census,
+        counts: &Counts,
         rows: Option<Rows>,
     ) -> String {
         let total = self.closed + self.open;
-        let others = census.others_in_words();
+        let others = counts.others_in_words();
         if total == 0 {
-            let topic = shelf.dead_letters();
+            let topic = dead_letter_topic.dead_letters();
             return format!("{topic}: no open letter is meant{others}\n");
         }
         let heading = ["letter", "key", "attempts", "outcome"];
         let lines = self.rows.iter().map(|row| {
             vec![
-                census.name(&row.letter),
+                counts.name(&row.letter),
                 row.key.to_string(),
                 row.attempts.to_string(),
                 row.outcome.to_string(),

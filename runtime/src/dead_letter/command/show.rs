@@ -5,8 +5,10 @@ use schemas::printable;
 use serde_json::{Value, json};
 
 use super::{print, print_json, time};
-use crate::dead_letter::{Census, Outcome};
-use crate::dead_letter::{Letter, LetterFilter, MissingOriginal, Place, Seen, Shelf, Shown, State};
+use crate::dead_letter::{Counts, Outcome};
+use crate::dead_letter::{
+    DeadLetter, DeadLetterTopic, LetterFilter, MissingOriginal, Place, Seen, Shown, State,
+};
 use crate::lifecycle::Failure;
 use crate::wording::count;
 
@@ -43,23 +45,23 @@ pub struct Reading {
 /// # Errors
 /// Exit code 1 when there is no such letter, or the topics can't be read.
 pub fn show(
-    shelf: &Shelf,
+    dead_letter_topic: &DeadLetterTopic,
     args: &ShowArgs,
-    read: impl FnOnce(&Letter) -> Result<Reading, Failure>,
+    read: impl FnOnce(&DeadLetter) -> Result<Reading, Failure>,
 ) -> Result<(), Failure> {
-    let mut states = shelf.states()?;
+    let mut states = dead_letter_topic.states()?;
     let filter = LetterFilter {
         letter: vec![args.letter.clone()],
         ..LetterFilter::default()
     };
-    let mut census = Census::default();
+    let mut counts = Counts::default();
     let mut found = Vec::new();
-    shelf.each_own(
+    dead_letter_topic.each_own(
         &mut states,
         &filter,
-        &mut census,
-        |letter, state, census| {
-            if census.note(&letter, state) == Seen::First {
+        &mut counts,
+        |letter, state, counts| {
+            if counts.note(&letter, state) == Seen::First {
                 found.push((letter, state.cloned()));
             }
             Ok(())
@@ -69,9 +71,9 @@ pub fn show(
         0 => {
             return Err(Failure::failed(format!(
                 "no letter of {} was read at {}; dead-letters --all lists them{}",
-                shelf.source(),
+                dead_letter_topic.source(),
                 args.letter,
-                census.others_in_words()
+                counts.others_in_words()
             )));
         }
         1 => found.remove(0),
@@ -88,10 +90,10 @@ pub fn show(
             )));
         }
     };
-    let (letter, missing) = shelf.completed(letter)?;
+    let (letter, missing) = dead_letter_topic.completed(letter)?;
     let page = Page {
         state: state.as_ref(),
-        repeats: census.repeats(),
+        repeats: counts.repeats(),
         reading: match &missing {
             None => read(&letter)?,
             Some(missing) => unreadable(missing),
@@ -120,7 +122,7 @@ fn unreadable(missing: &MissingOriginal) -> Reading {
 
 /// All that is known of a letter.
 struct Page<'a> {
-    letter: &'a Letter,
+    letter: &'a DeadLetter,
     missing: Option<MissingOriginal>,
     state: Option<&'a State>,
     repeats: u64,
@@ -214,7 +216,8 @@ impl Page<'_> {
     }
 
     fn value_is_missing(&self) -> bool {
-        let omits_value = |letter: &Letter| letter.omitted.as_ref().is_some_and(|o| o.has_value());
+        let omits_value =
+            |letter: &DeadLetter| letter.omitted.as_ref().is_some_and(|o| o.has_value());
         self.missing.is_some() && omits_value(self.letter)
     }
 

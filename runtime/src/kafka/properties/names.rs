@@ -88,7 +88,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["group.id"], "set PROCESSOR_GROUP or SINK_GROUP"),
     (
         &["group.instance.id", "transactional.id"],
-        "set PROCESSOR_INSTANCE_ID (processor) or OUTBOX_NAME (producer)",
+        "set PROCESSOR_INSTANCE_ID (processor) or OUTBOX_NAME (producer); a sink makes its own",
     ),
     (
         &[

@@ -24,14 +24,14 @@ fn plan(text: &str) -> Plan<3> {
     Plan::compile(text, &[], &NAMES).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn read<'a>(plan: &'a Plan<3>, bytes: &'a [u8]) -> Result<[Slot<'a>; 3], Malformed> {
-    let mut slots = [Slot::Absent; 3];
+fn read<'a>(plan: &'a Plan<3>, bytes: &'a [u8]) -> Result<[RawField<'a>; 3], Malformed> {
+    let mut slots = [RawField::Absent; 3];
     plan.read(bytes, &mut slots)?;
     Ok(slots)
 }
 
 /// The slot of field `a` of this type, from its bytes.
-fn one(kind: &str, bytes: &[u8]) -> Result<Slot<'static>, Reason> {
+fn one(kind: &str, bytes: &[u8]) -> Result<RawField<'static>, Reason> {
     let plan = Box::leak(Box::new(plan(&schema([("a", kind)]))));
     let [slot, ..] = read(plan, bytes.to_vec().leak()).map_err(|error| error.reason())?;
     Ok(slot)
@@ -48,45 +48,45 @@ const INVALID: Result<(), Reason> = Err(Reason::InvalidAvro);
 
 #[test]
 fn a_known_field_of_each_type_is_read() {
-    let text = |text: &'static str| Ok(Slot::Text(text.into()));
+    let text = |text: &'static str| Ok(RawField::Text(text.into()));
     let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
     let fixed =
         r#"{"type":"fixed","name":"F","size":2,"logicalType":"decimal","precision":4,"scale":3}"#;
     let symbols = r#"{"type":"enum","name":"E","symbols":["X","Y"]}"#;
     let hundred = |scale| {
-        Ok(Slot::Decimal {
+        Ok(RawField::Decimal {
             unscaled: &[0x27, 0x10],
             scale,
         })
     };
-    assert_eq!(one("\"null\"", &[]), Ok(Slot::Null));
-    assert_eq!(one("\"int\"", &[3]), Ok(Slot::Integer(-2)));
-    assert_eq!(one("\"long\"", &[0x80, 1]), Ok(Slot::Integer(64)));
+    assert_eq!(one("\"null\"", &[]), Ok(RawField::Null));
+    assert_eq!(one("\"int\"", &[3]), Ok(RawField::Integer(-2)));
+    assert_eq!(one("\"long\"", &[0x80, 1]), Ok(RawField::Integer(64)));
     assert_eq!(one("\"string\"", &[4, b'h', b'i']), text("hi"));
     assert_eq!(one(symbols, &[2]), text("Y"));
     assert_eq!(one(decimal, &[4, 0x27, 0x10]), hundred(2));
     assert_eq!(one(fixed, &[0x27, 0x10]), hundred(3));
-    assert_eq!(one(r#"["null","string"]"#, &[0]), Ok(Slot::Null));
+    assert_eq!(one(r#"["null","string"]"#, &[0]), Ok(RawField::Null));
     assert_eq!(one(r#"["string","null"]"#, &[0, 2, b'x']), text("x"));
     assert_eq!(
         one(r#"["null","double","long"]"#, &[4, 2]),
-        Ok(Slot::Integer(1))
+        Ok(RawField::Integer(1))
     );
     let millis = r#"["null",{"type":"long","logicalType":"timestamp-millis"}]"#;
-    assert_eq!(one(millis, &[2, 2]), Ok(Slot::TimestampMillis(1)));
-    assert_eq!(one("\"double\"", &[0; 8]), Ok(Slot::Other("a double")));
-    assert_eq!(one("\"float\"", &[0; 4]), Ok(Slot::Other("a float")));
-    assert_eq!(one("\"bytes\"", &[2, 0xff]), Ok(Slot::Other("bytes")));
+    assert_eq!(one(millis, &[2, 2]), Ok(RawField::TimestampMillis(1)));
+    assert_eq!(one("\"double\"", &[0; 8]), Ok(RawField::Other("a double")));
+    assert_eq!(one("\"float\"", &[0; 4]), Ok(RawField::Other("a float")));
+    assert_eq!(one("\"bytes\"", &[2, 0xff]), Ok(RawField::Other("bytes")));
     assert_eq!(
         one(r#"{"type":"array","items":"int"}"#, &[2, 2, 0]),
-        Ok(Slot::Other("an array"))
+        Ok(RawField::Other("an array"))
     );
 }
 
 #[test]
 fn integers_beyond_their_width_are_malformed() {
     let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-    assert_eq!(one("\"long\"", &longest), Ok(Slot::Integer(i64::MIN)));
+    assert_eq!(one("\"long\"", &longest), Ok(RawField::Integer(i64::MIN)));
     let mut beyond = longest;
     beyond[9] = 2;
     assert_eq!(passes("\"long\"", &beyond), INVALID);
@@ -185,7 +185,7 @@ fn recursion_ends_at_its_limit() {
 fn a_record_of_a_union_is_read_and_another_branch_is_no_record() {
     let record = schema([("a", "\"int\"")]);
     let plan = plan(&format!(r#"["null",{record}]"#));
-    assert_eq!(read(&plan, &[2, 2]).unwrap()[0], Slot::Integer(1));
+    assert_eq!(read(&plan, &[2, 2]).unwrap()[0], RawField::Integer(1));
     let reason = |bytes: &[u8]| read(&plan, bytes).unwrap_err().reason();
     assert_eq!(reason(&[0]), Reason::NotAnObject);
     assert_eq!(reason(&[4]), Reason::InvalidAvro);
@@ -223,16 +223,16 @@ enum Expected {
 }
 
 impl Expected {
-    fn of(slot: &Slot<'_>) -> Option<Self> {
+    fn of(slot: &RawField<'_>) -> Option<Self> {
         Some(match slot {
-            Slot::Absent | Slot::Number(_) => return None,
-            Slot::Null => Self::Null,
-            Slot::Text(text) => Self::Text(text.as_str().to_owned()),
-            Slot::Integer(value) => Self::Integer(*value),
-            Slot::TimestampMillis(value) => Self::Millis(*value),
-            Slot::TimestampMicros(value) => Self::Micros(*value),
-            Slot::Decimal { unscaled, scale } => Self::Decimal(unscaled.to_vec(), *scale),
-            Slot::Other(_) => Self::Other,
+            RawField::Absent | RawField::Number(_) => return None,
+            RawField::Null => Self::Null,
+            RawField::Text(text) => Self::Text(text.as_str().to_owned()),
+            RawField::Integer(value) => Self::Integer(*value),
+            RawField::TimestampMillis(value) => Self::Millis(*value),
+            RawField::TimestampMicros(value) => Self::Micros(*value),
+            RawField::Decimal { unscaled, scale } => Self::Decimal(unscaled.to_vec(), *scale),
+            RawField::Other(_) => Self::Other,
         })
     }
 }
@@ -460,6 +460,6 @@ proptest! {
         let value = value >> shift;
         let mut bytes = Vec::new();
         write::long(value, &mut bytes);
-        prop_assert_eq!(one("\"long\"", &bytes), Ok(Slot::Integer(value)));
+        prop_assert_eq!(one("\"long\"", &bytes), Ok(RawField::Integer(value)));
     }
 }

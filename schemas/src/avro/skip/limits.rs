@@ -4,7 +4,7 @@
 use super::*;
 use crate::avro::{Plan, write};
 use crate::malformed::Reason;
-use crate::slot::Slot;
+use crate::raw_field::RawField;
 
 /// A plan of one field that nobody reads, of this type.
 fn plan(kind: &str) -> Plan<1> {
@@ -148,7 +148,7 @@ fn bytes_of_a_compressed_container_are_no_record() {
     ] {
         let body = [magic, &[0xff; 64]].concat();
         let plan = plan("\"string\"");
-        let mut slots = [Slot::Absent];
+        let mut slots = [RawField::Absent];
         let malformed = plan.read(&body, &mut slots).expect_err("it was taken");
         let reason = malformed.reason();
         assert!(

@@ -16,7 +16,7 @@ fn fields(json: &str) -> Fields<'_, 3> {
 }
 
 /// What the fields hold, none of them with escapes.
-fn slots(json: &str) -> [Slot<'_>; 3] {
+fn slots(json: &str) -> [RawField<'_>; 3] {
     let fields = fields(json);
     assert!(!fields.has_escapes(), "{json}");
     fields.slots
@@ -26,23 +26,29 @@ fn reason(json: impl AsRef<[u8]>) -> Option<Reason> {
     found(json.as_ref()).err().map(|error| error.reason())
 }
 
-fn text(text: &str) -> Slot<'_> {
-    Slot::Text(text.into())
+fn text(text: &str) -> RawField<'_> {
+    RawField::Text(text.into())
 }
 
-fn number(text: &str) -> Slot<'_> {
-    Slot::Number(text.into())
+fn number(text: &str) -> RawField<'_> {
+    RawField::Number(text.into())
 }
 
 #[test]
 fn known_fields_are_kept_and_unknown_ones_are_passed() {
     let json =
         " {\"x\":[{\"a\":1},[],{},\"]\"],\"total\":1.50e+2,\t\"a\":\"é\",\r\n\"y\":{\"b\":null}} ";
-    assert_eq!(slots(json), [text("é"), Slot::Absent, number("1.50e+2")]);
-    assert_eq!(slots("{}"), [Slot::Absent, Slot::Absent, Slot::Absent]);
+    assert_eq!(
+        slots(json),
+        [text("é"), RawField::Absent, number("1.50e+2")]
+    );
+    assert_eq!(
+        slots("{}"),
+        [RawField::Absent, RawField::Absent, RawField::Absent]
+    );
     assert_eq!(
         slots(r#"{"a":null,"b":-0}"#),
-        [Slot::Null, number("-0"), Slot::Absent]
+        [RawField::Null, number("-0"), RawField::Absent]
     );
     let kinds = |json| slots(json)[0].kind();
     assert_eq!(kinds(r#"{"a":true}"#), "a boolean");
@@ -58,7 +64,11 @@ fn names_and_texts_are_compared_unescaped() {
     assert!(fields.has_escapes());
     assert_eq!(
         fields.slots_with(&fields.unescaped()),
-        [text("\"\\/\u{8}\u{c}\n\r\té😀"), Slot::Absent, number("1")]
+        [
+            text("\"\\/\u{8}\u{c}\n\r\té😀"),
+            RawField::Absent,
+            number("1")
+        ]
     );
 }
 
@@ -74,7 +84,7 @@ fn a_name_is_found_however_it_is_written_and_whatever_follows() {
     ] {
         assert_eq!(
             slots(json),
-            [Slot::Absent, Slot::Absent, number("1")],
+            [RawField::Absent, RawField::Absent, number("1")],
             "{json}"
         );
     }
@@ -312,7 +322,7 @@ proptest! {
         let found = found(json.as_bytes()).ok().map(|fields| {
             let texts = fields.unescaped();
             match fields.slots_with(&texts)[0] {
-                Slot::Text(text) => text.as_str().to_owned(),
+                RawField::Text(text) => text.as_str().to_owned(),
                 other => panic!("{other:?}"),
             }
         });

@@ -13,7 +13,7 @@ use runtime::stepping::Stepping as _;
 use schemas::Reason;
 
 use super::{IDLE, State};
-use crate::batch::MOST_RECORDS;
+use crate::batch::MAX_RECORDS;
 use crate::ports::WriteError;
 use model::{Fault, Port, Run, World, avro, record, refused_amount, voucher};
 
@@ -68,8 +68,8 @@ fn a_record_that_comes_alone_is_written_at_once() {
 
 #[test]
 fn a_long_queue_is_written_in_bounded_batches() {
-    let world = run(many(MOST_RECORDS * 2 + 1));
-    assert_eq!(world.statements, [MOST_RECORDS, MOST_RECORDS, 1]);
+    let world = run(many(MAX_RECORDS * 2 + 1));
+    assert_eq!(world.statements, [MAX_RECORDS, MAX_RECORDS, 1]);
 }
 
 /// The group's answer, three records, and an empty queue.

@@ -21,7 +21,7 @@ use rust_decimal::Decimal;
 use schemas::{Body, Malformed, Payload, Reason, SchemaId, Voucher, VoucherPlan, WriterSchema};
 
 use crate::columns::Columns;
-use crate::ports::{Identity, WriteError, Written};
+use crate::ports::{VoucherIdentity, WriteError, Written};
 use crate::tally::Tally;
 use crate::task::{Ports, Task};
 
@@ -258,7 +258,7 @@ impl World {
             if let Some((holder, _)) = rows.iter().find(|(_, (there, ..))| there == code) {
                 let alone = columns.len() == 1;
                 return Err(WriteError::CodeClash {
-                    holder: alone.then(|| Identity {
+                    holder: alone.then(|| VoucherIdentity {
                         campaign: holder.0.clone(),
                         order_id: holder.1.clone(),
                     }),

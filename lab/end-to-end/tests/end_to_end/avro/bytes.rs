@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
-use end_to_end::shop::Shop;
+use end_to_end::system::TestSystem;
 use serde_json::json;
 
 use super::{record, some, text};
@@ -151,8 +151,8 @@ pub(super) fn broken_bytes() -> Result<Vec<Case>> {
 }
 
 /// What a registry holds beside Avro schemas.
-pub(super) async fn other_kinds_of_schema(shop: &Shop) -> Result<Vec<Case>> {
-    let subject = |what: &str| format!("{what}-{}", shop.name);
+pub(super) async fn other_kinds_of_schema(system: &TestSystem) -> Result<Vec<Case>> {
+    let subject = |what: &str| format!("{what}-{}", system.name);
     let kinds = [
         (
             "JSON Schema",
@@ -167,7 +167,7 @@ pub(super) async fn other_kinds_of_schema(shop: &Shop) -> Result<Vec<Case>> {
     for (number, (name, body)) in kinds.into_iter().enumerate() {
         let url = format!(
             "{}/subjects/{}/versions",
-            shop.backends.schema_registry_url(),
+            system.backends.schema_registry_url(),
             subject(&format!("kind-{number}"))
         );
         let answer = reqwest::Client::new().post(url).json(&body).send().await?;

@@ -11,7 +11,8 @@ use runtime::record::{OwnedRecord, Positions};
 use super::{Fault, Outside, Port, STATEMENT, StoredLetter, World};
 use crate::columns::Columns;
 use crate::ports::{
-    Cause, DeadLetters, Drained, Letter, Observer, Refusal, Source, Table, WriteError, Written,
+    Cause, DeadLetterRecord, DeadLetters, Drained, Observer, Refusal, Source, Table, WriteError,
+    Written,
 };
 use crate::tally::Tally;
 
@@ -191,7 +192,7 @@ impl World {
 }
 
 impl DeadLetters for Outside {
-    fn send(&mut self, letter: &Letter<'_>) -> Result<(), String> {
+    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
         let mut world = self.0.borrow_mut();
         if world.fault(Port::Letters) == Fault::Away {
             return Err("scripted".to_owned());

@@ -8,11 +8,11 @@ use std::ops::Range;
 /// Parts are taken in the order in which the records came, so that of two records that exclude each
 /// other (one code, two orders) it is always the later one that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Halves {
+pub struct Bisection {
     todo: Vec<Range<usize>>,
 }
 
-impl Halves {
+impl Bisection {
     /// All of `rows` rows, in one part.
     pub fn whole(rows: usize) -> Self {
         let mut todo = Vec::new();
@@ -49,7 +49,7 @@ mod tests {
 
     /// Settles all parts; those with a bad row are halved. Gives the parts that were tried.
     fn settle_all(rows: usize, bad: &[usize]) -> (Vec<Range<usize>>, Vec<usize>) {
-        let mut halves = Halves::whole(rows);
+        let mut halves = Bisection::whole(rows);
         let mut tried = Vec::new();
         let mut refused = Vec::new();
         while let Some(part) = halves.current() {
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn nothing_to_write_needs_no_statement() {
-        assert_eq!(Halves::whole(0).current(), None);
+        assert_eq!(Bisection::whole(0).current(), None);
     }
 
     #[test]

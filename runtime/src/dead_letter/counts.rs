@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Identity, Letter, Origin, RecordDigest, State};
+use super::{DeadLetter, DeadLetterId, Origin, RecordDigest, State};
 
 /// Letters of one reason, or all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -25,8 +25,8 @@ pub enum Seen {
 
 /// Counts letters as they come, each identity once.
 #[derive(Debug, Clone, Default)]
-pub struct Census {
-    seen: HashSet<Identity>,
+pub struct Counts {
+    seen: HashSet<DeadLetterId>,
     /// The first record that was read at each place.
     records_at: HashMap<Origin, RecordDigest>,
     shared_places: HashSet<Origin>,
@@ -36,9 +36,9 @@ pub struct Census {
     others: BTreeMap<String, u64>,
 }
 
-impl Census {
+impl Counts {
     /// Counts a letter under its newest reason.
-    pub fn note(&mut self, letter: &Letter, state: Option<&State>) -> Seen {
+    pub fn note(&mut self, letter: &DeadLetter, state: Option<&State>) -> Seen {
         if !self.seen.insert(letter.identity.clone()) {
             self.repeats += 1;
             return Seen::Repeat;
@@ -51,8 +51,8 @@ impl Census {
     }
 
     /// Takes note of a letter's place, whether or not it is counted.
-    pub fn note_place(&mut self, letter: &Letter) {
-        let Identity { origin, digest } = &letter.identity;
+    pub fn note_place(&mut self, letter: &DeadLetter) {
+        let DeadLetterId { origin, digest } = &letter.identity;
         if self.records_at.entry(origin.clone()).or_insert(*digest) != digest {
             self.shared_places.insert(origin.clone());
         }
@@ -64,7 +64,7 @@ impl Census {
     }
 
     /// Counts a letter of another group, which is told and otherwise left alone.
-    pub fn note_other(&mut self, letter: &Letter) {
+    pub fn note_other(&mut self, letter: &DeadLetter) {
         let group = letter.group.clone().unwrap_or_default();
         *self.others.entry(group).or_default() += 1;
     }
@@ -117,7 +117,7 @@ impl Census {
 
     /// How a letter is named: by its place, and by its digest too where letters of several records
     /// have the same place, because the topic was deleted and created again.
-    pub fn name(&self, identity: &Identity) -> String {
+    pub fn name(&self, identity: &DeadLetterId) -> String {
         match self.shared_places.contains(&identity.origin) {
             true => identity.to_string(),
             false => identity.origin.to_string(),
@@ -125,7 +125,7 @@ impl Census {
     }
 }
 
-impl Letter {
+impl DeadLetter {
     /// Why it could not be used when it was last tried.
     pub fn reason_now<'a>(&'a self, state: Option<&'a State>) -> &'a str {
         match state.map(|state| &state.outcome) {
@@ -151,10 +151,10 @@ mod tests {
     use crate::dead_letter::Outcome;
     use crate::record::OwnedRecord;
 
-    fn letter(offset: i64, reason: &str) -> Letter {
-        Letter {
+    fn letter(offset: i64, reason: &str) -> DeadLetter {
+        DeadLetter {
             omitted: None,
-            identity: Identity {
+            identity: DeadLetterId {
                 origin: format!("a/0/{offset}").parse().unwrap(),
                 digest: RecordDigest::of(&OwnedRecord::default()),
             },
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn each_identity_is_counted_once_under_its_newest_reason() {
-        let mut census = Census::default();
+        let mut counts = Counts::default();
         let discarded = State::now(
             Outcome::Discarded {
                 note: String::new(),
@@ -187,19 +187,19 @@ mod tests {
             2,
             "redrive",
         );
-        assert_eq!(census.note(&letter(0, "x"), None), Seen::First);
-        assert_eq!(census.note(&letter(0, "x"), None), Seen::Repeat);
-        assert_eq!(census.note(&letter(1, "x"), Some(&discarded)), Seen::First);
-        assert_eq!(census.note(&letter(2, "x"), Some(&failed)), Seen::First);
-        census.note_stranger();
-        let counts: Vec<_> = census
+        assert_eq!(counts.note(&letter(0, "x"), None), Seen::First);
+        assert_eq!(counts.note(&letter(0, "x"), None), Seen::Repeat);
+        assert_eq!(counts.note(&letter(1, "x"), Some(&discarded)), Seen::First);
+        assert_eq!(counts.note(&letter(2, "x"), Some(&failed)), Seen::First);
+        counts.note_stranger();
+        let counts: Vec<_> = counts
             .reasons()
             .iter()
             .map(|(reason, count)| (reason.as_str(), count.open, count.all))
             .collect();
         assert_eq!(counts, [("x", 1, 2), ("y", 1, 1)]);
-        assert_eq!(census.total(), Count { open: 2, all: 3 });
-        assert_eq!((census.repeats(), census.strangers()), (1, 1));
+        assert_eq!(counts.total(), Count { open: 2, all: 3 });
+        assert_eq!((counts.repeats(), counts.strangers()), (1, 1));
         assert_eq!(letter(2, "x").attempts_now(Some(&failed)), 2);
     }
 
@@ -207,31 +207,31 @@ mod tests {
     fn records_of_one_place_are_letters_of_their_own_and_named_by_their_digests() {
         let (old, mut new) = (letter(0, "x"), letter(0, "x"));
         new.identity.digest = "00112233445566ff".parse().unwrap();
-        let mut census = Census::default();
-        census.note_place(&old);
-        census.note_place(&old);
-        assert_eq!(census.note(&old, None), Seen::First);
-        assert_eq!(census.name(&old.identity), "a/0/0");
-        census.note_place(&new);
-        assert_eq!(census.note(&new, None), Seen::First);
-        assert_eq!(census.note(&new, None), Seen::Repeat);
-        assert_eq!(census.total(), Count { open: 2, all: 2 });
-        assert_eq!(census.name(&new.identity), "a/0/0@00112233445566ff");
-        assert_eq!(census.name(&old.identity), old.identity.to_string());
+        let mut counts = Counts::default();
+        counts.note_place(&old);
+        counts.note_place(&old);
+        assert_eq!(counts.note(&old, None), Seen::First);
+        assert_eq!(counts.name(&old.identity), "a/0/0");
+        counts.note_place(&new);
+        assert_eq!(counts.note(&new, None), Seen::First);
+        assert_eq!(counts.note(&new, None), Seen::Repeat);
+        assert_eq!(counts.total(), Count { open: 2, all: 2 });
+        assert_eq!(counts.name(&new.identity), "a/0/0@00112233445566ff");
+        assert_eq!(counts.name(&old.identity), old.identity.to_string());
     }
 
     #[test]
     fn letters_of_other_groups_are_told_and_not_counted() {
-        let mut census = Census::default();
-        assert_eq!(census.others_in_words(), "");
+        let mut counts = Counts::default();
+        assert_eq!(counts.others_in_words(), "");
         for group in ["spring", "autumn", "spring"] {
             let mut other = letter(0, "x");
             other.group = Some(group.to_owned());
-            census.note_other(&other);
+            counts.note_other(&other);
         }
-        assert_eq!(census.total(), Count::default());
+        assert_eq!(counts.total(), Count::default());
         assert_eq!(
-            census.others_in_words(),
+            counts.others_in_words(),
             "; dead letters of other groups are not counted (1 of autumn, 2 of spring)"
         );
     }

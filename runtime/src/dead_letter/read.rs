@@ -3,16 +3,16 @@
 use std::str::FromStr;
 
 use super::{
-    ATTEMPTS, GROUP, Identity, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES, ORIGINAL_SHA256, Omitted,
-    Origin, PARTITION, REASON, RecordDigest, SERVICE, TIMESTAMP, TOPIC,
+    ATTEMPTS, DeadLetterId, GROUP, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES, ORIGINAL_SHA256,
+    Omitted, Origin, PARTITION, REASON, RecordDigest, SERVICE, TIMESTAMP, TOPIC,
 };
 use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Where the original was read, and which record it was.
-    pub identity: Identity,
+    pub identity: DeadLetterId,
     /// Machine word of the cause.
     pub reason: String,
     /// A sentence for a person.
@@ -29,28 +29,28 @@ pub struct Letter {
     pub written_millis: Option<i64>,
     /// The original: its key, value and headers, its place and its timestamp.
     pub original: OwnedRecord,
-    /// What of the original is not here; see [`Shelf::completed`](super::Shelf::completed).
+    /// What of the original is not here; see [`DeadLetterTopic::completed`](super::DeadLetterTopic::completed).
     pub omitted: Option<Omitted>,
 }
 
 /// A record of the dead letter topic that is no letter of its source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the header {0} is missing or unreadable")]
-pub struct NotALetter(&'static str);
+pub struct NotADeadLetter(&'static str);
 
-impl NotALetter {
+impl NotADeadLetter {
     /// The original was of another topic, whose letters are elsewhere.
     pub(super) const fn of_another_topic() -> Self {
         Self(TOPIC)
     }
 }
 
-impl Letter {
+impl DeadLetter {
     /// Takes a record of the dead letter topic apart.
     ///
     /// # Errors
     /// When the headers do not tell where the original was read.
-    pub fn of(record: &impl InputRecord) -> Result<Self, NotALetter> {
+    pub fn of(record: &impl InputRecord) -> Result<Self, NotADeadLetter> {
         let mut original = Vec::new();
         record.each_header(&mut |name, value| {
             original.push((name.to_owned(), value.map(<[u8]>::to_vec)));
@@ -60,7 +60,7 @@ impl Letter {
         let first_of_ours = original
             .iter()
             .rposition(|(name, _)| name == REASON)
-            .ok_or(NotALetter(REASON))?;
+            .ok_or(NotADeadLetter(REASON))?;
         let added = original.split_off(first_of_ours);
         let (ours, others) = added.into_iter().partition(|(name, _)| is_ours(name));
         // What another tool has appended since is not ours to drop.
@@ -83,7 +83,9 @@ impl Letter {
         // Of the original's value, carried or not: whole and shortened copies are one dead letter.
         let digest = match &omitted {
             Some(omitted) if omitted.has_value() => {
-                let sha256 = omitted.value_digest().ok_or(NotALetter(ORIGINAL_SHA256))?;
+                let sha256 = omitted
+                    .value_digest()
+                    .ok_or(NotADeadLetter(ORIGINAL_SHA256))?;
                 RecordDigest::of_parts(
                     original.timestamp_millis,
                     original.key.as_deref(),
@@ -101,7 +103,7 @@ impl Letter {
             attempts: ours.number(ATTEMPTS).unwrap_or(1),
             place: (record.partition(), record.offset()),
             written_millis: record.timestamp_millis(),
-            identity: Identity { origin, digest },
+            identity: DeadLetterId { origin, digest },
             original,
         })
     }
@@ -129,22 +131,22 @@ fn is_ours(name: &str) -> bool {
 struct Ours(Vec<Header>);
 
 impl Ours {
-    fn text(&self, name: &'static str) -> Result<String, NotALetter> {
+    fn text(&self, name: &'static str) -> Result<String, NotADeadLetter> {
         self.0
             .iter()
             .find(|(header, _)| header == name)
             .and_then(|(_, value)| String::from_utf8(value.clone()?).ok())
-            .ok_or(NotALetter(name))
+            .ok_or(NotADeadLetter(name))
     }
 
     /// A text for a person: whoever may write to the topic chose it.
-    fn line(&self, name: &'static str) -> Result<String, NotALetter> {
+    fn line(&self, name: &'static str) -> Result<String, NotADeadLetter> {
         self.text(name)
             .map(|text| schemas::printable(&text).into_owned())
     }
 
     /// Without a size and a digest the original could not be told from another record.
-    fn omitted(&self) -> Result<Option<Omitted>, NotALetter> {
+    fn omitted(&self) -> Result<Option<Omitted>, NotADeadLetter> {
         let Ok(parts) = self.line(OMITTED) else {
             return Ok(None);
         };
@@ -152,8 +154,8 @@ impl Ours {
         Ok(Some(Omitted::new(&parts, bytes, sha256)))
     }
 
-    fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotALetter> {
-        self.text(name)?.parse().map_err(|_| NotALetter(name))
+    fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotADeadLetter> {
+        self.text(name)?.parse().map_err(|_| NotADeadLetter(name))
     }
 }
 
@@ -162,7 +164,7 @@ mod tests {
     use schemas::{Malformed, Reason};
 
     use super::*;
-    use crate::dead_letter::{Cause, DeadLetter, Extent};
+    use crate::dead_letter::{Cause, Extent, OutgoingDeadLetter};
 
     fn original() -> OwnedRecord {
         OwnedRecord {
@@ -187,7 +189,7 @@ mod tests {
             malformed: &malformed,
             attempts: 1,
         };
-        let dead_letter = DeadLetter::of(record, &cause, extent);
+        let dead_letter = OutgoingDeadLetter::of(record, &cause, extent);
         OwnedRecord {
             partition: 0,
             offset: 7,
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_letter_gives_the_original_back_as_it_was() {
-        let letter = Letter::of(&buried(&original())).unwrap();
+        let letter = DeadLetter::of(&buried(&original())).unwrap();
         assert_eq!(letter.original, original());
         assert_eq!(letter.identity.origin.to_string(), "order-status/3/41");
         assert_eq!(letter.identity.digest, RecordDigest::of(&original()));
@@ -222,13 +224,13 @@ mod tests {
             value: Some(vec![b'x'; 100_000]),
             ..original()
         };
-        let letter = Letter::of(&buried_with(&original, Extent::SmallParts)).unwrap();
+        let letter = DeadLetter::of(&buried_with(&original, Extent::SmallParts)).unwrap();
         let omitted = letter.omitted.unwrap();
         assert_eq!(omitted.parts(), "value");
         assert!(omitted.is_of(original.value.as_deref()));
         assert_eq!(letter.original.headers, original.headers);
         assert_eq!(letter.original.key, original.key);
-        let whole = Letter::of(&buried_with(&original, Extent::Whole)).unwrap();
+        let whole = DeadLetter::of(&buried_with(&original, Extent::Whole)).unwrap();
         assert_eq!(
             letter.identity, whole.identity,
             "one original is one dead letter"
@@ -240,7 +242,10 @@ mod tests {
     fn an_omission_without_a_digest_is_no_letter() {
         let mut record = buried_with(&original(), Extent::Nothing);
         record.headers.retain(|(name, _)| name != ORIGINAL_SHA256);
-        assert_eq!(Letter::of(&record), Err(NotALetter(ORIGINAL_SHA256)));
+        assert_eq!(
+            DeadLetter::of(&record),
+            Err(NotADeadLetter(ORIGINAL_SHA256))
+        );
     }
 
     #[test]
@@ -251,7 +256,7 @@ mod tests {
             timestamp_millis: None,
             ..buried(&original())
         };
-        let letter = Letter::of(&buried(&inner)).unwrap();
+        let letter = DeadLetter::of(&buried(&inner)).unwrap();
         assert_eq!(letter.original, inner);
         assert_eq!(letter.identity.origin.to_string(), "order-status/1/2");
     }
@@ -265,7 +270,7 @@ mod tests {
         record
             .headers
             .push((GROUP.to_owned(), Some(group.clone().into_bytes())));
-        let letter = Letter::of(&record).unwrap();
+        let letter = DeadLetter::of(&record).unwrap();
         assert_eq!((&letter.original, letter.group), (&inner, Some(group)));
     }
 
@@ -275,7 +280,7 @@ mod tests {
         record
             .headers
             .push(("mirror".to_owned(), Some(b"x".to_vec())));
-        let letter = Letter::of(&record).unwrap();
+        let letter = DeadLetter::of(&record).unwrap();
         assert_eq!(letter.original.headers.len(), 3);
         assert_eq!(letter.original.headers[2].0, "mirror");
     }
@@ -288,7 +293,7 @@ mod tests {
                 *value = Some(b"x\x1b[2J\nERROR".to_vec());
             }
         }
-        let letter = Letter::of(&record).unwrap();
+        let letter = DeadLetter::of(&record).unwrap();
         for text in [letter.reason, letter.message, letter.service] {
             assert_eq!(text, "x\\u{1b}[2J\\nERROR");
         }
@@ -296,9 +301,9 @@ mod tests {
 
     #[test]
     fn a_record_without_our_headers_is_no_letter() {
-        assert_eq!(Letter::of(&original()), Err(NotALetter(REASON)));
+        assert_eq!(DeadLetter::of(&original()), Err(NotADeadLetter(REASON)));
         let mut record = buried(&original());
         record.headers.retain(|(name, _)| name != OFFSET);
-        assert_eq!(Letter::of(&record), Err(NotALetter(OFFSET)));
+        assert_eq!(DeadLetter::of(&record), Err(NotADeadLetter(OFFSET)));
     }
 }

@@ -18,7 +18,7 @@ pub enum Level {
 }
 
 impl Level {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
@@ -29,7 +29,7 @@ impl Level {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CheckResult {
     /// How bad it is.
     pub level: Level,
     /// What was looked at, such as "topic order-status".
@@ -40,7 +40,7 @@ pub struct Verdict {
     pub advice: Option<String>,
 }
 
-impl Verdict {
+impl CheckResult {
     /// As it should be.
     pub fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Verdict {
 #[derive(Debug, Default)]
 pub struct Report {
     made: Vec<String>,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<CheckResult>,
 }
 
 impl Report {
@@ -99,7 +99,7 @@ impl Report {
     }
 
     /// Adds verdicts in the order in which they shall be read.
-    pub fn add(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
+    pub fn add(&mut self, verdicts: impl IntoIterator<Item = CheckResult>) {
         self.verdicts.extend(verdicts);
     }
 
@@ -124,7 +124,7 @@ impl Report {
     }
 
     fn count(&self, level: Level) -> usize {
-        let of_level = |verdict: &&Verdict| verdict.level == level;
+        let of_level = |verdict: &&CheckResult| verdict.level == level;
         self.verdicts.iter().filter(of_level).count()
     }
 
@@ -142,7 +142,7 @@ impl Report {
         for verdict in &self.verdicts {
             text.push_str(&format!(
                 "{:4}  {:width$}  {}\n",
-                verdict.level.word(),
+                verdict.level.as_str(),
                 verdict.subject,
                 verdict.finding
             ));
@@ -165,7 +165,7 @@ impl Report {
             .iter()
             .map(|verdict| {
                 json!({
-                    "level": verdict.level.word().to_lowercase(),
+                    "level": verdict.level.as_str().to_lowercase(),
                     "subject": verdict.subject,
                     "finding": verdict.finding,
                     "advice": verdict.advice,
@@ -188,8 +188,8 @@ mod tests {
         let mut report = Report::default();
         report.made("topic a");
         report.add([
-            Verdict::ok("topic a", "12 partitions"),
-            Verdict::fail("clock", "an hour off", "set it"),
+            CheckResult::ok("topic a", "12 partitions"),
+            CheckResult::fail("clock", "an hour off", "set it"),
         ]);
         report
     }
@@ -198,7 +198,7 @@ mod tests {
     fn one_failure_fails_the_check_and_a_warning_does_not() {
         assert!(report().finish(true).is_err());
         let mut fine = Report::default();
-        fine.add([Verdict::ok("a", "b"), Verdict::warn("a", "b", "c")]);
+        fine.add([CheckResult::ok("a", "b"), CheckResult::warn("a", "b", "c")]);
         assert!(fine.finish(true).is_ok());
     }
 

@@ -239,7 +239,7 @@ pub struct VoucherRow {
 }
 
 /// See the module.
-pub struct Shop {
+pub struct TestSystem {
     /// Kafka, the registry and Postgres.
     pub backends: Arc<Backends>,
     /// The flow's own topics.
@@ -255,7 +255,7 @@ pub struct Shop {
     avro: bool,
 }
 
-impl Shop {
+impl TestSystem {
     /// A new flow on the shared backends, with the schema registry.
     ///
     /// # Errors
@@ -264,7 +264,7 @@ impl Shop {
         Self::on(shared_backends().await, true).await
     }
 
-    /// As [`Shop::open`], but the services know of no registry and write JSON.
+    /// As [`TestSystem::open`], but the services know of no registry and write JSON.
     ///
     /// # Errors
     /// As there.
@@ -275,7 +275,7 @@ impl Shop {
     /// A new flow on these backends.
     ///
     /// # Errors
-    /// As [`Shop::open`].
+    /// As [`TestSystem::open`].
     pub async fn on(backends: Arc<Backends>, avro: bool) -> Result<Self> {
         let name = format!("{:012x}", rand::random::<u64>() >> 16);
         let topics = Topics::with_suffix(&name, 4);
@@ -364,7 +364,7 @@ impl Shop {
         Ok(command.env("VOUCHER_SIGNING_KEY", SIGNING_KEY))
     }
 
-    /// As [`Shop::processor_command`], but without a signing key.
+    /// As [`TestSystem::processor_command`], but without a signing key.
     ///
     /// # Errors
     /// When the services don't build.

@@ -11,7 +11,7 @@ use runtime::registry::SchemaSource;
 use schemas::VoucherPlan;
 
 use super::{SLICE, State, Task};
-use crate::ports::{DeadLetters, Drained, Letter, Observer, Refusal, Source, Table};
+use crate::ports::{DeadLetterRecord, DeadLetters, Drained, Observer, Refusal, Source, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
@@ -24,7 +24,10 @@ where
 {
     /// Sends the batch's dead letters, then waits until they are acknowledged. `sent` has the
     /// numbers of those that were sent, in order.
-    pub(super) fn bury(&mut self, sent: Option<Vec<usize>>) -> Result<State, Failure> {
+    pub(super) fn write_dead_letters(
+        &mut self,
+        sent: Option<Vec<usize>>,
+    ) -> Result<State, Failure> {
         let Some(sent) = sent else {
             return match self.send_letters() {
                 Ok(sent) => Ok(State::DeadLettering { sent: Some(sent) }),
@@ -51,7 +54,7 @@ where
         let mut sent = Vec::new();
         for dead in self.batch.dead() {
             let letter = dead.dead_letter(&self.topic);
-            self.ports.dead_letters.send(&Letter {
+            self.ports.dead_letters.send(&DeadLetterRecord {
                 key: letter.key,
                 value: letter.value,
                 headers: &letter.headers,

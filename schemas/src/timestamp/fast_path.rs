@@ -1,7 +1,7 @@
 //! Times as our writers and most others write them, read eight bytes at a time.
 
 use super::{MICROS_PER_SECOND, SECONDS_PER_DAY, Timestamp};
-use crate::word::HIGHS;
+use crate::swar::HIGHS;
 
 /// A digit where `form` has one, the same byte elsewhere.
 struct Form {

@@ -12,7 +12,7 @@ use schemas::{OrderStatusPlan, SchemaId};
 use super::Task;
 use super::setbacks::Setbacks;
 use crate::batch::Batch;
-use crate::evaluate::{Evaluator, Outcome};
+use crate::evaluate::{Evaluation, Evaluator};
 
 /// What one turn of reading brought.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub(super) enum Received {
     Fatal(String),
 }
 
-/// Which batch a record goes into.
+/// BatchSlot batch a record goes into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum BatchSlot {
     /// The one in hand.
-    InHand,
+    Current,
     /// The next.
-    Ahead,
+    Next,
 }
 
 /// The way into a batch: all of the task but its log, which a record borrows from.
@@ -55,10 +55,10 @@ pub(super) struct Intake<'t, S, C> {
 
 impl<L, S, C, O> Task<L, S, C, O> {
     /// The log, and the way into a batch for what comes from it.
-    pub(super) fn log_and_intake(&mut self, which: Which) -> (&mut L, Intake<'_, S, C>) {
+    pub(super) fn log_and_intake(&mut self, which: BatchSlot) -> (&mut L, Intake<'_, S, C>) {
         let (batch, began) = match which {
-            Which::InHand => (&mut self.batch, &mut self.batch_began),
-            Which::Ahead => (&mut self.ahead.batch, &mut self.ahead.began),
+            BatchSlot::Current => (&mut self.batch, &mut self.batch_began),
+            BatchSlot::Next => (&mut self.ahead.batch, &mut self.ahead.began),
         };
         let intake = Intake {
             evaluator: &self.evaluator,
@@ -121,21 +121,21 @@ where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
     let outcome = evaluator.evaluate(record, schemas);
-    if let Outcome::Wait { schema_id } = outcome {
+    if let Evaluation::Wait { schema_id } = outcome {
         return Received::Held { schema_id };
     }
     breaker.observe(match &outcome {
-        Outcome::Dead(malformed) => Some(malformed.reason()),
+        Evaluation::Dead(malformed) => Some(malformed.reason()),
         _ => None,
     });
     if breaker.is_open() {
         return Received::CircuitOpened;
     }
     match outcome {
-        Outcome::Skip(skip) => batch.skip(record, skip),
-        Outcome::Voucher(issued) => batch.issue(record, &issued, evaluator),
-        Outcome::Dead(malformed) => batch.bury(record, &malformed, setbacks.extent_of(record)),
-        Outcome::Wait { .. } => unreachable!("returned above"),
+        Evaluation::Skip(skip) => batch.skip(record, skip),
+        Evaluation::Voucher(issued) => batch.issue(record, &issued, evaluator),
+        Evaluation::Dead(malformed) => batch.bury(record, &malformed, setbacks.extent_of(record)),
+        Evaluation::Wait { .. } => unreachable!("returned above"),
     }
     Received::Taken
 }

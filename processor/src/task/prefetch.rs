@@ -16,7 +16,7 @@ use runtime::registry::SchemaSource;
 use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
-use super::intake::{Received, Which};
+use super::fill::{BatchSlot, Received};
 use super::{SLICE, State, Task};
 use crate::batch::Batch;
 use crate::ports::{Log, Observer, TransactionEnd};
@@ -136,7 +136,7 @@ where
     }
 
     fn receive_ahead(&mut self) -> Received {
-        let (log, intake) = self.log_and_intake(Which::Ahead);
+        let (log, intake) = self.log_and_intake(BatchSlot::Next);
         intake.take(log.poll_at_hand())
     }
 

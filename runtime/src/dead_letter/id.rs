@@ -28,7 +28,7 @@ pub struct RecordDigest([u8; 8]);
 
 /// A dead letter's identity; written `topic/partition/offset@digest`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identity {
+pub struct DeadLetterId {
     /// Where the original was read.
     pub origin: Origin,
     /// Which record it was.
@@ -93,7 +93,7 @@ impl fmt::Display for RecordDigest {
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for DeadLetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.origin, self.digest)
     }
@@ -135,7 +135,7 @@ impl FromStr for RecordDigest {
     }
 }
 
-impl FromStr for Identity {
+impl FromStr for DeadLetterId {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
@@ -171,7 +171,7 @@ mod tests {
         };
         assert_eq!(origin.to_string(), "order-status/3/41");
         assert_eq!("order-status/3/41".parse(), Ok(origin.clone()));
-        let identity = Identity {
+        let identity = DeadLetterId {
             origin,
             digest: RecordDigest([0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff]),
         };
@@ -202,7 +202,7 @@ mod tests {
             "a/3/4@+0010203fcfdfeff",
             "a/3/4@00010203fcfdfeff0",
         ] {
-            assert_eq!(text.parse::<Identity>(), Err(InvalidIdentity), "{text}");
+            assert_eq!(text.parse::<DeadLetterId>(), Err(InvalidIdentity), "{text}");
         }
     }
 

@@ -15,13 +15,13 @@ const LATEST: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct LateOffsets {
+pub struct DeferredOffsets {
     positions: Positions,
     due: Duration,
     latest: Duration,
 }
 
-impl LateOffsets {
+impl DeferredOffsets {
     /// Takes the offsets of what was done at `now`.
     pub fn add(&mut self, positions: &Positions, now: Duration) {
         if self.positions.is_empty() {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_nothing_follows_waits_a_little() {
-        let mut late = LateOffsets::default();
+        let mut late = DeferredOffsets::default();
         assert_eq!(late.left(STEP), None);
         late.add(&Positions::from([(0, 1)]), STEP);
         assert_eq!(late.left(STEP), Some(LATE));
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_steady_flow_does_not_put_the_commit_off_for_ever() {
-        let mut late = LateOffsets::default();
+        let mut late = DeferredOffsets::default();
         let mut now = Duration::ZERO;
         let mut offset = 0;
         while !late.are_due(now) {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_is_anothers_is_not_committed() {
-        let mut late = LateOffsets::default();
+        let mut late = DeferredOffsets::default();
         late.add(&Positions::from([(0, 1), (1, 1)]), STEP);
         late.forget(0);
         assert_eq!(late.positions(), &Positions::from([(1, 1)]));

@@ -1,6 +1,6 @@
 //! Reading the dead letters of a topic, and what became of them.
 
-use super::{Census, Ledger, Letter, LetterFilter, NotALetter, Owner, State, States};
+use super::{Counts, DeadLetter, Ledger, LetterFilter, NotADeadLetter, Owner, State, States};
 use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::InputRecord;
@@ -8,13 +8,13 @@ use crate::settings::{dead_letters_of, states_of};
 
 /// The dead letters of one topic, for one of the groups that read it.
 #[derive(Debug, Clone)]
-pub struct Shelf {
+pub struct DeadLetterTopic {
     kafka: KafkaSettings,
     source: String,
     owner: Owner,
 }
 
-impl Shelf {
+impl DeadLetterTopic {
     /// The dead letters of `source`, as `owner` has to do with them.
     pub const fn new(kafka: KafkaSettings, source: String, owner: Owner) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Shelf {
     /// The first error of `each`; exit code 1 when the topic can't be read.
     pub fn each(
         &self,
-        mut each: impl FnMut(Result<Letter, NotALetter>) -> Result<(), Failure>,
+        mut each: impl FnMut(Result<DeadLetter, NotADeadLetter>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         TopicRange::whole(&self.kafka, &self.dead_letters())?.read(
             &self.kafka,
@@ -98,7 +98,7 @@ impl Shelf {
     }
 
     /// Calls `each` with every letter of the owner that `filter` means, and with what became of it
-    /// for the owner. Whatever else is in the topic is counted in `census`.
+    /// for the owner. Whatever else is in the topic is counted in `counts`.
     ///
     /// # Errors
     /// As [`each`](Self::each).
@@ -106,35 +106,35 @@ impl Shelf {
         &self,
         states: &mut States,
         filter: &LetterFilter,
-        census: &mut Census,
-        mut each: impl FnMut(Letter, Option<&State>, &mut Census) -> Result<(), Failure>,
+        counts: &mut Counts,
+        mut each: impl FnMut(DeadLetter, Option<&State>, &mut Counts) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         self.each(|letter| {
             let Ok(letter) = letter else {
-                census.note_stranger();
+                counts.note_stranger();
                 return Ok(());
             };
             if !self.owner.owns(&letter) {
                 if filter.means(&letter, None) {
-                    census.note_other(&letter);
+                    counts.note_other(&letter);
                 }
                 return Ok(());
             }
-            census.note_place(&letter);
+            counts.note_place(&letter);
             let state = states.find(&letter, &self.owner);
             match filter.means(&letter, state) {
-                true => each(letter, state, census),
+                true => each(letter, state, counts),
                 false => Ok(()),
             }
         })
     }
 
-    fn letter(&self, record: &impl InputRecord) -> Result<Letter, NotALetter> {
-        let letter = Letter::of(record)?;
+    fn letter(&self, record: &impl InputRecord) -> Result<DeadLetter, NotADeadLetter> {
+        let letter = DeadLetter::of(record)?;
         if letter.identity.origin.topic == self.source {
             Ok(letter)
         } else {
-            Err(NotALetter::of_another_topic())
+            Err(NotADeadLetter::of_another_topic())
         }
     }
 

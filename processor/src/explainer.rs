@@ -13,7 +13,7 @@ use crate::rule::{Rule, Skip, TOMBSTONE, Verdict, money};
 
 /// What is told of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Explanation {
     /// `eligible`, `skipped` or `dead`.
     pub verdict: &'static str,
     /// The reason as a machine word; none when it is eligible.
@@ -25,14 +25,14 @@ pub struct Told {
 }
 
 /// The rule, and what it takes to read a record.
-pub struct Teller {
+pub struct Explainer {
     rule: Rule,
     default_currency: Currency,
     /// Writer schemas; shared with whoever evaluates the same records.
     pub schemas: SchemaCache<OrderStatusPlan>,
 }
 
-impl Teller {
+impl Explainer {
     /// Must be called within a Tokio runtime; see [`SchemaCache::new`].
     pub fn new(rule: Rule, default_currency: Currency, registry: Option<Registry>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Teller {
     ///
     /// # Errors
     /// Exit code 1 when the registry does not answer.
-    pub fn tell(&mut self, record: &impl InputRecord) -> Result<Told, Failure> {
+    pub fn tell(&mut self, record: &impl InputRecord) -> Result<Explanation, Failure> {
         settled(|| tell(record, &self.rule, self.default_currency, &mut self.schemas))
     }
 }
@@ -61,24 +61,28 @@ fn tell<S>(
     rule: &Rule,
     default_currency: Currency,
     schemas: &mut S,
-) -> Result<Told, WaitsFor>
+) -> Result<Explanation, WaitsFor>
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
     let order = match decode(record, default_currency, schemas) {
         Ok(Value::Read(order)) => order,
         Ok(Value::Tombstone) => {
-            return Ok(Told::skipped(Skip::Tombstone, TOMBSTONE.to_owned(), vec![]));
+            return Ok(Explanation::skipped(
+                Skip::Tombstone,
+                TOMBSTONE.to_owned(),
+                vec![],
+            ));
         }
         Ok(Value::Wait { schema_id }) => return Err(WaitsFor { schema_id }),
-        Err(malformed) => return Ok(Told::dead(&malformed, vec![])),
+        Err(malformed) => return Ok(Explanation::dead(&malformed, vec![])),
     };
     let written_at = record.timestamp_millis().map(Timestamp::from_millis);
     let fields = fields_of(&order);
     Ok(match rule.judge_in_words(&order, written_at) {
-        Err(malformed) => Told::dead(&malformed, fields),
-        Ok((Verdict::Skip(skip), words)) => Told::skipped(skip, words, fields),
-        Ok((Verdict::Eligible { .. }, words)) => Told {
+        Err(malformed) => Explanation::dead(&malformed, fields),
+        Ok((Verdict::Skip(skip), words)) => Explanation::skipped(skip, words, fields),
+        Ok((Verdict::Eligible { .. }, words)) => Explanation {
             verdict: "eligible",
             reason: None,
             words,
@@ -87,11 +91,11 @@ where
     })
 }
 
-impl Told {
+impl Explanation {
     fn skipped(skip: Skip, words: String, fields: Vec<(&'static str, String)>) -> Self {
         Self {
             verdict: "skipped",
-            reason: Some(skip.word()),
+            reason: Some(skip.as_str()),
             words,
             fields,
         }
@@ -100,7 +104,7 @@ impl Told {
     fn dead(malformed: &Malformed, fields: Vec<(&'static str, String)>) -> Self {
         Self {
             verdict: "dead",
-            reason: Some(malformed.reason().word()),
+            reason: Some(malformed.reason().as_str()),
             words: malformed.message().to_owned(),
             fields,
         }
@@ -114,7 +118,7 @@ impl Told {
 }
 
 /// In one line: `skipped, threshold: total 99.99 EUR is below 100.00`.
-impl std::fmt::Display for Told {
+impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.reason {
             Some(reason) => write!(f, "{}, {reason}: {}", self.verdict, self.words),
@@ -162,7 +166,7 @@ mod tests {
         }
     }
 
-    fn told(value: Option<&[u8]>) -> Result<Told, WaitsFor> {
+    fn told(value: Option<&[u8]>) -> Result<Explanation, WaitsFor> {
         let rule = Rule {
             campaign: "order-reward".to_owned(),
             min_total: "100".parse().unwrap(),

@@ -7,7 +7,7 @@ use crate::text::Text;
 
 /// One known field of one record, whatever its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot<'a> {
+pub(crate) enum RawField<'a> {
     /// The record has no such field.
     Absent,
     /// JSON or Avro null.
@@ -33,7 +33,7 @@ pub(crate) enum Slot<'a> {
     Other(&'static str),
 }
 
-impl Slot<'_> {
+impl RawField<'_> {
     /// Absent, or null, which counts as absent.
     #[inline(always)]
     pub(crate) fn is_missing(&self) -> bool {

@@ -1,13 +1,13 @@
 //! Many short texts in one allocation, which is reused from batch to batch.
 
-/// Texts by number.
+/// StringColumn by number.
 #[derive(Debug, Clone, Default)]
-pub struct Texts {
+pub struct StringColumn {
     text: String,
     ends: Vec<usize>,
 }
 
-impl Texts {
+impl StringColumn {
     /// Forgets all, keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn texts_come_back_as_they_went_in() {
-        let mut texts = Texts::default();
+        let mut texts = StringColumn::default();
         for round in 0..2 {
             texts.clear();
             assert!(texts.is_empty());
