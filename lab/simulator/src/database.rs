@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use sink::columns::Columns;
-use sink::ports::{Identity, WriteError, Written};
+use sink::ports::{VoucherIdentity, WriteError, Written};
 
 /// One row's values, as a statement brings them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Primary key.
-    pub identity: Identity,
+    pub identity: VoucherIdentity,
     /// Unique.
     pub code: String,
     /// What it is worth.
@@ -21,7 +21,7 @@ pub struct Row {
 pub fn rows_of(columns: &Columns) -> Vec<Row> {
     (0..columns.len())
         .map(|place| Row {
-            identity: Identity {
+            identity: VoucherIdentity {
                 campaign: columns.campaigns.get(place).to_owned(),
                 order_id: columns.order_ids.get(place).to_owned(),
             },
@@ -34,13 +34,13 @@ pub fn rows_of(columns: &Columns) -> Vec<Row> {
 /// The table.
 #[derive(Debug, Default)]
 pub struct Database {
-    rows: BTreeMap<Identity, (String, Decimal)>,
-    codes: BTreeMap<String, Identity>,
+    rows: BTreeMap<VoucherIdentity, (String, Decimal)>,
+    codes: BTreeMap<String, VoucherIdentity>,
 }
 
 impl Database {
     /// All rows: identity, code, amount.
-    pub fn rows(&self) -> impl Iterator<Item = (&Identity, &str, Decimal)> {
+    pub fn rows(&self) -> impl Iterator<Item = (&VoucherIdentity, &str, Decimal)> {
         self.rows
             .iter()
             .map(|(identity, (code, amount))| (identity, code.as_str(), *amount))

@@ -13,7 +13,7 @@ use runtime::clock::Clock;
 use crate::database::{Database, Row};
 use crate::kafka::Broker;
 use crate::kafka::group::SESSION_TIMEOUT;
-use crate::kafka::transactions::{Identity, Refused};
+use crate::kafka::transactions::{ProducerIdentity, Refused};
 use crate::mutation::Mutation;
 use crate::outbox::OutboxTable;
 use crate::random::Random;
@@ -63,7 +63,7 @@ pub enum Request {
     /// The end of a transaction.
     End {
         /// Under which epoch.
-        identity: Identity,
+        identity: ProducerIdentity,
         /// Or abort.
         commit: bool,
     },

@@ -192,12 +192,12 @@ mod tests {
         assert_eq!(counts.note(&letter(1, "x"), Some(&discarded)), Seen::First);
         assert_eq!(counts.note(&letter(2, "x"), Some(&failed)), Seen::First);
         counts.note_stranger();
-        let counts: Vec<_> = counts
+        let by_reason: Vec<_> = counts
             .reasons()
             .iter()
             .map(|(reason, count)| (reason.as_str(), count.open, count.all))
             .collect();
-        assert_eq!(counts, [("x", 1, 2), ("y", 1, 1)]);
+        assert_eq!(by_reason, [("x", 1, 2), ("y", 1, 1)]);
         assert_eq!(counts.total(), Count { open: 2, all: 3 });
         assert_eq!((counts.repeats(), counts.strangers()), (1, 1));
         assert_eq!(letter(2, "x").attempts_now(Some(&failed)), 2);
