@@ -12,7 +12,7 @@ use schemas::{Malformed, Reason, SchemaId, VoucherPlan};
 use sink::batch::Batch;
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
-use sink::ports::{Identity, Table as _, WriteError, Written};
+use sink::ports::{Table as _, VoucherIdentity, WriteError, Written};
 use sink::postgres::{Database, PostgresTable};
 
 /// Rows of a statement, enough for the one that fails when a row is there.
@@ -128,7 +128,7 @@ fn a_code_of_another_order_in_a_backlog(url: &str) -> Result<()> {
     let refused = write(&mut table, &rows)?;
     assert_eq!(refused, Err(WriteError::CodeClash { holder: None }));
     // Nothing of it was written; alone, the row tells who has the code.
-    let holder = Identity {
+    let holder = VoucherIdentity {
         campaign: "order-reward".to_owned(),
         order_id: format!("{first:06}"),
     };
