@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use end_to_end::system::{START, TestSystem, own_postgres, readiness, ready};
+use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -26,8 +27,8 @@ struct Trouble {
 
 const TROUBLES: [Trouble; 3] = [
     Trouble {
-        breaks: &["REVOKE INSERT ON orders FROM system"],
-        mends: &["GRANT INSERT ON orders TO system"],
+        breaks: &["REVOKE INSERT ON orders FROM shop"],
+        mends: &["GRANT INSERT ON orders TO shop"],
         detail: "may not write",
         sentence: "permission denied for table orders",
     },
@@ -115,7 +116,7 @@ async fn timed_place(producer: &Service) -> Result<(Duration, u16, Value)> {
 
 /// As the role that owns the tables and may lose its rights to them.
 fn producer_url(system: &TestSystem) -> String {
-    system.orders_url.replacen("postgres@", "system@", 1)
+    system.orders_url.replacen("postgres@", "shop@", 1)
 }
 
 #[tokio::test]
@@ -125,10 +126,10 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
     let system = TestSystem::on(Arc::new(backends), false).await?;
     let pool = system.orders();
     let database = system.orders_url.rsplit('/').next().context("a database")?;
-    execute(pool, "CREATE ROLE system LOGIN").await?;
+    execute(pool, "CREATE ROLE shop LOGIN").await?;
     execute(
         pool,
-        &format!("ALTER DATABASE \"{database}\" OWNER TO system"),
+        &format!("ALTER DATABASE \"{database}\" OWNER TO shop"),
     )
     .await?;
     let command = system.producer_command("1").await?;
@@ -160,8 +161,9 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
     Ok(())
 }
 
+/// The same for the sink: nothing becomes a dead letter, and what waited is written afterwards.
 #[tokio::test]
-async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<()> {
+async fn a_sink_whose_database_takes_no_writes_says_so_and_goes_on_once_it_does() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let pool = system.vouchers_database();
     let role = format!("sink_{}", system.name);
@@ -181,34 +183,95 @@ async fn a_sink_that_may_not_write_says_so_and_goes_on_once_it_may() -> Result<(
         .replacen("postgres@", &format!("{role}@"), 1);
     let command = system.sink_command("1").await?;
     let sink = ready(command.env("DATABASE_URL", &url)).await?;
-    execute(pool, &format!("REVOKE INSERT ON vouchers FROM {role}")).await?;
+    let _processor = system.processor().await?;
 
-    let (producer, _processor) = tokio::try_join!(system.producer(), system.processor())?;
-    assert_eq!(place(&producer, "17").await?.0, 201);
-    let sent = reqwest::Client::new().patch(producer.url("/orders/17"));
-    let sent = sent.json(&json!({"status": "SENT"})).send().await?;
-    assert_eq!(sent.status(), 200);
-    let sentence = "permission denied for table vouchers";
-    let told = |answer: &Result<(u16, Value)>| {
-        answer
-            .as_ref()
-            .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(sentence))
-    };
-    wait::until(sentence, || readiness(&sink), told).await?;
-    let environment = [("DATABASE_URL", url.as_str())];
-    let checked = system.run_service("sink", &["check"], &environment).await?;
-    assert_eq!(checked.code, 1, "{checked:?}");
-    assert!(checked.stdout.contains(sentence), "{checked:?}");
+    for (written, trouble) in (1..).zip(sink_troubles(&role)) {
+        for statement in &trouble.breaks {
+            execute(pool, statement).await?;
+        }
+        let order = format!(r#"{{"order_id":"{written}","status":"SENT","total":100}}"#);
+        system
+            .write_orders(vec![NewRecord::new(written.to_string().as_str(), order)])
+            .await?;
+        let sentence = trouble.sentence;
+        let says_so = |answer: &Result<(u16, Value)>| {
+            answer
+                .as_ref()
+                .is_ok_and(|(code, parts)| *code == 503 && parts.to_string().contains(sentence))
+        };
+        wait::until(sentence, || readiness(&sink), says_so).await?;
+        let environment = [("DATABASE_URL", url.as_str())];
+        let checked = system.run_service("sink", &["check"], &environment).await?;
+        assert_eq!(checked.code, 1, "{checked:?}");
+        assert!(checked.stdout.contains(sentence), "{checked:?}");
 
-    execute(pool, &format!("GRANT INSERT ON vouchers TO {role}")).await?;
-    sink.wait_ready(START).await?;
-    wait::until(
-        "the voucher's row",
-        || async { system.vouchers().await.unwrap_or_default() },
-        |rows| rows.len() == 1,
-    )
-    .await;
+        for statement in &trouble.mends {
+            execute(pool, statement).await?;
+        }
+        sink.wait_ready(START).await?;
+        wait::until(
+            "the voucher's row",
+            || async { system.vouchers().await.unwrap_or_default().len() },
+            |rows| *rows == written,
+        )
+        .await;
+    }
+    let dead_letters = system.topics.vouchers_dead_letters();
+    assert!(
+        topic::read(system.brokers(), &dead_letters)
+            .await?
+            .is_empty()
+    );
     Ok(())
+}
+
+/// A way in which the sink's database takes no writes of its role.
+struct SinkTrouble {
+    breaks: Vec<String>,
+    mends: Vec<String>,
+    /// What `/readyz` and `check` say.
+    sentence: &'static str,
+}
+
+fn sink_troubles(role: &str) -> [SinkTrouble; 3] {
+    // A role's setting concerns new sessions only.
+    let sessions_end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
+    [
+        SinkTrouble {
+            breaks: vec![format!("REVOKE INSERT ON vouchers FROM {role}")],
+            mends: vec![format!("GRANT INSERT ON vouchers TO {role}")],
+            sentence: "permission denied for table vouchers",
+        },
+        SinkTrouble {
+            breaks: no_room_in("vouchers"),
+            mends: vec!["DROP FUNCTION no_room() CASCADE".to_owned()],
+            sentence: "No space left on device",
+        },
+        SinkTrouble {
+            breaks: vec![
+                format!("ALTER ROLE {role} SET default_transaction_read_only = on"),
+                sessions_end.clone(),
+            ],
+            mends: vec![
+                format!("ALTER ROLE {role} RESET default_transaction_read_only"),
+                sessions_end,
+            ],
+            sentence: "is read-only",
+        },
+    ]
+}
+
+/// Has inserts into a table fail with the server's error for a full disk. Filling a real one takes a
+/// file system of one's own.
+fn no_room_in(table: &str) -> Vec<String> {
+    vec![
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         RAISE EXCEPTION 'could not extend file: No space left on device'
+         USING ERRCODE = '53100'; END $$"
+            .to_owned(),
+        format!("CREATE TRIGGER no_room BEFORE INSERT ON {table} EXECUTE FUNCTION no_room()"),
+    ]
 }
 
 /// Readers who have all connections of their pool must not make the database look away.
