@@ -1,6 +1,6 @@
-"""Runs the clients of others against the stack and judges what became of what they sent.
+"""Runs other clients against the stack and checks what became of the orders that they sent.
 
-Prints a line for each client and case. Its exit code is 1 if any is wrong. Words choose clients by
+Prints a line for each client and case. The exit code is 1 if any case is wrong. Words choose clients by
 their names: `clients.py curl Go`.
 """
 
@@ -22,13 +22,13 @@ class Report:
     def __init__(self):
         self.passed = self.failed = 0
 
-    def line(self, client, case, wrong, waits_for=None):
-        """One case. What waits for a fault to be mended has to be wrong until then."""
+    def line(self, client, case, wrong, known_defect=None):
+        """Reports one case. A case with a known defect must be wrong until the defect is fixed."""
         verdict, words = "ok", ""
-        if waits_for and wrong:
-            verdict, words = "waiting", f"for {waits_for}: {wrong}"
-        elif waits_for:
-            verdict, words = "FAILED", f"{waits_for} is mended: move this case to those that work"
+        if known_defect and wrong:
+            verdict, words = "known", f"defect, {known_defect}: {wrong}"
+        elif known_defect:
+            verdict, words = "FAILED", f"{known_defect} is fixed: move this case to those that work"
         elif wrong:
             verdict, words = "FAILED", wrong
         self.failed += verdict == "FAILED"
@@ -37,15 +37,15 @@ class Report:
 
 
 def wrong_with(order_id, expected, rows, dead):
-    """What is wrong with an order's outcome, or None."""
+    """Returns what is wrong with the outcome of an order, or None."""
     row = rows.get(order_id, [])
     reasons = {reason for reason, _ in dead.get(order_id, [])}
     wants_row = expected == writers.VOUCHER
     if row != (["5.00 EUR"] if wants_row else []):
         words = dead.get(order_id, ["none"])[0]
-        return f"order {order_id} has the rows {row} in place of {expected}; dead letter: {words}"
+        return f"order {order_id} has the rows {row} instead of {expected}; dead letter: {words}"
     if reasons != (set() if expected in (writers.VOUCHER, writers.NONE) else {expected}):
-        return f"order {order_id} has the dead letters {dead.get(order_id)} in place of {expected}"
+        return f"order {order_id} has the dead letters {dead.get(order_id)} instead of {expected}"
     return None
 
 
@@ -72,7 +72,7 @@ def main():
     for job in jobs:
         wrong = job.error or next(
             filter(None, (wrong_with(order, what, rows, dead) for order, what in job.expected().items())), None)
-        report.line(job.writer.name, job.case, wrong, job.writer.waiting.get(job.case))
+        report.line(job.writer.name, job.case, wrong, job.writer.defects.get(job.case))
     for caller in callers:
         for case, wrong in caller.cases:
             report.line(caller.name, case, wrong)

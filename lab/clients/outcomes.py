@@ -20,7 +20,7 @@ def sql(database, statement):
 
 
 def records(topic):
-    """All records of a topic that are committed."""
+    """Returns all committed records of a topic."""
     consumer = Consumer({
         "bootstrap.servers": os.environ["KAFKA_BOOTSTRAP_SERVERS"],
         "group.id": "clients-judge",
@@ -34,7 +34,7 @@ def records(topic):
     while open_partitions:
         record = consumer.poll(30)
         if record is None:
-            raise TimeoutError(f"partitions {open_partitions} of {topic} can't be read")
+            raise TimeoutError(f"partitions {open_partitions} of {topic} cannot be read")
         if record.error() is None:
             found.append(record)
         elif record.error().code() == KafkaError._PARTITION_EOF:
@@ -46,7 +46,7 @@ def records(topic):
 
 
 def unread(group, topic):
-    """How many partitions of a topic have records that the group has not read yet."""
+    """Returns the number of partitions with records that the group has not read yet."""
     ends = {}
     for record in records(topic):
         ends[record.partition()] = max(record.offset() + 1, ends.get(record.partition(), 0))
@@ -58,7 +58,7 @@ def unread(group, topic):
 
 
 def wait_until_done():
-    """Waits until all that was written has an outcome, in the order in which it flows."""
+    """Waits until everything that was written has been processed, in the direction of the data flow."""
     stages = [
         ("rows wait in the outbox", lambda: int(sql("ORDERS_DATABASE_URL", "SELECT count(*) FROM outbox")[0][0])),
         ("partitions of order-status are not read to their end", lambda: unread("processor", "order-status")),
@@ -73,7 +73,7 @@ def wait_until_done():
 
 
 def rows():
-    """The vouchers' rows, by order."""
+    """Returns the voucher rows by order."""
     found = collections.defaultdict(list)
     for order_id, amount, currency in sql(
         "VOUCHERS_DATABASE_URL", "SELECT order_id, amount, currency FROM vouchers"
@@ -83,7 +83,7 @@ def rows():
 
 
 def order_of(key):
-    """The order that a record's key names, in any of the forms in which clients write keys."""
+    """Returns the order that a record's key names, in any of the forms in which clients write keys."""
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -95,7 +95,7 @@ def order_of(key):
 
 
 def dead_letters(topic):
-    """The dead letters of a topic: reason and message, by order."""
+    """Returns the dead letters of a topic by order: reason and message."""
     found = collections.defaultdict(list)
     for record in records(f"{topic}.dlq"):
         headers = dict(record.headers())

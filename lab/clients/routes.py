@@ -1,10 +1,10 @@
-"""HTTP clients of others that use every route of the ingress.
+"""Other HTTP clients that use every route of the ingress.
 
-A caller is a program that reads requests from stdin, a line each,
+A caller is a program that reads requests from stdin, one a line,
 
     {"method", "path", "headers": {...}, "body": text or null}
 
-makes them to http://$PRODUCER_HTTP_ADDR as its library does, and prints a line for each:
+sends them to http://$PRODUCER_HTTP_ADDR with its library, and prints a line for each:
 {"status", "headers": {lower-case name: text}, "body": text}, or {"error": text}.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import writers
 
 JSON = {"content-type": "application/json"}
-# Seconds that a client has for all its cases.
+# The seconds that a client has for all its cases.
 DEADLINE = 120
 BULK_LINES = 5000
 BULK_ORDER_EACH = 500
@@ -35,26 +35,26 @@ class Answer:
 
 
 def expect(what, found, wanted):
-    assert found == wanted, f"{what}: {found!r} in place of {wanted!r}"
+    assert found == wanted, f"{what}: {found!r} instead of {wanted!r}"
 
 
 @dataclass
 class Caller:
     name: str
     command: list
-    # HttpURLConnection refuses to send PATCH: the same is a line of a bulk.
+    # HttpURLConnection refuses to send PATCH; a line of a bulk request does the same.
     can_patch: bool = True
-    # Cases that the client itself can't do.
+    # Cases that the client does not support.
     skips: tuple = ()
     # Each case, and what is wrong with it.
     cases: list = field(default_factory=list)
-    # What has to become of its orders.
+    # What must become of its orders.
     expected: dict = field(default_factory=dict)
 
     def run(self):
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
-        # A client that waits for ever ends by this; its further cases fail then.
+        # Ends a client that waits for ever; its remaining cases fail then.
         killer = threading.Timer(DEADLINE, self.process.kill)
         killer.start()
         try:

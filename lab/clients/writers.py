@@ -1,12 +1,12 @@
-"""Kafka clients of others that write order statuses.
+"""Other Kafka clients that write order statuses.
 
 A writer is a program that reads jobs from stdin, one JSON array of
 
     {"case": NAME, "orders": [{"order_id", "status", "total", "currency"}, ...], "aborted": [...]}
 
-with all values as text, writes the orders to $ORDER_STATUS_TOPIC in the way that its case names, and
-prints a line {"case": NAME, "error": null or text} for each. Where the case has transactions, the
-orders of "aborted" are written in one that is aborted; elsewhere they are not written.
+with all values as text, writes the orders to $ORDER_STATUS_TOPIC as the case requires, and prints a line
+{"case": NAME, "error": null or text} for each. In a case with transactions, the orders of "aborted" are
+written in a transaction that is aborted; in other cases they are not written.
 """
 
 import json
@@ -14,13 +14,13 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 
-# Seconds that a writer has for all its cases.
+# The seconds that a writer has for all its cases.
 DEADLINE = 150
 
 VOUCHER, NONE = "one row", "no row"
 
-# What every case writes: the number of the order, its status, total and currency, and what has to
-# become of the order in the end. Order 1 is written in three statuses, one of them twice.
+# What every case writes: the number of the order, its status, total and currency, and what must become of
+# the order in the end. Order 1 is written in three statuses, one of them twice.
 LIFE = [
     (1, "PENDING", "150.00", "EUR", VOUCHER),
     (1, "SENT", "150.00", "EUR", VOUCHER),
@@ -37,22 +37,22 @@ ABORTED = [(7, "SENT", "150.00", "EUR", NONE)]
 
 @dataclass
 class Writer:
-    """A client of others, and the cases that its program knows."""
+    """A client, and the cases that its program knows."""
 
     name: str
     command: list
     cases: list
-    # Cases of which every order becomes a dead letter for this reason.
+    # Cases in which every order becomes a dead letter, and its reason.
     dead: dict = field(default_factory=dict)
-    # Cases that don't work yet, and the fault that stands in their way: they must fail.
-    waiting: dict = field(default_factory=dict)
+    # Cases that do not work yet, and the known defect: they must fail.
+    defects: dict = field(default_factory=dict)
 
     def all_cases(self):
-        return [*self.cases, *self.dead, *self.waiting]
+        return [*self.cases, *self.dead, *self.defects]
 
 
 def writers(work, sources):
-    """All writers, with programs below `work`."""
+    """Returns all writers, with their programs in `work`."""
     return [
         Writer(
             "Python confluent-kafka",
@@ -71,7 +71,7 @@ def writers(work, sources):
         Writer(
             "Java kafka-clients",
             ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", work / "java/*",
-             sources / "java/Writer.java", sources / "../../schemas/order_status.avsc"],
+             sources / "java/Writer.java", sources / "../../schemas/versions/order_status.1.avsc"],
             [
                 "StringSerializer, defaults",
                 "StringSerializer, snappy",

@@ -1,4 +1,4 @@
-"""What schemathesis can't make of a schema by itself."""
+"""Values, serializers and checks that schemathesis cannot derive from the description."""
 
 import base64
 import itertools
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 plain = st.characters(exclude_categories=["Cc", "Cs"])
 
 
-def text(longest):
-    """1 to `longest` bytes, which no word of a schema counts."""
-    return st.text(plain, min_size=1, max_size=longest).filter(lambda text: len(text.encode()) <= longest)
+def text(max_bytes):
+    """1 to `max_bytes` bytes: no keyword of JSON Schema counts bytes."""
+    return st.text(plain, min_size=1, max_size=max_bytes).filter(lambda text: len(text.encode()) <= max_bytes)
 
 
 order_id = text(128)
@@ -43,23 +43,23 @@ keys = itertools.count()
 
 @schemathesis.hook
 def before_call(_, case, __):
-    """Good values that depend on what was answered before, which no schema can say."""
+    """Replaces values that must depend on earlier answers, which no schema can express."""
     if not case.meta.generation.mode.is_positive:
         return
     if "after" in (case.query or {}):
         case.query["after"] = base64.urlsafe_b64encode(str(case.query["after"]).encode()).decode().rstrip("=")
     for name in case.headers or {}:
         if name.lower() == "idempotency-key":
-            # Another request under the key of the one before is refused.
+            # A different request under a key that was used before is refused.
             case.headers[name] = f"{case.headers[name][:200]}-{next(keys)}"
         elif name.lower() == "if-match" and not case.headers[name].startswith(("*", '"', "W/")):
-            # The coverage phase overlooks the pattern.
+            # The coverage phase ignores the pattern.
             case.headers[name] = f'"{case.headers[name]}"'
 
 
 @schemathesis.check
 def bulk_results(_, response, case):
-    """Every line of a bulk answer is as the description has it."""
+    """Checks every line of a bulk answer against the description."""
     if response.headers.get("content-type", [""])[0] != "application/x-ndjson":
         return
     components = case.operation.schema.raw_schema["components"]

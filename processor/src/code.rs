@@ -1,8 +1,9 @@
-//! The voucher's code: derived, never drawn.
+//! The code of a voucher. It is derived, not drawn at random.
 //!
-//! MAC = HMAC-SHA256(key, `voucher/1` 00 campaign 00 order id). Its first 75 bits, five a symbol,
-//! in Crockford's base 32, then a Luhn mod 32 check character: `XXXX-XXXX-XXXX-XXXX`. Whoever has
-//! no key can't guess one (75 bits), whoever mistypes one is told so, and a replay gives the same.
+//! MAC = HMAC-SHA256(key, `voucher/1` 00 campaign 00 order id). The code is the first 75 bits of
+//! the MAC, five per symbol in Crockford's base 32, and a Luhn mod 32 check character:
+//! `XXXX-XXXX-XXXX-XXXX`. Without the key a code cannot be guessed (75 bits), the check character
+//! detects mistyped codes, and a replay derives the same code.
 
 use std::fmt;
 
@@ -18,14 +19,14 @@ const SYMBOLS: usize = 15;
 /// Characters of a printed code: 16 symbols and three dashes.
 pub const CODE_LENGTH: usize = SYMBOLS + 1 + 3;
 
-/// A printed code. A bearer secret: its `Debug` shows nothing.
+/// A printed code. It is a bearer secret, so its `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Code([u8; CODE_LENGTH]);
 
 impl Code {
-    /// The code as it is printed, ASCII.
+    /// Returns the code as it is printed, in ASCII.
     pub fn as_str(&self) -> &str {
-        // Only characters of the alphabet and dashes were put in.
+        // A code consists of characters of the alphabet and dashes.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -36,8 +37,8 @@ impl fmt::Debug for Code {
     }
 }
 
-/// A signing key with its first HMAC block done: cloned for each code, so that a code costs two
-/// compressions, not four.
+/// A signing key as the HMAC state after its first block. The state is cloned for each code, which
+/// saves two of four compressions.
 #[derive(Clone)]
 pub struct SigningKey {
     state: Hmac<Sha256>,
@@ -51,12 +52,12 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Fewest bytes of a key: as many as the hash gives.
-    pub const FEWEST_BYTES: usize = 32;
+    /// The least number of bytes of a key: the output size of the hash.
+    pub const MIN_BYTES: usize = 32;
 
-    /// A key of at least [`Self::FEWEST_BYTES`] bytes; `None` for a shorter one.
+    /// Makes a key of at least [`Self::MIN_BYTES`] bytes; `None` for fewer.
     pub fn new(key: &[u8]) -> Option<Self> {
-        if key.len() < Self::FEWEST_BYTES {
+        if key.len() < Self::MIN_BYTES {
             return None;
         }
         let state = <Hmac<Sha256> as KeyInit>::new_from_slice(key).ok()?;
@@ -69,12 +70,13 @@ impl SigningKey {
         Some(Self { state, id })
     }
 
-    /// The first 8 hex digits of HMAC(key, `key-id`): names the key, tells nothing of it.
+    /// Returns the first 8 hex digits of HMAC(key, `key-id`), which identify the key without
+    /// revealing it.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The code of an order's voucher in a campaign.
+    /// Returns the code of an order's voucher in a campaign.
     pub fn code(&self, campaign: &str, order_id: &str) -> Code {
         let mut mac = self.state.clone();
         for part in [
@@ -96,14 +98,15 @@ impl SigningKey {
     }
 }
 
-/// The five bits of `bytes` that start at bit `first`, most significant first.
+/// Returns the five bits of `bytes` that start at bit `first`, most significant first.
 fn five_bits(bytes: &[u8], first: usize) -> u8 {
     let pair = u16::from_be_bytes([bytes[first / 8], bytes[first / 8 + 1]]);
     u8::try_from((pair >> (11 - first % 8)) & 31).unwrap_or_default()
 }
 
-/// Luhn mod 32: every second symbol from the right is doubled (and its two base 32 digits added),
-/// starting with the one next to the check symbol; the check symbol makes the sum a multiple of 32.
+/// Returns the Luhn mod 32 check symbol. Every second symbol from the right is doubled and its two
+/// base 32 digits are added, starting with the one next to the check symbol. The check symbol makes
+/// the sum a multiple of 32.
 fn check_symbol(symbols: &[u8]) -> u8 {
     let sum: u8 = symbols
         .iter()
@@ -125,25 +128,25 @@ fn print(symbols: &[u8; SYMBOLS + 1]) -> Code {
     Code(code)
 }
 
-/// What is wrong with the form of a code that somebody typed.
+/// Why a typed code is not well formed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// Not 16 symbols.
+    /// It does not have 16 symbols.
     #[error("a code has 16 symbols, four groups of four")]
     Length,
-    /// A character outside of Crockford's alphabet.
-    #[error("a code has digits and letters only, without U")]
+    /// It has a character outside of Crockford's alphabet.
+    #[error("a code consists of digits and letters other than U")]
     Character,
-    /// The check character does not fit: mistyped.
-    #[error("the check character does not fit: a symbol is mistyped, or two are swapped")]
+    /// Its check character is wrong.
+    #[error("the check character does not match: a symbol is mistyped, or two are swapped")]
     Check,
 }
 
-/// Checks the form of a code as a person types it: any case, I and L for 1, O for 0, dashes and
-/// spaces anywhere. That its form is right does not say that it was issued.
+/// Parses a code as people type it: in any case, with I and L for 1 and O for 0, and with dashes
+/// and spaces anywhere. A well-formed code was not necessarily issued.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Says what is wrong with the code.
 pub fn verify_form(typed: &str) -> Result<Code, FormError> {
     let mut symbols = [0_u8; SYMBOLS + 1];
     let mut count = 0;
@@ -204,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_code_is_read_as_people_type() {
+    fn a_typed_code_is_parsed_as_people_type() {
         let code = key().code("order-reward", "17");
         assert_eq!(verify_form("a527 r3xf ydhk x2ad"), Ok(code));
-        // The check symbols of codes with 0 and 1 survive O, I and L.
+        // O stands for 0, I and L for 1.
         let ambiguous = key().code("spring-2027", "17");
         assert_eq!(verify_form("3O3S-RTTP-7JWZ-DYES"), Ok(ambiguous));
         assert_eq!(verify_form("A527-R3XF-YDHK-X2A"), Err(FormError::Length));

@@ -1,29 +1,30 @@
-//! One record in, its outcome out. The live loop, a backfill and a redrive all ask here.
+//! Evaluates one record: decode, apply the rule, sign. The live loop, backfills and redrives all use it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use runtime::record::InputRecord;
 use runtime::registry::SchemaSource;
-use runtime::value::{self, Value};
+use runtime::value::{self, Decoded};
 use schemas::{
-    Currency, DecimalError, Malformed, OrderStatus, OrderStatusPlan, SchemaId, Timestamp, Voucher,
+    Currency, DecimalError, Malformed, OrderStatus, OrderStatusPlan, SchemaId, Timestamp,
+    ValueFormat, Voucher,
 };
 
 use crate::code::Code;
 use crate::rule::{Rule, Skip, Verdict};
 use crate::signing_keys::SigningKeys;
 
-/// What becomes of one record.
+/// The outcome of one record.
 #[derive(Debug)]
 pub enum Evaluation<'k> {
-    /// A voucher.
+    /// It earns a voucher.
     Voucher(Issued<'k>),
-    /// Well formed, but no voucher.
+    /// It is well formed, but earns no voucher.
     Skip(Skip),
-    /// Can't be used: a dead letter.
+    /// It can't be used, and becomes a dead letter.
     Dead(Malformed),
-    /// Can't be told yet: the registry is being asked for this schema. Evaluate again later.
+    /// The registry is being asked for its schema. Evaluate it again later.
     Wait {
         /// The schema.
         schema_id: SchemaId,
@@ -41,7 +42,7 @@ pub struct Issued<'k> {
     pub code: Code,
 }
 
-/// The rule, the keys and the defaults: all that an outcome depends on beside the record.
+/// The rule, the keys and the defaults. An outcome depends on these and the record alone.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     rule: Rule,
@@ -51,10 +52,10 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// The evaluation of one campaign.
+    /// Returns the evaluator of one campaign.
     ///
     /// # Errors
-    /// When the rule's amount is one that a voucher's schema can't hold exactly.
+    /// If a voucher's schema can't hold the rule's amount exactly.
     pub fn new(
         rule: Rule,
         keys: SigningKeys,
@@ -75,40 +76,41 @@ impl Evaluator {
                 .at(sent_at)
                 .code(&evaluator.rule.campaign, "sample"),
         };
-        evaluator.voucher(&sample).write_avro(0, &mut Vec::new())?;
+        let voucher = evaluator.voucher(&sample);
+        voucher.write(ValueFormat::Avro(0), &mut Vec::new())?;
         Ok(evaluator)
     }
 
-    /// The campaign's rule.
+    /// Returns the campaign's rule.
     pub const fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// See [`Rule::fingerprint`].
+    /// Returns the rule's [`fingerprint`](Rule::fingerprint).
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The keys that sign.
+    /// Returns the keys that sign.
     pub const fn keys(&self) -> &SigningKeys {
         &self.keys
     }
 
-    /// The id of the key that signs what was sent then.
+    /// Returns the id of the key that signs vouchers of orders that were sent then.
     pub fn key_id(&self, sent_at: Timestamp) -> &str {
         self.keys.at(sent_at).id()
     }
 
-    /// The outcome of one record: decode, judge, sign.
+    /// Returns the outcome of one record.
     pub fn evaluate<'k, S>(&self, record: &'k impl InputRecord, schemas: &mut S) -> Evaluation<'k>
     where
         S: SchemaSource<Plan = OrderStatusPlan>,
     {
         match decode(record, self.default_currency, schemas) {
-            Ok(Value::Read(order)) => self.judge(&order, record).unwrap_or_else(Evaluation::Dead),
-            Ok(Value::Tombstone) => Evaluation::Skip(Skip::Tombstone),
-            Ok(Value::Wait { schema_id }) => Evaluation::Wait { schema_id },
-            Err(malformed) => Evaluation::Dead(malformed),
+            Decoded::Value(order) => self.judge(&order, record).unwrap_or_else(Evaluation::Dead),
+            Decoded::Tombstone => Evaluation::Skip(Skip::Tombstone),
+            Decoded::Pending(schema_id) => Evaluation::Wait { schema_id },
+            Decoded::Malformed(malformed) => Evaluation::Dead(malformed),
         }
     }
 
@@ -131,7 +133,7 @@ impl Evaluator {
         })
     }
 
-    /// The voucher's record as it is written to the topic.
+    /// Returns the voucher as it is written to the topic.
     pub fn voucher<'a>(&'a self, issued: &'a Issued<'_>) -> Voucher<'a> {
         Voucher {
             campaign: self.rule.campaign.as_str().into(),
@@ -145,22 +147,19 @@ impl Evaluator {
     }
 }
 
-/// Reads one record: the first half of [`Evaluator::evaluate`], which needs no keys.
-///
-/// # Errors
-/// When the record can't be used.
+/// Decodes one record: the first part of [`Evaluator::evaluate`], which needs no rule and no keys.
 pub fn decode<'k, S>(
     record: &'k impl InputRecord,
     default_currency: Currency,
     schemas: &mut S,
-) -> Result<Value<OrderStatus<'k>>, Malformed>
+) -> Decoded<OrderStatus<'k>>
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
-    value::read(record, schemas, |body| {
-        OrderStatus::read(record.key(), body, default_currency)
+    value::decode(record, schemas, |bytes, format| {
+        OrderStatus::read(record.key(), bytes, format, default_currency)
     })
 }
 
-/// Shared by all tasks of a process.
+/// The evaluator that all tasks of a process share.
 pub type SharedEvaluator = Arc<Evaluator>;

@@ -1,34 +1,34 @@
-//! A record's verdict for a person: the live loop's decoder and rule, with the reason in words.
+//! Explains to a person how the live loop decides about a record: the same decoder and rule, with
+//! the reason as a sentence.
 //!
-//! Needs no signing key, since it tells of no code.
+//! It needs no signing key, because it derives no code.
 
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord;
-use runtime::registry::{Registry, SchemaCache, SchemaSource, WaitsFor, settled};
-use runtime::value::Value;
+use runtime::registry::{Registry, SchemaCache, SchemaSource};
 use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Timestamp};
 
 use crate::evaluate::decode;
 use crate::rule::{Rule, Skip, TOMBSTONE, Verdict, money};
 
-/// What is told of one record.
+/// The decision about one record, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// `eligible`, `skipped` or `dead`.
     pub verdict: &'static str,
-    /// The reason as a machine word; none when it is eligible.
+    /// The reason as an identifier; none when the record is eligible.
     pub reason: Option<&'static str>,
-    /// The reason in words.
-    pub words: String,
-    /// What was read in the fields, in their order; empty when nothing could be.
+    /// The reason as a sentence.
+    pub message: String,
+    /// The fields that were decoded, in order; empty when the record cannot be decoded.
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// The rule, and what it takes to read a record.
+/// Decodes records and evaluates them by the rule.
 pub struct Explainer {
     rule: Rule,
     default_currency: Currency,
-    /// Writer schemas; shared with whoever evaluates the same records.
+    /// The writers' schemas, also for others that evaluate the same records.
     pub schemas: SchemaCache<OrderStatusPlan>,
 }
 
@@ -38,65 +38,64 @@ impl Explainer {
         Self {
             rule,
             default_currency,
-            schemas: SchemaCache::of_command(registry, OrderStatusPlan::compile_with),
+            schemas: SchemaCache::for_command(registry),
         }
     }
 
-    /// The campaign's rule.
+    /// Returns the campaign's rule.
     pub const fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// Tells of a record; waits for its schema, so not on a thread of the runtime.
+    /// Explains the decision about a record. Blocks its thread while it waits for the schema.
     ///
     /// # Errors
     /// Exit code 1 when the registry does not answer.
-    pub fn tell(&mut self, record: &impl InputRecord) -> Result<Explanation, Failure> {
-        settled(|| tell(record, &self.rule, self.default_currency, &mut self.schemas))
+    pub fn explain(&mut self, record: &impl InputRecord) -> Result<Explanation, Failure> {
+        explain(record, &self.rule, self.default_currency, &mut self.schemas)
     }
 }
 
-fn tell<S>(
+fn explain<S>(
     record: &impl InputRecord,
     rule: &Rule,
     default_currency: Currency,
     schemas: &mut S,
-) -> Result<Explanation, WaitsFor>
+) -> Result<Explanation, Failure>
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
 {
-    let order = match decode(record, default_currency, schemas) {
-        Ok(Value::Read(order)) => order,
-        Ok(Value::Tombstone) => {
+    let order = match decode(record, default_currency, schemas).settled()? {
+        Ok(Some(order)) => order,
+        Ok(None) => {
             return Ok(Explanation::skipped(
                 Skip::Tombstone,
                 TOMBSTONE.to_owned(),
                 vec![],
             ));
         }
-        Ok(Value::Wait { schema_id }) => return Err(WaitsFor { schema_id }),
         Err(malformed) => return Ok(Explanation::dead(&malformed, vec![])),
     };
     let written_at = record.timestamp_millis().map(Timestamp::from_millis);
     let fields = fields_of(&order);
-    Ok(match rule.judge_in_words(&order, written_at) {
+    Ok(match rule.explain(&order, written_at) {
         Err(malformed) => Explanation::dead(&malformed, fields),
-        Ok((Verdict::Skip(skip), words)) => Explanation::skipped(skip, words, fields),
-        Ok((Verdict::Eligible { .. }, words)) => Explanation {
+        Ok((Verdict::Skip(skip), message)) => Explanation::skipped(skip, message, fields),
+        Ok((Verdict::Eligible { .. }, message)) => Explanation {
             verdict: "eligible",
             reason: None,
-            words,
+            message,
             fields,
         },
     })
 }
 
 impl Explanation {
-    fn skipped(skip: Skip, words: String, fields: Vec<(&'static str, String)>) -> Self {
+    fn skipped(skip: Skip, message: String, fields: Vec<(&'static str, String)>) -> Self {
         Self {
             verdict: "skipped",
             reason: Some(skip.as_str()),
-            words,
+            message,
             fields,
         }
     }
@@ -105,24 +104,24 @@ impl Explanation {
         Self {
             verdict: "dead",
             reason: Some(malformed.reason().as_str()),
-            words: malformed.message().to_owned(),
+            message: malformed.message().to_owned(),
             fields,
         }
     }
 
-    /// The field of this name.
+    /// Returns the field of this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(field, _)| *field == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// In one line: `skipped, threshold: total 99.99 EUR is below 100.00`.
+/// Formats the explanation in one line: `skipped, threshold: total 99.99 EUR is below 100.00`.
 impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.reason {
-            Some(reason) => write!(f, "{}, {reason}: {}", self.verdict, self.words),
-            None => write!(f, "{}: {}", self.verdict, self.words),
+            Some(reason) => write!(f, "{}, {reason}: {}", self.verdict, self.message),
+            None => write!(f, "{}: {}", self.verdict, self.message),
         }
     }
 }
@@ -155,10 +154,10 @@ mod tests {
 
     use super::*;
 
-    /// A registry that has not answered yet.
-    struct Asked;
+    /// A registry that does not answer.
+    struct Pending;
 
-    impl SchemaSource for Asked {
+    impl SchemaSource for Pending {
         type Plan = OrderStatusPlan;
 
         fn lookup(&mut self, _: SchemaId) -> Lookup<'_, OrderStatusPlan> {
@@ -166,7 +165,7 @@ mod tests {
         }
     }
 
-    fn told(value: Option<&[u8]>) -> Result<Explanation, WaitsFor> {
+    fn explained(value: Option<&[u8]>) -> Result<Explanation, Failure> {
         let rule = Rule {
             campaign: "order-reward".to_owned(),
             min_total: "100".parse().unwrap(),
@@ -182,12 +181,12 @@ mod tests {
             timestamp_millis: Some(1_800_000_000_000),
             ..OwnedRecord::default()
         };
-        tell(&record, &rule, "EUR".parse().unwrap(), &mut Asked)
+        explain(&record, &rule, "EUR".parse().unwrap(), &mut Pending)
     }
 
     #[test]
-    fn a_verdict_is_told_in_one_line() {
-        let line = |value: &str| told(Some(value.as_bytes())).unwrap().to_string();
+    fn an_explanation_is_one_line() {
+        let line = |value: &str| explained(Some(value.as_bytes())).unwrap().to_string();
         assert_eq!(
             line(r#"{"order_id":"17","status":"sent","total":"99.99"}"#),
             "skipped, threshold: total 99.99 EUR is below 100.00"
@@ -201,7 +200,7 @@ mod tests {
                 .starts_with("dead, unknown_status: ")
         );
         assert!(
-            told(None)
+            explained(None)
                 .unwrap()
                 .to_string()
                 .starts_with("skipped, tombstone: ")
@@ -209,21 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_told_field_by_field() {
+    fn the_decoded_fields_are_listed() {
         let value = br#"{"order_id":"17","status":"PENDING","total":1e2,"version":3}"#;
-        let told = told(Some(value)).unwrap();
-        assert_eq!(told.field("total"), Some("100.00 EUR"));
-        assert_eq!(told.field("version"), Some("3"));
-        assert_eq!(told.field("sent_at"), None);
+        let explanation = explained(Some(value)).unwrap();
+        assert_eq!(explanation.field("total"), Some("100.00 EUR"));
+        assert_eq!(explanation.field("version"), Some("3"));
+        assert_eq!(explanation.field("sent_at"), None);
     }
 
     #[test]
-    fn a_schema_that_is_being_asked_for_is_waited_for() {
-        assert_eq!(
-            told(Some(&[0, 0, 0, 0, 7, 1])),
-            Err(WaitsFor {
-                schema_id: SchemaId::Id(7)
-            })
+    fn a_registry_that_does_not_answer_ends_the_command() {
+        let failure = explained(Some(&[0, 0, 0, 0, 7, 1]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            failure.contains("has not answered for schema 7"),
+            "{failure}"
         );
     }
 }

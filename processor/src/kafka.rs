@@ -1,4 +1,4 @@
-//! The ports over librdkafka: thin, because what is in here the simulator does not see.
+//! The port over librdkafka. Thin, because the simulator does not cover what is in here.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,11 @@ use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 
 use crate::batch::Topics;
+use crate::limits::QUEUE_ROOM;
 use crate::ports::Log;
 use crate::task::Guarantee;
 
-/// How long a record may wait for room in the producer's queue.
-const ROOM: Duration = Duration::from_secs(5);
-
-/// A task's clients.
+/// The clients of one task.
 pub struct KafkaLog {
     settings: KafkaSettings,
     consumer_config: ClientConfig,
@@ -28,17 +26,18 @@ pub struct KafkaLog {
     /// This task's `group.instance.id`.
     member: String,
     subscription: Subscription,
-    /// While the group is asked whether another process has this task's name.
+    /// Exists while the task looks for another process with its name.
     membership: Option<MembershipObserver>,
     producers: Producers,
     is_transactional: bool,
-    /// How long each call of the transaction that is being finished may take.
-    patience: Duration,
+    /// How long each stage of the transaction that is being finished may take.
+    stage_timeout: Duration,
 }
 
 impl KafkaLog {
-    /// Joins the group. `transactional_id` begins the names of both producers' ids. `member` is this task's stable name: a restart within the session timeout
-    /// takes its partitions back without a rebalance.
+    /// Joins the group. `member` is this task's stable name: a restart within the session timeout
+    /// takes its partitions back without a rebalance. `transactional_id` begins the ids of both
+    /// producers.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
@@ -71,7 +70,7 @@ impl KafkaLog {
             subscription: Subscription::join(&consumer_config, &topics.source)?,
             producers,
             is_transactional: guarantee == Guarantee::ExactlyOnce,
-            patience: Duration::ZERO,
+            stage_timeout: Duration::ZERO,
             settings: settings.clone(),
             consumer_config,
             topic: topics.source.clone(),
@@ -89,11 +88,12 @@ impl KafkaLog {
         }
         let observer = self.membership.as_ref();
         observer.map_or(Membership::Unknown, |observer| {
-            observer.look_for(&self.member, timeout)
+            observer.membership_of(&self.member, timeout)
         })
     }
 
-    /// With the generation of now, not one that was kept: after a rebalance that would be refused.
+    /// Returns offsets with the generation of this moment: after a rebalance the broker refuses an
+    /// earlier one.
     fn group_offsets(&self, positions: &Positions) -> Result<GroupOffsets, TransactionError> {
         let offsets = self
             .subscription
@@ -172,14 +172,14 @@ impl Log for KafkaLog {
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
         match self.subscription.commit(positions) {
-            // It may still arrive, behind offsets that a transaction commits through another client,
-            // and take the group back. A new member's join has it refused.
+            // The commit may still arrive, after offsets that a transaction commits through another
+            // client, and set the group back. After a new member's join the broker refuses it.
             Err(CommitError::Unavailable(error))
                 if self.is_transactional
                     && error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) =>
             {
                 self.subscription
-                    .give_up("a commit of offsets was not answered");
+                    .fail("a commit of offsets was not answered");
                 Err(CommitError::NotOwner(error))
             }
             committed => committed,
@@ -191,7 +191,7 @@ impl Log for KafkaLog {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers.current()?.send(record, ROOM)
+        self.producers.current()?.send(record, QUEUE_ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
@@ -222,14 +222,14 @@ impl Log for KafkaLog {
         self.producers.current()?.abort(timeout)
     }
 
-    fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
-        // Whatever is wrong is told by the call that is made instead.
+    fn begin_finish(&mut self, positions: &Positions, timeout: Duration) -> bool {
+        // If anything is wrong, the call that is made instead reports it.
         let (Ok(offsets), Ok(producer)) = (self.group_offsets(positions), self.producers.current())
         else {
             return false;
         };
-        self.patience = timeout;
-        producer.begin_to_finish(offsets);
+        self.stage_timeout = timeout;
+        producer.start_finish(offsets);
         true
     }
 
@@ -237,10 +237,10 @@ impl Log for KafkaLog {
         self.producers
             .current()
             .ok()?
-            .poll_finish(timeout, self.patience)
+            .poll_finish(timeout, self.stage_timeout)
     }
 
-    fn poll_at_hand(&mut self) -> Polled<Self::Record<'_>> {
-        self.subscription.poll_at_hand()
+    fn poll_fetched(&mut self) -> Polled<Self::Record<'_>> {
+        self.subscription.poll_fetched()
     }
 }

@@ -16,13 +16,15 @@
 //! | [`evaluate`] | one record in, its outcome out: pure but for the schema look-up |
 //! | [`batch`] | outcomes of many records, ready to be written; positions to commit |
 //! | [`task`] | the exactly-once loop: an explicit state machine over narrow [`ports`] |
+//! | [`limits`] | every bound and interval of the loop, and the reason for each |
 //! | [`kafka`] | the ports over librdkafka, thin |
 //! | [`observer`] | metrics and readiness of a task |
+//! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | `processor run` |
 //! | [`backfill`] | `processor backfill`: a range of the topic again, or what that would give |
 //! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
 //! | [`explain`] | what became of one order, and why |
-//! | [`told`] | one record's verdict in words, by the same decoder and rule |
+//! | [`explainer`] | explains the decision about one record, by the same decoder and rule |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //! | [`campaign_history`] | by which rule and keys a campaign's vouchers were issued |
 //! | [`newest`] | the newest order statuses, judged for [`check`]: keys, values, times |
@@ -36,12 +38,14 @@ pub mod backfill;
 pub mod batch;
 pub mod campaign_history;
 pub mod check;
+pub mod cli;
 pub mod code;
 pub mod dead_letters;
 pub mod evaluate;
 pub mod explain;
 pub mod explainer;
 pub mod kafka;
+pub mod limits;
 pub mod newest;
 pub mod observer;
 pub mod ports;

@@ -3,21 +3,22 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use runtime::flow::{Flow, FlowMetrics};
+use metrics::{Counter, Histogram, counter, histogram};
+use runtime::flow::{FlowMetrics, FlowMonitor, FlowObserver};
 use runtime::health::Part;
-use runtime::kafka::Blocked;
 use runtime::metrics as names;
 use schemas::Reason;
 
 use crate::batch::Tally;
-use crate::ports::{Observer, Refusal, TransactionEnd};
+use crate::ports::{Observer, TransactionEnd};
 use crate::rule::Skip;
 
-/// Handles are looked up once; a batch only adds. Every label value is there from the start, at 0: the
-/// first dead letter of a reason would not be an increase otherwise.
+/// The metrics and the readiness of one task.
+///
+/// Metrics are looked up once; a batch only adds to them. Every label value exists from the start, at
+/// 0: without that the first dead letter of a reason would not be an increase.
 pub struct TaskObserver {
-    flow: Flow,
+    flow: FlowMonitor,
     vouchers: Counter,
     skipped: Counter,
     dead: Counter,
@@ -28,30 +29,24 @@ pub struct TaskObserver {
     unknown: Counter,
     seconds: Histogram,
     fenced: Counter,
-    reduced: Counter,
-    blocked: Counter,
-    partitions: Gauge,
-    circuit: Gauge,
 }
 
 impl TaskObserver {
-    /// Of the task with this number.
+    /// Registers the metrics of the task of this number, which reports its readiness as `part`.
     pub fn new(task: u16, part: Part) -> Self {
         let records =
             |outcome: &'static str| counter!(names::PROCESSOR_RECORDS, "outcome" => outcome);
         let transactions =
             |outcome: &'static str| counter!(names::PROCESSOR_TRANSACTIONS, "outcome" => outcome);
-        let refused =
-            |outcome: &'static str| counter!(names::PROCESSOR_REFUSED, "outcome" => outcome);
-        let task = task.to_string();
+        let flow = FlowMetrics {
+            partitions: names::PROCESSOR_PARTITIONS,
+            circuit_open: names::PROCESSOR_CIRCUIT_OPEN,
+            refused: names::PROCESSOR_REFUSED,
+            blocked: names::PROCESSOR_BLOCKED,
+            blocked_offset: names::PROCESSOR_BLOCKED_OFFSET,
+        };
         Self {
-            flow: Flow::new(
-                part,
-                FlowMetrics {
-                    blocked: names::PROCESSOR_BLOCKED,
-                    offset: names::PROCESSOR_BLOCKED_OFFSET,
-                },
-            ),
+            flow: FlowMonitor::new(part, task, flow),
             vouchers: records("voucher"),
             skipped: records("skipped"),
             dead: records("dead_letter"),
@@ -78,15 +73,15 @@ impl TaskObserver {
             unknown: transactions("unknown"),
             seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
             fenced: counter!(names::PROCESSOR_FENCED),
-            reduced: refused("reduced"),
-            blocked: refused("blocked"),
-            partitions: gauge!(names::PROCESSOR_PARTITIONS, "task" => task.clone()),
-            circuit: gauge!(names::PROCESSOR_CIRCUIT_OPEN, "task" => task),
         }
     }
 }
 
 impl Observer for TaskObserver {
+    fn flow(&mut self) -> &mut dyn FlowObserver {
+        &mut self.flow
+    }
+
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration) {
         let mut written = 0;
         for tally in tallies {
@@ -105,7 +100,7 @@ impl Observer for TaskObserver {
                 }
             }
         }
-        // Of offsets alone nobody waits for the commit.
+        // Nobody waits for a commit of offsets alone.
         if written > 0 {
             self.seconds.record(took);
         }
@@ -120,36 +115,7 @@ impl Observer for TaskObserver {
         .increment(1);
     }
 
-    fn refused(&mut self, records: usize, refusal: Refusal) {
-        match refusal {
-            Refusal::Reduced => &self.reduced,
-            Refusal::Blocked => &self.blocked,
-        }
-        .increment(records as u64);
-    }
-
     fn fenced(&mut self) {
         self.fenced.increment(1);
-    }
-
-    fn assigned(&mut self, partitions: usize) {
-        self.partitions
-            .set(u32::try_from(partitions).unwrap_or(u32::MAX));
-    }
-
-    fn flowing(&mut self) {
-        self.flow.flowing();
-    }
-
-    fn blocked(&mut self, blocked: &[Blocked]) {
-        self.flow.blocked(blocked);
-    }
-
-    fn standing(&mut self, reason: &str) {
-        self.flow.standing(reason);
-    }
-
-    fn circuit(&mut self, open: bool) {
-        self.circuit.set(u8::from(open));
     }
 }

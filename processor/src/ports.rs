@@ -1,10 +1,12 @@
-//! What the exactly-once loop needs of the world, and no more.
+//! What the exactly-once loop needs of the outside world, and no more.
 //!
-//! librdkafka is behind it in the service, a model of Kafka in the simulator; the loop is the same.
-//! Every call that can wait takes a bounded time and says what to do next.
+//! The service implements it with librdkafka, the tests and the simulator with models of Kafka; the
+//! loop is the same. Every call that can wait takes a bounded time, and every error says what to do
+//! next.
 
 use std::time::Duration;
 
+use runtime::flow::FlowObserver;
 use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, Refused,
     TransactionError, Unfinished,
@@ -21,53 +23,62 @@ pub trait Log {
     where
         Self: 'a;
 
-    /// A new producer; whatever the old one had under way is given up. Does not wait.
+    /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
     /// Only for settings that can't work.
     fn open_producer(&mut self) -> Result<(), Failure>;
 
-    /// A new member of the group. Does not wait.
+    /// Builds a new member of the group. Does not wait.
     ///
     /// # Errors
     /// Only for settings that can't work.
     fn open_consumer(&mut self) -> Result<(), Failure>;
 
-    /// Whether the consumer died because the group has given its name to another member.
+    /// Returns whether the consumer died because the group has given its name to another member.
     fn is_fenced(&self) -> bool {
         true
     }
 
-    /// How long the group keeps a member that it does not hear of.
+    /// Returns how long the group keeps a member that sends no heartbeat.
     fn session_timeout(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Whether the group has a member of this task's name. Asked after this task's own member was
-    /// fenced and before it joins anew, so that whoever heartbeats is another process. Takes `time`.
+    /// Asks whether the group has a member of this task's name. Called after this task's own member
+    /// was fenced and before it joins again, so that whoever sends heartbeats is another process.
+    /// Takes `time`.
     fn look_for_our_name(&mut self, time: Duration) -> Membership {
         let _ = time;
         Membership::Absent
     }
 
-    /// Takes over the transactional id: ends what a predecessor left open, fences it for good.
+    /// Takes over the transactional id: ends what a predecessor left open, and fences it for good.
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// The next record.
+    /// Returns the next record.
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>>;
 
-    /// What rebalances did since the last call, in order. They happen inside `poll` and `keep_alive`.
+    /// Returns the next record that the client has already fetched. The group is not polled: no
+    /// rebalance happens here.
+    fn poll_fetched(&mut self) -> Polled<Self::Record<'_>> {
+        Polled::Nothing
+    }
+
+    /// Returns what rebalances did since the last call, in order. They happen inside `poll` and
+    /// `keep_alive`.
     fn take_changes(&mut self) -> Vec<AssignmentChange>;
 
     /// Stays a member of the group for `time` without taking records.
     fn keep_alive(&mut self, time: Duration);
 
-    /// Why not every assigned partition flows or is at its end; empty when each does.
+    /// Returns why assigned partitions are neither read nor at their end; empty when all are.
     fn blocked(&self) -> Vec<Blocked> {
         Vec::new()
     }
 
-    /// Whether assigned partitions are not read yet because the group has not told their offsets.
+    /// Returns whether assigned partitions are not read yet because the group has not given their
+    /// offsets.
     fn waits_for_offsets(&self) -> bool {
         false
     }
@@ -78,23 +89,23 @@ pub trait Log {
     /// Why not; call again.
     fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
 
-    /// The next offset of each partition of which something was read, or the end reached, since it
-    /// was assigned or rewound; past control records.
+    /// Returns the next offset of each partition from which a record was returned, or whose end was
+    /// reached, since it was assigned or rewound. The offset is past control records.
     fn positions(&mut self) -> Positions;
 
-    /// Commits offsets outside of a transaction; none is open.
+    /// Commits offsets outside of a transaction. None is open.
     ///
     /// # Errors
     /// See [`CommitError`].
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError>;
 
-    /// Opens a transaction.
+    /// Begins a transaction. Local.
     fn begin(&mut self) -> Result<(), TransactionError>;
 
     /// Hands over a record to be written.
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError>;
 
-    /// Waits until all that was sent is acknowledged.
+    /// Waits until all records that were sent are acknowledged.
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
     /// Takes the records of the open transaction, numbered in the order of [`send`](Self::send),
@@ -113,23 +124,19 @@ pub trait Log {
     /// Commits the transaction.
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// Starts to finish the open transaction on another thread: [`Stage`](runtime::kafka::Stage) after
-    /// stage, each within `timeout`. False where that can't be done: they are called one after the
-    /// other then.
-    fn finish_beside(&mut self, positions: &Positions, timeout: Duration) -> bool {
+    /// Begins to finish the open transaction on another thread:
+    /// [stage](runtime::kafka::Stage) after stage, each within `timeout`. Returns false where that
+    /// can't be done; the stages are then called one after the other.
+    fn begin_finish(&mut self, positions: &Positions, timeout: Duration) -> bool {
         let _ = (positions, timeout);
         false
     }
 
-    /// What came of it, waiting for that up to `timeout`. The group is not served meanwhile.
+    /// Waits up to `timeout` for the outcome of [`begin_finish`](Self::begin_finish). The group is not
+    /// polled meanwhile.
     fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
         let _ = timeout;
         None
-    }
-
-    /// The next record that is at hand. The group is not served: no rebalance happens here.
-    fn poll_at_hand(&mut self) -> Polled<Self::Record<'_>> {
-        Polled::Nothing
     }
 
     /// Aborts the transaction.
@@ -141,43 +148,22 @@ pub trait Log {
 pub enum TransactionEnd {
     /// Its records and offsets are visible.
     Committed,
-    /// As if it had not been.
+    /// Nothing of it is visible.
     Aborted,
-    /// Not known here; the group's offsets tell.
+    /// Unknown here. The group's committed offsets say which.
     Unknown,
 }
 
-/// What is done about a record that the broker refuses to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is a dead letter, and is written again without what does not fit.
-    Reduced,
-    /// It is tried again, and its partition waits.
-    Blocked,
-}
-
-/// Who watches the loop: metrics and readiness. Never changes what it does.
+/// Watches the loop: metrics and readiness. Never changes what the loop does.
 pub trait Observer {
-    /// These outcomes are durable; the first of them that had to be written was read `took` ago.
+    /// The observer of the flow of records.
+    fn flow(&mut self) -> &mut dyn FlowObserver;
+    /// These outcomes are durable. The first record that had to be written was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
     /// A transaction ended.
-    fn transaction_ended(&mut self, end: TransactionEnd);
-    /// The broker refused so many records.
-    fn refused(&mut self, records: usize, refusal: Refusal) {
-        let _ = (records, refusal);
+    fn transaction_ended(&mut self, end: TransactionEnd) {
+        let _ = end;
     }
-    /// Another member took this one's name, or the client gave up.
-    fn fenced(&mut self);
-    /// The number of partitions that are ours; hearing it once means having joined the group.
-    fn assigned(&mut self, partitions: usize);
-    /// Every assigned partition flows or is at its end.
-    fn flowing(&mut self);
-    /// These don't; the others do.
-    fn blocked(&mut self, blocked: &[Blocked]) {
-        let _ = blocked;
-    }
-    /// The flow stands still, for this reason.
-    fn standing(&mut self, reason: &str);
-    /// The circuit breaker opened (or closed).
-    fn circuit(&mut self, open: bool);
+    /// Another member took this one's name.
+    fn fenced(&mut self) {}
 }

@@ -1,15 +1,15 @@
-//! Which order earns which voucher. Pure: no clock, no look-ups.
+//! Which order earns which voucher. Pure: it reads no clock and looks nothing up.
 
-mod words;
+mod explain;
 
 use chrono::{DateTime, Days, Utc};
 use rust_decimal::Decimal;
 use schemas::{Currency, Malformed, OrderStatus, Reason, Status, Timestamp};
 use sha2::{Digest, Sha256};
 
-pub use words::{TOMBSTONE, money};
+pub use explain::{TOMBSTONE, money};
 
-/// One campaign's rule.
+/// The rule of one campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The campaign's name, part of every voucher's identity.
@@ -20,31 +20,32 @@ pub struct Rule {
     pub amount: Decimal,
     /// The currency of the orders that count and of the voucher.
     pub currency: Currency,
-    /// Days from the sending to the voucher's end; none: it does not end.
+    /// Days from the sending of the order to the expiry of the voucher; none: it does not expire.
     pub valid_days: Option<u32>,
-    /// Orders sent from this moment on count (inclusive).
+    /// Orders sent at or after this time count.
     pub sent_from: Option<Timestamp>,
-    /// Orders sent before this moment count (exclusive).
+    /// Orders sent before this time count.
     pub sent_until: Option<Timestamp>,
 }
 
-/// The first reason, in this order, for which a well-formed order status earns no voucher.
+/// Why a well-formed order status earns no voucher. If there are several reasons, the first in this
+/// order is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Skip {
-    /// The order was deleted; that deletes no voucher.
+    /// The order was deleted. That deletes no voucher.
     Tombstone,
-    /// Not sent, and never was.
+    /// The order is not sent, and never was.
     Status,
-    /// In another currency than the campaign's.
+    /// The total is not in the campaign's currency.
     Currency,
-    /// Below the campaign's smallest total.
+    /// The total is below the campaign's smallest total.
     Threshold,
-    /// Sent before the campaign began or after it ended.
+    /// The order was sent before the campaign began or after it ended.
     CampaignDates,
 }
 
 impl Skip {
-    /// All reasons.
+    /// All reasons, in order.
     pub const ALL: [Self; 5] = [
         Self::Tombstone,
         Self::Status,
@@ -53,7 +54,7 @@ impl Skip {
         Self::CampaignDates,
     ];
 
-    /// The reason as a machine word.
+    /// Returns the reason as an identifier.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",
@@ -64,8 +65,9 @@ impl Skip {
         }
     }
 
-    /// Whether the campaign's rule has a say in it, so that another campaign may see it otherwise.
-    pub const fn is_of_the_rule(self) -> bool {
+    /// Returns whether the reason depends on the rule, so that another campaign may decide
+    /// otherwise.
+    pub const fn depends_on_rule(self) -> bool {
         match self {
             Self::Tombstone | Self::Status => false,
             Self::Currency | Self::Threshold | Self::CampaignDates => true,
@@ -73,26 +75,28 @@ impl Skip {
     }
 }
 
-/// What the rule says of a well-formed order status.
+/// The decision of the rule about a well-formed order status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// A voucher, earned when the order was sent.
+    /// The order earns a voucher.
     Eligible {
-        /// When the order was sent; signs, dates and bounds the voucher.
+        /// When the order was sent. It selects the signing key, and is the time of issue from which
+        /// the voucher is valid.
         sent_at: Timestamp,
     },
-    /// No voucher.
+    /// The order earns no voucher.
     Skip(Skip),
 }
 
 impl Rule {
-    /// The verdict on one order status. `written_at` is the record's own timestamp, the last
-    /// resort for a SENT record without times: but only without dates. A record that is written again
-    /// has another timestamp, and would earn the vouchers of two campaigns.
+    /// Decides about one order status. `written_at` is the timestamp of the record. It stands in
+    /// for the time of sending of a SENT record that has no time of its own, but only in a campaign
+    /// without dates: a record that is written again has another timestamp, and would earn the
+    /// vouchers of two campaigns.
     ///
     /// # Errors
-    /// A SENT record without any usable time is malformed, and so is one that earns a voucher but for
-    /// its dates, when the campaign has dates and neither `sent_at` nor `occurred_at` says when.
+    /// A SENT record without any usable time is malformed. So is a record of a campaign with dates
+    /// that has neither `sent_at` nor `occurred_at` and would otherwise earn a voucher.
     pub fn judge(
         &self,
         order: &OrderStatus<'_>,
@@ -106,10 +110,10 @@ impl Rule {
             Skip::Currency
         } else if order.total < self.min_total {
             Skip::Threshold
-        } else if !says_when(order) && self.sent_from.is_some_and(|from| sent_at < from) {
-            // It was sent no later than it was written.
+        } else if !has_own_time(order) && self.sent_from.is_some_and(|from| sent_at < from) {
+            // An order is sent no later than its record is written.
             Skip::CampaignDates
-        } else if self.has_dates() && !says_when(order) {
+        } else if self.has_dates() && !has_own_time(order) {
             return Err(self.undated(sent_at));
         } else if self.sent_from.is_some_and(|from| sent_at < from)
             || self.sent_until.is_some_and(|until| sent_at >= until)
@@ -121,7 +125,7 @@ impl Rule {
         Ok(Verdict::Skip(skip))
     }
 
-    /// Whether the campaign begins or ends.
+    /// Returns whether the campaign has a beginning or an end.
     pub const fn has_dates(&self) -> bool {
         self.sent_from.is_some() || self.sent_until.is_some()
     }
@@ -138,16 +142,17 @@ impl Rule {
         )
     }
 
-    /// When a voucher that was earned at `sent_at` ends.
+    /// Returns when a voucher that was earned at `sent_at` expires.
     pub fn expires_at(&self, sent_at: Timestamp) -> Option<Timestamp> {
         let days = self.valid_days?;
         let end = DateTime::<Utc>::from(sent_at).checked_add_days(Days::new(u64::from(days)))?;
         Some(Timestamp::from(end))
     }
 
-    /// Names what the vouchers of this rule are worth: amount, currency and validity. Two rules of
-    /// one campaign with other fingerprints would give two customers different vouchers under one
-    /// name, so that needs a new campaign. Who earns one (threshold, dates) may change.
+    /// Returns a digest of what the vouchers of this rule are worth: campaign, amount, currency and
+    /// validity. A rule with another fingerprint needs another campaign, because two customers
+    /// would get different vouchers under one name. Who earns a voucher (threshold, dates) may
+    /// change.
     pub fn fingerprint(&self) -> String {
         let amount = self.amount.normalize();
         let days = self
@@ -166,8 +171,8 @@ impl Rule {
     }
 }
 
-/// Whether the record itself says when the order was sent.
-pub const fn says_when(order: &OrderStatus<'_>) -> bool {
+/// Returns whether the record itself says when the order was sent.
+pub const fn has_own_time(order: &OrderStatus<'_>) -> bool {
     order.sent_at.is_some() || order.occurred_at.is_some()
 }
 
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_in_order_is_the_one_that_is_told() {
+    fn the_first_reason_in_order_is_reported() {
         let dated = Rule {
             sent_from: Some(at("2026-06-01T00:00:00Z")),
             ..rule()
@@ -294,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_campaign_with_dates_counts_only_times_of_the_record_itself() {
+    fn a_campaign_with_dates_uses_only_times_of_the_record_itself() {
         let (before, within) = (at("2026-04-30T00:00:00Z"), at("2026-05-02T00:00:00Z"));
         let bare = OrderStatus {
             sent_at: None,
@@ -308,7 +313,7 @@ mod tests {
             sent_until: Some(at("2026-06-01T00:00:00Z")),
             ..rule()
         };
-        // Sent no later than it was written, and so before the campaign.
+        // It was sent no later than it was written, and so before the campaign.
         assert_eq!(
             from.judge(&bare, Some(before)).unwrap(),
             Verdict::Skip(Skip::CampaignDates)
@@ -326,7 +331,7 @@ mod tests {
                 dated.judge(&said, Some(before)).unwrap(),
                 Verdict::Eligible { sent_at: within }
             );
-            // What earns nothing whenever it was sent needs no time.
+            // An order that earns nothing at any time needs no time.
             let small = OrderStatus {
                 total: "99.99".parse().unwrap(),
                 ..bare.clone()

@@ -1,15 +1,15 @@
-//! What `processor run` reads from flags and environment variables.
+//! The settings of `processor run`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
-use runtime::dead_letter::Owner;
-use runtime::kafka::KafkaSettings;
+use runtime::dead_letter::DeadLetterOwner;
 use runtime::lifecycle::Failure;
-use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings, read_secret_file, whole};
-use runtime::telemetry::LogSettings;
+use runtime::service::SharedSettings;
+use runtime::settings::{
+    HttpSettings, Secret, currency, group_name, identifier, read_secret_file, whole,
+};
 use rust_decimal::Decimal;
 use schemas::{Campaign, Currency, Timestamp, decimal};
 
@@ -18,77 +18,86 @@ use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 use crate::task::Guarantee;
 
-/// All settings of `processor run`.
+// The commands backfill and explain take it by this name.
+pub(crate) use runtime::settings::group_name as group;
+
+/// Settings of `processor run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunSettings {
+    /// The rule of the campaign.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub kafka: KafkaSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistrySettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub topics: TopicSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub rule: RuleSettings,
+    /// The keys that sign voucher codes.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub keys: KeySettings,
+    /// The consumer group.
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub group: GroupSettings,
+    /// The transactions and the tasks.
+    #[command(flatten)]
     pub flow: FlowSettings,
+    /// When too many dead letters pause the flow.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub breaker: CircuitBreakerSettings,
+    /// The listener of health and metrics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub http: HttpSettings,
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
+    pub shared: SharedSettings,
 }
 
-/// Which order earns which voucher.
+/// The rule of a campaign: which order earns which voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Rule")]
 pub struct RuleSettings {
-    /// The smallest total that earns a voucher, inclusive.
+    /// Minimum order total that earns a voucher, inclusive.
     #[arg(long, env = "VOUCHER_MIN_TOTAL", default_value = "100.00", value_parser = money)]
     pub voucher_min_total: Decimal,
 
-    /// What a voucher is worth.
+    /// Value of a voucher.
     #[arg(long, env = "VOUCHER_AMOUNT", default_value = "5.00", value_parser = positive_money)]
     pub voucher_amount: Decimal,
 
-    /// The currency of the orders that count and of their vouchers.
+    /// Currency of the vouchers, and of the orders that earn one.
     #[arg(long, env = "VOUCHER_CURRENCY", default_value = "EUR", value_parser = currency)]
     pub voucher_currency: Currency,
 
-    /// The campaign's name: lower-case letters, digits and dashes. Another amount, currency or
+    /// Name of the campaign: lower-case letters, digits and dashes. Another amount, currency or
     /// validity needs another name.
-    #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = "order-reward", value_parser = campaign)]
+    #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = DEFAULT_CAMPAIGN, value_parser = campaign)]
     pub voucher_campaign: String,
 
-    /// Days that a voucher is valid, from the sending on [default: it does not expire].
+    /// Days that a voucher is valid, counted from the time of sending [default: it does not expire].
     #[arg(long, env = "VOUCHER_VALID_DAYS", value_parser = whole::<u32>(1..=3650, "days"))]
     pub voucher_valid_days: Option<u32>,
 
-    /// Orders sent from this moment on count, such as 2026-12-01T00:00:00Z.
+    /// Orders sent before this time earn no voucher, such as 2026-12-01T00:00:00Z.
     #[arg(long, env = "VOUCHER_SENT_FROM", value_parser = time)]
     pub voucher_sent_from: Option<Timestamp>,
 
-    /// Orders sent before this moment count.
+    /// Orders sent at or after this time earn no voucher.
     #[arg(long, env = "VOUCHER_SENT_UNTIL", value_parser = time)]
     pub voucher_sent_until: Option<Timestamp>,
 
-    /// The currency of an order that names none.
+    /// Currency of an order that names none.
     #[arg(long, env = "ORDER_DEFAULT_CURRENCY", default_value = "EUR", value_parser = currency)]
     pub order_default_currency: Currency,
 }
 
-/// The keys that sign the vouchers' codes.
+const DEFAULT_CAMPAIGN: &str = "order-reward";
+
+/// The campaign of a command that needs nothing else of the rule.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Rule")]
+pub struct CampaignSettings {
+    /// Campaign of `processor run` in this group. A decision by another campaign's rule closes no
+    /// dead letter of this one.
+    #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = DEFAULT_CAMPAIGN, value_parser = campaign)]
+    pub voucher_campaign: String,
+}
+
+/// The keys that sign the codes of vouchers.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Signing")]
 pub struct KeySettings {
@@ -101,26 +110,44 @@ pub struct KeySettings {
     )]
     pub voucher_signing_key: Option<Secret>,
 
-    /// A file of lines FROM KEY: FROM is a time, or - for the first; the last FROM that is not
-    /// after an order's sending signs its voucher.
+    /// File with lines of FROM KEY: FROM is a time, or - for the first key. A voucher is signed with
+    /// the last key whose FROM is not after the time its order was sent.
     #[arg(long, env = "VOUCHER_SIGNING_KEYS_FILE")]
     pub voucher_signing_keys_file: Option<PathBuf>,
 }
 
-/// How records flow.
+/// The consumer group of `processor run`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flow")]
+pub struct GroupSettings {
+    /// Consumer group of `processor run`. Every campaign has its own.
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group_name)]
+    pub processor_group: String,
+}
+
+impl GroupSettings {
+    /// Returns the owner of the dead letters that belong to this group and `campaign`.
+    pub fn owner(&self, campaign: &str) -> DeadLetterOwner {
+        DeadLetterOwner {
+            group: self.processor_group.clone(),
+            campaign: Some(campaign.to_owned()),
+        }
+    }
+}
+
+/// The instance's name is a part of transactional ids and of the names of group members.
+const MAX_INSTANCE_ID: usize = 128;
+
+/// The transactions and the tasks of `processor run`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flow")]
 pub struct FlowSettings {
-    /// The consumer group; a second campaign sets its own.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
-    pub processor_group: String,
-
-    /// This instance's name, the same at every start and its own among all instances
-    /// [default: the host's name].
-    #[arg(long, env = "PROCESSOR_INSTANCE_ID", value_parser = instance_id)]
+    /// Name of this instance: the same at every start, and different from all other instances
+    /// [default: the host name].
+    #[arg(long, env = "PROCESSOR_INSTANCE_ID", value_parser = identifier(MAX_INSTANCE_ID))]
     pub processor_instance_id: Option<String>,
 
-    /// exactly_once, or at_least_once (quicker; consumers of vouchers must ignore echoes).
+    /// exactly_once, or at_least_once (faster; consumers of vouchers must ignore duplicates).
     #[arg(
         long,
         env = "PROCESSING_GUARANTEE",
@@ -129,42 +156,13 @@ pub struct FlowSettings {
     )]
     pub processing_guarantee: Guarantee,
 
-    /// How many tasks share the partitions in this process, each with its own thread.
+    /// Number of tasks that share the partitions in this process, each with its own thread.
     #[arg(long, env = "PROCESSOR_TASKS", value_name = "PROCESSOR_TASKS", default_value = "1", value_parser = whole::<u16>(1..=64, "tasks"))]
     pub tasks: u16,
 }
 
-/// Whose offsets and transactional ids a command stands beside.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Flow")]
-pub struct GroupSettings {
-    /// The consumer group of `processor run`, whose dead letters these are.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
-    pub processor_group: String,
-}
-
-impl GroupSettings {
-    /// Whose dead letters a command is about.
-    pub fn owner(&self, campaign: &str) -> Owner {
-        Owner {
-            group: self.processor_group.clone(),
-            campaign: Some(campaign.to_owned()),
-        }
-    }
-}
-
-/// The campaign of a command that needs no more of the rule.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Rule")]
-pub struct CampaignSettings {
-    /// The campaign of `processor run` in this group. What another campaign's rule decided closes no
-    /// dead letter of this one.
-    #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = "order-reward", value_parser = campaign)]
-    pub voucher_campaign: String,
-}
-
 impl RunSettings {
-    /// The evaluation that the settings describe.
+    /// Returns the evaluation that the settings describe.
     ///
     /// # Errors
     /// Exit code 2, saying what to write instead.
@@ -174,7 +172,7 @@ impl RunSettings {
 }
 
 impl RuleSettings {
-    /// The campaign's rule.
+    /// Returns the campaign's rule.
     ///
     /// # Errors
     /// Exit code 2 when the campaign ends before it begins.
@@ -197,7 +195,7 @@ impl RuleSettings {
         })
     }
 
-    /// The evaluation that the settings describe, signed by `keys`.
+    /// Returns the evaluation that the settings describe, with codes signed by `keys`.
     ///
     /// # Errors
     /// Exit code 2, saying what to write instead.
@@ -208,33 +206,45 @@ impl RuleSettings {
 }
 
 impl KeySettings {
-    /// The signing keys.
+    /// Returns the signing keys.
     ///
     /// # Errors
-    /// Exit code 2 when there is none, or it is wrong.
+    /// Exit code 2 when none is set, or one is not valid.
     pub fn signing_keys(&self) -> Result<SigningKeys, Failure> {
-        match (&self.voucher_signing_key, &self.voucher_signing_keys_file) {
-            (Some(key), _) => SigningKeys::single(key.reveal())
-                .map_err(|error| Failure::bad_setting(format!("VOUCHER_SIGNING_KEY: {error}"))),
+        self.signing_keys_if_set()?.ok_or_else(|| {
+            Failure::bad_setting(
+                "VOUCHER_SIGNING_KEY is not set (nor VOUCHER_SIGNING_KEYS_FILE): codes cannot be \
+                 signed; create a key with: openssl rand -base64 32",
+            )
+        })
+    }
+
+    /// Returns the signing keys, or `None` when none is set.
+    ///
+    /// # Errors
+    /// Exit code 2 when one is not valid.
+    pub fn signing_keys_if_set(&self) -> Result<Option<SigningKeys>, Failure> {
+        let (variable, keys) = match (&self.voucher_signing_key, &self.voucher_signing_keys_file) {
+            (Some(key), _) => ("VOUCHER_SIGNING_KEY", SigningKeys::single(key.reveal())),
             (None, Some(path)) => {
-                let text = read_secret_file("VOUCHER_SIGNING_KEYS_FILE", path)?;
-                SigningKeys::parse(&text).map_err(|error| {
-                    Failure::bad_setting(format!("VOUCHER_SIGNING_KEYS_FILE: {error}"))
-                })
+                let variable = "VOUCHER_SIGNING_KEYS_FILE";
+                (
+                    variable,
+                    SigningKeys::parse(&read_secret_file(variable, path)?),
+                )
             }
-            (None, None) => Err(Failure::bad_setting(
-                "VOUCHER_SIGNING_KEY is not set (nor VOUCHER_SIGNING_KEYS_FILE): codes can't be \
-                 signed; make a key with: openssl rand -base64 32",
-            )),
-        }
+            (None, None) => return Ok(None),
+        };
+        keys.map(Some)
+            .map_err(|error| Failure::bad_setting(format!("{variable}: {error}")))
     }
 }
 
 impl FlowSettings {
-    /// This instance's name.
+    /// Returns the name of this instance.
     ///
     /// # Errors
-    /// Exit code 2 when none is set and the host's name can't be used.
+    /// Exit code 2 when none is set and the host name is not a valid one.
     pub fn instance_id(&self) -> Result<String, Failure> {
         if let Some(id) = &self.processor_instance_id {
             return Ok(id.clone());
@@ -242,27 +252,12 @@ impl FlowSettings {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .or_else(|_| std::env::var("HOSTNAME"))
             .unwrap_or_default();
-        instance_id(host.trim()).map_err(|error| {
+        identifier(MAX_INSTANCE_ID)(host.trim()).map_err(|error| {
             Failure::bad_setting(format!(
-                "PROCESSOR_INSTANCE_ID is not set and the host's name can't stand in for it: {error}"
+                "PROCESSOR_INSTANCE_ID is not set and the host name {host:?} cannot be used: {error}"
             ))
         })
     }
-}
-
-pub(crate) fn group(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.len() > 249 || name.chars().any(char::is_control) {
-        return Err("a group is 1 to 249 bytes without control characters".to_owned());
-    }
-    Ok(name.to_owned())
-}
-
-fn instance_id(text: &str) -> Result<String, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if text.is_empty() || text.len() > 128 || !text.bytes().all(legal) {
-        return Err("write 1 to 128 letters, digits, '.', '_' or '-'".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 fn money(text: &str) -> Result<Decimal, String> {
@@ -272,14 +267,9 @@ fn money(text: &str) -> Result<Decimal, String> {
 fn positive_money(text: &str) -> Result<Decimal, String> {
     let amount = money(text)?;
     if amount.is_zero() {
-        return Err("a voucher is worth more than nothing".to_owned());
+        return Err("write an amount above zero, such as 5.00".to_owned());
     }
     Ok(amount)
-}
-
-fn currency(text: &str) -> Result<Currency, String> {
-    text.parse()
-        .map_err(|_| "write three letters such as EUR".to_owned())
 }
 
 fn campaign(text: &str) -> Result<String, String> {

@@ -1,7 +1,7 @@
-//! Which key signs what was sent when.
+//! Which key signs the voucher of an order.
 //!
-//! A key is chosen by the order's own `sent_at`, never by the clock: a replay after a rotation
-//! signs an old order with the key of its time, and gives the same code.
+//! The order's `sent_at` selects the key, not the clock: a replay after a key rotation signs an old
+//! order with the key of that time, and derives the same code.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -9,19 +9,20 @@ use schemas::Timestamp;
 
 use crate::code::SigningKey;
 
-/// The keys in the order of their start; never empty.
+/// The keys in the order in which they come into use; at least one.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
     first: SigningKey,
-    /// Later keys, each with the moment from which on it signs; ascending.
+    /// The later keys, each with the time from which it signs, ascending.
     later: Vec<(Timestamp, SigningKey)>,
 }
 
 impl SigningKeys {
-    /// One key for everything, as `VOUCHER_SIGNING_KEY` gives it: base64 of at least 32 bytes.
+    /// Parses one key for all orders, as `VOUCHER_SIGNING_KEY` holds it: base64 of at least 32
+    /// bytes.
     ///
     /// # Errors
-    /// What to write instead. Never repeats the text.
+    /// Says what to write instead, without repeating the text.
     pub fn single(text: &str) -> Result<Self, String> {
         Ok(Self {
             first: parse_key(text)?,
@@ -29,10 +30,11 @@ impl SigningKeys {
         })
     }
 
-    /// A file of lines `FROM KEY`, FROM in RFC 3339 or `-` for the first; `#` comments.
+    /// Parses the lines `FROM KEY` of a file. FROM is a time in RFC 3339, or `-` for the first key;
+    /// lines with `#` are comments.
     ///
     /// # Errors
-    /// What to write instead, with the line's number. Never repeats a key.
+    /// Says what to write instead and in which line, without repeating a key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut first = None;
         let mut later: Vec<(Timestamp, SigningKey)> = Vec::new();
@@ -69,7 +71,7 @@ impl SigningKeys {
         Ok(Self { first, later })
     }
 
-    /// Names all keys and their times, tells nothing of them.
+    /// Returns a text that identifies all keys and their times without revealing them.
     pub fn fingerprint(&self) -> String {
         self.later
             .iter()
@@ -78,7 +80,8 @@ impl SigningKeys {
             })
     }
 
-    /// The last key whose FROM is not after `sent_at`.
+    /// Returns the key that signs the voucher of an order sent at `sent_at`: the last whose FROM is
+    /// not later.
     pub fn at(&self, sent_at: Timestamp) -> &SigningKey {
         self.later
             .iter()
@@ -87,25 +90,25 @@ impl SigningKeys {
             .map_or(&self.first, |(_, key)| key)
     }
 
-    /// Whether one key signs everything.
+    /// Returns whether one key signs the vouchers of all orders.
     pub const fn is_single(&self) -> bool {
         self.later.is_empty()
     }
 
-    /// The number of the key that [`at`](Self::at) gives, the first being 0.
-    pub fn number_at(&self, sent_at: Timestamp) -> usize {
+    /// Returns the index of the key that [`at`](Self::at) returns.
+    pub fn index_at(&self, sent_at: Timestamp) -> usize {
         let started = self.later.iter().take_while(|(from, _)| *from <= sent_at);
         started.count()
     }
 
-    /// The time of each key, half-open, first to last.
+    /// Returns the half-open time of each key, in order.
     pub fn times(&self) -> impl Iterator<Item = (Option<Timestamp>, Option<Timestamp>)> {
         let starts = || self.later.iter().map(|(from, _)| Some(*from));
         let (froms, untils) = (std::iter::once(None).chain(starts()), starts());
         froms.zip(untils.chain(std::iter::once(None)))
     }
 
-    /// The ids of all keys, first to last.
+    /// Returns the ids of all keys, in order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.first.id()).chain(self.later.iter().map(|(_, key)| key.id()))
     }
@@ -119,7 +122,7 @@ fn parse_key(text: &str) -> Result<SigningKey, String> {
     SigningKey::new(&bytes).ok_or_else(|| {
         format!(
             "a key has at least {} bytes, this one has {}; make one with: openssl rand -base64 32",
-            SigningKey::FEWEST_BYTES,
+            SigningKey::MIN_BYTES,
             bytes.len()
         )
     })
@@ -137,21 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn the_last_key_that_had_started_when_the_order_was_sent_signs() {
+    fn the_newest_key_at_the_time_of_sending_signs() {
         let keys = SigningKeys::parse(&format!("# rotated\n- {ONE}\n2026-06-01T00:00:00Z {TWO}\n"))
             .unwrap();
         let ids: Vec<_> = keys.ids().collect();
         assert_eq!(keys.at(at("2026-05-31T23:59:59Z")).id(), ids[0]);
         assert_eq!(keys.at(at("2026-06-01T00:00:00Z")).id(), ids[1]);
-        assert_eq!(keys.number_at(at("2026-05-31T23:59:59Z")), 0);
-        assert_eq!(keys.number_at(at("2026-06-01T00:00:00Z")), 1);
+        assert_eq!(keys.index_at(at("2026-05-31T23:59:59Z")), 0);
+        assert_eq!(keys.index_at(at("2026-06-01T00:00:00Z")), 1);
         let change = Some(at("2026-06-01T00:00:00Z"));
         assert!(keys.times().eq([(None, change), (change, None)]));
         assert_eq!(ids[0], "fa0cde5e");
     }
 
     #[test]
-    fn a_wrong_file_says_which_line_and_shows_no_key() {
+    fn an_error_names_the_line_and_shows_no_key() {
         for (text, said) in [
             (String::new(), "no key"),
             (format!("2026-06-01T00:00:00Z {ONE}"), "line 1"),

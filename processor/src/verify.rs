@@ -1,4 +1,4 @@
-//! `processor verify CODE`: the form of a code, without asking anybody.
+//! `processor verify CODE`: checks the form of a code, offline.
 
 use std::process::ExitCode;
 
@@ -7,17 +7,17 @@ use runtime::output;
 
 use crate::code::verify_form;
 
-/// Says whether the code is well formed; exit code 1 when not.
+/// Prints whether the code is well formed; exit code 1 when it is not.
 pub fn run(typed: &str) -> ExitCode {
-    let told = verify_form(typed)
-        .map_err(|error| Failure::failed(format!("not a code of ours: {error}")))
+    let printed = verify_form(typed)
+        .map_err(|error| Failure::failed(format!("not a voucher code: {error}")))
         .and_then(|_| {
             output::print_line(
-                "well formed: the check character fits (whether it was issued, only the vouchers table \
-                 tells)",
+                "well formed: the check character matches (only the vouchers table tells whether it was \
+                 issued)",
             )
         });
-    match told {
+    match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => exit(&failure),
     }

@@ -12,7 +12,7 @@ use processor::signing_keys::SigningKeys;
 use proptest::prelude::*;
 use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, Timestamp};
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, Timestamp, ValueFormat};
 
 struct NoSchemas;
 
@@ -105,11 +105,11 @@ fn read(evaluator: &Evaluator, records: &[OwnedRecord], vouchers: &mut Vouchers)
     let mut preview = Preview::default();
     for record in records {
         let outcome = evaluator.evaluate(record, &mut NoSchemas);
-        preview.take(record, &outcome);
+        preview.note(record, &outcome);
         if let Evaluation::Voucher(issued) = outcome {
             let voucher = evaluator.voucher(&issued);
             let mut text = Vec::new();
-            voucher.write_json(&mut text);
+            voucher.write(ValueFormat::Json, &mut text).unwrap();
             vouchers
                 .entry(issued.order_id.into_owned())
                 .or_insert_with(|| String::from_utf8(text).unwrap());

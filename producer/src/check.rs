@@ -1,88 +1,51 @@
-//! `producer check`: what must be right around it, and with `--fix`, making what is missing.
+//! `producer check`: the dependencies of the producer.
 
 use clap::Args;
-use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::Failure;
-use runtime::postgres::Database;
-use runtime::preflight::{self, CheckFlags, Cluster, Expected, Report};
-use runtime::provision;
-use runtime::registry::{Registry, RegistrySettings};
-use runtime::settings::TopicSettings;
+use runtime::preflight::{Check, CheckFlags, DatabaseSchema};
+use runtime::provision::{self, Subject};
+use runtime::service::SharedSettings;
 
 use crate::database;
 use crate::settings::DatabaseSettings;
+use crate::store;
 
-/// What `producer check` reads from flags and environment variables.
+/// Settings of `producer check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckSettings {
+    /// `--fix` and `--json`.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub kafka: KafkaSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistrySettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub topics: TopicSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub database: DatabaseSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub check: CheckFlags,
+    /// The database of the orders.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Brokers, schema registry and topics.
+    #[command(flatten)]
+    pub shared: SharedSettings,
 }
 
-/// Looks, and prints a table of verdicts or JSON.
+/// Checks the dependencies and prints the report.
 ///
 /// # Errors
-/// Exit code 1 when anything fails, 2 for settings.
+/// Exit code 1 when a check failed, 2 for settings.
 pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let database = database::database(&settings.database.database_url)?;
-    let registry = Registry::of(&settings.registry)?;
-    let cluster = Cluster::new(&settings.kafka)?;
-    let json = settings.check.json;
-    let report = look(&settings, &database, registry.as_ref(), &cluster).await?;
-    report.finish(json)
-}
-
-async fn look(
-    settings: &CheckSettings,
-    database: &Database,
-    registry: Option<&Registry>,
-    cluster: &Cluster,
-) -> Result<Report, Failure> {
-    let CheckSettings { kafka, topics, .. } = settings;
-    let topic = &topics.order_status_topic;
+    let SharedSettings { kafka, topics, .. } = &settings.shared;
     let mut plans = provision::topic_plans(topics, provision::PARTITIONS);
-    // Dead letters of the order statuses are the processor's.
-    plans.retain(|plan| plan.name == *topic);
-    let mut subjects = provision::subjects(topics).to_vec();
-    subjects.retain(|(subject, _)| *subject == provision::subject_of(topic));
-    let (migrator, table) = (database::migrator(), database::MIGRATIONS_TABLE);
-    let mut report = Report::default();
-    if settings.check.fix {
-        preflight::fix(&mut report, kafka, &plans, registry, &subjects).await;
-        let pending = preflight::pending(database, &migrator, table).await;
-        match database::migrate(database).await {
-            Ok(()) => pending
-                .iter()
-                .for_each(|number| report.made(format!("migration {number}"))),
-            Err(error) => report.add([preflight::refused("migrations", &error.to_string())]),
-        }
-    }
-    let mut verdicts = Vec::new();
-    if let Some(found) = preflight::kafka(cluster, &plans, &mut verdicts).await {
-        let producer = kafka.transactional_producer("check")?;
-        verdicts.extend(preflight::clients(&found.brokers, None, Some(&producer)));
-    }
-    report.add(verdicts);
-    report.add(preflight::registry(registry, &subjects).await);
-    let expected = Expected {
+    // The dead letters of order statuses belong to the processor.
+    plans.retain(|plan| plan.name == topics.order_status_topic);
+    let schema = DatabaseSchema {
         service: "producer",
-        migrator: &migrator,
-        table,
-        writes: database::WRITES,
+        migrator: &database::migrator(),
+        table: database::MIGRATIONS_TABLE,
+        writes: store::WRITES,
     };
-    report.add(preflight::database(database, &expected).await);
-    Ok(report)
+    let mut check = Check::new(&settings.shared, settings.check)?;
+
+    check.topics(&plans).await;
+    check.clients(None, Some(&kafka.transactional_producer("check")?));
+    check.schemas(&[Subject::order_status(topics)]).await;
+    let migrate = database::migrate(&database);
+    check.database(&database, &schema, migrate).await;
+    check.finish()
 }

@@ -1,7 +1,7 @@
 //! HTTP order ingress: orders and their outbox in one transaction, and the relay that publishes them.
 //!
 //! ```text
-//! request -> http -> ingress (groups) -> Postgres: orders + outbox -> relay -> order-status topic
+//! request -> http -> ingress (groups) -> store: orders + outbox -> relay -> order-status topic
 //! ```
 //!
 //! | module | subject |
@@ -9,18 +9,24 @@
 //! | [`http`] | the API, its bounds and its errors |
 //! | [`ingress`] | concurrent changes become grouped commits |
 //! | [`orders`] | orders, their transitions, their money: pure |
-//! | [`database`] | how Postgres is reached, and what its errors ask for |
+//! | `store` | the tables of the ingress: all SQL, all columns |
+//! | [`database`] | connections to Postgres, its schema, and what to do after its errors |
+//! | `limits` | limits, pauses and timeouts of the ingress, with their reasons |
 //! | [`relay`] | publishes the outbox |
+//! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
 //! | [`check`] | `producer check` |
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod cli;
 pub mod database;
 pub mod http;
 pub mod ingress;
+mod limits;
 pub mod orders;
 pub mod relay;
 pub mod service;
 pub mod settings;
+mod store;

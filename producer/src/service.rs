@@ -1,81 +1,45 @@
-//! `producer run`: wires the parts and watches over them.
+//! `producer run`: wires the API, the writers and the relay.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
-use runtime::health::{self, Health};
-use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::lifecycle::{Failure, Shutdown};
 use runtime::postgres::{Database, MigrationError};
 use runtime::registry::Registry;
-use runtime::{http as listener, metrics};
+use runtime::service::Service;
 
 use crate::database;
-use crate::http::auth::{KeyFile, Keys};
-use crate::http::{Access, Api, Limits, router};
+use crate::http::auth::Keys;
+use crate::http::{Access, Api, router};
 use crate::ingress::{Gate, Ingress, Queue, Upkeep, VacuumWatch, Wakeup, Writer};
+use crate::limits::MAX_QUEUED_CHANGES;
 use crate::relay::{self, RelaySettings, SharedLowWater};
 use crate::settings::RunSettings;
 
-/// The most changes that wait or are being written: a few dozen full groups.
-const QUEUE: usize = 16_384;
-
-/// A stop waits this long: the listener drains its requests, then the writers what they left.
+/// How long a stop may take: the listener completes its requests, and then the writers the changes
+/// that are left.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// Settings that were found to be right, without a runtime and without connecting anywhere.
-#[derive(Debug)]
-pub struct Checked {
-    settings: RunSettings,
-    database: Database,
-    keys: Option<KeyFile>,
-    registry: Option<Registry>,
-}
-
-impl Checked {
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// Exit code 2, saying what to write instead.
-    pub fn new(settings: RunSettings) -> Result<Self, Failure> {
-        settings.kafka.check()?;
-        Ok(Self {
-            database: database::database(&settings.database.database_url)?,
-            keys: settings.api_keys()?,
-            registry: Registry::of(&settings.registry)?,
-            settings,
-        })
-    }
-
-    /// How long a SIGTERM is announced before it is acted on.
-    pub const fn shutdown_delay(&self) -> Duration {
-        Duration::from_secs(self.settings.ingress.http_shutdown_delay)
-    }
-}
 
 /// Runs until shutdown.
 ///
-/// HTTP answers from the start on; a database that is down is waited for, and until it is there
-/// orders are answered 503.
+/// HTTP is served from the start. While the database is unavailable, orders are answered 503.
 ///
 /// # Errors
-/// Exit code 1 for everything that a person has to mend.
-pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
-    let Checked {
-        settings,
-        database,
-        keys,
-        registry,
-    } = checked;
-    let recorder = metrics::install("producer")?;
-    let health = Health::new();
-    // Before anybody can ask: without parts the service would be ready.
-    let postgres = health.part("postgres", "connecting");
-    let backlog = health.part("backlog", "not measured yet");
-    let mut supervisor = Supervisor::new(shutdown.clone());
+/// Exit code 2 for settings, 1 for everything else that a person has to repair.
+pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    settings.shared.kafka.check()?;
+    let database = database::database(&settings.database.database_url)?;
+    let key_file = settings.api_keys()?;
+    let registry = Registry::of(&settings.shared.registry)?;
+    let address = settings.address();
+    shutdown.announce_for(Duration::from_secs(settings.ingress.http_shutdown_delay));
+    let mut service = Service::new("producer", shutdown.clone())?;
+    let postgres = service.health.part("postgres", "connecting");
+    let backlog = service.health.part("backlog", "not measured yet");
 
     let gate = Arc::new(Gate::default());
-    let queue = Queue::new(QUEUE);
+    let queue = Queue::new(MAX_QUEUED_CHANGES);
     let ingress = Ingress::new(Arc::clone(&queue), Arc::clone(&gate));
     let pool = database::pool(&database, settings.database.database_pool);
     let wakeup = Wakeup::default();
@@ -85,12 +49,14 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         ingress.clone(),
         pool.clone(),
         settings.ingress.order_default_currency,
-        limits(&settings),
+        settings.ingress.limits(),
         shutdown.clone(),
     );
-    let keys = keys.map(|file| {
+    let keys = key_file.map(|file| {
         let (known, reload) = file.watched();
-        supervisor.task("api-keys", reload.run(shutdown.clone()));
+        service
+            .supervisor
+            .task("api-keys", reload.run(shutdown.clone()));
         let rate = settings.access.key_rate();
         Keys { known, rate }
     });
@@ -98,80 +64,73 @@ pub async fn run(checked: Checked, shutdown: Shutdown) -> Result<(), Failure> {
         keys,
         old_routes_without_key: settings.access.old_routes_without_key,
     };
-    let routes = router(
-        api,
-        &access,
-        health::routes(health.clone(), recorder, shutdown.clone()),
-    );
-    let address = settings.address();
-    let socket = listener::bind(address).await?;
-    let http_shutdown = shutdown.clone();
-    let connections = listener::ConnectionLimits {
-        connections: settings.ingress.http_connections,
-        idle: Duration::from_secs(settings.ingress.http_idle_timeout),
-    };
-    supervisor.task("http", async move {
-        let served = listener::serve(socket, routes, connections, http_shutdown).await;
-        // Only now is nobody left who could bring a change.
-        ingress.close();
-        served
-    });
+    let routes = router(api, &access, service.routes());
+    // Until the last request is answered it may bring a change, so the writers go on until then.
+    let drained = move || ingress.close();
+    service
+        .serve_api(
+            address,
+            routes,
+            settings.ingress.connection_limits(),
+            drained,
+        )
+        .await?;
 
-    let writers: Vec<Writer> = (0..settings.ingress.order_writers)
-        .map(|_| {
-            Writer::new(
-                Arc::clone(&queue),
-                Arc::clone(&gate),
-                database.clone(),
-                wakeup.clone(),
-            )
-        })
-        .collect();
-    for (number, writer) in writers.into_iter().enumerate() {
-        supervisor.task(format!("writer-{number}"), writer.run());
+    for number in 0..settings.ingress.order_writers {
+        let writer = Writer::new(
+            Arc::clone(&queue),
+            Arc::clone(&gate),
+            database.clone(),
+            wakeup.clone(),
+        );
+        service
+            .supervisor
+            .task(format!("writer-{number}"), writer.run());
     }
-    supervisor.task(
+    service.supervisor.task(
         "wake-others",
         wakeup
             .clone()
-            .tell_others(pool.clone(), low_water.clone(), shutdown.clone()),
+            .notify_others(pool.clone(), low_water.clone(), shutdown.clone()),
     );
-    relay::spawn(
-        &mut supervisor,
-        RelaySettings {
-            kafka: settings.kafka,
-            topic: settings.topics.order_status_topic,
-            registry,
-            database: database.clone(),
-            outbox_name: settings.relay.outbox_name,
-            low_water: low_water.clone(),
-        },
-        wakeup.relay(),
-        health.part("relay", "starting"),
-    )?;
-
-    let vacuum = VacuumWatch::new(pool.clone(), health.ready_part("vacuum"));
-    supervisor.task("vacuum", vacuum.run(shutdown.clone()));
-
+    let vacuum = VacuumWatch::new(pool.clone(), service.health.ready_part("vacuum"));
+    service
+        .supervisor
+        .task("vacuum", vacuum.run(shutdown.clone()));
     let upkeep = Upkeep::new(
         database.clone(),
         pool,
         gate,
-        (low_water, settings.ingress.outbox_limit),
+        (low_water.clone(), settings.ingress.outbox_limit),
         (postgres, backlog),
     );
-    supervisor.task("upkeep", async move {
-        if migrated(&database, &upkeep, &shutdown).await? {
+    let upkeep_database = database.clone();
+    service.supervisor.task("upkeep", async move {
+        if migrated(&upkeep_database, &upkeep, &shutdown).await? {
             upkeep.run(shutdown).await?;
         }
         Ok(())
     });
+    let relay_part = service.health.part("relay", "starting");
+    relay::spawn(
+        &mut service.supervisor,
+        RelaySettings {
+            kafka: settings.shared.kafka,
+            topic: settings.shared.topics.order_status_topic,
+            registry,
+            database,
+            outbox_name: settings.relay.outbox_name,
+            low_water,
+        },
+        wakeup.relay(),
+        relay_part,
+    )?;
     tracing::info!(%address, "producer started");
-    supervisor.run(DRAIN).await
+    service.supervisor.run(DRAIN).await
 }
 
-/// Brings the schema up to date, waiting for a database that is away. False when it was time to
-/// stop before that.
+/// Applies the migrations, and retries while the database is unavailable. Returns false when a
+/// shutdown was requested before they were applied.
 async fn migrated(
     database: &Database,
     upkeep: &Upkeep,
@@ -187,28 +146,15 @@ async fn migrated(
             Ok(()) => return Ok(true),
             Err(MigrationError::Incompatible(why)) => {
                 return Err(Failure::failed(format!(
-                    "this version can't work with the database: {why}; run the version that made \
+                    "this version cannot work with the database: {why}; run the version that created \
                      its tables, or a newer one"
                 )));
             }
-            Err(MigrationError::Database(error)) => upkeep.tell_outdated(&error),
+            Err(MigrationError::Database(error)) => upkeep.report_outdated(&error),
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.next_pause()) => {}
             () = shutdown.requested() => return Ok(false),
         }
-    }
-}
-
-fn limits(settings: &RunSettings) -> Limits {
-    let request_time = settings.ingress.timeout();
-    Limits {
-        body: settings.ingress.http_body_limit,
-        bulk: settings.ingress.http_bulk_limit,
-        spool: settings.ingress.http_bulk_spool_limit,
-        // Whoever sends slowly hears that the body was slow, not that we were.
-        body_time: request_time / 2,
-        request_time,
-        requests: settings.ingress.http_concurrency,
     }
 }

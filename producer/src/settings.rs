@@ -1,4 +1,4 @@
-//! What `producer run` reads from flags and environment variables.
+//! The settings of `producer run`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -6,60 +6,51 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use runtime::kafka::KafkaSettings;
+use runtime::http::ConnectionLimits;
 use runtime::lifecycle::Failure;
-use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings, whole};
-use runtime::telemetry::LogSettings;
+use runtime::service::SharedSettings;
+use runtime::settings::{HttpSettings, Secret, currency, whole};
 use schemas::Currency;
 
+use crate::http::Limits;
 use crate::http::auth::{KeyFile, KeyRate};
 use crate::relay::OutboxName;
 
 /// The port of the system that this one replaces.
 const DEFAULT_PORT: u16 = 54322;
 
-/// All settings of `producer run`.
+/// Settings of `producer run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunSettings {
+    /// The database of the orders.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub kafka: KafkaSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistrySettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub topics: TopicSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub database: DatabaseSettings,
+    /// Who may use the API.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub http: HttpSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub access: AccessSettings,
+    /// What the API accepts, and its limits.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub ingress: IngressSettings,
+    /// The outbox that is published.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub relay: OutboxSettings,
+    /// The listener of API, health and metrics.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
+    pub http: HttpSettings,
+    /// Brokers, schema registry and topics.
+    #[command(flatten)]
+    pub shared: SharedSettings,
 }
 
-/// Where orders are kept.
+/// The database of the orders.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Postgres")]
 pub struct DatabaseSettings {
-    /// The database of orders, postgres://user:password@host:5432/database.
+    /// Database of the orders, postgres://user:password@host:5432/database?sslmode=verify-full.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 
-    /// Connections of the routes that read; the writers and the relay have their own.
+    /// Connections of the read routes. The writers and the relay have their own.
     #[arg(long, env = "DATABASE_POOL", default_value = "8", value_parser = whole::<u32>(2..=1000, "connections"))]
     pub database_pool: u32,
 }
@@ -68,21 +59,22 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// A file of bearer keys, one a line: the key itself, or sha256: and the hex digest of it, with or
-    /// without its client's name before it (NAME KEY). Read again when it changes.
+    /// File of bearer keys, one per line: the key itself, or sha256: and its hex digest, optionally
+    /// after the name of its client (NAME KEY). Read again when it changes.
     #[arg(long, env = "API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// The requests that each client may make in a second with all its keys together, lines of bulk
-    /// requests included; beyond it they are answered 429 [default: as many as it likes].
+    /// Requests per second of each client, over all its keys; each line of a bulk request counts.
+    /// More are answered 429 [default: no limit].
     #[arg(long, env = "API_KEY_RATE", requires = "api_keys_file", value_parser = at_most_a_million)]
     pub api_key_rate: Option<NonZeroU32>,
 
-    /// How many of them may come at once after a pause [default: one second's].
+    /// Requests that a client may make at once after a pause [default: those of one second].
     #[arg(long, env = "API_KEY_BURST", requires = "api_key_rate", value_parser = at_most_a_million)]
     pub api_key_burst: Option<NonZeroU32>,
 
-    /// Let the old system's routes (/order/...) be used without a key, as its clients do.
+    /// Accept requests without a key on the old system's routes (/order/...), as its clients send
+    /// them.
     #[arg(
         long,
         env = "OLD_ROUTES_WITHOUT_KEY",
@@ -94,86 +86,88 @@ pub struct AccessSettings {
     )]
     pub old_routes_without_key: bool,
 
-    /// Listen on an address that others can reach although no key is asked for.
+    /// Listen on a public address without API keys.
     #[arg(long)]
     pub insecure: bool,
 }
 
-/// What is taken in, and how much of it.
+/// What the API accepts, and its limits.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Ingress")]
 pub struct IngressSettings {
-    /// The currency of an order that names none.
+    /// Currency of an order that names none.
     #[arg(long, env = "ORDER_DEFAULT_CURRENCY", default_value = "EUR", value_parser = currency)]
     pub order_default_currency: Currency,
 
-    /// The most events that may wait to be published; beyond it orders are answered 503.
+    /// Maximum number of unpublished events. With more, orders are answered 503.
     #[arg(long, env = "OUTBOX_LIMIT", default_value = "1000000", value_parser = whole::<i64>(1..=u64::MAX, "events"))]
     pub outbox_limit: i64,
 
-    /// The most writers, each a connection that commits groups of changes; a further one joins when
-    /// the others let changes wait.
+    /// Maximum number of writers, each with one connection that commits groups of changes. Another
+    /// writer joins when changes wait for the active ones.
     #[arg(long, env = "ORDER_WRITERS", default_value = "3", value_parser = whole::<u16>(1..=64, "writers"))]
     pub order_writers: u16,
 
-    /// The most requests at work at a time; beyond it they are answered 503.
+    /// Maximum number of concurrent requests. More are answered 503.
     #[arg(long, env = "HTTP_CONCURRENCY", default_value = "4096", value_parser = whole::<u32>(1..=1_000_000, "requests"))]
     pub http_concurrency: u32,
 
-    /// The most connections; a further one waits until one ends. Bounded by the open files' limit too.
+    /// Maximum number of open connections, also bounded by the limit of open files. Another one waits
+    /// until one is closed.
     #[arg(long, env = "HTTP_CONNECTIONS", default_value = "16384", value_parser = whole::<u32>(1..=1_000_000, "connections"))]
     pub http_connections: u32,
 
-    /// The longest body, in bytes; a line of a bulk request is bounded by it too.
+    /// Maximum size of a request body, and of a line of a bulk request, in bytes.
     #[arg(long, env = "HTTP_BODY_LIMIT", default_value = "262144", value_parser = whole::<u32>(1024..=16_777_216, "bytes"))]
     pub http_body_limit: u32,
 
-    /// The longest body of a bulk request, in bytes.
+    /// Maximum size of the body of a bulk request, in bytes.
     #[arg(long, env = "HTTP_BULK_LIMIT", default_value = "67108864", value_parser = whole::<u64>(1024..=u64::MAX, "bytes"))]
     pub http_bulk_limit: u64,
 
-    /// The most bytes of bulk results that may wait in temporary files (TMPDIR) for clients that do
-    /// not read yet, of all requests together. Beyond it bodies are read only as fast as results are.
+    /// Maximum size of the temporary files (TMPDIR) of all bulk requests together, in bytes. They keep
+    /// results that clients do not read yet; when they are full, bodies are read only as fast as
+    /// results.
     #[arg(long, env = "HTTP_BULK_SPOOL_LIMIT", default_value = "4294967296", value_parser = whole::<u64>(0..=u64::MAX, "bytes"))]
     pub http_bulk_spool_limit: u64,
 
-    /// How long a request may take, in seconds; its body must arrive in that time too.
+    /// Maximum duration of a request, in seconds, including the time until its body has arrived.
     #[arg(long, env = "HTTP_TIMEOUT", default_value = "10", value_parser = whole::<u64>(1..=3600, "seconds"))]
     pub http_timeout: u64,
 
-    /// How long a connection may be idle between two requests, in seconds. Longer than a balancer's
-    /// own idle time, so that no request meets a connection that is being closed.
+    /// Time after which an idle connection is closed, in seconds. Set it higher than the idle timeout
+    /// of a balancer, so that no request meets a connection that is being closed.
     #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75", value_parser = whole::<u64>(1..=3600, "seconds"))]
     pub http_idle_timeout: u64,
 
-    /// How long requests are served as before after a SIGTERM, in seconds, while /readyz answers 503,
-    /// so that balancers take the instance out first. A SIGINT (Ctrl-C) has no delay.
+    /// Time between a SIGTERM and the stop, in seconds. Requests are served meanwhile, and /readyz
+    /// answers 503, so that balancers remove the instance first. A SIGINT (Ctrl-C) stops at once.
     #[arg(long, env = "HTTP_SHUTDOWN_DELAY", default_value = "5", value_parser = whole::<u64>(0..=600, "seconds"))]
     pub http_shutdown_delay: u64,
 }
 
-/// Which outbox is published.
+/// The outbox that is published.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Relay")]
 pub struct OutboxSettings {
-    /// Name of this database's outbox. Needed where several databases are published to one topic: each
-    /// needs a name of its own, the same on all instances that share the database. Part of the
-    /// transactional ids (TOPIC/relay/NAME) [default: none].
+    /// Name of the outbox in this database. Needed where several databases publish to one topic: each
+    /// has its own name, the same on all instances that share the database. Part of the transactional
+    /// ids (TOPIC/relay/NAME) [default: none].
     #[arg(long, env = "OUTBOX_NAME")]
     pub outbox_name: Option<OutboxName>,
 }
 
 impl RunSettings {
-    /// The address to listen on.
+    /// Returns the address to listen on.
     pub fn address(&self) -> SocketAddr {
         self.http.address(DEFAULT_PORT)
     }
 
-    /// The file of API keys; none asks for none.
+    /// Returns the file of API keys, or `None` when requests need no key.
     ///
     /// # Errors
-    /// Exit code 2 for a file that can't be read or has no key in it, and for an address that others
-    /// can reach without any key.
+    /// Exit code 2 for a file that cannot be read or contains no key, and for a public address
+    /// without keys.
     pub fn api_keys(&self) -> Result<Option<KeyFile>, Failure> {
         let address = self.address();
         let Some(path) = &self.access.api_keys_file else {
@@ -181,9 +175,9 @@ impl RunSettings {
                 return Ok(None);
             }
             return Err(Failure::bad_setting(format!(
-                "HTTP_ADDR {address} can be reached by others, and API_KEYS_FILE is not set: name a \
-                 file of keys (openssl rand -hex 32 makes one), or listen on \
-                 127.0.0.1:{}, or say --insecure",
+                "HTTP_ADDR {address} is a public address and API_KEYS_FILE is not set: set it to a file \
+                 of keys (create a key with: openssl rand -hex 32), listen on 127.0.0.1:{}, or add \
+                 --insecure",
                 address.port()
             )));
         };
@@ -192,7 +186,7 @@ impl RunSettings {
 }
 
 impl AccessSettings {
-    /// What each key may ask for; none: as much as it likes.
+    /// Returns the rate limit of each client, if any.
     pub fn key_rate(&self) -> Option<KeyRate> {
         let rate = self.api_key_rate?;
         Some(KeyRate::new(rate, self.api_key_burst.unwrap_or(rate)))
@@ -200,9 +194,26 @@ impl AccessSettings {
 }
 
 impl IngressSettings {
-    /// How long a request may take.
-    pub const fn timeout(&self) -> Duration {
-        Duration::from_secs(self.http_timeout)
+    /// Returns the limits of the API.
+    pub fn limits(&self) -> Limits {
+        let request_time = Duration::from_secs(self.http_timeout);
+        Limits {
+            body: self.http_body_limit,
+            bulk: self.http_bulk_limit,
+            spool: self.http_bulk_spool_limit,
+            // A client that sends slowly is told that its body was late, not that the service was.
+            body_time: request_time / 2,
+            request_time,
+            requests: self.http_concurrency,
+        }
+    }
+
+    /// Returns the limits of the listener.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: self.http_connections,
+            idle: Duration::from_secs(self.http_idle_timeout),
+        }
     }
 }
 
@@ -211,11 +222,6 @@ fn at_most_a_million(text: &str) -> Result<NonZeroU32, String> {
         .ok()
         .filter(|number: &NonZeroU32| number.get() <= 1_000_000)
         .ok_or_else(|| "write a whole number from 1 to 1000000".to_owned())
-}
-
-fn currency(text: &str) -> Result<Currency, String> {
-    text.parse()
-        .map_err(|_| "write three letters such as EUR".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The one retry: exponential, with jitter, for ever. Whatever calls it decides what is worth retrying.
+//! The one retry policy: exponential, with jitter, without an end. The caller decides what is worth
+//! retrying.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -10,56 +11,62 @@ thread_local! {
     static JITTER: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
 }
 
-/// From now on this thread's jitter is that of `seed`: a simulated run can be repeated.
+/// Draws this thread's jitter from `seed` from now on, so that a simulated run can be repeated.
 pub fn repeat_jitter(seed: u64) {
     JITTER.set(StdRng::seed_from_u64(seed));
 }
 
-/// The pauses between tries: each about twice the last, from `first` up to `most`.
+/// The pauses between attempts: each about twice the last, from `first` up to `max`.
 ///
 /// The jitter (a uniformly drawn half of the pause) keeps instances that failed together from
-/// coming back together.
+/// retrying together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
-    most: Duration,
-    tries: u32,
+    max: Duration,
+    attempts: u32,
 }
 
 impl Backoff {
-    /// Pauses from `first` to `most`.
-    pub const fn new(first: Duration, most: Duration) -> Self {
+    /// Pauses from `first` to `max`.
+    pub const fn new(first: Duration, max: Duration) -> Self {
         Self {
             first,
-            most,
-            tries: 0,
+            max,
+            attempts: 0,
         }
     }
 
-    /// For a service outside (broker, registry, database): 50 ms to 2 s.
+    /// For a service outside of the process (broker, registry, database): 50 ms, so that a hiccup
+    /// costs little, to 2 s, so that it is noticed soon when the service is back.
     pub const fn outside() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }
 
-    /// How many pauses were asked for since the last [`Backoff::reset`].
-    pub const fn tries(&self) -> u32 {
-        self.tries
+    /// For a record that the broker refuses: 0.5 s to 30 s. Only a person can change that.
+    pub const fn refused() -> Self {
+        Self::new(Duration::from_millis(500), Duration::from_secs(30))
     }
 
-    /// The next pause.
+    /// The number of pauses since the last [`Backoff::reset`].
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Returns the next pause.
     pub fn next_pause(&mut self) -> Duration {
-        let doubled = self.first.saturating_mul(1 << self.tries.min(16));
-        self.tries = self.tries.saturating_add(1);
-        let full = doubled.min(self.most);
+        let doubled = self.first.saturating_mul(1 << self.attempts.min(16));
+        self.attempts = self.attempts.saturating_add(1);
+        let full = doubled.min(self.max);
         let half = full / 2;
         let jitter = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
         let drawn = JITTER.with_borrow_mut(|random| random.random_range(0..=jitter));
         half + Duration::from_micros(drawn)
     }
 
-    /// After a success: the next failure starts again from the first pause.
+    /// Begins again with the first pause, after a success.
     pub const fn reset(&mut self) {
-        self.tries = 0;
+        self.attempts = 0;
     }
 }
 
@@ -68,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_the_most_and_start_again_after_a_success() {
+    fn pauses_grow_to_the_maximum_and_start_again_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
         let pauses: Vec<_> = (0..10).map(|_| backoff.next_pause()).collect();
         assert!(pauses[0] <= Duration::from_millis(10));

@@ -1,18 +1,23 @@
-//! Stops the flow when most of what comes in can't be used.
+//! Pauses a task when most of its records are dead letters.
 //!
-//! A wrong deployment upstream makes every record a dead letter within minutes. Better to stand
-//! still, not ready and saying why, until a person accepts the letters or the cause is gone.
+//! A faulty deployment upstream makes every record a dead letter within minutes. The task therefore
+//! pauses, not ready and saying why, until a person accepts the dead letters or the cause is fixed.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use clap::Args;
 use schemas::Reason;
 
-/// How many of the last records are looked at; until so many were seen nothing opens.
+/// How many of the last records are counted. The breaker stays closed until it has seen so many.
 pub const WINDOW: usize = 1000;
 
-/// When too many is too many.
+/// How long a breaker stays open before the same records are tried again. A trial evaluates up to
+/// [`WINDOW`] records again and writes nothing.
+pub const PAUSE: Duration = Duration::from_secs(10);
+
+/// How many dead letters are too many.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Dead letters")]
 pub struct CircuitBreakerSettings {
@@ -25,7 +30,15 @@ pub struct CircuitBreakerSettings {
     pub accept_dead_letters: bool,
 }
 
-/// `0.5` is 500 of 1,000; exact, to three decimals.
+impl CircuitBreakerSettings {
+    /// Never pauses. For a replay: its unusable records are known, and won't become usable.
+    pub const NEVER: Self = Self {
+        dead_letter_limit: 1000,
+        accept_dead_letters: true,
+    };
+}
+
+/// Parses a share exactly, to three decimals: `0.5` is 500 of 1,000.
 fn per_mille(text: &str) -> Result<u16, String> {
     schemas::decimal::parse(text)
         .ok()
@@ -37,30 +50,30 @@ fn per_mille(text: &str) -> Result<u16, String> {
         })
 }
 
-/// The last [`WINDOW`] outcomes. Pure: a copy taken before a batch takes the batch back.
+/// The outcomes of the last [`WINDOW`] records. Pure: a copy made before a batch undoes the batch.
 #[derive(Clone)]
 pub struct CircuitBreaker {
-    /// So many dead among the window are too many; none: never opens.
-    most_dead: Option<u16>,
+    /// The most dead letters among the window that are accepted; `None` accepts any number.
+    max_dead: Option<u16>,
     window: Vec<Option<Reason>>,
     next: usize,
     dead: u16,
 }
 
 impl CircuitBreaker {
-    /// Closed, nothing seen.
+    /// Begins closed, with an empty window.
     pub fn new(settings: &CircuitBreakerSettings) -> Self {
         Self {
-            most_dead: (!settings.accept_dead_letters).then_some(settings.dead_letter_limit),
+            max_dead: (!settings.accept_dead_letters).then_some(settings.dead_letter_limit),
             window: Vec::with_capacity(WINDOW),
             next: 0,
             dead: 0,
         }
     }
 
-    /// Takes note of one record: the reason when it is dead, none when it is not.
+    /// Counts one record: the reason when it is a dead letter, `None` when it is not.
     pub fn observe(&mut self, outcome: Option<Reason>) {
-        if self.most_dead.is_none() {
+        if self.max_dead.is_none() {
             return;
         }
         self.dead += u16::from(outcome.is_some());
@@ -73,13 +86,13 @@ impl CircuitBreaker {
         self.next = (self.next + 1) % WINDOW;
     }
 
-    /// Whether more than the limit of the last [`WINDOW`] records are dead.
+    /// Returns whether more of the last [`WINDOW`] records are dead letters than is accepted.
     pub fn is_open(&self) -> bool {
-        self.window.len() == WINDOW && self.most_dead.is_some_and(|most| self.dead > most)
+        self.window.len() == WINDOW && self.max_dead.is_some_and(|max| self.dead > max)
     }
 }
 
-/// What a person needs to decide.
+/// What a person needs to know to decide.
 impl fmt::Display for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut reasons = BTreeMap::<&str, u16>::new();
@@ -94,10 +107,11 @@ impl fmt::Display for CircuitBreaker {
             .collect();
         write!(
             f,
-            "paused: {} of the last {WINDOW} records are dead letters ({}); mend the cause, which is \
-             looked for again and again, or restart with --accept-dead-letters",
+            "paused: {} of the last {WINDOW} records are dead letters ({}); fix the cause (the same \
+             records are tried again every {} s) or restart with --accept-dead-letters",
             self.dead,
-            reasons.join(", ")
+            reasons.join(", "),
+            PAUSE.as_secs()
         )
     }
 }
@@ -137,7 +151,7 @@ mod tests {
     fn it_opens_above_the_limit_and_not_before_a_thousand_records() {
         let mut breaker = breaker(false);
         observe(&mut breaker, 999, 0);
-        assert!(!breaker.is_open(), "too few to tell");
+        assert!(!breaker.is_open(), "too few to decide");
         breaker.observe(None);
         assert!(breaker.is_open());
         assert!(

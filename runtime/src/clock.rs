@@ -1,10 +1,10 @@
-//! Time as the loops see it: the real one, or a simulator's.
+//! Time as the loops see it: the system's, or a simulator's.
 
 use std::time::{Duration, Instant};
 
 /// Time since some fixed moment; never goes back.
 pub trait Clock {
-    /// Now.
+    /// Returns the time that has passed since that moment.
     fn now(&self) -> Duration;
 }
 

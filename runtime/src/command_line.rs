@@ -1,8 +1,8 @@
-//! Reads a command's flags and environment variables, the same way for all three services.
+//! Reads flags and environment variables, the same way for all three services.
 //!
-//! An empty variable counts as unset, as `FOO=` in a Compose file is meant. A variable that is
-//! nearly one of ours, while that one is not set, ends the start: a misspelt amount would issue
-//! vouchers of the default one.
+//! An empty variable counts as unset, which is what `FOO=` in a Compose file means. A variable whose
+//! name is nearly one of the command's variables, while that one is unset, is refused: with a
+//! misspelt amount the service would issue vouchers of the default amount.
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -13,8 +13,8 @@ use clap::{Arg, Command, Parser};
 use crate::lifecycle::{Failure, exit};
 use crate::output;
 
-/// Reads the command line and runs `body` with what it says; otherwise prints the help or what is
-/// wrong (exit code 2).
+/// Parses the command line and runs `body` with it. Prints the help to standard output, and an error
+/// to standard error with exit code 2.
 pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
     let command = without_empty_variables(C::command());
     let environment = std::env::vars_os().filter_map(|(name, value)| {
@@ -30,15 +30,15 @@ pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
     let misspelt = refuse_misspelt(&known, &environment.collect::<Vec<_>>());
     let cli = matches.and_then(|matches| C::from_arg_matches(&matches));
     match (cli, misspelt) {
-        // The variable that is missing may be the one that is misspelt.
-        (Err(error), Ok(())) => tell(&error),
-        (Err(error), Err(_)) if !error.use_stderr() => tell(&error),
-        (_, Err(failure)) => exit(&failure),
         (Ok(cli), Ok(())) => body(cli),
+        (Err(error), Ok(())) => print_error(&error),
+        (Err(error), Err(_)) if is_help(&error) => print_error(&error),
+        // The variable that is missing may be the one that is misspelt.
+        (_, Err(failure)) => exit(&failure),
     }
 }
 
-/// The same command, which does not look at variables that are set to nothing.
+/// Returns the same command without the variables that are set to an empty value.
 #[must_use]
 pub fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
@@ -50,10 +50,14 @@ pub fn without_empty_variables(command: Command) -> Command {
         .mut_subcommands(without_empty_variables)
 }
 
-/// Help and version are a result; all else is a complaint.
-fn tell(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        // Nobody is left to tell when standard error is gone.
+/// Returns whether clap reports help or version, which are results.
+fn is_help(error: &clap::Error) -> bool {
+    !error.use_stderr()
+}
+
+fn print_error(error: &clap::Error) -> ExitCode {
+    if !is_help(error) {
+        // If standard error is gone there is nowhere left to report it.
         let _ = error.print();
         return ExitCode::from(2);
     }
@@ -69,15 +73,15 @@ fn tell(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// A name that was meant to be ours has at most one letter in so many wrong, missing, too many or
-/// swapped. Kubernetes' `DATABASE_PORT` is not `DATABASE_POOL`.
-const LETTERS_PER_MISTAKE: usize = 8;
+/// A name counts as misspelt when at most one character in this many is wrong, missing, added or
+/// swapped. Kubernetes sets `DATABASE_PORT`, which is not `DATABASE_POOL`.
+const CHARACTERS_PER_TYPO: usize = 8;
 
-/// However long a name is: `SCHEMA_REGISTRY_CERT_FILE` is not `SCHEMA_REGISTRY_KEY_FILE`.
-const MAX_MISTAKES: usize = 2;
+/// Typos in a name of any length: `SCHEMA_REGISTRY_CERT_FILE` is not `SCHEMA_REGISTRY_KEY_FILE`.
+const MAX_TYPOS: usize = 2;
 
-/// Refuses a variable that is nearly one of the command's while that one is not set. Variables of
-/// the other services, in a file that all share, are not near any of them.
+/// Refuses a variable whose name is nearly that of a known one, while the known one is unset. A file
+/// of variables that all services share passes: no name of one service resembles another's.
 fn refuse_misspelt(known: &[String], environment: &[String]) -> Result<(), Failure> {
     let is_unset = |name: &str| !environment.iter().any(|set| set == name);
     for set in environment {
@@ -87,22 +91,21 @@ fn refuse_misspelt(known: &[String], environment: &[String]) -> Result<(), Failu
         let meant = known
             .iter()
             .map(|name| (strsim::damerau_levenshtein(set, name), name))
-            .filter(|(mistakes, name)| {
-                *mistakes <= MAX_MISTAKES.min(name.len() / LETTERS_PER_MISTAKE)
-            })
+            .filter(|(typos, name)| *typos <= MAX_TYPOS.min(name.len() / CHARACTERS_PER_TYPO))
             .filter(|(_, name)| is_unset(name))
             .min();
         if let Some((_, meant)) = meant {
             return Err(Failure::bad_setting(format!(
-                "the variable {set} is not known: write {meant}, or unset it if another program needs it"
+                "unknown environment variable {set}: write {meant}, or unset it if it belongs to another \
+                 program"
             )));
         }
     }
     Ok(())
 }
 
-/// The variables of a command and of the subcommand that was invoked; of all of them, when that is not
-/// known.
+/// Returns the variables of a command and of its invoked subcommand, or of all its subcommands when
+/// the invoked one is not known.
 fn variables(command: &Command, invoked: Option<&str>) -> Vec<String> {
     let own = command.get_arguments().filter_map(Arg::get_env);
     let mut names: Vec<String> = own
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_set_is_theirs() {
+    fn variables_of_other_programs_are_accepted() {
         for others in [
             &["VOUCHER_AMOUNT", "VOUCHER_AMOUT"][..],
             &["DATABASE_URL", "DATABASE_URI"],

@@ -1,19 +1,21 @@
-//! Offsets of work that is durable, and whose commit waits for those of later work.
+//! Offsets of durable work, committed together with those of later work.
 //!
-//! Who reads such records again does again what is known to be done, to no effect or to one that
-//! consumers ignore; while a commit is a round trip that all records wait for that come meanwhile.
+//! A commit is a round trip during which records wait, so one commit serves many batches. After a
+//! crash the records of uncommitted offsets are processed again; that is idempotent, or consumers
+//! ignore the repetition.
 
 use std::time::Duration;
 
 use crate::record::{Partition, Positions};
 
-/// How long they wait when nothing follows.
-const LATE: Duration = Duration::from_millis(200);
+/// How long offsets wait when no later work follows. Long enough that batches which follow each other
+/// share a commit; short enough that the lag of an idle group soon shows 0.
+const DELAY: Duration = Duration::from_millis(200);
 
-/// How long they wait at most.
-const LATEST: Duration = Duration::from_secs(2);
+/// How long offsets wait at most. Bounds what is processed again after a crash.
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// Offsets to be committed, and when.
 #[derive(Debug, Default)]
 pub struct DeferredOffsets {
     positions: Positions,
@@ -22,46 +24,46 @@ pub struct DeferredOffsets {
 }
 
 impl DeferredOffsets {
-    /// Takes the offsets of what was done at `now`.
+    /// Adds the offsets of work that is durable at `now`.
     pub fn add(&mut self, positions: &Positions, now: Duration) {
         if self.positions.is_empty() {
-            self.latest = now + LATEST;
+            self.latest = now + MAX_DELAY;
         }
-        self.due = self.latest.min(now + LATE);
+        self.due = self.latest.min(now + DELAY);
         self.positions.extend(positions);
     }
 
-    /// What is to be committed.
+    /// The offsets to be committed.
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// Whether there is nothing to be committed.
+    /// Returns whether there are no offsets to be committed.
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
     }
 
-    /// How long it may still wait; without anything, nobody waits.
-    pub fn left(&self, now: Duration) -> Option<Duration> {
+    /// How long the commit may still wait; `None` when there is nothing to commit.
+    pub fn time_left(&self, now: Duration) -> Option<Duration> {
         (!self.is_empty()).then(|| self.due.saturating_sub(now))
     }
 
-    /// Whether it has waited long enough.
+    /// Returns whether the commit is due.
     pub fn are_due(&self, now: Duration) -> bool {
-        self.left(now).is_some_and(|left| left.is_zero())
+        self.time_left(now).is_some_and(|left| left.is_zero())
     }
 
-    /// They are committed.
+    /// Takes the offsets out, because they are committed.
     pub fn take(&mut self) -> Positions {
         std::mem::take(&mut self.positions)
     }
 
-    /// Another's now.
+    /// Drops the offset of a partition that was taken away.
     pub fn forget(&mut self, partition: Partition) {
         self.positions.remove(&partition);
     }
 
-    /// They will not be committed.
+    /// Drops all offsets: their records will be processed again.
     pub fn clear(&mut self) {
         self.positions.clear();
     }
@@ -74,38 +76,38 @@ mod tests {
     const STEP: Duration = Duration::from_millis(150);
 
     #[test]
-    fn what_nothing_follows_waits_a_little() {
-        let mut late = DeferredOffsets::default();
-        assert_eq!(late.left(STEP), None);
-        late.add(&Positions::from([(0, 1)]), STEP);
-        assert_eq!(late.left(STEP), Some(LATE));
-        assert!(!late.are_due(STEP));
-        assert!(late.are_due(STEP + LATE));
-        assert_eq!(late.take(), Positions::from([(0, 1)]));
-        assert!(!late.are_due(STEP + LATE));
+    fn a_commit_that_no_work_follows_waits_a_little() {
+        let mut deferred = DeferredOffsets::default();
+        assert_eq!(deferred.time_left(STEP), None);
+        deferred.add(&Positions::from([(0, 1)]), STEP);
+        assert_eq!(deferred.time_left(STEP), Some(DELAY));
+        assert!(!deferred.are_due(STEP));
+        assert!(deferred.are_due(STEP + DELAY));
+        assert_eq!(deferred.take(), Positions::from([(0, 1)]));
+        assert!(!deferred.are_due(STEP + DELAY));
     }
 
     #[test]
     fn a_steady_flow_does_not_put_the_commit_off_for_ever() {
-        let mut late = DeferredOffsets::default();
+        let mut deferred = DeferredOffsets::default();
         let mut now = Duration::ZERO;
         let mut offset = 0;
-        while !late.are_due(now) {
+        while !deferred.are_due(now) {
             offset += 1;
-            late.add(&Positions::from([(0, offset)]), now);
+            deferred.add(&Positions::from([(0, offset)]), now);
             now += STEP;
         }
-        assert_eq!(now, LATEST.div_duration_f64(STEP).ceil() as u32 * STEP);
-        assert_eq!(late.positions(), &Positions::from([(0, offset)]));
+        assert_eq!(now, MAX_DELAY.div_duration_f64(STEP).ceil() as u32 * STEP);
+        assert_eq!(deferred.positions(), &Positions::from([(0, offset)]));
     }
 
     #[test]
-    fn a_partition_that_is_anothers_is_not_committed() {
-        let mut late = DeferredOffsets::default();
-        late.add(&Positions::from([(0, 1), (1, 1)]), STEP);
-        late.forget(0);
-        assert_eq!(late.positions(), &Positions::from([(1, 1)]));
-        late.clear();
-        assert!(late.is_empty());
+    fn a_revoked_partition_is_not_committed() {
+        let mut deferred = DeferredOffsets::default();
+        deferred.add(&Positions::from([(0, 1), (1, 1)]), STEP);
+        deferred.forget(0);
+        assert_eq!(deferred.positions(), &Positions::from([(1, 1)]));
+        deferred.clear();
+        assert!(deferred.is_empty());
     }
 }

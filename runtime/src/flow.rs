@@ -1,61 +1,91 @@
-//! What a task tells of its flow: readiness, and a metric for each partition that is blocked.
+//! What a task reports about its flow of records: readiness, and the metrics of what blocks it.
 
 use std::collections::BTreeSet;
 
-use metrics::gauge;
+use metrics::{Counter, Gauge, counter, gauge};
 
 use crate::health::Part;
 use crate::kafka::Blocked;
+use crate::refusals::Refusal;
 
-/// The names of a service's metrics of blocked partitions.
-#[derive(Debug, Clone, Copy)]
-pub struct FlowMetrics {
-    /// 1 while a partition is blocked; by topic, partition and reason.
-    pub blocked: &'static str,
-    /// The offset at which it stands; by topic and partition.
-    pub offset: &'static str,
+/// Watches a task's flow of records. Never changes what the task does.
+pub trait FlowObserver {
+    /// So many partitions are assigned. The first call says that the task has joined its group.
+    fn assigned(&mut self, partitions: usize) {
+        let _ = partitions;
+    }
+
+    /// Every assigned partition is read, or read to its end.
+    fn healthy(&mut self) {}
+
+    /// These partitions are blocked; the others are read.
+    fn partitions_blocked(&mut self, blocked: &[Blocked]) {
+        let _ = blocked;
+    }
+
+    /// No partition is read, for this reason.
+    fn blocked(&mut self, reason: &str) {
+        let _ = reason;
+    }
+
+    /// The circuit breaker has opened, for this reason. It is closed once partitions are read again.
+    fn circuit_opened(&mut self, reason: &str) {
+        let _ = reason;
+    }
+
+    /// The broker refused to write so many records.
+    fn refused(&mut self, records: usize, refusal: Refusal) {
+        let _ = (records, refusal);
+    }
 }
 
-/// One task's voice about its flow.
-pub struct Flow {
+/// The names of a service's metrics of its flow.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowMetrics {
+    /// The number of assigned partitions; by task.
+    pub partitions: &'static str,
+    /// 1 while the circuit breaker is open; by task.
+    pub circuit_open: &'static str,
+    /// Records that the broker refused to write; by outcome.
+    pub refused: &'static str,
+    /// 1 while a partition is blocked; by topic, partition and reason.
+    pub blocked: &'static str,
+    /// The offset at which it is blocked; by topic and partition.
+    pub blocked_offset: &'static str,
+}
+
+/// Reports one task's flow to `/readyz` and to the metrics.
+pub struct FlowMonitor {
     part: Part,
-    metrics: FlowMetrics,
-    /// The labels of what is blocked now.
+    names: FlowMetrics,
+    partitions: Gauge,
+    circuit_open: Gauge,
+    reduced: Counter,
+    refused: Counter,
+    /// The labels of the partitions that are shown as blocked.
     shown: BTreeSet<Labels>,
 }
 
 /// Topic, partition and reason.
 type Labels = (String, String, &'static str);
 
-impl Flow {
-    /// Nothing is blocked yet.
-    pub fn new(part: Part, metrics: FlowMetrics) -> Self {
+impl FlowMonitor {
+    /// Reports the task of this number as `part`. Nothing is blocked yet.
+    pub fn new(part: Part, task: u16, names: FlowMetrics) -> Self {
+        let task = task.to_string();
         Self {
             part,
-            metrics,
+            names,
+            partitions: gauge!(names.partitions, "task" => task.clone()),
+            circuit_open: gauge!(names.circuit_open, "task" => task),
+            reduced: counter!(names.refused, "outcome" => "reduced"),
+            refused: counter!(names.refused, "outcome" => "blocked"),
             shown: BTreeSet::new(),
         }
     }
 
-    /// Every assigned partition flows or is at its end.
-    pub fn flowing(&mut self) {
-        self.show(&[]);
-        self.part.ready();
-    }
-
-    /// These don't, and the others do.
-    pub fn blocked(&mut self, blocked: &[Blocked]) {
-        self.show(blocked);
-        let sentences: Vec<_> = blocked.iter().map(ToString::to_string).collect();
-        self.part.not_ready(sentences.join("; "));
-    }
-
-    /// None does, for this reason.
-    pub fn standing(&self, reason: &str) {
-        self.part.not_ready(reason);
-    }
-
     fn show(&mut self, blocked: &[Blocked]) {
+        self.circuit_open.set(0);
         if blocked.is_empty() && self.shown.is_empty() {
             return;
         }
@@ -67,7 +97,7 @@ impl Flow {
             self.set_blocked(&labels, true);
             if let Some(offset) = one.offset {
                 let (topic, partition, _) = labels;
-                gauge!(self.metrics.offset, "topic" => topic, "partition" => partition)
+                gauge!(self.names.blocked_offset, "topic" => topic, "partition" => partition)
                     .set(offset as f64);
             }
         }
@@ -76,10 +106,45 @@ impl Flow {
 
     fn set_blocked(&self, (topic, partition, reason): &Labels, is_blocked: bool) {
         gauge!(
-            self.metrics.blocked,
+            self.names.blocked,
             "topic" => topic.clone(), "partition" => partition.clone(), "reason" => *reason
         )
         .set(u8::from(is_blocked));
+    }
+}
+
+impl FlowObserver for FlowMonitor {
+    fn assigned(&mut self, partitions: usize) {
+        self.partitions
+            .set(u32::try_from(partitions).unwrap_or(u32::MAX));
+    }
+
+    fn healthy(&mut self) {
+        self.show(&[]);
+        self.part.ready();
+    }
+
+    fn partitions_blocked(&mut self, blocked: &[Blocked]) {
+        self.show(blocked);
+        let sentences: Vec<_> = blocked.iter().map(ToString::to_string).collect();
+        self.part.not_ready(sentences.join("; "));
+    }
+
+    fn blocked(&mut self, reason: &str) {
+        self.part.not_ready(reason);
+    }
+
+    fn circuit_opened(&mut self, reason: &str) {
+        self.circuit_open.set(1);
+        self.blocked(reason);
+    }
+
+    fn refused(&mut self, records: usize, refusal: Refusal) {
+        match refusal {
+            Refusal::Reduced => &self.reduced,
+            Refusal::Blocked => &self.refused,
+        }
+        .increment(records as u64);
     }
 }
 
@@ -92,24 +157,35 @@ fn labels(blocked: &Blocked) -> Labels {
 
 #[cfg(test)]
 mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
     use super::*;
     use crate::health::Health;
     use crate::kafka::Cause;
 
-    #[test]
-    fn a_blocked_partition_is_in_the_metrics_and_makes_the_task_not_ready_until_it_flows() {
+    const NAMES: FlowMetrics = FlowMetrics {
+        partitions: "t_partitions",
+        circuit_open: "t_circuit_open",
+        refused: "t_refused",
+        blocked: "t_blocked",
+        blocked_offset: "t_blocked_offset",
+    };
+
+    fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
+        (recorder, metrics)
+    }
+
+    fn assert_shown(metrics: &PrometheusHandle, line: &str) {
+        let shown = metrics.render();
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+
+    #[test]
+    fn a_blocked_partition_is_in_the_metrics_and_makes_the_task_not_ready_until_it_is_read() {
+        let (recorder, metrics) = recorder();
         let health = Health::new();
-        let mut flow = Flow::new(
-            health.part("task-0", "joining"),
-            FlowMetrics {
-                blocked: "t_blocked",
-                offset: "t_blocked_offset",
-            },
-        );
         let blocked = Blocked {
             topic: "order-status".to_owned(),
             partition: Some(3),
@@ -117,20 +193,31 @@ mod tests {
             cause: Cause::OutOfRange { held: None },
         };
         metrics::with_local_recorder(&recorder, || {
-            flow.blocked(&[blocked]);
+            let mut flow = FlowMonitor::new(health.part("task-0", "joining"), 0, NAMES);
+            flow.partitions_blocked(&[blocked]);
             assert!(!health.is_ready());
-            let shown = metrics.render();
             let labels = r#"{topic="order-status",partition="3",reason="out_of_range"}"#;
-            assert!(shown.contains(&format!("t_blocked{labels} 1")), "{shown}");
+            assert_shown(&metrics, &format!("t_blocked{labels} 1"));
             let place = r#"{topic="order-status",partition="3"}"#;
-            assert!(
-                shown.contains(&format!("t_blocked_offset{place} 17")),
-                "{shown}"
-            );
-            flow.flowing();
+            assert_shown(&metrics, &format!("t_blocked_offset{place} 17"));
+            flow.healthy();
             assert!(health.is_ready());
-            let shown = metrics.render();
-            assert!(shown.contains(&format!("t_blocked{labels} 0")), "{shown}");
+            assert_shown(&metrics, &format!("t_blocked{labels} 0"));
+        });
+    }
+
+    #[test]
+    fn an_open_circuit_is_shown_until_partitions_are_read_again() {
+        let (recorder, metrics) = recorder();
+        let health = Health::new();
+        metrics::with_local_recorder(&recorder, || {
+            let mut flow = FlowMonitor::new(health.part("task-2", "joining"), 2, NAMES);
+            flow.circuit_opened("too many dead letters");
+            assert!(!health.is_ready());
+            assert_shown(&metrics, r#"t_circuit_open{task="2"} 1"#);
+            flow.healthy();
+            assert!(health.is_ready());
+            assert_shown(&metrics, r#"t_circuit_open{task="2"} 0"#);
         });
     }
 }

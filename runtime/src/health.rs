@@ -1,4 +1,4 @@
-//! What each part of a service says of itself, and what `/readyz` makes of it.
+//! The health of the parts of a service, and the routes that report it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::lifecycle::Shutdown;
 
-/// The state of all parts of a service. Cheap to clone; every clone is the same state.
+/// The state of all parts of a service. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<String, Condition>>>,
@@ -24,11 +24,11 @@ pub struct Health {
 enum Condition {
     Ready,
     NotReady(String),
-    /// Worth telling, but the service can do its work all the same.
+    /// Worth reporting, but the service can do its work.
     Degraded(String),
 }
 
-/// One part's voice in [`Health`].
+/// One part of a service, which reports its state to [`Health`].
 #[derive(Debug, Clone)]
 pub struct Part {
     health: Health,
@@ -36,36 +36,35 @@ pub struct Part {
 }
 
 impl Health {
-    /// No parts yet: ready.
+    /// Returns the health of a service without parts, which is ready.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a part, not ready until it says so: `reason` is what it waits for.
+    /// Adds a part that is not ready until it reports so; `reason` is what it waits for.
     pub fn part(&self, name: impl Into<String>, reason: impl Into<String>) -> Part {
-        let part = Part {
-            health: self.clone(),
-            name: name.into(),
-        };
+        let part = self.new_part(name);
         part.not_ready(reason);
         part
     }
 
-    /// Adds a part that has nothing to wait for yet.
+    /// Adds a part that is ready from the start.
     pub fn ready_part(&self, name: impl Into<String>) -> Part {
-        let part = Part {
-            health: self.clone(),
-            name: name.into(),
-        };
+        let part = self.new_part(name);
         self.lock().insert(part.name.clone(), Condition::Ready);
         part
     }
 
-    /// Whether every part can do its work.
+    fn new_part(&self, name: impl Into<String>) -> Part {
+        Part {
+            health: self.clone(),
+            name: name.into(),
+        }
+    }
+
+    /// Returns whether every part can do its work.
     pub fn is_ready(&self) -> bool {
-        self.lock()
-            .values()
-            .all(|condition| !matches!(condition, Condition::NotReady(_)))
+        all_ready(&self.lock())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Condition>> {
@@ -74,9 +73,7 @@ impl Health {
 
     fn report(&self, shutting_down: bool) -> (StatusCode, serde_json::Value) {
         let parts = self.lock();
-        let ready = parts
-            .values()
-            .all(|condition| !matches!(condition, Condition::NotReady(_)));
+        let ready = all_ready(&parts);
         let listed: serde_json::Map<_, _> = parts
             .iter()
             .map(|(name, condition)| {
@@ -99,23 +96,30 @@ impl Health {
     }
 }
 
+fn all_ready(parts: &BTreeMap<String, Condition>) -> bool {
+    parts
+        .values()
+        .all(|condition| !matches!(condition, Condition::NotReady(_)))
+}
+
 impl Part {
-    /// The part can do its work.
+    /// Reports that the part can do its work.
     pub fn ready(&self) {
         self.set(Condition::Ready);
     }
 
-    /// The part can't do its work: `/readyz` answers 503 and says why.
+    /// Reports that the part cannot do its work: `/readyz` answers 503 with the reason.
     pub fn not_ready(&self, reason: impl Into<String>) {
         self.set(Condition::NotReady(reason.into()));
     }
 
-    /// Something is amiss that does not keep the service from its work: said, but still 200.
+    /// Reports a problem that does not keep the service from its work: `/readyz` shows it and answers
+    /// 200.
     pub fn degraded(&self, reason: impl Into<String>) {
         self.set(Condition::Degraded(reason.into()));
     }
 
-    /// Takes the part away, for one that ended as it should.
+    /// Removes a part that has done its work.
     pub fn remove(&self) {
         self.health.lock().remove(&self.name);
     }
@@ -136,8 +140,9 @@ impl Part {
     }
 }
 
-/// `/livez`: the process answers. `/readyz`: it can do its work, or 503 with the reasons, of which a
-/// shutdown that was announced is one. `/metrics`: Prometheus text.
+/// Returns the routes of health and metrics: `/livez` answers as long as the process does, `/readyz`
+/// answers 503 with the reasons while the service cannot do its work or a shutdown is announced, and
+/// `/metrics` is Prometheus text.
 pub fn routes(health: Health, metrics: PrometheusHandle, shutdown: Shutdown) -> Router {
     Router::new()
         .route("/livez", get(|| async { "OK" }))
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_ready_when_every_part_is_and_says_why_when_not() {
+    fn a_service_is_ready_when_every_part_is_and_otherwise_says_why() {
         let health = Health::new();
         let kafka = health.part("kafka", "connecting");
         let registry = health.part("registry", "connecting");

@@ -1,13 +1,13 @@
-//! The accept loop behind every listener.
+//! The accept loop of every listener.
 //!
-//! `axum::serve` sets no timer, so a client that sends its headers slowly holds a socket for ever
-//! (axum 0.8, tokio-rs/axum#3478); this loop does.
+//! `axum::serve` sets no timeouts, so a client that sends its headers slowly keeps a socket forever
+//! (axum 0.8, tokio-rs/axum#3478). This loop sets them.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `activity` | what a connection is doing, and by when its client must go on: pure |
-//! | `watched` | the stream and the answers' bodies that report it |
-//! | `request_body` | what a handler does not read of a request |
+//! | `activity` | what a connection is doing, and until when its client must act: pure |
+//! | `watched` | the stream and the response bodies that report to `activity` |
+//! | `request_body` | the rest of a request that its handler does not read |
 //! | `connection` | one connection, from its first byte to its end |
 
 mod activity;
@@ -34,32 +34,33 @@ use crate::metrics::HTTP_CONNECTIONS_FULL;
 use activity::{HEADER_TIMEOUT, UNREAD_TIMEOUT};
 use connection::Connections;
 
-/// After shutdown was asked for, requests under way have this long to end.
+/// How long open requests may take after shutdown was requested.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The kernel's send buffer of a connection, in bytes. Linux reports it as writable again when about
-/// a third of it is free, so a client that takes less than about 100 KiB in [`UNREAD_TIMEOUT`]
-/// counts as one that does not read.
+/// The kernel's send buffer of a connection, in bytes. Linux reports it as writable again when about a
+/// third of it is free, so a client that reads less than about 100 KiB in [`UNREAD_TIMEOUT`] counts as
+/// one that does not read.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// The longest head of a request, in bytes, and so about what a connection can make us keep.
+/// Maximum size of the head of a request, in bytes. Bounds the memory of a connection.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Files that are left for everything else: brokers, the database, logs.
+/// Files that are reserved for everything else: brokers, the database, logs.
 const OTHER_FILES: u64 = 512;
 
-/// How many connections there may be, and how long one may be idle.
+/// The limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// The most open connections.
+    /// Maximum number of open connections.
     pub connections: u32,
-    /// A connection without a request is closed after this time. Longer than a balancer's own, so
-    /// that the balancer closes first and no request meets a connection that is being closed.
+    /// Time after which a connection without a request is closed. Longer than the idle timeout of a
+    /// balancer, so that the balancer closes first and no request meets a connection that is being
+    /// closed.
     pub idle: Duration,
 }
 
 impl ConnectionLimits {
-    /// Of a listener that only serves health and metrics.
+    /// The limits of a listener that only serves health and metrics.
     pub const HEALTH: Self = Self {
         connections: 256,
         idle: Duration::from_secs(75),
@@ -69,44 +70,46 @@ impl ConnectionLimits {
 /// Binds `address`.
 ///
 /// # Errors
-/// A [`Failure`] that names the address and the variable to change.
+/// Exit code 1, naming the address and the variable to change.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::failed(format!(
-            "can't listen on {address}: {error}; free it, or set HTTP_ADDR to another"
+            "cannot listen on {address}: {error}; stop the process that uses it, or set HTTP_ADDR to \
+             another address"
         ))
     })?;
-    // Every connection inherits it.
-    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)
-        .map_err(|error| Failure::failed(format!("can't set up {address}: {error}")))?;
+    // Connections inherit the option from the listener.
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER).map_err(|error| {
+        Failure::failed(format!("cannot set the send buffer of {address}: {error}"))
+    })?;
     Ok(listener)
 }
 
-/// Serves `router` on `listener` until shutdown, then lets the requests in progress end.
+/// Serves `router` on `listener` until shutdown, then completes the open requests.
 ///
-/// From the moment a shutdown is announced each answer asks its client to open another connection
-/// next time (`connection: close`).
+/// After a shutdown was announced, every response asks its client to open a new connection for the
+/// next request (`connection: close`).
 ///
-/// At most `limits.connections` are open, and fewer where the process may not open as many files; a
-/// further one waits in the kernel's queue until one ends. None can be kept without a request:
-/// not by silence, by a head that comes slowly, or by an answer that is not read. While all are
-/// taken, idle ones are closed as early as silent ones.
+/// At most `limits.connections` are open, and fewer if the process may not open as many files; further
+/// ones wait in the kernel's queue. A client cannot keep a connection without a request: not by
+/// sending nothing, by sending a head slowly, or by not reading a response. While no connection is
+/// free, idle ones are closed as early as those that send nothing.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    // Rates need the counter to be there before it counts.
+    // A rate needs the counter to exist before its first increment.
     counter!(HTTP_CONNECTIONS_FULL).increment(0);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        // The connection's own deadlines know more: an idle client is not a slow one.
+        // `Activity` knows more: an idle client is not a slow one.
         .header_read_timeout(None)
-        // A request is answered whether or not its client has closed its end: to watch for that
-        // would cost each request a read, and the buffer for it.
+        // A request is answered even if its client has closed its end: watching for that would cost
+        // every request a read and a buffer.
         .half_close(true)
         .max_buf_size(MAX_HEAD);
     builder
@@ -115,21 +118,21 @@ pub async fn serve(
         .keep_alive_interval(UNREAD_TIMEOUT)
         .keep_alive_timeout(HEADER_TIMEOUT);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(affordable(limits.connections)));
+    let slots = Arc::new(Semaphore::new(within_open_files(limits.connections)));
     let connections = Connections {
         builder,
         router,
         idle: limits.idle,
-        places: Arc::clone(&places),
+        slots: Arc::clone(&slots),
         shutdown: shutdown.clone(),
     };
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &slots) => accepted,
             () = shutdown.requested() => break,
         };
         match accepted {
-            Ok((stream, peer, place)) => connections.start(stream, peer, place, &graceful),
+            Ok((stream, peer, slot)) => connections.start(stream, peer, slot, &graceful),
             Err(error) => pause_after(&error).await,
         }
     }
@@ -139,46 +142,48 @@ pub async fn serve(
         .is_err()
     {
         tracing::warn!(
-            "requests were still under way {DRAIN_TIMEOUT:?} after shutdown was asked for"
+            "requests were still open {DRAIN_TIMEOUT:?} after shutdown was requested; closing them"
         );
     }
     Ok(())
 }
 
-/// The next connection, once there is a place for it.
+/// Accepts the next connection, once fewer than the maximum are open.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    if places.available_permits() == 0 {
+    if slots.available_permits() == 0 {
         counter!(HTTP_CONNECTIONS_FULL).increment(1);
     }
-    let place = Arc::clone(places)
+    let slot = Arc::clone(slots)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
+    Ok((stream, peer, slot))
 }
 
-/// How many connections there may be: `most`, if the process may open as many files.
-fn affordable(most: u32) -> usize {
+/// Returns the maximum number of connections: `wanted`, or fewer if the process may not open as many
+/// files.
+fn within_open_files(wanted: u32) -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let affordable = files
+    let connections = files
         .saturating_sub(OTHER_FILES)
-        .clamp(1, most.into())
+        .clamp(1, wanted.into())
         .try_into()
         .unwrap_or(usize::MAX);
-    if affordable < most as usize {
+    if connections < wanted as usize {
         tracing::warn!(
-            "the process may open {files} files, so {affordable} connections are taken, not {most}"
+            "the process may open {files} files, so it accepts {connections} connections instead of \
+             {wanted}"
         );
     }
-    affordable
+    connections
 }
 
-/// A connection that broke before it was accepted is the client's business; running out of file
-/// descriptors passes, and accepting at full speed meanwhile would only burn the core.
+/// Waits a moment after an error that is not the client's. A connection that broke before it was
+/// accepted needs no pause; without file descriptors, accepting in a tight loop would waste a core.
 async fn pause_after(error: &io::Error) {
     let of_the_client = matches!(
         error.kind(),
@@ -187,7 +192,7 @@ async fn pause_after(error: &io::Error) {
             | io::ErrorKind::ConnectionReset
     );
     if !of_the_client {
-        tracing::warn!(%error, "can't accept a connection; trying again");
+        tracing::warn!(%error, "cannot accept a connection; trying again");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

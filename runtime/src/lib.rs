@@ -1,32 +1,37 @@
-//! What the three services share, each in its own room:
+//! What the three services share:
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`settings`] | flags and environment variables, secrets, what to write instead of a wrong setting |
+//! | [`service`] | the shell around the flow of a running service: metrics, health, HTTP, supervised parts |
+//! | [`command_line`] | flags and environment variables of a service's commands |
+//! | [`settings`] | settings of every service, parsers of single settings, secrets |
+//! | [`lifecycle`] | start, supervised parts, shutdown within a deadline, exit codes |
+//! | [`preflight`] | `check`, and the quick checks at the start of `run` |
+//! | [`provision`] | topics and schemas with the required configuration |
+//! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`; the accept loop of every listener |
+//! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
-//! | [`record`] | a consumed record as the loops see it |
-//! | [`stepping`] | driving a loop that is a state machine, until a stop finds nothing half done |
-//! | [`deferred_offsets`] | offsets that are committed a little later, in one for many batches |
+//! | [`record`] | a consumed record |
+//! | [`stepping`] | a loop as a state machine, and the driver that stops it with nothing half done |
+//! | [`assignment`] | the partitions of a task, and how far their offsets are committed |
+//! | [`deferred_offsets`] | offsets of durable work, one commit for many batches |
+//! | [`refusals`] | what is done about records that the broker refuses |
+//! | [`flow`] | what a task reports about its flow: readiness and metrics |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
-//! | [`provision`] | topics and schemas as the design has them |
-//! | [`preflight`] | what must exist before a service starts, in the words of `check` |
-//! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the accept loop behind every listener |
-//! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
-//! | [`lifecycle`] | start, supervised parts, draining within a deadline, exit codes |
-//! | [`circuit_breaker`] | stops the flow when most of what comes in is dead |
-//! | [`command_line`] | flags and environment variables of a service's commands |
-//! | [`output`], [`columns`], [`wording`] | standard output; text in columns that line up; counts in sentences |
-//! | [`backoff`], [`clock`] | the one retry; time as the loops see it |
+//! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
+//! | [`output`], [`text_table`], [`wording`] | standard output; aligned tables; counts in sentences |
+//! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!
 //! Dependencies point one way: services -> runtime -> schemas.
 
-#![deny(unsafe_code)] // kafka/fetch_queue.rs alone allows it, and says why
+#![deny(unsafe_code)] // kafka/consumer/fetch_queue.rs alone allows it, and says why
 
+pub mod assignment;
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;
@@ -44,8 +49,10 @@ pub mod postgres;
 pub mod preflight;
 pub mod provision;
 pub mod record;
+pub mod refusals;
 pub mod registry;
 pub mod replay;
+pub mod service;
 pub mod settings;
 pub mod stepping;
 pub mod telemetry;

@@ -4,25 +4,25 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::lifecycle::Failure;
 
-/// The kinds that Prometheus knows of.
+/// The kinds of Prometheus metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows.
+    /// A number that only grows.
     Counter,
-    /// Goes up and down.
+    /// A number that goes up and down.
     Gauge,
-    /// Counted in buckets of seconds.
+    /// A histogram of durations in seconds.
     Seconds,
 }
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// As Prometheus sees it.
+    /// The name in Prometheus.
     pub name: &'static str,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// What it means, with its labels.
+    /// The meaning, with the labels.
     pub help: &'static str,
 }
 
@@ -46,65 +46,65 @@ metrics! {
     PROCESSOR_TRANSACTIONS Counter "processor_transactions_total"
         "Transactions; outcome: committed, aborted, unknown (settled by the group's offsets).";
     PROCESSOR_TRANSACTION_SECONDS Seconds "processor_transaction_seconds"
-        "From the first record of a batch that is to be written to its committed transaction.";
+        "Time from the first record of a batch to its committed transaction.";
     PROCESSOR_FENCED Counter "processor_fenced_total"
-        "Times this instance's group member was replaced by another of its name, or its consumer had to be built anew.";
+        "Times this instance's group member was replaced by another one of the same name, or its consumer was rebuilt.";
     PROCESSOR_REFUSED Counter "processor_refused_records_total"
-        "Records that the broker refused to write; outcome: reduced (a dead letter that was too large is written again without what does not fit), blocked (tried again every 30 s at most; its partition waits).";
+        "Records that the broker refused; outcome: reduced (a dead letter that was too large is written again without the parts that do not fit), blocked (retried every 30 s at most; its partition waits).";
     PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"
         "1 while the flow is paused because too many records are dead letters; by task.";
     PROCESSOR_PARTITIONS Gauge "processor_partitions"
         "Partitions assigned; by task.";
     PROCESSOR_BLOCKED Gauge "processor_partition_blocked"
-        "1 while an assigned partition does not flow; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+        "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
     PROCESSOR_BLOCKED_OFFSET Gauge "processor_partition_blocked_offset"
-        "The offset at which a blocked partition stands, or stood last; by topic and partition.";
+        "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
     SINK_ROWS Counter "sink_rows_total"
-        "Vouchers whose outcome was committed; outcome: inserted, existing (an echo), different (a row with another code, amount or currency was kept), tombstone, dead_letter.";
+        "Vouchers whose outcome was committed; outcome: inserted, existing (a duplicate), different (a row with another code, amount or currency was kept), tombstone, dead_letter.";
     SINK_DEAD_LETTERS Counter "sink_dead_letters_total"
         "Vouchers that could not be written, by reason.";
     SINK_BATCH_SECONDS Seconds "sink_batch_seconds"
-        "From the start of a batch's statement to its commit in Postgres.";
+        "Time from the start of a batch's statement to its commit in Postgres.";
     SINK_WRITE_ERRORS Counter "sink_write_errors_total"
-        "Statements that failed and were tried again; cause: unavailable, data.";
+        "Statements that failed and were retried; cause: unavailable, data.";
     SINK_REFUSED Counter "sink_refused_dead_letters_total"
-        "Dead letters that the broker refused to write; outcome: reduced (too large: written again without what does not fit), blocked (tried again every 30 s at most).";
+        "Dead letters that the broker refused; outcome: reduced (too large: written again without the parts that do not fit), blocked (retried every 30 s at most).";
     SINK_CIRCUIT_OPEN Gauge "sink_circuit_open"
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
     SINK_PARTITIONS Gauge "sink_partitions"
         "Partitions assigned; by task.";
     SINK_BLOCKED Gauge "sink_partition_blocked"
-        "1 while an assigned partition does not flow; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+        "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
     SINK_BLOCKED_OFFSET Gauge "sink_partition_blocked_offset"
-        "The offset at which a blocked partition stands, or stood last; by topic and partition.";
+        "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
     KAFKA_CALLS_GIVEN_UP Counter "kafka_calls_given_up_total"
-        "Calls of the Kafka client library that did not come back in time, so that a new producer took over; by transactional_id.";
+        "Calls of the Kafka client library that did not return in time, so that a new producer took over; by transactional_id.";
     KAFKA_CALLS_ABANDONED Gauge "kafka_calls_abandoned"
-        "Calls of these that have not come back since; each keeps a client.";
+        "Given-up calls that have not returned yet; each keeps a client in memory.";
     HTTP_CONNECTIONS Gauge "http_connections"
-        "Connections open.";
+        "Open connections.";
     HTTP_CONNECTIONS_FULL Counter "http_connections_full_total"
-        "Times as many connections were open as there may be, so that the next one had to wait.";
+        "Times the maximum number of connections was open, so that the next one had to wait.";
     HTTP_REQUESTS Counter "producer_http_requests_total"
         "Requests answered; by route, method and status.";
     HTTP_REQUEST_SECONDS Seconds "producer_http_request_seconds"
-        "From a request's headers to its answer's; by route and method.";
+        "Time from the headers of a request to those of its response; by route and method.";
     RATE_LIMITED Counter "producer_rate_limited_total"
         "Requests and bulk lines refused because the rate of their client was used up; by api_key_id, the client's name, or the first 8 hex digits of the SHA-256 of a key without one.";
     BULK_SPOOL_BYTES Gauge "producer_bulk_spool_bytes"
-        "Bytes of temporary files with results of bulk requests that their clients have not read yet; HTTP_BULK_SPOOL_LIMIT is the most.";
+        "Bytes of temporary files with results of bulk requests that clients have not read yet; bounded by HTTP_BULK_SPOOL_LIMIT.";
     API_KEYS Gauge "producer_api_keys"
-        "API keys known, as API_KEYS_FILE was last read.";
+        "API keys in API_KEYS_FILE when it was last read.";
     INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
-        "Order changes that were committed in groups.";
+        "Order changes committed in groups.";
     INGRESS_GROUPS Counter "producer_groups_total"
-        "Groups of order changes; outcome: committed, locked (tried again carefully), halved, failed.";
+        "Groups of order changes; outcome: committed, locked (retried with locked rows), halved, failed.";
     LOCKED_CHANGES Gauge "producer_locked_changes"
         "Order changes that wait because another session of the database holds a lock on their order.";
     OUTBOX_ROWS Gauge "producer_outbox_rows"
         "Status events committed and not published yet.";
     OUTBOX_DEAD_ROWS Gauge "producer_outbox_dead_rows"
-        "Rows that were deleted from the outbox and that vacuum has not removed, as Postgres estimates it.";
+        "Deleted outbox rows that vacuum has not removed yet, as Postgres estimates.";
     VACUUM_HELD_BACK Gauge "producer_vacuum_held_back_seconds"
         "How long the same transaction has kept vacuum from removing the outbox's deleted rows; 0 while none does.";
     RELAY_ACTIVE Gauge "producer_relay_active"
@@ -115,17 +115,17 @@ metrics! {
         "The relay's transactions; outcome: committed, failed.";
 }
 
-/// Bucket bounds in seconds: from a quick local transaction to an outage.
+/// Histogram buckets in seconds: from a fast local transaction to an outage.
 const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     10.0, 60.0,
 ];
 
-/// Installs the process's recorder and describes every metric whose name starts with `service`,
-/// or with `http` or `kafka`: those every service has.
+/// Installs the metrics recorder of the process and describes every metric whose name starts with
+/// `service`, or with `http` or `kafka`, which every service has.
 ///
 /// # Errors
-/// When a recorder is installed already.
+/// When the process has a recorder already.
 pub fn install(service: &str) -> Result<PrometheusHandle, Failure> {
     let mut builder = PrometheusBuilder::new();
     for metric in ALL.iter().filter(|metric| metric.kind == Kind::Seconds) {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_of_the_field() {
+    fn names_are_unique_and_only_counters_end_in_total() {
         let mut names: Vec<_> = ALL.iter().map(|metric| metric.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,6 +1,6 @@
-//! Standard output, where results go, and standard error, where complaints go. Everything that is
-//! printed is written through here: a result that could not be written is never taken for one that
-//! was, and a reader that has gone away is no panic.
+//! Standard output, for results, and standard error, for messages. All output is written through
+//! this module: a result that could not be written is a failure, and a reader that has gone away
+//! causes no panic.
 
 use std::io::{ErrorKind, Write};
 
@@ -9,25 +9,25 @@ use crate::lifecycle::Failure;
 /// What a shell reports for a program that SIGPIPE ended (128 + 13).
 const READER_GONE: u8 = 141;
 
-/// Prints `text` at once.
+/// Prints `text` to standard output and flushes it.
 ///
 /// # Errors
-/// Exit code 141, without a word, when the reader has gone away (`| head`), as other tools end then;
-/// exit code 1 when the text can't be written, such as on a full disk.
+/// Exit code 141, without a message, when the reader has gone away (`| head`), as other tools end
+/// then; exit code 1 when the text cannot be written, for example because the disk is full.
 pub fn print(text: &str) -> Result<(), Failure> {
     write(&mut std::io::stdout().lock(), text)
 }
 
-/// Prints `text` and ends the line.
+/// Prints `text` and a line break to standard output.
 ///
 /// # Errors
-/// See [`print()`].
+/// As [`print()`].
 pub fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error. When that is gone, nobody is left to tell.
-pub fn complain(line: &str) {
+/// Prints a line to standard error, and ignores an error: there is nowhere left to report it.
+pub fn eprint_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes everything, and fails when it is flushed.
+    /// Accepts every write, and fails when it is flushed.
     struct Failing(ErrorKind);
 
     impl Write for Failing {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_no_complaint_and_a_full_disk_is_one() {
+    fn a_reader_that_is_gone_is_no_error_message_and_a_full_disk_is_one() {
         let gone = write(&mut Failing(ErrorKind::BrokenPipe), "a").unwrap_err();
         assert_eq!((gone.code(), gone.to_string().as_str()), (141, ""));
         let full = write(&mut Failing(ErrorKind::StorageFull), "a").unwrap_err();

@@ -1,5 +1,5 @@
-//! Topics and schemas as the design has them: created by `check --fix` and the local stack, never
-//! by `run`, because their configuration is part of the promise.
+//! Topics and schemas with the required configuration. `check --fix` and the local stack create them;
+//! `run` never does, because the guarantees depend on their configuration.
 
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use crate::lifecycle::Failure;
 use crate::registry::Registry;
 use crate::settings::{TopicSettings, dead_letters_of, states_of};
 
-/// Chosen once: a key stays in its partition for ever, so a topic can't grow partitions.
+pub use crate::registry::subject_of;
+
+/// Default number of partitions. It is chosen once: a key stays in its partition forever, so
+/// partitions cannot be added.
 pub const PARTITIONS: i32 = 12;
 
 /// The largest record batch of `order-status` and `vouchers` (Kafka's default), in bytes.
@@ -22,8 +25,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1_048_588;
 /// Room for a dead letter's own headers on top of its source's largest record, in bytes.
 pub const DEAD_LETTER_ROOM: usize = 65_536;
 
-/// Longer than any outage of the processor that shall lose nothing: until then compaction eats no
-/// status, and after it only those whose order has a later one (which carries `sent_at`).
+/// The longest outage of the processor that loses nothing. Compaction keeps every status for this
+/// time, and later removes only those whose order has a later one (which has `sent_at`).
 const WEEK_MS: &str = "604800000";
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,27 +34,27 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A topic and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPlan {
-    /// Its name.
+    /// The name of the topic.
     pub name: String,
-    /// How many partitions.
+    /// The number of partitions.
     pub partitions: i32,
-    /// Topic settings that differ from the broker's defaults, or that a promise rests on.
+    /// Settings that differ from the broker's defaults, or that a guarantee depends on.
     pub config: Vec<(&'static str, String)>,
 }
 
 impl TopicPlan {
-    /// Whether it is `topic` itself, or holds what could not be used of it.
+    /// Returns whether it is `topic` itself, its dead letter topic or the states of these.
     pub fn belongs_to(&self, topic: &str) -> bool {
         let dead_letters = dead_letters_of(topic);
         self.name == topic || self.name.starts_with(&dead_letters)
     }
 }
 
-/// The topics of the flow, and what became of its dead letters; `partitions` is of the order statuses and the vouchers.
+/// Returns all topics; order statuses and vouchers have `partitions` partitions.
 pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
     let source = MAX_MESSAGE_BYTES.to_string();
     let dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
-    let kept_for_ever = |name: &str, partitions, largest: &str| TopicPlan {
+    let kept_forever = |name: &str, partitions, largest: &str| TopicPlan {
         name: name.to_owned(),
         partitions,
         config: vec![
@@ -61,7 +64,7 @@ pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
             ("max.message.bytes", largest.to_owned()),
         ],
     };
-    let newest_of_each = |name| TopicPlan {
+    let latest_state = |name| TopicPlan {
         name,
         partitions: 1,
         config: vec![("cleanup.policy", "compact".to_owned())],
@@ -73,23 +76,23 @@ pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
             config: vec![
                 ("cleanup.policy", "compact".to_owned()),
                 ("min.compaction.lag.ms", WEEK_MS.to_owned()),
-                // A replay that is slower than this would miss that an order was deleted.
+                // A replay that takes longer would miss that an order was deleted.
                 ("delete.retention.ms", WEEK_MS.to_owned()),
                 ("max.message.bytes", source.clone()),
             ],
         },
-        kept_for_ever(&topics.vouchers_topic, partitions, &source),
-        kept_for_ever(&topics.order_status_dead_letters(), 1, &dead),
-        kept_for_ever(&topics.voucher_dead_letters(), 1, &dead),
-        newest_of_each(states_of(&topics.order_status_dead_letters())),
-        newest_of_each(states_of(&topics.voucher_dead_letters())),
+        kept_forever(&topics.vouchers_topic, partitions, &source),
+        kept_forever(&topics.order_status_dead_letters(), 1, &dead),
+        kept_forever(&topics.voucher_dead_letters(), 1, &dead),
+        latest_state(states_of(&topics.order_status_dead_letters())),
+        latest_state(states_of(&topics.voucher_dead_letters())),
     ]
 }
 
-/// Creates topics; those that exist stay as they are. Gives the names of those that it created.
+/// Creates missing topics and returns their names. Existing topics are not changed.
 ///
 /// # Errors
-/// When the broker does not answer or refuses one.
+/// When the broker does not answer, or refuses to create a topic.
 pub async fn create_topics(
     settings: &KafkaSettings,
     plans: &[TopicPlan],
@@ -112,7 +115,7 @@ pub async fn create_topics(
     let results = admin
         .create_topics(&wanted, &options)
         .await
-        .map_err(|error| Failure::failed(format!("the topics could not be created: {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot create the topics: {error}")))?;
     let mut created = Vec::new();
     for result in results {
         match result {
@@ -120,7 +123,7 @@ pub async fn create_topics(
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
                 return Err(Failure::failed(format!(
-                    "the topic {name} could not be created: {code}"
+                    "cannot create the topic {name}: {code}"
                 )));
             }
         }
@@ -128,36 +131,51 @@ pub async fn create_topics(
     Ok(created)
 }
 
-/// The flow's subjects, each with its schema.
-pub fn subjects(topics: &TopicSettings) -> [(String, &'static str); 2] {
-    [
-        (subject_of(&topics.order_status_topic), ORDER_STATUS_AVSC),
-        (subject_of(&topics.vouchers_topic), VOUCHER_AVSC),
-    ]
+/// A subject of the registry, and the schema that this version uses for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The name of the subject.
+    pub name: String,
+    /// The Avro schema.
+    pub schema: &'static str,
 }
 
-/// The subject of a topic's values.
-pub fn subject_of(topic: &str) -> String {
-    format!("{topic}-value")
+impl Subject {
+    /// Returns the subject of order statuses.
+    pub fn order_status(topics: &TopicSettings) -> Self {
+        Self {
+            name: subject_of(&topics.order_status_topic),
+            schema: ORDER_STATUS_AVSC,
+        }
+    }
+
+    /// Returns the subject of vouchers.
+    pub fn voucher(topics: &TopicSettings) -> Self {
+        Self {
+            name: subject_of(&topics.vouchers_topic),
+            schema: VOUCHER_AVSC,
+        }
+    }
 }
 
-/// Registers the flow's schemas, and makes the registry hold later ones to them: old readers must
-/// read new records and new readers old ones, over the whole history.
+/// Registers both schemas as [`register_schema`] does.
 ///
 /// # Errors
 /// When the registry does not answer or refuses one.
 pub async fn register_schemas(registry: &Registry, topics: &TopicSettings) -> Result<(), Failure> {
-    for (subject, schema) in subjects(topics) {
-        register_schema(registry, &subject, schema).await?;
+    for Subject { name, schema } in [Subject::order_status(topics), Subject::voucher(topics)] {
+        register_schema(registry, &name, schema).await?;
     }
     Ok(())
 }
 
-/// Registers one schema and its subject's compatibility level; gives its id. The level comes
-/// second: Apicurio knows no subject without a version.
+/// Registers a schema and sets the compatibility level of its subject, so that every version can be
+/// read by every other. Returns the id of the schema.
+///
+/// The level is set second: Apicurio knows no subject without a version.
 ///
 /// # Errors
-/// As [`register_schemas`].
+/// When the registry does not answer or refuses the schema or the level.
 pub async fn register_schema(
     registry: &Registry,
     subject: &str,
@@ -166,11 +184,11 @@ pub async fn register_schema(
     let id = registry
         .register(subject, schema)
         .await
-        .map_err(|error| Failure::failed(format!("the schema could not be registered: {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot register the schema: {error}")))?;
     registry
         .hold_compatible(subject)
         .await
-        .map_err(|error| Failure::failed(format!("the compatibility level of {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot set the compatibility level: {error}")))?;
     Ok(id)
 }
 

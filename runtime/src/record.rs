@@ -1,33 +1,33 @@
-//! A consumed record as the loops see it, whether it comes from librdkafka or from a model of it.
+//! A consumed record, whether it comes from librdkafka or from a model of Kafka.
 
-/// A partition of the one topic that a loop reads.
+/// A partition number.
 pub type Partition = i32;
 
-/// A record's place in its partition.
+/// The position of a record in its partition.
 pub type Offset = i64;
 
-/// The next offset to read of each partition.
+/// The next offset to read, by partition.
 pub type Positions = std::collections::BTreeMap<Partition, Offset>;
 
-/// One header: a name, and a value that may be null.
+/// A header: its name, and its value, which may be null.
 pub type Header = (String, Option<Vec<u8>>);
 
-/// What a loop needs to see of a record. Borrowed from the client: nothing is copied.
+/// A record as the loops read it. Borrowed from the client: nothing is copied.
 pub trait InputRecord {
-    /// The partition that it was read from.
+    /// Returns the partition that it was read from.
     fn partition(&self) -> Partition;
-    /// Its offset there.
+    /// Returns its offset in the partition.
     fn offset(&self) -> Offset;
-    /// Milliseconds since the epoch, as the producer or the broker set it.
+    /// Returns the timestamp that the producer or the broker set, in milliseconds since the epoch.
     fn timestamp_millis(&self) -> Option<i64>;
-    /// The key's bytes; null is not empty.
+    /// Returns the bytes of the key; a null key is `None`.
     fn key(&self) -> Option<&[u8]>;
-    /// The value's bytes; null (a tombstone) is not empty.
+    /// Returns the bytes of the value; a null value (a tombstone) is `None`.
     fn value(&self) -> Option<&[u8]>;
-    /// Calls `each` with every header in order. Headers are parsed only when asked for.
+    /// Calls `each` with every header, in order. Headers are parsed only here.
     fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>));
 
-    /// The last value of the header `name`.
+    /// Returns the last value of the header `name`.
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let mut found = None;
         self.each_header(&mut |header, value| {
@@ -39,28 +39,28 @@ pub trait InputRecord {
     }
 }
 
-/// What a header is called whose own name is not UTF-8, as any client but Java's may write it.
+/// The name given to a header whose name is not UTF-8, which clients other than Java's can write.
 pub const UNREADABLE_HEADER: &str = "unreadable-header";
 
-/// A record that owns its bytes: for tests, and for tools that keep records.
+/// A record that owns its bytes, for tests and for tools that keep records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnedRecord {
-    /// See [`InputRecord::partition`].
+    /// The partition.
     pub partition: Partition,
-    /// See [`InputRecord::offset`].
+    /// The offset in the partition.
     pub offset: Offset,
-    /// See [`InputRecord::timestamp_millis`].
+    /// Milliseconds since the epoch.
     pub timestamp_millis: Option<i64>,
-    /// See [`InputRecord::key`].
+    /// The key, which may be null.
     pub key: Option<Vec<u8>>,
-    /// See [`InputRecord::value`].
+    /// The value; null for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// All headers in order.
+    /// All headers, in order.
     pub headers: Vec<Header>,
 }
 
 impl OwnedRecord {
-    /// A copy of `record`, which outlives the client's buffer.
+    /// Copies `record`, so that it outlives the client's buffer.
     pub fn of(record: &impl InputRecord) -> Self {
         let mut headers = Vec::new();
         record.each_header(&mut |name, value| {

@@ -1,7 +1,8 @@
-//! What every service reads from flags and environment variables, and the pieces to read more.
+//! Settings of every service, and the parsers of single settings.
 //!
-//! Every setting has a flag of the variable's name; a wrong one ends the process with exit code 2
-//! and says what to write instead. Secrets never show in `--help`, logs or `Debug`.
+//! Every setting has a flag and a variable of the same name. A wrong value ends the process with exit
+//! code 2 and a message that says what to write instead. Secrets never appear in `--help`, in logs or
+//! in `Debug`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,10 +10,11 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use clap::Args;
+use schemas::Currency;
 
 use crate::lifecycle::Failure;
 
-/// A text that must not be shown: a password, a key, a URL that holds one.
+/// A text that must not be shown: a password, a key, or a URL that contains one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -22,7 +24,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one call that needs it.
+    /// Returns the text itself, for the one call that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -42,57 +44,45 @@ impl std::str::FromStr for Secret {
     }
 }
 
-/// The topics' names.
+/// The names of the topics.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Topics")]
 pub struct TopicSettings {
-    /// Order statuses: compacted, keyed by order id.
-    #[arg(long, env = "ORDER_STATUS_TOPIC", default_value = "order-status", value_parser = topic_name)]
+    /// Topic of order statuses: compacted, keyed by order id.
+    #[arg(long, env = "ORDER_STATUS_TOPIC", default_value = "order-status", value_parser = identifier(MAX_TOPIC))]
     pub order_status_topic: String,
 
-    /// Vouchers: kept for ever, keyed by order id.
-    #[arg(long, env = "VOUCHERS_TOPIC", default_value = "vouchers", value_parser = topic_name)]
+    /// Topic of vouchers: kept forever, keyed by order id.
+    #[arg(long, env = "VOUCHERS_TOPIC", default_value = "vouchers", value_parser = identifier(MAX_TOPIC))]
     pub vouchers_topic: String,
 }
 
 impl TopicSettings {
-    /// Dead letters of the order statuses.
+    /// Returns the topic of dead order statuses.
     pub fn order_status_dead_letters(&self) -> String {
         dead_letters_of(&self.order_status_topic)
     }
 
-    /// Dead letters of the vouchers.
+    /// Returns the topic of dead vouchers.
     pub fn voucher_dead_letters(&self) -> String {
         dead_letters_of(&self.vouchers_topic)
     }
 }
 
-/// The dead letter topic of `topic`.
+/// Returns the dead letter topic of `topic`.
 pub fn dead_letters_of(topic: &str) -> String {
     format!("{topic}.dlq")
 }
 
-/// The topic that keeps what became of the letters of `dead_letters`.
+/// Returns the topic of the states of the dead letters in `dead_letters`.
 pub fn states_of(dead_letters: &str) -> String {
     format!("{dead_letters}.state")
 }
 
-/// The longest name of which `.dlq` and `.dlq.state` still are legal names (Kafka allows 249).
+/// Kafka allows 249 characters; `.dlq.state` must still fit.
 const MAX_TOPIC: usize = 249 - ".dlq.state".len();
 
-fn topic_name(name: &str) -> Result<String, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || name.len() > MAX_TOPIC || !name.bytes().all(legal) {
-        return Err(format!(
-            "a topic is 1 to {MAX_TOPIC} letters, digits, '.', '_' or '-'"
-        ));
-    }
-    Ok(name.to_owned())
-}
-
-/// Where a service answers over HTTP.
-///
-/// The default address differs by service, so it is given by the caller of [`HttpSettings::address`].
+/// Where a service listens for HTTP.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
@@ -102,7 +92,7 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
-    /// The address that was set, or loopback with the service's own port.
+    /// Returns the address that was set, or loopback with the service's default port.
     pub fn address(&self, default_port: u16) -> SocketAddr {
         self.http_addr
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)))
@@ -138,14 +128,50 @@ pub fn whole<N: TryFrom<u64>>(
     }
 }
 
-/// Reads a secret's file.
+/// Returns a parser of names with at most `max_length` characters that are legal everywhere: in
+/// topics, transactional ids and file names.
+pub fn identifier(
+    max_length: usize,
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    move |text| {
+        if text.is_empty() || text.len() > max_length || !text.bytes().all(legal) {
+            return Err(format!(
+                "write 1 to {max_length} letters, digits, '.', '_' or '-'"
+            ));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// Parses the name of a consumer group.
+///
+/// # Errors
+/// What to write instead.
+pub fn group_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 249 || text.chars().any(char::is_control) {
+        return Err("write 1 to 249 bytes without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses a currency.
+///
+/// # Errors
+/// What to write instead.
+pub fn currency(text: &str) -> Result<Currency, String> {
+    text.parse()
+        .map_err(|_| "write three letters such as EUR".to_owned())
+}
+
+/// Reads the file of a secret.
 ///
 /// # Errors
 /// Exit code 2, naming the variable and the file.
 pub fn read_secret_file(variable: &str, path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
         Failure::bad_setting(format!(
-            "{variable}: can't read {}: {error}",
+            "{variable}: cannot read {}: {error}",
             path.display()
         ))
     })
@@ -209,9 +235,19 @@ mod tests {
 
     #[test]
     fn a_topic_leaves_room_for_its_dead_letters() {
-        assert!(topic_name("order-status").is_ok());
-        assert!(topic_name("orders/status").is_err());
-        assert!(topic_name(&"a".repeat(MAX_TOPIC)).is_ok());
-        assert!(topic_name(&"a".repeat(MAX_TOPIC + 1)).is_err());
+        let topic = identifier(MAX_TOPIC);
+        assert!(topic("order-status").is_ok());
+        assert!(topic("").is_err());
+        assert!(topic("orders/status").is_err());
+        assert!(topic(&"a".repeat(MAX_TOPIC)).is_ok());
+        assert!(topic(&"a".repeat(MAX_TOPIC + 1)).is_err());
+    }
+
+    #[test]
+    fn a_group_may_have_spaces_but_no_line_breaks() {
+        assert!(group_name("processor of may").is_ok());
+        for wrong in ["", "a\nb", &"a".repeat(250)] {
+            assert!(group_name(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -4,74 +4,144 @@ use std::time::{Duration, Instant};
 
 use crate::lifecycle::{Failure, Shutdown};
 
-/// A stop waits this long for what is half done. What is not done by then is undone, or done again,
-/// at the next start.
+/// How long a stop waits for work that is half done. What is not done by then is undone, or done
+/// again, at the next start.
 pub const DRAIN: Duration = Duration::from_secs(15);
 
-/// What a step says to its driver.
+/// A loop as a state machine. The services drive each on a thread of its own; tests and the simulator
+/// drive many of them on one.
+pub trait StateMachine {
+    /// Where the loop is. It begins in the default state.
+    type State: Default;
+
+    /// Does the work of `state`, which is at most one call that can wait or fail. Returns the next
+    /// state.
+    ///
+    /// # Errors
+    /// Why the loop can't go on.
+    fn step(&mut self, state: Self::State) -> Result<Self::State, Failure>;
+
+    /// Returns whether a stop in `state` leaves nothing half done that a little more time would
+    /// finish.
+    fn is_idle(&self, state: &Self::State) -> bool;
+
+    /// Gives back what others wait for, such as a lock. The next step would begin in the default
+    /// state.
+    fn release(&mut self) {}
+}
+
+/// A state machine, and the state that it is in.
 #[derive(Debug)]
-pub enum Step {
-    /// Call again.
-    Continue,
-    /// The loop can't go on.
-    Stop(Failure),
+pub struct Driver<M: StateMachine> {
+    /// The machine.
+    pub machine: M,
+    /// The state of its next step.
+    pub state: M::State,
 }
 
-/// A loop, step by step: the services drive it on a thread of its own, the simulator many of them on
-/// one.
-pub trait Stepping {
-    /// Does the next thing, which is at most one call that can wait or fail.
-    fn step(&mut self) -> Step;
+impl<M: StateMachine> Driver<M> {
+    /// Begins in the default state.
+    pub fn new(machine: M) -> Self {
+        Self {
+            machine,
+            state: M::State::default(),
+        }
+    }
 
-    /// Whether stopping now leaves nothing half done that a little more time would finish.
-    fn is_idle(&self) -> bool;
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// The machine's own.
+    pub fn step(&mut self) -> Result<(), Failure> {
+        self.state = self.machine.step(std::mem::take(&mut self.state))?;
+        Ok(())
+    }
+
+    /// See [`StateMachine::is_idle`].
+    pub fn is_idle(&self) -> bool {
+        self.machine.is_idle(&self.state)
+    }
+
+    /// Stops where it is: releases what others wait for, and begins anew at the next step.
+    pub fn stop(&mut self) {
+        self.machine.release();
+        self.state = M::State::default();
+    }
 }
 
-/// Steps until nothing is half done and either `is_complete` or a stop is asked for; for [`DRAIN`]
-/// longer at most.
+/// Steps until nothing is half done and either `is_complete` or a stop is requested, but for no longer
+/// than [`DRAIN`] after that request.
 ///
 /// # Errors
-/// The loop's own.
+/// The machine's own.
 pub fn drive(
-    mut task: impl Stepping,
+    machine: impl StateMachine,
+    is_complete: impl Fn() -> bool,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let mut driver = Driver::new(machine);
+    let ended = step_until_stopped(&mut driver, is_complete, shutdown);
+    driver.stop();
+    ended
+}
+
+fn step_until_stopped(
+    driver: &mut Driver<impl StateMachine>,
     is_complete: impl Fn() -> bool,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let mut stop_by = None;
     loop {
-        if task.is_idle() && is_complete() {
+        if driver.is_idle() && is_complete() {
             return Ok(());
         }
         if shutdown.is_requested() {
             let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if task.is_idle() || Instant::now() >= stop_by {
+            if driver.is_idle() || Instant::now() >= stop_by {
                 return Ok(());
             }
         }
-        if let Step::Stop(failure) = task.step() {
-            return Err(failure);
-        }
+        driver.step()?;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::*;
 
-    /// Has something half done for so many steps.
-    struct Countdown(u32);
+    /// Has work that takes three steps, and fails at one more.
+    #[derive(Default)]
+    struct Countdown {
+        released: Rc<Cell<bool>>,
+    }
 
-    impl Stepping for Countdown {
-        fn step(&mut self) -> Step {
-            match self.0.checked_sub(1) {
-                Some(left) => self.0 = left,
-                None => return Step::Stop(Failure::failed("one step too many")),
-            }
-            Step::Continue
+    #[derive(Debug)]
+    struct Left(u32);
+
+    impl Default for Left {
+        fn default() -> Self {
+            Self(3)
+        }
+    }
+
+    impl StateMachine for Countdown {
+        type State = Left;
+
+        fn step(&mut self, Left(steps): Left) -> Result<Left, Failure> {
+            let left = steps.checked_sub(1);
+            left.map(Left)
+                .ok_or_else(|| Failure::failed("one step too many"))
         }
 
-        fn is_idle(&self) -> bool {
-            self.0 == 0
+        fn is_idle(&self, Left(steps): &Left) -> bool {
+            *steps == 0
+        }
+
+        fn release(&mut self) {
+            self.released.set(true);
         }
     }
 
@@ -79,17 +149,20 @@ mod tests {
     fn a_stop_waits_for_what_is_half_done_and_no_longer() {
         let shutdown = Shutdown::default();
         shutdown.request();
-        assert!(drive(Countdown(3), || false, &shutdown).is_ok());
+        assert!(drive(Countdown::default(), || false, &shutdown).is_ok());
     }
 
     #[test]
-    fn what_is_complete_ends_once_nothing_is_half_done() {
-        assert!(drive(Countdown(3), || true, &Shutdown::default()).is_ok());
+    fn a_complete_loop_ends_once_nothing_is_half_done() {
+        assert!(drive(Countdown::default(), || true, &Shutdown::default()).is_ok());
     }
 
     #[test]
-    fn a_loop_that_cannot_go_on_says_why() {
-        let ended = drive(Countdown(3), || false, &Shutdown::default());
+    fn a_loop_that_cannot_go_on_says_why_and_releases_what_it_holds() {
+        let countdown = Countdown::default();
+        let released = Rc::clone(&countdown.released);
+        let ended = drive(countdown, || false, &Shutdown::default());
         assert_eq!(ended.unwrap_err().to_string(), "one step too many");
+        assert!(released.get());
     }
 }

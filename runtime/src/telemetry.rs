@@ -1,4 +1,4 @@
-//! Logs: text for a person on a terminal, JSON lines elsewhere.
+//! Logging to standard error: text on a terminal, JSON lines elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,25 +6,37 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// The log's settings.
+/// How a service logs, whatever its command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogSettings {
-    /// How log lines look [default: text on a terminal, json elsewhere].
-    #[arg(long, env = "LOG_FORMAT", value_enum, ignore_case = true)]
+    /// Format of log lines [default: text on a terminal, json elsewhere].
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        value_enum,
+        ignore_case = true,
+        global = true
+    )]
     pub log_format: Option<LogFormat>,
 
-    /// What is logged: a level, or directives such as `info,processor=debug`.
-    #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info", value_parser = parse_filter)]
+    /// Log filter: a level such as `info`, or directives such as `info,processor=debug`.
+    #[arg(
+        long = "rust-log",
+        env = "RUST_LOG",
+        default_value = "info",
+        value_parser = parse_filter,
+        global = true
+    )]
     pub filter: String,
 }
 
@@ -34,7 +46,7 @@ fn parse_filter(text: &str) -> Result<String, String> {
         .map_err(|error| format!("{error}; write a level (info) or directives (info,sink=debug)"))
 }
 
-/// Starts logging to standard error. A second call changes nothing.
+/// Starts logging to standard error. A second call has no effect.
 pub fn start(settings: &LogSettings) {
     let format = settings
         .log_format
@@ -43,7 +55,7 @@ pub fn start(settings: &LogSettings) {
         } else {
             LogFormat::Json
         });
-    // librdkafka reports every lost connection by itself; what matters of it we say ourselves.
+    // librdkafka logs every lost connection; the services log what matters of it themselves.
     let filter = EnvFilter::try_new(format!(
         "librdkafka=off,rdkafka=off,sqlx=warn,{}",
         settings.filter
@@ -51,7 +63,7 @@ pub fn start(settings: &LogSettings) {
     .unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let colours = io::stderr().is_terminal();
-    // Only the first subscriber of a process counts: a test that starts two services keeps the first.
+    // A process has one subscriber: a test that starts two services keeps the first.
     let _ = match format {
         LogFormat::Text => registry
             .with(
@@ -73,12 +85,12 @@ pub fn start(settings: &LogSettings) {
     };
 }
 
-/// One line an event, whatever is in it: errors of databases and clients quote what others wrote.
-/// The subscriber hands over each event whole, at once.
+/// Writes each event as one line, whatever it contains: errors of databases and clients quote
+/// foreign data. The subscriber passes each event in one call.
 #[derive(Debug, Clone)]
 struct Lines<M> {
     to: M,
-    /// Colours are left as they are.
+    /// Colours are kept.
     colours: bool,
 }
 
@@ -96,7 +108,7 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Lines<M> {
 impl<W: Write> Write for Lines<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let line = one_line(event, self.colours);
-        // The subscriber would complain to standard error, which is what just failed, and panic.
+        // On an error the subscriber would print to standard error, which just failed, and panic.
         let _ = self.to.write_all(line.as_bytes());
         Ok(event.len())
     }
@@ -106,8 +118,8 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// What is unprintable is escaped, in a way that JSON knows too; so are escape sequences, which the
-/// subscriber leaves in fields, but for colours where the line itself has some.
+/// Escapes unprintable characters in a way that is valid in JSON too. Escape sequences, which the
+/// subscriber leaves in fields, are escaped as well, except for colours where `colours` is set.
 fn one_line(event: &[u8], colours: bool) -> String {
     let event = String::from_utf8_lossy(event);
     let (text, end) = match event.strip_suffix('\n') {
@@ -128,7 +140,7 @@ fn one_line(event: &[u8], colours: bool) -> String {
     line + end
 }
 
-/// Whether a text starts with "select graphic rendition", which changes how characters look.
+/// Returns whether a text starts with "select graphic rendition", which changes how characters look.
 fn is_colour(text: &str) -> bool {
     text.strip_prefix("\x1b[").is_some_and(|rest| {
         rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
@@ -142,13 +154,14 @@ mod tests {
 
     use super::*;
 
-    /// Order ids have no control characters; what is refused for having some is quoted in reasons.
+    /// Order ids have no control characters, but a value that is refused for having some is quoted in
+    /// the reason.
     const HOSTILE: &str = "17\r\nERROR forged\x1b[2J\0\u{9b}\u{202e}\u{2028}";
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -159,12 +172,12 @@ mod tests {
         }
     }
 
-    /// What two events with hostile text in every place are written as.
+    /// Returns what is written for two events with hostile text in every place.
     fn logged(format: LogFormat) -> String {
-        let kept = Kept::default();
+        let buffer = Buffer::default();
         let to = {
-            let kept = kept.clone();
-            move || kept.clone()
+            let buffer = buffer.clone();
+            move || buffer.clone()
         };
         let writer = Lines { to, colours: false };
         let layer = fmt::layer().with_ansi(false).with_writer(writer);
@@ -181,7 +194,7 @@ mod tests {
                 tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
             }
         }
-        let bytes = kept.0.lock().unwrap().clone();
+        let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 

@@ -1,12 +1,15 @@
-//! Rows of text in columns that line up, for a person's terminal.
+//! Tables of text with aligned columns, for a person's terminal.
 
 use std::borrow::Cow;
 
 use schemas::printable;
 
-/// One line a row; the first row is the heading. Cells that are numbers are set to the right; what
-/// would break a line, or be acted on by the terminal, is escaped, for cells hold what others wrote.
-pub fn aligned(rows: &[Vec<String>]) -> String {
+/// Returns the table, one line for the heading and for each row. Columns of whole numbers are aligned
+/// to the right. Characters that would break a line or that a terminal acts on are escaped, because
+/// cells hold what others wrote.
+pub fn aligned(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
     let rows: Vec<Vec<_>> = rows
         .iter()
         .map(|row| row.iter().map(|cell| printable(cell)).collect())
@@ -39,7 +42,7 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Whether every cell below the heading is a whole number.
+/// Returns whether every cell below the heading is a whole number.
 fn is_numeric(rows: &[Vec<Cow<'_, str>>], column: usize) -> bool {
     let mut cells = rows.iter().skip(1).filter_map(|row| row.get(column));
     cells.all(|cell| !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit()))
@@ -50,22 +53,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_and_numbers_stand_to_the_right() {
-        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect();
-        let rows = [
-            row(&["reason", "open"]),
-            row(&["é", "7"]),
-            row(&["status", "12345"]),
-        ];
+    fn columns_are_aligned_and_numbers_to_the_right() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["é", "7"]), row(["status", "12345"])];
         assert_eq!(
-            aligned(&rows),
+            aligned(&["reason", "open"], rows),
             "reason   open\né           7\nstatus  12345\n"
         );
     }
 
     #[test]
     fn a_cell_breaks_no_line() {
-        let rows = [vec!["key".to_owned()], vec!["17\n\x1b[2J".to_owned()]];
-        assert_eq!(aligned(&rows), "key\n17\\n\\u{1b}[2J\n");
+        let rows = [vec!["17\n\x1b[2J".to_owned()]];
+        assert_eq!(aligned(&["key"], rows), "key\n17\\n\\u{1b}[2J\n");
     }
 }

@@ -1,17 +1,17 @@
-//! W3C Trace Context: the `traceparent` that travels from the HTTP request through the Kafka
-//! headers to the voucher row. <https://www.w3.org/TR/trace-context/>
+//! W3C Trace Context: the `traceparent` that is passed from the HTTP request through Kafka headers to
+//! the voucher row. <https://www.w3.org/TR/trace-context/>
 
 use std::fmt;
 
 use rand::Rng;
 
-/// The header's name, in HTTP and in Kafka alike.
+/// The name of the header, in HTTP and in Kafka.
 pub const TRACEPARENT: &str = "traceparent";
 
 /// A valid `traceparent`, version 00: trace id, the parent's span id, flags.
 ///
-/// Whatever does not parse is ignored, as the specification asks, so that no control character
-/// and no over-long text from outside reaches a header, a log line or a row through it.
+/// An invalid header is ignored, as the specification requires, so that no control character and no
+/// overlong foreign text reaches a header, a log line or a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace: u128,
@@ -20,9 +20,9 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// A new trace, for a caller that names none. It is not marked as sampled: these services record no
-    /// spans, and the flag says that a caller may have recorded some. A caller's own flags travel
-    /// unchanged from the request to the voucher's row.
+    /// Returns a new trace, for a request without one. It is not marked as sampled: the flag says that
+    /// the caller may have recorded spans, and these services record none. A caller's flags are passed on
+    /// unchanged.
     pub fn random() -> Self {
         let mut rng = rand::rng();
         Self {
@@ -32,7 +32,7 @@ impl TraceParent {
         }
     }
 
-    /// Reads a header's value; `None` when it isn't valid, or its ids are zero.
+    /// Parses the value of a header; `None` when it is invalid or an id is zero.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         let mut parts = text.split('-');
@@ -62,7 +62,7 @@ impl TraceParent {
         (parsed.trace != 0 && parsed.span != 0).then_some(parsed)
     }
 
-    /// The same trace with a new span: what a service passes on.
+    /// Returns the same trace with a new span, which a service passes on.
     pub fn child(self) -> Self {
         Self {
             span: rand::rng().random_range(1..=u64::MAX),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_are_the_callers_and_a_trace_of_our_own_is_not_sampled() {
+    fn a_callers_flags_are_kept_and_a_new_trace_is_not_sampled() {
         for flags in ["00", "01", "02", "03"] {
             let header = format!("{}{flags}", &EXAMPLE[..53]);
             let passed_on = TraceParent::parse(header.as_bytes()).unwrap().child();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_valid_is_ignored() {
+    fn an_invalid_header_is_ignored() {
         for bad in [
             "",
             "00",

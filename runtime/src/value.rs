@@ -1,148 +1,177 @@
-//! A record's value without its framing: the one place that decides which framing a value has.
+//! Decodes a record's value: the one place that decides which framing and which format it has.
 //!
 //! ```text
-//! value ── Payload::of ──▶ unframed ──────────────────────▶ JSON ────────┐
-//!                          framed, its schema is known ───▶ Avro or JSON ┴▶ read
-//!   │ not known yet, or what was read has not the form of its format
+//! value ── Payload::of ──▶ not framed ─────────────────────▶ JSON ────────┐
+//!                          framed, its schema is known ────▶ Avro or JSON ┴▶ read
+//!   │ its schema is not known yet, or what was read can't be parsed
 //!   ▼
-//! headers ─ SchemaHeaders ▶ the schema that they name ────▶ Avro or JSON ─▶ read
-//!   │ they name none, or the value has not the form of its format either
+//! headers ─ SchemaHeaders ▶ the schema that they name ─────▶ Avro or JSON ─▶ read
+//!   │ they name none, or this can't be parsed either
 //!   ▼
-//! framed: the registry is asked for the schema; else a dead letter
+//! framed: the registry is asked for the schema; otherwise the record is a dead letter
 //! ```
 //!
-//! Headers are looked at last, because the client allocates for those of every record that it is
-//! asked for. What a value says by itself comes first for another reason as well: applications pass
-//! headers on from the record that they have read to one that they write in another framing. A value
-//! that can be read to its last byte, with the order id that its key says, is not something else
+//! Headers come last, because the client allocates for the headers of every record that it is asked
+//! for. The value's own framing comes first for another reason as well: applications copy headers from
+//! the record that they have read to one that they write in another framing. A value that can be read
+//! to its last byte, and has the order id that its key says, is not in another framing
 //! ([ADR 0025](../../../docs/adr/0025-a-value-says-its-framing.md) has the one exception).
 
-use schemas::{Body, Malformed, Payload, Reason, SchemaHeaders, SchemaId, foreign_framing};
+use schemas::{Malformed, Payload, Reason, SchemaHeaders, SchemaId, ValueFormat, foreign_framing};
 
+use crate::lifecycle::Failure;
 use crate::record::InputRecord;
-use crate::registry::{Lookup, SchemaSource};
+use crate::registry::{Lookup, SchemaSource, not_answered};
 use crate::wording::count;
 
-/// What a record holds.
+/// What a record's value is.
 #[derive(Debug)]
-pub enum Value<T> {
-    /// What was read in its value.
-    Read(T),
-    /// Its value is null.
+pub enum Decoded<T> {
+    /// What was read.
+    Value(T),
+    /// The value is null.
     Tombstone,
-    /// The registry is being asked for its schema: read it again later.
-    Wait {
-        /// The schema.
-        schema_id: SchemaId,
-    },
+    /// The registry is being asked for this schema. Decode the record again later.
+    Pending(SchemaId),
+    /// The value or its framing is wrong.
+    Malformed(Malformed),
 }
 
-/// Why a value is not settled by its bytes.
-enum Unsettled<'a> {
-    /// It is framed, and its schema is not known yet.
-    Schema(SchemaId, &'a [u8]),
-    /// It could not be read.
-    Fault(Malformed),
-}
-
-/// Reads a body as Avro by a plan, or as JSON.
-type Reader<'f, P, T> = dyn FnMut(Body<'_, P>) -> Result<T, Malformed> + 'f;
-
-/// Reads a record's value with `read`, which takes the body in either format. `read` is called again,
-/// with another body, when the first has not the form of its format.
-///
-/// # Errors
-/// What is wrong with the value, or with its framing.
-#[inline]
-pub fn read<S, T>(
-    record: &impl InputRecord,
-    schemas: &mut S,
-    mut read: impl FnMut(Body<'_, S::Plan>) -> Result<T, Malformed>,
-) -> Result<Value<T>, Malformed>
-where
-    S: SchemaSource,
-{
-    let body = match Payload::of(record.value()) {
-        Ok(Payload::Tombstone) => return Ok(Value::Tombstone),
-        Ok(Payload::Unframed(bytes)) => Body::Json(bytes),
-        Ok(Payload::Framed { schema_id, body }) => match schemas.known(schema_id) {
-            Some(schema) => schema.body(body),
-            None => {
-                let unsettled = Unsettled::Schema(schema_id, body);
-                return read_otherwise(record, unsettled, schemas, &mut read);
-            }
-        },
-        Err(fault) => return read_otherwise(record, Unsettled::Fault(fault), schemas, &mut read),
-    };
-    match read(body) {
-        Err(fault) if fault.reason().is_of_the_form() => {
-            read_otherwise(record, Unsettled::Fault(fault), schemas, &mut read)
+impl<T> Decoded<T> {
+    /// Returns the value, `None` for a tombstone, or what is wrong with it. For commands, whose
+    /// [`SchemaSource`] waits for the registry.
+    ///
+    /// # Errors
+    /// Exit code 1 when the registry has not answered.
+    pub fn settled(self) -> Result<Result<Option<T>, Malformed>, Failure> {
+        match self {
+            Self::Value(value) => Ok(Ok(Some(value))),
+            Self::Tombstone => Ok(Ok(None)),
+            Self::Pending(schema_id) => Err(not_answered(schema_id)),
+            Self::Malformed(malformed) => Ok(Err(malformed)),
         }
-        settled => settled.map(Value::Read),
     }
 }
 
-/// The rest of [`read`], apart so that it costs other records nothing.
+impl<T> From<Result<T, Malformed>> for Decoded<T> {
+    #[inline(always)]
+    fn from(result: Result<T, Malformed>) -> Self {
+        match result {
+            Ok(value) => Self::Value(value),
+            Err(malformed) => Self::Malformed(malformed),
+        }
+    }
+}
+
+/// Why the first bytes of a value do not settle what it is.
+enum Unsettled<'a> {
+    /// It is framed, and its schema is not known yet.
+    Schema(SchemaId, &'a [u8]),
+    /// It could not be parsed.
+    Fault(Malformed),
+}
+
+/// Reads a value without its framing, in its format.
+type Reader<'f, P, T> = dyn FnMut(&[u8], ValueFormat<&P>) -> Result<T, Malformed> + 'f;
+
+/// Decodes a record's value. `read` gets the value without its framing, and its format. It is called
+/// again with another framing if the first one can't be parsed.
+#[inline]
+pub fn decode<S, T>(
+    record: &impl InputRecord,
+    schemas: &mut S,
+    mut read: impl FnMut(&[u8], ValueFormat<&S::Plan>) -> Result<T, Malformed>,
+) -> Decoded<T>
+where
+    S: SchemaSource,
+{
+    let result = match Payload::of(record.value()) {
+        Ok(Payload::Tombstone) => return Decoded::Tombstone,
+        Ok(Payload::Unframed(bytes)) => read(bytes, ValueFormat::Json),
+        Ok(Payload::Framed { schema_id, body }) => match schemas.known(schema_id) {
+            Some(format) => read(body, format.as_ref()),
+            None => {
+                let unsettled = Unsettled::Schema(schema_id, body);
+                return decode_unsettled(record, unsettled, schemas, &mut read);
+            }
+        },
+        Err(fault) => Err(fault),
+    };
+    match result {
+        Err(fault) if fault.reason().is_unparsable() => {
+            decode_unsettled(record, Unsettled::Fault(fault), schemas, &mut read)
+        }
+        result => result.into(),
+    }
+}
+
+/// The rest of [`decode`]. It is not inlined, so that it costs other records nothing.
 #[cold]
 #[inline(never)]
-fn read_otherwise<S, T>(
+fn decode_unsettled<S, T>(
     record: &impl InputRecord,
     unsettled: Unsettled<'_>,
     schemas: &mut S,
     read: &mut Reader<'_, S::Plan, T>,
-) -> Result<Value<T>, Malformed>
+) -> Decoded<T>
 where
     S: SchemaSource,
 {
-    let headers_fault = match read_by_headers(record, schemas, read) {
+    let headers_fault = match decode_by_headers(record, schemas, read) {
         None => None,
-        Some(Err(fault)) if fault.reason().is_of_the_form() => Some(fault),
-        Some(settled) => return settled,
+        Some(Decoded::Malformed(fault)) if fault.reason().is_unparsable() => Some(fault),
+        Some(decoded) => return decoded,
     };
-    let by_value = match unsettled {
-        Unsettled::Schema(schema_id, body) => read_as(schema_id, body, schemas, read),
-        Unsettled::Fault(fault) => Err(fault),
+    let decoded = match unsettled {
+        Unsettled::Schema(schema_id, body) => decode_as(schema_id, body, schemas, read),
+        Unsettled::Fault(fault) => Decoded::Malformed(fault),
     };
-    by_value.map_err(|fault| match headers_fault {
-        // The headers tell what the writer meant; a zero byte may be the first of a bare body.
-        Some(by_headers) if fault.reason().is_of_the_form() => by_headers,
+    let Decoded::Malformed(fault) = decoded else {
+        return decoded;
+    };
+    Decoded::Malformed(match headers_fault {
+        // The writer has set the headers. The value's zero byte may be the first byte of a body.
+        Some(by_headers) if fault.reason().is_unparsable() => by_headers,
         _ => explained(fault, record.value()),
     })
 }
 
-/// Reads the whole value by the schema that the headers name; none when they name no schema.
-fn read_by_headers<S, T>(
+/// Decodes the whole value by the schema that the headers name, `None` if they name no schema.
+fn decode_by_headers<S, T>(
     record: &impl InputRecord,
     schemas: &mut S,
     read: &mut Reader<'_, S::Plan, T>,
-) -> Option<Result<Value<T>, Malformed>>
+) -> Option<Decoded<T>>
 where
     S: SchemaSource,
 {
     let (schema_id, header) = match schema_of_headers(record) {
         Ok(found) => found?,
-        Err(fault) => return Some(Err(fault)),
+        Err(fault) => return Some(Decoded::Malformed(fault)),
     };
     let value = record.value().unwrap_or_default();
-    Some(read_as(schema_id, value, schemas, read).map_err(|fault| {
-        let message = format!("{} ({schema_id}, of the header {header})", fault.message());
-        Malformed::new(fault.reason(), message)
-    }))
+    Some(match decode_as(schema_id, value, schemas, read) {
+        Decoded::Malformed(fault) => {
+            let message = format!("{} ({schema_id}, of the header {header})", fault.message());
+            Decoded::Malformed(Malformed::new(fault.reason(), message))
+        }
+        decoded => decoded,
+    })
 }
 
-fn read_as<S, T>(
+fn decode_as<S, T>(
     schema_id: SchemaId,
     body: &[u8],
     schemas: &mut S,
     read: &mut Reader<'_, S::Plan, T>,
-) -> Result<Value<T>, Malformed>
+) -> Decoded<T>
 where
     S: SchemaSource,
 {
     match schemas.lookup(schema_id) {
-        Lookup::Known(schema) => read(schema.body(body)).map(Value::Read),
-        Lookup::Pending => Ok(Value::Wait { schema_id }),
-        Lookup::Bad(malformed) => Err(malformed),
+        Lookup::Known(format) => read(body, format.as_ref()).into(),
+        Lookup::Pending => Decoded::Pending(schema_id),
+        Lookup::Bad(malformed) => Decoded::Malformed(malformed),
     }
 }
 
@@ -154,7 +183,7 @@ fn schema_of_headers(
     headers.schema()
 }
 
-/// The fault, with the framing that the value seems to have and what its writer has to do.
+/// Adds the framing that the value seems to have, and what its writer has to do, to the fault.
 fn explained(fault: Malformed, value: Option<&[u8]>) -> Malformed {
     let seems = match (fault.reason(), Payload::of(value)) {
         (Reason::InvalidJson, Ok(Payload::Unframed(bytes))) => foreign_framing(bytes),
@@ -180,7 +209,7 @@ fn explained(fault: Malformed, value: Option<&[u8]>) -> Malformed {
     }
 }
 
-/// The framing of a record's value, for a person.
+/// Describes the framing of a record's value for a person.
 pub fn framing_of(record: &impl InputRecord) -> String {
     let by_value = match Payload::of(record.value()) {
         Ok(Payload::Tombstone) => return "null, a deletion".to_owned(),
@@ -202,27 +231,23 @@ pub fn framing_of(record: &impl InputRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use schemas::WriterSchema;
-
     use super::*;
     use crate::record::{Offset, OwnedRecord, Partition};
 
-    const AVRO: WriterSchema<&str> = WriterSchema::Avro("avro:");
-    const JSON: WriterSchema<&str> = WriterSchema::Json;
+    const AVRO: ValueFormat<&str> = ValueFormat::Avro("avro:");
+    const JSON: ValueFormat<&str> = ValueFormat::Json;
 
-    /// What an Avro body starts with is its plan.
+    /// A plan is the bytes that its Avro bodies start with.
     struct Registry {
-        /// Known to the loop already.
-        known: Vec<(SchemaId, WriterSchema<&'static str>)>,
-        /// Known once it was asked for.
-        registered: Vec<(SchemaId, WriterSchema<&'static str>)>,
+        /// Known without asking.
+        known: Vec<(SchemaId, ValueFormat<&'static str>)>,
+        /// Known once the registry is asked.
+        registered: Vec<(SchemaId, ValueFormat<&'static str>)>,
         asked: Vec<SchemaId>,
     }
 
     impl Registry {
-        fn of(
-            registered: impl IntoIterator<Item = (SchemaId, WriterSchema<&'static str>)>,
-        ) -> Self {
+        fn of(registered: impl IntoIterator<Item = (SchemaId, ValueFormat<&'static str>)>) -> Self {
             Self {
                 known: Vec::new(),
                 registered: registered.into_iter().collect(),
@@ -249,7 +274,7 @@ mod tests {
             }
         }
 
-        fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<&'static str>> {
+        fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<&'static str>> {
             let found = self.known.iter().find(|(known, _)| *known == id);
             found.map(|(_, schema)| schema)
         }
@@ -268,25 +293,26 @@ mod tests {
         }
     }
 
-    /// `{...}` is JSON; an Avro body starts with its plan.
-    fn form_of(body: Body<'_, &'static str>) -> Result<String, Malformed> {
+    /// Reads `{...}` as JSON, and as Avro a body that starts with its plan.
+    fn read(body: &[u8], format: ValueFormat<&&'static str>) -> Result<String, Malformed> {
         let fault = |reason| Err(Malformed::new(reason, "broken"));
-        match body {
-            Body::Json(b"{\"status\":\"LOST\"}") => fault(Reason::UnknownStatus),
-            Body::Json(json @ [b'{', .., b'}']) => Ok(String::from_utf8_lossy(json).into_owned()),
-            Body::Json(_) => fault(Reason::InvalidJson),
-            Body::Avro(body, plan) if body.starts_with(plan.as_bytes()) => {
+        match (format, body) {
+            (ValueFormat::Json, b"{\"status\":\"LOST\"}") => fault(Reason::UnknownStatus),
+            (ValueFormat::Json, [b'{', .., b'}']) => Ok(String::from_utf8_lossy(body).into_owned()),
+            (ValueFormat::Json, _) => fault(Reason::InvalidJson),
+            (ValueFormat::Avro(plan), _) if body.starts_with(plan.as_bytes()) => {
                 Ok(String::from_utf8_lossy(body).into_owned())
             }
-            Body::Avro(..) => fault(Reason::InvalidAvro),
+            (ValueFormat::Avro(_), _) => fault(Reason::InvalidAvro),
         }
     }
 
-    fn told(record: &impl InputRecord, registry: &mut Registry) -> Result<String, Malformed> {
-        Ok(match read(record, registry, form_of)? {
-            Value::Read(text) => text,
-            Value::Tombstone => "tombstone".to_owned(),
-            Value::Wait { schema_id } => format!("wait for {schema_id}"),
+    fn decoded(record: &impl InputRecord, registry: &mut Registry) -> Result<String, Malformed> {
+        Ok(match decode(record, registry, read) {
+            Decoded::Value(text) => text,
+            Decoded::Tombstone => "tombstone".to_owned(),
+            Decoded::Pending(schema_id) => format!("wait for {schema_id}"),
+            Decoded::Malformed(fault) => return Err(fault),
         })
     }
 
@@ -299,14 +325,17 @@ mod tests {
         for (schema, body) in [(AVRO, "avro:17"), (JSON, "{17}")] {
             let value = [b"\0\0\0\0\x07", body.as_bytes()].concat();
             let mut registry = Registry::of([(SEVEN, schema)]);
-            assert_eq!(told(&record(&value, &[]), &mut registry).unwrap(), body);
+            assert_eq!(decoded(&record(&value, &[]), &mut registry).unwrap(), body);
         }
         let mut registry = Registry::of([(GLOBAL, AVRO)]);
         let value = b"\0\0\0\0\0\0\0\0\x07avro:17";
-        assert_eq!(told(&record(value, &[]), &mut registry).unwrap(), "avro:17");
+        assert_eq!(
+            decoded(&record(value, &[]), &mut registry).unwrap(),
+            "avro:17"
+        );
     }
 
-    /// A record whose headers nobody may ask for.
+    /// A record whose headers must not be read.
     struct Headless(OwnedRecord);
 
     impl InputRecord for Headless {
@@ -331,11 +360,11 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_a_record_that_its_bytes_settle_are_not_looked_at() {
+    fn headers_are_not_read_when_the_value_settles_what_it_is() {
         let mut registry = Registry::of([(SEVEN, AVRO)]).and_known();
         let mut settled = |value: &[u8]| {
             let record = Headless(record(value, &[]));
-            told(&record, &mut registry).map_err(|fault| fault.reason())
+            decoded(&record, &mut registry).map_err(|fault| fault.reason())
         };
         assert_eq!(settled(b"{17}").as_deref(), Ok("{17}"));
         assert_eq!(settled(b"\0\0\0\0\x07avro:17").as_deref(), Ok("avro:17"));
@@ -344,7 +373,7 @@ mod tests {
             Err(Reason::UnknownStatus)
         );
         let deletion = Headless(OwnedRecord::default());
-        assert_eq!(told(&deletion, &mut registry).unwrap(), "tombstone");
+        assert_eq!(decoded(&deletion, &mut registry).unwrap(), "tombstone");
     }
 
     #[test]
@@ -361,19 +390,22 @@ mod tests {
         ] {
             let mut registry = Registry::of([(schema_id, AVRO)]);
             let bare = record(b"avro:17", &[(name, id)]);
-            assert_eq!(told(&bare, &mut registry).unwrap(), "avro:17", "{name}");
+            assert_eq!(decoded(&bare, &mut registry).unwrap(), "avro:17", "{name}");
         }
         let mut registry = Registry::of([]);
         let bare = record(b"avro:17", &[("__value_schema_id", b"\0\0\0\x01\x94")]);
-        assert_eq!(told(&bare, &mut registry).unwrap(), "wait for schema 404");
+        assert_eq!(
+            decoded(&bare, &mut registry).unwrap(),
+            "wait for schema 404"
+        );
     }
 
     #[test]
     fn a_bare_body_may_start_with_a_zero_byte() {
-        let plan = WriterSchema::Avro("\0\0\0\x01\x02");
+        let plan = ValueFormat::Avro("\0\0\0\x01\x02");
         let bare = record(b"\0\0\0\x01\x02avro", &[GLOBAL_ID]);
         let mut registry = Registry::of([(GLOBAL, plan)]);
-        assert!(told(&bare, &mut registry).unwrap().ends_with("avro"));
+        assert!(decoded(&bare, &mut registry).unwrap().ends_with("avro"));
         assert_eq!(registry.asked, [GLOBAL], "its first bytes are no id");
     }
 
@@ -382,11 +414,11 @@ mod tests {
         for body in ["\0\0\0\0\x07avro:17", "{17}"] {
             let forwarded = record(body.as_bytes(), &[GLOBAL_ID]);
             for mut registry in [
-                Registry::of([(SEVEN, AVRO), (GLOBAL, WriterSchema::Avro("other:"))]),
+                Registry::of([(SEVEN, AVRO), (GLOBAL, ValueFormat::Avro("other:"))]),
                 Registry::of([(SEVEN, AVRO)]),
             ] {
-                let read = told(&forwarded, &mut registry).unwrap();
-                assert!(body.ends_with(&read), "{read}");
+                let text = decoded(&forwarded, &mut registry).unwrap();
+                assert!(body.ends_with(&text), "{text}");
             }
         }
     }
@@ -395,7 +427,7 @@ mod tests {
     fn a_dead_letter_names_the_framing() {
         let refused = |value: &[u8], headers: &[(&str, &[u8])]| {
             let mut registry = Registry::of([(SEVEN, AVRO), (GLOBAL, AVRO)]);
-            let fault = told(&record(value, headers), &mut registry).unwrap_err();
+            let fault = decoded(&record(value, headers), &mut registry).unwrap_err();
             (fault.reason(), fault.message().to_owned())
         };
         for (value, headers, reason, words) in [
@@ -451,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_framing_is_told_in_words() {
+    fn a_framing_is_described() {
         let framing = |value: &[u8], headers| framing_of(&record(value, headers));
         assert_eq!(framing_of(&OwnedRecord::default()), "null, a deletion");
         assert_eq!(framing(b"{}", &[]), "not framed, so read as JSON");

@@ -1,4 +1,4 @@
-//! Counts in sentences for people.
+//! Counts in sentences.
 
 use std::fmt::Display;
 

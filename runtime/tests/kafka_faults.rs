@@ -1,5 +1,5 @@
-//! The consumer against librdkafka's own model of a cluster: coordinators that are slow, requests
-//! that are refused, logs that lost their end.
+//! The consumer against librdkafka's mock cluster: coordinators that are slow, requests that are
+//! refused, logs that have lost their end.
 
 #![allow(
     clippy::unwrap_used,
@@ -58,7 +58,7 @@ impl Cluster {
         producer.flush(DEADLINE).unwrap();
     }
 
-    /// Commits offsets of a group that nobody is in.
+    /// Commits offsets of the group, which has no member.
     fn commit(&self, offsets: &Positions) {
         let config = self.settings().consumer(GROUP).unwrap();
         let client: BaseConsumer = config.create().unwrap();
@@ -73,7 +73,7 @@ impl Cluster {
     }
 }
 
-/// Reads until `done` says so of what was read.
+/// Reads until `done` returns true for the records read so far and the blocked partitions.
 fn read_until(
     member: &mut Subscription,
     what: &str,
@@ -107,7 +107,7 @@ fn blocked_for(blocked: &[Blocked], partition: Partition, reason: &str) -> bool 
 }
 
 #[test]
-fn partitions_flow_whatever_the_coordinator_s_latency() {
+fn all_records_are_read_whatever_the_coordinators_latency() {
     let cluster = Cluster::start();
     cluster.write(0, 3);
     cluster.write(1, 3);
@@ -126,7 +126,7 @@ fn partitions_flow_whatever_the_coordinator_s_latency() {
 }
 
 #[test]
-fn a_rewind_goes_back_whatever_the_coordinator_s_latency() {
+fn a_rewind_succeeds_whatever_the_coordinators_latency() {
     let cluster = Cluster::start();
     cluster.write(0, 3);
     let mut member = cluster.member();
@@ -148,7 +148,7 @@ fn a_rewind_goes_back_whatever_the_coordinator_s_latency() {
 }
 
 #[test]
-fn a_commit_without_an_answer_ends_after_some_seconds() {
+fn a_commit_without_an_answer_returns_after_some_seconds() {
     let cluster = Cluster::start();
     cluster.write(0, 1);
     let mut member = cluster.member();
@@ -163,13 +163,13 @@ fn a_commit_without_an_answer_ends_after_some_seconds() {
         matches!(committed, Err(CommitError::Unavailable(_))),
         "{committed:?}"
     );
-    // Offsets that may still arrive must not overtake a later transaction's: who writes any gives
-    // the member up.
-    member.give_up("a commit of offsets was not answered");
+    // These offsets may still arrive, behind those of a later transaction. So a loop that writes
+    // transactions declares the member unusable.
+    member.fail("a commit of offsets was not answered");
     assert_eq!(
         member.rewind(Duration::from_secs(1)).unwrap(),
         Positions::new(),
-        "nothing keeps a loop from the poll that tells it"
+        "a loop gets past its rewind to the poll that returns the failure"
     );
     assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
     assert!(
@@ -177,7 +177,7 @@ fn a_commit_without_an_answer_ends_after_some_seconds() {
         "{:?}",
         began.elapsed()
     );
-    // Neither does closing wait for the coordinator.
+    // Closing does not wait for the coordinator either.
     drop(member);
     assert!(
         began.elapsed() < Duration::from_secs(25),
@@ -187,14 +187,14 @@ fn a_commit_without_an_answer_ends_after_some_seconds() {
 }
 
 #[test]
-fn an_offset_beyond_the_log_is_told_and_the_neighbours_flow() {
+fn an_offset_beyond_the_log_is_reported_and_the_other_partition_is_read() {
     let cluster = Cluster::start();
     cluster.write(0, 2);
     cluster.write(1, 2);
     cluster.commit(&Positions::from([(0, 500)]));
     let mut member = cluster.member();
     let mut sentence = String::new();
-    let read = read_until(&mut member, "what the log holds", |read, blocked| {
+    let read = read_until(&mut member, "the offsets of the log", |read, blocked| {
         sentence = blocked.iter().map(ToString::to_string).collect();
         read.len() == 2 && sentence.contains("from 0 to before 2")
     });
@@ -202,25 +202,25 @@ fn an_offset_beyond_the_log_is_told_and_the_neighbours_flow() {
     for part in [
         "partition 0 of order-status is not read",
         "offset 500 is not in its log",
-        "docs/operations.md",
+        "docs/troubleshooting.md",
     ] {
         assert!(sentence.contains(part), "{sentence}");
     }
     assert!(
         !member.waits_for_offsets(),
-        "the group has told it: taking over transactional ids again would not help"
+        "the offset is known: taking over transactional ids again would not help"
     );
-    // Whatever is written since: where to go on is a person's decision.
+    // New records change nothing: where to go on is a person's decision.
     cluster.write(1, 1);
     read_until(
         &mut member,
-        "the neighbour's next record",
+        "the next record of the other partition",
         |read, blocked| read.contains(&(1, 2)) && blocked_for(blocked, 0, "out_of_range"),
     );
 }
 
 #[test]
-fn a_refused_fetch_is_told_and_the_partition_flows_once_it_is_granted() {
+fn a_refused_fetch_is_reported_and_the_partition_resumes_once_access_is_granted() {
     let cluster = Cluster::start();
     let mut member = cluster.member();
     cluster.write(0, 1);
@@ -237,11 +237,15 @@ fn a_refused_fetch_is_told_and_the_partition_flows_once_it_is_granted() {
     let read = read_until(&mut member, "the next record", |read, blocked| {
         !read.is_empty() && blocked.is_empty()
     });
-    assert_eq!(read, BTreeSet::from([(0, 1)]), "on from where it stood");
+    assert_eq!(
+        read,
+        BTreeSet::from([(0, 1)]),
+        "it resumes where it was blocked"
+    );
 }
 
 #[test]
-fn offsets_that_the_coordinator_does_not_tell_are_told_and_asked_for_again() {
+fn offsets_that_the_coordinator_refuses_are_reported_and_requested_again() {
     let cluster = Cluster::start();
     cluster.write(0, 1);
     cluster.commit(&Positions::from([(1, 0)]));
@@ -250,7 +254,7 @@ fn offsets_that_the_coordinator_does_not_tell_are_told_and_asked_for_again() {
         .0
         .request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 20]);
     let mut member = cluster.member();
-    read_until(&mut member, "the sentence", |_, blocked| {
+    read_until(&mut member, "both reports", |_, blocked| {
         blocked_for(blocked, 0, "offset_unknown") && blocked_for(blocked, 1, "offset_unknown")
     });
     cluster.0.clear_request_errors(RDKafkaApiKey::OffsetFetch);

@@ -1,6 +1,6 @@
-//! Transactional producers against librdkafka's mock cluster: coordinators that are slow, move or
-//! die in the middle of a request. Every call has to return in time, and whatever became of a
-//! transaction, a new producer has to go on.
+//! Transactional producers against librdkafka's mock cluster: coordinators that are slow, move, or
+//! fail in the middle of a request. Every call has to return in time, and a new producer has to go on
+//! whatever the outcome of the last transaction is.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,14 +21,14 @@ const SOURCE: &str = "order-status";
 const GROUP: &str = "processor";
 const ID: &str = "processor/test/0";
 
-/// How long the loops wait for one answer before they poll their group.
+/// How long the loops wait for one call before they poll their group.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// How much longer one call of ours may take: this machine may be busy.
+/// How much longer a call may take on a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// When a call that does not come back must have been given up, and a transaction been repeated.
-const GIVEN_UP: Duration = Duration::from_secs(10);
+/// Time within which a call that does not return is abandoned, and a transaction repeated.
+const RECOVERED: Duration = Duration::from_secs(10);
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -81,29 +81,33 @@ impl Cluster {
     }
 }
 
-/// A loop of ours, with nothing but the calls to its producers. Each is timed.
-struct Owner {
+/// A loop, reduced to the calls of its producers. Each call is timed.
+struct Writer {
     producers: Producers,
     offsets: GroupOffsets,
     longest: Duration,
 }
 
-impl Owner {
-    fn of(cluster: &Cluster) -> Self {
-        let mut owner = Self {
+impl Writer {
+    fn not_taken_over(cluster: &Cluster) -> Self {
+        Self {
             producers: cluster.producers(),
             offsets: cluster.offsets(),
             longest: Duration::ZERO,
-        };
-        owner.take_over(LONG);
-        owner
+        }
+    }
+
+    fn start(cluster: &Cluster) -> Self {
+        let mut writer = Self::not_taken_over(cluster);
+        writer.take_over(LONG);
+        writer
     }
 
     fn timed<T>(&mut self, call: impl FnOnce(&mut Producers) -> T) -> T {
         let began = Instant::now();
-        let answer = call(&mut self.producers);
+        let result = call(&mut self.producers);
         self.longest = self.longest.max(began.elapsed());
-        answer
+        result
     }
 
     fn take_over(&mut self, within: Duration) {
@@ -112,24 +116,24 @@ impl Owner {
             match self.timed(|producers| producers.init(SLICE)) {
                 Ok(()) => return,
                 Err(TransactionError::Retriable(_)) if began.elapsed() < within => {}
-                Err(error) => panic!("not taken over within {within:?}: {error}"),
+                Err(error) => panic!("no takeover within {within:?}: {error}"),
             }
         }
     }
 
-    /// One transaction, as the loops go through it.
+    /// Writes one transaction, as the loops do.
     fn transact(&mut self) -> Result<(), TransactionError> {
         self.timed(Producers::begin)?;
         self.timed(|producers| producers.current()?.send(&voucher(), SLICE))?;
         match self.finish() {
             Ok(()) => Ok(()),
-            Err(Unfinished { stage, error }) => self.go_on_from(stage, error),
+            Err(Unfinished { stage, error }) => self.finish_from(stage, error),
         }
     }
 
     fn finish(&mut self) -> Result<(), Unfinished> {
         let offsets = self.offsets.clone();
-        self.producers.current().unwrap().begin_to_finish(offsets);
+        self.producers.current().unwrap().start_finish(offsets);
         loop {
             let outcome =
                 self.timed(|producers| producers.current().unwrap().poll_finish(SLICE, SLICE));
@@ -139,7 +143,7 @@ impl Owner {
         }
     }
 
-    fn go_on_from(
+    fn finish_from(
         &mut self,
         stage: Stage,
         error: TransactionError,
@@ -149,26 +153,26 @@ impl Owner {
         };
         if stage == Stage::SendingOffsets {
             let offsets = self.offsets.clone();
-            self.until_answered(|producer| producer.send_offsets(offsets.clone(), SLICE))?;
+            self.until_returned(|producer| producer.send_offsets(offsets.clone(), SLICE))?;
         }
-        self.until_answered(|producer| producer.drain(SLICE))?;
-        self.until_answered(|producer| producer.commit(SLICE))
+        self.until_returned(|producer| producer.drain(SLICE))?;
+        self.until_returned(|producer| producer.commit(SLICE))
     }
 
-    fn until_answered(
+    fn until_returned(
         &mut self,
         call: impl Fn(&Producer) -> Result<(), TransactionError>,
     ) -> Result<(), TransactionError> {
         loop {
             match self.timed(|producers| call(producers.current()?)) {
                 Err(TransactionError::Retriable(_)) => {}
-                answer => return answer,
+                result => return result,
             }
         }
     }
 
-    /// Transactions with new producers until one is committed.
-    fn go_on(&mut self, within: Duration) {
+    /// Repeats a transaction with new producers until one is committed.
+    fn recover(&mut self, within: Duration) {
         let began = Instant::now();
         loop {
             let error = match self.transact() {
@@ -177,7 +181,7 @@ impl Owner {
             };
             assert!(
                 began.elapsed() < within,
-                "nothing was committed within {within:?}, at last: {error}"
+                "nothing was committed within {within:?}; the last error: {error}"
             );
             self.producers.open().unwrap();
             self.take_over(within);
@@ -185,7 +189,7 @@ impl Owner {
     }
 
     #[track_caller]
-    fn never_waited(&self) {
+    fn never_blocked(&self) {
         let limit = SLICE + MARGIN;
         assert!(self.longest < limit, "a call took {:?}", self.longest);
     }
@@ -201,16 +205,16 @@ fn voucher() -> Outgoing<'static> {
 }
 
 /// Makes a call on a thread of its own, so that one that never returns fails the test.
-fn answer<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
-    let (told, answer) = mpsc::channel();
-    std::thread::spawn(move || told.send(call()));
-    answer
+fn within_time<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, result) = mpsc::channel();
+    std::thread::spawn(move || sender.send(call()));
+    result
         .recv_timeout(SLICE + MARGIN)
         .unwrap_or_else(|_| panic!("{what} did not return within {:?}", SLICE + MARGIN))
 }
 
 #[test]
-fn a_group_coordinator_that_is_away_does_not_hold_the_caller() {
+fn a_group_coordinator_that_is_away_does_not_block_the_caller() {
     let cluster = cluster();
     let config = cluster.settings.transactional_producer(ID).unwrap();
     let producer = Arc::new(Producer::new(&config).unwrap());
@@ -219,100 +223,97 @@ fn a_group_coordinator_that_is_away_does_not_hold_the_caller() {
     producer.send(&voucher(), SLICE).unwrap();
     cluster.mock.broker_down(2).unwrap();
     let offsets = cluster.offsets();
-    let asked = Arc::clone(&producer);
-    let error = answer("send_offsets", move || asked.send_offsets(offsets, SLICE)).unwrap_err();
+    let shared = Arc::clone(&producer);
+    let error =
+        within_time("send_offsets", move || shared.send_offsets(offsets, SLICE)).unwrap_err();
     assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
-    // Another call waits for the first one, in its own time; nor does the end wait.
-    let asked = Arc::clone(&producer);
-    let error = answer("abort", move || asked.abort(SLICE)).unwrap_err();
+    // Another call waits for the first one, up to its own timeout. Dropping waits for neither.
+    let shared = Arc::clone(&producer);
+    let error = within_time("abort", move || shared.abort(SLICE)).unwrap_err();
     assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
-    answer("drop", move || drop(producer));
+    within_time("drop", move || drop(producer));
 }
 
 #[test]
-fn a_call_that_does_not_come_back_is_given_up_and_a_new_producer_goes_on() {
+fn a_call_that_does_not_return_is_abandoned_and_a_new_producer_goes_on() {
     let cluster = cluster();
-    let mut owner = Owner::of(&cluster);
-    owner.transact().unwrap();
+    let mut writer = Writer::start(&cluster);
+    writer.transact().unwrap();
     cluster.mock.broker_down(2).unwrap();
     let began = Instant::now();
-    let error = owner.transact().unwrap_err();
+    let error = writer.transact().unwrap_err();
     assert!(matches!(error, TransactionError::Fatal(_)), "{error}");
     assert!(error.to_string().contains(ID), "{error}");
-    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
-    let begun = owner.timed(Producers::begin).unwrap_err();
+    assert!(began.elapsed() < RECOVERED, "{:?}", began.elapsed());
+    let begun = writer.timed(Producers::begin).unwrap_err();
     assert!(matches!(begun, TransactionError::Fatal(_)), "{begun}");
-    // The group moved; the old client would never have heard of it.
+    // The group has moved, and the old client would never have noticed.
     cluster.move_group(3);
-    owner.producers.open().unwrap();
-    owner.take_over(LONG);
-    owner.transact().unwrap();
-    owner.never_waited();
+    writer.producers.open().unwrap();
+    writer.take_over(LONG);
+    writer.transact().unwrap();
+    writer.never_blocked();
 }
 
 #[test]
 fn a_group_coordinator_that_moves_away_stops_the_flow_for_seconds_only() {
     let cluster = cluster();
-    let mut owner = Owner::of(&cluster);
-    owner.transact().unwrap();
+    let mut writer = Writer::start(&cluster);
+    writer.transact().unwrap();
     cluster.move_group(3);
     cluster.mock.broker_down(2).unwrap();
-    owner.go_on(GIVEN_UP + MARGIN);
-    owner.never_waited();
+    writer.recover(RECOVERED + MARGIN);
+    writer.never_blocked();
 }
 
 #[test]
 fn a_transaction_coordinator_that_moves_away_stops_the_flow_for_seconds_only() {
     let cluster = cluster();
-    let mut owner = Owner::of(&cluster);
-    owner.transact().unwrap();
+    let mut writer = Writer::start(&cluster);
+    writer.transact().unwrap();
     cluster.move_transactions(3);
     cluster.mock.partition_leader(TOPIC, 0, Some(3)).unwrap();
     cluster.mock.broker_down(1).unwrap();
-    owner.go_on(GIVEN_UP + MARGIN);
-    owner.never_waited();
+    writer.recover(RECOVERED + MARGIN);
+    writer.never_blocked();
 }
 
 #[test]
 fn ids_are_taken_over_soon_after_a_coordinator_that_was_away_has_moved() {
     let cluster = cluster();
     cluster.mock.broker_down(1).unwrap();
-    let mut owner = Owner {
-        producers: cluster.producers(),
-        offsets: cluster.offsets(),
-        longest: Duration::ZERO,
-    };
-    // Past the time after which the clients are replaced.
+    let mut writer = Writer::not_taken_over(&cluster);
+    // Longer than the timeout after which the clients are replaced.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(6) {
-        let error = owner.timed(|producers| producers.init(SLICE)).unwrap_err();
+        let error = writer.timed(|producers| producers.init(SLICE)).unwrap_err();
         assert!(matches!(error, TransactionError::Retriable(_)), "{error}");
     }
     cluster.move_transactions(3);
     cluster.mock.partition_leader(TOPIC, 0, Some(3)).unwrap();
-    owner.take_over(GIVEN_UP);
-    owner.transact().unwrap();
-    owner.never_waited();
+    writer.take_over(RECOVERED);
+    writer.transact().unwrap();
+    writer.never_blocked();
 }
 
 #[test]
-fn slow_coordinators_take_their_time_and_the_caller_does_not() {
+fn slow_coordinators_do_not_block_the_caller() {
     for round_trip in [50, 200, 500] {
         let cluster = cluster();
-        let mut owner = Owner::of(&cluster);
+        let mut writer = Writer::start(&cluster);
         let round_trip = Duration::from_millis(round_trip);
         cluster.mock.broker_round_trip_time(-1, round_trip).unwrap();
         for _ in 0..2 {
-            owner
+            writer
                 .transact()
                 .unwrap_or_else(|error| panic!("at {round_trip:?}: {error}"));
         }
-        owner.never_waited();
+        writer.never_blocked();
     }
 }
 
 #[test]
-fn a_coordinator_that_dies_in_the_middle_of_a_request_is_asked_again() {
+fn a_request_that_fails_in_the_middle_is_repeated() {
     use RDKafkaRespErr::{
         RD_KAFKA_RESP_ERR__TRANSPORT as DISCONNECT,
         RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as LOADING,
@@ -320,7 +321,7 @@ fn a_coordinator_that_dies_in_the_middle_of_a_request_is_asked_again() {
         RD_KAFKA_RESP_ERR_NOT_COORDINATOR as NOT_COORDINATOR,
     };
     let cluster = cluster();
-    let mut owner = Owner::of(&cluster);
+    let mut writer = Writer::start(&cluster);
     for request in [
         RDKafkaApiKey::AddOffsetsToTxn,
         RDKafkaApiKey::TxnOffsetCommit,
@@ -329,26 +330,26 @@ fn a_coordinator_that_dies_in_the_middle_of_a_request_is_asked_again() {
     ] {
         for error in [DISCONNECT, LOADING, NOT_AVAILABLE, NOT_COORDINATOR] {
             cluster.mock.request_errors(request, &[error, error]);
-            owner.producers.open().unwrap();
-            owner.take_over(GIVEN_UP);
-            owner.go_on(GIVEN_UP + MARGIN);
+            writer.producers.open().unwrap();
+            writer.take_over(RECOVERED);
+            writer.recover(RECOVERED + MARGIN);
         }
     }
-    owner.never_waited();
+    writer.never_blocked();
 }
 
 #[test]
-fn a_producer_that_was_fenced_says_so() {
+fn a_fenced_producer_returns_fenced() {
     let cluster = cluster();
     for request in [RDKafkaApiKey::AddOffsetsToTxn, RDKafkaApiKey::EndTxn] {
-        let mut owner = Owner::of(&cluster);
+        let mut writer = Writer::start(&cluster);
         let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
         cluster.mock.request_errors(request, &[fenced]);
-        let error = owner.transact().unwrap_err();
+        let error = writer.transact().unwrap_err();
         assert!(matches!(error, TransactionError::Fenced(_)), "{error}");
-        owner.producers.open().unwrap();
-        owner.take_over(LONG);
-        owner.go_on(LONG);
-        owner.never_waited();
+        writer.producers.open().unwrap();
+        writer.take_over(LONG);
+        writer.recover(LONG);
+        writer.never_blocked();
     }
 }

@@ -14,7 +14,7 @@ pub struct Campaign(String);
 pub struct InvalidCampaign;
 
 impl Campaign {
-    /// Whether `text` is a campaign's name.
+    /// Returns whether `text` is a campaign's name.
     #[must_use]
     pub fn is_valid(text: &str) -> bool {
         (1..=64).contains(&text.len())
@@ -23,7 +23,7 @@ impl Campaign {
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Three letters, as in ISO 4217; whether such a currency exists is not checked.
+//! A currency: three letters, as in ISO 4217. Whether such a currency exists is not checked.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ impl Currency {
             .then(|| Self(letters.map(|letter| letter.to_ascii_uppercase())))
     }
 
-    /// The three letters, in upper case.
+    /// Returns the three letters, in upper case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency holds ASCII letters only")

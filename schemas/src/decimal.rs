@@ -1,23 +1,23 @@
 //! Amounts of money, exact: from text, from Avro's unscaled bytes, and back.
 //!
-//! Every way in ends in one normal form, `coefficient * 10^exponent` with a coefficient that does
-//! not end in zero, and only then are the bounds checked. So `100`, `"100.000"`, `1e2` and
-//! a `decimal(38,30)` of 100 are the same, and how a number was written decides nothing.
+//! Every number is brought into one normal form before the bounds are checked:
+//! `coefficient * 10^exponent`, with a coefficient that does not end in zero. So `100`, `"100.000"`,
+//! `1e2` and a `decimal(38,30)` of 100 are the same, however they are written.
 
 use rust_decimal::Decimal;
 
 use crate::swar;
 
-/// The most significant digits, and the most decimals: what a [`Decimal`] always holds.
+/// The most significant digits, and the most decimals. A [`Decimal`] can hold every such number.
 const MAX_DIGITS: usize = 28;
 
-/// Amounts are below ten to this power.
+/// The most digits before the decimal point: amounts are below 10^15.
 const MAX_INTEGER_DIGITS: i64 = 15;
 
-/// So many digits fit into 64 bits, whatever they are: nearly every amount.
+/// Numbers of this many digits fit into 64 bits. Nearly every amount has fewer.
 const SHORT_DIGITS: usize = 19;
 
-/// Those that fit into 64 bits.
+/// The powers of ten that fit into 64 bits.
 const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
     let mut powers = [1; SHORT_DIGITS + 1];
     let mut at = 1;
@@ -28,10 +28,10 @@ const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
     powers
 };
 
-/// The most bytes of an unscaled value, leading zeros not counted: 155 digits.
+/// The most bytes of an unscaled value without leading zeros. They hold 155 digits.
 const MAX_UNSCALED_BYTES: usize = 64;
 
-/// Why something is no amount. All bounds are of the exact value.
+/// Why something is no amount. All bounds apply to the exact value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecimalError {
     /// The text is not a JSON number.
@@ -43,7 +43,7 @@ pub enum DecimalError {
     /// 10^15 or more.
     #[error("a number below 10^15")]
     TooLarge,
-    /// Only rounding would make it fit.
+    /// It would fit only if it were rounded.
     #[error("a number of at most 28 significant digits and 28 decimals")]
     TooPrecise,
 }
@@ -58,7 +58,7 @@ pub fn parse(text: &str) -> Result<Decimal, DecimalError> {
     parse_bytes(text.as_bytes())
 }
 
-/// The same of any bytes.
+/// Reads the bytes of a text as [`parse`] does.
 #[inline(always)]
 pub(crate) fn parse_bytes(text: &[u8]) -> Result<Decimal, DecimalError> {
     match parse_plain(text) {
@@ -67,8 +67,8 @@ pub(crate) fn parse_bytes(text: &[u8]) -> Result<Decimal, DecimalError> {
     }
 }
 
-/// `123` and `123.45`, as nearly every amount is written: the digits as one integer, and how many of
-/// them are decimals. None: look closer.
+/// The fast path for `123` and `123.45`, as nearly every amount is written. Returns the digits as one
+/// integer, and how many of them are decimals, or `None` for [`parse_any`] to decide.
 #[inline(always)]
 fn parse_plain(text: &[u8]) -> Option<(u64, u32)> {
     if text.len() > SHORT_DIGITS || matches!(text, [b'0', b'0'..=b'9', ..]) {
@@ -90,6 +90,7 @@ fn parse_plain(text: &[u8]) -> Option<(u64, u32)> {
     is_whole.then_some((coefficient, decimals as u32))
 }
 
+/// The general path of [`parse_bytes`].
 #[inline(never)]
 fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     let (number, rest) = Number::split(text).ok_or(DecimalError::NotANumber)?;
@@ -99,8 +100,8 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     number.value()
 }
 
-/// Reads Avro's decimal: `unscaled` is a big-endian two's complement integer of any length (none:
-/// zero), the value is `unscaled * 10^-scale`.
+/// Reads Avro's decimal `unscaled * 10^-scale`. `unscaled` is a big-endian integer in two's complement
+/// of any length; without a byte it is zero.
 ///
 /// # Errors
 /// As [`parse`]; an unscaled value beyond 64 bytes is too precise, whatever its scale.
@@ -115,6 +116,7 @@ pub fn from_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalErro
     }
 }
 
+/// The general path of [`from_unscaled`].
 #[inline(never)]
 fn from_long_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalError> {
     let zeros = unscaled.iter().take_while(|byte| **byte == 0).count();
@@ -133,7 +135,7 @@ fn from_long_unscaled(unscaled: &[u8], scale: u32) -> Result<Decimal, DecimalErr
     .value()
 }
 
-/// The value as an integer of units of `10^-scale`, exactly; `None` if that would round or overflow.
+/// Returns the value as an integer of units of `10^-scale`, `None` if that would round or overflow.
 #[must_use]
 pub fn to_unscaled(value: Decimal, scale: u32) -> Option<i128> {
     let value = value.normalize();
@@ -141,7 +143,7 @@ pub fn to_unscaled(value: Decimal, scale: u32) -> Option<i128> {
     value.mantissa().checked_mul(10_i128.checked_pow(zeros)?)
 }
 
-/// As [`to_unscaled`], for an amount within the bounds that readers demand.
+/// Returns [`to_unscaled`] of an amount within the bounds that readers check.
 pub(crate) fn storable(value: Decimal, scale: u32) -> Result<i128, DecimalError> {
     if value.is_sign_negative() && !value.is_zero() {
         return Err(DecimalError::Negative);
@@ -152,8 +154,8 @@ pub(crate) fn storable(value: Decimal, scale: u32) -> Result<i128, DecimalError>
     to_unscaled(value, scale).ok_or(DecimalError::TooPrecise)
 }
 
-/// The fewest bytes that hold `unscaled` in big-endian two's complement, at least one: what
-/// [`from_unscaled`] reads, handed to `take`.
+/// Calls `take` with the fewest bytes, at least one, that hold `unscaled` as a big-endian integer in
+/// two's complement, as [`from_unscaled`] reads it.
 pub(crate) fn minimal_bytes<R>(unscaled: i128, take: impl FnOnce(&[u8]) -> R) -> R {
     let bits = 129
         - if unscaled < 0 {
@@ -165,7 +167,7 @@ pub(crate) fn minimal_bytes<R>(unscaled: i128, take: impl FnOnce(&[u8]) -> R) ->
     take(&unscaled.to_be_bytes()[size_of::<i128>() - length..])
 }
 
-/// The number as people write money: at least two decimals, more where the value has them.
+/// Returns the number as people write money: with at least two decimals, and more if it has more.
 #[must_use]
 pub fn as_money(value: Decimal) -> Decimal {
     let mut value = value.normalize();
@@ -176,17 +178,17 @@ pub fn as_money(value: Decimal) -> Decimal {
     value
 }
 
-/// A number's text in its parts; the digits are ASCII.
+/// The parts of a number's text. The digits are ASCII.
 struct Number<'a> {
     negative: bool,
     integer: &'a [u8],
     fraction: &'a [u8],
-    /// Saturated: beyond the bounds of `i64` it is out of every range anyway.
+    /// Saturates: beyond the bounds of `i64` it is out of every range anyway.
     exponent: i64,
 }
 
 impl<'a> Number<'a> {
-    /// The longest number at the start of `text`, and what follows it.
+    /// Splits `text` behind the longest number at its start.
     fn split(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -226,11 +228,11 @@ impl<'a> Number<'a> {
         ))
     }
 
-    /// The exact value, within the bounds.
+    /// Returns the exact value, if it is within the bounds.
     fn value(&self) -> Result<Decimal, DecimalError> {
         let exponent = self.exponent.saturating_sub(self.fraction.len() as i64);
         let digits = self.integer.iter().chain(self.fraction);
-        // The coefficient without the zeros at its ends. Zeros are held back until a digit follows.
+        // The coefficient without zeros at its ends: zeros are appended only when another digit follows.
         let mut coefficient: u128 = 0;
         let mut significant = 0;
         let mut zeros = 0;
@@ -252,13 +254,13 @@ impl<'a> Number<'a> {
     }
 }
 
-/// The value `coefficient * 10^-scale` of any coefficient of 64 bits.
+/// Returns the value `coefficient * 10^-scale` for a coefficient of 64 bits.
 #[inline(always)]
 fn assemble_short(coefficient: u64, scale: u32) -> Result<Decimal, DecimalError> {
     if coefficient == 0 {
         return Ok(Decimal::ZERO);
     }
-    // Of 10^15 and more, in units of the scale; beyond the table no coefficient is.
+    // 10^15 in units of the scale is a number of the table, or larger than every coefficient.
     let too_large = POWERS_OF_TEN
         .get(MAX_INTEGER_DIGITS as usize + scale as usize)
         .is_some_and(|end| coefficient >= *end);
@@ -273,8 +275,8 @@ fn assemble_short(coefficient: u64, scale: u32) -> Result<Decimal, DecimalError>
     Ok(Decimal::from_parts(low, middle, 0, false, scale))
 }
 
-/// The value `coefficient * 10^exponent`. The coefficient has `digits` digits, 0 for zero, and does
-/// not end in zero; beyond 28 digits it is not looked at.
+/// Returns the value `coefficient * 10^exponent`. The coefficient has `digits` digits, 0 for zero, and
+/// does not end in zero. With more than 28 digits it is not used.
 fn assemble(
     coefficient: u128,
     digits: usize,
@@ -311,10 +313,10 @@ fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (length > 0).then(|| text.split_at(length))
 }
 
-/// The same value with fewer decimals, as long as the last one is zero.
+/// Removes the decimals at the end that are zero.
 #[inline(always)]
 fn without_trailing_zeros(mut coefficient: u64, mut scale: u32) -> (u64, u32) {
-    // Of 64 bits at most 19 zeros: each step is taken once, but for the first.
+    // A number of 64 bits ends in at most 19 zeros, so each step but the first is taken at most once.
     while scale >= 8 && coefficient.is_multiple_of(100_000_000) {
         coefficient /= 100_000_000;
         scale -= 8;
@@ -328,8 +330,8 @@ fn without_trailing_zeros(mut coefficient: u64, mut scale: u32) -> (u64, u32) {
     (coefficient, scale)
 }
 
-/// The ASCII digits of a big-endian unsigned integer of at most [`MAX_UNSCALED_BYTES`] bytes,
-/// written to the end of `digits`.
+/// Writes the ASCII digits of a big-endian unsigned integer of at most [`MAX_UNSCALED_BYTES`] bytes to
+/// the end of `digits`, and returns them.
 fn decimal_digits<'d>(bytes: &[u8], digits: &'d mut [u8]) -> &'d [u8] {
     let mut limbs = [0_u8; MAX_UNSCALED_BYTES];
     let limbs = &mut limbs[..bytes.len()];

@@ -1,4 +1,4 @@
-//! How the content of a field is understood: one set of rules for both formats.
+//! How the content of a field is interpreted: one set of rules for both formats.
 
 use std::fmt::{self, Write};
 
@@ -13,42 +13,42 @@ use crate::raw_field::RawField;
 use crate::text::Text;
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
-/// A known field and what was found in it.
+/// A known field and its content.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'s, 'a> {
     name: &'static str,
-    slot: &'s RawField<'a>,
+    raw: &'s RawField<'a>,
     is_confidential: bool,
 }
 
 impl<'s, 'a> Field<'s, 'a> {
-    /// A field whose content may be shown in a message.
-    pub(crate) fn new(name: &'static str, slot: &'s RawField<'a>) -> Self {
+    /// Returns a field whose content may be shown in a message.
+    pub(crate) fn new(name: &'static str, raw: &'s RawField<'a>) -> Self {
         Self {
             name,
-            slot,
+            raw,
             is_confidential: false,
         }
     }
 
-    /// A field of a record that holds a secret, maybe in the wrong field: of its content, messages
-    /// tell the type.
-    pub(crate) fn confidential(name: &'static str, slot: &'s RawField<'a>) -> Self {
+    /// Returns a field of a record that holds a secret, maybe in the wrong field. Messages show the
+    /// type of its content only.
+    pub(crate) fn confidential(name: &'static str, raw: &'s RawField<'a>) -> Self {
         Self {
             name,
-            slot,
+            raw,
             is_confidential: true,
         }
     }
 
-    /// The fault that the field is not what it should be.
+    /// Returns the fault that the field does not hold what is expected.
     #[cold]
     #[inline(never)]
     pub(crate) fn refuse(self, reason: Reason, expected: impl fmt::Display) -> Malformed {
         let found = if self.is_confidential {
-            self.slot.kind().into()
+            self.raw.kind().into()
         } else {
-            self.slot.shown()
+            self.raw.shown()
         };
         Malformed::new(
             reason,
@@ -56,7 +56,7 @@ impl<'s, 'a> Field<'s, 'a> {
         )
     }
 
-    /// The fault that the record's key says another id than this field.
+    /// Returns the fault that the record's key says another id than this field.
     #[cold]
     #[inline(never)]
     fn refuse_key(self, key: &[u8]) -> Malformed {
@@ -68,24 +68,24 @@ impl<'s, 'a> Field<'s, 'a> {
         Malformed::new(Reason::KeyMismatch, format!("{malformed}; {key}"))
     }
 
-    /// A string, or an Avro enum's symbol.
+    /// Returns a string, or an Avro enum's symbol.
     #[inline(always)]
     pub(crate) fn text(self) -> Option<Text<'a>> {
-        match self.slot {
+        match self.raw {
             RawField::Text(text) => Some(*text),
             _ => None,
         }
     }
 
-    /// The same as a `str`, which costs a check of its UTF-8.
+    /// Returns the [`text`](Self::text) as a `str`, which costs a check of its UTF-8.
     pub(crate) fn str(self) -> Option<&'a str> {
         self.text().map(Text::as_str)
     }
 
-    /// A number of any exact type, or a string that holds one.
+    /// Returns a number of any exact type, or the number that a string holds.
     #[inline(always)]
     pub(crate) fn decimal(self) -> Result<Decimal, DecimalError> {
-        match self.slot {
+        match self.raw {
             RawField::Text(text) | RawField::Number(text) => decimal::parse_bytes(text.as_bytes()),
             RawField::Integer(value) => decimal::from_unscaled(&value.to_be_bytes(), 0),
             RawField::Decimal { unscaled, scale } => decimal::from_unscaled(unscaled, *scale),
@@ -93,17 +93,17 @@ impl<'s, 'a> Field<'s, 'a> {
         }
     }
 
-    /// Three letters of any case; missing: the default.
+    /// Returns the [`currency`](Self::currency), or the default if the field is missing.
     #[inline(always)]
     pub(crate) fn currency_or(self, default: Currency) -> Result<Currency, Malformed> {
-        if self.slot.is_missing() {
+        if self.raw.is_missing() {
             Ok(default)
         } else {
             self.currency()
         }
     }
 
-    /// Three letters of any case.
+    /// Returns a currency: three letters of any case.
     #[inline(always)]
     pub(crate) fn currency(self) -> Result<Currency, Malformed> {
         self.text()
@@ -111,10 +111,10 @@ impl<'s, 'a> Field<'s, 'a> {
             .ok_or_else(|| self.refuse(Reason::InvalidCurrency, "three letters such as EUR"))
     }
 
-    /// An integer of 64 bits, or missing.
+    /// Returns an integer of 64 bits, `None` if the field is missing.
     #[inline(always)]
     pub(crate) fn version(self) -> Result<Option<i64>, Malformed> {
-        let version = match self.slot {
+        let version = match self.raw {
             RawField::Absent | RawField::Null => return Ok(None),
             RawField::Integer(value) => Some(*value),
             RawField::Number(token) => integer(*token),
@@ -126,14 +126,14 @@ impl<'s, 'a> Field<'s, 'a> {
         }
     }
 
-    /// A time within the range of records, or missing.
+    /// Returns a time within the years 2000 to 2099, `None` if the field is missing.
     #[inline(always)]
     pub(crate) fn timestamp(self) -> Result<Option<Timestamp>, Malformed> {
-        let time = match self.slot {
+        let time = match self.raw {
             RawField::Absent | RawField::Null => return Ok(None),
             RawField::Text(text) => Timestamp::parse(text.as_bytes()),
             RawField::Number(token) if is_integer(*token) => {
-                // Beyond 64 bits it is a time all the same, far out of range.
+                // A number beyond 64 bits is a time as well, far out of range.
                 Some(Timestamp::from_millis(integer(*token).unwrap_or(i64::MAX)))
             }
             RawField::Integer(millis) | RawField::TimestampMillis(millis) => {
@@ -155,9 +155,10 @@ impl<'s, 'a> Field<'s, 'a> {
         }
     }
 
-    /// A string, or an integer's decimal digits, that may name an order; missing: none.
+    /// Returns a string or an integer's decimal digits that may name an order, `None` if the field is
+    /// missing.
     fn order_id(self) -> Result<Option<IdText<'a>>, Malformed> {
-        let id = match *self.slot {
+        let id = match *self.raw {
             RawField::Absent | RawField::Null => return Ok(None),
             RawField::Text(text) => Some(IdText::Borrowed(text.as_str())),
             RawField::Number(token) if token.as_bytes() == b"-0" => Some(IdText::Borrowed("0")),
@@ -175,19 +176,20 @@ impl<'s, 'a> Field<'s, 'a> {
 const EXPECTED_ORDER_ID: &str =
     "a string of 1 to 128 bytes without control characters, or an integer";
 
-/// The order's id, as the record's key has it. `fields` are those that may hold it, and all that do
-/// must agree.
+/// Returns the order's id as the record's key has it. `fields` are those that may hold it. All that
+/// hold one must agree.
 #[inline(always)]
 pub(crate) fn order_id<'k, const F: usize>(
     key: Option<&'k [u8]>,
     fields: [Field<'_, '_>; F],
 ) -> Result<OrderId<'k>, Malformed> {
-    // Nearly always one field has it, a text of printable ASCII that is the key's.
+    // The fast path: the first field alone has the id, and it is a text of printable ASCII whose bytes
+    // are the key's.
     let [first, others @ ..] = &fields[..] else {
         unreachable!("some field holds the id");
     };
-    if let (RawField::Text(id), Some(key)) = (first.slot, key)
-        && others.iter().all(|other| other.slot.is_missing())
+    if let (RawField::Text(id), Some(key)) = (first.raw, key)
+        && others.iter().all(|other| other.raw.is_missing())
         && let Some(id) = OrderId::of_both(key, id.as_bytes())
     {
         return Ok(id);
@@ -195,7 +197,7 @@ pub(crate) fn order_id<'k, const F: usize>(
     any_order_id(key, fields)
 }
 
-/// The same of any fields.
+/// The general path of [`order_id`].
 #[inline(never)]
 fn any_order_id<'k, const F: usize>(
     key: Option<&'k [u8]>,
@@ -230,7 +232,7 @@ fn any_order_id<'k, const F: usize>(
         .ok_or_else(|| field.refuse_key(key))
 }
 
-/// Whether a JSON number's text is an integer as it stands: `17`, neither `17.0` nor `1e2`.
+/// Returns whether a JSON number is written as an integer: `17`, neither `17.0` nor `1e2`.
 fn is_integer(token: Text<'_>) -> bool {
     !token
         .as_bytes()
@@ -238,17 +240,17 @@ fn is_integer(token: Text<'_>) -> bool {
         .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
-/// A JSON number's value, if it is an integer of 64 bits as it stands.
+/// Returns the value of a JSON number that is written as an integer of 64 bits.
 #[inline(always)]
 fn integer(token: Text<'_>) -> Option<i64> {
     match token.as_bytes() {
-        // Most versions.
+        // The fast path, for most versions.
         [digit @ b'0'..=b'9'] => Some((digit - b'0').into()),
         _ => token.as_str().parse().ok(),
     }
 }
 
-/// The text of an id, without an allocation for a binary integer's digits.
+/// The text of an id. A binary integer's digits take no allocation.
 enum IdText<'s> {
     Borrowed(&'s str),
     Integer(Digits),

@@ -1,4 +1,4 @@
-//! The framing of a record's value: which schema it was written with, and where its body starts.
+//! The framing of a record's value: the id of its schema, and where its body starts.
 //!
 //! | framing | written by |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | none, the id is in a header | `headers` |
 //!
 //! A zero byte starts no JSON text, and no registry gives the id zero, so [`Payload::of`] tells the
-//! first three apart by the bytes alone. Whether the body is Avro or JSON is the registry's to say.
-//! What else may be in a value is named by `foreign`.
+//! first three apart by the bytes alone. Whether a framed body is Avro or JSON is known by the registry
+//! only. `foreign` names other framings that a value may have.
 
 mod foreign;
 mod headers;
@@ -24,16 +24,16 @@ use crate::malformed::{Malformed, Reason};
 /// The first byte of a framed value.
 const MAGIC: u8 = 0;
 
-/// A record's value by its framing; the body is not looked at.
+/// A record's value by its framing. The body has not been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload<'a> {
-    /// A null value: the key was deleted.
+    /// A null value, which deletes the key.
     Tombstone,
-    /// Everything that is not framed; never empty.
+    /// Any other value that is not framed. It is never empty.
     Unframed(&'a [u8]),
-    /// A body behind its schema's id.
+    /// A schema's id and a body.
     Framed {
-        /// The writer's schema in the registry.
+        /// The id of the writer's schema in the registry.
         schema_id: SchemaId,
         /// What follows the id.
         body: &'a [u8],
@@ -65,7 +65,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The id is one of eight bytes: its first four are zero.
+    /// Takes an id of eight bytes off. Its first four are zero.
     #[cold]
     fn with_long_id(framed: &'a [u8]) -> Result<Self, Malformed> {
         match framed.split_first_chunk() {
@@ -85,45 +85,8 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// A value's body in its format, without any framing.
-#[derive(Debug)]
-pub enum Body<'a, P> {
-    /// JSON; its schema, if it has one, is not looked at.
-    Json(&'a [u8]),
-    /// Avro, and how to read what was written with its schema.
-    Avro(&'a [u8], &'a P),
-}
-
-impl<P> Clone for Body<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for Body<'_, P> {}
-
-/// How bodies that were written with one schema are read.
-#[derive(Debug, Clone)]
-pub enum WriterSchema<P> {
-    /// As Avro, by what was compiled from the schema.
-    Avro(P),
-    /// As JSON, whatever the JSON Schema says.
-    Json,
-}
-
-impl<P> WriterSchema<P> {
-    /// The body in its format.
-    #[inline]
-    pub const fn body<'a>(&'a self, body: &'a [u8]) -> Body<'a, P> {
-        match self {
-            Self::Avro(plan) => Body::Avro(body, plan),
-            Self::Json => Body::Json(body),
-        }
-    }
-}
-
 /// Appends the framing of an Avro value: the zero byte and the schema's id.
-pub fn write_header(schema_id: u32, out: &mut Vec<u8>) {
+pub(crate) fn write_header(schema_id: u32, out: &mut Vec<u8>) {
     out.push(MAGIC);
     out.extend_from_slice(&schema_id.to_be_bytes());
 }

@@ -1,11 +1,11 @@
-//! JSON: a strict scanner that fills slots, and the strings that are written.
+//! JSON: a strict scanner that finds known fields, and the strings that are written.
 
 mod fields;
 mod scan;
 mod string;
 mod write;
 
-pub(crate) use fields::{Fields, Names};
+pub(crate) use fields::{Found, Names};
 pub(crate) use scan::read;
 pub(crate) use string::string_alone;
 pub(crate) use write::write_string;

@@ -1,11 +1,11 @@
-//! The forms in which a record's key names an order, decided here for both formats and both topics.
+//! The forms in which a record's key names an order, the same for both formats and both topics.
 //!
-//! The key is the order id's own bytes. Serializers, HTTP bridges and converters wrap it, and such a
-//! key is taken when it says the same id as the value: the value names the order, the key confirms
-//! it. So neither the registry nor a header is asked for what a key is.
+//! The key should be the order id's own bytes. Serializers, HTTP bridges and converters wrap it. Such
+//! a key is accepted if it says the same id as the value: the value names the order, the key confirms
+//! it. So neither the registry nor a header is needed to understand a key.
 //!
-//! Kafka knows keys by their bytes alone: two forms of one id are two keys, which may lie in two
-//! partitions and are compacted apart. See docs/adr/0027-forms-of-keys.md.
+//! Kafka compares keys by their bytes: two forms of one id are two keys, which may be in two
+//! partitions and are compacted separately. See docs/adr/0027-forms-of-keys.md.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use crate::json;
 use crate::malformed::quoted;
 use crate::order_id::OrderId;
 
-/// What a registry's serializer writes first.
+/// The first byte of a registry's framing.
 const MAGIC: u8 = 0;
 
-/// Bytes of a framing: the zero byte and a schema id of four bytes, or of eight (Apicurio's default
-/// before version 3).
+/// The lengths of a framing: the zero byte and a schema id of four bytes, or of eight (Apicurio's
+/// default before version 3).
 const FRAMINGS: [usize; 2] = [5, 9];
 
 /// The most bytes of a key that are shown in a message.
@@ -28,7 +28,7 @@ const MAX_SHOWN: usize = 40;
 /// The form in which a writer put an order id into a record's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyForm {
-    /// The id's own bytes: what every writer should send.
+    /// The id's own bytes. Every writer should send these.
     Plain,
     /// A JSON string: the id in quotes.
     Quoted,
@@ -36,9 +36,9 @@ pub enum KeyForm {
     Framed,
     /// A string or an integer in Avro without a framing: the schema's id is in a header.
     Avro,
-    /// Four bytes, a big-endian integer.
+    /// A big-endian integer of four bytes.
     Int,
-    /// Eight bytes, a big-endian integer.
+    /// A big-endian integer of eight bytes.
     Long,
 }
 
@@ -53,7 +53,7 @@ impl KeyForm {
         Self::Long,
     ];
 
-    /// The form in which `key` says `id`; none when it says anything else.
+    /// Returns the form in which `key` says `id`, `None` if it says anything else.
     #[must_use]
     pub fn of(key: &[u8], id: &str) -> Option<Self> {
         if key == id.as_bytes() {
@@ -72,7 +72,7 @@ impl KeyForm {
             {
                 Self::Long
             }
-            // One printable byte is a text: "2" is no integer 25.
+            // One printable byte is a text: "2" is not the integer 25.
             [b' '..=b'~'] => return None,
             _ if is_avro(key, id) => Self::Avro,
             _ => return None,
@@ -80,16 +80,16 @@ impl KeyForm {
         Some(form)
     }
 
-    /// Whether the key is framed by a schema registry, as far as its bytes tell.
+    /// Returns whether the key seems to be framed by a schema registry.
     #[must_use]
     pub fn is_framed(key: &[u8]) -> bool {
         bodies(key).any(|body| content(body).is_some())
     }
 
-    /// The bytes of a key that says `id` in this form; none when the id is no integer of that size,
-    /// and for [`Framed`](Self::Framed), whose bytes depend on the schema's id.
+    /// Returns the bytes of a key that says `id` in this form, `None` if the id is no integer of that
+    /// size, and for [`Framed`](Self::Framed), whose bytes depend on the schema's id.
     ///
-    /// Avro is written as a string: an integer there has other bytes.
+    /// The bytes in Avro are those of a string. An integer has others.
     #[must_use]
     pub fn bytes(self, id: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -107,7 +107,7 @@ impl KeyForm {
         Some(bytes)
     }
 
-    /// The machine word.
+    /// Returns the name, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -120,7 +120,7 @@ impl KeyForm {
         }
     }
 
-    /// The form as a part of a sentence, such as "the key is ...".
+    /// Returns the form as a part of a sentence, such as "the key is ...".
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
@@ -133,7 +133,7 @@ impl KeyForm {
         }
     }
 
-    /// What the writer should set, so that the key is [`Plain`](Self::Plain).
+    /// Returns what the writer should do so that the key is [`Plain`](Self::Plain).
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
@@ -154,7 +154,7 @@ impl KeyForm {
     }
 }
 
-/// The order that both a key and a value's id name, when the key is not the id's own bytes.
+/// Returns the id if the key says it in another form than its own bytes.
 #[cold]
 #[inline(never)]
 pub(crate) fn order_id(key: &[u8], id: OrderId<'_>) -> Option<OrderId<'static>> {
@@ -162,10 +162,10 @@ pub(crate) fn order_id(key: &[u8], id: OrderId<'_>) -> Option<OrderId<'static>> 
     Some(id.into_owned())
 }
 
-/// A key that says another id than its value, for a message: its form, its bytes and what to write.
+/// Describes a key that says another id than its value: its form, its bytes and what to write.
 pub(crate) struct Mismatch<'a> {
     pub(crate) key: &'a [u8],
-    /// Whether the key may hold a secret: then neither its text nor its bytes are shown.
+    /// Whether the key may hold a secret. Then neither its text nor its bytes are shown.
     pub(crate) is_confidential: bool,
 }
 
@@ -188,11 +188,11 @@ impl fmt::Display for Mismatch<'_> {
     }
 }
 
-/// The form that a key's bytes have, whatever id they say.
+/// The form that a key seems to have, whatever id it says.
 struct Guess {
-    /// Or what else it is.
+    /// The form, or a description of something else.
     form: Result<KeyForm, &'static str>,
-    /// What it says, where that can be read.
+    /// The id that the key says, if it can be read.
     text: Option<String>,
 }
 
@@ -246,7 +246,7 @@ impl Guess {
     }
 }
 
-/// Two digits a byte, as many bytes as a message has room for.
+/// Shows two digits for each byte, and at most [`MAX_SHOWN`] bytes.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -261,7 +261,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// What follows a registry's framing, if the key begins with one.
+/// Returns what follows a registry's framing, for each length of it, if the key begins with one.
 fn bodies(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let framed = key.first() == Some(&MAGIC);
     FRAMINGS
@@ -270,12 +270,12 @@ fn bodies(key: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(|length| key.get(length..))
 }
 
-/// Whether what a registry's serializer wrote is this id.
+/// Returns whether the body behind a framing is this id.
 fn is_content(body: &[u8], id: &str) -> bool {
     body == id.as_bytes() || is_json_string(body, id) || is_avro(body, id)
 }
 
-/// What a registry's serializer wrote, where it is a string or an integer.
+/// Returns the body behind a framing as text, if it is a string or an integer.
 fn content(body: &[u8]) -> Option<String> {
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     if let Some(string) = json::string_alone(body) {
@@ -300,7 +300,7 @@ fn is_integer(value: i64, id: &str) -> bool {
     Digits::of(value).as_str() == id
 }
 
-/// The integer whose decimal digits the id is, without zeros in front.
+/// Returns the integer whose decimal digits the id is, without leading zeros.
 fn integer(id: &str) -> Option<i64> {
     let value = id.parse().ok()?;
     is_integer(value, id).then_some(value)
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_told_and_says_its_own_id_only() {
+    fn every_form_is_recognized_and_says_its_own_id_only() {
         for id in ["94", "-5", "9223372036854775807", "A/1", "Größe", "\"94\""] {
             for form in KeyForm::ALL {
                 let Some(key) = form.bytes(id) else { continue };
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confidential_keys_form_is_told_and_nothing_of_its_content() {
+    fn a_confidential_key_is_described_by_its_form_and_not_its_content() {
         let mismatch = Mismatch {
             key: b"\"SECRET\"",
             is_confidential: true,

@@ -1,43 +1,34 @@
-//! Why a record is a dead letter: a word for machines, a sentence for people.
+//! Why a record is a dead letter: a reason for machines, a sentence for people.
 
 use std::fmt;
 
 use crate::printable::push_printable;
 
-/// The longest message in bytes: it travels in a header of the dead letter.
+/// The most bytes of a message, which is sent in a header of the dead letter.
 const MAX_MESSAGE: usize = 1024;
 
-/// How many characters of a text that was found are shown.
+/// The most characters that are shown of a text that was found.
 const MAX_QUOTE: usize = 64;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// The kind of fault; its [`as_str`](Reason::as_str) is the header `dlq.reason` and a metric's
-        /// label, so words are never renamed.
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The kind of fault. Its name, [`as_str`](Reason::as_str), is the header `dlq.reason` and the
+        /// label of a metric, so it is never changed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[$doc])* $variant,)*
         }
 
         impl Reason {
-            /// Every reason, for metrics that start at zero and for documentation.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            /// Every reason, for metrics that start at zero.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The machine word, in `snake_case`.
+            /// Returns the name, in `snake_case`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => $word,)*
-                }
-            }
-
-            /// The reason of a machine word, the inverse of [`as_str`](Self::as_str).
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some(Self::$name),)*
-                    _ => None,
+                    $(Self::$variant => $name,)*
                 }
             }
         }
@@ -45,7 +36,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The value is there and has no bytes (a null value is a tombstone, this is none).
+    /// The value has no bytes. It is no tombstone, which is a null value.
     EmptyValue = "empty_value",
     /// The id of the value's schema is cut off, or a header has it in another form.
     InvalidFraming = "invalid_framing",
@@ -55,15 +46,15 @@ reasons! {
     InvalidAvro = "invalid_avro",
     /// The value goes on after the record's end.
     TrailingBytes = "trailing_bytes",
-    /// The value is well formed and no object (JSON) or record (Avro).
+    /// The value is well formed, but no object (JSON) or record (Avro).
     NotAnObject = "not_an_object",
     /// The order is inside of another record: a change event, or a schema and a payload.
     WrappedRecord = "wrapped_record",
-    /// A field that is read is there twice.
+    /// The value has a known field twice.
     RepeatedField = "repeated_field",
     /// The registry does not know the schema id.
     UnknownSchema = "unknown_schema",
-    /// The writer's schema can't be read, or is no record's.
+    /// The writer's schema can't be read, or is not that of a record.
     UnsupportedSchema = "unsupported_schema",
     /// The value has a schema and no registry is set.
     RegistryNotConfigured = "registry_not_configured",
@@ -89,7 +80,7 @@ reasons! {
     InvalidCurrency = "invalid_currency",
     /// The version is no integer of 64 bits.
     InvalidVersion = "invalid_version",
-    /// A time is absent where one is required, or can't be read.
+    /// A required time is absent, or a time can't be read.
     InvalidTimestamp = "invalid_timestamp",
     /// A time is before 2000 or after 2099.
     TimestampOutOfRange = "timestamp_out_of_range",
@@ -101,19 +92,19 @@ reasons! {
     InvalidCode = "invalid_code",
     /// The voucher's amount is absent, not above zero, 10^15 or more, or too precise.
     InvalidAmount = "invalid_amount",
-    /// Another voucher holds the code.
+    /// Another voucher has the code.
     CodeTaken = "code_taken",
-    /// The database refuses this row alone, for its data.
+    /// The database refuses this row because of its data.
     RejectedByDatabase = "rejected_by_database",
-    /// Processing failed on this record again and again, for a reason that nobody foresaw.
+    /// Processing failed on this record again and again, for an unexpected reason.
     ProcessingFailed = "processing_failed",
 }
 
 impl Reason {
-    /// Whether the value can't be taken apart, so that it may have another framing than it seems to
-    /// have. Of every other reason it is known that the value is a record of this format.
+    /// Returns whether the value could not be parsed, so that it may have another framing than its first
+    /// bytes suggest. With every other reason the value is known to be a record in its format.
     #[must_use]
-    pub const fn is_of_the_form(self) -> bool {
+    pub const fn is_unparsable(self) -> bool {
         matches!(
             self,
             Self::EmptyValue
@@ -135,10 +126,10 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A fault in a record's data: the record is a dead letter.
+/// A fault in a record's data, which makes the record a dead letter.
 ///
-/// Displays as the sentence for a person: at most 1 KiB, printable ([`is_unprintable`]), and without
-/// any voucher's code.
+/// Displays as the sentence for a person: at most 1 KiB, printable (see [`is_unprintable`]), and
+/// without any voucher's code.
 ///
 /// [`is_unprintable`]: crate::is_unprintable
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +139,8 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// A fault; what is unprintable in the message is escaped, and what goes beyond 1 KiB is cut.
+    /// Returns a fault. Unprintable characters of the message are escaped, and what goes beyond 1 KiB is
+    /// cut.
     #[must_use]
     pub fn new(reason: Reason, message: impl AsRef<str>) -> Self {
         Self {
@@ -157,13 +149,13 @@ impl Malformed {
         }
     }
 
-    /// The kind of fault.
+    /// Returns the kind of fault.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The sentence for a person.
+    /// Returns the sentence for a person.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -178,7 +170,7 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The start of `text` in quotes, for a message.
+/// Returns the start of `text` in quotes, for a message.
 pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTE) {
         Some((end, _)) => format!("\"{}...\"", &text[..end]),
@@ -186,11 +178,11 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// `text` with what is unprintable escaped, cut to `longest` bytes.
+/// Returns `text` with unprintable characters escaped, cut to `longest` bytes.
 fn shortened(text: &str, longest: usize) -> String {
     const CUT: &str = "...";
     let mut shown = String::with_capacity(text.len().min(longest));
-    // Where the text may be cut so that the mark still fits.
+    // Where the text can be cut so that the mark fits behind it.
     let mut cut_at = 0;
     for character in text.chars() {
         if shown.len() + CUT.len() <= longest {
@@ -211,14 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_its_own_word_in_snake_case() {
+    fn every_reason_has_its_own_name_in_snake_case() {
         for (at, reason) in Reason::ALL.iter().enumerate() {
-            let word = reason.as_str();
-            assert_eq!(Reason::from_word(word), Some(*reason));
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-            assert!(Reason::ALL[..at].iter().all(|other| other.as_str() != word));
+            let name = reason.as_str();
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(Reason::ALL[..at].iter().all(|other| other.as_str() != name));
         }
-        assert_eq!(Reason::from_word("no_such_reason"), None);
     }
 
     #[test]

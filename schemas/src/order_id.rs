@@ -1,4 +1,4 @@
-//! What may name an order.
+//! The id of an order.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ const MAX_BYTES: usize = 128;
 
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
 ///
-/// Kept as bytes: of nearly every record all that is asked is whether its key and its value name the
-/// same order. Borrowed from the key wherever the key has the id's own bytes.
+/// It is kept as bytes, because nearly every record is only checked for naming the same order in its
+/// key and its value. It borrows from the key if the key is the id's own bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId<'a>(Cow<'a, [u8]>);
 
@@ -33,37 +33,37 @@ impl<'a> OrderId<'a> {
         }
     }
 
-    /// The id that is both the key and the value's text, if it has nothing but printable ASCII.
+    /// The fast path: takes an id that is both the key and the value's text, and printable ASCII.
     #[inline(always)]
     pub(crate) fn of_both(key: &'a [u8], text: &[u8]) -> Option<Self> {
         ((1..=MAX_BYTES).contains(&text.len()) && swar::are_same_plain(key, text))
             .then_some(Self(Cow::Borrowed(key)))
     }
 
-    /// The same id, borrowed from a key of the same bytes.
+    /// Returns the same id, borrowed from a key of the same bytes.
     pub(crate) fn within<'k>(&self, key: &'k [u8]) -> Option<OrderId<'k>> {
         (*key == *self.0).then_some(OrderId(Cow::Borrowed(key)))
     }
 
-    /// The same id, borrowed from nothing.
+    /// Returns the same id, borrowed from nothing.
     #[must_use]
     pub fn into_owned(self) -> OrderId<'static> {
         OrderId(Cow::Owned(self.0.into_owned()))
     }
 
-    /// The id's bytes.
+    /// Returns the id's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The id's text. Checks its UTF-8 once more.
+    /// Returns the id's text. Checks its UTF-8 once more.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("an order id is UTF-8")
     }
 
-    /// The id's text, for as long as what it was taken from lives. Checks its UTF-8 once more.
+    /// Returns the id's text, which lives as long as what it was taken from. Checks its UTF-8 once more.
     #[must_use]
     pub fn into_text(self) -> Cow<'a, str> {
         const VALID: &str = "an order id is UTF-8";
@@ -109,8 +109,9 @@ mod tests {
             assert_eq!(OrderId::new(text), Err(InvalidOrderId), "{text:?}");
         }
     }
+
     #[test]
-    fn the_quick_way_takes_printable_ascii_that_is_the_keys() {
+    fn the_fast_path_takes_printable_ascii_that_is_the_keys() {
         let longest = "a".repeat(MAX_BYTES);
         for text in ["1", " ", "a b~", "12345678", &longest] {
             let id = OrderId::new(text).unwrap();

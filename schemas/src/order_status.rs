@@ -1,26 +1,27 @@
-//! One change of an order's status, as it is read from the topic.
+//! One change of an order's status, as it is read from the topic and written to it.
 
 mod status;
-mod write;
 
 use rust_decimal::Decimal;
 
-use crate::avro::Plan;
 use crate::currency::Currency;
 use crate::decimal::DecimalError;
 use crate::field::{Field, order_id};
-use crate::framing::Body;
+use crate::format::ValueFormat;
 use crate::json;
 use crate::malformed::{Malformed, Reason};
 use crate::order_id::OrderId;
 use crate::raw_field::RawField;
+use crate::record::{self, Plan, RecordType};
 use crate::timestamp::Timestamp;
 use crate::wrapped::{wrapped, wrapped_json};
 
 pub use status::{Status, UnknownStatus};
-pub use write::NewOrderStatus;
 
-/// The fields that are read, in the order in which they are judged.
+/// The newest Avro schema of the values of the order status topic: the one that is registered.
+pub const ORDER_STATUS_AVSC: &str = include_str!("../versions/order_status.1.avsc");
+
+/// The fields that are read, in the order in which they are checked.
 const FIELDS: [&str; 8] = [
     "order_id",
     "id",
@@ -34,113 +35,62 @@ const FIELDS: [&str; 8] = [
 
 static NAMES: json::Names<{ FIELDS.len() }> = json::Names::of(FIELDS);
 
-/// An order's state after one change, valid in every field.
+/// An order's state after one change, as it was read. Every field is valid.
 ///
 /// Borrows from the record's key only: the value's bytes may be reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderStatus<'k> {
     /// The order that both the record's key and its value name.
     pub order_id: OrderId<'k>,
-    /// What became of it.
+    /// The order's status after the change.
     pub status: Status,
-    /// What it costs: exact, at least 0, below 10^15, at most 28 significant digits.
+    /// What the order costs: exact, at least 0, below 10^15, at most 28 significant digits.
     pub total: Decimal,
     /// The total's currency.
     pub currency: Currency,
-    /// Grows by one per change, where the writer counts; nothing here depends on it.
+    /// Grows by one with each change, if the writer counts them. Nothing here depends on it.
     pub version: Option<i64>,
     /// When the change happened, within 2000 to 2099.
     pub occurred_at: Option<Timestamp>,
-    /// When the order was sent, within 2000 to 2099; carried by every record after that.
+    /// When the order was sent, within 2000 to 2099. Every later record carries it too.
     pub sent_at: Option<Timestamp>,
 }
 
-/// How to read order statuses that were written with one Avro schema.
-#[derive(Debug, Clone)]
-pub struct OrderStatusPlan(Plan<{ FIELDS.len() }>);
-
-impl OrderStatusPlan {
-    /// Compiles the writer's schema. Fields are found by name; those that are not known are skipped,
-    /// those that are missing count as absent.
-    ///
-    /// # Errors
-    /// [`Reason::UnsupportedSchema`]: no Avro schema, no record's, or beyond the limits.
-    pub fn compile(schema: &str) -> Result<Self, Malformed> {
-        Self::compile_with(schema, &[])
-    }
-
-    /// As [`Self::compile`], for a schema that refers to types of other schemas: `references` are
-    /// their texts, each after those that it refers to itself.
-    ///
-    /// # Errors
-    /// As there; the limits hold for all texts together.
-    pub fn compile_with(schema: &str, references: &[String]) -> Result<Self, Malformed> {
-        Plan::compile(schema, references, &FIELDS).map(Self)
-    }
+impl RecordType for OrderStatus<'_> {
+    const FIELDS: &'static [&'static str] = &FIELDS;
 }
 
+/// How to read order statuses that were written with one Avro schema.
+pub type OrderStatusPlan = Plan<OrderStatus<'static>>;
+
 impl<'k> OrderStatus<'k> {
-    /// Reads a value without its framing.
+    /// Reads a value whose framing has been taken off.
     ///
     /// # Errors
-    /// The first rule that the record breaks, whatever the format, and [`Reason::WrappedRecord`] for
-    /// an order inside of another record.
+    /// The first rule that the record breaks, in the order of the fields that are checked, and
+    /// [`Reason::WrappedRecord`] for an order inside of another record. Neither the format nor the
+    /// order of the fields in the value changes it.
     #[inline]
     pub fn read(
         key: Option<&'k [u8]>,
-        body: Body<'_, OrderStatusPlan>,
+        bytes: &[u8],
+        format: ValueFormat<&OrderStatusPlan>,
         default_currency: Currency,
     ) -> Result<Self, Malformed> {
-        match body {
-            Body::Json(value) => Self::from_json(key, value, default_currency),
-            Body::Avro(body, plan) => Self::from_avro(key, body, plan, default_currency),
-        }
-        .map_err(|malformed| named_if_wrapped(malformed, body))
-    }
-
-    /// Reads a JSON value.
-    ///
-    /// # Errors
-    /// The first rule that the record breaks. The order of the fields does not change it.
-    #[inline]
-    pub fn from_json(
-        key: Option<&'k [u8]>,
-        value: &[u8],
-        default_currency: Currency,
-    ) -> Result<Self, Malformed> {
-        let mut fields = json::Fields::none();
-        json::read(value, &NAMES, &mut fields)?;
-        if fields.has_escapes() {
-            let texts = fields.unescaped();
-            return Self::from_slots(key, &fields.slots_with(&texts), default_currency);
-        }
-        Self::from_slots(key, &fields.slots, default_currency)
-    }
-
-    /// Reads an Avro value after its framing, written with the schema of `plan`.
-    ///
-    /// # Errors
-    /// The first rule that the record breaks, the same as for JSON of the same content.
-    #[inline]
-    pub fn from_avro(
-        key: Option<&'k [u8]>,
-        body: &[u8],
-        plan: &OrderStatusPlan,
-        default_currency: Currency,
-    ) -> Result<Self, Malformed> {
-        let mut slots = [RawField::Absent; FIELDS.len()];
-        plan.0.read(body, &mut slots)?;
-        Self::from_slots(key, &slots, default_currency)
+        record::read(bytes, format, &NAMES, |fields, _| {
+            Self::from_fields(key, fields, default_currency)
+        })
+        .map_err(|malformed| named_if_wrapped(malformed, bytes, format))
     }
 
     #[inline(always)]
-    fn from_slots(
+    fn from_fields(
         key: Option<&'k [u8]>,
-        slots: &[RawField<'_>; FIELDS.len()],
+        fields: &[RawField<'_>; FIELDS.len()],
         default_currency: Currency,
     ) -> Result<Self, Malformed> {
         let fields: [Field<'_, '_>; FIELDS.len()] =
-            std::array::from_fn(|at| Field::new(FIELDS[at], &slots[at]));
+            std::array::from_fn(|at| Field::new(FIELDS[at], &fields[at]));
         let [
             id,
             old_id,
@@ -162,14 +112,15 @@ impl<'k> OrderStatus<'k> {
         })
     }
 
-    /// When the order was sent, and with that when its voucher is earned; none if this record does
-    /// not say that it was.
+    /// Returns when the order was sent, which is when its voucher is earned, or `None` if this record
+    /// does not say that the order was sent.
     ///
-    /// A SENT record was sent at its `sent_at`, else `occurred_at`, else at the record's own
+    /// A SENT record was sent at its `sent_at`, else at its `occurred_at`, else at the record's own
     /// timestamp. Of any other status only its own `sent_at` counts.
     ///
     /// # Errors
-    /// A SENT record that has to take `record_timestamp`, which is missing or outside 2000 to 2099.
+    /// For a SENT record without a time of its own if `record_timestamp` is missing or outside 2000
+    /// to 2099.
     pub fn earned_at(
         &self,
         record_timestamp: Option<Timestamp>,
@@ -198,14 +149,18 @@ impl<'k> OrderStatus<'k> {
     }
 }
 
-/// The fault, or that the order is inside of another record.
+/// Returns the fault, or a fault that says that the order is inside of another record.
 #[cold]
 #[inline(never)]
-fn named_if_wrapped(malformed: Malformed, body: Body<'_, OrderStatusPlan>) -> Malformed {
-    let wrapped = match body {
-        _ if malformed.reason().is_of_the_form() => None,
-        Body::Json(value) => wrapped_json(value),
-        Body::Avro(_, plan) => wrapped(|name| plan.0.has_field(name)),
+fn named_if_wrapped(
+    malformed: Malformed,
+    bytes: &[u8],
+    format: ValueFormat<&OrderStatusPlan>,
+) -> Malformed {
+    let wrapped = match format {
+        _ if malformed.reason().is_unparsable() => None,
+        ValueFormat::Json => wrapped_json(bytes),
+        ValueFormat::Avro(plan) => wrapped(|name| plan.has_field(name)),
     };
     wrapped.unwrap_or(malformed)
 }
@@ -229,4 +184,67 @@ fn total_of(field: Field<'_, '_>) -> Result<Decimal, Malformed> {
         };
         field.refuse(reason, error)
     })
+}
+
+/// An order's state after one change, to be written. Our own records have a version and a time, which
+/// those of other writers may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewOrderStatus<'a> {
+    /// The order: a valid [`OrderId`]. The record's key must be the same bytes.
+    pub order_id: &'a str,
+    /// The order's status after the change.
+    pub status: Status,
+    /// What the order costs, at least 0 and below 10^15.
+    pub total: Decimal,
+    /// The total's currency.
+    pub currency: Currency,
+    /// Grows by one with each change.
+    pub version: i64,
+    /// When the change happened, within 2000 to 2099.
+    pub occurred_at: Timestamp,
+    /// When the order was sent, within 2000 to 2099; in every record from then on.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl<'a> NewOrderStatus<'a> {
+    /// Returns the first record of an order that costs nothing. Examples and tests change the fields
+    /// that matter to them, and so need no change when a field is added.
+    #[must_use]
+    pub const fn pending(order_id: &'a str) -> Self {
+        Self {
+            order_id,
+            status: Status::Pending,
+            total: Decimal::ZERO,
+            currency: Currency::EUR,
+            version: 1,
+            occurred_at: Timestamp::FIRST,
+            sent_at: None,
+        }
+    }
+
+    /// Appends the value: JSON, or framed Avro of [`ORDER_STATUS_AVSC`].
+    ///
+    /// # Errors
+    /// In Avro, [`DecimalError`] for a total that the schema can't hold exactly: negative, 10^15 or
+    /// more, or with more than 9 decimals. Nothing is appended then.
+    pub fn write(&self, format: ValueFormat, out: &mut Vec<u8>) -> Result<(), DecimalError> {
+        let Self {
+            order_id,
+            status,
+            total,
+            currency,
+            version,
+            occurred_at,
+            sent_at,
+        } = *self;
+        record::write(format, out, |record| {
+            record.field("order_id", order_id)?;
+            record.field("status", status.as_str())?;
+            record.field("total", total)?;
+            record.field("currency", currency.as_str())?;
+            record.field("version", Some(version))?;
+            record.field("occurred_at", Some(occurred_at))?;
+            record.field("sent_at", sent_at)
+        })
+    }
 }

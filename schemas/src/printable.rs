@@ -1,9 +1,9 @@
-//! Text from outside, for a log line, a header or a terminal.
+//! Makes text from outside safe for a log line, a header or a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character breaks a line, is acted on by a terminal, or reorders what a person sees:
+/// Returns whether a character breaks a line, controls a terminal, or reorders what a person sees:
 /// control characters, the line and paragraph separators, and the directions of Unicode's
 /// bidirectional algorithm ("Trojan Source", CVE-2021-42574).
 #[must_use]
@@ -19,7 +19,8 @@ pub fn is_unprintable(character: char) -> bool {
         )
 }
 
-/// One line that shows as it is: what is unprintable is escaped as in Rust, a line feed as `\\n`.
+/// Returns `text` as one line that shows as it is. Unprintable characters are escaped as in Rust, a line
+/// feed as `\\n`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

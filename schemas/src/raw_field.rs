@@ -1,11 +1,11 @@
-//! What a front end found in a known field, before it is understood.
+//! What was found in a known field, before it is interpreted.
 
 use std::borrow::Cow;
 
 use crate::malformed::quoted;
 use crate::text::Text;
 
-/// One known field of one record, whatever its format.
+/// The content of one known field, whatever the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RawField<'a> {
     /// The record has no such field.
@@ -14,7 +14,7 @@ pub(crate) enum RawField<'a> {
     Null,
     /// A string, or an Avro enum's symbol.
     Text(Text<'a>),
-    /// A JSON number, as it is written; its grammar has been checked.
+    /// A JSON number, as it is written. Its grammar has been checked.
     Number(Text<'a>),
     /// An Avro int or long.
     Integer(i64),
@@ -29,18 +29,18 @@ pub(crate) enum RawField<'a> {
     TimestampMillis(i64),
     /// Avro timestamp-micros, since the epoch.
     TimestampMicros(i64),
-    /// A type that no field may have; the text says which, with its article.
+    /// A type that no field may have, by its name with its article.
     Other(&'static str),
 }
 
 impl RawField<'_> {
-    /// Absent, or null, which counts as absent.
+    /// Returns whether the field is absent, or null, which counts as absent.
     #[inline(always)]
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Absent | Self::Null)
     }
 
-    /// The type, with its article, for a message.
+    /// Returns the type with its article, for a message.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Absent => "nothing",
@@ -54,7 +54,7 @@ impl RawField<'_> {
         }
     }
 
-    /// The content, shortened, for a message; the type where the content says nothing.
+    /// Returns the content, shortened, for a message, or the type if the content says nothing.
     pub(crate) fn shown(&self) -> Cow<'static, str> {
         match self {
             Self::Text(text) | Self::Number(text) => quoted(text.as_str()).into(),

@@ -1,18 +1,19 @@
-//! Eight bytes at a time, as one number: most texts of a record are about that long.
+//! SWAR (SIMD within a register): eight bytes at a time as one `u64`, a word. Most texts of a record
+//! are about that long.
 //!
-//! The first byte is the lowest. Bytes are told apart by their highest bits, which comparisons leave
-//! set where they hit.
+//! The first byte is the lowest one. A comparison of all bytes sets the highest bit of each byte that
+//! matches.
 //! Source: Sean Eron Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
 
 /// The highest bit of each byte.
 pub(crate) const HIGHS: u64 = repeated(0x80);
 
-/// Eight times the same byte.
+/// Returns a word of eight times the same byte.
 pub(crate) const fn repeated(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// The first eight bytes, zeros behind fewer.
+/// Returns the first eight bytes, padded with zeros.
 #[inline(always)]
 pub(crate) fn first(bytes: &[u8]) -> u64 {
     match bytes.first_chunk() {
@@ -21,14 +22,14 @@ pub(crate) fn first(bytes: &[u8]) -> u64 {
     }
 }
 
-/// The first sixteen bytes, zeros behind fewer.
+/// Returns the first sixteen bytes, padded with zeros.
 #[inline(always)]
 pub(crate) fn first_two(bytes: &[u8]) -> u128 {
     if let Some(chunk) = bytes.first_chunk() {
         return u128::from_le_bytes(*chunk);
     }
     match (bytes.first_chunk(), bytes.last_chunk()) {
-        // Overlapping, where they hold the same.
+        // Where the two overlap, they are the same bytes.
         (Some(start), Some(end)) => {
             let end = u128::from(u64::from_le_bytes(*end)) << (8 * (bytes.len() - 8));
             u128::from(u64::from_le_bytes(*start)) | end
@@ -37,7 +38,7 @@ pub(crate) fn first_two(bytes: &[u8]) -> u128 {
     }
 }
 
-/// Fewer than eight bytes, zeros behind them.
+/// Returns fewer than eight bytes, padded with zeros.
 #[inline(always)]
 fn short(bytes: &[u8]) -> u64 {
     if let (Some(start), Some(end)) = (bytes.first_chunk(), bytes.last_chunk()) {
@@ -52,7 +53,7 @@ fn short(bytes: &[u8]) -> u64 {
     }
 }
 
-/// A big-endian unsigned number of at most eight bytes.
+/// Returns the big-endian unsigned number of at most eight bytes, `None` if there are more.
 #[inline(always)]
 pub(crate) fn big_endian(bytes: &[u8]) -> Option<u64> {
     match (bytes.first_chunk(), bytes.last_chunk()) {
@@ -69,7 +70,7 @@ pub(crate) fn big_endian(bytes: &[u8]) -> Option<u64> {
     }
 }
 
-/// Whether all bytes are ASCII.
+/// Returns whether all bytes are ASCII.
 #[inline(always)]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     let Some(end) = bytes.last_chunk() else {
@@ -82,7 +83,7 @@ pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     seen & HIGHS == 0
 }
 
-/// Whether both are the same bytes, all of them ASCII and none a control character.
+/// Returns whether both are the same bytes, all of them ASCII and none a control character.
 #[inline(always)]
 pub(crate) fn are_same_plain(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
@@ -103,8 +104,8 @@ pub(crate) fn are_same_plain(one: &[u8], other: &[u8]) -> bool {
     seen == 0
 }
 
-/// Not zero if a byte is not in `' '..='~'`. Borrows and carries come from such bytes only, so that
-/// the lowest of them is always told.
+/// Returns a number other than zero if a byte is not in `' '..='~'`. Only such bytes borrow or carry,
+/// so the lowest of them is always found.
 #[inline(always)]
 const fn unplain(word: u64) -> u64 {
     let controls = word.wrapping_sub(repeated(b' '));
@@ -119,7 +120,7 @@ mod tests {
     const EVERY_BYTE: std::ops::RangeInclusive<u8> = 0..=u8::MAX;
 
     #[test]
-    fn few_bytes_are_a_word_with_zeros_behind_them() {
+    fn few_bytes_are_padded_with_zeros() {
         let bytes: Vec<u8> = (1..=40).collect();
         for length in 0..40 {
             let bytes = &bytes[..length];
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_is_told_to_be_ascii_or_not() {
+    fn a_byte_beyond_ascii_is_found_at_every_place() {
         for length in 1..40 {
             for at in 0..length {
                 for byte in EVERY_BYTE {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_is_told_to_be_plain_or_not() {
+    fn a_byte_that_is_not_plain_or_not_the_same_is_found_at_every_place() {
         for length in 1..40 {
             for at in 0..length {
                 for byte in EVERY_BYTE {

@@ -1,22 +1,22 @@
-//! A text that a front end found.
+//! A text that was found in a record.
 
 use std::fmt;
 
 use crate::swar;
 
-/// UTF-8 that its front end has checked. Kept as bytes: most of what is asked of a text needs no
-/// more, and a `str` is had by checking it once again only.
+/// A text whose UTF-8 the reader of its format has checked. It is kept as bytes, because most checks
+/// of a field need no more, and a `str` can be made of bytes only by checking them once more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
-    /// The bytes as a text, if they are UTF-8.
+    /// Takes bytes that are UTF-8.
     #[inline(always)]
     pub(crate) fn of(bytes: &'a [u8]) -> Option<Self> {
         (swar::is_ascii(bytes) || is_utf8(bytes)).then_some(Self(bytes))
     }
 
-    /// A part of what its front end checks as a whole, before anybody asks for this text.
+    /// Takes a part of a value whose UTF-8 is checked as a whole, before any text of it is used.
     pub(crate) const fn part_of_checked(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }

@@ -10,15 +10,15 @@ mod fast_path;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// 0000-01-01T00:00:00Z, the first second whose year has four digits, since the epoch.
+/// 0000-01-01T00:00:00Z, the first second whose year has four digits, in seconds since the epoch.
 const FIRST_SECOND: i64 = -62_167_219_200;
 
-/// 10000-01-01T00:00:00Z, after the last one.
+/// 10000-01-01T00:00:00Z, the end of the years that have four digits.
 const END_SECOND: i64 = 253_402_300_800;
 
 /// Microseconds since the Unix epoch, leap seconds not counted.
 ///
-/// Holds any time; [`is_in_range`](Self::is_in_range) says whether a record may carry it.
+/// Holds any time. [`is_in_range`](Self::is_in_range) returns whether a record may carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -31,34 +31,34 @@ impl Timestamp {
     /// 2000-01-01T00:00:00Z, the first time that a record may carry.
     pub const FIRST: Self = Self(946_684_800 * MICROS_PER_SECOND);
 
-    /// 2100-01-01T00:00:00Z, after the last time that a record may carry.
+    /// 2100-01-01T00:00:00Z, the end of the times that a record may carry.
     pub const END: Self = Self(4_102_444_800 * MICROS_PER_SECOND);
 
-    /// From milliseconds since the epoch; saturates, far out of range.
+    /// Takes milliseconds since the epoch. Saturates, far out of range.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1000))
     }
 
-    /// From microseconds since the epoch.
+    /// Takes microseconds since the epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the epoch.
+    /// Returns microseconds since the epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// Milliseconds since the epoch, rounded down: Kafka's unit.
+    /// Returns milliseconds since the epoch, Kafka's unit, rounded down.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// Whether it lies within the years 2000 to 2099.
+    /// Returns whether the time is within the years 2000 to 2099.
     #[must_use]
     pub const fn is_in_range(self) -> bool {
         Self::FIRST.0 <= self.0 && self.0 < Self::END.0
@@ -66,16 +66,16 @@ impl Timestamp {
 
     /// Reads an RFC 3339 date and time with a zone.
     ///
-    /// Lower case `t` and `z`, and a space for the `T`, are taken (RFC 3339, section 5.6). Digits
-    /// beyond microseconds are cut. A leap second, second 60 of 23:59 UTC, is the second after it.
+    /// Takes lower case `t` and `z`, and a space for the `T` (RFC 3339, section 5.6). Cuts digits beyond
+    /// microseconds. A leap second, second 60 of 23:59 UTC, is the second after it.
     ///
     /// # Errors
-    /// Any other form, also a day that the month does not have.
+    /// For any other form, and for a day that the month does not have.
     pub fn parse_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         Self::parse(text.as_bytes()).ok_or(InvalidTimestamp)
     }
 
-    /// The same of any bytes.
+    /// Reads the bytes of a text as [`parse_rfc3339`](Self::parse_rfc3339) does.
     #[inline(always)]
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         fast_path::parse(text).or_else(|| parse(text))
@@ -90,7 +90,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC with `Z`; no fraction when it is zero, else three or six digits.
+/// Shows RFC 3339 in UTC with `Z`. The fraction has three or six digits; it is left out if it is zero.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.div_euclid(MICROS_PER_SECOND);
@@ -129,7 +129,7 @@ impl From<Timestamp> for DateTime<Utc> {
     }
 }
 
-/// Any form.
+/// The general path of [`Timestamp::parse`].
 #[cold]
 #[inline(never)]
 fn parse(text: &[u8]) -> Option<Timestamp> {
@@ -173,15 +173,15 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
     }
     let micros = if is_leap_second { 0 } else { micros };
     let seconds = minutes * 60 + second;
-    // A zone can lead out of the years that have four digits: what is shown must be readable.
+    // A zone can lead out of the years that have four digits. What is shown must be readable again.
     (FIRST_SECOND..END_SECOND)
         .contains(&seconds)
         .then_some(Timestamp(seconds * MICROS_PER_SECOND + micros))
 }
 
-/// The value of ASCII digits.
+/// Returns the value of ASCII digits.
 fn number<const N: usize>(digits: [u8; N]) -> Option<i64> {
-    // Without an early end: one branch a number, not one a digit.
+    // Reads all digits before it checks them: one branch for the number instead of one for each digit.
     let (mut value, mut all_digits) = (0, true);
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
@@ -191,7 +191,7 @@ fn number<const N: usize>(digits: [u8; N]) -> Option<i64> {
     all_digits.then_some(value)
 }
 
-/// The microseconds of an optional fraction of a second, and what follows it.
+/// Reads an optional fraction of a second as microseconds. Returns what follows it too.
 fn split_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let [b'.', text @ ..] = text else {
         return Some((0, text));
@@ -208,7 +208,7 @@ fn split_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     (length > 0).then_some((micros, &text[length..]))
 }
 
-/// How far the zone's clocks are ahead of UTC.
+/// Returns by how many minutes the zone's clocks are ahead of UTC.
 fn offset_minutes(zone: &[u8]) -> Option<i64> {
     let (sign, [h1, h2, b':', m1, m2]) = (match zone {
         [b'Z' | b'z'] => return Some(0),
@@ -231,7 +231,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since the epoch of a date in the proleptic Gregorian calendar.
+/// Returns the days since the epoch of a date in the proleptic Gregorian calendar.
 ///
 /// Counts in eras of 400 years that start on 1 March, so that the leap day comes last.
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
@@ -244,7 +244,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The inverse of [`days_from_civil`].
+/// Returns year, month and day, the inverse of [`days_from_civil`].
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

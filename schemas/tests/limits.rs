@@ -1,28 +1,28 @@
-//! Hostile input costs what it weighs: allocations are counted, not seconds. Whatever is refused is
-//! refused with a reason in words.
+//! Hostile input costs no more than its size. Allocations are counted, not seconds. Every refusal has a
+//! reason in words.
 #![allow(clippy::unwrap_used)]
 
 use allocation_counter::{AllocationInfo, measure};
 use schemas::{
-    Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Reason, SchemaHeaders,
-    WriterSchema, decimal, foreign_framing,
+    Currency, Malformed, OrderStatus, OrderStatusPlan, Payload, Reason, SchemaHeaders, ValueFormat,
+    decimal, foreign_framing,
 };
 
 const KEY: Option<&[u8]> = Some(b"17");
 const MIB: usize = 1 << 20;
 
-/// What judging costs, and the verdict.
-fn judged<T>(judge: impl FnOnce() -> Result<T, Malformed>) -> (AllocationInfo, Option<Malformed>) {
-    let mut verdict = None;
-    let cost = measure(|| verdict = judge().err());
-    (cost, verdict)
+/// Returns what reading costs, and the fault.
+fn measured<T>(read: impl FnOnce() -> Result<T, Malformed>) -> (AllocationInfo, Option<Malformed>) {
+    let mut fault = None;
+    let cost = measure(|| fault = read().err());
+    (cost, fault)
 }
 
-/// Refused for this reason, in words, with memory for the words alone.
+/// Asserts that a value is refused for this reason, in words, with memory for the words alone.
 #[track_caller]
 fn refused_cheaply(json: &[u8], reason: Reason, words: &str) {
-    let (cost, verdict) = judged(|| OrderStatus::from_json(KEY, json, Currency::EUR));
-    let malformed = verdict.expect("it was taken");
+    let (cost, fault) = measured(|| OrderStatus::read(KEY, json, ValueFormat::Json, Currency::EUR));
+    let malformed = fault.expect("it was taken");
     assert_eq!(malformed.reason(), reason, "{malformed}");
     assert!(malformed.message().contains(words), "{malformed}");
     assert!(malformed.message().len() <= 1024);
@@ -75,7 +75,7 @@ fn numbers_of_any_length_and_exponent_cost_nothing() {
 }
 
 #[test]
-fn deep_json_is_refused_at_its_128th_level_or_passed_without_a_stack() {
+fn deep_json_is_refused_beyond_128_levels() {
     let nested = |open: &str, close: &str, levels: usize| {
         format!(r#"{{"x":{}{}}}"#, open.repeat(levels), close.repeat(levels)).into_bytes()
     };
@@ -89,7 +89,7 @@ fn deep_json_is_refused_at_its_128th_level_or_passed_without_a_stack() {
             );
         }
     }
-    // Not deeper than allowed: read, and found to be no order.
+    // This is not deeper than allowed, but no order.
     refused_cheaply(
         &nested("[", "]", 127),
         Reason::InvalidOrderId,
@@ -119,11 +119,12 @@ fn huge_texts_and_many_fields_cost_no_more_than_their_bytes() {
         "RFC 3339",
     );
     refused_cheaply(&json("id", &long), Reason::InvalidOrderId, "1 to 128 bytes");
-    // Escapes are the one thing that takes memory: as much as the text has, once.
+    // Only escapes take memory: as much as the text has, once.
     let escaped = "\\u0000".repeat(MIB / 6);
     let bytes = json("currency", &escaped);
-    let (cost, verdict) = judged(|| OrderStatus::from_json(KEY, &bytes, Currency::EUR));
-    assert_eq!(verdict.unwrap().reason(), Reason::InvalidCurrency);
+    let (cost, fault) =
+        measured(|| OrderStatus::read(KEY, &bytes, ValueFormat::Json, Currency::EUR));
+    assert_eq!(fault.unwrap().reason(), Reason::InvalidCurrency);
     assert!(
         cost.count_total <= 24 && cost.bytes_total <= 2 * MIB as u64,
         "{cost:?}"
@@ -150,8 +151,9 @@ fn a_compressed_value_is_no_json_and_no_record_of_ours() {
         let Ok(Payload::Unframed(json)) = Payload::of(Some(&value)) else {
             panic!("{magic:?} is not framed");
         };
-        let (cost, verdict) = judged(|| OrderStatus::from_json(KEY, json, Currency::EUR));
-        assert_eq!(verdict.unwrap().reason(), Reason::InvalidJson);
+        let (cost, fault) =
+            measured(|| OrderStatus::read(KEY, json, ValueFormat::Json, Currency::EUR));
+        assert_eq!(fault.unwrap().reason(), Reason::InvalidJson);
         assert!(cost.count_total <= 16, "{cost:?}");
     }
 }
@@ -168,9 +170,9 @@ fn json_behind_a_schemas_id_has_the_limits_of_json() {
         let Ok(Payload::Framed { body, .. }) = Payload::of(Some(&value)) else {
             panic!("it is framed");
         };
-        let body = WriterSchema::Json.body(body);
-        let (cost, verdict) = judged(|| OrderStatus::read(KEY, body, Currency::EUR));
-        assert_eq!(verdict.unwrap().reason(), reason);
+        let (cost, fault) =
+            measured(|| OrderStatus::read(KEY, body, ValueFormat::Json, Currency::EUR));
+        assert_eq!(fault.unwrap().reason(), reason);
         assert!(
             cost.count_total <= 16 && cost.bytes_total <= 8192,
             "{cost:?}"
@@ -186,7 +188,7 @@ fn hostile_headers_and_first_bytes_cost_the_words_alone() {
         "apicurio.value.globalId",
         "apicurio.value.encoding",
     ] {
-        let (cost, verdict) = judged(|| {
+        let (cost, fault) = measured(|| {
             let mut headers = SchemaHeaders::default();
             for _ in 0..1000 {
                 headers.see("traceparent", Some(&long));
@@ -194,7 +196,7 @@ fn hostile_headers_and_first_bytes_cost_the_words_alone() {
             headers.see(name, Some(&long));
             headers.schema()
         });
-        let malformed = verdict.expect("it was taken");
+        let malformed = fault.expect("it was taken");
         assert_eq!(malformed.reason(), Reason::InvalidFraming);
         assert!(malformed.message().len() <= 1024, "{name}");
         assert!(cost.count_total <= 16, "{name}: {cost:?}");
@@ -224,9 +226,9 @@ fn reading_hostile_avro_allocates_for_the_words_alone() {
             format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{kind}}}]}}"#);
         let plan = OrderStatusPlan::compile(&schema).unwrap();
         for body in bodies {
-            let (cost, verdict) =
-                judged(|| OrderStatus::from_avro(KEY, body, &plan, Currency::EUR));
-            let malformed = verdict.expect("it was taken");
+            let (cost, fault) =
+                measured(|| OrderStatus::read(KEY, body, ValueFormat::Avro(&plan), Currency::EUR));
+            let malformed = fault.expect("it was taken");
             assert!(malformed.message().contains(' '), "{malformed}");
             assert!(
                 cost.count_total <= 16 && cost.bytes_total <= 8192,
@@ -236,17 +238,17 @@ fn reading_hostile_avro_allocates_for_the_words_alone() {
     }
 }
 
-/// A schema's text takes memory in proportion to its length.
+/// Asserts that a schema takes memory in proportion to its text's length.
 #[track_caller]
 fn compiled_in_proportion(text: &str) -> Option<Malformed> {
-    let (cost, verdict) = judged(|| OrderStatusPlan::compile(text));
+    let (cost, fault) = measured(|| OrderStatusPlan::compile(text));
     let most = 512 * text.len() as u64 + 65_536;
     assert!(
         cost.bytes_total <= most,
         "{} bytes of schema took {cost:?}",
         text.len()
     );
-    verdict
+    fault
 }
 
 fn record(fields: &str) -> String {

@@ -4,7 +4,7 @@
 mod support;
 
 use apache_avro::types::Value;
-use schemas::{Reason, Voucher};
+use schemas::{Reason, ValueFormat, Voucher};
 use support::{Field, as_json, read_voucher, with, without};
 
 const KEY: Option<&[u8]> = Some(b"17");
@@ -36,9 +36,9 @@ fn reason(fields: &[Field]) -> Reason {
 }
 
 #[test]
-fn a_sound_voucher_is_read() {
+fn a_valid_voucher_is_read() {
     let json = as_json(&voucher()).unwrap();
-    let read = Voucher::from_json(KEY, json.as_bytes()).unwrap();
+    let read = Voucher::read(KEY, json.as_bytes(), ValueFormat::Json).unwrap();
     assert_eq!(
         (&*read.campaign, &*read.order_id, &*read.code),
         ("order-reward", "17", CODE)
@@ -84,7 +84,7 @@ fn every_field_but_the_expiry_is_required() {
 }
 
 #[test]
-fn the_key_must_be_the_order_id_and_the_old_systems_name_of_it_is_not_read() {
+fn the_key_must_be_the_order_id_and_the_field_id_is_not_read() {
     let error = |key| read_voucher(key, &voucher()).unwrap_err().reason();
     assert_eq!(error(None), Reason::MissingKey);
     assert_eq!(error(Some(b"18")), Reason::KeyMismatch);
@@ -179,7 +179,7 @@ fn a_campaign_is_its_name() {
 }
 
 #[test]
-fn no_message_shows_the_code_whatever_is_wrong_and_wherever_it_stands() {
+fn no_message_shows_the_code_whatever_is_wrong_and_whichever_field_has_it() {
     let names = [
         "campaign",
         "order_id",
@@ -213,9 +213,11 @@ fn no_message_shows_the_code_whatever_is_wrong_and_wherever_it_stands() {
     let json = as_json(&voucher()).unwrap();
     for end in 0..json.len() {
         for tail in ["", "\u{1}", "}", "]", "\\x"] {
-            if let Err(malformed) =
-                Voucher::from_json(KEY, format!("{}{tail}", &json[..end]).as_bytes())
-            {
+            if let Err(malformed) = Voucher::read(
+                KEY,
+                format!("{}{tail}", &json[..end]).as_bytes(),
+                ValueFormat::Json,
+            ) {
                 assert!(!malformed.message().contains("A527"), "{malformed}");
             }
         }
@@ -225,7 +227,10 @@ fn no_message_shows_the_code_whatever_is_wrong_and_wherever_it_stands() {
 #[test]
 fn debug_masks_the_code() {
     let json = as_json(&voucher()).unwrap();
-    let shown = format!("{:#?}", Voucher::from_json(KEY, json.as_bytes()).unwrap());
+    let shown = format!(
+        "{:#?}",
+        Voucher::read(KEY, json.as_bytes(), ValueFormat::Json).unwrap()
+    );
     assert!(
         !shown.contains("A527") && shown.contains("order-reward"),
         "{shown}"

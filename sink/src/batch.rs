@@ -1,6 +1,7 @@
-//! A run of records: the rows that they ask for, the dead among them, and the offsets to commit.
+//! Consecutive records: the rows that they ask for, the dead letters among them, and the offsets to
+//! commit.
 //!
-//! Every record's bytes are kept until its outcome is settled, for the database may yet refuse the
+//! Every record's bytes are kept until its outcome is settled, because the database may refuse its
 //! row. All of them live in two arenas that are reused from batch to batch.
 
 use std::ops::Range;
@@ -11,37 +12,36 @@ use runtime::trace_context::{TRACEPARENT, TraceParent};
 use rust_decimal::Decimal;
 use schemas::{Currency, Malformed, Reason, Timestamp, Voucher};
 
-use crate::columns::Columns;
-use crate::ports::Written;
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 use crate::tally::Tally;
 
-/// See the module.
+/// Consecutive records of one task, and what they come to.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The arena of keys, values and header values.
     bytes: Vec<u8>,
+    /// The arena of header names and of the rows' strings.
     text: String,
-    records: Vec<Kept>,
-    headers: Vec<KeptHeader>,
+    records: Vec<StoredRecord>,
+    headers: Vec<StoredHeader>,
     rows: Vec<Row>,
     dead: Vec<Dead>,
     positions: Positions,
     tally: Tally,
+    /// Whether a partition was taken away, so that no record may be added any more.
     closed: bool,
 }
 
-/// A batch has no more records and, but for the last of them, no more bytes than this.
-pub(crate) const MAX_RECORDS: usize = 2_000;
-const MAX_BYTES: usize = 8 * 1024 * 1024;
-
-/// A record's bytes, in the arena.
+/// A record; its bytes are in the arenas.
 #[derive(Debug, Clone)]
-struct Kept {
+struct StoredRecord {
     partition: Partition,
     offset: Offset,
     timestamp_millis: Option<i64>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Range<usize>,
+    /// Why it can't be used, if so.
     dead: Option<Reason>,
 }
 
@@ -55,12 +55,12 @@ struct Dead {
 }
 
 #[derive(Debug, Clone)]
-struct KeptHeader {
+struct StoredHeader {
     name: Range<usize>,
     value: Option<Range<usize>>,
 }
 
-/// A voucher to be written; its texts are in the arena.
+/// A voucher to be written; its strings are in the arena.
 #[derive(Debug, Clone)]
 pub struct Row {
     record: usize,
@@ -79,13 +79,13 @@ pub struct Row {
 }
 
 impl Batch {
-    /// Takes a record that asks for a row.
-    pub fn push(&mut self, record: &impl InputRecord, voucher: &Voucher<'_>) {
-        let number = self.keep(record, None);
-        let campaign = self.keep_text(&voucher.campaign);
-        let order_id = self.keep_text(&voucher.order_id);
-        let code = self.keep_text(&voucher.code);
-        let traceparent = self.keep_traceparent(number);
+    /// Adds a record that asks for a row.
+    pub fn add_row(&mut self, record: &impl InputRecord, voucher: &Voucher<'_>) {
+        let number = self.store(record, None);
+        let campaign = append_text(&mut self.text, &voucher.campaign);
+        let order_id = append_text(&mut self.text, &voucher.order_id);
+        let code = append_text(&mut self.text, &voucher.code);
+        let traceparent = self.store_traceparent(number);
         self.rows.push(Row {
             record: number,
             campaign,
@@ -99,15 +99,15 @@ impl Batch {
         });
     }
 
-    /// Takes a record that can't be used.
-    pub fn write_dead_letters(&mut self, record: &impl InputRecord, cause: Malformed) {
-        let number = self.keep(record, Some(cause.reason()));
+    /// Adds a record that can't be used.
+    pub fn add_dead_letter(&mut self, record: &impl InputRecord, cause: Malformed) {
+        let number = self.store(record, Some(cause.reason()));
         self.note_dead(number, cause);
     }
 
-    /// Takes a null value: it deletes no voucher.
+    /// Adds a null value, which deletes no voucher.
     pub fn skip_tombstone(&mut self, record: &impl InputRecord) {
-        self.records.push(Kept {
+        self.records.push(StoredRecord {
             partition: record.partition(),
             offset: record.offset(),
             timestamp_millis: None,
@@ -116,47 +116,20 @@ impl Batch {
             headers: 0..0,
             dead: None,
         });
-        self.follow(record);
+        self.advance(record);
         self.tally.tombstones += 1;
     }
 
-    /// The database refused this row alone.
-    pub fn refuse(&mut self, row: usize, cause: Malformed) {
+    /// Makes a row a dead letter that the database refused alone.
+    pub fn reject(&mut self, row: usize, cause: Malformed) {
         let number = self.rows[row].record;
         self.records[number].dead = Some(cause.reason());
         self.note_dead(number, cause);
     }
 
-    /// The rows of `columns` are durable.
-    pub fn note_written(&mut self, columns: &Columns, written: &Written) {
-        let rows = columns.len() as u64;
-        let different = written.different.len() as u64;
-        self.tally.inserted += written.inserted;
-        self.tally.different += different;
-        self.tally.existing += rows.saturating_sub(written.inserted + different);
-        for echo in columns.echoes() {
-            // An echo of a record that differs from the row is counted as its first record is.
-            let differs = written.different.contains(&echo.of)
-                || !self.same_content(columns.row(echo.of), echo.row);
-            if differs {
-                self.tally.different += 1;
-            } else {
-                self.tally.existing += 1;
-            }
-        }
-        self.report_different(columns, written);
-    }
-
-    /// One line a statement, not a row, and without the codes.
-    fn report_different(&self, columns: &Columns, written: &Written) {
-        if let Some(&place) = written.different.first() {
-            tracing::warn!(
-                campaign = columns.campaigns.get(place),
-                order_id = columns.order_ids.get(place),
-                others = written.different.len() - 1,
-                "a row is there with another code, amount or currency than its record; the row is kept"
-            );
-        }
+    /// Counts outcomes of rows, which are durable.
+    pub fn add_outcomes(&mut self, outcomes: &Tally) {
+        self.tally.add(outcomes);
     }
 
     fn note_dead(&mut self, number: usize, cause: Malformed) {
@@ -169,14 +142,14 @@ impl Batch {
         });
     }
 
-    /// These records are another's now: nothing of them is committed or dead-lettered here. Their
-    /// rows do no harm, since their new owner writes the same. Nothing more is taken into the batch,
-    /// for they may come again.
+    /// Forgets the offsets and dead letters of a partition that was taken away. Its rows do no harm,
+    /// since the new owner writes the same. No record is added to the batch after that, because the
+    /// partition may come back and its records with it.
     pub fn forget(&mut self, partition: Partition) {
         self.closed |= self.positions.remove(&partition).is_some();
     }
 
-    /// Forgets all, keeps the memory.
+    /// Removes everything, and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.text.clear();
@@ -189,77 +162,76 @@ impl Batch {
         self.closed = false;
     }
 
-    /// Whether no record was taken.
+    /// Returns whether the batch has no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Whether nothing more is to be taken.
+    /// Returns whether no record may be added any more.
     pub fn is_full(&self) -> bool {
         let bytes = self.bytes.len() + self.text.len();
-        self.closed || self.records.len() >= MAX_RECORDS || bytes >= MAX_BYTES
+        self.closed || self.records.len() >= MAX_BATCH_RECORDS || bytes >= MAX_BATCH_BYTES
     }
 
-    /// How many rows are asked for.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
 
-    /// The next offset of each partition that the batch has and that is still ours.
+    /// The next offset of each partition that has records here and is still assigned.
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// What came of the records.
+    /// The outcomes of the records.
     pub const fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// Every record's outcome in order, as far as it is known: the reason of the dead ones.
+    /// Returns every record's outcome in order, as far as it is known: the reason of a dead letter.
     pub fn outcomes(&self) -> impl Iterator<Item = Option<Reason>> {
         self.records.iter().map(|record| record.dead)
     }
 
-    /// The dead records of partitions that are still ours and whose dead letters are not written.
+    /// Returns the dead records of assigned partitions whose dead letters are not written yet.
     pub fn dead(&self) -> impl Iterator<Item = DeadRecord<'_>> {
         self.dead
             .iter()
             .enumerate()
             .map(|(number, dead)| DeadRecord {
                 number,
-                record: KeptRecord {
+                record: BatchRecord {
                     batch: self,
-                    kept: &self.records[dead.record],
+                    stored: &self.records[dead.record],
                 },
                 dead,
             })
-            .filter(|dead| !dead.dead.is_written && self.is_ours(dead.record.kept.partition))
+            .filter(|dead| {
+                let partition = dead.record.stored.partition;
+                !dead.dead.is_written && self.positions.contains_key(&partition)
+            })
     }
 
-    fn is_ours(&self, partition: Partition) -> bool {
-        self.positions.contains_key(&partition)
-    }
-
-    /// The dead record with this number.
-    pub fn dead_with(&self, number: usize) -> Option<DeadRecord<'_>> {
+    /// Returns the dead record of this number, if [`dead`](Self::dead) does.
+    pub fn dead_record(&self, number: usize) -> Option<DeadRecord<'_>> {
         self.dead().find(|dead| dead.number == number)
     }
 
-    /// Its dead letter is acknowledged.
-    pub fn note_dead_letter(&mut self, number: usize) {
+    /// Notes that the dead letter of this number is acknowledged.
+    pub fn note_acknowledged(&mut self, number: usize) {
         if let Some(dead) = self.dead.get_mut(number) {
             dead.is_written = true;
         }
     }
 
-    /// Its dead letter may carry no more than this.
+    /// Bounds how much of its original the dead letter of this number carries.
     pub fn reduce_dead_letter(&mut self, number: usize, extent: Extent) {
         if let Some(dead) = self.dead.get_mut(number) {
             dead.extent = extent;
         }
     }
 
-    /// The row with this number.
+    /// Returns the row of this number.
     ///
     /// # Panics
     /// Here and below: when there is none.
@@ -267,52 +239,55 @@ impl Batch {
         &self.rows[number]
     }
 
-    /// Its campaign.
+    /// Returns a row's campaign.
     pub fn campaign(&self, row: usize) -> &str {
         &self.text[self.rows[row].campaign.clone()]
     }
 
-    /// Its order.
+    /// Returns a row's order id.
     pub fn order_id(&self, row: usize) -> &str {
         &self.text[self.rows[row].order_id.clone()]
     }
 
-    /// Its code.
+    /// Returns a row's code.
     pub fn code(&self, row: usize) -> &str {
         &self.text[self.rows[row].code.clone()]
     }
 
-    /// Its trace context; empty: none.
+    /// Returns a row's trace context; empty when there is none.
     pub fn traceparent(&self, row: usize) -> &str {
         &self.text[self.rows[row].traceparent.clone()]
     }
 
-    /// Whether both are of one voucher.
+    /// Returns whether two rows are of one voucher.
     pub fn same_identity(&self, a: usize, b: usize) -> bool {
         self.order_id(a) == self.order_id(b) && self.campaign(a) == self.campaign(b)
     }
 
-    fn same_content(&self, a: usize, b: usize) -> bool {
+    /// Returns whether two rows have the same code, amount and currency.
+    pub fn same_content(&self, a: usize, b: usize) -> bool {
         self.code(a) == self.code(b)
             && self.rows[a].amount == self.rows[b].amount
             && self.rows[a].currency == self.rows[b].currency
     }
 
-    fn follow(&mut self, record: &impl InputRecord) {
+    /// Moves the position of the record's partition past the record.
+    fn advance(&mut self, record: &impl InputRecord) {
         self.positions
             .insert(record.partition(), record.offset() + 1);
     }
 
-    fn keep(&mut self, record: &impl InputRecord, dead: Option<Reason>) -> usize {
+    /// Stores a record, and returns its number.
+    fn store(&mut self, record: &impl InputRecord, dead: Option<Reason>) -> usize {
         let key = record.key().map(|key| append(&mut self.bytes, key));
         let value = record.value().map(|value| append(&mut self.bytes, value));
         let first_header = self.headers.len();
         record.each_header(&mut |name, value| {
             let name = append_text(&mut self.text, name);
             let value = value.map(|value| append(&mut self.bytes, value));
-            self.headers.push(KeptHeader { name, value });
+            self.headers.push(StoredHeader { name, value });
         });
-        self.records.push(Kept {
+        self.records.push(StoredRecord {
             partition: record.partition(),
             offset: record.offset(),
             timestamp_millis: record.timestamp_millis(),
@@ -321,16 +296,12 @@ impl Batch {
             headers: first_header..self.headers.len(),
             dead,
         });
-        self.follow(record);
+        self.advance(record);
         self.records.len() - 1
     }
 
-    fn keep_text(&mut self, text: &str) -> Range<usize> {
-        append_text(&mut self.text, text)
-    }
-
-    /// The last header of the name counts, if it is valid.
-    fn keep_traceparent(&mut self, number: usize) -> Range<usize> {
+    /// Stores the trace context of a record: its last header of that name counts, if it is valid.
+    fn store_traceparent(&mut self, number: usize) -> Range<usize> {
         let headers = self.records[number].headers.clone();
         let valid = self.headers[headers]
             .iter()
@@ -361,11 +332,11 @@ fn append_text(text: &mut String, more: &str) -> Range<usize> {
     start..text.len()
 }
 
-/// A record of the batch, as it came.
+/// A record of the batch, byte for byte.
 #[derive(Debug, Clone, Copy)]
-pub struct KeptRecord<'a> {
+pub struct BatchRecord<'a> {
     batch: &'a Batch,
-    kept: &'a Kept,
+    stored: &'a StoredRecord,
 }
 
 /// A record of the batch that can't be used.
@@ -374,23 +345,23 @@ pub struct DeadRecord<'a> {
     /// Its number among the batch's dead records.
     pub number: usize,
     /// The record.
-    pub record: KeptRecord<'a>,
+    pub record: BatchRecord<'a>,
     dead: &'a Dead,
 }
 
 impl DeadRecord<'_> {
-    /// Why it can't be used.
+    /// Returns why the record can't be used.
     pub const fn cause(&self) -> &Malformed {
         &self.dead.cause
     }
 
-    /// How much of the record its dead letter carries.
+    /// Returns how much of the record its dead letter carries.
     pub const fn extent(&self) -> Extent {
         self.dead.extent
     }
 
-    /// What goes to the dead letter topic.
-    pub fn dead_letter(&self, topic: &str) -> OutgoingDeadLetter<'_> {
+    /// Returns the dead letter to be written; `topic` is the record's own.
+    pub fn outgoing(&self, topic: &str) -> OutgoingDeadLetter<'_> {
         let cause = Cause {
             topic,
             service: "sink",
@@ -400,7 +371,7 @@ impl DeadRecord<'_> {
         OutgoingDeadLetter::of(&self.record, &cause, self.dead.extent)
     }
 
-    /// About how large its dead letter is.
+    /// Returns the size of the record's key, value and headers.
     pub fn bytes(&self) -> usize {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let mut bytes = length(self.record.key()) + length(self.record.value());
@@ -410,32 +381,32 @@ impl DeadRecord<'_> {
     }
 }
 
-impl InputRecord for KeptRecord<'_> {
+impl InputRecord for BatchRecord<'_> {
     fn partition(&self) -> Partition {
-        self.kept.partition
+        self.stored.partition
     }
 
     fn offset(&self) -> Offset {
-        self.kept.offset
+        self.stored.offset
     }
 
     fn timestamp_millis(&self) -> Option<i64> {
-        self.kept.timestamp_millis
+        self.stored.timestamp_millis
     }
 
     fn key(&self) -> Option<&[u8]> {
-        self.kept.key.clone().map(|key| &self.batch.bytes[key])
+        self.stored.key.clone().map(|key| &self.batch.bytes[key])
     }
 
     fn value(&self) -> Option<&[u8]> {
-        self.kept
+        self.stored
             .value
             .clone()
             .map(|value| &self.batch.bytes[value])
     }
 
     fn each_header(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        for header in &self.batch.headers[self.kept.headers.clone()] {
+        for header in &self.batch.headers[self.stored.headers.clone()] {
             let value = header.value.clone().map(|value| &self.batch.bytes[value]);
             each(&self.batch.text[header.name.clone()], value);
         }

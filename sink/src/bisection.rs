@@ -1,44 +1,45 @@
-//! Which part of a batch is written next: the whole, and when that is refused for its data, its
-//! halves, until the refused row stands alone.
+//! Which part of a batch is written next: the whole batch, and after a refusal for its data one half
+//! after the other, until the refused row is alone.
 
 use std::ops::Range;
 
-/// Parts that are not settled yet, the first of them on top.
+/// The parts of a batch that are not settled yet.
 ///
 /// Parts are taken in the order in which the records came, so that of two records that exclude each
 /// other (one code, two orders) it is always the later one that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bisection {
-    todo: Vec<Range<usize>>,
+    /// The next part is the last.
+    pending: Vec<Range<usize>>,
 }
 
 impl Bisection {
-    /// All of `rows` rows, in one part.
+    /// Begins with all of `rows` rows in one part.
     pub fn whole(rows: usize) -> Self {
-        let mut todo = Vec::new();
+        let mut pending = Vec::new();
         if rows > 0 {
-            todo.push(0..rows);
+            pending.push(0..rows);
         }
-        Self { todo }
+        Self { pending }
     }
 
-    /// The part to write now; none: all is settled.
+    /// Returns the part to be written now; `None` when all parts are settled.
     pub fn current(&self) -> Option<Range<usize>> {
-        self.todo.last().cloned()
+        self.pending.last().cloned()
     }
 
-    /// The current part is settled: written, or a row alone that was refused.
+    /// Settles the current part: it was written, or it is a single row that was refused.
     pub fn settle(&mut self) {
-        self.todo.pop();
+        self.pending.pop();
     }
 
-    /// The current part was refused for the data of one of its rows.
-    pub fn halve(&mut self) {
-        if let Some(part) = self.todo.pop() {
-            debug_assert!(part.len() > 1, "a row alone has no halves");
+    /// Bisects the current part, because one of its rows was refused.
+    pub fn bisect(&mut self) {
+        if let Some(part) = self.pending.pop() {
+            debug_assert!(part.len() > 1, "a single row can't be bisected");
             let middle = part.start + part.len() / 2;
-            self.todo.push(middle..part.end);
-            self.todo.push(part.start..middle);
+            self.pending.push(middle..part.end);
+            self.pending.push(part.start..middle);
         }
     }
 }
@@ -47,22 +48,23 @@ impl Bisection {
 mod tests {
     use super::*;
 
-    /// Settles all parts; those with a bad row are halved. Gives the parts that were tried.
+    /// Settles all parts and bisects those with a bad row. Returns the parts that were tried, and the
+    /// refused rows.
     fn settle_all(rows: usize, bad: &[usize]) -> (Vec<Range<usize>>, Vec<usize>) {
-        let mut halves = Bisection::whole(rows);
+        let mut bisection = Bisection::whole(rows);
         let mut tried = Vec::new();
         let mut refused = Vec::new();
-        while let Some(part) = halves.current() {
+        while let Some(part) = bisection.current() {
             tried.push(part.clone());
             let refuses = bad.iter().any(|row| part.contains(row));
             if refuses && part.len() > 1 {
-                halves.halve();
+                bisection.bisect();
                 continue;
             }
             if refuses {
                 refused.push(part.start);
             }
-            halves.settle();
+            bisection.settle();
         }
         (tried, refused)
     }

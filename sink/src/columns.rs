@@ -7,9 +7,10 @@ use schemas::{Currency, Timestamp, decimal};
 
 use crate::batch::Batch;
 use crate::string_column::StringColumn;
+use crate::tally::Tally;
 
-/// One statement's rows: one for each identity, in the order of the identities, so that two writers
-/// take the locks of the rows that they share in one order. Reused from statement to statement.
+/// The rows of one statement: one for each identity, in the order of the identities, so that two
+/// writers lock the rows that they share in the same order. Reused from statement to statement.
 #[derive(Debug, Default)]
 pub struct Columns {
     /// Campaigns.
@@ -36,22 +37,22 @@ pub struct Columns {
 
 /// A later record of an identity that is in the same statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Echo {
+struct Echo {
     /// Its number in the batch.
-    pub row: usize,
+    row: usize,
     /// The first record's place in the columns.
-    pub of: usize,
+    of: usize,
 }
 
 impl Columns {
-    /// Takes `part` of the batch's rows, in place of what was here: of each identity the first.
+    /// Replaces the rows by `part` of the batch's rows: of each identity the first.
     pub fn fill(&mut self, batch: &Batch, part: Range<usize>) {
         self.clear();
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
         sorted.extend(part);
-        // By identity, and within one in the order in which they came: a stable sort, which also
-        // makes use of the order that a partition's records often have.
+        // A stable sort: by identity, and within an identity in the order in which the records came.
+        // It also makes use of the order that a partition's records often have.
         sorted.sort_by(|a, b| {
             let identity = |row: usize| (batch.campaign(row), batch.order_id(row));
             identity(*a).cmp(&identity(*b))
@@ -84,13 +85,13 @@ impl Columns {
     }
 
     fn clear(&mut self) {
-        for texts in [
+        for column in [
             &mut self.campaigns,
             &mut self.order_ids,
             &mut self.codes,
             &mut self.traceparents,
         ] {
-            texts.clear();
+            column.clear();
         }
         self.amounts.clear();
         self.currencies.clear();
@@ -100,7 +101,8 @@ impl Columns {
         self.echoes.clear();
     }
 
-    /// Postgres fills arrays of unequal lengths up with nulls, without a word.
+    /// Asserts that all columns have the same length: Postgres silently fills shorter arrays up with
+    /// nulls.
     fn assert_even(&self) {
         let lengths = [
             self.campaigns.len(),
@@ -115,26 +117,36 @@ impl Columns {
         assert_eq!(lengths, [self.rows.len(); 8], "one value a row");
     }
 
-    /// How many rows there are.
+    /// Counts the records of the rows, which are durable: so many rows are new, and those at the places
+    /// in `different` are there with another content than their records.
+    pub fn tally(&self, batch: &Batch, inserted: u64, different: &[usize]) -> Tally {
+        let differing = different.len() as u64;
+        let mut tally = Tally {
+            inserted,
+            different: differing,
+            existing: (self.len() as u64).saturating_sub(inserted + differing),
+            ..Tally::default()
+        };
+        for echo in &self.echoes {
+            // An echo of a record that differs from the row counts as that record does.
+            let differs =
+                different.contains(&echo.of) || !batch.same_content(self.rows[echo.of], echo.row);
+            if differs {
+                tally.different += 1;
+            } else {
+                tally.existing += 1;
+            }
+        }
+        tally
+    }
+
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
-    }
-
-    /// The later records of identities that are here.
-    pub fn echoes(&self) -> &[Echo] {
-        &self.echoes
-    }
-
-    /// The batch's number of the row at `place`.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn row(&self, place: usize) -> usize {
-        self.rows[place]
     }
 }

@@ -1,59 +1,58 @@
-//! One record in, its outcome into the batch: decoded by the contract's rules, nothing looked up
-//! but its schema.
+//! Decides one record: decodes it and adds it to the batch. Nothing is looked up but its schema.
 
 use std::fmt;
 
 use runtime::record::InputRecord;
 use runtime::registry::SchemaSource;
-use runtime::value::{self, Value};
+use runtime::value::{self, Decoded};
 use schemas::{Malformed, Reason, SchemaId, Voucher, VoucherPlan};
 
 use crate::batch::Batch;
 
-/// Why a null value is skipped, in words.
+/// Why a null value is skipped, for a person.
 pub const TOMBSTONE: &str = "the value is null: it deletes no voucher";
 
-/// What a record is, before the database has its say.
+/// The outcome of one record before it is written to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It asks for a row.
+    /// It is a row to write.
     Row,
     /// Its value is null.
     Tombstone,
-    /// It can't be used.
+    /// It can't be used, and becomes a dead letter.
     Dead(Reason),
-    /// Its schema isn't known yet; it is not in the batch.
+    /// The registry is being asked for its schema. It is not in the batch.
     Wait {
         /// The schema.
         schema_id: SchemaId,
     },
 }
 
-/// Decodes `record` and takes it into `batch`.
+/// Decodes `record` and adds it to `batch`.
 pub fn decide<S>(record: &impl InputRecord, schemas: &mut S, batch: &mut Batch) -> Decision
 where
     S: SchemaSource<Plan = VoucherPlan>,
 {
-    let read = value::read(record, schemas, |body| {
-        Voucher::read(record.key(), body).map(|voucher| batch.push(record, &voucher))
+    let decoded = value::decode(record, schemas, |bytes, format| {
+        Voucher::read(record.key(), bytes, format).map(|voucher| batch.add_row(record, &voucher))
     });
-    match read {
-        Ok(Value::Read(())) => Decision::Row,
-        Ok(Value::Tombstone) => {
+    match decoded {
+        Decoded::Value(()) => Decision::Row,
+        Decoded::Tombstone => {
             batch.skip_tombstone(record);
             Decision::Tombstone
         }
-        Ok(Value::Wait { schema_id }) => Decision::Wait { schema_id },
-        Err(malformed) => {
+        Decoded::Pending(schema_id) => Decision::Wait { schema_id },
+        Decoded::Malformed(malformed) => {
             let reason = malformed.reason();
-            batch.write_dead_letters(record, malformed);
+            batch.add_dead_letter(record, malformed);
             Decision::Dead(reason)
         }
     }
 }
 
-/// Why the row is a dead letter whose code another voucher has. Names it, so that a person can
-/// compare the two; not the code.
+/// Returns why a row is a dead letter whose code another voucher has. Names that voucher, so that a
+/// person can compare the two, but not the code.
 pub fn code_taken(holder: impl fmt::Display) -> Malformed {
     Malformed::new(
         Reason::CodeTaken,
@@ -61,7 +60,7 @@ pub fn code_taken(holder: impl fmt::Display) -> Malformed {
     )
 }
 
-/// Why the row is a dead letter that the database refused alone.
+/// Returns why a row is a dead letter that the database refused alone.
 pub fn rejected(sentence: &str) -> Malformed {
     Malformed::new(
         Reason::RejectedByDatabase,

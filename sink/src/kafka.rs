@@ -1,8 +1,8 @@
-//! The ports over librdkafka: thin, because what is in here the simulator does not see.
+//! The ports over librdkafka. Thin, because the simulator does not cover what is in here.
 
 use std::time::Duration;
 
-use runtime::dead_letter;
+use runtime::dead_letter::{self, OutgoingDeadLetter};
 use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled,
@@ -11,17 +11,15 @@ use runtime::kafka::{
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 
-use crate::ports::{DeadLetterRecord, DeadLetters, Drained, Source};
-
-/// How long a dead letter may wait for room in the producer's queue.
-const ROOM: Duration = Duration::from_secs(5);
+use crate::limits::QUEUE_ROOM;
+use crate::ports::{DeadLetters, Drained, Source};
 
 /// A static group member that reads the vouchers, committed records only.
 ///
 /// Its `group.instance.id` is new in every process, so two sinks never share one and there is nothing
 /// to configure. A static member takes its own place again when it lost its coordinator for longer
 /// than a session; a dynamic one would join as a new member, and the group would wait a session for
-/// the old one (ADR 0004). It leaves the group when it is closed, as a dynamic member does.
+/// the old one (ADR 0040). It leaves the group when it is closed, as a dynamic member does.
 pub struct KafkaSource {
     config: ClientConfig,
     topic: String,
@@ -49,7 +47,7 @@ impl KafkaSource {
     }
 }
 
-/// An instance id that no other process and no other task has.
+/// Returns an instance id that no other process and no other task has.
 fn unique_instance_id(task: u16) -> String {
     format!("sink-{task}-{:032x}", rand::random::<u128>())
 }
@@ -103,7 +101,8 @@ pub struct KafkaDeadLetters {
 }
 
 impl KafkaDeadLetters {
-    /// Builds the client; the letters name `group`, whose they are. Does not wait for the broker.
+    /// Builds the client. The dead letters name `group`, which they belong to. Does not wait for the
+    /// broker.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
@@ -119,8 +118,8 @@ impl KafkaDeadLetters {
 }
 
 impl DeadLetters for KafkaDeadLetters {
-    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
-        let headers: Vec<_> = letter
+    fn send(&mut self, dead_letter: &OutgoingDeadLetter<'_>) -> Result<(), String> {
+        let headers: Vec<_> = dead_letter
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
@@ -128,12 +127,12 @@ impl DeadLetters for KafkaDeadLetters {
             .collect();
         let outgoing = Outgoing {
             topic: &self.topic,
-            key: letter.key,
-            value: letter.value,
+            key: dead_letter.key,
+            value: dead_letter.value,
             headers: &headers,
         };
-        match self.producer.send(&outgoing, ROOM) {
-            // Told by `drain`, with those that the broker refuses.
+        match self.producer.send(&outgoing, QUEUE_ROOM) {
+            // Reported by `drain`, with those that the broker refuses.
             Err(TransactionError::Abortable(_)) => Ok(()),
             sent => sent.map_err(|error| self.sentence(&error)),
         }
@@ -162,7 +161,7 @@ impl DeadLetters for KafkaDeadLetters {
 }
 
 impl KafkaDeadLetters {
-    /// Without what the error would mean in a transaction, since there is none.
+    /// Describes the error without what it would mean for a transaction, since there is none.
     fn sentence(&self, error: &TransactionError) -> String {
         let (TransactionError::Retriable(why)
         | TransactionError::Abortable(why)

@@ -4,7 +4,7 @@
 //! vouchers ──poll──▶ decide ──▶ batch ──▶ one statement: INSERT .. SELECT UNNEST(columns)
 //! (read_committed)   │ decode (schemas)   │               ON CONFLICT (campaign, order_id) DO NOTHING
 //!                    └ circuit breaker    │                        │ refused for its data
-//!                                         │                        ▼ in halves, to the row alone
+//!                                         │                        ▼ bisected, to the row alone
 //!                                         ├──────▶ vouchers.dlq, acknowledged
 //!                                         └──────▶ offsets, last
 //! ```
@@ -12,15 +12,17 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`task`] | the loop: an explicit state machine over narrow [`ports`] |
-//! | [`decide`] | one record in, its outcome into the batch: pure but for the schema look-up |
-//! | [`batch`] | a run of records, their rows, the dead among them, the offsets to commit |
-//! | [`columns`], [`texts`] | the rows of one statement, column by column |
-//! | [`halves`] | which part of a batch is written next, after a refusal |
-//! | [`doubt`] | whether a row that fails alone is at fault, or the database |
+//! | [`decide`] | one record in, its outcome into the batch: pure but for the look-up of the schema |
+//! | [`batch`] | consecutive records: their rows, the dead letters among them, the offsets to commit |
+//! | [`columns`], [`string_column`] | the rows of one statement, column by column |
+//! | [`bisection`] | which part of a batch is written next, after a refusal |
+//! | [`lone_failures`] | whether a row that fails alone is at fault, or the database |
+//! | [`limits`] | every bound and interval of the loop and its statements, and the reason for each |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
 //! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
+//! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | `sink run` |
 //! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
 //! | [`check`] | `sink check` |
@@ -37,26 +39,26 @@
 //! | a record can't be decoded, or its schema is unknown | dead letter |
 //! | a null value | skipped: it deletes no voucher |
 //! | the row is there | nothing; `existing`, or `different` when its code, amount or currency differs |
-//! | a statement is refused for its data | halved until the row stands alone: dead letter `rejected_by_database` |
-//! | a row's code is there | the same; dead letter `code_taken` only when another identity has it, else once more |
-//! | a time-out, a lock, a trigger that raises, a row that is neither taken nor shown | halved; the row alone is dead when it fails three times while the table takes others, else waited out |
+//! | a statement is refused for its data | bisected until the row is alone: dead letter `rejected_by_database` |
+//! | a row's code is there | bisected; dead letter `code_taken` only when another identity has it, else once more |
+//! | a time-out, a lock, a trigger that raises, a row that is neither taken nor shown | bisected; the row alone is a dead letter when it fails three times while the table accepts others, else waited out |
 //! | two transactions met (40001, 40P01) | the same statement again |
 //! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
 //! | a dead letter is too large for its topic | written again without what does not fit |
 //! | the broker refuses a dead letter for another reason | that one again, every 30 s at most; not ready |
 //! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
-//! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead | all of the batch is taken back; not ready until a person accepts, or the cause is gone |
-//! | a rebalance takes partitions away | their offsets and letters are the new owner's; rows that were written stay, since it writes the same |
-//! | killed at any point | offsets come last, so it is done again; rows are known by their identity |
+//! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead letters | the whole batch is undone; not ready until a person accepts, or the cause is fixed |
+//! | a rebalance takes partitions away | their offsets and dead letters are the new owner's; rows that were written stay, since it writes the same |
+//! | killed at any point | offsets come last, so the batch is done again; rows are known by their identity |
 //!
 //! # What the table is
-//! For each partition exactly what its records give when they are taken one after the other: of an
+//! For each partition exactly what its records give when they are written one after the other: of an
 //! identity the first usable record is the row, and of two identities with one code the earlier has
 //! it. A rebuild from the topic gives the same rows.
 //!
 //! What is deliberately absent: updates and deletes, a memory of what was written, and offsets in the
 //! database. A dead letter may be written twice when the sink is killed between its acknowledgement
-//! and the offsets; its identity is the original's place, so a reader can tell.
+//! and the offsets; both name the same original by topic, partition and offset.
 
 #![forbid(unsafe_code)]
 
@@ -64,11 +66,13 @@ pub mod backfill;
 pub mod batch;
 pub mod bisection;
 pub mod check;
+pub mod cli;
 pub mod columns;
 pub mod dead_letters;
 pub mod decide;
-pub mod doubt;
 pub mod kafka;
+pub mod limits;
+pub mod lone_failures;
 pub mod observer;
 pub mod ports;
 pub mod postgres;

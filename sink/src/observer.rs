@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use runtime::flow::{Flow, FlowMetrics};
+use metrics::{Counter, Histogram, counter, histogram};
+use runtime::flow::{FlowMetrics, FlowMonitor, FlowObserver};
 use runtime::health::Part;
-use runtime::kafka::Blocked;
 use runtime::metrics as names;
 use schemas::Reason;
 
-use crate::ports::{Cause, Observer, Refusal};
+use crate::ports::{Observer, WriteFailure};
 use crate::tally::Tally;
 
-/// Handles are looked up once; a batch only adds. Every label value is there from the start, at 0: the
-/// first dead letter of a reason would not be an increase otherwise.
+/// The metrics and the readiness of one task.
+///
+/// Metrics are looked up once; a batch only adds to them. Every label value exists from the start, at
+/// 0: without that the first dead letter of a reason would not be an increase.
 pub struct TaskObserver {
-    flow: Flow,
+    flow: FlowMonitor,
     inserted: Counter,
     existing: Counter,
     different: Counter,
@@ -26,27 +27,22 @@ pub struct TaskObserver {
     batch_seconds: Histogram,
     data_errors: Counter,
     outages: Counter,
-    reduced: Counter,
-    blocked: Counter,
-    circuit: Gauge,
-    partitions: Gauge,
 }
 
 impl TaskObserver {
-    /// Of the task with this number.
+    /// Registers the metrics of the task of this number, which reports its readiness as `part`.
     pub fn new(task: u16, part: Part) -> Self {
         let rows = |outcome: &'static str| counter!(names::SINK_ROWS, "outcome" => outcome);
         let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
-        let refused = |outcome: &'static str| counter!(names::SINK_REFUSED, "outcome" => outcome);
-        let task = task.to_string();
+        let flow = FlowMetrics {
+            partitions: names::SINK_PARTITIONS,
+            circuit_open: names::SINK_CIRCUIT_OPEN,
+            refused: names::SINK_REFUSED,
+            blocked: names::SINK_BLOCKED,
+            blocked_offset: names::SINK_BLOCKED_OFFSET,
+        };
         Self {
-            flow: Flow::new(
-                part,
-                FlowMetrics {
-                    blocked: names::SINK_BLOCKED,
-                    offset: names::SINK_BLOCKED_OFFSET,
-                },
-            ),
+            flow: FlowMonitor::new(part, task, flow),
             inserted: rows("inserted"),
             existing: rows("existing"),
             different: rows("different"),
@@ -64,33 +60,25 @@ impl TaskObserver {
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
             data_errors: errors("data"),
             outages: errors("unavailable"),
-            reduced: refused("reduced"),
-            blocked: refused("blocked"),
-            circuit: gauge!(names::SINK_CIRCUIT_OPEN, "task" => task.clone()),
-            partitions: gauge!(names::SINK_PARTITIONS, "task" => task),
         }
     }
 }
 
 impl Observer for TaskObserver {
+    fn flow(&mut self) -> &mut dyn FlowObserver {
+        &mut self.flow
+    }
+
     fn written(&mut self, took: Duration) {
         self.batch_seconds.record(took);
     }
 
-    fn write_failed(&mut self, cause: Cause) {
-        match cause {
-            Cause::Data => &self.data_errors,
-            Cause::Unavailable => &self.outages,
+    fn write_failed(&mut self, failure: WriteFailure) {
+        match failure {
+            WriteFailure::Data => &self.data_errors,
+            WriteFailure::Unavailable => &self.outages,
         }
         .increment(1);
-    }
-
-    fn refused(&mut self, letters: usize, refusal: Refusal) {
-        match refusal {
-            Refusal::Reduced => &self.reduced,
-            Refusal::Blocked => &self.blocked,
-        }
-        .increment(letters as u64);
     }
 
     fn settled(&mut self, tally: &Tally) {
@@ -104,26 +92,5 @@ impl Observer for TaskObserver {
                 counter.increment(*count);
             }
         }
-    }
-
-    fn assigned(&mut self, partitions: usize) {
-        self.partitions
-            .set(u32::try_from(partitions).unwrap_or(u32::MAX));
-    }
-
-    fn flowing(&mut self) {
-        self.flow.flowing();
-    }
-
-    fn blocked(&mut self, blocked: &[Blocked]) {
-        self.flow.blocked(blocked);
-    }
-
-    fn standing(&mut self, reason: &str) {
-        self.flow.standing(reason);
-    }
-
-    fn circuit(&mut self, open: bool) {
-        self.circuit.set(u8::from(open));
     }
 }

@@ -1,58 +1,40 @@
-//! `sink run`: wires the parts and watches over them.
+//! `sink run`: wires the ports and the tasks.
 
-use std::time::Duration;
-
-use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::MonotonicClock;
-use runtime::health::{self, Health, Part};
-use runtime::kafka::BrokerProbe;
+use runtime::health::{Health, Part};
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
+use runtime::preflight;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
-use runtime::stepping::{DRAIN, drive};
-use runtime::{http, metrics, preflight};
+use runtime::service::{Service, run_tasks};
 use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
 use crate::postgres::{Database, DatabaseProbe, PostgresTable, migrate};
 use crate::settings::RunSettings;
-use crate::task::{Ports, Task};
+use crate::task::{self, Ports, Task};
 
-/// Health and metrics, unless HTTP_ADDR says otherwise.
+/// The default port of health and metrics.
 const DEFAULT_PORT: u16 = 9465;
 
 /// Runs until shutdown.
 ///
 /// # Errors
-/// Exit code 2 for settings, 1 for everything that a person has to mend.
+/// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    settings.kafka.check()?;
+    let shared = &settings.shared;
+    shared.kafka.check()?;
     let database = Database::new(&settings.database.database_url)?;
-    let registry = Registry::of(&settings.registry)?;
-    let recorder = metrics::install("sink")?;
-    let health = Health::new();
-    // Before anybody can ask whether we are ready.
-    let postgres = health.part("postgres", "connecting");
-    let mut supervisor = Supervisor::new(shutdown.clone());
-
-    let listener = http::bind(settings.http.address(DEFAULT_PORT)).await?;
-    let routes = health::routes(health.clone(), recorder, shutdown.clone());
-    supervisor.last_task("http", |shutdown| {
-        http::serve(listener, routes, http::ConnectionLimits::HEALTH, shutdown)
-    });
-    let probe = BrokerProbe::new(
-        &settings.kafka,
-        &settings.topics.vouchers_topic,
-        health.part("kafka", "connecting"),
-        true,
-    )?;
-    let probe_shutdown = shutdown.clone();
-    supervisor.thread("broker-probe", move || {
-        probe.run(&probe_shutdown);
-        Ok(())
-    })?;
+    let registry = Registry::of(&shared.registry)?;
+    let mut service = Service::new("sink", shutdown.clone())?;
+    service.expect_tasks(settings.flow.tasks);
+    let postgres = service.health.part("postgres", "connecting");
+    service.probe_brokers(&shared.kafka, &shared.topics.vouchers_topic)?;
+    service
+        .serve_health(settings.http.address(DEFAULT_PORT))
+        .await?;
     tracing::info!(
-        group = settings.flow.sink_group,
+        group = settings.group.sink_group,
         tasks = settings.flow.tasks,
         "sink started"
     );
@@ -61,11 +43,10 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         database,
         registry,
         schemas: KnownSchemas::default(),
-        health,
+        health: service.health.clone(),
         postgres,
     };
-    supervisor.task("flow", flow.run(shutdown));
-    supervisor.run(DRAIN + Duration::from_secs(3)).await
+    service.run_flow(flow.run(shutdown)).await
 }
 
 /// The tasks, and what they wait for before they start.
@@ -75,16 +56,17 @@ struct Flow {
     registry: Option<Registry>,
     schemas: KnownSchemas<VoucherPlan>,
     health: Health,
-    /// What `/readyz` says of the database.
+    /// The state of the database in `/readyz`.
     postgres: Part,
 }
 
 impl Flow {
     async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
-        let topics = &self.settings.topics;
+        let shared = &self.settings.shared;
+        let topics = &shared.topics;
         let names = vec![topics.vouchers_topic.clone(), topics.voucher_dead_letters()];
         let ((), ()) = tokio::try_join!(
-            preflight::topics_exist(&self.settings.kafka, names, &shutdown),
+            preflight::topics_exist(&shared.kafka, names, &shutdown),
             migrate(&self.database, &self.postgres, &shutdown),
         )?;
         if shutdown.is_requested() {
@@ -92,55 +74,38 @@ impl Flow {
         }
         let mut parts = Supervisor::new(shutdown.clone());
         let probe = DatabaseProbe::new(self.database.clone(), self.postgres.clone());
-        let probe_shutdown = shutdown.clone();
         parts.task("database-probe", async move {
-            probe.run(probe_shutdown).await;
+            probe.run(shutdown).await;
             Ok(())
         });
-        for number in 0..self.settings.flow.tasks {
-            let task = self.task(number)?;
-            let shutdown = shutdown.clone();
-            parts.thread(format!("task-{number}"), move || {
-                drive(task, || false, &shutdown)
-            })?;
-        }
-        parts.run(DRAIN).await
+        run_tasks(parts, self.settings.flow.tasks, |number| self.task(number)).await
     }
 
     fn task(&self, number: u16) -> Result<LiveTask, Failure> {
-        let RunSettings {
-            kafka,
-            topics,
-            flow,
-            breaker,
-            ..
-        } = &self.settings;
+        let shared = &self.settings.shared;
+        let topic = &shared.topics.vouchers_topic;
+        let group = &self.settings.group.sink_group;
         let registry_part = self.health.part(format!("registry-{number}"), "starting");
         let part = self
             .health
             .part(format!("task-{number}"), "joining the group");
         let ports = Ports {
-            source: KafkaSource::join(kafka, &topics.vouchers_topic, &flow.sink_group, number)?,
+            source: KafkaSource::join(&shared.kafka, topic, group, number)?,
             table: PostgresTable::new(self.database.clone())?,
             dead_letters: KafkaDeadLetters::new(
-                kafka,
-                topics.voucher_dead_letters(),
-                &flow.sink_group,
+                &shared.kafka,
+                shared.topics.voucher_dead_letters(),
+                group,
             )?,
-            schemas: SchemaCache::new(
-                self.registry.clone(),
-                VoucherPlan::compile_with,
-                self.schemas.clone(),
-                registry_part,
-            ),
+            schemas: SchemaCache::new(self.registry.clone(), self.schemas.clone(), registry_part),
             clock: MonotonicClock::new(),
             observer: TaskObserver::new(number, part),
         };
-        Ok(Task::new(
-            ports,
-            topics.vouchers_topic.clone(),
-            CircuitBreaker::new(breaker),
-        ))
+        let settings = task::Settings {
+            topic: topic.clone(),
+            breaker: self.settings.breaker.clone(),
+        };
+        Ok(Task::new(ports, settings))
     }
 }
 

@@ -1,87 +1,71 @@
-//! What `sink run` reads from flags and environment variables.
+//! The settings of `sink run`.
 
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
-use runtime::dead_letter::Owner;
-use runtime::kafka::KafkaSettings;
-use runtime::registry::RegistrySettings;
-use runtime::settings::{HttpSettings, Secret, TopicSettings, whole};
-use runtime::telemetry::LogSettings;
+use runtime::dead_letter::DeadLetterOwner;
+use runtime::service::SharedSettings;
+use runtime::settings::{HttpSettings, Secret, group_name, whole};
 
-/// All settings of `sink run`.
+// The backfill command takes it by this name.
+pub(crate) use runtime::settings::group_name as group;
+
+/// Settings of `sink run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunSettings {
+    /// The database of the vouchers.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub kafka: KafkaSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistrySettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub topics: TopicSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub database: DatabaseSettings,
+    /// The consumer group.
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub group: GroupSettings,
+    /// The tasks.
+    #[command(flatten)]
     pub flow: FlowSettings,
+    /// When too many dead letters pause the flow.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub breaker: CircuitBreakerSettings,
+    /// The listener of health and metrics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub http: HttpSettings,
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
+    pub shared: SharedSettings,
 }
 
-/// Where the vouchers go.
+/// The database of the vouchers.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Database")]
+#[command(next_help_heading = "Postgres")]
 pub struct DatabaseSettings {
-    /// Postgres, such as postgres://user:password@host:5432/database?sslmode=verify-full.
+    /// Database of the vouchers, postgres://user:password@host:5432/database?sslmode=verify-full.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 }
 
-/// How records flow.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Flow")]
-pub struct FlowSettings {
-    /// The consumer group.
-    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
-    pub sink_group: String,
-
-    /// How many tasks share the partitions in this process, each with its own thread and its own
-    /// connection to the database.
-    #[arg(long, env = "SINK_TASKS", value_name = "SINK_TASKS", default_value = "2", value_parser = whole::<u16>(1..=64, "tasks"))]
-    pub tasks: u16,
-}
-
-/// Whose offsets and transactional ids a command stands beside.
+/// The consumer group of `sink run`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flow")]
 pub struct GroupSettings {
-    /// The consumer group of `sink run`, whose dead letters these are.
-    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
+    /// Consumer group of `sink run`.
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group_name)]
     pub sink_group: String,
 }
 
 impl GroupSettings {
-    /// Whose dead letters a command is about: those of every campaign's vouchers.
-    pub fn owner(&self) -> Owner {
-        Owner {
+    /// Returns the owner of the dead letters that belong to this group, of vouchers of any campaign.
+    pub fn owner(&self) -> DeadLetterOwner {
+        DeadLetterOwner {
             group: self.sink_group.clone(),
             campaign: None,
         }
     }
 }
 
-pub(crate) fn group(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.len() > 249 || name.chars().any(char::is_control) {
-        return Err("a group is 1 to 249 bytes without control characters".to_owned());
-    }
-    Ok(name.to_owned())
+/// The tasks of `sink run`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flow")]
+pub struct FlowSettings {
+    /// Number of tasks that share the partitions in this process, each with its own thread and its own
+    /// connection to the database.
+    #[arg(long, env = "SINK_TASKS", value_name = "SINK_TASKS", default_value = "2", value_parser = whole::<u16>(1..=64, "tasks"))]
+    pub tasks: u16,
 }

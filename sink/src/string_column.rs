@@ -1,6 +1,6 @@
-//! Many short texts in one allocation, which is reused from batch to batch.
+//! Many short strings in one allocation, which is reused from batch to batch.
 
-/// StringColumn by number.
+/// Strings by number.
 #[derive(Debug, Clone, Default)]
 pub struct StringColumn {
     text: String,
@@ -8,29 +8,29 @@ pub struct StringColumn {
 }
 
 impl StringColumn {
-    /// Forgets all, keeps the memory.
+    /// Removes all strings, and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
     }
 
-    /// Appends a text.
+    /// Appends a string.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len());
     }
 
-    /// How many there are.
+    /// The number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The text with this number.
+    /// Returns the string of this number.
     ///
     /// # Panics
     /// When there is none.
@@ -42,7 +42,7 @@ impl StringColumn {
         &self.text[start..self.ends[number]]
     }
 
-    /// All, in order.
+    /// Returns all strings, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|number| self.get(number))
     }
@@ -53,16 +53,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_come_back_as_they_went_in() {
-        let mut texts = StringColumn::default();
+    fn strings_come_back_as_they_went_in() {
+        let mut column = StringColumn::default();
         for round in 0..2 {
-            texts.clear();
-            assert!(texts.is_empty());
+            column.clear();
+            assert!(column.is_empty());
             for text in ["a", "", "é", "漢字"] {
-                texts.push(text);
+                column.push(text);
             }
             assert_eq!(
-                texts.iter().collect::<Vec<_>>(),
+                column.iter().collect::<Vec<_>>(),
                 ["a", "", "é", "漢字"],
                 "{round}"
             );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::Reason;
 
-/// The outcomes of a batch.
+/// The number of records by outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// New rows.
@@ -20,7 +20,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts what another tally counted too.
+    /// Adds the counts of another tally.
     pub fn add(&mut self, other: &Self) {
         self.inserted += other.inserted;
         self.existing += other.existing;
@@ -31,7 +31,7 @@ impl Tally {
         }
     }
 
-    /// All records.
+    /// Returns the number of all records.
     pub fn records(&self) -> u64 {
         self.inserted
             + self.existing

@@ -1,4 +1,4 @@
-//! What was sent and has not come yet.
+//! Records that were sent and have not arrived yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use end_to_end::system::TestSystem;
 use sqlx::postgres::PgListener;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// When each order was sent; shared by who sends and who looks.
+/// When each order was sent; shared by the sender and the receiver.
 #[derive(Clone, Default)]
 pub struct Awaited(Arc<Mutex<HashMap<String, Instant>>>);
 
@@ -19,54 +19,54 @@ impl Awaited {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is sent now.
+    /// Records that an order is sent now.
     pub fn sent(&self, id: String) {
         self.lock().insert(id, Instant::now());
     }
 
-    /// It has come; the milliseconds since it was sent, if it was.
-    pub fn came(&self, id: &str) -> Option<f64> {
+    /// Returns the milliseconds since an order was sent, if it was, and forgets the order.
+    pub fn arrived(&self, id: &str) -> Option<f64> {
         let begun = self.lock().remove(id)?;
         Some(begun.elapsed().as_secs_f64() * 1e3)
     }
 }
 
-/// Voucher rows, told by a trigger once they are visible: what that costs is in the figure, which
-/// waiting between looks at the table would make longer still.
+/// Voucher rows, which a trigger reports once they are visible. The cost of that is part of the
+/// figure; polling the table would add more.
 pub struct RowWatch(PgListener);
 
 impl RowWatch {
-    /// Tells of the rows that come from now on.
+    /// Starts to report new rows.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// When Postgres refuses the trigger.
     pub async fn watch(system: &TestSystem) -> Result<Self> {
         let mut listener = PgListener::connect(&system.vouchers_url).await?;
         listener.listen("voucher_row").await?;
-        for statement in TELL_ROWS {
+        for statement in NOTIFY_ROWS {
             system.execute_on_vouchers(statement).await?;
         }
         Ok(Self(listener))
     }
 
-    /// Reads until `total` of those that are awaited have come; milliseconds of each.
+    /// Waits until `total` awaited rows have arrived; returns the milliseconds of each.
     ///
     /// # Errors
-    /// When none comes for a minute.
+    /// When none arrives for a minute.
     pub async fn read(&mut self, awaited: &Awaited, total: usize) -> Result<Vec<f64>> {
         let mut millis = Vec::with_capacity(total);
         while millis.len() < total {
-            let told = tokio::time::timeout(PATIENCE, self.0.recv()).await;
-            let told = told.context("a voucher did not come")??;
-            millis.extend(awaited.came(told.payload()));
+            let row = tokio::time::timeout(TIMEOUT, self.0.recv()).await;
+            let row = row.context("a voucher's row did not arrive")??;
+            millis.extend(awaited.arrived(row.payload()));
         }
         Ok(millis)
     }
 }
 
-const TELL_ROWS: [&str; 2] = [
-    "CREATE OR REPLACE FUNCTION tell_row() RETURNS trigger LANGUAGE plpgsql
+const NOTIFY_ROWS: [&str; 2] = [
+    "CREATE OR REPLACE FUNCTION notify_row() RETURNS trigger LANGUAGE plpgsql
      AS 'BEGIN PERFORM pg_notify(''voucher_row'', NEW.order_id); RETURN NULL; END'",
-    "CREATE OR REPLACE TRIGGER tell_row AFTER INSERT ON vouchers
-     FOR EACH ROW EXECUTE FUNCTION tell_row()",
+    "CREATE OR REPLACE TRIGGER notify_row AFTER INSERT ON vouchers
+     FOR EACH ROW EXECUTE FUNCTION notify_row()",
 ];

@@ -1,4 +1,4 @@
-//! A lean HTTP/1.1 client of one connection, so that the load costs the shared cores little.
+//! A minimal HTTP/1.1 client with one connection, so that the load uses little of the shared CPU.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A service that is asked to wait is asked again after this long, so often.
+/// The pause after a 503, and how often a request is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
-const TRIES: u32 = 100;
+const MAX_RETRIES: u32 = 100;
 
-/// One connection that is kept.
+/// One persistent connection.
 pub struct Client {
     stream: TcpStream,
     address: String,
@@ -35,13 +35,13 @@ impl Client {
         })
     }
 
-    /// Sends JSON until the answer is not "come again" (503), as a client would; its body.
+    /// Sends JSON, again after each 503, as a client would; returns the body of the answer.
     ///
     /// # Errors
-    /// When the answer is no success.
+    /// When the answer is not a success.
     pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Result<&[u8]> {
         let mut body = self.send_once(method, path, json).await?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_RETRIES {
             if !self.answer.starts_with(b"HTTP/1.1 503") {
                 break;
             }
@@ -68,7 +68,7 @@ impl Client {
         self.answer.clear();
         loop {
             let read = self.stream.read_buf(&mut self.answer).await?;
-            ensure!(read > 0, "the connection ended within an answer");
+            ensure!(read > 0, "the connection was closed within an answer");
             if let Some(body) = body_of(&self.answer)? {
                 return Ok(body);
             }
@@ -76,7 +76,7 @@ impl Client {
     }
 }
 
-/// Where the body is, once all of it has come.
+/// Returns where the body is, once all of it has arrived.
 fn body_of(answer: &[u8]) -> Result<Option<Range<usize>>> {
     const END: &[u8] = b"\r\n\r\n";
     let Some(head) = memchr::memmem::find(answer, END) else {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_length_is_there() {
+    fn an_answer_is_complete_when_its_whole_body_has_arrived() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
         assert_eq!(body_of(answer).unwrap(), Some(38..40));
         assert_eq!(body_of(&answer[..39]).unwrap(), None);

@@ -1,4 +1,4 @@
-//! The limit of all who read a topic: librdkafka's `poll`, and nothing done with what it brings.
+//! The limit of every reader of a topic: librdkafka's `poll`, without doing anything with the records.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use crate::usage::own_cpu;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What reading a topic took.
+/// The time that reading a topic took.
 #[derive(Debug, Clone, Copy)]
 pub struct Drained {
-    /// From the client's making to the last record.
+    /// From the creation of the client to the last record.
     pub wall: Duration,
-    /// Of the whole process, which does nothing else.
+    /// CPU time of this process, which does nothing else.
     pub cpu: Duration,
 }
 
@@ -29,7 +29,7 @@ pub fn bare(brokers: &str, topic: &str, records: u64) -> Result<Drained> {
         .set("bootstrap.servers", brokers)
         .set("group.id", "bench-bare")
         .set("enable.auto.commit", "false")
-        // Without these the limit would wait for its own queue, or pay for its memory.
+        // With the defaults the client would wait for its own queue, or pay for its memory.
         .set("fetch.queue.backoff.ms", "2")
         .set("queued.min.messages", "10000")
         .set("queued.max.messages.kbytes", "16384")
@@ -62,7 +62,7 @@ fn from_the_beginning(consumer: &BaseConsumer, topic: &str) -> Result<TopicParti
     Ok(list)
 }
 
-/// Watches how far a group has come, with one client for all questions.
+/// Watches the committed offsets of a group with one client.
 pub struct Progress {
     consumer: BaseConsumer,
     topic: String,
@@ -71,8 +71,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of `group` in `topic`, to the end that it has now. All that a first question costs is paid
-    /// here, and not in what is measured.
+    /// Watches `group` in `topic` up to its current end. The first request is made here, so that its
+    /// cost is not measured.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -113,20 +113,20 @@ impl Progress {
     /// Waits until the group has committed the end of every partition.
     ///
     /// # Errors
-    /// When it has not within `patience`.
-    pub fn wait_for_the_end(&self, patience: Duration) -> Result<()> {
+    /// When it has not within `timeout`.
+    pub fn wait_for_the_end(&self, timeout: Duration) -> Result<()> {
         let begun = Instant::now();
         loop {
             if self.is_at_the_end()? {
                 return Ok(());
             }
             ensure!(
-                begun.elapsed() < patience,
+                begun.elapsed() < timeout,
                 "{} was not read to its end within {} s",
                 self.topic,
-                patience.as_secs()
+                timeout.as_secs()
             );
-            // A pause between two questions that serves the client's own events.
+            // A pause that serves the client's own events.
             let _ = self.consumer.poll(Duration::from_millis(20));
         }
     }

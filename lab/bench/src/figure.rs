@@ -1,46 +1,46 @@
-//! One measured figure beside its limit and its target, and the table of them.
+//! A measured figure with its limit and its target, and the table of figures.
 
 use serde::Serialize;
 
-/// What a figure should be.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// The figure, in its unit.
+    /// At most this, in the figure's unit.
     AtMost(f64),
-    /// The figure, in its unit.
+    /// At least this, in the figure's unit.
     AtLeast(f64),
-    /// The figure, as a multiple of its limit.
+    /// At most this multiple of the limit.
     RatioAtMost(f64),
-    /// The figure, as a multiple of its limit.
+    /// At least this multiple of the limit.
     RatioAtLeast(f64),
 }
 
-/// A median of several runs.
+/// The median of several runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
     /// The part of the system.
     pub leg: &'static str,
-    /// What it had to do.
+    /// The work that was measured.
     pub case: String,
-    /// What was measured.
+    /// The quantity.
     pub what: &'static str,
     /// Its unit.
     pub unit: &'static str,
-    /// What the leg takes.
+    /// The measured value.
     pub measured: f64,
-    /// What its limit takes, measured in turn with it.
+    /// The limit, measured alternately with the leg.
     pub limit: Option<f64>,
     /// `measured / limit`: the median of the runs' ratios.
     pub ratio: Option<f64>,
-    /// What it should be; none: told for its own sake.
+    /// The target; `None`: the figure is only reported.
     pub target: Option<Target>,
-    /// Whether it is.
+    /// Whether the target is met.
     pub met: Option<bool>,
 }
 
 impl Figure {
-    /// The median of `runs`.
+    /// Creates a figure from the median of `runs`.
     pub fn new(
         leg: &'static str,
         case: impl Into<String>,
@@ -61,7 +61,7 @@ impl Figure {
         }
     }
 
-    /// With the limit beside each run.
+    /// Adds the limit that was measured with each run.
     #[must_use]
     pub fn beside(mut self, runs: &[f64], limits: &[f64]) -> Self {
         assert_eq!(runs.len(), limits.len(), "one limit a run");
@@ -75,7 +75,7 @@ impl Figure {
         self
     }
 
-    /// With what it should be.
+    /// Adds the target.
     #[must_use]
     pub fn should(mut self, target: Target) -> Self {
         self.target = Some(target);
@@ -89,12 +89,12 @@ impl Figure {
     }
 }
 
-/// The middle of the values, of an even number the lower; NaN of none.
+/// Returns the median, of an even number of values the lower one; NaN without values.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// The smallest value that at least `percent` of them are not above; NaN of none.
+/// Returns the smallest value that at least `percent` of the values do not exceed; NaN without values.
 pub fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -105,7 +105,7 @@ pub fn percentile(values: &[f64], percent: usize) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// The figures as a Markdown table.
+/// Returns the figures as a Markdown table.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = String::from(
         "| leg | case | figure | measured | limit | ratio | target | |\n|---|---|---|---|---|---|---|---|\n",
@@ -139,7 +139,7 @@ pub fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// Three digits that count, and the unit.
+/// Formats a value with three significant digits and its unit.
 fn shown(value: f64, unit: &str) -> String {
     let decimals = match value.abs() {
         small if small < 10.0 => 2,
@@ -177,12 +177,12 @@ mod tests {
         assert_eq!(
             figure.clone().should(Target::AtMost(2.0)).met,
             Some(false),
-            "missed is missed"
+            "a missed target is reported"
         );
     }
 
     #[test]
-    fn percentiles_are_values_that_were_measured() {
+    fn a_percentile_is_a_measured_value() {
         let values: Vec<f64> = (1..=200).map(f64::from).collect();
         assert_eq!(percentile(&values, 50), 100.0);
         assert_eq!(percentile(&values, 99), 198.0);

@@ -1,28 +1,28 @@
-//! The peer of the decoder: an order status from the generic value of apache-avro.
+//! The peer of the decoder: an order status from apache-avro's generic value.
 
 use anyhow::{Context, Result, bail, ensure};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use schemas::{OrderId, OrderStatus, Status, Timestamp, decimal};
 
-/// Decimals of the total in our schema.
+/// The scale of the total in our schema.
 const SCALE: u32 = 9;
 
-/// What the library reads with a reader of our schema.
+/// Reads the generic value of a record.
 ///
 /// # Errors
-/// When the value is no record.
+/// When the value is not a record.
 pub fn fields(reader: &GenericDatumReader<'_>, mut body: &[u8]) -> Result<Vec<(String, Value)>> {
     match reader.read_value(&mut body)? {
         Value::Record(fields) => Ok(fields),
-        other => bail!("{other:?} is no record"),
+        other => bail!("{other:?} is not a record"),
     }
 }
 
-/// What the decoder would make of the same bytes, checked as it checks them.
+/// Reads what the decoder reads from the same bytes, with the same checks.
 ///
 /// # Errors
-/// When the decoder would refuse the record.
+/// When the decoder refuses the record.
 pub fn order_status<'k>(
     reader: &GenericDatumReader<'_>,
     key: &'k [u8],

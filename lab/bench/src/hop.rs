@@ -1,4 +1,4 @@
-//! Records written at a steady pace, and read as they come.
+//! Records that are written at a steady rate and read as they arrive.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use crate::orders;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writes the records of these numbers, `pace` a second, and tells `awaited` of those that `counts`.
+/// Writes the records of these numbers, `pace` a second; those for which `counts` returns true are
+/// awaited.
 ///
 /// # Errors
 /// When one is not acknowledged.
@@ -32,8 +33,7 @@ pub fn write(
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
         .create()?;
-    // One that nobody awaits: the client asks for its producer id at half-second intervals, and
-    // this is not what is measured.
+    // A record that is not measured: the client requests its producer id at half-second intervals.
     let mut bytes = Vec::new();
     value(numbers.start, "warm", &mut bytes)?;
     producer
@@ -65,11 +65,11 @@ pub fn write(
     Ok(())
 }
 
-/// A reader of what is written to a topic from now on.
+/// A reader of a topic's new records.
 pub struct Reader(BaseConsumer);
 
 impl Reader {
-    /// Read committed, at the topic's end.
+    /// Starts at the topic's end, with `read_committed`.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -94,25 +94,25 @@ impl Reader {
         Ok(Self(consumer))
     }
 
-    /// Reads until `total` of those that are awaited have come; milliseconds of each.
+    /// Reads until `total` awaited records have arrived; returns the milliseconds of each.
     ///
     /// # Errors
-    /// When none comes for half a minute.
+    /// When none arrives for half a minute.
     pub fn read(&self, awaited: &Awaited, total: usize) -> Result<Vec<f64>> {
         let mut millis = Vec::with_capacity(total);
         while millis.len() < total {
             let message = self
                 .0
                 .poll(TIMEOUT)
-                .with_context(|| format!("{} of {total} records came", millis.len()))??;
+                .with_context(|| format!("{} of {total} records arrived", millis.len()))??;
             let id = std::str::from_utf8(message.key().unwrap_or_default())?;
-            millis.extend(awaited.came(id));
+            millis.extend(awaited.arrived(id));
         }
         Ok(millis)
     }
 }
 
-/// Transactions of one record each, one after the other; milliseconds of each.
+/// Commits transactions of one record each, one after the other; returns the milliseconds of each.
 ///
 /// # Errors
 /// When one is not committed.
@@ -141,7 +141,7 @@ pub fn transactions(brokers: &str, topic: &str, count: u32) -> Result<Vec<f64>> 
         producer.drain(TIMEOUT).map_err(failed)?;
         producer.commit(TIMEOUT).map_err(failed)?;
         millis.push(begun.elapsed().as_secs_f64() * 1e3);
-        // Until the markers are written: the next would meet them.
+        // Until the markers are written: the next transaction would wait for them.
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(millis)

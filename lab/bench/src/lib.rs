@@ -1,18 +1,19 @@
-//! Every leg measured beside what is physically there.
+//! Measurements of every leg of the system, each beside its physical limit.
 //!
-//! | module | what is in it |
+//! | module | subject |
 //! |---|---|
 //! | [`figure`] | one measured figure, its limit, its target; the table |
 //! | [`usage`] | CPU time and memory of a process, from the operating system |
 //! | [`orders`], [`vouchers`] | the records that flow |
-//! | [`rig`] | real services on a stack of their own, topics full of records |
-//! | [`awaited`], [`hop`] | latency: what was sent and has not come; through Kafka alone |
-//! | [`client`] | HTTP load that costs little |
+//! | [`rig`] | real services on a local stack, topics full of records |
+//! | [`awaited`], [`hop`] | latency: records that were sent and have not arrived; Kafka alone |
+//! | [`client`] | an HTTP client that uses little CPU |
+//! | [`generic`] | the peer of the decoder: apache-avro's generic value |
 //! | [`drain`], [`unnest`] | limits: bare librdkafka, bare Postgres |
-//! | [`legs`] | what is measured, one module a leg |
+//! | [`legs`] | what is measured, one module for each leg |
 //!
-//! Limit and leg are measured in turn, at least three times, and a ratio is the median of the ratios
-//! of neighbours: what else the machine does meets both alike.
+//! Leg and limit are measured alternately, at least three times, and a ratio is the median of the
+//! ratios of neighbours: other load of the machine affects both alike.
 #![allow(
     clippy::float_arithmetic,
     reason = "measurements; no money passes through here"

@@ -1,4 +1,4 @@
-//! `bench LEG`: measures, and tells.
+//! `bench LEG`: measures one leg of the system, or all.
 
 use std::process::ExitCode;
 
@@ -12,27 +12,27 @@ use clap::{Parser, ValueEnum};
 use runtime::lifecycle::{self, Failure};
 use runtime::output;
 
-/// Measures legs of the system beside their limits, on a local stack of its own.
+/// Measures legs of the system and their physical limits, on its own local stack.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Arguments {
     /// What to measure.
     leg: Leg,
 
-    /// The figures as JSON on stdout.
+    /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
 
-    /// A tenth of the records: to try, not to tell.
+    /// Use a tenth of the records: for a trial, not for results.
     #[arg(long)]
     quick: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Leg {
-    /// All of them, one after the other.
+    /// All legs, one after the other.
     All,
-    /// From a record's bytes to its verdict.
+    /// From a record's bytes to the decision.
     Decode,
     /// A full topic through the processor.
     Processor,
@@ -46,11 +46,11 @@ enum Leg {
     Relay,
     /// From the HTTP request to the voucher's row.
     EndToEnd,
-    /// A full topic judged again.
+    /// A full topic evaluated again.
     Backfill,
     /// The services at rest.
     Idle,
-    /// The same work from little to much.
+    /// The same work in growing amounts.
     Curves,
     /// Millions of records that wait for each service.
     Memory,
@@ -59,22 +59,22 @@ enum Leg {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut figures = Vec::new();
-    let outcome = run(&arguments, &mut figures);
-    // What was measured before a leg failed is told too.
-    let told = tell(&arguments, &figures);
-    match outcome.and(told) {
+    let measured = run(&arguments, &mut figures);
+    // What was measured before a leg failed is printed too.
+    let printed = print(&arguments, &figures);
+    match measured.and(printed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<Failure>() {
             Some(failure) => lifecycle::exit(failure),
             None => {
-                output::complain(&format!("bench: {error:#}"));
+                output::eprint_line(&format!("bench: {error:#}"));
                 ExitCode::FAILURE
             }
         },
     }
 }
 
-fn tell(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
+fn print(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
     if arguments.json {
         output::print_line(&serde_json::to_string_pretty(figures)?)?;
     } else {
@@ -83,16 +83,16 @@ fn tell(arguments: &Arguments, figures: &[Figure]) -> Result<()> {
     Ok(())
 }
 
-/// Takes figures in, and tells them at once on stderr: all legs take most of an hour.
-fn keep(figures: &mut Vec<Figure>, new: Vec<Figure>) {
-    output::complain(&figure::table(&new));
+/// Adds figures, and prints them at once to stderr: all legs take most of an hour.
+fn add(figures: &mut Vec<Figure>, new: Vec<Figure>) {
+    output::eprint_line(&figure::table(&new));
     figures.extend(new);
 }
 
 fn run(arguments: &Arguments, figures: &mut Vec<Figure>) -> Result<()> {
     let wanted = |leg| arguments.leg == Leg::All || arguments.leg == leg;
     if wanted(Leg::Decode) {
-        keep(figures, decode::run(arguments.quick).context("decode")?);
+        add(figures, decode::run(arguments.quick).context("decode")?);
     }
     if arguments.leg != Leg::Decode {
         on_the_stack(arguments, wanted, figures)?;
@@ -108,45 +108,45 @@ async fn on_the_stack(
 ) -> Result<()> {
     let rig = Rig::start(arguments.quick).await;
     if wanted(Leg::Processor) {
-        keep(figures, processor::drain(&rig).await.context("processor")?);
+        add(figures, processor::drain(&rig).await.context("processor")?);
     }
     if wanted(Leg::Sink) {
-        keep(figures, sink::drain(&rig).await.context("sink")?);
+        add(figures, sink::drain(&rig).await.context("sink")?);
     }
     if wanted(Leg::Latency) {
-        keep(figures, sink::latency(&rig).await.context("sink")?);
-        keep(
+        add(figures, sink::latency(&rig).await.context("sink")?);
+        add(
             figures,
             processor::latency(&rig).await.context("processor")?,
         );
     }
     if wanted(Leg::Ingress) {
-        keep(figures, ingress::run(&rig).await.context("ingress")?);
+        add(figures, ingress::run(&rig).await.context("ingress")?);
     }
     if wanted(Leg::Relay) {
-        keep(figures, relay::backlog(&rig).await.context("relay")?);
-        keep(
+        add(figures, relay::backlog(&rig).await.context("relay")?);
+        add(
             figures,
             relay::beside_the_ingress(&rig).await.context("relay")?,
         );
     }
     if wanted(Leg::EndToEnd) {
-        keep(figures, end_to_end::run(&rig).await.context("end to end")?);
+        add(figures, end_to_end::run(&rig).await.context("end to end")?);
     }
     if wanted(Leg::Backfill) {
-        keep(figures, backfill::dry_run(&rig).await.context("backfill")?);
+        add(figures, backfill::dry_run(&rig).await.context("backfill")?);
     }
     if wanted(Leg::Idle) {
-        keep(figures, idle::run(&rig).await.context("idle")?);
+        add(figures, idle::run(&rig).await.context("idle")?);
     }
     if wanted(Leg::Curves) {
-        keep(figures, curves::processor(&rig).await.context("processor")?);
-        keep(figures, curves::sink(&rig).await.context("sink")?);
+        add(figures, curves::processor(&rig).await.context("processor")?);
+        add(figures, curves::sink(&rig).await.context("sink")?);
         let latency = curves::latency_beside_a_backfill(&rig).await;
-        keep(figures, latency.context("beside a backfill")?);
+        add(figures, latency.context("beside a backfill")?);
     }
     if wanted(Leg::Memory) {
-        keep(figures, memory::run(&rig).await.context("memory")?);
+        add(figures, memory::run(&rig).await.context("memory")?);
     }
     Ok(())
 }

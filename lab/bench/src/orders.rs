@@ -1,32 +1,21 @@
-//! The order statuses that flow: known beforehand, the same in every run.
+//! The order statuses of the measurements: the same in every run.
 
 use rust_decimal::Decimal;
-use schemas::{Currency, DecimalError, NewOrderStatus, Status, Timestamp};
-
-/// How the values are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Bare JSON.
-    Json,
-    /// Framed Avro of our schema.
-    Avro {
-        /// Its id.
-        schema_id: u32,
-    },
-}
+use schemas::{DecimalError, NewOrderStatus, Status, Timestamp, ValueFormat};
 
 /// 2026-05-01T00:00:00Z
 const BEGIN_MILLIS: i64 = 1_777_593_600_000;
 
-/// One in so many orders earns a voucher.
+/// One in this many orders is eligible.
 pub const ELIGIBLE_EVERY: u32 = 5;
 
-/// Whether order `number` earns a voucher.
+/// Returns whether order `number` is eligible.
 pub const fn is_eligible(number: u32) -> bool {
     number.is_multiple_of(ELIGIBLE_EVERY)
 }
 
-/// The id of order `number`: a `UUIDv7` whose time grows with the number, as the ingress makes them.
+/// Returns the id of order `number`: a `UUIDv7` whose time grows with the number, as the ingress makes
+/// them.
 pub fn id(number: u32) -> String {
     let millis = BEGIN_MILLIS.unsigned_abs() + u64::from(number);
     // Fibonacci hashing for the random part: ids look like ids, and are the same in every run.
@@ -41,7 +30,7 @@ pub fn id(number: u32) -> String {
     )
 }
 
-/// Another id of order `number`, in no order of time.
+/// Returns another id of order `number`, in random order.
 pub fn scattered_id(number: u32) -> String {
     let random = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("{random:016x}-{number}")
@@ -49,15 +38,15 @@ pub fn scattered_id(number: u32) -> String {
 
 /// Appends the value of order `number` to `out`.
 ///
-/// Of five orders one is eligible, one pending, two below the threshold, one delivered without a
-/// trace of when it was sent.
+/// Of five orders one is eligible, one pending, two are below the threshold, and one is delivered
+/// without a time of sending.
 ///
 /// # Errors
-/// None of the totals here.
+/// Never with the totals used here.
 pub fn write(
     number: u32,
     order_id: &str,
-    format: Format,
+    format: ValueFormat,
     out: &mut Vec<u8>,
 ) -> Result<(), DecimalError> {
     let at = Timestamp::from_millis(BEGIN_MILLIS + i64::from(number));
@@ -70,21 +59,14 @@ pub fn write(
         _ => (Status::Delivered, above, None),
     };
     let order = NewOrderStatus {
-        order_id,
         status,
         total,
-        currency: Currency::EUR,
         version: i64::from(number % 3 + 1),
         occurred_at: at,
         sent_at,
+        ..NewOrderStatus::pending(order_id)
     };
-    match format {
-        Format::Json => {
-            order.write_json(out);
-            Ok(())
-        }
-        Format::Avro { schema_id } => order.write_avro(schema_id, out),
-    }
+    order.write(format, out)
 }
 
 #[cfg(test)]
@@ -92,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_distinct_and_in_the_order_of_their_numbers() {
+    fn ids_are_distinct_and_ascending() {
         let ids: Vec<String> = (0..10_000).map(id).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         assert!(ids.iter().all(|id| id.len() == 36));

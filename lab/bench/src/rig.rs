@@ -1,30 +1,31 @@
-//! Real services on a local stack of their own, and topics full of known records.
+//! Real services on a local stack, and topics full of known records.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::system::{self, STOP, TestSystem};
+use end_to_end::backends::own_backends;
+use end_to_end::system::{START, STOP, TestSystem};
 use end_to_end::topic::{self, NewRecord};
-use schemas::ORDER_STATUS_AVSC;
+use schemas::{ORDER_STATUS_AVSC, ValueFormat};
 use stack::{Backend, Backends, ServiceCommand};
 
 use crate::drain::Progress;
-use crate::orders::{self, Format};
+use crate::orders;
 use crate::usage::{self, Usage};
 
-/// Records that are handed to the writer at a time.
+/// The number of records that are written at a time.
 const CHUNK: u32 = 100_000;
 
 /// How long a drain may take.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The stack, and how much is asked of it.
+/// The stack, and the amount of work.
 #[derive(Clone)]
 pub struct Rig {
     /// Kafka, the registry and Postgres.
     pub backends: Arc<Backends>,
-    /// A tenth of the records.
+    /// Whether a tenth of the records is used.
     pub quick: bool,
 }
 
@@ -32,35 +33,33 @@ impl Rig {
     /// Starts the stack.
     pub async fn start(quick: bool) -> Self {
         Self {
-            backends: Arc::new(system::own_backends("bench").await),
+            backends: Arc::new(own_backends("bench").await),
             quick,
         }
     }
 
-    /// `full`, or a tenth of it.
+    /// Returns `full`, or a tenth of it.
     pub const fn records(&self, full: u32) -> u32 {
         if self.quick { full / 10 } else { full }
     }
 
-    /// How often each leg and its limit are measured.
+    /// Returns how often each leg and its limit are measured.
     pub const fn runs(&self) -> usize {
         3
     }
 
-    /// A flow of its own, in Avro or JSON, and the format of its orders.
+    /// Creates a flow, in Avro or JSON; returns it and the format of its orders.
     ///
     /// # Errors
-    /// When topics, schemas or databases can't be made.
-    pub async fn system(&self, avro: bool) -> Result<(TestSystem, Format)> {
+    /// When topics, schemas or databases cannot be created.
+    pub async fn system(&self, avro: bool) -> Result<(TestSystem, ValueFormat)> {
         let system = TestSystem::on(Arc::clone(&self.backends), avro).await?;
         let format = if avro {
             let subject = format!("{}-value", system.topics.order_status);
             let id = self.backends.register_schema(&subject, ORDER_STATUS_AVSC);
-            Format::Avro {
-                schema_id: id.await?.try_into()?,
-            }
+            ValueFormat::Avro(id.await?.try_into()?)
         } else {
-            Format::Json
+            ValueFormat::Json
         };
         Ok((system, format))
     }
@@ -70,7 +69,7 @@ impl Rig {
 ///
 /// # Errors
 /// When one is not acknowledged.
-pub async fn write_orders(system: &TestSystem, count: u32, format: Format) -> Result<()> {
+pub async fn write_orders(system: &TestSystem, count: u32, format: ValueFormat) -> Result<()> {
     write(
         system,
         &system.topics.order_status,
@@ -84,7 +83,7 @@ pub async fn write_orders(system: &TestSystem, count: u32, format: Format) -> Re
     .await
 }
 
-/// Writes `count` records, whose keys are `id`'s and of which `value` appends the value.
+/// Writes `count` records: `id` returns a record's key, and `value` appends its value.
 ///
 /// # Errors
 /// When one is not acknowledged.
@@ -107,12 +106,12 @@ pub async fn write(
     Ok(())
 }
 
-/// What a service took for a topic.
+/// What a service used for a topic.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// From ready to the end.
+    /// The time from ready to the end.
     pub wall: Duration,
-    /// What it used, its start included.
+    /// What it used, including its start.
     pub usage: Usage,
     /// What it used since it was ready.
     pub cpu_since_ready: Duration,
@@ -134,18 +133,18 @@ pub async fn drain(
 ) -> Result<Run> {
     let (brokers, group) = (system.brokers().to_owned(), group.to_owned());
     let topic = topic.to_owned();
-    let asked = move || Progress::of(&brokers, &group, &topic);
-    let progress = tokio::task::spawn_blocking(asked).await??;
+    let watch = move || Progress::of(&brokers, &group, &topic);
+    let progress = tokio::task::spawn_blocking(watch).await??;
     let end = async move {
-        tokio::task::spawn_blocking(move || progress.wait_for_the_end(PATIENCE)).await?
+        tokio::task::spawn_blocking(move || progress.wait_for_the_end(DRAIN_TIMEOUT)).await?
     };
     run_until(system, command, end).await
 }
 
-/// Runs a service from ready until `end` is there.
+/// Starts a service and runs it until `end` returns.
 ///
 /// # Errors
-/// When it does not get there.
+/// When `end` fails.
 pub async fn run_until(
     system: &TestSystem,
     command: ServiceCommand,
@@ -153,7 +152,7 @@ pub async fn run_until(
 ) -> Result<Run> {
     let (postgres, kafka) = (postgres_cpu(system)?, kafka_cpu(system)?);
     let service = command.start().await?;
-    service.wait_ready(system::START).await?;
+    service.wait_ready(START).await?;
     let (begun, at_ready) = (Instant::now(), usage::of(service.pid())?.cpu);
     end.await
         .with_context(|| format!("the log: {}", service.log().display()))?;
@@ -169,18 +168,18 @@ pub async fn run_until(
     Ok(run)
 }
 
-/// CPU time of Postgres and its backends; zero of one that is not ours.
+/// Returns the CPU time of Postgres and its backends; zero if it is external.
 ///
 /// # Errors
-/// When it does not live.
+/// When it does not run.
 pub fn postgres_cpu(system: &TestSystem) -> Result<Duration> {
     backend_cpu(system.backends.postgres())
 }
 
-/// CPU time of the broker; zero of one that is not ours.
+/// Returns the CPU time of the broker; zero if it is external.
 ///
 /// # Errors
-/// When it does not live.
+/// When it does not run.
 pub fn kafka_cpu(system: &TestSystem) -> Result<Duration> {
     backend_cpu(system.backends.kafka())
 }
@@ -192,12 +191,12 @@ fn backend_cpu(backend: &Backend) -> Result<Duration> {
     }
 }
 
-/// Microseconds of each of `count`.
+/// Returns the microseconds for each of `count`.
 pub fn micros_each(time: Duration, count: u32) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(count)
 }
 
-/// So many of `count` a second.
+/// Returns how many of `count` there were a second.
 pub fn per_second(count: u32, time: Duration) -> f64 {
     f64::from(count) / time.as_secs_f64()
 }

@@ -1,4 +1,4 @@
-//! The limit of the sink: the same rows by the best idempotent statement, without Kafka.
+//! The limit of the sink: the same rows with the best idempotent statement, without Kafka.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use sqlx::{Connection, PgConnection};
 
 use crate::orders;
 use crate::usage::own_cpu;
-use crate::vouchers::Press;
+use crate::vouchers::VoucherIssuer;
 
-/// Rows of a statement: from 500 on it hardly matters.
+/// Rows per statement; above 500 it hardly matters.
 const ROWS: usize = 2_000;
 
-/// The columns of one statement, made beforehand.
+/// The columns of one statement.
 #[derive(Default, Clone)]
 struct Columns {
     campaigns: Vec<String>,
@@ -26,32 +26,32 @@ struct Columns {
     issued_at: Vec<DateTime<Utc>>,
 }
 
-/// The rows of the vouchers of a topic.
+/// The rows of the vouchers of a topic, prepared in advance.
 pub struct Rows(Vec<Columns>);
 
-/// What writing them took.
+/// The time that writing them took.
 #[derive(Debug, Clone, Copy)]
 pub struct Written {
-    /// From the first statement to the last answer.
+    /// The time from the first statement to the last answer.
     pub wall: Duration,
-    /// Of this process.
+    /// CPU time of this process.
     pub cpu: Duration,
 }
 
 impl Rows {
-    /// Of the first `count` orders.
+    /// Prepares the rows of the first `count` orders.
     ///
     /// # Errors
-    /// When there is no key.
+    /// When the signing key is invalid.
     pub fn new(count: u32) -> Result<Self> {
-        let press = Press::new()?;
+        let issuer = VoucherIssuer::new()?;
         let mut all = vec![Columns::default()];
         for number in 0..count {
             if all.last().is_some_and(|last| last.codes.len() >= ROWS) {
                 all.push(Columns::default());
             }
             let order_id = orders::id(number);
-            let voucher = press.voucher(number, &order_id);
+            let voucher = issuer.voucher(number, &order_id);
             if let Some(columns) = all.last_mut() {
                 columns.campaigns.push(voucher.campaign.into_owned());
                 columns.codes.push(voucher.code.into_owned());
@@ -64,10 +64,10 @@ impl Rows {
         Ok(Self(all))
     }
 
-    /// Writes them over as many connections as the sink has tasks.
+    /// Writes the rows over this number of connections.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// When Postgres refuses a statement.
     pub async fn write(&self, url: &str, connections: usize) -> Result<Written> {
         let mut open = Vec::new();
         for _ in 0..connections {
@@ -109,10 +109,10 @@ async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<()> 
     Ok(())
 }
 
-/// Rows of nobody, each inserted and committed alone; milliseconds of each.
+/// Inserts and commits rows one by one into a table of their own; returns the milliseconds of each.
 ///
 /// # Errors
-/// As Postgres says.
+/// When Postgres refuses a statement.
 pub async fn single_rows(url: &str, count: u32) -> Result<Vec<f64>> {
     let mut connection = PgConnection::connect(url).await?;
     sqlx::raw_sql(
@@ -120,11 +120,11 @@ pub async fn single_rows(url: &str, count: u32) -> Result<Vec<f64>> {
     )
     .execute(&mut connection)
     .await?;
-    let press = Press::new()?;
+    let issuer = VoucherIssuer::new()?;
     let mut millis = Vec::new();
     for number in 0..count {
         let order_id = orders::id(number);
-        let voucher = press.voucher(number, &order_id);
+        let voucher = issuer.voucher(number, &order_id);
         let begun = Instant::now();
         sqlx::query(
             "INSERT INTO single (campaign, order_id, code, amount, currency, issued_at)

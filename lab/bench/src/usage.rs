@@ -1,34 +1,34 @@
-//! CPU time and memory of a process, as the kernel counts them.
+//! CPU time and memory of a process, from the kernel.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What a process has used since it began.
+/// What a process has used since its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// User and system time of all its threads, ended ones too; in the kernel's ticks of 10 ms.
+    /// User and system time of all threads, also of ended ones; in the kernel's ticks of 10 ms.
     pub cpu: Duration,
-    /// The same of the children that it has waited for.
+    /// The same for the children that it has waited for.
     pub children_cpu: Duration,
-    /// The most memory that it had at a time, in MiB.
+    /// The peak of its memory, in MiB.
     pub peak_mib: f64,
-    /// The memory that it has now, in MiB.
+    /// Its current memory, in MiB.
     pub mib: f64,
 }
 
-/// Of the process `pid`, which must live.
+/// Returns the usage of the process `pid`.
 ///
 /// # Errors
-/// When it doesn't.
+/// When it does not run.
 pub fn of(pid: u32) -> Result<Usage> {
     let read = |file: &str| {
         std::fs::read_to_string(format!("/proc/{pid}/{file}"))
-            .with_context(|| format!("the process {pid} can't be read"))
+            .with_context(|| format!("the process {pid} cannot be read"))
     };
     let stat = read("stat")?;
-    // The name, in brackets, may hold spaces.
+    // The name, in parentheses, may contain spaces.
     let (_, after_name) = stat.rsplit_once(')').context("a process without a name")?;
     let fields: Vec<u64> = after_name
         .split_ascii_whitespace()
@@ -58,17 +58,17 @@ fn mib(status: &str, name: &str) -> f64 {
     f64::from(kib) / 1024.0
 }
 
-/// CPU time of a server that forks, such as Postgres: of `pid`, of its children, and of those that
-/// have ended.
+/// Returns the CPU time of a server that forks, such as Postgres: of `pid` and all its children, ended
+/// ones too.
 ///
 /// # Errors
-/// When it doesn't live.
+/// When it does not run.
 pub fn of_family(pid: u32) -> Result<Duration> {
     let own = of(pid)?;
     let mut cpu = own.cpu + own.children_cpu;
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     for child in children.split_ascii_whitespace() {
-        // One that has ended in between is its parent's child time by the next look.
+        // A child that has just ended is counted in its parent's `children_cpu` next time.
         if let Some(usage) = child.parse().ok().and_then(|child| of(child).ok()) {
             cpu += usage.cpu;
         }
@@ -76,14 +76,14 @@ pub fn of_family(pid: u32) -> Result<Duration> {
     Ok(cpu)
 }
 
-/// CPU time of everything on this machine since it booted, as the kernel counts it.
+/// Returns the CPU time of everything on this machine since it booted.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// When the kernel does not report it.
 pub fn of_the_machine() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat can't be read")?;
+    let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
     let all = stat.lines().next().context("/proc/stat is empty")?;
-    // user, nice, system, idle, iowait, irq, softirq; what comes after is another machine's.
+    // The fields after softirq are the time of other virtual machines.
     let ticks = all
         .split_ascii_whitespace()
         .skip(1)
@@ -94,12 +94,12 @@ pub fn of_the_machine() -> Result<Duration> {
     Ok(time(ticks))
 }
 
-/// CPU time of this process, to the nanosecond.
+/// Returns the CPU time of this process, in nanoseconds.
 pub fn own_cpu() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
 
-/// CPU time of this thread, to the nanosecond.
+/// Returns the CPU time of this thread, in nanoseconds.
 pub fn thread_cpu() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }

@@ -1,13 +1,13 @@
-//! Instructions of a skipped record, counted by callgrind: the same on a busy machine and on an idle
-//! one, so that a slow-down of a few per cent can't land unseen.
+//! The instructions of a skipped record, counted by callgrind: the same number on a busy machine and on
+//! an idle one, so that a slowdown of a few per cent is noticed.
 //!
-//! Asked for by name (`cargo test -p bench --test instructions -- --ignored`): it needs valgrind. The
-//! bounds are of the profile that tests are built with; a new compiler may move them.
+//! It needs valgrind, and runs only by name: `cargo test --test instructions -- --ignored`. The expected
+//! numbers belong to the profile of the tests; a new compiler may change them.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
-/// Few and many, so that the start is subtracted; whole rounds of the records.
+/// Two counts, whose difference excludes the start; both are multiples of the number of records.
 const FEW: u64 = 2_000;
 const MANY: u64 = 12_000;
 
@@ -17,13 +17,14 @@ fn instructions(format: &str, count: u64) -> u64 {
         .arg(env!("CARGO_BIN_EXE_judge"))
         .args([format, &count.to_string()])
         .output()
-        .expect("valgrind can be started: it is a package of that name");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    told.lines()
+        .expect("valgrind is installed: sudo apt-get install -y valgrind");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    printed
+        .lines()
         .find_map(|line| line.split_once("Collected :"))
         .and_then(|(_, count)| count.trim().parse().ok())
-        .unwrap_or_else(|| panic!("callgrind told no count: {told}"))
+        .unwrap_or_else(|| panic!("callgrind printed no count: {printed}"))
 }
 
 fn assert_per_record(format: &str, expected: u64) {
@@ -32,7 +33,7 @@ fn assert_per_record(format: &str, expected: u64) {
     assert!(
         bounds.contains(&counted),
         "a skipped {format} record takes {counted} instructions, not about {expected}: \
-         slower is to be mended, quicker to be written down here"
+         if it is slower, fix it; if it is faster, change the number here"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What the clients were promised: one line of JSON for each answer, or for its absence.
+//! What the clients were promised: one line of JSON for each request and its answer.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -20,10 +20,10 @@ pub enum Answer {
     Unknown,
 }
 
-/// What has to become of a record that a client wrote to the topic itself.
+/// What must become of a record that a client wrote to the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Expected {
     /// One voucher record, and one row for the order.
     Voucher,
     /// Nothing.
@@ -38,32 +38,32 @@ pub enum Outcome {
 pub enum Entry {
     /// `POST /orders`.
     Create {
-        /// The `Idempotency-Key`: all requests with it are about one order.
+        /// The `Idempotency-Key`. All requests with the same key are for one order.
         key: String,
-        /// The order's id; none where it is the server's to choose and it gave no answer.
+        /// The order's id; `None` if the server chooses it and did not answer.
         order_id: Option<String>,
-        /// What came back.
+        /// The answer.
         answer: Answer,
     },
     /// `PATCH /orders/{id}`.
     Change {
         /// The order.
         order_id: String,
-        /// The status that was asked for.
+        /// The requested status.
         status: &'static str,
-        /// What came back.
+        /// The answer.
         answer: Answer,
     },
-    /// A record written to the topic, past the ingress.
+    /// A record written directly to the topic.
     Write {
         /// The record's key.
         key: Vec<u8>,
         /// The record's value.
         value: Vec<u8>,
-        /// What has to become of it.
-        outcome: Outcome,
-        /// Partition and offset, once the broker has acknowledged it; the offset is negative where it
-        /// was not told.
+        /// What must become of it.
+        expected: Expected,
+        /// Partition and offset, if the broker acknowledged it. The offset is negative if the broker
+        /// did not return it.
         place: Option<(i32, i64)>,
     },
 }
@@ -75,23 +75,23 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// An empty one.
+    /// Creates an empty journal.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// When the file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         let file =
-            File::create(path).with_context(|| format!("{} can't be written", path.display()))?;
+            File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Self {
             inner: Mutex::new((Vec::new(), BufWriter::new(file))),
         })
     }
 
-    /// Keeps an entry.
+    /// Adds an entry.
     ///
     /// # Errors
-    /// When the file can't be written.
-    pub fn note(&self, entry: Entry) -> Result<()> {
+    /// When the file cannot be written.
+    pub fn add(&self, entry: Entry) -> Result<()> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let (entries, file) = &mut *inner;
         serde_json::to_writer(&mut *file, &entry)?;
@@ -100,10 +100,10 @@ impl Journal {
         Ok(())
     }
 
-    /// All entries so far, which are in the file too from now on.
+    /// Flushes the file and returns all entries.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// When the file cannot be written.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.1.flush()?;

@@ -1,4 +1,4 @@
-//! Faults for a while, then the verdict; exit code 1 when anything is lost or double.
+//! Injects faults, then prints the verdict. Exit code 1: something is lost or duplicated.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use chaos::{Length, Options};
 use clap::Parser;
 use runtime::{lifecycle, output};
 
-/// Kills, stops and cuts off the real services, by seed, and compares what clients were promised
+/// Kills, stops and disconnects the real services, by seed, and compares what clients were promised
 /// with what is there.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How long faults go on.
+    /// How long faults are injected.
     #[arg(long, conflicts_with = "faults", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     minutes: Option<u64>,
 
-    /// How many faults there are.
+    /// The number of faults.
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..))]
     faults: u32,
 
-    /// How many brokers Kafka has. With three the faults are theirs, and how long the flow stands
-    /// still is judged too.
+    /// The number of Kafka brokers, 1 or 3. With 3 only brokers are faulted, and how long the flow
+    /// stops is judged too.
     #[arg(long, default_value_t = 1, value_parser = brokers)]
     brokers: u8,
 
-    /// Decides which fault comes when; none: a random one.
+    /// Determines the faults [default: a random number].
     #[arg(long)]
     seed: Option<u64>,
 
@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
     let report = match chaos::run(&options).await {
         Ok(report) => report,
         Err(error) => {
-            output::complain(&format!("chaos: {error:#}\nrepeat: {}", options.command()));
+            output::eprint_line(&format!("chaos: {error:#}\nrepeat: {}", options.command()));
             return ExitCode::FAILURE;
         }
     };

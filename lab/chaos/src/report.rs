@@ -6,35 +6,35 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::faults::schedule::FaultKind;
 use crate::flow::{Flow, MAX_GAP, seconds};
-use crate::judge::Judgement;
-use crate::run::Options;
-pub use crate::schedule::Kind;
+use crate::options::Options;
+use crate::verdict::Judgement;
 
-/// So many broken promises are printed.
-const SHOWN: usize = 20;
+/// At most this many broken promises are printed.
+const MAX_PRINTED: usize = 20;
 
-/// What a run says at its end.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
-    /// How to do the same again.
+    /// The command that repeats the run.
     pub repeat: String,
-    /// From the first fault to the last.
+    /// The time from the first fault to the last.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
-    /// From the end of the faults until all was drained.
+    /// The time from the last fault until everything had drained.
     #[serde(rename = "drained_in_seconds", serialize_with = "seconds")]
     pub drained_in: Duration,
-    /// How many faults of each kind.
-    pub faults: BTreeMap<Kind, u32>,
-    /// Services that ended by themselves and were started again, with their last lines.
+    /// The number of faults of each kind.
+    pub faults: BTreeMap<FaultKind, u32>,
+    /// Services that ended by themselves and were started again, with the last lines of their logs.
     pub ended: Vec<String>,
-    /// The comparison.
+    /// The comparison of promises and facts.
     #[serde(flatten)]
     pub verdict: Judgement,
-    /// Whether the flow stood still; watched with several brokers.
+    /// Whether the flow stopped; with several brokers only.
     pub flow: Option<Flow>,
 }
 
@@ -42,7 +42,7 @@ impl Report {
     pub(crate) fn new(
         options: &Options,
         (took, drained_in): (Duration, Duration),
-        faults: BTreeMap<Kind, u32>,
+        faults: BTreeMap<FaultKind, u32>,
         ended: Vec<String>,
         verdict: Judgement,
         flow: Option<Flow>,
@@ -59,16 +59,16 @@ impl Report {
         }
     }
 
-    /// Whether every promise was kept. With several brokers, also whether the flow stood still no
-    /// longer than the cluster explains, and no service ended: nobody else touches the services
-    /// there, and a broker that goes away is no reason to end.
+    /// Returns whether every promise was kept. With several brokers also whether the flow stopped no
+    /// longer than the cluster explains, and no service ended: no fault hits the services then, and
+    /// a broker that fails is no reason to end.
     #[must_use]
     pub fn holds(&self) -> bool {
         let flows = |flow: &Flow| flow.gaps.is_empty() && self.ended.is_empty();
         self.verdict.holds() && self.flow.as_ref().is_none_or(flows)
     }
 
-    /// One line.
+    /// Returns the report as one line of JSON.
     #[must_use]
     pub fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -87,12 +87,12 @@ impl fmt::Display for Report {
         line(
             "records acknowledged",
             verdict.records_acknowledged,
-            "written to the topic, past the ingress",
+            "written directly to the topic",
         )?;
         line(
             "unanswered requests",
             verdict.unanswered,
-            "done or not: both are fine, twice is not",
+            "done or not, but not done twice",
         )?;
         line(
             "eligible orders",
@@ -110,7 +110,7 @@ impl fmt::Display for Report {
         line(
             "faults",
             faults as usize,
-            &format!("in {took} s; all drained {drained} s later"),
+            &format!("in {took} s; everything drained {drained} s later"),
         )?;
         for (kind, count) in &self.faults {
             line(&format!("  {}", kind.name()), *count as usize, "")?;
@@ -126,18 +126,22 @@ impl fmt::Display for Report {
         if let Some(flow) = &self.flow {
             write_flow(f, flow)?;
         }
-        for problem in verdict.problems.iter().take(SHOWN) {
+        for problem in verdict.problems.iter().take(MAX_PRINTED) {
             writeln!(f, "  {:?}: {}", problem.broken, problem.what)?;
         }
-        if verdict.problems.len() > SHOWN {
-            writeln!(f, "  and {} more", verdict.problems.len() - SHOWN)?;
+        if verdict.problems.len() > MAX_PRINTED {
+            writeln!(f, "  and {} more", verdict.problems.len() - MAX_PRINTED)?;
         }
         let what = if self.holds() {
             "every promise was kept"
         } else {
             "BROKEN"
         };
-        writeln!(f, "seed {}: {what}; again: {}", self.seed, self.repeat)
+        writeln!(
+            f,
+            "seed {}: {what}; repeat with: {}",
+            self.seed, self.repeat
+        )
     }
 }
 
@@ -149,9 +153,9 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: u64, why: &str) -> fmt::R
 fn write_flow(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result {
     line(
         f,
-        "cluster able, s",
-        flow.able.as_secs(),
-        "all partitions and coordinators acknowledged, by the probe",
+        "cluster available, s",
+        flow.available.as_secs(),
+        "the probe reached all partitions and coordinators",
     )?;
     line(
         f,
@@ -164,15 +168,15 @@ fn write_flow(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result {
         "  unexplained, s",
         flow.longest_unexplained.as_secs(),
         &format!(
-            "of a wait, while the cluster was able; at most {}",
+            "of a wait, while the cluster was available; at most {}",
             MAX_GAP.as_secs()
         ),
     )?;
     line(f, "gaps in the flow", flow.gaps.len() as u64, "")?;
-    for gap in flow.gaps.iter().take(SHOWN) {
+    for gap in flow.gaps.iter().take(MAX_PRINTED) {
         writeln!(
             f,
-            "    from {} to {} s: {} orders; {} waited {} s while the cluster was able",
+            "    from {} to {} s: {} orders; {} waited {} s while the cluster was available",
             gap.from.as_secs(),
             gap.to.as_secs(),
             gap.orders,

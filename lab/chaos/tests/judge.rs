@@ -1,8 +1,10 @@
-//! The judge finds what is planted, and nothing in a run without faults.
+//! The judge finds what is tampered with, and nothing in a clean run.
 
-use chaos::journal::{Answer, Entry, Outcome};
-use chaos::judge::{Broken, Judgement, judge};
-use chaos::observed::{Observed, ObservedDeadLetter, OrderRow, StatusRecord, VoucherRecord};
+use chaos::journal::{Answer, Entry, Expected};
+use chaos::verdict::observed::{
+    Observed, ObservedDeadLetter, OrderRow, StatusRecord, VoucherRecord,
+};
+use chaos::verdict::{Broken, Judgement, judge};
 
 const BAD: &[u8] = b"{";
 const GOOD: &[u8] = br#"{"order_id":"typed","status":"SENT","total":150}"#;
@@ -19,10 +21,10 @@ fn clean() -> (Vec<Entry>, Observed) {
         status: "SENT",
         answer,
     };
-    let write = |key: &str, value: &[u8], outcome, place| Entry::Write {
+    let write = |key: &str, value: &[u8], expected, place| Entry::Write {
         key: key.into(),
         value: value.into(),
-        outcome,
+        expected,
         place: Some(place),
     };
     let journal = vec![
@@ -31,8 +33,8 @@ fn clean() -> (Vec<Entry>, Observed) {
         send("large", Answer::Unknown),
         send("large", Answer::Acknowledged),
         send("small", Answer::Acknowledged),
-        write("typed", GOOD, Outcome::Voucher, (1, 0)),
-        write("bad", BAD, Outcome::DeadLetter, (1, 1)),
+        write("typed", GOOD, Expected::Voucher, (1, 0)),
+        write("bad", BAD, Expected::DeadLetter, (1, 1)),
     ];
     let order = |order_id: &str, total: &str| OrderRow {
         order_id: order_id.to_owned(),
@@ -69,24 +71,24 @@ fn clean() -> (Vec<Entry>, Observed) {
         ],
         vouchers: vec![voucher("large", (0, 2)), voucher("typed", (1, 0))],
         rows: vec!["large".to_owned(), "typed".to_owned()],
-        letters: vec![ObservedDeadLetter {
+        dead_letters: vec![ObservedDeadLetter {
             source: (1, 1),
             key: b"bad".to_vec(),
             value: BAD.to_vec(),
         }],
-        sink_letters: Vec::new(),
+        sink_dead_letters: Vec::new(),
     };
     (journal, observed)
 }
 
-/// The verdict over a clean run that was tampered with.
+/// Returns the verdict over a clean run that `tamper` has changed.
 fn tampered(tamper: impl FnOnce(&mut Vec<Entry>, &mut Observed)) -> Judgement {
     let (mut journal, mut observed) = clean();
     tamper(&mut journal, &mut observed);
     judge(&journal, &observed)
 }
 
-/// What a tampering with what is observed breaks.
+/// Returns which promises are broken after `tamper` has changed what is observed.
 fn found(tamper: impl FnOnce(&mut Observed)) -> Vec<Broken> {
     let verdict = tampered(|_, observed| tamper(observed));
     assert!(!verdict.holds());
@@ -113,13 +115,13 @@ fn a_run_that_kept_every_promise_holds() {
     assert_eq!(verdict.unanswered, 1);
 }
 
-/// What librdkafka tells of a record that the broker had already when it was sent again.
+/// librdkafka reports this when a record is sent again that the broker has already.
 #[test]
 fn a_record_that_was_acknowledged_without_its_offset_must_be_in_its_partition() {
     let without_offset = |partition| Entry::Write {
         key: b"typed".to_vec(),
         value: GOOD.to_vec(),
-        outcome: Outcome::Voucher,
+        expected: Expected::Voucher,
         place: Some((partition, -1001)),
     };
     let verdict = tampered(|journal, _| journal.push(without_offset(1)));
@@ -146,20 +148,24 @@ fn a_second_row_and_a_second_voucher_are_found() {
 
 #[test]
 fn a_dead_letter_that_is_missing_double_or_changed_is_found() {
-    assert_eq!(found(|it| it.letters.clear()), [Broken::LetterMissing]);
-    let again = |observed: &mut Observed| observed.letters.push(observed.letters[0].clone());
-    assert_eq!(found(again), [Broken::LetterTwice]);
-    let changed = |observed: &mut Observed| observed.letters[0].value.push(b' ');
-    assert_eq!(found(changed), [Broken::LetterChanged]);
-    let of_a_good_one = |observed: &mut Observed| observed.letters[0].source = (1, 0);
+    assert_eq!(
+        found(|it| it.dead_letters.clear()),
+        [Broken::DeadLetterMissing]
+    );
+    let again =
+        |observed: &mut Observed| observed.dead_letters.push(observed.dead_letters[0].clone());
+    assert_eq!(found(again), [Broken::DeadLetterTwice]);
+    let changed = |observed: &mut Observed| observed.dead_letters[0].value.push(b' ');
+    assert_eq!(found(changed), [Broken::DeadLetterChanged]);
+    let of_a_good_one = |observed: &mut Observed| observed.dead_letters[0].source = (1, 0);
     assert_eq!(
         found(of_a_good_one),
-        [Broken::LetterUnexpected, Broken::LetterMissing]
+        [Broken::DeadLetterUnexpected, Broken::DeadLetterMissing]
     );
 }
 
 #[test]
-fn a_row_that_nobody_earned_is_found() {
+fn a_row_without_a_cause_is_found() {
     let small = |observed: &mut Observed| observed.rows.push("small".to_owned());
     assert_eq!(found(small), [Broken::RowUnexpected]);
     let voucher = |observed: &mut Observed| observed.vouchers[0].source = (0, 3);

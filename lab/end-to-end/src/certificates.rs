@@ -1,4 +1,4 @@
-//! Certificates for one test: an authority, and who it vouches for.
+//! Certificates for one test: an authority, and those that it signs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,18 +6,19 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use stack::PostgresTls;
 
-/// `ca.pem`; `broker.pem`, `.key` and `.both` for whatever listens on 127.0.0.1; `sink.pem` and `.key`
-/// for a client; `stranger.pem`, an authority that signed none of them. Removed when dropped.
+/// A folder with `ca.pem`; `broker.pem`, `.key` and `.both` for servers on 127.0.0.1; `sink.pem` and
+/// `.key` for a client; and `stranger.pem`, an authority that signed none of them. Dropping it removes
+/// the folder.
 #[derive(Debug)]
 pub struct Certificates {
     folder: PathBuf,
 }
 
 impl Certificates {
-    /// Makes them, in a folder that belongs to `test` in this process.
+    /// Creates the certificates, in a folder of `test` in this process.
     ///
     /// # Errors
-    /// Without openssl.
+    /// When `openssl` is missing or fails.
     pub fn make(test: &str) -> Result<Self> {
         let name = format!("certificates-{test}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -63,10 +64,10 @@ impl Certificates {
         Ok(())
     }
 
-    /// The private key of `name` in the form that was usual before PKCS #8.
+    /// Writes the private key of `name` in the form that was used before PKCS #8.
     ///
     /// # Errors
-    /// Without openssl.
+    /// When `openssl` is missing or fails.
     pub fn traditional_key(&self, name: &str) -> Result<PathBuf> {
         self.openssl(&format!(
             "rsa -traditional -in {name}.key -out {name}.traditional.key"
@@ -74,10 +75,10 @@ impl Certificates {
         Ok(self.folder.join(format!("{name}.traditional.key")))
     }
 
-    /// The private key of `name` with a passphrase.
+    /// Writes the private key of `name`, encrypted with a passphrase.
     ///
     /// # Errors
-    /// Without openssl.
+    /// When `openssl` is missing or fails.
     pub fn encrypted_key(&self, name: &str) -> Result<PathBuf> {
         self.openssl(&format!(
             "pkey -aes256 -passout pass:hunter2 -in {name}.key -out {name}.encrypted.key"
@@ -85,7 +86,7 @@ impl Certificates {
         Ok(self.folder.join(format!("{name}.encrypted.key")))
     }
 
-    /// What a Postgres on 127.0.0.1 shows its clients.
+    /// Returns the certificate of a Postgres on 127.0.0.1.
     pub fn of_postgres(&self) -> PostgresTls {
         PostgresTls {
             certificate: self.folder.join("broker.pem"),
@@ -93,12 +94,12 @@ impl Certificates {
         }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// One of the files.
+    /// Returns the path of one of the files.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }

@@ -1,4 +1,4 @@
-//! A service's commands, run to their end as a person would.
+//! Commands of the services, run to their end as a person would.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tokio::process::{Child, Command};
 
 use crate::system::{SIGNING_KEY, TestSystem, binaries};
 
-/// Longer than a command waits for anything.
+/// Longer than any command waits.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a command said.
+/// The result of a command.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its exit code; -1 for a signal's.
+    /// Its exit code; -1 if a signal ended it.
     pub code: i32,
-    /// Its result.
+    /// What it printed to stdout.
     pub stdout: String,
-    /// Its complaints.
+    /// What it printed to stderr.
     pub stderr: String,
 }
 
 impl Answer {
-    /// The result as JSON.
+    /// Returns its stdout as JSON.
     ///
     /// # Errors
-    /// When the command failed, or printed something else.
+    /// When the command failed, or printed no JSON.
     pub fn json(&self) -> Result<Value> {
         ensure!(
             self.code == 0,
@@ -40,7 +40,7 @@ impl Answer {
 }
 
 impl TestSystem {
-    /// `processor` with these arguments, on this flow.
+    /// Runs `processor` with these arguments on this flow.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -52,10 +52,10 @@ impl TestSystem {
         answer(self.start_processor(arguments, environment).await?).await
     }
 
-    /// As [`TestSystem::run_processor`], without waiting for its end; dropped, it is killed.
+    /// Starts `processor` as [`TestSystem::run_processor`] does. Dropping the child kills it.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When it cannot be started.
     pub async fn start_processor(
         &self,
         arguments: &[&str],
@@ -70,7 +70,7 @@ impl TestSystem {
         self.start(command.args(arguments), &[&own, environment].concat())
     }
 
-    /// `sink` with these arguments, on this flow and its database.
+    /// Runs `sink` with these arguments on this flow and its database.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -84,8 +84,8 @@ impl TestSystem {
         answer(self.start(command.args(arguments), &own)?).await
     }
 
-    /// Any of the three services with these arguments, on this flow's topics and groups; all else is
-    /// `environment`'s.
+    /// Runs any of the services with these arguments on this flow's topics and groups, and with
+    /// `environment`.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -95,12 +95,7 @@ impl TestSystem {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Answer> {
-        let binaries = binaries().await?;
-        let binary = match service {
-            "producer" => &binaries.producer,
-            "processor" => &binaries.processor,
-            _ => &binaries.sink,
-        };
+        let binary = binaries().await?.of(service)?;
         let (processor, sink) = (self.processor_group(), self.sink_group());
         let own = [
             ("PROCESSOR_GROUP", processor.as_str()),
@@ -135,7 +130,7 @@ impl TestSystem {
 async fn answer(child: Child) -> Result<Answer> {
     let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
         .await
-        .context("the command still runs")??;
+        .context("the command did not end in time")??;
     Ok(Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -30,7 +30,7 @@ impl Coordinates<'_> {
     }
 }
 
-/// The id of the coordinator: the leader of one partition of an internal topic.
+/// Returns the id of the coordinator: the leader of one partition of an internal topic.
 ///
 /// # Errors
 /// When no broker answers, or that partition has no leader.
@@ -58,13 +58,13 @@ pub async fn coordinator(brokers: &str, of: Coordinates<'_>) -> Result<i32> {
     .await?
 }
 
-/// The partition of an internal topic that keeps a name, as Kafka chooses it.
+/// Returns the partition of an internal topic that stores a name, as Kafka chooses it.
 #[must_use]
 pub fn partition_of(name: &str, partitions: i32) -> i32 {
     java_hash(name).checked_abs().unwrap_or(0) % partitions.max(1)
 }
 
-/// `String.hashCode()` of Java.
+/// Computes Java's `String.hashCode()`.
 fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0, |hash: i32, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_javas() {
+    fn hashes_are_those_of_java() {
         assert_eq!(java_hash("hello"), 99_162_322);
         assert_eq!(java_hash("polygenelubricants"), i32::MIN);
         assert_eq!(partition_of("polygenelubricants", 50), 0);

@@ -1,21 +1,25 @@
-//! What the end-to-end tests stand on: real services, isolated flows, waiting for conditions.
+//! What the end-to-end tests build on: real services, isolated flows, waiting for conditions.
 //!
-//! | module | what is in it |
+//! | module | subject |
 //! |---|---|
-//! | [`certificates`] | certificates for one test: an authority, and who it vouches for |
-//! | [`command`] | a service's commands, run to their end |
-//! | [`registry_gate`] | TLS, users and tokens in front of the registry |
+//! | [`backends`] | Kafka, the registry and Postgres: shared by all tests, or started for one |
 //! | [`system`] | one isolated flow: its own topics, databases and service processes |
+//! | [`command`] | commands of the services, run to their end |
+//! | [`http`] | a service's metrics and readiness |
+//! | [`voucher_rows`] | the rows of the sink's table |
 //! | [`topic`] | reading and writing topics as any client would |
+//! | [`coordinator`] | which broker coordinates a group or a transaction |
+//! | [`certificates`] | certificates for one test: an authority, and those that it signs |
+//! | [`registry_proxy`] | TLS, users and tokens in front of the registry |
 //! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
-//!
-//! Kafka, the registry and Postgres are started once for the whole test binary and shared; a test
-//! that stops one of them starts its own.
 
+pub mod backends;
 pub mod certificates;
 pub mod command;
 pub mod coordinator;
-pub mod registry_gate;
+pub mod http;
+pub mod registry_proxy;
 pub mod system;
 pub mod topic;
+pub mod voucher_rows;
 pub mod wait;

@@ -1,20 +1,15 @@
 //! One isolated flow: its own topics, databases and service processes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rust_decimal::Decimal;
-use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Row};
-use stack::{
-    Backend, Backends, Listener, Options, Service, ServiceBinaries, ServiceCommand, Topics,
-    service_binaries,
-};
-use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use stack::{Backends, Service, ServiceBinaries, ServiceCommand, Topics};
+use tokio::sync::OnceCell;
 
+use crate::backends::shared_backends;
 use crate::topic::{self, NewRecord, Record};
 use crate::wait;
 
@@ -30,215 +25,20 @@ pub const START: Duration = Duration::from_secs(60);
 /// A stop drains within this time.
 pub const STOP: Duration = Duration::from_secs(20);
 
-static SHARED: OnceCell<Arc<Backends>> = OnceCell::const_new();
-static THREE_BROKERS: OnceCell<Arc<Backends>> = OnceCell::const_new();
-/// Of the three brokers, those that a test left away are brought back by one at a time.
-static HEALING: Mutex<()> = Mutex::const_new(());
-static TURNS: RwLock<()> = RwLock::const_new(());
 static BINARIES: OnceCell<ServiceBinaries> = OnceCell::const_new();
 
-/// The backends that all tests share; they end with the test process.
-pub async fn shared_backends() -> Arc<Backends> {
-    let start = || async { Arc::new(own_backends("shared").await) };
-    Arc::clone(SHARED.get_or_init(start).await)
-}
-
-/// Three brokers that several tests share, until this is dropped.
-#[derive(Debug)]
-pub struct ThreeBrokers {
-    backends: Arc<Backends>,
-    _turn: Turn,
-}
-
-/// Who may use the three brokers at the same time.
-#[derive(Debug)]
-enum Turn {
-    Shared {
-        _guard: RwLockReadGuard<'static, ()>,
-    },
-    Alone {
-        _guard: RwLockWriteGuard<'static, ()>,
-    },
-}
-
-impl ThreeBrokers {
-    /// Three brokers with replication factor 3 and two replicas in sync at least; the registry and
-    /// Postgres are the shared ones.
-    #[must_use]
-    pub fn backends(&self) -> Arc<Backends> {
-        Arc::clone(&self.backends)
-    }
-}
-
-/// Three brokers, for a test about clients and groups that leaves them alone.
-pub async fn three_brokers() -> ThreeBrokers {
-    let turn = Turn::Shared {
-        _guard: TURNS.read().await,
-    };
-    ThreeBrokers {
-        backends: all_three_brokers().await,
-        _turn: turn,
-    }
-}
-
-/// The same three brokers, for a test that takes some of them away: no other test uses them
-/// meanwhile.
-pub async fn three_brokers_alone() -> ThreeBrokers {
-    let turn = Turn::Alone {
-        _guard: TURNS.write().await,
-    };
-    ThreeBrokers {
-        backends: all_three_brokers().await,
-        _turn: turn,
-    }
-}
-
-async fn all_three_brokers() -> Arc<Backends> {
-    let start = || async {
-        let shared = shared_backends().await;
-        let change = |options: &mut Options| {
-            options.brokers = 3;
-            options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
-            options.database_url = Some(shared.database_url().to_owned());
-        };
-        Arc::new(own_backends_with("three-brokers", change).await)
-    };
-    let backends = Arc::clone(THREE_BROKERS.get_or_init(start).await);
-    let _alone = HEALING.lock().await;
-    for broker in backends.brokers() {
-        if let Err(error) = bring_back(broker).await {
-            panic!("a test left a broker away, and it does not come back: {error:#}");
-        }
-    }
-    backends
-}
-
-async fn bring_back(broker: &Backend) -> Result<()> {
-    if broker.pid().is_none() {
-        return broker.start().await;
-    }
-    broker.resume()?;
-    broker.wait_ready().await
-}
-
-/// The services' binaries, built once.
+/// Returns the services' binaries, which are built once.
 ///
 /// # Errors
-/// When they don't build.
+/// When they do not compile.
 pub async fn binaries() -> Result<&'static ServiceBinaries> {
     BINARIES
-        .get_or_try_init(service_binaries)
+        .get_or_try_init(ServiceBinaries::build)
         .await
-        .context("the services don't build")
+        .context("the services were not built")
 }
 
-/// The shared Kafka and Postgres with a schema registry of its own, for a test that has to know
-/// which id the next schema will get.
-///
-/// # Panics
-/// As [`own_backends`].
-pub async fn own_registry(name: &str) -> Backends {
-    let shared = shared_backends().await;
-    let mut options = Options::new(directory(name));
-    options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
-    options.database_url = Some(shared.database_url().to_owned());
-    match Backends::start(options).await {
-        Ok(backends) => backends,
-        Err(error) => panic!("the registry does not start: {error:#}"),
-    }
-}
-
-/// The shared Kafka and registry with a Postgres of its own, with these changes.
-///
-/// # Panics
-/// As [`own_backends`].
-pub async fn own_postgres(name: &str, change: impl FnOnce(&mut Options)) -> Backends {
-    let shared = shared_backends().await;
-    let mut options = Options::new(directory(name));
-    options.bootstrap_servers = Some(shared.bootstrap_servers().to_owned());
-    options.schema_registry_url = Some(shared.schema_registry_url().to_owned());
-    change(&mut options);
-    match Backends::start(options).await {
-        Ok(backends) => backends,
-        Err(error) => panic!("Postgres does not start: {error:#}"),
-    }
-}
-
-/// Backends for a test that stops them.
-///
-/// # Panics
-/// When they don't start: a missing service is a failure, never a skipped test.
-pub async fn own_backends(name: &str) -> Backends {
-    own_secured_backends(name, Vec::new(), Vec::new()).await
-}
-
-/// As [`own_backends`], with a broker that has more addresses and settings.
-///
-/// # Panics
-/// As there.
-pub async fn own_secured_backends(
-    name: &str,
-    listeners: Vec<Listener>,
-    settings: Vec<(String, String)>,
-) -> Backends {
-    own_backends_with(name, |options| {
-        options.listeners = listeners;
-        options.broker_settings = settings;
-    })
-    .await
-}
-
-/// As [`own_backends`], with other options.
-///
-/// # Panics
-/// As there.
-pub async fn own_backends_with(name: &str, change: impl FnOnce(&mut Options)) -> Backends {
-    let mut options = Options::new(directory(name));
-    change(&mut options);
-    // A killed consumer is noticed after its session: the floor of the broker's default is 6 s.
-    let session = ("group.min.session.timeout.ms", "1000");
-    options
-        .broker_settings
-        .push((session.0.to_owned(), session.1.to_owned()));
-    match Backends::start(options).await {
-        Ok(backends) => backends,
-        Err(error) => panic!("the local stack does not start: {error:#}"),
-    }
-}
-
-/// One folder per test process, so that two runs don't clash; what dead ones left is removed.
-pub fn directory(name: &str) -> PathBuf {
-    let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/end-to-end");
-    for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
-        let owner = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
-        if owner.is_some_and(|pid| !stack::is_alive(pid)) {
-            // Another process may be removing the same.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    all.join(std::process::id().to_string()).join(name)
-}
-
-/// One voucher's row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct VoucherRow {
-    /// Part of its identity.
-    pub campaign: String,
-    /// Part of its identity.
-    pub order_id: String,
-    /// The code.
-    pub code: String,
-    /// Exact.
-    pub amount: Decimal,
-    /// Three letters.
-    pub currency: String,
-    /// When the order was sent, as Postgres prints it in UTC.
-    pub issued_at: String,
-    /// From the HTTP request that changed the order.
-    pub traceparent: Option<String>,
-}
-
-/// See the module.
+/// Topics, databases and consumer groups that no other test uses, and the services on them.
 pub struct TestSystem {
     /// Kafka, the registry and Postgres.
     pub backends: Arc<Backends>,
@@ -256,23 +56,23 @@ pub struct TestSystem {
 }
 
 impl TestSystem {
-    /// A new flow on the shared backends, with the schema registry.
+    /// Creates a flow on the shared backends, with the schema registry.
     ///
     /// # Errors
-    /// When topics, schemas or databases can't be made.
+    /// When topics, schemas or databases cannot be created.
     pub async fn open() -> Result<Self> {
         Self::on(shared_backends().await, true).await
     }
 
-    /// As [`TestSystem::open`], but the services know of no registry and write JSON.
+    /// Creates a flow whose services have no registry and write JSON.
     ///
     /// # Errors
-    /// As there.
+    /// As [`TestSystem::open`].
     pub async fn open_json() -> Result<Self> {
         Self::on(shared_backends().await, false).await
     }
 
-    /// A new flow on these backends.
+    /// Creates a flow on these backends.
     ///
     /// # Errors
     /// As [`TestSystem::open`].
@@ -305,33 +105,28 @@ impl TestSystem {
         })
     }
 
-    /// The brokers' address.
+    /// Returns the brokers' addresses.
     pub fn brokers(&self) -> &str {
         self.backends.bootstrap_servers()
     }
 
-    /// Whether the services know of the registry, and write Avro.
+    /// Returns whether the services have a registry and write Avro.
     pub const fn has_registry(&self) -> bool {
         self.avro
     }
 
-    /// The processor's group.
+    /// Returns the processor's consumer group.
     pub fn processor_group(&self) -> String {
         format!("processor-{}", self.name)
     }
 
-    /// The sink's group.
+    /// Returns the sink's consumer group.
     pub fn sink_group(&self) -> String {
         format!("sink-{}", self.name)
     }
 
     async fn command(&self, service: &str, instance: &str) -> Result<ServiceCommand> {
-        let binaries = binaries().await?;
-        let binary = match service {
-            "producer" => &binaries.producer,
-            "processor" => &binaries.processor,
-            _ => &binaries.sink,
-        };
+        let binary = binaries().await?.of(service)?;
         let logs = self.backends.directory().join("logs").join(&self.name);
         std::fs::create_dir_all(&logs)?;
         let command = ServiceCommand::new(&format!("{service}-{instance}"), binary, &logs)
@@ -346,28 +141,28 @@ impl TestSystem {
         })
     }
 
-    /// `producer run`, to be changed and started.
+    /// Returns `producer run`, to be adapted and started.
     ///
     /// # Errors
-    /// When the services don't build.
+    /// When the services do not compile.
     pub async fn producer_command(&self, instance: &str) -> Result<ServiceCommand> {
         let command = self.command("producer", instance).await?;
         Ok(command.env("DATABASE_URL", &self.orders_url))
     }
 
-    /// `processor run`, to be changed and started.
+    /// Returns `processor run`, to be adapted and started.
     ///
     /// # Errors
-    /// When the services don't build.
+    /// When the services do not compile.
     pub async fn processor_command(&self, instance: &str) -> Result<ServiceCommand> {
         let command = self.processor_command_without_key(instance).await?;
         Ok(command.env("VOUCHER_SIGNING_KEY", SIGNING_KEY))
     }
 
-    /// As [`TestSystem::processor_command`], but without a signing key.
+    /// Returns `processor run` without a signing key.
     ///
     /// # Errors
-    /// When the services don't build.
+    /// When the services do not compile.
     pub async fn processor_command_without_key(&self, instance: &str) -> Result<ServiceCommand> {
         let command = self.command("processor", instance).await?;
         Ok(command
@@ -375,10 +170,10 @@ impl TestSystem {
             .env("PROCESSOR_INSTANCE_ID", instance))
     }
 
-    /// `sink run`, to be changed and started.
+    /// Returns `sink run`, to be adapted and started.
     ///
     /// # Errors
-    /// When the services don't build.
+    /// When the services do not compile.
     pub async fn sink_command(&self, instance: &str) -> Result<ServiceCommand> {
         let command = self.command("sink", instance).await?;
         Ok(command
@@ -386,7 +181,7 @@ impl TestSystem {
             .env("DATABASE_URL", &self.vouchers_url))
     }
 
-    /// A running, ready producer.
+    /// Starts a producer and waits until it is ready.
     ///
     /// # Errors
     /// When it does not become ready.
@@ -394,7 +189,7 @@ impl TestSystem {
         ready(self.producer_command("1").await?).await
     }
 
-    /// A running, ready processor.
+    /// Starts a processor and waits until it is ready.
     ///
     /// # Errors
     /// When it does not become ready.
@@ -402,7 +197,7 @@ impl TestSystem {
         ready(self.processor_command("1").await?).await
     }
 
-    /// A running, ready sink.
+    /// Starts a sink and waits until it is ready.
     ///
     /// # Errors
     /// When it does not become ready.
@@ -418,7 +213,7 @@ impl TestSystem {
         topic::write(self.brokers(), &self.topics.order_status, records).await
     }
 
-    /// All records of the order status topic.
+    /// Reads all records of the order status topic.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -426,7 +221,7 @@ impl TestSystem {
         topic::read(self.brokers(), &self.topics.order_status).await
     }
 
-    /// All committed records of the vouchers topic.
+    /// Reads all committed records of the vouchers topic.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -434,7 +229,7 @@ impl TestSystem {
         topic::read(self.brokers(), &self.topics.vouchers).await
     }
 
-    /// All committed dead letters of the order statuses.
+    /// Reads all committed dead letters of the order statuses.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -455,7 +250,7 @@ impl TestSystem {
         .await;
     }
 
-    /// Waits until all that was written so far is evaluated, and all vouchers are rows.
+    /// Waits until everything written so far has been evaluated and every voucher has its row.
     pub async fn settled(&self) {
         self.caught_up(&self.processor_group(), &self.topics.order_status)
             .await;
@@ -463,53 +258,10 @@ impl TestSystem {
             .await;
     }
 
-    /// The sink's table, in the order of its key; empty while there is none.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn vouchers(&self) -> Result<Vec<VoucherRow>> {
-        let rows = sqlx::query(
-            "select campaign, order_id, code, amount, currency, traceparent,
-                    to_char(issued_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') issued_at
-             from vouchers order by campaign, order_id",
-        )
-        .fetch_all(&self.vouchers)
-        .await;
-        let rows = match rows {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
-                return Ok(Vec::new());
-            }
-            rows => rows?,
-        };
-        rows.iter()
-            .map(|row| {
-                Ok(VoucherRow {
-                    campaign: row.try_get("campaign")?,
-                    order_id: row.try_get("order_id")?,
-                    code: row.try_get("code")?,
-                    amount: row.try_get("amount")?,
-                    currency: row.try_get("currency")?,
-                    issued_at: row.try_get("issued_at")?,
-                    traceparent: row.try_get("traceparent")?,
-                })
-            })
-            .collect()
-    }
-
-    /// The vouchers of one order.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn vouchers_of(&self, order_id: &str) -> Result<Vec<VoucherRow>> {
-        let mut rows = self.vouchers().await?;
-        rows.retain(|row| row.order_id == order_id);
-        Ok(rows)
-    }
-
     /// Runs a statement on the sink's database.
     ///
     /// # Errors
-    /// As Postgres says.
+    /// When Postgres refuses it.
     pub async fn execute_on_vouchers(&self, statement: &str) -> Result<()> {
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
             .execute(&self.vouchers)
@@ -517,12 +269,12 @@ impl TestSystem {
         Ok(())
     }
 
-    /// The producer's database.
+    /// Returns the producer's database.
     pub const fn orders(&self) -> &PgPool {
         &self.orders
     }
 
-    /// The sink's database.
+    /// Returns the sink's database.
     pub const fn vouchers_database(&self) -> &PgPool {
         &self.vouchers
     }
@@ -536,36 +288,4 @@ pub async fn ready(command: ServiceCommand) -> Result<Service> {
     let service = command.start().await?;
     service.wait_ready(START).await?;
     Ok(service)
-}
-
-/// A metric's value, all labels that contain `labels` together; zero when there is none.
-///
-/// # Errors
-/// When the service does not answer.
-pub async fn metric(service: &Service, name: &str, labels: &str) -> Result<u64> {
-    let text = reqwest::get(service.url("/metrics")).await?.text().await?;
-    Ok(text
-        .lines()
-        .filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
-        })
-        .filter_map(|line| {
-            line.rsplit(' ')
-                .next()?
-                .split('.')
-                .next()?
-                .parse::<u64>()
-                .ok()
-        })
-        .sum())
-}
-
-/// What `/readyz` says: its status code and its parts.
-///
-/// # Errors
-/// When the service does not answer.
-pub async fn readiness(service: &Service) -> Result<(u16, Value)> {
-    let answer = reqwest::get(service.url("/readyz")).await?;
-    Ok((answer.status().as_u16(), answer.json().await?))
 }

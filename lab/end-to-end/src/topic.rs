@@ -1,4 +1,4 @@
-//! Reading and writing topics as any client would, apart from the product's own client code.
+//! Reading and writing topics as any client would, independently of the product's own client code.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The last value of a header, as text.
+    /// Returns the last value of a header as text.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers
             .iter()
@@ -39,12 +39,12 @@ impl Record {
             .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     pub fn key_text(&self) -> String {
         String::from_utf8_lossy(self.key.as_deref().unwrap_or_default()).into_owned()
     }
 
-    /// The value as JSON.
+    /// Returns the value as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(self.value.as_deref().unwrap_or_default()).unwrap_or_default()
     }
@@ -59,14 +59,14 @@ pub struct NewRecord {
     pub value: Option<Vec<u8>>,
     /// All headers in order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// The record's own timestamp; none: now.
+    /// The record's own timestamp; `None`: now.
     pub timestamp_millis: Option<i64>,
-    /// As another partitioner would choose it; none: as Kafka's own tools do.
+    /// The partition; `None`: as Kafka's own tools choose it.
     pub partition: Option<i32>,
 }
 
 impl NewRecord {
-    /// Key and value.
+    /// Creates a record with a key and a value.
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         Self {
             key: Some(key.into()),
@@ -76,14 +76,12 @@ impl NewRecord {
     }
 }
 
-/// Reads everything committed in `topic` up to its end as it is now.
-///
-/// Blocks; call it through [`read`] from async code.
+/// Reads everything committed in `topic` up to its current end. Blocks: async code calls [`read`].
 ///
 /// # Errors
 /// When the broker does not answer, or the end is not reached in a minute (an open transaction).
 pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
-    // The true end, not the last stable offset: that would miss what an open transaction hides.
+    // The true end: the last stable offset would exclude what an open transaction hides.
     let observer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("isolation.level", "read_uncommitted")
@@ -169,16 +167,16 @@ fn owned(message: &impl Message) -> Record {
     }
 }
 
-/// See [`read_blocking`].
+/// Reads everything committed in `topic` up to its current end.
 ///
 /// # Errors
-/// As there.
+/// As [`read_blocking`].
 pub async fn read(brokers: &str, topic: &str) -> Result<Vec<Record>> {
     let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
     tokio::task::spawn_blocking(move || read_blocking(&brokers, &topic)).await?
 }
 
-/// Writes records and waits for their acknowledgement; the partition as Kafka's own tools choose it.
+/// Writes records and waits until all are acknowledged.
 ///
 /// # Errors
 /// When one is not acknowledged.
@@ -187,7 +185,7 @@ pub async fn write(brokers: &str, topic: &str, records: Vec<NewRecord>) -> Resul
     tokio::task::spawn_blocking(move || write_blocking(&brokers, &topic, &records)).await?
 }
 
-/// Keeps the first record that was refused.
+/// Keeps the error of the first record that was refused.
 #[derive(Default)]
 struct Refusals(Mutex<Option<KafkaError>>);
 
@@ -211,8 +209,8 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
         .set("enable.idempotence", "true")
         .set("linger.ms", "1")
         .set("message.max.bytes", "100000000")
-        // A request to a broker that is paused is given up and sent to another one well before the
-        // flush below ends; the default is 60 s.
+        // A request to a paused broker times out, and is sent to another one, well before the flush
+        // below ends; the default is 60 s.
         .set("socket.timeout.ms", "6000")
         .set("socket.connection.setup.timeout.ms", "5000")
         .create_with_context(Refusals::default())?;
@@ -251,7 +249,7 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
     }
 }
 
-/// How far a group is behind the end of a topic, all partitions together.
+/// Returns how far a group is behind the end of a topic, over all partitions.
 ///
 /// # Errors
 /// When the broker does not answer.

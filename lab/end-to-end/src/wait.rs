@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 /// Long enough for a slow machine; a test that waits this long has failed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Asks `state` until `done` says so of its answer, and gives that answer.
+/// Waits until `done` accepts the result of `state`, and returns that result.
 ///
 /// # Panics
-/// After [`DEADLINE`], with `what` and the last answer.
+/// After [`DEADLINE`], with `what` and the last result.
 pub async fn until<T, F, S, D>(what: &str, state: S, done: D) -> T
 where
     T: Debug,
@@ -21,10 +21,10 @@ where
     until_within(DEADLINE, what, state, done).await
 }
 
-/// As [`until`], with a deadline of its own.
+/// Waits as [`until`] does, with another deadline.
 ///
 /// # Panics
-/// After `deadline`, with `what` and the last answer.
+/// After `deadline`, with `what` and the last result.
 pub async fn until_within<T, F, S, D>(
     deadline: Duration,
     what: &str,
@@ -39,20 +39,21 @@ where
 {
     let end = Instant::now() + deadline;
     loop {
-        let answer = state().await;
-        if done(&answer) {
-            return answer;
+        let result = state().await;
+        if done(&result) {
+            return result;
         }
         assert!(
             Instant::now() < end,
-            "waited {deadline:?} for {what}; it was {answer:?}"
+            "waited {deadline:?} for {what}; it was {result:?}"
         );
-        // Between two questions, not for an effect: the condition decides.
+        // Only a polling interval: the condition decides.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Whether `condition` comes true within `time`; for faults at a chosen moment, where either is fine.
+/// Returns whether `condition` becomes true within `time`. For faults at a chosen moment, where
+/// either result is fine.
 pub async fn happens_within(time: Duration, condition: impl Fn() -> bool) -> bool {
     let end = Instant::now() + time;
     while Instant::now() < end {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use stack::{ServiceBinaries, service_binaries};
+use stack::ServiceBinaries;
 use yaml_serde::Value;
 
 fn project() -> PathBuf {
@@ -62,7 +62,7 @@ fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
 
 #[tokio::test]
 async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<()> {
-    let binaries = service_binaries().await?;
+    let binaries = ServiceBinaries::build().await?;
     let mut ours = 0;
     for (name, service) in services(&compose()?)? {
         if service["build"].is_null() {

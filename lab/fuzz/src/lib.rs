@@ -1,15 +1,14 @@
-//! Hostile input: one target for each decoder that takes bytes from outside.
+//! Hostile input: one fuzz target for each decoder of bytes from outside.
 //!
-//! A target is a plain function of bytes that panics when something does not hold. libFuzzer drives
-//! it with coverage guidance (`run`); `tests/corpus.rs` replays `corpus/` on it, with no engine and
-//! no special flags.
+//! A target is a function of bytes that panics if something does not hold. libFuzzer calls it with
+//! coverage guidance (`run`). `tests/corpus.rs` replays `corpus/`, without an engine and special flags.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `targets` | the targets, by what they decode |
-//! | `script` | an input as a row of choices |
+//! | `script` | an input as a list of choices |
 //! | `made_schema` | Avro schemas and bodies built from choices, so that most inputs go deep |
-//! | `sound` | what every refusal and every text for a person must be |
+//! | `sound` | what holds for every refusal and every text for a person |
 
 mod made_schema;
 mod script;
@@ -19,11 +18,11 @@ mod targets;
 /// A decoder under test.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// What `run` and the folder of its corpus call it.
+    /// The name in `run` and of the folder of its corpus.
     pub name: &'static str,
     /// What it decodes, and what must hold.
     pub what: &'static str,
-    /// Panics when something does not hold.
+    /// Panics if something does not hold.
     pub run: fn(&[u8]),
 }
 
@@ -86,7 +85,7 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// The target of this name.
+/// Returns the target of this name.
 #[must_use]
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)

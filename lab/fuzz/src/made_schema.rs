@@ -1,20 +1,20 @@
-//! Avro schemas and bodies built from an input's choices.
+//! Builds Avro schemas and bodies from an input's choices.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 
 use crate::script::Script;
 
-/// How deep types are nested before only leaves are chosen.
-const DEEPEST: usize = 8;
+/// The most levels of types. Below them only leaves are chosen.
+const MAX_DEPTH: usize = 8;
 
-/// A schema with more types than that says nothing new.
+/// The most types of a schema. More would find nothing new.
 const MAX_TYPES: usize = 64;
 
-/// A body longer than that says nothing new.
+/// The most bytes of a body. More would find nothing new.
 const MAX_BODY: usize = 1024;
 
-/// A record that holds itself twice has 2^80 values: enough is written of it.
+/// The most values that are written. A record that holds itself twice has 2^80 of them.
 const MAX_VALUES: usize = 2000;
 
 /// The fields that are read, and some that are not.
@@ -33,7 +33,7 @@ const FIELDS: [&str; 12] = [
     "_x",
 ];
 
-/// Types without parts: their JSON, their kind within a union, and how they are written.
+/// Types without parts: their JSON, their kind within a union, and how their values are written.
 const LEAVES: [(&str, &str, Leaf); 19] = [
     (r#""null""#, "null", Leaf::Nothing),
     (r#""string""#, "string", Leaf::Text),
@@ -110,10 +110,10 @@ enum Leaf {
 #[derive(Debug, Clone)]
 enum Type {
     Leaf(usize),
-    /// So many symbols, from those that are statuses.
+    /// As many of [`SYMBOLS`].
     Enum(usize),
     Fixed(usize),
-    /// A fixed of so many bytes that is a decimal of scale 2.
+    /// A fixed of as many bytes, which is a decimal of scale 2.
     FixedDecimal(usize),
     Array(usize),
     Map(usize),
@@ -123,12 +123,12 @@ enum Type {
 
 const SYMBOLS: [&str; 5] = ["SENT", "pending", "DELIVERED", "EUR", "LOST"];
 
-/// A schema whose types are numbered; named ones may be used again, also within themselves.
+/// A schema whose types are numbered. Named types may be used again, also within themselves.
 pub(crate) struct MadeSchema {
     types: Vec<Type>,
     named: Vec<usize>,
     root: usize,
-    /// Values that may yet be written.
+    /// How many more values may be written.
     values_left: Cell<usize>,
 }
 
@@ -181,7 +181,7 @@ impl MadeSchema {
 
     fn any(&mut self, script: &mut Script<'_>, depth: usize) -> usize {
         let choice = script.below(16);
-        if depth > DEEPEST || self.types.len() > MAX_TYPES || choice < 6 {
+        if depth > MAX_DEPTH || self.types.len() > MAX_TYPES || choice < 6 {
             let leaf = script.below(LEAVES.len());
             return self.add(Type::Leaf(leaf));
         }
@@ -206,15 +206,15 @@ impl MadeSchema {
         }
     }
 
-    /// Of branches that Avro lets stand beside each other.
+    /// Builds a union of branches that Avro allows in one union.
     fn union(&mut self, script: &mut Script<'_>, depth: usize) -> usize {
         let mut branches: Vec<usize> = Vec::new();
         for _ in 0..=script.below(4) {
             let branch = self.any(script, depth + 1);
-            let stands_alone = branches
+            let is_new_kind = branches
                 .iter()
                 .all(|other| self.kind(*other) != self.kind(branch));
-            if !matches!(self.types[branch], Type::Union(_)) && stands_alone {
+            if !matches!(self.types[branch], Type::Union(_)) && is_new_kind {
                 branches.push(branch);
             }
         }
@@ -234,7 +234,7 @@ impl MadeSchema {
         }
     }
 
-    /// The schema's text.
+    /// Returns the schema's text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         self.write(self.root, &mut HashSet::new(), &mut text);
@@ -292,7 +292,7 @@ impl MadeSchema {
         }
     }
 
-    /// A body that follows the schema, unless it would not end; then perhaps spoiled.
+    /// Returns a body that follows the schema, as far as the bounds allow. Some bodies are spoiled.
     pub(crate) fn body(&self, script: &mut Script<'_>) -> Vec<u8> {
         let mut body = Vec::new();
         self.value(self.root, 0, script, &mut body);
@@ -347,7 +347,7 @@ impl MadeSchema {
         out: &mut Vec<u8>,
         item: impl Fn(&mut Script<'_>, &mut Vec<u8>),
     ) {
-        let most = if depth > DEEPEST { 1 } else { 4 };
+        let most = if depth > MAX_DEPTH { 1 } else { 4 };
         for _ in 0..script.below(most) {
             let count = 1 + script.below(4);
             let mut block = Vec::new();
@@ -410,7 +410,8 @@ fn sized(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Zigzag, seven bits a byte, lowest first: written here once more, since a shared fault hides.
+/// Appends a long: zigzag, seven bits in each byte, the lowest first. It is written once more, because a
+/// fault in code that both sides share would not be found.
 fn long(value: i64, out: &mut Vec<u8>) {
     let mut rest = value.wrapping_shl(1) as u64 ^ (value >> 63) as u64;
     loop {

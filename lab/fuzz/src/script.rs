@@ -1,7 +1,7 @@
-//! An input as a row of choices. At its end every choice is the first one, so that what is built
+//! Reads an input as a list of choices. Behind its end every choice is the first one, so that building
 //! from it ends too.
 
-/// What is left of the input.
+/// The rest of the input.
 pub(crate) struct Script<'a> {
     rest: &'a [u8],
 }
@@ -23,7 +23,7 @@ impl<'a> Script<'a> {
         *byte
     }
 
-    /// One of `count` choices, of at most 256.
+    /// Returns one of `count` choices, which are at most 256.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         usize::from(self.byte()) % count
     }
@@ -32,7 +32,7 @@ impl<'a> Script<'a> {
         from[self.below(from.len())]
     }
 
-    /// Small, anything, or at an edge.
+    /// Returns an integer: a small one, any one, or a bound.
     pub(crate) fn integer(&mut self) -> i64 {
         match self.below(4) {
             0 => i64::from(self.byte() as i8),
@@ -43,19 +43,19 @@ impl<'a> Script<'a> {
                 i64::from_le_bytes(bytes)
             }
             2 => self.choose(&[i64::MIN, i64::MAX, i64::from(i32::MAX), i64::from(i32::MIN)]),
-            // Milliseconds of the years that records may be of.
+            // Milliseconds of the years 2000 to 2099.
             _ => 946_684_800_000 + i64::from(self.byte()) * 12_345_678_901,
         }
     }
 
-    /// So many bytes, or what is left.
+    /// Returns as many bytes, or fewer at the end.
     pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(length.min(self.rest.len()));
         self.rest = rest;
         taken
     }
 
-    /// A length, then as many bytes.
+    /// Reads a length and as many bytes.
     pub(crate) fn bytes(&mut self) -> &'a [u8] {
         let length = self.below(256);
         self.take(length)

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use runtime::lifecycle::{self, Failure};
 use runtime::output;
-use simulator::many::{self, Seeds};
 use simulator::mutation::Mutation;
-use simulator::run::{Schedule, Simulator};
+use simulator::run::Simulator;
+use simulator::seeds::{self, Seeds};
+use simulator::world::schedule::Keep;
 
 /// The services' loops against a model of Kafka and Postgres, with faults by seed.
 #[derive(Debug, Parser)]
@@ -35,23 +36,23 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let told = match arguments.seed {
+    let verdict = match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => all(&arguments),
     };
-    match told {
+    match verdict {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => lifecycle::exit(&failure),
     }
 }
 
 fn one(seed: u64, arguments: &Arguments) -> Result<(), Failure> {
-    let schedule = if arguments.trace {
-        Schedule::All
+    let keep = if arguments.trace {
+        Keep::All
     } else {
-        Schedule::Last
+        Keep::Last
     };
-    let (verdict, events) = Simulator::new().run(seed, arguments.mutation, schedule);
+    let (verdict, events) = Simulator::new().run(seed, arguments.mutation, keep);
     if arguments.trace || verdict.is_err() {
         let schedule: String = events.iter().map(|event| format!("{event}\n")).collect();
         output::print(&schedule)?;
@@ -74,15 +75,15 @@ fn all(arguments: &Arguments) -> Result<(), Failure> {
         count: arguments.seeds,
         mutation: arguments.mutation,
     };
-    let outcome = many::run(&seeds);
-    output::print_line(&outcome.to_string())?;
-    let Some(seed) = outcome.broken else {
+    let report = seeds::run(&seeds);
+    output::print_line(&report.to_string())?;
+    let Some(seed) = report.broken else {
         return Ok(());
     };
     // The same again, this time with its schedule.
-    let told = one(seed, arguments);
+    let verdict = one(seed, arguments);
     output::print_line(&format!(
-        "the whole schedule: cargo run -p simulator -- --seed {seed} --trace"
+        "the whole schedule: cargo run --bin simulator -- --seed {seed} --trace"
     ))?;
-    told
+    verdict
 }

@@ -1,4 +1,4 @@
-//! Planted bugs: each stands in an adapter of the model and does what a wrong product would do.
+//! Planted bugs: each is in an adapter of the model and does what a wrong product would do.
 
 /// A bug that the simulator must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -13,43 +13,43 @@ pub enum Mutation {
     NoGeneration,
     /// A new transactional id at each start: a predecessor is not fenced.
     NewTransactionalId,
-    /// After a call that was interrupted the producer is kept, and with it its epoch.
+    /// After an interrupted call the producer is kept, and with it its epoch.
     ProducerKept,
     /// Taking over a transactional id does not fence.
     NoFencing,
-    /// Offsets that anybody's transaction holds back are a reason to abort what hangs of one's own.
+    /// Offsets that any owner's transaction holds back make a task abort what hangs of its own.
     HangingOfAnybody,
-    /// An abort that commits.
+    /// An abort commits.
     AbortCommits,
-    /// A commit without an answer is taken for done.
+    /// A commit without an answer counts as done.
     UnknownIsCommitted,
-    /// A transaction that could not be finished beside the loop is taken for committed.
+    /// A transaction that could not be finished beside the loop counts as committed.
     UnfinishedIsCommitted,
     /// A dead letter is dropped.
     DeadLetterDropped,
-    /// While the loop waits, a record is taken and not put back.
+    /// While the loop waits, a record is read and lost.
     WaitingLosesRecord,
-    /// What a rebalance takes away is not forgotten.
+    /// The loop does not learn which partitions are revoked.
     RevocationUntold,
     /// Vouchers are read before their transaction is committed.
     ReadUncommitted,
     /// The sink's offsets are committed before its rows.
     OffsetsBeforeRows,
-    /// With a batch's offsets those of what the sink has read since are committed.
+    /// With a batch's offsets those of the prefetched records are committed.
     ReadsAheadCommits,
-    /// A statement that met a conflict is taken for done.
+    /// A statement that met a conflict counts as done.
     ConflictSwallowed,
     /// The last record of a voucher wins, not the first.
     LastRecordWins,
-    /// The sink's letters count as acknowledged when they are sent.
-    LetterUnacknowledged,
+    /// The sink's dead letters count as acknowledged when they are sent.
+    DeadLetterUnacknowledged,
     /// A partition whose offset is out of range is read from its beginning.
     OutOfRangeResets,
-    /// Committed offsets are one too far.
+    /// Committed offsets are one too high.
     OffByOne,
-    /// A relay publishes without having the lock.
+    /// A relay publishes without the lock.
     RelayWithoutLock,
-    /// A relay is content with the lock of a standby, which the primary knows nothing of.
+    /// A relay is content with the lock of a standby, which the primary does not know of.
     LockOfAStandby,
     /// A relay's rows are deleted when they are read, not when they are published.
     RelayDeletesFirst,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use runtime::record::Positions;
-use simulator::kafka::log::Record;
-use simulator::kafka::transactions::Refused;
-use simulator::kafka::{Broker, ORDER_STATUS, VOUCHERS};
+use simulator::world::kafka::log::Record;
+use simulator::world::kafka::transactions::Refused;
+use simulator::world::kafka::{Broker, ORDER_STATUS, VOUCHERS};
 
 fn record(key: &str) -> Record {
     Record {

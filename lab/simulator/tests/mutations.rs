@@ -1,10 +1,10 @@
 //! Each planted bug is found within a stated number of seeds.
 
 use clap::ValueEnum;
-use simulator::many::{Seeds, run};
 use simulator::mutation::Mutation;
+use simulator::seeds::{Seeds, run};
 
-/// The most seeds that a bug may need.
+/// Returns the number of seeds within which a bug must be found.
 const fn within(mutation: Mutation) -> u64 {
     match mutation {
         Mutation::ProducerKept => 5_000,
@@ -15,7 +15,7 @@ const fn within(mutation: Mutation) -> u64 {
         | Mutation::RevocationUntold
         | Mutation::ConflictSwallowed
         | Mutation::ReadsAheadCommits
-        | Mutation::LetterUnacknowledged => 1_000,
+        | Mutation::DeadLetterUnacknowledged => 1_000,
         _ => 200,
     }
 }
@@ -29,9 +29,9 @@ fn each_planted_bug_is_found() {
             count: within(*mutation),
             mutation: Some(*mutation),
         };
-        let outcome = run(&seeds);
-        println!("{mutation:?}: {outcome}");
-        if outcome.broken.is_none() {
+        let report = run(&seeds);
+        println!("{mutation:?}: {report}");
+        if report.broken.is_none() {
             missed.push(*mutation);
         }
     }

@@ -2,8 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use simulator::many::{Seeds, run};
-use simulator::run::{Schedule, Simulator};
+use simulator::run::Simulator;
+use simulator::seeds::{Seeds, run};
+use simulator::world::schedule::Keep;
 
 const COUNT: u64 = 4_000;
 
@@ -13,18 +14,18 @@ fn all_hold(from: u64) {
         count: COUNT,
         mutation: None,
     };
-    let outcome = run(&seeds);
-    println!("{outcome}");
-    if let Some(seed) = outcome.broken {
-        let (verdict, schedule) = Simulator::new().run(seed, None, Schedule::Last);
+    let report = run(&seeds);
+    println!("{report}");
+    if let Some(seed) = report.broken {
+        let (verdict, schedule) = Simulator::new().run(seed, None, Keep::Last);
         panic!(
-            "seed {seed}: {verdict:?}\n{}\nagain: cargo run -p simulator -- --seed {seed} --trace",
+            "seed {seed}: {verdict:?}\n{}\nagain: cargo run --bin simulator -- --seed {seed} --trace",
             schedule.join("\n")
         );
     }
-    assert_eq!(outcome.seeds, COUNT);
+    assert_eq!(report.seeds, COUNT);
     assert!(
-        outcome.met.zombies > 0 && outcome.met.killed > 0,
+        report.met.zombies > 0 && report.met.killed > 0,
         "faults are met"
     );
 }
@@ -46,8 +47,8 @@ fn fresh_seeds_hold() {
 fn a_seed_has_one_schedule() {
     let simulator = Simulator::new();
     for seed in 0..50 {
-        let first = simulator.run(seed, None, Schedule::All);
-        let second = simulator.run(seed, None, Schedule::All);
+        let first = simulator.run(seed, None, Keep::All);
+        let second = simulator.run(seed, None, Keep::All);
         assert_eq!(first.1, second.1, "seed {seed}");
     }
 }

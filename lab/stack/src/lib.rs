@@ -2,16 +2,14 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `backends`, `backend` | the three together; one of them as a process that is killed, paused, restarted |
-//! | `kafka`, `registry`, `postgres` | how each is set up and started |
-//! | `postgres_server`, `pooler` | more servers of Postgres: a standby, another version; PgBouncer |
-//! | `topics` | the design's topics and schemas on them |
-//! | `services`, `system` | one service as a process; the three of them on the backends |
-//! | `environment` | what services and shells need to know of the running stack |
-//! | `tool` | Kafka's own command line tools |
-//! | `child`, `ports` | processes that don't outlive us; free ports |
-//! | `download`, `prerequisites`, `java` | what is downloaded, what must be there, how a JVM is started |
-//! | `cli`, `up`, `demo` | the commands |
+//! | `commands` | the command line: `stack demo`, `stack up`, `stack tool` |
+//! | `services` | the product's three services: built, started on the backends, watched |
+//! | `backends` | Kafka, the registry and Postgres: one of each, or a cluster, a standby, a pooler |
+//! | `install` | the programs that must be installed, and what is downloaded |
+//! | `process` | processes that do not outlive this one, and free ports |
+//! | `progress`, `http` | how progress is shown; the HTTP client |
+//!
+//! Modules use those below them, never those above.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -29,36 +27,20 @@
 //! # }
 //! ```
 
-mod backend;
 mod backends;
-mod child;
-pub mod cli;
-mod demo;
-mod download;
-mod environment;
-mod java;
-mod kafka;
-mod pooler;
-mod ports;
-mod postgres;
-mod postgres_server;
-mod prerequisites;
+mod commands;
+mod http;
+mod install;
+mod process;
 mod progress;
-mod registry;
 mod services;
-mod system;
-mod tool;
-mod topics;
-mod up;
 
-pub use backend::Backend;
-pub use backends::{Backends, Options, Ports, PostgresTls};
-pub use child::is_alive;
-pub use kafka::Listener;
-pub use pooler::{PoolMode, Pooler};
-pub use ports::Port;
-pub use postgres_server::PostgresServer;
+pub use backends::kafka::tools::TOOLS;
+pub use backends::{
+    Backends, DEAD_LETTER_ROOM, Listener, MAX_MESSAGE_BYTES, Options, PARTITIONS, PoolMode, Ports,
+    PostgresServer, PostgresTls, Topics,
+};
+pub use commands::main;
+pub use process::{Backend, Port, is_alive};
 pub use progress::Progress;
-pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand, service_binaries};
-pub use tool::TOOLS;
-pub use topics::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, PARTITIONS, Topics};
+pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand};

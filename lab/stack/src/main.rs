@@ -1,7 +1,7 @@
-//! Wires the stack.
+//! The program `stack`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    stack::cli::main()
+    stack::main()
 }

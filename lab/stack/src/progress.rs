@@ -1,17 +1,21 @@
-//! What the stack says while it works: live lines on a terminal, plain lines elsewhere, or nothing.
+//! How progress is shown: live lines on a terminal, plain lines elsewhere, or nothing.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use runtime::output::complain;
+use runtime::output::eprint_line;
+
+/// Elsewhere than on a terminal, a long step prints a line this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How progress is shown. Everything goes to stderr.
 #[derive(Clone, Debug, Default)]
 pub enum Progress {
     /// Live lines with spinners.
     Live(MultiProgress),
-    /// One line at the end of a step, and one at the start of a long one.
+    /// One line at the end of a step, and one every ten seconds of a long one.
     Lines,
     /// Nothing, for tests.
     #[default]
@@ -19,7 +23,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Live on a terminal, lines elsewhere.
+    /// Chooses live lines on a terminal, plain lines elsewhere.
     #[must_use]
     pub fn auto() -> Self {
         if std::io::stderr().is_terminal() {
@@ -41,20 +45,22 @@ impl Progress {
             }
             Self::Lines | Self::Silent => None,
         };
+        let begun = Instant::now();
         Step {
             progress: self.clone(),
             bar,
-            begun: Instant::now(),
+            begun,
+            last_line: Mutex::new(begun),
         }
     }
 
-    /// A line that stays.
+    /// Prints a line that stays.
     pub(crate) fn line(&self, line: &str) {
         match self {
             Self::Live(bars) => {
                 let _ = bars.println(line);
             }
-            Self::Lines => complain(line),
+            Self::Lines => eprint_line(line),
             Self::Silent => {}
         }
     }
@@ -65,23 +71,33 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// One step under way; dropped without [`Step::done`] it leaves no line.
+/// A step that has begun. Dropping it without [`Step::done`] leaves no line.
 #[derive(Debug)]
 pub(crate) struct Step {
     progress: Progress,
     bar: Option<ProgressBar>,
     begun: Instant,
+    last_line: Mutex<Instant>,
 }
 
 impl Step {
-    /// What the step does now. Elsewhere than on a terminal it is not shown.
+    /// Shows what the step does now. Elsewhere than on a terminal it is shown every ten seconds.
     pub(crate) fn now(&self, what: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(what.to_owned());
+            return;
+        }
+        let mut last = self
+            .last_line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= LINE_EVERY {
+            *last = Instant::now();
+            self.progress.line(what);
         }
     }
 
-    /// Something long begins (a download): shown elsewhere than on a terminal too.
+    /// Shows what the step does now, in any case: something that may take long.
     pub(crate) fn begin(&self, what: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(what.to_owned()),
@@ -89,7 +105,7 @@ impl Step {
         }
     }
 
-    /// The step is done: its line stays, with the time that it took.
+    /// Ends the step: `what` stays, with the time that it took.
     pub(crate) fn done(self, what: &str) {
         let millis = self.begun.elapsed().as_millis();
         let line = format!("{what} ({}.{} s)", millis / 1000, millis % 1000 / 100);

@@ -53,7 +53,7 @@ async fn data_survives_a_kill_of_each_part_and_nothing_is_left_at_the_end() {
         backend.resume().unwrap();
         backend.kill().await.unwrap();
         assert!(!stack::is_alive(pid));
-        assert!(backend.kill().await.is_err(), "it doesn't run any more");
+        assert!(backend.kill().await.is_err(), "it is not running");
         backend.start().await.unwrap();
         assert_ne!(backend.pid().unwrap(), pid);
     }

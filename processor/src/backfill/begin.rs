@@ -1,36 +1,40 @@
-//! How a backfill begins: what would be refused, and what is done under its name already.
+//! Begins a run of a named backfill: checks what would refuse it, reads what is stored under its
+//! name, and stores its plan.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use runtime::kafka::{
     GroupOffsets, KafkaSettings, Producer, Right, TopicRange, TransactionError, is_refusal,
+    retry_until,
 };
-use runtime::lifecycle::{Failure, Shutdown};
+use runtime::lifecycle::{Failure, Shutdown, blocking};
 use runtime::preflight;
-use runtime::record::{Partition, Positions};
+use runtime::record::Partition;
 use runtime::registry::Registry;
 
-use super::ledger::{Kept, Ledger};
+use super::COMMAND;
+use super::offsets::{BackfillOffsets, StoredOffset};
 use super::plan::Plan;
 use super::settings::BackfillSettings;
-use super::start::Start;
-use super::{blocking, resolve};
+use super::start::{Run, Start};
 use crate::batch::Topics;
 use crate::campaign_history::{self, Compared};
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 
-/// One question to the broker, and how long it is asked again.
+/// How long one call may wait for the broker.
 const SLICE: Duration = Duration::from_secs(2);
+
+/// How long a call is repeated until the broker answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ends a backfill that would write to no topic, or vouchers that differ from the campaign's earlier
-/// ones. A dry run asks the same, to tell what the backfill would say.
+/// Checks that the topics exist, and that the vouchers would not differ from the campaign's earlier
+/// ones. A dry run checks the same, to report that the backfill would be refused.
 ///
 /// # Errors
-/// Exit code 1 for a topic that is missing; see [`campaign_history::refuse_another`].
-pub(super) async fn refuse(
+/// Exit code 1 for a missing topic; see [`campaign_history::require_same`].
+pub(super) async fn check(
     settings: &BackfillSettings,
     rule: &Rule,
     keys: Option<&SigningKeys>,
@@ -47,61 +51,12 @@ pub(super) async fn refuse(
         rule,
         keys,
     };
-    campaign_history::refuse_another(compared, &settings.history).await
+    campaign_history::require_same(compared, &settings.history).await
 }
 
-/// What a name begins with.
-pub(super) enum Begun {
-    /// This is to be done.
-    Run(Run),
-    /// Nothing is: see [`Start::AlreadyDone`].
-    AlreadyDone {
-        /// What was read.
-        range: TopicRange,
-        /// When it ended.
-        at: Option<i64>,
-    },
-}
-
-/// A run of a name, and how far it is.
-pub(super) struct Run {
-    /// What it does.
-    pub(super) plan: Plan,
-    /// All that it reads.
-    pub(super) range: TopicRange,
-    /// What of it is done.
-    pub(super) done: Positions,
-    /// Whether an earlier start did a part of it.
-    pub(super) resumed: bool,
-}
-
-impl Begun {
-    fn of(start: Start) -> Self {
-        match start {
-            Start::AlreadyDone { range, at } => Self::AlreadyDone { range, at },
-            Start::Resumed { plan, range, done } => Self::Run(Run {
-                plan,
-                range,
-                done,
-                resumed: true,
-            }),
-            Start::New { plan, range } => Self::Run(Run {
-                plan,
-                done: range
-                    .spans
-                    .iter()
-                    .map(|(at, span)| (*at, span.from))
-                    .collect(),
-                range,
-                resumed: false,
-            }),
-        }
-    }
-}
-
-/// Goes on with what the name began, or writes down what it will do. The first transactional id is
-/// taken over before the offsets are asked for: of two that begin at once, the second sees the
-/// first's plan.
+/// Continues the interrupted run of the name, or stores the plan of a new one. Takes over the first
+/// transactional id before it reads the offsets: of two processes that begin at once, the second
+/// reads the plan of the first.
 ///
 /// # Errors
 /// See [`Start::of`]; exit code 1 when the broker does not answer.
@@ -109,60 +64,62 @@ pub(super) async fn begin(
     settings: &BackfillSettings,
     group: &str,
     plan: &Plan,
-) -> Result<Begun, Failure> {
+) -> Result<Start, Failure> {
     let asked = resolve(settings).await?;
     let (settings, group, plan) = (settings.clone(), group.to_owned(), plan.clone());
-    blocking(move || {
-        let ledger = Ledger::open(&settings.kafka, &group, &asked.topic)?;
+    blocking(COMMAND, move || {
+        let offsets = BackfillOffsets::open(&settings.kafka, &group, &asked.topic)?;
         let config = settings
             .kafka
             .transactional_producer(&format!("{group}/0"))?;
         let producer = Producer::new(&config)?;
-        patiently(|| producer.init(SLICE))?;
-        let kept = read(&ledger, &settings.kafka, &group, &asked.topic)?;
-        let start = Start::of(&plan, &settings.range, &asked, &kept)?;
-        let begun = Begun::of(start);
-        if let Begun::Run(run) = &begun
+        until_answered(|| producer.init(SLICE))?;
+        let stored = read(&offsets, &settings.kafka, &group, &asked.topic)?;
+        let start = Start::of(&plan, &settings.range, &asked, &stored)?;
+        if let Start::Run(run) = &start
             && !run.resumed
         {
-            write_down(&ledger, &producer, run)?;
+            store(&offsets, &producer, run)?;
         }
-        Ok(begun)
+        Ok(start)
     })
     .await
 }
 
-/// What [`begin`] would begin, and no more: nothing is taken over or written. A backfill without a
-/// name begins anew.
+/// Returns what [`begin`] would begin, without taking over or storing anything. A backfill without
+/// a name begins a new one.
 ///
 /// # Errors
 /// As [`begin`].
-pub(super) async fn foresee(settings: &BackfillSettings, plan: &Plan) -> Result<Begun, Failure> {
+pub(super) async fn preview(settings: &BackfillSettings, plan: &Plan) -> Result<Start, Failure> {
     let asked = resolve(settings).await?;
     let Some(name) = &settings.backfill.name else {
-        let plan = plan.clone();
-        return Ok(Begun::of(Start::New { plan, range: asked }));
+        return Ok(Start::Run(Run::new(plan.clone(), asked)));
     };
     let (settings, group, plan) = (settings.clone(), settings.group(name), plan.clone());
-    blocking(move || {
-        let ledger = Ledger::open(&settings.kafka, &group, &asked.topic)?;
-        let kept = read(&ledger, &settings.kafka, &group, &asked.topic)?;
-        let start = Start::of(&plan, &settings.range, &asked, &kept)?;
-        Ok(Begun::of(start))
+    blocking(COMMAND, move || {
+        let offsets = BackfillOffsets::open(&settings.kafka, &group, &asked.topic)?;
+        let stored = read(&offsets, &settings.kafka, &group, &asked.topic)?;
+        Start::of(&plan, &settings.range, &asked, &stored)
     })
     .await
 }
 
-/// All that is kept: an earlier run may have had other partitions.
+async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
+    let topic = &settings.topics.order_status_topic;
+    settings.range.resolve(&settings.kafka, topic).await
+}
+
+/// Reads what is stored for all partitions of the topic: an earlier run may have read others.
 fn read(
-    ledger: &Ledger,
+    offsets: &BackfillOffsets,
     kafka: &KafkaSettings,
     group: &str,
     topic: &str,
-) -> Result<BTreeMap<Partition, Kept>, Failure> {
+) -> Result<BTreeMap<Partition, StoredOffset>, Failure> {
     let whole = TopicRange::whole(kafka, topic)?;
-    patiently(|| {
-        ledger
+    until_answered(|| {
+        offsets
             .read(whole.spans.keys().copied(), SLICE)
             .map_err(|error| match is_refusal(&error) {
                 true => {
@@ -173,37 +130,27 @@ fn read(
     })
 }
 
-fn write_down(ledger: &Ledger, producer: &Producer, run: &Run) -> Result<(), Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("the backfill's offsets can't be written: {error}"))
+/// Commits the first offsets of a run, with its plan.
+fn store(offsets: &BackfillOffsets, producer: &Producer, run: &Run) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::failed(format!("cannot commit the backfill's offsets: {error}"))
     };
-    let list = ledger
+    let list = offsets
         .list(&run.plan, &run.range, &run.done)
-        .map_err(|error| refused(&error))?;
-    let group = ledger
+        .map_err(|error| failed(&error))?;
+    let group = offsets
         .group()
-        .ok_or_else(|| refused(&"there is no group"))?;
+        .ok_or_else(|| failed(&"the client has no group"))?;
     if list.count() == 0 {
         return Ok(());
     }
-    producer.begin().map_err(|error| refused(&error))?;
+    producer.begin().map_err(|error| failed(&error))?;
     let offsets = GroupOffsets::new(list, group);
-    patiently(|| producer.send_offsets(offsets.clone(), SLICE))?;
-    patiently(|| producer.commit(SLICE))
+    until_answered(|| producer.send_offsets(offsets.clone(), SLICE))?;
+    until_answered(|| producer.commit(SLICE))
 }
 
-/// The same call until it answers, or a person would have given up.
-fn patiently<T>(mut call: impl FnMut() -> Result<T, TransactionError>) -> Result<T, Failure> {
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        match call() {
-            Ok(answer) => return Ok(answer),
-            Err(TransactionError::Retriable(why)) if Instant::now() < give_up => {
-                tracing::debug!(why, "asking Kafka again");
-            }
-            Err(error) => {
-                return Err(Failure::failed(format!("the backfill's offsets: {error}")));
-            }
-        }
-    }
+fn until_answered<T>(call: impl FnMut() -> Result<T, TransactionError>) -> Result<T, Failure> {
+    retry_until(Instant::now() + PATIENCE, call)
+        .map_err(|error| Failure::failed(format!("the backfill's offsets: {error}")))
 }

@@ -1,308 +1,290 @@
-//! Reads a range, writes nothing, and says what a backfill of it would do.
+//! Shows what a backfill would do: evaluates the range, and writes nothing.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime::health::Health;
-use runtime::kafka::{RangeEvent, RangeReader, TopicRange};
+use runtime::kafka::{RangeEvent, RangeReader};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::record::InputRecord;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
-use runtime::replay::{Pace, Share, Shown};
+use runtime::replay::{RowCounts, Share, replay};
 use schemas::{OrderStatusPlan, SchemaId};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
-use super::begin::{Begun, foresee, refuse};
-use super::existing::Table;
-use super::listing::{Listing, Wanted};
+use super::begin::{check, preview};
+use super::listing::Listing;
 use super::orders::{By, Orders};
 use super::plan::Plan;
-use super::preview::{Existing, Preview};
-use super::report::{AlreadyDone, Foreseen, Today};
+use super::planned::PlannedVoucher;
+use super::preview::Preview;
+use super::preview_report::{CurrentRule, PreviewReport};
+use super::report::AlreadyDone;
 use super::settings::BackfillSettings;
+use super::start::Start;
+use super::table::VouchersTable;
 use crate::evaluate::{Evaluation, Evaluator, Issued};
 use crate::signing_keys::SigningKeys;
 
-/// Stands in when there is no key: 32 zero bytes. Its codes are neither compared nor listed.
+/// Used when no key is set: 32 zero bytes. Its codes are neither compared nor listed.
 const NO_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// So many vouchers are looked up in the table at once.
-const LOOKED_UP: usize = 2_000;
+/// Vouchers that are compared with the table in one query.
+const COMPARED_AT_ONCE: usize = 2_000;
 
-/// How long a poll waits; also how soon a stop is noticed.
-const IDLE: Duration = Duration::from_millis(250);
+/// How long a poll waits for a record. Bounds how long a stop takes.
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Between two questions whether a schema has come.
+/// The pause between two look-ups of a schema that is still being requested.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(10);
 
-/// Between two looks of the progress, in records.
-const TOLD_EVERY: u32 = 1_000;
+/// Records between two updates of the progress.
+const UPDATE_EVERY: u32 = 1_000;
 
-/// What all threads share.
+/// What the threads share.
 struct Shared {
     evaluator: Evaluator,
-    /// What today's settings say, when they are others.
-    today: Option<Evaluator>,
+    /// Evaluates by the rule of the environment, if it is another.
+    current: Option<Evaluator>,
     has_key: bool,
     orders: Mutex<Orders>,
     listing: Option<Mutex<Listing>>,
-    table: Option<Table>,
-    pace: Pace,
+    table: Option<VouchersTable>,
     shutdown: Shutdown,
     runtime: Handle,
 }
 
-/// See the module.
+/// Evaluates the range, and prints what a backfill would do.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let keys_given = settings.keys.voucher_signing_key.is_some()
+    let has_key = settings.keys.voucher_signing_key.is_some()
         || settings.keys.voucher_signing_keys_file.is_some();
-    let keys = if keys_given {
+    let keys = if has_key {
         settings.keys.signing_keys()?
     } else {
         SigningKeys::single(NO_KEY).map_err(Failure::failed)?
     };
     let evaluator = settings.rule.evaluator(keys.clone())?;
-    let today = BackfillSettings::todays()?;
-    let today = (today != settings.rule)
-        .then(|| today.evaluator(keys))
+    let current = BackfillSettings::current_rule()?;
+    let current = (current != settings.rule)
+        .then(|| current.evaluator(keys))
         .transpose()?;
     let registry = Registry::of(&settings.registry)?;
-    let threads = settings.backfill.threads;
-    let table = settings
-        .database_url
-        .as_ref()
-        .map(|url| Table::new(url, &evaluator.rule().campaign, threads))
-        .transpose()?;
-    let run = match foresee(&settings, &Plan::of(&settings, &evaluator, keys_given)).await? {
-        Begun::Run(run) => run,
-        Begun::AlreadyDone { range, at } => {
-            // No voucher would be issued; an earlier preview's list must not say otherwise.
+    let campaign = &evaluator.rule().campaign;
+    let table = match &settings.database_url {
+        Some(url) => Some(VouchersTable::new(url, campaign, settings.replay.threads)?),
+        None => None,
+    };
+    let plan = Plan::of(&settings, &evaluator, has_key);
+    let run = match preview(&settings, &plan).await? {
+        Start::Run(run) => run,
+        Start::AlreadyDone { range, at } => {
+            // No voucher would be issued, so the list of an earlier dry run is replaced by an empty
+            // one.
             if let Some(path) = &settings.output {
                 Listing::create(path, settings.reveal)?.finish()?;
             }
-            let already = AlreadyDone {
-                name: settings.backfill.name.unwrap_or_default(),
-                range,
-                at,
-                dry_run: true,
-            };
-            return already.print(settings.json);
+            let name = settings.backfill.name.as_deref().unwrap_or_default();
+            let already_done = AlreadyDone::new(name, range, at).of_dry_run();
+            return already_done.print(settings.json);
         }
     };
-    let keys_compared = keys_given.then(|| evaluator.keys());
-    let rule = evaluator.rule();
-    let refused = refuse(&settings, rule, keys_compared, registry.as_ref(), &shutdown).await;
-    let range = run.range.after(&run.done);
-    let listing = settings
-        .output
-        .as_ref()
-        .map(|path| Listing::create(path, settings.reveal))
-        .transpose()?;
+    let (rule, keys) = (evaluator.rule(), has_key.then(|| evaluator.keys()));
+    let checked = check(&settings, rule, keys, registry.as_ref(), &shutdown).await;
+    let listing = match &settings.output {
+        Some(path) => Some(Mutex::new(Listing::create(path, settings.reveal)?)),
+        None => None,
+    };
     let shared = Arc::new(Shared {
         evaluator,
-        today,
-        has_key: keys_given,
+        current,
+        has_key,
         orders: Mutex::default(),
-        listing: listing.map(Mutex::new),
+        listing,
         table,
-        pace: Pace::new(settings.backfill.rate),
-        shutdown,
+        shutdown: shutdown.clone(),
         runtime: Handle::current(),
     });
 
-    let started = Instant::now();
+    let range = run.range.after(&run.done);
+    let group = settings.group("dry-run");
     let health = Health::new();
     let known = KnownSchemas::default();
-    let mut shares = Vec::new();
-    let mut parts = JoinSet::new();
-    for (number, part) in range.split(usize::from(threads)).into_iter().enumerate() {
-        let share = Arc::new(Share::default());
-        shares.push(Arc::clone(&share));
-        let group = settings.group("dry-run");
-        let reader = RangeReader::open(&settings.kafka, &group, &part)?;
+    let replayed = replay(&range, &settings.replay, &shutdown, |share| {
+        let reader = RangeReader::open(&settings.kafka, &group, &share.range)?;
         let schemas = SchemaCache::new(
             registry.clone(),
-            OrderStatusPlan::compile_with,
             known.clone(),
-            health.ready_part(format!("registry-{number}")),
+            health.ready_part(format!("registry-{}", share.number)),
         );
-        let reading = Reading {
+        let worker = Worker {
             shared: Arc::clone(&shared),
             schemas,
             waits_for: None,
             preview: Preview::default(),
-            existing: Existing::default(),
-            wanted: Vec::new(),
+            rows: RowCounts::default(),
+            planned: Vec::new(),
         };
-        parts.spawn_blocking(move || reading.read(reader, &part, &share));
+        Ok(move || worker.read(reader, &share))
+    })
+    .await?;
+    if let Some(failure) = replayed.failure {
+        return Err(failure);
     }
-    let shown = Shown::start(range.offsets(), shares.clone());
     let mut preview = Preview::default();
-    let mut existing = Existing::default();
-    while let Some(part) = parts.join_next().await {
-        let part = part.map_err(|error| Failure::failed(format!("dry run: {error}")));
-        let (one, found) = part.and_then(|result| result).inspect_err(|_| {
-            shared.shutdown.request();
-        })?;
-        preview.add(one);
-        existing.add(found);
+    let mut rows = RowCounts::default();
+    for (part, part_rows) in replayed.results {
+        preview.add(part);
+        rows.add(part_rows);
     }
-    drop(shown);
     let shared = Arc::into_inner(shared)
         .ok_or_else(|| Failure::failed("dry run: a thread has not ended"))?;
     if let Some(listing) = shared.listing {
-        listing
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .finish()?;
+        let listing = listing.into_inner();
+        listing.unwrap_or_else(PoisonError::into_inner).finish()?;
     }
-    let orders = shared
-        .orders
-        .into_inner()
+    let orders = shared.orders.into_inner();
+    let orders = orders
         .unwrap_or_else(PoisonError::into_inner)
         .counts()
         .map_err(|error| disk_failure(&error))?;
-    let foreseen = Foreseen {
+    let report = PreviewReport {
         range,
         resumed: run.resumed,
-        refused: refused.err().map(|failure| failure.to_string()),
-        left_out: shares.iter().map(|share| share.records_left_out()).sum(),
+        refused: checked.err().map(|failure| failure.to_string()),
+        left_out: replayed.left_out,
         rule: shared.evaluator.rule().clone(),
-        today: shared.today.map(|evaluator| Today {
+        current: shared.current.map(|evaluator| CurrentRule {
             rule: evaluator.rule().clone(),
-            orders: orders.today,
+            orders: orders.current,
             gained: orders.gained,
             lost: orders.lost,
         }),
         preview,
         orders: orders.asked,
-        existing: shared.table.is_some().then_some(existing),
+        rows: shared.table.is_some().then_some(rows),
         codes_compared: shared.has_key,
-        took: started.elapsed(),
+        took: replayed.took,
     };
-    foreseen.print(settings.json)
+    report.print(settings.json)
 }
 
 fn disk_failure(error: &io::Error) -> Failure {
     Failure::failed(format!(
         "dry run: the distinct orders don't fit into the directory for temporary files, {} \
-         ({error}); about 17 bytes each, or twice that while they are merged: make room, or set \
-         TMPDIR to a directory that has it",
+         ({error}); they take about 17 bytes each, or twice that while they are merged: free some \
+         space, or set TMPDIR to another directory",
         std::env::temp_dir().display()
     ))
 }
 
-/// One thread's part.
-struct Reading {
+/// Evaluates the share of one thread.
+struct Worker {
     shared: Arc<Shared>,
     schemas: SchemaCache<OrderStatusPlan>,
-    /// The schema that was last waited for, which is told once.
+    /// The schema that was last waited for, which is logged once.
     waits_for: Option<SchemaId>,
     preview: Preview,
-    existing: Existing,
-    wanted: Vec<Wanted>,
+    rows: RowCounts,
+    /// The vouchers that are not compared and listed yet.
+    planned: Vec<PlannedVoucher>,
 }
 
-impl Reading {
+impl Worker {
     fn read(
         mut self,
         mut reader: RangeReader,
-        range: &TopicRange,
         share: &Share,
-    ) -> Result<(Preview, Existing), Failure> {
-        let mut untold = 0_u32;
+    ) -> Result<(Preview, RowCounts), Failure> {
+        let mut since_update = 0_u32;
         loop {
             if self.shared.shutdown.is_requested() {
                 return Err(Failure::failed(
                     "stopped before the end; nothing was written",
                 ));
             }
-            if let Err(wait) = self.shared.pace.take() {
-                std::thread::sleep(wait.min(IDLE));
+            if let Err(wait) = share.pace.take() {
+                std::thread::sleep(wait.min(POLL_TIMEOUT));
                 continue;
             }
-            let event = reader.next(IDLE)?;
+            let event = reader.next(POLL_TIMEOUT)?;
             let is_done = matches!(event, RangeEvent::Done);
             match event {
                 RangeEvent::Record(record) => {
-                    self.take(&record)?;
-                    untold += 1;
+                    self.evaluate(&record)?;
+                    since_update += 1;
                 }
                 RangeEvent::PartitionDone(_) | RangeEvent::Nothing | RangeEvent::Done => {
-                    untold = TOLD_EVERY;
+                    since_update = UPDATE_EVERY;
                 }
             }
-            if untold >= TOLD_EVERY {
-                untold = 0;
-                share.read(range.offsets() - range.after(reader.positions()).offsets());
-                share.left_out(reader.left_out());
+            if since_update >= UPDATE_EVERY {
+                since_update = 0;
+                let left = share.range.after(reader.positions()).offsets();
+                share.progress.note_read(share.range.offsets() - left);
+                share.progress.note_left_out(reader.left_out());
             }
             if is_done {
-                self.look_up()?;
-                return Ok((self.preview, self.existing));
+                self.compare_and_list()?;
+                return Ok((self.preview, self.rows));
             }
         }
     }
 
-    fn take(&mut self, record: &impl InputRecord) -> Result<(), Failure> {
+    fn evaluate(&mut self, record: &impl InputRecord) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
-        let outcome = loop {
+        let evaluation = loop {
             match shared.evaluator.evaluate(record, &mut self.schemas) {
                 Evaluation::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
                 Evaluation::Wait { schema_id } => {
                     if self.waits_for.replace(schema_id) != Some(schema_id) {
-                        tracing::warn!(%schema_id, "waiting for the registry to tell a schema");
+                        tracing::warn!(%schema_id, "waiting for the registry to return a schema");
                     }
                     std::thread::sleep(SCHEMA_PAUSE);
                 }
-                outcome => break outcome,
+                evaluation => break evaluation,
             }
         };
-        self.preview.take(record, &outcome);
-        if let Some(today) = &shared.today
-            && let Evaluation::Voucher(issued) = today.evaluate(record, &mut self.schemas)
+        self.preview.note(record, &evaluation);
+        if let Some(current) = &shared.current
+            && let Evaluation::Voucher(issued) = current.evaluate(record, &mut self.schemas)
         {
-            shared.is_new(&issued, By::Today)?;
+            shared.is_new(&issued, By::Current)?;
         }
-        if let Evaluation::Voucher(issued) = outcome
+        if let Evaluation::Voucher(issued) = evaluation
             && shared.is_new(&issued, By::Asked)?
             && (shared.table.is_some() || shared.listing.is_some())
         {
-            self.wanted.push(Wanted::of(
+            self.planned.push(PlannedVoucher::of(
                 &shared.evaluator,
                 record,
                 &issued,
                 shared.has_key,
             ));
-            if self.wanted.len() >= LOOKED_UP {
-                self.look_up()?;
+            if self.planned.len() >= COMPARED_AT_ONCE {
+                self.compare_and_list()?;
             }
         }
         Ok(())
     }
 
-    /// Looks up and lists what has gathered.
-    fn look_up(&mut self) -> Result<(), Failure> {
-        if self.wanted.is_empty() {
+    /// Compares the planned vouchers with the table, and lists them.
+    fn compare_and_list(&mut self) -> Result<(), Failure> {
+        if self.planned.is_empty() {
             return Ok(());
         }
         if let Some(table) = &self.shared.table {
-            self.shared
-                .runtime
-                .block_on(table.look(&mut self.wanted, self.shared.has_key))?;
+            let compared = table.compare(&mut self.planned, self.shared.has_key);
+            self.shared.runtime.block_on(compared)?;
         }
-        for state in self.wanted.iter().filter_map(|one| one.state) {
-            self.existing.take(state);
+        for state in self.planned.iter().filter_map(|voucher| voucher.state) {
+            self.rows.note(state);
         }
         if let Some(listing) = &self.shared.listing {
-            listing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write(&self.wanted)?;
+            let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
+            listing.write(&self.planned)?;
         }
-        self.wanted.clear();
+        self.planned.clear();
         Ok(())
     }
 }

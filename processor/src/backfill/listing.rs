@@ -1,91 +1,18 @@
-//! The vouchers that a dry run would issue, one a line: CSV or JSON Lines, by the file's name.
+//! Lists the vouchers that a dry run would issue in a file, one per line: CSV or JSON Lines, by the
+//! name of the file.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Offset, Partition};
-use rust_decimal::Decimal;
-use schemas::{Timestamp, decimal};
+use runtime::replay::RowState;
 
-use crate::evaluate::{Evaluator, Issued};
-
-/// A voucher to issue, of the first record that earns it.
-#[derive(Clone)]
-pub struct Wanted {
-    /// The order.
-    pub order_id: String,
-    /// A bearer secret; empty without a key.
-    pub code: String,
-    /// What it is worth.
-    pub amount: Decimal,
-    /// The amount's currency.
-    pub currency: String,
-    /// When the order was sent.
-    pub issued_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Option<Timestamp>,
-    /// Where the record is.
-    pub partition: Partition,
-    /// Its offset there.
-    pub offset: Offset,
-    /// What the table has; unknown without a database.
-    pub state: Option<State>,
-}
-
-impl Wanted {
-    /// The voucher that this record earns.
-    pub fn of(
-        evaluator: &Evaluator,
-        record: &impl InputRecord,
-        issued: &Issued<'_>,
-        has_key: bool,
-    ) -> Self {
-        let voucher = evaluator.voucher(issued);
-        Self {
-            order_id: issued.order_id.to_string(),
-            code: if has_key {
-                voucher.code.into_owned()
-            } else {
-                String::new()
-            },
-            amount: decimal::as_money(voucher.amount),
-            currency: voucher.currency.as_str().to_owned(),
-            issued_at: voucher.issued_at,
-            expires_at: voucher.expires_at,
-            partition: record.partition(),
-            offset: record.offset(),
-            state: None,
-        }
-    }
-}
-
-/// A voucher's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// There is none.
-    New,
-    /// It is as the voucher.
-    Same,
-    /// It has another amount, currency or code.
-    Different,
-}
-
-impl State {
-    /// As a machine word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Same => "existing",
-            Self::Different => "different",
-        }
-    }
-}
+use super::planned::PlannedVoucher;
 
 const COLUMNS: &str = "order_id,code,amount,currency,issued_at,expires_at,partition,offset,state";
 
-/// An open file.
+/// The open file.
 pub struct Listing {
     path: PathBuf,
     out: BufWriter<File>,
@@ -94,13 +21,16 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Makes the file anew; codes are masked unless `reveal`.
+    /// Creates or empties the file. Codes are masked unless `reveal`.
     ///
     /// # Errors
     /// Exit code 2, naming the file.
     pub fn create(path: &Path, reveal: bool) -> Result<Self, Failure> {
         let file = File::create(path).map_err(|error| {
-            Failure::bad_setting(format!("--output: can't write {}: {error}", path.display()))
+            Failure::bad_setting(format!(
+                "--output: cannot write {}: {error}",
+                path.display()
+            ))
         })?;
         let csv = path.extension().is_some_and(|extension| extension == "csv");
         let mut listing = Self {
@@ -115,26 +45,26 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Adds these.
+    /// Adds a line for each voucher.
     ///
     /// # Errors
-    /// Exit code 1 when the file can't be written.
-    pub fn write(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
-        for one in wanted {
+    /// Exit code 1 when the file cannot be written.
+    pub fn write(&mut self, vouchers: &[PlannedVoucher]) -> Result<(), Failure> {
+        for voucher in vouchers {
             let line = if self.csv {
-                csv_line(one, self.reveal)
+                csv_line(voucher, self.reveal)
             } else {
-                json_line(one, self.reveal)
+                json_line(voucher, self.reveal)
             };
             self.line(&line)?;
         }
         Ok(())
     }
 
-    /// All of it is in the file.
+    /// Writes what is buffered.
     ///
     /// # Errors
-    /// Exit code 1 when it can't be written.
+    /// Exit code 1 when the file cannot be written.
     pub fn finish(mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| self.failure(&error))
     }
@@ -148,30 +78,38 @@ impl Listing {
     }
 }
 
-/// The first group tells two codes apart, and is worth nothing alone.
-fn shown(code: &str, reveal: bool) -> String {
+/// Masks the code unless `reveal`. Its first group distinguishes two codes, and is worth nothing
+/// alvoucher.
+fn masked(code: &str, reveal: bool) -> String {
     match code.split_once('-') {
         Some((first, _)) if !reveal => format!("{first}-****-****-****"),
         _ => code.to_owned(),
     }
 }
 
-fn csv_line(one: &Wanted, reveal: bool) -> String {
+fn csv_line(voucher: &PlannedVoucher, reveal: bool) -> String {
     [
-        quoted(&one.order_id),
-        shown(&one.code, reveal),
-        one.amount.to_string(),
-        one.currency.clone(),
-        one.issued_at.to_string(),
-        one.expires_at.map(|at| at.to_string()).unwrap_or_default(),
-        one.partition.to_string(),
-        one.offset.to_string(),
-        one.state.map(State::as_str).unwrap_or_default().to_owned(),
+        quoted(&voucher.order_id),
+        masked(&voucher.code, reveal),
+        voucher.amount.to_string(),
+        voucher.currency.clone(),
+        voucher.issued_at.to_string(),
+        voucher
+            .expires_at
+            .map(|at| at.to_string())
+            .unwrap_or_default(),
+        voucher.partition.to_string(),
+        voucher.offset.to_string(),
+        voucher
+            .state
+            .map(RowState::as_str)
+            .unwrap_or_default()
+            .to_owned(),
     ]
     .join(",")
 }
 
-/// As RFC 4180 has it.
+/// Quotes a field as RFC 4180 requires.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
@@ -180,28 +118,30 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn json_line(one: &Wanted, reveal: bool) -> String {
-    let code = (!one.code.is_empty()).then(|| shown(&one.code, reveal));
+fn json_line(voucher: &PlannedVoucher, reveal: bool) -> String {
+    let code = (!voucher.code.is_empty()).then(|| masked(&voucher.code, reveal));
     serde_json::json!({
-        "order_id": one.order_id,
+        "order_id": voucher.order_id,
         "code": code,
-        "amount": one.amount.to_string(),
-        "currency": one.currency,
-        "issued_at": one.issued_at.to_string(),
-        "expires_at": one.expires_at.map(|at| at.to_string()),
-        "partition": one.partition,
-        "offset": one.offset,
-        "state": one.state.map(State::as_str),
+        "amount": voucher.amount.to_string(),
+        "currency": voucher.currency,
+        "issued_at": voucher.issued_at.to_string(),
+        "expires_at": voucher.expires_at.map(|at| at.to_string()),
+        "partition": voucher.partition,
+        "offset": voucher.offset,
+        "state": voucher.state.map(RowState::as_str),
     })
     .to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use schemas::Timestamp;
+
     use super::*;
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn voucher() -> PlannedVoucher {
+        PlannedVoucher {
             order_id: "a,\"b\"".to_owned(),
             code: "A527-R3XF-YDHK-X2AD".to_owned(),
             amount: "5.00".parse().unwrap(),
@@ -210,18 +150,18 @@ mod tests {
             expires_at: None,
             partition: 2,
             offset: 41,
-            state: Some(State::New),
+            state: Some(RowState::New),
         }
     }
 
     #[test]
-    fn a_line_masks_the_code_unless_asked() {
+    fn a_line_masks_the_code_unless_it_is_revealed() {
         assert_eq!(
-            csv_line(&wanted(), false),
+            csv_line(&voucher(), false),
             "\"a,\"\"b\"\"\",A527-****-****-****,5.00,EUR,2026-05-01T00:00:00Z,,2,41,new"
         );
-        assert!(!json_line(&wanted(), false).contains("X2AD"));
-        assert!(json_line(&wanted(), true).contains("A527-R3XF-YDHK-X2AD"));
-        assert!(csv_line(&wanted(), true).contains("A527-R3XF-YDHK-X2AD"));
+        assert!(!json_line(&voucher(), false).contains("X2AD"));
+        assert!(json_line(&voucher(), true).contains("A527-R3XF-YDHK-X2AD"));
+        assert!(csv_line(&voucher(), true).contains("A527-R3XF-YDHK-X2AD"));
     }
 }

@@ -1,78 +1,81 @@
-//! The loop's port over a range: partitions that nobody else has, offsets that go with a plan.
+//! The port of the loop over a range: no member competes for its partitions, and its offsets are
+//! committed with a plan.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
-    Producer, Producers, Refused, TopicRange, TransactionError,
+    Producer, Producers, Refused, TransactionError, retry_until,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
-use runtime::replay::{Pace, RangeInput, Share};
+use runtime::replay::{RangeInput, Share};
 
-use super::ledger::Ledger;
+use super::offsets::BackfillOffsets;
 use super::plan::Plan;
 use crate::ports::Log;
 
 /// How long a record may wait for room in the producer's queue.
 const ROOM: Duration = Duration::from_secs(5);
 
-/// One question to the broker, and how long it is asked again while offsets go alone.
+/// How long one call may wait for the broker.
 const SLICE: Duration = Duration::from_secs(1);
-const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long the calls that commit offsets without records are repeated until the broker answers.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One thread's share of a backfill.
 pub struct RangeLog {
     producers: Producers,
-    ledger: Ledger,
+    offsets: BackfillOffsets,
     plan: Plan,
-    /// Opened at the committed offsets, once the transactional id is ours.
+    /// Opened at the committed offsets, once the transactional id is taken over.
     input: RangeInput,
-    /// Offsets of the open transaction.
+    /// The offsets of the open transaction.
     pending: Positions,
 }
 
 impl RangeLog {
-    /// `range` is this thread's share, the same at every start.
+    /// Prepares to read `share`. Must be given the same share at every start.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub fn new(
         settings: &KafkaSettings,
         group: &str,
         transactional_id: &str,
         plan: Plan,
-        range: TopicRange,
-        pace: Arc<Pace>,
-        share: Arc<Share>,
+        share: Share,
     ) -> Result<Self, Failure> {
         Ok(Self {
             producers: Producers::new(vec![settings.transactional_producer(transactional_id)?]),
-            ledger: Ledger::open(settings, group, &range.topic)?,
+            offsets: BackfillOffsets::open(settings, group, &share.range.topic)?,
             plan,
-            input: RangeInput::new(settings, group, range, pace, share),
+            input: RangeInput::new(settings, group, share),
             pending: Positions::new(),
         })
     }
 
-    /// Opens the input where the committed offsets say.
+    /// Opens the input at the committed offsets.
     fn reopen(&mut self, timeout: Duration) -> Result<(), String> {
         let partitions = self.input.range().spans.keys().copied();
-        let kept = self
-            .ledger
+        let stored = self
+            .offsets
             .read(partitions, timeout)
             .map_err(|error| error.to_string())?;
-        if let Some(other) = self.plan.another_run(&kept) {
+        if let Some(other) = self.plan.another_run(&stored) {
             self.input.give_up(Failure::failed(format!(
-                "another process has begun run {other} of this --name, so this one (run {}) ends; \
-                 what it committed stays",
+                "another process has begun run {other} of this --name, so run {} ends here; what it \
+                 committed is kept",
                 self.plan.run
             )));
             return Ok(());
         }
-        let done = kept.iter().map(|(at, kept)| (*at, kept.next)).collect();
+        let done = stored
+            .iter()
+            .map(|(at, stored)| (*at, stored.next))
+            .collect();
         self.input
             .open(&done)
             .map_err(|failure| failure.to_string())?;
@@ -80,17 +83,19 @@ impl RangeLog {
         Ok(())
     }
 
-    fn send_to_ledger(
+    fn add_offsets(
         &mut self,
         positions: &Positions,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
         let offsets = self
-            .ledger
+            .offsets
             .list(&self.plan, self.input.range(), positions)
             .map_err(|error| TransactionError::Fatal(error.to_string()))?;
-        let Some(group) = self.ledger.group() else {
-            return Err(TransactionError::Fatal("there is no group".to_owned()));
+        let Some(group) = self.offsets.group() else {
+            return Err(TransactionError::Fatal(
+                "the client has no group".to_owned(),
+            ));
         };
         let offsets = GroupOffsets::new(offsets, group);
         self.producers.current()?.send_offsets(offsets, timeout)?;
@@ -98,25 +103,13 @@ impl RangeLog {
         Ok(())
     }
 
-    /// Offsets alone go in a transaction too, so that a predecessor that was taken for dead can't
-    /// put them back.
+    /// Commits offsets without records. It uses a transaction too, which fences a predecessor that
+    /// was assumed to be dead: it cannot set the offsets back.
     fn transact_offsets(&mut self, positions: &Positions) -> Result<(), TransactionError> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + PATIENCE;
         self.producers.begin()?;
-        patiently(deadline, || self.send_to_ledger(positions, SLICE))?;
-        patiently(deadline, || self.producers.current()?.commit(SLICE))
-    }
-}
-
-fn patiently(
-    deadline: Instant,
-    mut call: impl FnMut() -> Result<(), TransactionError>,
-) -> Result<(), TransactionError> {
-    loop {
-        match call() {
-            Err(TransactionError::Retriable(_)) if Instant::now() < deadline => {}
-            ended => return ended,
-        }
+        retry_until(deadline, || self.add_offsets(positions, SLICE))?;
+        retry_until(deadline, || self.producers.current()?.commit(SLICE))
     }
 }
 
@@ -170,9 +163,9 @@ impl Log for RangeLog {
                 self.input.committed(&pending);
                 Ok(())
             }
-            // The loop rewinds; its next transaction finds out what this producer is still good for.
+            // The loop rewinds, and its next transaction shows whether this producer still works.
             Err(error) => {
-                tracing::warn!(%error, "offsets were not committed; nothing is lost");
+                tracing::warn!(%error, "the offsets were not committed; their records are read again");
                 Err(CommitError::NotOwner(KafkaError::ConsumerCommit(
                     RDKafkaErrorCode::InvalidTransactionalState,
                 )))
@@ -205,7 +198,7 @@ impl Log for RangeLog {
         positions: &Positions,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
-        self.send_to_ledger(positions, timeout)
+        self.add_offsets(positions, timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {

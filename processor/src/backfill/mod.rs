@@ -1,56 +1,62 @@
-//! `processor backfill`: a part of the order statuses once more, beside the live group.
+//! `processor backfill`: evaluates a part of the order statuses again, beside the live group.
 //!
 //! ```text
 //! TopicRange ──split──▶ RangeLog ──poll──▶ the live loop (task) ──▶ one transaction:
 //! (resolved once,       (the loop's port   evaluate, batch            vouchers (source.run)
-//!  kept in a Plan)       over a range)                                order-status.dlq, if asked for
+//!  stored with a Plan)   over a range)                                order-status.dlq, if asked for
 //!                                                                     offsets of GROUP/backfill/NAME
 //! ```
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | [`settings`] | flags and variables |
-//! | [`plan`] | what a run of this name does, kept with its offsets: pure |
-//! | [`start`] | what a start comes to, by what is kept under its name: pure |
-//! | `begin` | what would be refused, and writing down what is begun |
-//! | [`ledger`] | the offsets of this name, and the plan beside them, in Kafka |
+//! | [`settings`] | flags and environment variables |
+//! | [`plan`] | what a run does, stored with its offsets: pure |
+//! | [`start`] | what a start does, depending on what is stored under its name: pure |
+//! | `begin` | checks what would refuse a run, and begins it |
+//! | [`offsets`] | the offsets of a named backfill, with the plan as their metadata |
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
-//! | [`mod@run`] | threads, each a loop of its own over a share of the partitions |
-//! | [`preview`] | what the evaluation of a range amounts to: pure |
-//! | [`dry_run`] | reads a range into a preview, writes nothing |
-//! | [`existing`] | which of the vouchers the table has |
-//! | [`listing`] | the vouchers of a dry run, one a line |
-//! | [`report`] | the result, as text or JSON |
+//! | [`mod@run`] | runs a loop on each thread, over a share of the partitions |
+//! | [`dry_run`] | evaluates a range without writing anything |
+//! | [`preview`] | the records of a dry run by outcome: pure |
+//! | [`orders`] | the distinct eligible orders of a dry run |
+//! | [`planned`] | a voucher that would be issued |
+//! | [`table`] | compares planned vouchers with the sink's table |
+//! | [`listing`] | lists planned vouchers in a file |
+//! | [`report`], [`preview_report`] | the result of a backfill and of a dry run, as text or JSON |
 //!
-//! The loop is the live one, with its transactions, retries and recoveries. What a killed backfill
-//! left is continued where its last committed transaction ended: each thread's transactional id is
-//! `GROUP/backfill/NAME/n` with the same partitions at every start, and taking it over ends what a
-//! predecessor left open, before the offsets are asked for.
+//! The loop is the live one, with its transactions, retries and recovery. A backfill that was
+//! killed is continued after its last committed transaction: each thread's transactional id is
+//! `GROUP/backfill/NAME/n`, with the same partitions at every start. Taking it over ends the
+//! transaction that a predecessor left open, before the offsets are read.
 
 mod begin;
 pub mod dry_run;
-pub mod existing;
-pub mod ledger;
 pub mod listing;
 pub mod log;
+pub mod offsets;
 pub mod orders;
 pub mod plan;
+pub mod planned;
 pub mod preview;
+pub mod preview_report;
 pub mod report;
 pub mod run;
 pub mod settings;
 pub mod start;
+pub mod table;
 
-use runtime::kafka::{KafkaSettings, TopicRange};
 use runtime::lifecycle::{Failure, Shutdown};
 
 pub use settings::BackfillSettings;
 
-/// Does it, or says what it would do.
+/// The name of the command in errors.
+const COMMAND: &str = "backfill";
+
+/// Runs the backfill, or shows what it would do.
 ///
 /// # Errors
-/// Exit code 2 for settings, also those that differ from the ones that this name began with; 1 when it
-/// can't go on; 130 or 143 when a signal stopped it before its end.
+/// Exit code 2 for wrong settings, and for settings that differ from those of an interrupted run; 1
+/// when it fails; 130 or 143 when a signal stopped it before its end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
     if settings.dry_run {
@@ -58,27 +64,4 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     } else {
         run::run(settings, shutdown).await
     }
-}
-
-/// The range that the settings name, as it is now.
-async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
-    let (kafka, topic, range): (KafkaSettings, _, _) = (
-        settings.kafka.clone(),
-        settings.topics.order_status_topic.clone(),
-        settings.range.clone(),
-    );
-    blocking(move || {
-        let chosen = range.chosen();
-        TopicRange::resolve(&kafka, &topic, &range.from, &range.to, chosen.as_ref())
-    })
-    .await
-}
-
-/// Off the async threads: a Kafka client's calls block.
-async fn blocking<T: Send + 'static>(
-    body: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(body)
-        .await
-        .map_err(|error| Failure::failed(format!("backfill: {error}")))?
 }

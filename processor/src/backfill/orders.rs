@@ -1,5 +1,5 @@
-//! The distinct orders that a range makes eligible: few are held in memory, many in sorted runs on
-//! disk, so that a replay of years needs no more memory than one of a day.
+//! Counts the distinct eligible orders of a range. A bounded number is kept in memory, the others
+//! in sorted runs on disk, so that a replay of years needs no more memory than one of a day.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -9,53 +9,54 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest as _, Sha256};
 
-/// As many as a table of 2^20 places takes: 18 MiB.
+/// The most orders in memory: the capacity of a hash table of 2^20 buckets, 18 MiB.
 const MAX_IN_MEMORY: usize = 7 << 17;
 
-/// A new order is looked for in each run: so many are merged into one.
+/// The most runs on disk. Each new order is searched in all of them, so more are merged into one.
 const MAX_RUNS: usize = 8;
 
-/// Of so many entries of a run the first is kept in memory; one read brings them all.
+/// Entries per block of a run. The first of each block is kept in memory; one read brings the
+/// others.
 const BLOCK: usize = 256;
 
-/// An order: 16 bytes of its id's SHA-256, so that two of them never are one.
+/// An order: the first 16 bytes of its id's SHA-256, which makes collisions negligible.
 type Digest = [u8; 16];
 
-/// An order and by which rules it is eligible, a bit each.
+/// An order, and a bit for each rule by which it is eligible.
 type Entry = (Digest, u8);
 
-/// An entry's bytes in a run.
+/// The size of an entry in a run, in bytes.
 const ENTRY: usize = size_of::<Digest>() + 1;
 
 /// By which rule an order is eligible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum By {
-    /// The rule that was asked about.
+    /// The rule of the dry run.
     Asked = 1,
-    /// Today's.
-    Today = 2,
+    /// The rule that the environment sets.
+    Current = 2,
 }
 
 /// How many distinct orders are eligible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// By the rule that was asked about.
+pub struct OrderCounts {
+    /// By the rule of the dry run.
     pub asked: u64,
-    /// By today's.
-    pub today: u64,
-    /// By the rule that was asked about and not by today's.
+    /// By the rule that the environment sets.
+    pub current: u64,
+    /// By the rule of the dry run only.
     pub gained: u64,
-    /// By today's and not by the rule that was asked about.
+    /// By the rule that the environment sets only.
     pub lost: u64,
 }
 
-/// See the module.
+/// The distinct eligible orders.
 #[derive(Debug)]
 pub struct Orders {
     recent: HashMap<Digest, u8>,
-    most_in_memory: usize,
-    runs: Vec<Run>,
+    max_in_memory: usize,
+    runs: Vec<SortedRun>,
 }
 
 impl Default for Orders {
@@ -65,20 +66,20 @@ impl Default for Orders {
 }
 
 impl Orders {
-    /// Holds so many orders in memory; those beyond go to files of the system's temporary directory
-    /// (`TMPDIR`), which have no name and are gone with the process.
-    pub fn holding(most_in_memory: usize) -> Self {
+    /// Keeps at most `max_in_memory` orders in memory. Others go to unnamed files in the system's
+    /// temporary directory (`TMPDIR`), which are removed when the process ends.
+    pub fn holding(max_in_memory: usize) -> Self {
         Self {
             recent: HashMap::new(),
-            most_in_memory,
+            max_in_memory,
             runs: Vec::new(),
         }
     }
 
-    /// Takes note; says whether the order was not eligible by this rule before.
+    /// Notes an eligible order. Returns whether it was not eligible by this rule before.
     ///
     /// # Errors
-    /// When the temporary directory can't be written to.
+    /// When the temporary directory cannot be written to.
     pub fn is_new(&mut self, order_id: &str, by: By) -> io::Result<bool> {
         let mut digest = [0; size_of::<Digest>()];
         digest.copy_from_slice(&Sha256::digest(order_id.as_bytes())[..size_of::<Digest>()]);
@@ -91,32 +92,32 @@ impl Orders {
                 return Ok(false);
             }
         }
-        if self.recent.len() >= self.most_in_memory {
+        if self.recent.len() >= self.max_in_memory {
             self.spill()?;
         }
         *self.recent.entry(digest).or_default() |= bit;
         Ok(true)
     }
 
-    /// How many there are.
+    /// Counts the orders.
     ///
     /// # Errors
-    /// When the temporary files can't be read.
-    pub fn counts(mut self) -> io::Result<Counts> {
-        let mut counts = Counts::default();
+    /// When the temporary files cannot be read.
+    pub fn counts(mut self) -> io::Result<OrderCounts> {
+        let mut counts = OrderCounts::default();
         let recent = sorted(&mut self.recent);
         merge(&mut self.runs, recent, |(_, bits)| {
-            let (asked, today) = (bits & By::Asked as u8 > 0, bits & By::Today as u8 > 0);
+            let (asked, current) = (bits & By::Asked as u8 > 0, bits & By::Current as u8 > 0);
             counts.asked += u64::from(asked);
-            counts.today += u64::from(today);
-            counts.gained += u64::from(asked && !today);
-            counts.lost += u64::from(today && !asked);
+            counts.current += u64::from(current);
+            counts.gained += u64::from(asked && !current);
+            counts.lost += u64::from(current && !asked);
             Ok(())
         })?;
         Ok(counts)
     }
 
-    /// Makes room in memory.
+    /// Moves the orders in memory to a run on disk.
     fn spill(&mut self) -> io::Result<()> {
         let mut out = RunWriter::new()?;
         let recent = sorted(&mut self.recent);
@@ -137,14 +138,14 @@ fn sorted(recent: &mut HashMap<Digest, u8>) -> Vec<Entry> {
     entries
 }
 
-/// Hands out each order of all runs and of `recent` once, in order.
+/// Calls `take` with each order of all runs and of `recent` once, in order.
 fn merge(
-    runs: &mut [Run],
+    runs: &mut [SortedRun],
     recent: Vec<Entry>,
     mut take: impl FnMut(Entry) -> io::Result<()>,
 ) -> io::Result<()> {
-    type Source<'r> = Box<dyn Iterator<Item = io::Result<Entry>> + 'r>;
-    let mut sources: Vec<Source<'_>> = vec![Box::new(recent.into_iter().map(Ok))];
+    type Entries<'r> = Box<dyn Iterator<Item = io::Result<Entry>> + 'r>;
+    let mut sources: Vec<Entries<'_>> = vec![Box::new(recent.into_iter().map(Ok))];
     for run in runs {
         sources.push(Box::new(run.entries()?));
     }
@@ -173,17 +174,17 @@ fn merge(
     last.map_or(Ok(()), take)
 }
 
-/// Orders on disk, by digest.
+/// Orders on disk, sorted by digest.
 #[derive(Debug)]
-struct Run {
+struct SortedRun {
     file: File,
     entries: usize,
     /// The first order of each block.
     firsts: Vec<Digest>,
 }
 
-impl Run {
-    /// By which rules an order is eligible as far as this run tells.
+impl SortedRun {
+    /// Returns the bits of an order; 0 when it is not in this run.
     fn bits(&self, digest: &Digest) -> io::Result<u8> {
         let Some(block) = self
             .firsts
@@ -237,8 +238,8 @@ impl RunWriter {
         self.file.write_all(&[bits])
     }
 
-    fn finish(self) -> io::Result<Run> {
-        Ok(Run {
+    fn finish(self) -> io::Result<SortedRun> {
+        Ok(SortedRun {
             file: self.file.into_inner()?,
             entries: self.entries,
             firsts: self.firsts,
@@ -256,37 +257,37 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_on_disk_counts_as_what_is_in_memory(
+        fn orders_on_disk_count_as_those_in_memory(
             seen in prop::collection::vec((0_u16..600, any::<bool>()), 0..2_000),
-            most_in_memory in 1_usize..40,
+            max_in_memory in 1_usize..40,
         ) {
-            let mut orders = Orders::holding(most_in_memory);
+            let mut orders = Orders::holding(max_in_memory);
             let mut expected: HashMap<u16, HashSet<bool>> = HashMap::new();
             for (id, is_asked) in seen {
-                let by = if is_asked { By::Asked } else { By::Today };
+                let by = if is_asked { By::Asked } else { By::Current };
                 let is_new = expected.entry(id).or_default().insert(is_asked);
                 prop_assert_eq!(orders.is_new(&id.to_string(), by).unwrap(), is_new);
-                prop_assert!(orders.recent.len() <= most_in_memory);
+                prop_assert!(orders.recent.len() <= max_in_memory);
                 prop_assert!(orders.runs.len() <= MAX_RUNS);
             }
             let count = |which: &dyn Fn(bool, bool) -> bool| {
                 let bits = expected.values().map(|by| (by.contains(&true), by.contains(&false)));
-                bits.filter(|(asked, today)| which(*asked, *today)).count() as u64
+                bits.filter(|(asked, current)| which(*asked, *current)).count() as u64
             };
             prop_assert_eq!(
                 orders.counts().unwrap(),
-                Counts {
+                OrderCounts {
                     asked: count(&|asked, _| asked),
-                    today: count(&|_, today| today),
-                    gained: count(&|asked, today| asked && !today),
-                    lost: count(&|asked, today| !asked && today),
+                    current: count(&|_, current| current),
+                    gained: count(&|asked, current| asked && !current),
+                    lost: count(&|asked, current| !asked && current),
                 }
             );
         }
     }
 
     #[test]
-    fn a_run_of_many_blocks_is_found_in_whole() {
+    fn every_order_of_a_run_of_many_blocks_is_found() {
         let mut orders = Orders::holding(3 * BLOCK + 1);
         for round in [true, false] {
             for id in 0..10 * BLOCK {

@@ -1,57 +1,62 @@
-//! What a backfill of one name does: kept beside its offsets, so that a later start under the same
-//! name goes on with the same, or is refused.
+//! What a run of a named backfill does. The plan is stored as the metadata of the run's offsets, so
+//! that a later start under the same name continues the same plan, or is refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use runtime::kafka::{RangeSettings, Span, Times};
 use runtime::record::Partition;
 use schemas::Currency;
 use sha2::{Digest, Sha256};
 
-use super::ledger::Kept;
+use super::offsets::StoredOffset;
 use super::settings::BackfillSettings;
 use crate::evaluate::Evaluator;
 use crate::rule::Rule;
 
-/// The first word of a kept note; another layout gets another.
+/// The first field of the metadata. Another layout has another value.
 const LAYOUT: &str = "backfill/2";
 
-/// That of the first released version: its ranges had no times of their own, and a name had one run.
+/// The layout of the first released version, whose ranges had no times and whose names had one run.
 const FIRST_LAYOUT: &str = "backfill/1";
 
-/// See the module. All but the numbers is a digest: a note is at most 4 KiB, and holds no secret.
+/// The settings of a run. Texts are stored as digests, because the metadata of an offset is at most
+/// 4 KiB and must hold no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Which run of its name, from 1.
+    /// The number of the run under its name, from 1.
     pub run: u64,
-    /// Of the range as it was asked for, not as it was resolved: `-7d` is the same tomorrow.
+    /// The digest of the bounds as they were given, not as they were resolved: `-7d` has the same
+    /// digest tomorrow.
     pub range: String,
-    /// Of the whole rule and the topics.
+    /// The digest of the whole rule and the topics.
     pub rule: String,
-    /// Of the signing keys' ids. None in a dry run without a key, which is as any.
+    /// The digest of the ids of the signing keys. None in a dry run without a key, which equals
+    /// any.
     pub keys: Option<String>,
-    /// Threads share the partitions, and a partition must stay with its transactional id.
+    /// The number of threads. Each partition must stay with its transactional id, which is that of
+    /// a thread.
     pub threads: u16,
     /// Whether dead letters are written.
     pub dead_letters: bool,
 }
 
-/// What is kept with the offset of one partition.
+/// What is stored with the offset of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// What the run does.
+pub struct OffsetMetadata {
+    /// The plan of the run.
     pub plan: Plan,
-    /// All of the partition's offsets that the run reads.
+    /// The offsets of the partition that the run reads.
     pub span: Span,
-    /// Which records of them are meant.
+    /// The times of the records that are selected.
     pub times: Times,
-    /// When the offset was committed, in milliseconds since the epoch. None: by the first released
-    /// version.
-    pub at: Option<i64>,
+    /// When the offset was committed, in milliseconds since the epoch; none when the first released
+    /// version committed it.
+    pub committed_at: Option<i64>,
 }
 
 impl Plan {
-    /// The plan that the settings describe; the first run's until a name has had one.
+    /// Returns the plan that the settings describe, as that of the first run.
     pub fn of(settings: &BackfillSettings, evaluator: &Evaluator, has_key: bool) -> Self {
         let topics = &settings.topics;
         Self {
@@ -64,51 +69,53 @@ impl Plan {
                 topics.vouchers_topic
             )),
             keys: has_key.then(|| digest(&evaluator.keys().fingerprint())),
-            threads: settings.backfill.threads,
-            dead_letters: settings.backfill.dead_letters,
+            threads: settings.replay.threads,
+            dead_letters: settings.replay.dead_letters,
         }
     }
 
-    /// What of this plan is not as `kept` has it, in a person's words. With other threads the same is
-    /// done, but an interrupted run can't go on with them.
-    pub fn differences(&self, kept: &Self) -> Vec<String> {
-        let mut differences = self.differences_in_what_is_done(kept);
-        if self.threads != kept.threads {
-            differences.push(format!("--threads (it was {})", kept.threads));
+    /// Names the settings in which this plan differs from `stored`, for a person. The number of
+    /// threads does not change what is done, but an interrupted run cannot continue with another.
+    pub fn differences(&self, stored: &Self) -> Vec<String> {
+        let mut differences = self.differences_in_effect(stored);
+        if self.threads != stored.threads {
+            differences.push(format!("--threads (it was {})", stored.threads));
         }
         differences
     }
 
-    /// The same without the threads.
-    pub fn differences_in_what_is_done(&self, kept: &Self) -> Vec<String> {
+    /// Names the settings in which the effect of this plan differs: all but the number of threads.
+    pub fn differences_in_effect(&self, stored: &Self) -> Vec<String> {
         let named = [
             (
-                self.range == kept.range,
+                self.range == stored.range,
                 "the range (--from, --to, --partitions)",
             ),
-            (self.rule == kept.rule, "the rule, or a topic"),
+            (self.rule == stored.rule, "the rule, or a topic"),
             (
-                self.keys.is_none() || self.keys == kept.keys,
+                self.keys.is_none() || self.keys == stored.keys,
                 "the signing keys",
             ),
-            (self.dead_letters == kept.dead_letters, "--dead-letters"),
+            (self.dead_letters == stored.dead_letters, "--dead-letters"),
         ];
         let differing = named.iter().filter(|(same, _)| !same);
         differing.map(|(_, what)| (*what).to_owned()).collect()
     }
 
-    /// A run that is not this one and has offsets of this one's partitions: a process that was
-    /// paused for long finds a later run when it wakes.
-    pub fn another_run(&self, kept: &BTreeMap<Partition, Kept>) -> Option<u64> {
-        let notes = kept.values().filter_map(|kept| kept.note.as_ref());
-        let mut runs = notes.map(|note| note.plan.run);
+    /// Returns another run that has committed offsets of the same partitions, if there is one. A
+    /// process that was paused for a long time finds a later run when it resumes.
+    pub fn another_run(&self, stored: &BTreeMap<Partition, StoredOffset>) -> Option<u64> {
+        let metadata = stored
+            .values()
+            .filter_map(|stored| stored.metadata.as_ref());
+        let mut runs = metadata.map(|metadata| metadata.plan.run);
         runs.find(|run| *run != self.run)
     }
 }
 
-impl Note {
-    /// As it is kept.
-    pub fn write(&self) -> String {
+/// Formats the metadata as it is stored.
+impl fmt::Display for OffsetMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             plan:
                 Plan {
@@ -121,31 +128,34 @@ impl Note {
                 },
             span: Span { from, to },
             times,
-            at,
+            committed_at,
         } = self;
         let keys = keys.as_deref().unwrap_or(NONE);
-        let [since, until, at] = [times.from, times.to, *at].map(number);
-        format!(
+        let [since, until, at] = [times.from, times.to, *committed_at].map(number);
+        write!(
+            f,
             "{LAYOUT} {from} {to} {range} {rule} {keys} {threads} {dead_letters} {run} {since} \
              {until} {at}"
         )
     }
+}
 
-    /// Reads a note; `None` when it is none of ours.
-    pub fn read(note: &str) -> Option<Self> {
-        let words: Vec<_> = note.split(' ').collect();
-        let (first, rest) = words.split_at_checked(8)?;
+impl OffsetMetadata {
+    /// Parses the metadata; `None` when no backfill wrote it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<_> = text.split(' ').collect();
+        let (first, rest) = fields.split_at_checked(8)?;
         let [layout, from, to, range, rule, keys, threads, dead_letters] = first else {
             return None;
         };
-        let (run, times, at) = match (*layout, rest) {
+        let (run, times, committed_at) = match (*layout, rest) {
             (FIRST_LAYOUT, []) => (1, Times::default(), None),
             (LAYOUT, [run, since, until, at]) => {
                 let times = Times {
-                    from: read_number(since)?,
-                    to: read_number(until)?,
+                    from: parse_number(since)?,
+                    to: parse_number(until)?,
                 };
-                (run.parse().ok()?, times, read_number(at)?)
+                (run.parse().ok()?, times, parse_number(at)?)
             }
             _ => return None,
         };
@@ -163,21 +173,21 @@ impl Note {
                 to: to.parse().ok()?,
             },
             times,
-            at,
+            committed_at,
         })
     }
 }
 
-/// In place of a word that there is none of.
+/// Stands for a field without a value.
 const NONE: &str = "-";
 
 fn number(number: Option<i64>) -> String {
     number.map_or_else(|| NONE.to_owned(), |number| number.to_string())
 }
 
-/// The outer `None`: it is neither a number nor none.
-fn read_number(word: &str) -> Option<Option<i64>> {
-    match word {
+/// Parses an optional number; `None` when the field is neither a number nor [`NONE`].
+fn parse_number(field: &str) -> Option<Option<i64>> {
+    match field {
         NONE => Some(None),
         number => number.parse().ok().map(Some),
     }
@@ -187,7 +197,7 @@ fn range_text(range: &RangeSettings) -> String {
     format!("{} {} {:?}", range.from, range.to, range.chosen())
 }
 
-/// Unlike the fingerprint of what vouchers are worth, this is of who earns one too.
+/// Returns the whole rule. Its fingerprint covers only what vouchers are worth, not who earns one.
 fn rule_text(rule: &Rule, default_currency: Currency) -> String {
     let time = |time: Option<schemas::Timestamp>| time.map(schemas::Timestamp::as_micros);
     format!(
@@ -223,24 +233,25 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_note_is_read_as_it_was_written() {
-        let note = Note {
+    fn metadata_are_parsed_as_they_are_formatted() {
+        let metadata = OffsetMetadata {
             plan: plan(),
             span: Span { from: 3, to: 900 },
             times: Times::default(),
-            at: None,
+            committed_at: None,
         };
-        let bounded = Note {
+        let bounded = OffsetMetadata {
             plan: Plan { run: 7, ..plan() },
             times: Times {
                 from: Some(-1),
                 to: Some(1_777_593_600_000),
             },
-            at: Some(1_780_000_000_000),
-            ..note.clone()
+            committed_at: Some(1_780_000_000_000),
+            ..metadata.clone()
         };
-        for note in [note, bounded] {
-            assert_eq!(Note::read(&note.write()), Some(note));
+        for metadata in [metadata, bounded] {
+            let text = metadata.to_string();
+            assert_eq!(OffsetMetadata::parse(&text), Some(metadata));
         }
         for other in [
             "",
@@ -250,19 +261,19 @@ pub(super) mod tests {
             "backfill/1 0 x a b c 1 true",
             "backfill/1 0 1 a b c 1 true 1 - - -",
         ] {
-            assert_eq!(Note::read(other), None, "{other}");
+            assert_eq!(OffsetMetadata::parse(other), None, "{other}");
         }
     }
 
     #[test]
-    fn a_note_of_the_first_released_version_is_read_on() {
-        let note = Note::read("backfill/1 3 900 a b c 2 false").unwrap();
-        assert_eq!(note.span, Span { from: 3, to: 900 });
+    fn metadata_of_the_first_released_version_are_parsed() {
+        let metadata = OffsetMetadata::parse("backfill/1 3 900 a b c 2 false").unwrap();
+        assert_eq!(metadata.span, Span { from: 3, to: 900 });
         assert_eq!(
-            (note.plan.run, note.times, note.at),
+            (metadata.plan.run, metadata.times, metadata.committed_at),
             (1, Times::default(), None)
         );
-        assert_eq!(note.plan.keys.as_deref(), Some("c"));
+        assert_eq!(metadata.plan.keys.as_deref(), Some("c"));
     }
 
     #[test]

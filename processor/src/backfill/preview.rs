@@ -1,4 +1,4 @@
-//! What the evaluation of a range amounts to: pure.
+//! The records of a dry run by outcome: pure.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,35 @@ use runtime::record::{InputRecord, Offset, Partition};
 use rust_decimal::Decimal;
 use schemas::Reason;
 
-use super::listing::State;
 use crate::evaluate::Evaluation;
 use crate::rule::Skip;
 
-/// A record that can't be used, for a person to look at.
+/// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Example {
-    /// Where it is.
+    /// Its partition.
     pub partition: Partition,
-    /// Its offset there.
+    /// Its offset.
     pub offset: Offset,
     /// What is wrong with it.
     pub message: String,
 }
 
-/// Records by outcome.
+/// The number of records of each outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preview {
-    /// Records that earn a voucher, echoes included.
+    /// Records that earn a voucher, including echoes.
     pub eligible: u64,
-    /// Skipped, by reason.
+    /// Records that are skipped, by reason.
     pub skipped: BTreeMap<Skip, u64>,
-    /// Would-be dead letters by reason, each with its first example.
+    /// Records that would become dead letters, by reason, each with its first example.
     pub dead: BTreeMap<Reason, (u64, Example)>,
 }
 
 impl Preview {
-    /// Takes note of one record's outcome. One that waits for its schema is none yet.
-    pub fn take(&mut self, record: &impl InputRecord, outcome: &Evaluation<'_>) {
-        match outcome {
+    /// Counts one record. A record that waits for its schema has no outcome yet.
+    pub fn note(&mut self, record: &impl InputRecord, evaluation: &Evaluation<'_>) {
+        match evaluation {
             Evaluation::Voucher(_) => self.eligible += 1,
             Evaluation::Skip(skip) => *self.skipped.entry(*skip).or_default() += 1,
             Evaluation::Dead(cause) => {
@@ -53,7 +52,7 @@ impl Preview {
         }
     }
 
-    /// What another part of the range amounts to, too.
+    /// Adds the counts of another part of the range.
     pub fn add(&mut self, other: Self) {
         self.eligible += other.eligible;
         for (skip, count) in other.skipped {
@@ -65,12 +64,12 @@ impl Preview {
                 .entry(reason)
                 .or_insert_with(|| (0, example.clone()));
             *total += count;
-            // The same example however the range was split.
+            // The smallest, so that the example does not depend on how the range was split.
             *first = example.min(first.clone());
         }
     }
 
-    /// All records.
+    /// Returns the number of all records.
     pub fn records(&self) -> u64 {
         self.eligible
             + self.skipped.values().sum::<u64>()
@@ -78,36 +77,7 @@ impl Preview {
     }
 }
 
-/// So many vouchers of `amount`; `None` when no decimal holds the sum.
+/// Returns the sum of so many vouchers of `amount`; `None` when no decimal holds it.
 pub fn sum(vouchers: u64, amount: Decimal) -> Option<Decimal> {
     Decimal::from(vouchers).checked_mul(amount)
-}
-
-/// Which of the vouchers to issue the table has already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// No row.
-    pub new: u64,
-    /// A row with the same amount, currency and (where there is a key) code.
-    pub same: u64,
-    /// A row that differs; it is kept.
-    pub different: u64,
-}
-
-impl Existing {
-    /// Takes note of one voucher that was looked for.
-    pub const fn take(&mut self, state: State) {
-        match state {
-            State::New => self.new += 1,
-            State::Same => self.same += 1,
-            State::Different => self.different += 1,
-        }
-    }
-
-    /// What another part counted, too.
-    pub const fn add(&mut self, other: Self) {
-        self.new += other.new;
-        self.same += other.same;
-        self.different += other.different;
-    }
 }

@@ -1,57 +1,48 @@
-//! The real thing: threads, each a live loop of its own over a share of the partitions.
+//! Runs a backfill: a live loop on each thread, over a share of the partitions.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
+use runtime::flow::FlowObserver;
 use runtime::health::Health;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::registry::{KnownSchemas, Registry, SchemaCache};
-use runtime::replay::{Pace, Share, Shown};
+use runtime::registry::{KnownSchemas, Registry, SchemaCache, value_format};
+use runtime::replay::{Totals, replay};
 use runtime::stepping::drive;
-use schemas::{OrderStatusPlan, VOUCHER_AVSC};
-use tokio::task::JoinSet;
+use schemas::VOUCHER_AVSC;
 
-use super::begin::{Begun, begin, foresee, refuse};
+use super::begin::{begin, check, preview};
 use super::log::RangeLog;
 use super::plan::Plan;
-use super::report::{AlreadyDone, Done};
+use super::report::{AlreadyDone, BackfillReport};
 use super::settings::BackfillSettings;
-use crate::batch::{Batch, Tally, Topics, VoucherFormat};
+use super::start::Start;
+use crate::batch::{Batch, Tally, Topics};
 use crate::evaluate::SharedEvaluator;
-use crate::ports::{Observer, TransactionEnd};
-use crate::task::{BatchBounds, Guarantee, Task, TaskSettings};
+use crate::limits::BatchLimits;
+use crate::ports::Observer;
+use crate::task::{self, Guarantee, Ports, Task};
 
-/// See the module.
+/// Runs the backfill, and prints its result.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator = Arc::new(settings.rule.evaluator(settings.keys.signing_keys()?)?);
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
     let plan = Plan::of(&settings, &evaluator, true);
-    // What is done already is refused by nothing, and waits for nobody.
+    // A run that is already done needs neither checks nor a registry.
     if let Some(name) = &settings.backfill.name
-        && let Begun::AlreadyDone { range, at } = foresee(&settings, &plan).await?
+        && let Start::AlreadyDone { range, at } = preview(&settings, &plan).await?
     {
-        let already = AlreadyDone {
-            name: name.clone(),
-            range,
-            at,
-            dry_run: false,
-        };
-        return already.print(settings.json);
+        return AlreadyDone::new(name, range, at).print(settings.json);
     }
-    let keys = Some(evaluator.keys());
-    refuse(
-        &settings,
-        evaluator.rule(),
-        keys,
-        registry.as_ref(),
-        &shutdown,
-    )
-    .await?;
+    let (rule, keys) = (evaluator.rule(), Some(evaluator.keys()));
+    check(&settings, rule, keys, registry.as_ref(), &shutdown).await?;
     let format = tokio::select! {
-        format = voucher_format(registry.as_ref(), &topics.vouchers) => format,
+        format = value_format(registry.as_ref(), &topics.vouchers, VOUCHER_AVSC, |why| {
+            tracing::warn!("waiting for the registry: {why}");
+        }) => format,
         () = shutdown.requested() => return Err(stopped(None)),
     };
 
@@ -61,15 +52,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     };
     let group = settings.group(&name);
     let begun = match begin(&settings, &group, &plan).await? {
-        Begun::Run(begun) => begun,
-        Begun::AlreadyDone { range, at } => {
-            let already = AlreadyDone {
-                name,
-                range,
-                at,
-                dry_run: false,
-            };
-            return already.print(settings.json);
+        Start::Run(run) => run,
+        Start::AlreadyDone { range, at } => {
+            return AlreadyDone::new(&name, range, at).print(settings.json);
         }
     };
     let plan = begun.plan;
@@ -82,91 +67,63 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         "backfill"
     );
 
-    let started = Instant::now();
     let totals = Totals::default();
-    let pace = Arc::new(Pace::new(settings.backfill.rate));
     let known = KnownSchemas::default();
     let health = Health::new();
-    let mut threads = JoinSet::new();
-    let mut shares = Vec::new();
-    for (number, part) in begun
-        .range
-        .split(usize::from(plan.threads))
-        .into_iter()
-        .enumerate()
-    {
-        let share = Arc::new(Share::default());
-        let transactional_id = format!("{group}/{number}");
+    let replayed = replay(&begun.range, &settings.replay, &shutdown, |share| {
+        let (progress, shutdown) = (share.progress.clone(), shutdown.clone());
+        let transactional_id = format!("{group}/{}", share.number);
+        let schemas = SchemaCache::new(
+            registry.clone(),
+            known.clone(),
+            health.ready_part(format!("registry-{}", share.number)),
+        );
         let log = RangeLog::new(
             &settings.kafka,
             &group,
             &transactional_id,
             plan.clone(),
-            part,
-            Arc::clone(&pace),
-            Arc::clone(&share),
+            share,
         )?;
-        let schemas = SchemaCache::new(
-            registry.clone(),
-            OrderStatusPlan::compile_with,
-            known.clone(),
-            health.ready_part(format!("registry-{number}")),
-        );
         let batch = Batch::new(topics.clone(), format)
             .of_run(&name)
             .of_group(&settings.backfill.processor_group);
-        let task = Task::new(
+        let ports = Ports {
             log,
             schemas,
-            MonotonicClock::new(),
-            totals.clone(),
-            SharedEvaluator::clone(&evaluator),
-            // Bad records are the past's; nobody waits for them to become good.
-            CircuitBreaker::new(&CircuitBreakerSettings {
-                dead_letter_limit: 1000,
-                accept_dead_letters: true,
-            }),
-            TaskSettings {
-                guarantee: Guarantee::ExactlyOnce,
-                topics: topics.clone(),
-                format,
-                transactional_id,
-                bounds: BatchBounds::default(),
+            clock: MonotonicClock::new(),
+            observer: totals.clone(),
+        };
+        let task_settings = task::Settings {
+            guarantee: Guarantee::ExactlyOnce,
+            evaluator: SharedEvaluator::clone(&evaluator),
+            batch: if plan.dead_letters {
+                batch
+            } else {
+                batch.without_dead_letters()
             },
-        )
-        .with_batch(if plan.dead_letters {
-            batch
-        } else {
-            batch.without_dead_letters()
-        });
-        shares.push(Arc::clone(&share));
-        let shutdown = shutdown.clone();
-        threads.spawn_blocking(move || drive(task, || share.is_done(), &shutdown));
-    }
-    let shown = Shown::start(begun.range.offsets(), shares.clone());
-    let mut first_failure = None;
-    while let Some(ended) = threads.join_next().await {
-        let ended = ended.map_err(|error| Failure::failed(format!("backfill: {error}")));
-        if let Err(failure) = ended.and_then(|result| result) {
-            first_failure.get_or_insert(failure);
-            shutdown.request();
-        }
-    }
-    drop(shown);
-    let done = Done {
+            limits: BatchLimits::default(),
+            breaker: CircuitBreakerSettings::NEVER,
+            transactional_id,
+        };
+        let task = Task::new(ports, task_settings);
+        Ok(move || drive(task, || progress.is_done(), &shutdown))
+    })
+    .await?;
+    let report = BackfillReport {
         name: name.clone(),
         range: begun.range,
         resumed: begun.resumed,
         dead_letters: plan.dead_letters,
         tally: totals.tally(),
-        left_out: shares.iter().map(|share| share.records_left_out()).sum(),
-        took: started.elapsed(),
-        complete: shares.iter().all(|share| share.is_done()),
+        left_out: replayed.left_out,
+        took: replayed.took,
+        complete: replayed.is_complete,
     };
-    let printed = done.print(settings.json);
-    match first_failure {
+    let printed = report.print(settings.json);
+    match replayed.failure {
         Some(failure) => Err(failure),
-        None if done.complete => printed,
+        None if report.complete => printed,
         None => Err(stopped(Some(&name))),
     }
 }
@@ -175,64 +132,18 @@ fn stopped(name: Option<&str>) -> Failure {
     Failure::interrupted(match name {
         None => "stopped before the start".to_owned(),
         Some(name) => format!(
-            "stopped before the end; nothing is lost: the same command with --name {name} goes on"
+            "stopped before the end; what was committed is kept, and the same command with --name \
+             {name} continues"
         ),
     })
 }
 
-async fn voucher_format(registry: Option<&Registry>, topic: &str) -> VoucherFormat {
-    let Some(registry) = registry else {
-        return VoucherFormat::Json;
-    };
-    let subject = format!("{topic}-value");
-    let schema_id = registry
-        .wait_for_id(&subject, VOUCHER_AVSC, |error| {
-            tracing::warn!(%error, subject, "waiting for the registry");
-        })
-        .await;
-    VoucherFormat::Avro { schema_id }
-}
-
-/// Adds up what is durable; says why it stands still, once.
-#[derive(Debug, Clone, Default)]
-struct Totals {
-    tally: Arc<Mutex<Tally>>,
-    standing: Option<String>,
-}
-
-impl Totals {
-    fn tally(&self) -> Tally {
-        self.tally
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+impl Observer for Totals<Tally> {
+    fn flow(&mut self) -> &mut dyn FlowObserver {
+        self
     }
-}
 
-impl Observer for Totals {
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, _: Duration) {
-        let mut total = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        for tally in tallies {
-            total.add(tally);
-        }
+        self.update(|total| tallies.for_each(|tally| total.add(tally)));
     }
-
-    fn transaction_ended(&mut self, _: TransactionEnd) {}
-
-    fn fenced(&mut self) {}
-
-    fn assigned(&mut self, _: usize) {}
-
-    fn flowing(&mut self) {
-        self.standing = None;
-    }
-
-    fn standing(&mut self, reason: &str) {
-        if self.standing.as_deref() != Some(reason) {
-            tracing::warn!(reason, "waiting");
-            self.standing = Some(reason.to_owned());
-        }
-    }
-
-    fn circuit(&mut self, _: bool) {}
 }

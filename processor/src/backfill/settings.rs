@@ -7,8 +7,8 @@ use runtime::command_line::without_empty_variables;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::settings::{Secret, TopicSettings, whole};
-use runtime::telemetry::LogSettings;
+use runtime::replay::ReplaySettings;
+use runtime::settings::{Secret, TopicSettings};
 
 use crate::campaign_history::HistoryFlags;
 use crate::settings::{KeySettings, RuleSettings, group};
@@ -16,35 +16,34 @@ use crate::settings::{KeySettings, RuleSettings, group};
 /// All settings of `processor backfill`.
 #[derive(Debug, Clone, Args)]
 pub struct BackfillSettings {
+    /// The range of the order statuses that is read.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub range: RangeSettings,
+    /// The name of the backfill, and the live group beside it.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub backfill: Backfill,
+    /// How the range is replayed.
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub replay: ReplaySettings,
+    /// How to connect to Kafka.
+    #[command(flatten)]
     pub kafka: KafkaSettings,
+    /// The schema registry, if there is one.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub registry: RegistrySettings,
+    /// The names of the topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub topics: TopicSettings,
+    /// The campaign's rule.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub rule: RuleSettings,
+    /// The keys that sign the voucher codes.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub keys: KeySettings,
+    /// Whether the rule and the keys are compared with earlier vouchers.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub history: HistoryFlags,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
-
-    /// Write nothing; say what would be written.
+    /// Write nothing; show what would be written.
     #[arg(long)]
     pub dry_run: bool,
 
@@ -56,48 +55,36 @@ pub struct BackfillSettings {
     #[arg(long, requires = "dry_run", value_parser = listing_file)]
     pub output: Option<PathBuf>,
 
-    /// With --output: show the codes, which are as good as money.
+    /// With --output: list the codes, which are as good as money.
     #[arg(long, requires = "output")]
     pub reveal: bool,
 
-    /// With --dry-run: the sink's database; tells which of the vouchers are there already.
+    /// With --dry-run: URL of the sink's database. If set, the vouchers are compared with its rows.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
 }
 
-/// How the range is replayed.
+/// The name of the backfill, and the live group beside it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Backfill")]
 pub struct Backfill {
-    /// Its name, in the header source.run of its vouchers. The same name and settings go on where
-    /// they were interrupted; when they are done, another range begins anew [default: made from the
-    /// time].
+    /// Name of the backfill, in the header source.run of its vouchers. A start with the same name
+    /// and settings continues an interrupted run; after a completed run, another range begins a new
+    /// one [default: made from the time].
     #[arg(long, value_parser = name)]
     pub name: Option<String>,
 
-    /// Write the records that can't be used to the dead letter topic; else they are counted alone.
-    #[arg(long)]
-    pub dead_letters: bool,
-
-    /// At most so many records a second, all threads together.
-    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into(), "records"))]
-    pub rate: Option<u32>,
-
-    /// How many threads share the partitions.
-    #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]
-    pub threads: u16,
-
-    /// The live consumer group, beside which this stands.
+    /// The consumer group of `processor run`. Its offsets stay as they are.
     #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
     pub processor_group: String,
 }
 
 impl BackfillSettings {
-    /// Today's rule and defaults: what the environment says without the flags of this command.
+    /// Returns the rule that the environment sets, without the flags of this command.
     ///
     /// # Errors
-    /// Exit code 2 for a variable that can't be read.
-    pub fn todays() -> Result<RuleSettings, Failure> {
+    /// Exit code 2 for a wrong variable.
+    pub fn current_rule() -> Result<RuleSettings, Failure> {
         let command =
             RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true));
         without_empty_variables(command)
@@ -106,7 +93,7 @@ impl BackfillSettings {
             .map_err(Failure::bad_setting)
     }
 
-    /// The group under which the progress of `name` is kept.
+    /// Returns the group under which the progress of `name` is committed.
     pub fn group(&self, name: &str) -> String {
         format!("{}/backfill/{name}", self.backfill.processor_group)
     }
@@ -115,7 +102,7 @@ impl BackfillSettings {
 fn name(text: &str) -> Result<String, String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if text.is_empty() || text.len() > 64 || !text.bytes().all(legal) {
-        return Err("1 to 64 letters, digits, '.', '_' or '-'".to_owned());
+        return Err("write 1 to 64 letters, digits, '.', '_' or '-'".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -124,6 +111,6 @@ fn listing_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv" | "jsonl") => Ok(path),
-        _ => Err("a file that ends in .csv or .jsonl".to_owned()),
+        _ => Err("write a file name that ends in .csv or .jsonl".to_owned()),
     }
 }

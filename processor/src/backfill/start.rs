@@ -1,16 +1,16 @@
-//! What a start comes to, by what is kept under its name: pure.
+//! What a start of a named backfill does, depending on what is stored under its name: pure.
 //!
-//! | under the name | this start |
+//! | stored under the name | this start |
 //! |---|---|
 //! | nothing | begins run 1 |
-//! | a run that was interrupted, of the same settings | goes on with that run's own range |
-//! | the same, and a bound has moved (`-1d`) | begins the next run: what was left, and what the bounds mean now |
-//! | a run that was interrupted, of other settings | is refused: half of each is nobody's intention |
-//! | a run that is done, of the same range and settings | has nothing to do |
-//! | a run that is done, of another range or other settings | begins the next run |
+//! | an interrupted run with the same settings | continues that run with its own range |
+//! | the same, but a bound is relative to now (`-1d`) | begins the next run: what is left, and what the bounds stand for now |
+//! | an interrupted run with other settings | is refused, because half of each would be done |
+//! | a completed run with the same range and settings | has nothing to do |
+//! | a completed run with another range or other settings | begins the next run |
 //!
-//! A range is the same when it names the same records. `-1d` names others at every start, and `latest`
-//! does once the topic has grown.
+//! Two ranges are the same when they select the same records. `-1d` selects others at every start,
+//! and `latest` does once the topic has grown.
 
 use std::collections::BTreeMap;
 
@@ -18,62 +18,75 @@ use runtime::kafka::{Bound, RangeSettings, TopicRange};
 use runtime::lifecycle::Failure;
 use runtime::record::{Partition, Positions};
 
-use super::ledger::Kept;
-use super::plan::{Note, Plan};
+use super::offsets::StoredOffset;
+use super::plan::{OffsetMetadata, Plan};
 
-/// See the module.
+/// What a start does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Begins a run.
-    New {
-        /// The run's plan.
-        plan: Plan,
-        /// All that the run reads.
-        range: TopicRange,
-    },
-    /// Goes on with what is left of an interrupted run.
-    Resumed {
-        /// The run's plan.
-        plan: Plan,
-        /// All that the run reads.
-        range: TopicRange,
-        /// What of it is done.
-        done: Positions,
-    },
-    /// A run did exactly this.
+    /// It begins or continues a run.
+    Run(Run),
+    /// It has nothing to do: a run did exactly this.
     AlreadyDone {
-        /// What it read.
+        /// What that run read.
         range: TopicRange,
-        /// When it ended, in milliseconds since the epoch; unknown of the first released version's.
+        /// When it ended, in milliseconds since the epoch; none for a run of the first released
+        /// version.
         at: Option<i64>,
     },
 }
 
+/// A run, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The plan of the run.
+    pub plan: Plan,
+    /// Everything that the run reads.
+    pub range: TopicRange,
+    /// The offsets before which everything is done.
+    pub done: Positions,
+    /// Whether an earlier start did a part of it.
+    pub resumed: bool,
+}
+
+impl Run {
+    /// Returns a run of which nothing is done.
+    pub fn new(plan: Plan, range: TopicRange) -> Self {
+        let spans = range.spans.iter();
+        Self {
+            plan,
+            done: spans.map(|(at, span)| (*at, span.from)).collect(),
+            range,
+            resumed: false,
+        }
+    }
+}
+
 impl Start {
-    /// What a start with `plan` comes to. `bounds` are the range as it was asked for, `asked` as it
-    /// is now.
+    /// Decides what a start with `plan` does. `bounds` are the bounds as they were given, `asked`
+    /// is the range that they stand for now.
     ///
     /// # Errors
-    /// Exit code 2: the name has offsets that no backfill wrote, or an interrupted run of other
-    /// settings.
+    /// Exit code 2 when the name has offsets that no backfill committed, or an interrupted run with
+    /// other settings.
     pub fn of(
         plan: &Plan,
         bounds: &RangeSettings,
         asked: &TopicRange,
-        kept: &BTreeMap<Partition, Kept>,
+        stored: &BTreeMap<Partition, StoredOffset>,
     ) -> Result<Self, Failure> {
-        let Some(last) = LastRun::of(&asked.topic, kept)? else {
-            return Ok(Self::New {
-                plan: plan.clone(),
-                range: asked.clone(),
-            });
+        let Some(last) = LastRun::of(&asked.topic, stored)? else {
+            return Ok(Self::Run(Run::new(plan.clone(), asked.clone())));
         };
-        let next = |range| Self::New {
-            plan: Plan {
-                run: last.plan.run + 1,
-                ..plan.clone()
-            },
-            range,
+        let next = |range| {
+            let run = last.plan.run + 1;
+            Self::Run(Run::new(
+                Plan {
+                    run,
+                    ..plan.clone()
+                },
+                range,
+            ))
         };
         if !last.is_done() {
             let differences = plan.differences(&last.plan);
@@ -84,17 +97,18 @@ impl Start {
                     differences.join(", ")
                 )));
             }
-            if moves(bounds) {
+            if is_relative(bounds) {
                 return Ok(next(last.rest_and(asked)));
             }
-            return Ok(Self::Resumed {
+            return Ok(Self::Run(Run {
                 plan: last.plan,
                 range: last.range,
                 done: last.done,
-            });
+                resumed: true,
+            }));
         }
-        let differs = !plan.differences_in_what_is_done(&last.plan).is_empty();
-        if differs || !names_the_same(bounds, &last, asked) {
+        let differs = !plan.differences_in_effect(&last.plan).is_empty();
+        if differs || !selects_the_same(bounds, &last, asked) {
             return Ok(next(asked.clone()));
         }
         Ok(Self::AlreadyDone {
@@ -109,25 +123,28 @@ struct LastRun {
     plan: Plan,
     range: TopicRange,
     done: Positions,
-    /// When the last of its offsets was committed.
+    /// When the last of its offsets was committed, in milliseconds since the epoch.
     at: Option<i64>,
 }
 
 impl LastRun {
-    /// A run that begins writes all of its partitions at once, so that those of the highest number
-    /// are all of the newest run's. Partitions that it does not read may have earlier runs' notes.
-    fn of(topic: &str, kept: &BTreeMap<Partition, Kept>) -> Result<Option<Self>, Failure> {
+    /// Finds the run with the highest number. A run stores the offsets of all of its partitions at
+    /// once when it begins. Partitions that it does not read may have offsets of earlier runs.
+    fn of(
+        topic: &str,
+        stored: &BTreeMap<Partition, StoredOffset>,
+    ) -> Result<Option<Self>, Failure> {
         let mut last: Option<Self> = None;
-        for (partition, kept) in kept {
-            let Some(Note {
+        for (partition, stored) in stored {
+            let Some(OffsetMetadata {
                 plan,
                 span,
                 times,
-                at,
-            }) = &kept.note
+                committed_at,
+            }) = &stored.metadata
             else {
                 return Err(Failure::bad_setting(
-                    "this name has offsets that no backfill of this version wrote; choose another \
+                    "this name has offsets that no backfill of this version committed; choose another \
                      --name",
                 ));
             };
@@ -147,8 +164,8 @@ impl LastRun {
                 && last.plan.run == plan.run
             {
                 last.range.spans.insert(*partition, *span);
-                last.done.insert(*partition, kept.next);
-                last.at = last.at.max(*at);
+                last.done.insert(*partition, stored.next);
+                last.at = last.at.max(*committed_at);
             }
         }
         Ok(last)
@@ -158,8 +175,8 @@ impl LastRun {
         self.range.after(&self.done).offsets() == 0
     }
 
-    /// What is left of this run together with `asked`. What is done is not read again, unless it was
-    /// left out for being later than this run's range.
+    /// Returns what is left of this run together with `asked`. What is done is not read again,
+    /// unless this run left records out because they were later than its range.
     fn rest_and(&self, asked: &TopicRange) -> TopicRange {
         let mut all = asked.clone();
         let left_out_later = self.range.times.to != asked.times.to && self.range.times.to.is_some();
@@ -179,15 +196,16 @@ impl LastRun {
     }
 }
 
-/// Whether a bound names other records at each start.
-fn moves(bounds: &RangeSettings) -> bool {
+/// Returns whether a bound selects other records at each start.
+fn is_relative(bounds: &RangeSettings) -> bool {
     [&bounds.from, &bounds.to]
         .iter()
         .any(|bound| matches!(bound, Bound::Ago(_)))
 }
 
-/// Whether bounds that were written the same name the same records as those of `last`, which is done.
-fn names_the_same(bounds: &RangeSettings, last: &LastRun, now: &TopicRange) -> bool {
+/// Returns whether the bounds, which are written as those of `last`, select the same records as
+/// `last`, which is done.
+fn selects_the_same(bounds: &RangeSettings, last: &LastRun, now: &TopicRange) -> bool {
     let before = &last.range;
     let ends = |range: &TopicRange| -> Positions {
         let spans = range.spans.iter();
@@ -196,16 +214,16 @@ fn names_the_same(bounds: &RangeSettings, last: &LastRun, now: &TopicRange) -> b
     let has_grown = ends(before) != ends(now);
     let ended_early = match &bounds.to {
         Bound::Latest => true,
-        // The log ended before these.
+        // The log ended before the bound.
         Bound::Offsets(to) => to
             .iter()
             .any(|(at, to)| before.spans.get(at).is_some_and(|span| span.to < *to)),
         Bound::Time(to) => last.at.is_none_or(|at| at < *to),
         Bound::Earliest | Bound::Ago(_) => false,
     };
-    // The first released version read times as offsets.
-    let reads_alike = before.times == now.times;
-    !moves(bounds) && reads_alike && !(has_grown && ended_early)
+    // The first released version resolved times to offsets.
+    let same_times = before.times == now.times;
+    !is_relative(bounds) && same_times && !(has_grown && ended_early)
 }
 
 #[cfg(test)]
@@ -237,14 +255,14 @@ mod tests {
         }
     }
 
-    fn kept(plan: &Plan, range: &TopicRange, next: i64) -> BTreeMap<Partition, Kept> {
-        let of = |span: Span| Kept {
+    fn stored(plan: &Plan, range: &TopicRange, next: i64) -> BTreeMap<Partition, StoredOffset> {
+        let of = |span: Span| StoredOffset {
             next: next.clamp(span.from, span.to),
-            note: Some(Note {
+            metadata: Some(OffsetMetadata {
                 plan: plan.clone(),
                 span,
                 times: range.times,
-                at: Some(DONE_AT),
+                committed_at: Some(DONE_AT),
             }),
         };
         range
@@ -255,7 +273,7 @@ mod tests {
     }
 
     fn new(plan: Plan, range: TopicRange) -> Start {
-        Start::New { plan, range }
+        Start::Run(Run::new(plan, range))
     }
 
     fn run(number: u64) -> Plan {
@@ -266,13 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nothing_is_kept_of_begins() {
+    fn a_name_without_offsets_begins_its_first_run() {
         let start = Start::of(&plan(), &whole(), &range(10), &BTreeMap::new());
         assert_eq!(start.unwrap(), new(run(1), range(10)));
     }
 
     #[test]
-    fn an_interrupted_run_goes_on_with_its_own_range_and_no_other_settings() {
+    fn an_interrupted_run_continues_with_its_own_range_and_the_same_settings_only() {
         let before = TopicRange {
             times: Times {
                 from: Some(7),
@@ -280,25 +298,26 @@ mod tests {
             },
             ..range(10)
         };
-        let kept = kept(&run(3), &before, 4);
+        let stored = stored(&run(3), &before, 4);
         // The topic has grown.
-        let start = Start::of(&plan(), &whole(), &range(99), &kept).unwrap();
-        let expected = Start::Resumed {
+        let start = Start::of(&plan(), &whole(), &range(99), &stored).unwrap();
+        let expected = Run {
             plan: run(3),
             range: before,
             done: Positions::from([(0, 4), (1, 5)]),
+            resumed: true,
         };
-        assert_eq!(start, expected);
+        assert_eq!(start, Start::Run(expected));
         let other = Plan {
             threads: 7,
             ..plan()
         };
-        let refused = Start::of(&other, &whole(), &range(99), &kept).unwrap_err();
+        let refused = Start::of(&other, &whole(), &range(99), &stored).unwrap_err();
         assert!(refused.to_string().contains("it was 2"), "{refused}");
     }
 
     #[test]
-    fn an_interrupted_run_of_a_moving_range_is_taken_up_by_the_next() {
+    fn the_rest_of_an_interrupted_run_with_relative_bounds_is_part_of_the_next() {
         let day = |from, spans: [(i64, i64); 2]| TopicRange {
             spans: (0..)
                 .zip(spans.map(|(from, to)| Span { from, to }))
@@ -309,16 +328,15 @@ mod tests {
             },
             ..range(0)
         };
-        // The first night stopped at 4 of partition 0, and was through with partition 1.
+        // The first run stopped at offset 4 of partition 0, and had finished partition 1.
         let first = day(7, [(0, 10), (5, 8)]);
-        let kept = kept(&run(3), &first, 4);
-        let mut kept = kept;
-        kept.get_mut(&1).unwrap().next = 8;
+        let mut stored = stored(&run(3), &first, 4);
+        stored.get_mut(&1).unwrap().next = 8;
         let second = day(31, [(12, 20), (7, 9)]);
-        let start = Start::of(&plan(), &bounds("-1d", "latest"), &second, &kept).unwrap();
+        let start = Start::of(&plan(), &bounds("-1d", "latest"), &second, &stored).unwrap();
         assert_eq!(start, new(run(4), day(7, [(4, 20), (8, 9)])));
 
-        // Records of partition 1 that were later than the first range may be meant now.
+        // Records of partition 1 that were later than the first range may be selected now.
         let until = |to, range: TopicRange| TopicRange {
             times: Times {
                 to: Some(to),
@@ -326,18 +344,18 @@ mod tests {
             },
             ..range
         };
-        for kept in kept.values_mut() {
-            kept.note.as_mut().unwrap().times.to = Some(20);
+        for stored in stored.values_mut() {
+            stored.metadata.as_mut().unwrap().times.to = Some(20);
         }
         let second = until(44, second);
-        let start = Start::of(&plan(), &bounds("-1d", "-1h"), &second, &kept).unwrap();
+        let start = Start::of(&plan(), &bounds("-1d", "-1h"), &second, &stored).unwrap();
         let expected = until(44, day(7, [(4, 20), (7, 9)]));
         assert_eq!(start, new(run(4), expected));
     }
 
     #[test]
-    fn a_run_that_is_done_is_not_done_again_while_the_range_names_the_same() {
-        let done = kept(&run(3), &range(10), 10);
+    fn a_completed_run_is_not_repeated_while_its_range_selects_the_same() {
+        let done = stored(&run(3), &range(10), 10);
         let expected = Start::AlreadyDone {
             range: range(10),
             at: Some(DONE_AT),
@@ -345,7 +363,7 @@ mod tests {
         for (bounds, now) in [
             (whole(), range(10)),
             (bounds("0:0,1:0", "0:10,1:5"), range(10)),
-            // What was written since is not asked for.
+            // Records that were written since are not selected.
             (bounds("earliest", "2026-05-01T00:00:00Z"), range(99)),
         ] {
             let start = Start::of(&plan(), &bounds, &now, &done).unwrap();
@@ -360,13 +378,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_done_is_followed_by_the_next_when_something_else_is_asked_for() {
-        let done = kept(&run(3), &range(10), 10);
+    fn a_completed_run_is_followed_by_the_next_when_something_else_is_selected() {
+        let done = stored(&run(3), &range(10), 10);
         for (bounds, now) in [
             (bounds("-1d", "latest"), range(10)),
             (bounds("earliest", "-1h"), range(10)),
             (whole(), range(11)),
-            // The log ended before them.
+            // The log ended before these bounds.
             (bounds("earliest", "2099-05-01T00:00:00Z"), range(11)),
             (bounds("0:0,1:0", "0:12,1:5"), range(11)),
         ] {
@@ -398,30 +416,30 @@ mod tests {
 
     #[test]
     fn partitions_that_a_later_run_did_not_read_do_not_count() {
-        let mut kept = kept(&run(1), &range(10), 10);
+        let mut stored = stored(&run(1), &range(10), 10);
         let span = Span { from: 0, to: 20 };
         let later = TopicRange {
             spans: BTreeMap::from([(0, span)]),
             ..range(20)
         };
-        kept.extend(super::tests::kept(&run(2), &later, 12));
-        let start = Start::of(&plan(), &whole(), &range(99), &kept).unwrap();
-        let Start::Resumed { range, done, .. } = start else {
+        stored.extend(super::tests::stored(&run(2), &later, 12));
+        let start = Start::of(&plan(), &whole(), &range(99), &stored).unwrap();
+        let Start::Run(Run { range, done, .. }) = start else {
             panic!("{start:?}");
         };
         assert_eq!((range, done), (later, Positions::from([(0, 12)])));
     }
 
     #[test]
-    fn offsets_of_something_else_are_left_alone() {
-        let kept = BTreeMap::from([(
+    fn offsets_of_something_else_are_refused() {
+        let stored = BTreeMap::from([(
             0,
-            Kept {
+            StoredOffset {
                 next: 3,
-                note: None,
+                metadata: None,
             },
         )]);
-        let refused = Start::of(&plan(), &whole(), &range(10), &kept).unwrap_err();
+        let refused = Start::of(&plan(), &whole(), &range(10), &stored).unwrap_err();
         assert!(refused.to_string().contains("--name"), "{refused}");
     }
 }

@@ -1,309 +1,146 @@
-//! What the vouchers that were read say of the campaign's rule and keys. Pure.
+//! Collects the campaign's earlier vouchers and judges the current rule and keys by them. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use runtime::record::{InputRecord, Offset, Partition};
-use runtime::wording::count;
-use rust_decimal::Decimal;
-use schemas::{Currency, Timestamp, decimal};
+use runtime::record::InputRecord;
+use schemas::{Timestamp, decimal};
 
+use super::judgement::{Fields, Judgement, Position};
+use super::keys::KeyEvidence;
 use crate::batch::headers;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 
-/// The fields of a voucher that are needed here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fields {
-    pub(super) campaign: String,
-    pub(super) amount: Decimal,
-    pub(super) currency: Currency,
-    pub(super) issued_at: Timestamp,
-}
-
-/// What is known by now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// The campaign's newest vouchers were issued by this rule, and signed by these keys.
-    Same,
-    /// All vouchers were read, and what was not found is not there.
-    None {
-        /// How many were read.
-        vouchers: u64,
-    },
-    /// Older vouchers have to be read.
-    Open {
-        /// How many were read.
-        vouchers: u64,
-    },
-    /// They were issued by another rule, or signed by another key.
-    Differs {
-        finding: String,
-        advice: &'static str,
-    },
-    /// A newer voucher than all that were found can't be read.
-    Unreadable {
-        finding: String,
-        advice: &'static str,
-    },
-}
-
-/// See the module.
+/// What the vouchers that were read say.
 pub(super) struct Evidence {
     rule: Rule,
     fingerprint: String,
-    keys: Option<SigningKeys>,
-    /// The keys that may have signed vouchers of the campaign, by their number.
-    wanted_keys: Vec<usize>,
-    /// Whether a rule's fingerprint is of this campaign: it names one, so one voucher tells it.
+    keys: Option<KeyEvidence>,
+    /// Whether a fingerprint is of a rule of this campaign. A fingerprint includes the campaign, so
+    /// one voucher decides it for all.
     is_ours: HashMap<Vec<u8>, bool>,
     vouchers: u64,
-    newest: Option<Found>,
-    newest_of_key: BTreeMap<usize, FoundKey>,
-    /// The newest voucher of each rule that can't be read.
-    unreadable: HashMap<Vec<u8>, Place>,
+    newest: Option<Newest>,
+    /// The newest voucher of each fingerprint that cannot be read.
+    unreadable: HashMap<Vec<u8>, Position>,
 }
 
-/// Where a voucher is; the later one is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    written_millis: Option<i64>,
-    offset: Offset,
-    partition: Partition,
-}
-
-struct Found {
-    place: Place,
-    /// What it is worth, when it was issued by another rule.
+/// The newest voucher of the campaign.
+struct Newest {
+    position: Position,
+    /// What it is worth, if another rule issued it.
     other_rule: Option<String>,
 }
 
-struct FoundKey {
-    place: Place,
-    id: String,
-    issued_at: Option<Timestamp>,
-}
-
 impl Evidence {
-    /// Nothing was read yet. A key whose time begins after `now` has signed nothing.
+    /// Starts without vouchers. A key whose time begins after `now` has signed none.
     pub(super) fn new(rule: &Rule, keys: Option<&SigningKeys>, now: Timestamp) -> Self {
-        let wanted_keys = keys.map_or_else(Vec::new, |keys| {
-            let signs = |from: Option<Timestamp>, until: Option<Timestamp>| {
-                from.is_none_or(|from| from <= now)
-                    && !matches!((from, rule.sent_until), (Some(from), Some(end)) if from >= end)
-                    && !matches!((until, rule.sent_from), (Some(until), Some(start)) if until <= start)
-            };
-            let times = keys.times().enumerate();
-            times
-                .filter(|(_, (from, until))| signs(*from, *until))
-                .map(|(number, _)| number)
-                .collect()
-        });
         Self {
             fingerprint: rule.fingerprint(),
+            keys: keys.map(|keys| KeyEvidence::new(keys, rule, now)),
             rule: rule.clone(),
-            keys: keys.cloned(),
-            wanted_keys,
             is_ours: HashMap::new(),
             vouchers: 0,
             newest: None,
-            newest_of_key: BTreeMap::new(),
             unreadable: HashMap::new(),
         }
     }
 
-    /// Takes a voucher's record; `read` reads its value, when that is needed.
+    /// Takes note of a voucher's record. Calls `read` only if its value is needed.
     ///
     /// # Errors
-    /// The first error of `read`, which gives none for a value that can't be read.
-    pub(super) fn take<E>(
+    /// The first error of `read`, which returns none for a value that cannot be read.
+    pub(super) fn note<E>(
         &mut self,
         record: &impl InputRecord,
         mut read: impl FnMut() -> Result<Option<Fields>, E>,
     ) -> Result<(), E> {
         self.vouchers += 1;
-        let Some(issued_by) = record.header(headers::VOUCHER_RULE) else {
+        let Some(fingerprint) = record.header(headers::VOUCHER_RULE) else {
             return Ok(());
         };
-        let place = Place {
-            written_millis: record.timestamp_millis(),
-            offset: record.offset(),
-            partition: record.partition(),
+        let position = Position::of(record);
+        let is_same = fingerprint == self.fingerprint.as_bytes();
+        let known = match self.is_ours.get(&fingerprint) {
+            _ if is_same => true,
+            Some(false) => return Ok(()),
+            Some(true) => true,
+            None => false,
         };
-        let is_same = issued_by == self.fingerprint.as_bytes();
-        let known = is_same || self.is_ours.get(&issued_by) == Some(&true);
-        if !known && self.is_ours.get(&issued_by) == Some(&false) {
-            return Ok(());
-        }
-        let has_one_key = self.keys.as_ref().is_none_or(SigningKeys::is_single);
-        let fields = if is_same && has_one_key {
-            None
-        } else {
-            read()?
+        let has_one_key = self.keys.as_ref().is_none_or(KeyEvidence::has_one_key);
+        let fields = match is_same && has_one_key {
+            true => None,
+            false => read()?,
         };
-        match &fields {
-            None if !known => {
-                self.note_unreadable(issued_by, place);
+        if !known {
+            let Some(fields) = &fields else {
+                self.note_unreadable(fingerprint, position);
+                return Ok(());
+            };
+            let is_ours = fields.campaign == self.rule.campaign;
+            self.is_ours.insert(fingerprint.clone(), is_ours);
+            if !is_ours {
                 return Ok(());
             }
-            Some(fields) if !known => {
-                let is_ours = fields.campaign == self.rule.campaign;
-                self.is_ours.insert(issued_by, is_ours);
-                if !is_ours {
-                    return Ok(());
-                }
-            }
-            _ => {}
         }
-        if self
-            .newest
-            .as_ref()
-            .is_none_or(|newest| newest.place < place)
-        {
+        let newest = self.newest.as_ref();
+        if newest.is_none_or(|newest| newest.position < position) {
             let other_rule = (!is_same).then(|| worth(fields.as_ref()));
-            self.newest = Some(Found { place, other_rule });
+            self.newest = Some(Newest {
+                position,
+                other_rule,
+            });
         }
-        self.take_key(record, place, fields.as_ref(), has_one_key);
+        if let Some(keys) = &mut self.keys
+            && let Some(key_id) = record.header(headers::VOUCHER_KEY_ID)
+            && !keys.note(position, &key_id, fields.map(|fields| fields.issued_at))
+        {
+            self.note_unreadable(fingerprint, position);
+        }
         Ok(())
     }
 
-    fn note_unreadable(&mut self, issued_by: Vec<u8>, place: Place) {
-        let newest = self.unreadable.entry(issued_by).or_insert(place);
-        *newest = place.max(*newest);
+    fn note_unreadable(&mut self, fingerprint: Vec<u8>, position: Position) {
+        let newest = self.unreadable.entry(fingerprint).or_insert(position);
+        *newest = position.max(*newest);
     }
 
-    /// The newest voucher that can't be read and may be the campaign's.
-    fn newest_unreadable(&self) -> Option<Place> {
+    /// Returns the newest voucher that cannot be read and may be the campaign's.
+    fn newest_unreadable(&self) -> Option<Position> {
         let unreadable = self.unreadable.iter();
         unreadable
-            .filter(|(issued_by, _)| self.is_ours.get(*issued_by) != Some(&false))
-            .map(|(_, place)| *place)
+            .filter(|(fingerprint, _)| self.is_ours.get(*fingerprint) != Some(&false))
+            .map(|(_, position)| *position)
             .max()
     }
 
-    fn take_key(
-        &mut self,
-        record: &impl InputRecord,
-        place: Place,
-        fields: Option<&Fields>,
-        has_one_key: bool,
-    ) {
-        let Some(keys) = &self.keys else {
-            return;
-        };
-        let Some(id) = record.header(headers::VOUCHER_KEY_ID) else {
-            return;
-        };
-        let issued_at = fields.map(|fields| fields.issued_at);
-        let number = match issued_at {
-            Some(issued_at) => keys.number_at(issued_at),
-            None if has_one_key => 0,
-            // Which of the keys should have signed it is in its value.
-            None => {
-                let issued_by = record.header(headers::VOUCHER_RULE).unwrap_or_default();
-                self.note_unreadable(issued_by, place);
-                return;
-            }
-        };
-        let known = self.newest_of_key.get(&number);
-        if known.is_none_or(|known| known.place < place) {
-            let id = String::from_utf8_lossy(&id).into_owned();
-            let found = FoundKey {
-                place,
-                id,
-                issued_at,
-            };
-            self.newest_of_key.insert(number, found);
-        }
-    }
-
-    /// Whether a voucher was found for the rule and for each key.
+    /// Returns whether a voucher was found for the rule and for each key.
     pub(super) fn found_all(&self) -> bool {
-        let mut wanted = self.wanted_keys.iter();
-        self.newest.is_some() && wanted.all(|number| self.newest_of_key.contains_key(number))
+        self.newest.is_some() && self.keys.as_ref().is_none_or(KeyEvidence::found_all)
     }
 
-    /// What is known by now; `complete` when no voucher is left to be read.
+    /// Judges the rule and the keys; `complete` when no voucher is left to read.
     pub(super) fn judge(&self, complete: bool) -> Judgement {
         if let Some(newest) = &self.newest
             && let Some(worth) = &newest.other_rule
         {
-            return self.another_rule(newest.place, worth);
+            return Judgement::another_rule(newest.position, worth, &self.rule);
         }
-        if let Some(differs) = self.another_key() {
+        if let Some(differs) = self.keys.as_ref().and_then(KeyEvidence::judge) {
             return differs;
         }
         let found_all = self.found_all();
-        let newest = self.newest.as_ref().map(|newest| newest.place);
+        let newest = self.newest.as_ref().map(|newest| newest.position);
+        let vouchers = self.vouchers;
         match self.newest_unreadable() {
             Some(unreadable) if Some(unreadable) > newest || (complete && !found_all) => {
-                self.unreadable_voucher(unreadable)
+                Judgement::unreadable(unreadable, &self.rule)
             }
             _ if found_all => Judgement::Same,
-            _ if complete && self.newest.is_none() => Judgement::None {
-                vouchers: self.vouchers,
-            },
+            _ if complete && newest.is_none() => Judgement::None { vouchers },
             _ if complete => Judgement::Same,
-            _ => Judgement::Open {
-                vouchers: self.vouchers,
-            },
+            _ => Judgement::Open { vouchers },
         }
-    }
-
-    fn another_rule(&self, place: Place, worth: &str) -> Judgement {
-        let rule = &self.rule;
-        let validity = match rule.valid_days {
-            None => ", without an end".to_owned(),
-            Some(days) => format!(", for {}", count(days, "day")),
-        };
-        Judgement::Differs {
-            finding: format!(
-                "the campaign's newest voucher ({place}) is worth {worth} by another rule; this one \
-                 says {} {}{validity}",
-                decimal::as_money(rule.amount),
-                rule.currency.as_str(),
-            ),
-            advice: "give another amount, currency or validity its own VOUCHER_CAMPAIGN and \
-                     VOUCHER_SENT_FROM, or set them as they were",
-        }
-    }
-
-    fn another_key(&self) -> Option<Judgement> {
-        let keys = self.keys.as_ref()?;
-        let (found, own) = self.newest_of_key.iter().find_map(|(number, found)| {
-            let own = keys.ids().nth(*number)?;
-            (own != found.id).then_some((found, own))
-        })?;
-        let issued = match found.issued_at {
-            Some(issued_at) => format!("issued at {issued_at} "),
-            None => String::new(),
-        };
-        Some(Judgement::Differs {
-            finding: format!(
-                "the campaign's voucher {issued}({}) is signed by the key {}, and now {own} would \
-                 sign it: the same order would have another code",
-                found.place,
-                schemas::printable(&found.id),
-            ),
-            advice: "set VOUCHER_SIGNING_KEY as it was, or keep the earlier key with its time in \
-                     VOUCHER_SIGNING_KEYS_FILE",
-        })
-    }
-
-    fn unreadable_voucher(&self, place: Place) -> Judgement {
-        Judgement::Unreadable {
-            finding: format!(
-                "a voucher ({place}) can't be read, so that it is not known whether the campaign {} \
-                 issued vouchers by this rule and these keys",
-                self.rule.campaign
-            ),
-            advice: "set SCHEMA_REGISTRY_URL to the registry that knows its schema",
-        }
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "partition {}, offset {}", self.partition, self.offset)
     }
 }
 
@@ -355,7 +192,7 @@ mod tests {
         SigningKeys::parse(&format!("- {ONE}\n{CHANGE} {TWO}")).unwrap()
     }
 
-    /// A voucher's record and its fields, if they can be read.
+    /// The record of a voucher, and its fields if they can be read.
     type Issued = (OwnedRecord, Option<Fields>);
 
     fn issued(by: &Rule, key_id: &str, issued_at: &str, written: i64) -> Issued {
@@ -389,23 +226,23 @@ mod tests {
     fn evidence(rule: &Rule, keys: &SigningKeys, vouchers: &[Issued]) -> Evidence {
         let mut evidence = Evidence::new(rule, Some(keys), at("2026-11-29T00:00:00Z"));
         for (record, fields) in vouchers {
-            let Ok(()) = evidence.take(record, || Ok::<_, Infallible>(fields.clone()));
+            let Ok(()) = evidence.note(record, || Ok::<_, Infallible>(fields.clone()));
         }
         evidence
     }
 
-    /// What is known before and after the last voucher was read.
+    /// Returns the judgements before and after it is known that no voucher is left to read.
     fn judged(rule: &Rule, keys: &SigningKeys, vouchers: &[Issued]) -> [Judgement; 2] {
         let evidence = evidence(rule, keys, vouchers);
         [evidence.judge(false), evidence.judge(true)]
     }
 
-    fn differs(judgements: &[Judgement; 2], words: &[&str]) {
+    fn differs(judgements: &[Judgement; 2], parts: &[&str]) {
         for judgement in judgements {
             let Judgement::Differs { finding, .. } = judgement else {
                 panic!("{judgement:?}");
             };
-            assert!(words.iter().all(|word| finding.contains(word)), "{finding}");
+            assert!(parts.iter().all(|part| finding.contains(part)), "{finding}");
         }
     }
 
@@ -417,14 +254,14 @@ mod tests {
         let other = rule("b", "7.50");
         let others = [by(&other, 1), by(&other, 2)];
         assert_eq!(judged(&now, &one_key(), &others), open(2));
-        // They were imported: they tell no rule.
+        // Imported vouchers have no fingerprint.
         let mut imported = by(&rule("a", "9.00"), 1);
         imported.0.headers.clear();
         assert_eq!(judged(&now, &one_key(), &[imported]), open(1));
     }
 
     #[test]
-    fn the_campaigns_newest_voucher_tells_its_rule() {
+    fn the_rule_is_that_of_the_campaigns_newest_voucher() {
         let (now, old) = (rule("a", "5.00"), rule("a", "7.50"));
         let lower = Rule {
             min_total: "80".parse().unwrap(),
@@ -437,12 +274,12 @@ mod tests {
                 [Judgement::Same, Judgement::Same]
             );
         }
-        let words = [
+        let parts = [
             "offset 2",
             "worth 5.00 EUR by another rule",
             "says 7.50 EUR",
         ];
-        differs(&judged(&old, &one_key(), &mixed), &words);
+        differs(&judged(&old, &one_key(), &mixed), &parts);
     }
 
     #[test]
@@ -460,18 +297,18 @@ mod tests {
         let second = || issued(&now, TWO_ID, new, 2);
         let same = [Judgement::Same, Judgement::Same];
         assert_eq!(judged(&now, &two_keys(), &[second(), first()]), same);
-        // The first key's vouchers lie further back, or there are none.
+        // The vouchers of the first key are older, or there are none.
         assert_eq!(
             judged(&now, &two_keys(), &[second()]),
             [Judgement::Open { vouchers: 1 }, Judgement::Same]
         );
-        // A key that is right, but not for that time.
+        // The key is a current one, but not that of this time.
         let early = issued(&now, TWO_ID, old, 1);
         differs(
             &judged(&now, &two_keys(), &[second(), early]),
             &["issued at 2026-05-31", TWO_ID],
         );
-        // Keys whose time is over before the campaign, or yet to come, sign nothing of it.
+        // Keys whose time ends before the campaign or has not begun sign none of its vouchers.
         let later = Rule {
             sent_from: Some(at(CHANGE)),
             ..now.clone()
@@ -482,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_leaves_it_closed_unless_a_newer_voucher_tells() {
+    fn an_unreadable_voucher_leaves_the_guard_closed_unless_a_newer_one_decides() {
         let (now, other) = (rule("a", "5.00"), rule("b", "7.50"));
         let closed = |vouchers: &[Issued]| {
             let judged = judged(&now, &one_key(), vouchers);
@@ -495,10 +332,10 @@ mod tests {
         assert!(closed(&[unread()]));
         assert!(closed(&[unread(), by(&now, 1)]));
         assert!(!closed(&[by(&now, 3), unread()]));
-        // One voucher tells whose a rule is.
+        // One voucher decides which campaign a fingerprint belongs to.
         assert!(!closed(&[by(&other, 3), unread()]));
         assert!(!closed(&[unread(), by(&other, 3)]));
-        // The rule's own need no reading, with one key.
+        // With one key, vouchers of the current rule need not be read.
         assert!(!closed(&[unreadable(by(&now, 1))]));
     }
 }

@@ -1,17 +1,22 @@
-//! By which rule and which keys a campaign's vouchers were issued: two rules or two keys under one
-//! name would give two customers different vouchers, and one order two codes.
+//! Compares the rule and the signing keys with those of the campaign's earlier vouchers. Two rules
+//! of one campaign would give two customers different vouchers, and two keys would give one order
+//! two codes.
 //!
-//! The guard is closed until it knows. It reads the vouchers backwards, the newest first, until one of
-//! the campaign was found for the rule and for each key that may sign in the campaign's time; where
-//! there is none, it reads all of them and then knows that there is none. Vouchers that tell no rule
-//! (they were imported) say nothing.
+//! The guard fails closed. It reads the vouchers from the newest to the oldest, until it has found
+//! one of the campaign for the rule and one for each key that may sign in the campaign's time.
+//! Where it finds none, it reads all vouchers. Imported vouchers, which carry no fingerprint of a
+//! rule, are ignored.
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `evidence` | what the vouchers that were read say, and whether that is enough: pure |
-//! | `search` | reading them |
+//! | `search` | reads the vouchers backwards |
+//! | `evidence` | collects what they say about the rule: pure |
+//! | `keys` | collects which keys signed them: pure |
+//! | `judgement` | what that means for the current rule and keys, in sentences: pure |
 
 mod evidence;
+mod judgement;
+mod keys;
 mod search;
 
 use clap::Args;
@@ -22,14 +27,14 @@ use runtime::registry::Registry;
 
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
-use evidence::Judgement;
+use judgement::Judgement;
 use search::{Depth, Search};
 
-/// So many of the newest offsets of each partition are looked at by `check`, which a person waits
-/// for and which nothing is written after.
+/// The newest offsets of each partition that `check` reads. It does not read all of them, because a
+/// person waits for it and it issues no vouchers.
 const CHECKED: i64 = 20_000;
 
-/// For a person who knows better.
+/// Whether the rule and the keys are compared with earlier vouchers.
 #[derive(Debug, Clone, Args)]
 pub struct HistoryFlags {
     /// Issue vouchers without comparing the rule and the signing keys with those of the campaign's
@@ -38,52 +43,52 @@ pub struct HistoryFlags {
     pub skip_history_check: bool,
 }
 
-/// Where the campaign's vouchers are, and what they are compared with.
+/// The campaign's vouchers, and the settings that they are compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Compared<'a> {
     /// The brokers.
     pub kafka: &'a KafkaSettings,
-    /// How vouchers in Avro are read.
+    /// The registry, for vouchers in Avro.
     pub registry: Option<&'a Registry>,
-    /// The vouchers' topic.
+    /// The topic of the vouchers.
     pub topic: &'a str,
-    /// A consumer group's name for the reader, which joins none.
+    /// The name of a consumer group for the reader, which joins none.
     pub group: &'a str,
-    /// The campaign's rule as it is set now.
+    /// The current rule of the campaign.
     pub rule: &'a Rule,
-    /// The signing keys as they are set now; none: they are not compared.
+    /// The current signing keys; none: they are not compared.
     pub keys: Option<&'a SigningKeys>,
 }
 
-/// Ends the command unless it would issue vouchers as the campaign's earlier ones were. Within a
-/// Tokio runtime.
+/// Fails unless the campaign's earlier vouchers were issued by the same rule and keys. Must be
+/// called within a Tokio runtime.
 ///
 /// # Errors
-/// Exit code 2 for another rule or key, and when vouchers can't be read; 1 when broker or registry
-/// do not answer.
-pub async fn refuse_another(compared: Compared<'_>, flags: &HistoryFlags) -> Result<(), Failure> {
+/// Exit code 2 for another rule or key, and when vouchers cannot be read; 1 when the broker or the
+/// registry does not answer.
+pub async fn require_same(compared: Compared<'_>, flags: &HistoryFlags) -> Result<(), Failure> {
     if flags.skip_history_check {
-        tracing::warn!("the campaign's earlier vouchers are not looked at (--skip-history-check)");
+        tracing::warn!("the campaign's earlier vouchers are not compared (--skip-history-check)");
         return Ok(());
     }
     match Search::new(compared, Depth::Everything).run().await? {
         Judgement::Same | Judgement::None { .. } => Ok(()),
-        // Everything was read, so that no judgement is left open.
+        // Everything is read by then, so that no judgement is left open.
         Judgement::Open { .. } => Err(Failure::failed(
-            "the campaign's earlier vouchers were not read to their beginning; run this again",
+            "not all of the campaign's earlier vouchers were read; run this command again",
         )),
         Judgement::Differs { finding, advice } | Judgement::Unreadable { finding, advice } => {
             Err(Failure::bad_setting(format!(
-                "{finding}; {advice}; --skip-history-check goes on without this check"
+                "{finding}; {advice}; --skip-history-check skips this check"
             )))
         }
     }
 }
 
-/// The same for `check`, among the newest vouchers.
+/// Compares the newest vouchers, for `check`.
 ///
 /// # Errors
-/// What the client says.
+/// The error of the client.
 pub async fn judge(compared: Compared<'_>) -> Result<CheckResult, String> {
     let subject = format!("rule of {}", compared.rule.campaign);
     let search = Search::new(compared, Depth::Newest(CHECKED));
@@ -93,14 +98,14 @@ pub async fn judge(compared: Compared<'_>) -> Result<CheckResult, String> {
         Judgement::None { vouchers: 0 } => CheckResult::ok(subject, "no vouchers yet"),
         Judgement::None { vouchers } => CheckResult::ok(
             subject,
-            format!("none of the {vouchers} vouchers tells a rule of this campaign"),
+            format!("none of the {vouchers} vouchers is of a rule of this campaign"),
         ),
         Judgement::Open { vouchers } => CheckResult::warn(
             subject,
             format!(
-                "the newest {vouchers} vouchers do not tell the campaign's rule and all of its keys"
+                "the newest {vouchers} vouchers do not show the campaign's rule and all of its keys"
             ),
-            "backfill and redrive read the others before they issue any",
+            "backfill and redrive read the older ones before they issue any",
         ),
         Judgement::Differs { finding, advice } => CheckResult::fail(subject, finding, advice),
         Judgement::Unreadable { finding, advice } => CheckResult::warn(subject, finding, advice),

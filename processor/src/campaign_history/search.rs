@@ -1,31 +1,33 @@
-//! Reads the vouchers backwards, in spans that grow, until enough is known.
+//! Reads the vouchers from the newest to the oldest, in spans of growing length, until enough is
+//! known.
 
 use runtime::kafka::{KafkaSettings, Span, TopicRange};
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, blocking};
 use runtime::record::InputRecord;
-use runtime::registry::{SchemaCache, WaitsFor, settled};
-use runtime::value::{self, Value};
+use runtime::registry::SchemaCache;
+use runtime::value;
 use schemas::{Voucher, VoucherPlan};
 
 use super::Compared;
-use super::evidence::{Evidence, Fields, Judgement};
+use super::evidence::Evidence;
+use super::judgement::{Fields, Judgement};
 
-/// So many offsets of each partition are read first; a campaign that is running is found there.
+/// The offsets of each partition that are read first. The vouchers of a running campaign are there.
 const FIRST: i64 = 200;
 
-/// Each span is so many times longer than the one behind it, so that few are read.
+/// Each span reaches so many times further back than the one before, so that few spans are read.
 const GROWTH: i64 = 10;
 
 /// How far back vouchers are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// To the beginning of the topic, unless enough is known before.
+    /// To the beginning of the topic.
     Everything,
-    /// So many offsets of each partition at most.
+    /// At most so many offsets of each partition.
     Newest(i64),
 }
 
-/// See the module.
+/// Reads vouchers, and judges the rule and the keys by them.
 pub(super) struct Search {
     kafka: KafkaSettings,
     topic: String,
@@ -36,7 +38,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Within a Tokio runtime; reads nothing yet.
+    /// Reads nothing yet. Must be called within a Tokio runtime.
     pub(super) fn new(compared: Compared<'_>, depth: Depth) -> Self {
         let Compared {
             kafka,
@@ -52,15 +54,13 @@ impl Search {
             group: group.to_owned(),
             depth,
             evidence: Evidence::new(rule, keys, chrono::Utc::now().into()),
-            schemas: SchemaCache::of_command(registry.cloned(), VoucherPlan::compile_with),
+            schemas: SchemaCache::for_command(registry.cloned()),
         }
     }
 
-    /// Reads until enough is known, off the async threads.
+    /// Reads until enough is known.
     pub(super) async fn run(self) -> Result<Judgement, Failure> {
-        tokio::task::spawn_blocking(move || self.read())
-            .await
-            .map_err(|error| Failure::failed(format!("the campaign's vouchers: {error}")))?
+        blocking("the campaign's vouchers", move || self.read()).await
     }
 
     fn read(mut self) -> Result<Judgement, Failure> {
@@ -73,7 +73,7 @@ impl Search {
                 tracing::info!(
                     offsets = part.offsets(),
                     of = whole.offsets(),
-                    "reading older vouchers, to know the campaign's rule and keys"
+                    "reading older vouchers, to find the campaign's rule and keys"
                 );
             }
             self.read_part(&part)?;
@@ -97,8 +97,8 @@ impl Search {
         }
     }
 
-    /// What lies behind open transactions: before it is said that there is no voucher, they have to
-    /// end.
+    /// Reads what is behind open transactions: only after they have ended it is certain that there
+    /// is no voucher.
     fn read_undecided(&mut self, decided: &TopicRange) -> Result<(), Failure> {
         let mut rest = TopicRange::undecided_too(&self.kafka, &self.topic)?;
         for (partition, span) in &mut rest.spans {
@@ -120,12 +120,13 @@ impl Search {
             ..
         } = self;
         part.read(kafka, group, |record| {
-            evidence.take(record, || fields(record, schemas))
+            evidence.note(record, || fields(record, schemas))
         })
     }
 }
 
-/// Of each partition the offsets that are more than `reached` and at most `next` before the end.
+/// Returns the offsets of each partition that are more than `reached` and at most `next` before its
+/// end.
 fn part_of(whole: &TopicRange, reached: i64, next: i64) -> TopicRange {
     let mut part = whole.clone();
     for span in part.spans.values_mut() {
@@ -138,21 +139,15 @@ fn part_of(whole: &TopicRange, reached: i64, next: i64) -> TopicRange {
     part
 }
 
-/// None: it can't be read.
+/// Returns the fields of a voucher; none when it cannot be read.
 fn fields(
     record: &impl InputRecord,
     schemas: &mut SchemaCache<VoucherPlan>,
 ) -> Result<Option<Fields>, Failure> {
-    settled(|| {
-        let read = value::read(record, schemas, |body| {
-            Voucher::read(record.key(), body).map(fields_of)
-        });
-        match read {
-            Ok(Value::Read(fields)) => Ok(Some(fields)),
-            Ok(Value::Tombstone) | Err(_) => Ok(None),
-            Ok(Value::Wait { schema_id }) => Err(WaitsFor { schema_id }),
-        }
-    })
+    let decoded = value::decode(record, schemas, |bytes, format| {
+        Voucher::read(record.key(), bytes, format).map(fields_of)
+    });
+    Ok(decoded.settled()?.unwrap_or_default())
 }
 
 fn fields_of(voucher: Voucher<'_>) -> Fields {

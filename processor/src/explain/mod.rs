@@ -1,79 +1,74 @@
-//! `processor explain ORDER_ID`: every record of an order, its verdict, and what came of it.
+//! `processor explain ORDER_ID`: every record of an order, the decision about it, and its voucher.
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | here | settings, and the way from the order id to its story |
-//! | `search` | reading the topics |
-//! | `table` | reading the vouchers' table |
-//! | `story` | what was found: pure |
-//! | `show` | the story as text and as JSON: pure |
+//! | here | the settings and the steps of the command |
+//! | `search` | searches the topics |
+//! | `table` | reads the vouchers table |
+//! | `trace` | everything that was found about the order: pure |
+//! | `show` | shows it as text or JSON: pure |
 
 mod search;
 mod show;
-mod story;
 mod table;
+mod trace;
 
 use clap::Args;
-use runtime::dead_letter::{DeadLetterTopic, Owner};
+use runtime::dead_letter::{DeadLetterOwner, DeadLetterTopic};
 use runtime::kafka::KafkaSettings;
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, blocking};
 use runtime::output;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::{Secret, TopicSettings};
-use runtime::telemetry::LogSettings;
-use schemas::{OrderId, VoucherPlan};
+use schemas::OrderId;
 
 use crate::explainer::Explainer;
 use crate::settings::{GroupSettings, RuleSettings, group};
 use search::Search;
-use story::Gap;
+use trace::Gap;
 
 /// What `processor explain` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainSettings {
-    /// The order's id.
+    /// The id of the order.
     #[arg(value_parser = order_id)]
     pub order_id: String,
 
-    /// Look in every partition, also for records that another partitioner placed.
+    /// Read every partition, which also finds records that another partitioner placed.
     #[arg(long)]
     pub all_partitions: bool,
 
-    /// Voucher codes as well.
+    /// Show voucher codes.
     #[arg(long)]
     pub reveal: bool,
 
-    /// JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 
-    /// The sink's Postgres, to show the voucher's row as well.
+    /// URL of the sink's database. If set, the voucher's row is shown as well.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
 
+    /// How to connect to Kafka.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub kafka: KafkaSettings,
+    /// The schema registry, if there is one.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub registry: RegistrySettings,
+    /// The names of the topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub topics: TopicSettings,
+    /// The campaign's rule, by which the records are explained.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub rule: RuleSettings,
+    /// The consumer group of the processor.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub group: GroupSettings,
 
-    /// The consumer group of `sink run`, whose dead letters are told too.
+    /// The consumer group of `sink run`, whose dead letters are shown as well.
     #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
     pub sink_group: String,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
 }
 
 fn order_id(text: &str) -> Result<String, String> {
@@ -82,11 +77,11 @@ fn order_id(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Prints the order's story.
+/// Prints everything that is found about the order.
 ///
 /// # Errors
-/// Exit code 1 when the order is not to be found, or something could not be looked at, after all that
-/// was found is printed; 2 for settings.
+/// Exit code 1 when nothing is found, or, after printing what was found, when a topic or the table
+/// could not be read; 2 for wrong settings.
 pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
     let registry = Registry::of(&settings.registry)?;
     let database = settings
@@ -96,16 +91,16 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         .transpose()?;
     let topics = &settings.topics;
     let search = Search {
-        shelves: [
-            DeadLetterTopic::new(
+        dead_letter_topics: [
+            settings.group.dead_letter_topic(
                 settings.kafka.clone(),
-                topics.order_status_topic.clone(),
-                settings.group.owner(&settings.rule.voucher_campaign),
+                topics,
+                &settings.rule.voucher_campaign,
             ),
             DeadLetterTopic::new(
                 settings.kafka.clone(),
                 topics.vouchers_topic.clone(),
-                Owner {
+                DeadLetterOwner {
                     group: settings.sink_group.clone(),
                     campaign: None,
                 },
@@ -120,31 +115,31 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
             settings.rule.order_default_currency,
             registry.clone(),
         ),
-        voucher_schemas: SchemaCache::of_command(registry, VoucherPlan::compile_with),
+        voucher_schemas: SchemaCache::for_command(registry),
         all_partitions: settings.all_partitions,
     };
     let order_id = settings.order_id.clone();
-    let mut story = tokio::task::spawn_blocking(move || search.run(&order_id))
-        .await
-        .map_err(|error| Failure::failed(format!("explain: {error}")))??;
+    let mut trace = blocking("explain", move || search.run(&order_id)).await?;
     if let Some(options) = database {
-        let campaigns = story.campaigns(&settings.rule.voucher_campaign);
-        match table::rows(&options, &story.order_id, &campaigns).await {
-            Ok(rows) => story.rows = Some(rows),
-            Err(why) => story.gaps.push(Gap {
+        let campaigns = trace.campaigns(&settings.rule.voucher_campaign);
+        match table::rows(&options, &trace.order_id, &campaigns).await {
+            Ok(rows) => trace.rows = Some(rows),
+            Err(why) => trace.gaps.push(Gap {
                 what: "the vouchers' table".to_owned(),
                 why,
             }),
         }
     }
     if settings.json {
-        output::print_line(&format!("{:#}", story.json(settings.reveal)))?;
-    } else if story.is_found() {
-        output::print(&story.text(settings.reveal))?;
+        output::print_line(&format!("{:#}", trace.json(settings.reveal)))?;
+    } else if trace.is_found() {
+        output::print(&trace.text(settings.reveal))?;
     }
-    match story.gaps_in_words() {
-        _ if !story.is_found() => Err(Failure::failed(story.not_found())),
-        Some(gaps) => Err(Failure::failed(format!("the story is not whole: {gaps}"))),
+    match trace.gap_note() {
+        _ if !trace.is_found() => Err(Failure::failed(trace.not_found())),
+        Some(gaps) => Err(Failure::failed(format!(
+            "the explanation is incomplete: {gaps}"
+        ))),
         None => Ok(()),
     }
 }

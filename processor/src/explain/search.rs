@@ -1,100 +1,102 @@
-//! Reading what the topics have of an order.
+//! Searches the topics for an order.
 
 use std::collections::BTreeSet;
 
-use runtime::dead_letter::{DeadLetter, DeadLetterTopic, Owner};
+use runtime::dead_letter::{DeadLetter, DeadLetterOwner, DeadLetterTopic};
 use runtime::kafka::{FetchedRecord, KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Partition};
-use runtime::registry::{SchemaCache, WaitsFor, settled};
-use runtime::value::{self, Value};
+use runtime::registry::SchemaCache;
+use runtime::value;
 use schemas::{KeyForm, Timestamp, Voucher, VoucherPlan};
 
-use super::story::{At, Gap, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
+use super::trace::{
+    Gap, OrderTrace, RecordPosition, Role, SearchedTopic, StatusRecord, VoucherFields,
+    VoucherRecord,
+};
 use crate::batch::headers;
 use crate::explainer::Explainer;
 use crate::rule::money;
 
-/// Where to look, and what it takes to read what is found.
+/// The topics to search, and how their records are read.
 pub(super) struct Search {
     pub(super) kafka: KafkaSettings,
     pub(super) group: String,
     pub(super) order_status: String,
     pub(super) vouchers: String,
     /// The dead letters of the order statuses, and of the vouchers.
-    pub(super) shelves: [DeadLetterTopic; 2],
+    pub(super) dead_letter_topics: [DeadLetterTopic; 2],
     pub(super) explainer: Explainer,
     pub(super) voucher_schemas: SchemaCache<VoucherPlan>,
     pub(super) all_partitions: bool,
 }
 
 impl Search {
-    /// All that the topics have of the order. Blocks its thread.
+    /// Returns everything that the topics hold about the order. Blocks its thread.
     ///
     /// # Errors
-    /// Exit code 1 when the order statuses can't be read. What else can't be read is a gap of the
-    /// story.
-    pub(super) fn run(mut self, order_id: &str) -> Result<Story, Failure> {
-        let mut story = Story {
+    /// Exit code 1 when the order statuses cannot be read. Another topic that cannot be read is a
+    /// gap of the trace.
+    pub(super) fn run(mut self, order_id: &str) -> Result<OrderTrace, Failure> {
+        let mut trace = OrderTrace {
             order_id: order_id.to_owned(),
             order_status: self.topic(&self.order_status, order_id)?,
-            vouchers_topic: Topic {
+            vouchers_topic: SearchedTopic {
                 name: self.vouchers.clone(),
-                ..Topic::default()
+                ..SearchedTopic::default()
             },
-            ..Story::default()
+            ..OrderTrace::default()
         };
-        if let Err(failure) = self.find_vouchers(&mut story) {
-            story.gaps.push(gap(&self.vouchers, &failure));
+        if let Err(failure) = self.find_vouchers(&mut trace) {
+            trace.gaps.push(gap(&self.vouchers, &failure));
         }
-        for dead_letter_topic in &self.shelves {
-            if let Err(failure) = find_letters(dead_letter_topic, &mut story) {
-                story
-                    .gaps
-                    .push(gap(&dead_letter_topic.dead_letters(), &failure));
+        for dead_letter_topic in &self.dead_letter_topics {
+            if let Err(failure) = find_dead_letters(dead_letter_topic, &mut trace) {
+                trace.gaps.push(gap(&dead_letter_topic.name(), &failure));
             }
         }
-        self.find_statuses(&mut story)?;
-        Ok(story)
+        self.find_statuses(&mut trace)?;
+        Ok(trace)
     }
 
-    /// A topic, and where the order's key belongs in it.
-    fn topic(&self, name: &str, order_id: &str) -> Result<Topic, Failure> {
+    /// Refers to a topic, with the partition to which the order's key belongs.
+    fn topic(&self, name: &str, order_id: &str) -> Result<SearchedTopic, Failure> {
         let range = TopicRange::whole(&self.kafka, name)?;
         i32::try_from(range.spans.len())
             .ok()
-            .and_then(|partitions| Topic::new(name, partitions, order_id))
+            .and_then(|partitions| SearchedTopic::new(name, partitions, order_id))
             .ok_or_else(|| Failure::failed(format!("{name} has no partitions")))
     }
 
-    /// Reads the partitions where the key belongs in any of its forms, and those that the order's
-    /// vouchers and dead letters came from. Reads all others too when nothing was found, or a key in a
-    /// registry's framing: where the order's would lie depends on a schema id.
-    fn find_statuses(&mut self, story: &mut Story) -> Result<(), Failure> {
-        let mut likely = story.order_status.homes(&story.order_id);
-        likely.extend(story.sources());
-        let sees_framed = self.read_statuses(story, likely)?;
-        if self.all_partitions || sees_framed || story.statuses.is_empty() {
-            let others = story.order_status.unread();
-            self.read_statuses(story, others)?;
+    /// Reads the partitions to which the key belongs in any of its forms, and those that the
+    /// order's vouchers and dead letters came from. Reads all others too when nothing was found, or
+    /// when a key in a registry's framing was found: the partition of such a key depends on a
+    /// schema id.
+    fn find_statuses(&mut self, trace: &mut OrderTrace) -> Result<(), Failure> {
+        let mut likely = trace.order_status.homes(&trace.order_id);
+        likely.extend(trace.sources());
+        let sees_framed = self.read_statuses(trace, likely)?;
+        if self.all_partitions || sees_framed || trace.statuses.is_empty() {
+            let others = trace.order_status.unread();
+            self.read_statuses(trace, others)?;
         }
-        story
+        trace
             .statuses
             .sort_by_key(|status| (status.at.partition, status.at.offset));
         Ok(())
     }
 
-    /// Takes the order's statuses from these partitions; says whether any record there has a key in a
+    /// Reads the order's statuses from these partitions. Returns whether any record has a key in a
     /// registry's framing.
     fn read_statuses(
         &mut self,
-        story: &mut Story,
+        trace: &mut OrderTrace,
         partitions: BTreeSet<Partition>,
     ) -> Result<bool, Failure> {
         let (explainer, statuses, topic) = (
             &mut self.explainer,
-            &mut story.statuses,
-            &mut story.order_status,
+            &mut trace.statuses,
+            &mut trace.order_status,
         );
         let mut sees_framed = false;
         read(
@@ -105,12 +107,12 @@ impl Search {
             |record, partitions| {
                 let key = record.key().unwrap_or_default();
                 sees_framed |= KeyForm::is_framed(key);
-                if let Some(form) = KeyForm::of(key, &story.order_id) {
-                    statuses.push(Status {
+                if let Some(form) = KeyForm::of(key, &trace.order_id) {
+                    statuses.push(StatusRecord {
                         at: at(record),
                         key: form,
-                        is_astray: partition_of(key, partitions) != Some(record.partition()),
-                        told: explainer.tell(record)?,
+                        is_misplaced: partition_of(key, partitions) != Some(record.partition()),
+                        explanation: explainer.explain(record)?,
                     });
                 }
                 Ok(())
@@ -119,14 +121,15 @@ impl Search {
         Ok(sees_framed)
     }
 
-    /// Our processor writes vouchers under the order id's own bytes; whoever imports some may not.
-    fn find_vouchers(&mut self, story: &mut Story) -> Result<(), Failure> {
-        let mut topic = self.topic(&self.vouchers, &story.order_id)?;
+    /// The processor writes vouchers under the order id's own bytes. Imported vouchers may have
+    /// another form of the key.
+    fn find_vouchers(&mut self, trace: &mut OrderTrace) -> Result<(), Failure> {
+        let mut topic = self.topic(&self.vouchers, &trace.order_id)?;
         let partitions = match self.all_partitions {
             true => topic.unread(),
-            false => topic.homes(&story.order_id),
+            false => topic.homes(&trace.order_id),
         };
-        let (schemas, vouchers) = (&mut self.voucher_schemas, &mut story.vouchers);
+        let (schemas, vouchers) = (&mut self.voucher_schemas, &mut trace.vouchers);
         read(
             &self.kafka,
             &self.group,
@@ -134,23 +137,23 @@ impl Search {
             partitions,
             |record, _| {
                 let key = record.key().unwrap_or_default();
-                if KeyForm::of(key, &story.order_id).is_some() {
+                if KeyForm::of(key, &trace.order_id).is_some() {
                     vouchers.push(voucher(schemas, &OwnedRecord::of(record))?);
                 }
                 Ok(())
             },
         )?;
-        story.vouchers_topic = topic;
-        story.tell_echoes();
+        trace.vouchers_topic = topic;
+        trace.mark_echoes();
         Ok(())
     }
 }
 
-/// Calls `each` with every record of these partitions, and with how many the topic has.
+/// Calls `each` with every record of these partitions and the number of partitions of the topic.
 fn read(
     kafka: &KafkaSettings,
     group: &str,
-    topic: &mut Topic,
+    topic: &mut SearchedTopic,
     partitions: BTreeSet<Partition>,
     mut each: impl FnMut(&FetchedRecord<'_>, i32) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -160,19 +163,23 @@ fn read(
     Ok(())
 }
 
-/// The order's dead letters of one topic, and what became of each for the group that wrote it.
-fn find_letters(dead_letter_topic: &DeadLetterTopic, story: &mut Story) -> Result<(), Failure> {
+/// Finds the order's dead letters in one topic, and how the group that wrote each resolved it.
+fn find_dead_letters(
+    dead_letter_topic: &DeadLetterTopic,
+    trace: &mut OrderTrace,
+) -> Result<(), Failure> {
     let mut states = dead_letter_topic.states()?;
-    dead_letter_topic.each(|letter| {
-        let Ok(letter) = letter else {
+    dead_letter_topic.for_each(|dead_letter| {
+        let Ok(dead_letter) = dead_letter else {
             return Ok(());
         };
-        // Of every letter, see `States::find`: another order's may have had the same place.
-        let owner = owner_of(&letter, dead_letter_topic.owner());
-        let state = states.find(&letter, &owner).cloned();
-        let key = letter.original.key.as_deref().unwrap_or_default();
-        if KeyForm::of(key, &story.order_id).is_some() {
-            story.letters.push((letter, state));
+        // `DeadLetterStates::find` has to see every dead letter: that of another order may have had
+        // the same origin.
+        let owner = owner_of(&dead_letter, dead_letter_topic.owner());
+        let state = states.find(&dead_letter, &owner).cloned();
+        let key = dead_letter.original.key.as_deref().unwrap_or_default();
+        if KeyForm::of(key, &trace.order_id).is_some() {
+            trace.dead_letters.push((dead_letter, state));
         }
         Ok(())
     })
@@ -185,7 +192,7 @@ fn gap(what: &str, why: &Failure) -> Gap {
     }
 }
 
-/// A record of the vouchers, read as the sink reads it.
+/// Reads a record of the vouchers as the sink does.
 fn voucher(
     schemas: &mut SchemaCache<VoucherPlan>,
     record: &OwnedRecord,
@@ -202,17 +209,14 @@ fn voucher(
             text(headers::SOURCE_OFFSET)?
         ))
     };
-    let mut read = || {
-        value::read(record, schemas, |body| {
-            Voucher::read(record.key(), body).map(fields_of)
-        })
+    let decoded = value::decode(record, schemas, |bytes, format| {
+        Voucher::read(record.key(), bytes, format).map(fields_of)
+    });
+    let voucher = match decoded.settled()? {
+        Ok(Some(fields)) => Ok(fields),
+        Ok(None) => Err("the value is null: it deletes no voucher".to_owned()),
+        Err(malformed) => Err(malformed.message().to_owned()),
     };
-    let voucher = settled(|| match read() {
-        Ok(Value::Read(fields)) => Ok(Ok(fields)),
-        Ok(Value::Tombstone) => Ok(Err("null: deletes no voucher".to_owned())),
-        Ok(Value::Wait { schema_id }) => Err(WaitsFor { schema_id }),
-        Err(malformed) => Ok(Err(malformed.message().to_owned())),
-    })?;
     Ok(VoucherRecord {
         at: at(record),
         source: source(),
@@ -222,20 +226,20 @@ fn voucher(
     })
 }
 
-/// An order's story is told for every group: what became of another group's letter is that group's
-/// to say.
-fn owner_of(letter: &DeadLetter, asking: &Owner) -> Owner {
-    match &letter.group {
-        Some(group) if *group != asking.group => Owner {
+/// Returns whose state of the dead letter is shown. The trace covers all groups: a dead letter of
+/// another group is resolved by that group.
+fn owner_of(dead_letter: &DeadLetter, own: &DeadLetterOwner) -> DeadLetterOwner {
+    match &dead_letter.group {
+        Some(group) if *group != own.group => DeadLetterOwner {
             group: group.clone(),
             campaign: None,
         },
-        _ => asking.clone(),
+        _ => own.clone(),
     }
 }
 
-fn at(record: &impl InputRecord) -> At {
-    At {
+fn at(record: &impl InputRecord) -> RecordPosition {
+    RecordPosition {
         partition: record.partition(),
         offset: record.offset(),
         written: record

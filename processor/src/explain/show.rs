@@ -1,17 +1,19 @@
-//! The story as text for a person and as JSON for machines.
+//! Shows what was found about an order, as text or JSON.
 
-use runtime::dead_letter::{DeadLetter, State};
+use runtime::dead_letter::{DeadLetter, DeadLetterState};
 use runtime::text_table::aligned;
 use schemas::{KeyForm, printable};
 use serde_json::{Value, json};
 
-use super::story::{At, Role, Status, Story, Topic, VoucherFields, VoucherRecord};
+use super::trace::{
+    OrderTrace, RecordPosition, Role, SearchedTopic, StatusRecord, VoucherFields, VoucherRecord,
+};
 
-/// What stands for a code that was not asked for.
+/// Replaces a code without `--reveal`.
 const MASKED: &str = "****";
 
-impl Story {
-    /// One table for each kind of trace.
+impl OrderTrace {
+    /// Formats one table for the records, the vouchers, the rows and the dead letters each.
     pub(super) fn text(&self, reveal: bool) -> String {
         let topic = &self.order_status;
         let mut text = format!(
@@ -49,26 +51,26 @@ impl Story {
                 rows.iter().map(|row| row_cells(row, reveal)),
             );
         }
-        if !self.letters.is_empty() {
+        if !self.dead_letters.is_empty() {
             text += &table(
                 "",
                 &["dead letter", "group", "attempts", "state", "why"],
-                self.letters
+                self.dead_letters
                     .iter()
-                    .map(|(letter, state)| letter_cells(letter, state.as_ref())),
+                    .map(|(dead_letter, state)| dead_letter_cells(dead_letter, state.as_ref())),
             );
         }
-        text + &self.strays() + &self.other_forms() + &self.gap_lines()
+        text + &self.misplaced_line() + &self.other_forms() + &self.gap_lines()
     }
 
-    fn status_cells(&self, status: &Status) -> Vec<String> {
-        let field = |name| status.told.field(name).unwrap_or("-").to_owned();
+    fn status_cells(&self, status: &StatusRecord) -> Vec<String> {
+        let field = |name| status.explanation.field(name).unwrap_or("-").to_owned();
         vec![
             place(&self.order_status, &status.at),
             status.at.written.clone().unwrap_or_default(),
             field("status"),
             field("total"),
-            status.told.to_string(),
+            status.explanation.to_string(),
         ]
     }
 
@@ -96,20 +98,20 @@ impl Story {
         ]
     }
 
-    /// A line for the records that are not where their key belongs.
-    fn strays(&self) -> String {
-        let strays = self.statuses.iter().filter(|status| status.is_astray);
-        match strays.count() {
+    /// Returns a line about the records that are in another partition than that of their key.
+    fn misplaced_line(&self) -> String {
+        let misplaced = self.statuses.iter().filter(|status| status.is_misplaced);
+        match misplaced.count() {
             0 => String::new(),
             count => format!(
                 "\n{count} of the records are in other partitions than their key belongs to: a \
-                 writer uses another partitioner, so that the order of this order's changes is not \
-                 kept\n"
+                 writer uses another partitioner, so that the sequence of this order's statuses is \
+                 lost\n"
             ),
         }
     }
 
-    /// A line for each form of the key that is not the id's own bytes.
+    /// Returns a line about each form of the key that is not the id's own bytes.
     fn other_forms(&self) -> String {
         let mut text = String::new();
         for form in KeyForm::ALL {
@@ -118,8 +120,8 @@ impl Story {
                 continue;
             };
             text += &format!(
-                "\nkey of {}{}: {}. Kafka takes it for another key than the order id's own bytes: \
-                 its records are compacted apart, and may lie in another partition. In its writer: {}\n",
+                "\nkey of {}{}: {}. For Kafka it differs from the order id's own bytes: its records \
+                 are compacted separately, and may be in another partition. In its writer: {}\n",
                 place(&self.order_status, &first.at),
                 match records.count() {
                     0 => String::new(),
@@ -143,7 +145,7 @@ impl Story {
     pub(super) fn json(&self, reveal: bool) -> Value {
         let statuses = self.statuses.iter().map(|status| {
             let fields: serde_json::Map<_, _> = status
-                .told
+                .explanation
                 .fields
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), json!(value)))
@@ -153,9 +155,9 @@ impl Story {
                 "offset": status.at.offset,
                 "written": status.at.written,
                 "key_form": status.key.as_str(),
-                "verdict": status.told.verdict,
-                "reason": status.told.reason,
-                "words": status.told.words,
+                "verdict": status.explanation.verdict,
+                "reason": status.explanation.reason,
+                "words": status.explanation.message,
                 "fields": fields,
             })
         });
@@ -171,15 +173,15 @@ impl Story {
                 "fault": record.voucher.as_ref().err(),
             })
         });
-        let letters = self.letters.iter().map(|(letter, state)| {
+        let dead_letters = self.dead_letters.iter().map(|(dead_letter, state)| {
             json!({
-                "letter": letter.identity.origin.to_string(),
-                "digest": letter.identity.digest.to_string(),
-                "group": letter.group,
-                "reason": letter.reason,
-                "message": letter.message,
-                "attempts": letter.attempts_now(state.as_ref()),
-                "open": letter.is_open(state.as_ref()),
+                "letter": dead_letter.id.origin.to_string(),
+                "digest": dead_letter.id.digest.to_string(),
+                "group": dead_letter.group,
+                "reason": dead_letter.reason,
+                "message": dead_letter.message,
+                "attempts": dead_letter.attempts_now(state.as_ref()),
+                "open": dead_letter.is_open(state.as_ref()),
                 "state": state,
             })
         });
@@ -201,7 +203,7 @@ impl Story {
             "records": statuses.collect::<Vec<_>>(),
             "vouchers": vouchers.collect::<Vec<_>>(),
             "rows": rows,
-            "dead_letters": letters.collect::<Vec<_>>(),
+            "dead_letters": dead_letters.collect::<Vec<_>>(),
             "not_looked_at": gaps.collect::<Vec<_>>(),
         })
     }
@@ -217,18 +219,17 @@ impl Role {
     }
 }
 
-/// A blank line, then the rows under their heading; or the sentence that there are none.
+/// Returns a blank line and the table; without rows, the sentence `none`.
 fn table(none: &str, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-    match rows.len() {
-        1 => format!("\n{none}\n"),
-        _ => format!("\n{}", aligned(&rows)),
+    let rows: Vec<_> = rows.collect();
+    match rows.is_empty() {
+        true => format!("\n{none}\n"),
+        false => format!("\n{}", aligned(heading, rows)),
     }
 }
 
-/// Where else than in its own partition the order was looked for.
-fn also_read(topic: &Topic) -> String {
+/// Returns a note about the partitions that were read beside that of the key.
+fn also_read(topic: &SearchedTopic) -> String {
     let mut others = topic.read.clone();
     others.remove(&topic.home);
     if others.is_empty() {
@@ -238,13 +239,13 @@ fn also_read(topic: &Topic) -> String {
     } else {
         let others: Vec<_> = others.iter().map(ToString::to_string).collect();
         format!(
-            "; read as well, for other forms of the key: {}",
+            "; also read, for other forms of the key: {}",
             others.join(", ")
         )
     }
 }
 
-fn place(topic: &Topic, at: &At) -> String {
+fn place(topic: &SearchedTopic, at: &RecordPosition) -> String {
     format!("{}/{}/{}", topic.name, at.partition, at.offset)
 }
 
@@ -263,20 +264,20 @@ fn row_cells(row: &VoucherFields, reveal: bool) -> Vec<String> {
     ]
 }
 
-fn letter_cells(letter: &DeadLetter, state: Option<&State>) -> Vec<String> {
+fn dead_letter_cells(dead_letter: &DeadLetter, state: Option<&DeadLetterState>) -> Vec<String> {
     let condition = match state {
-        Some(state) => state.outcome.to_string(),
+        Some(state) => state.resolution.to_string(),
         None => "open".to_owned(),
     };
     vec![
-        letter.identity.origin.to_string(),
-        letter
+        dead_letter.id.origin.to_string(),
+        dead_letter
             .group
             .clone()
-            .unwrap_or_else(|| "not told".to_owned()),
-        letter.attempts_now(state).to_string(),
+            .unwrap_or_else(|| "unknown".to_owned()),
+        dead_letter.attempts_now(state).to_string(),
         condition,
-        format!("{}: {}", letter.reason, letter.message),
+        format!("{}: {}", dead_letter.reason, dead_letter.message),
     ]
 }
 
@@ -292,67 +293,67 @@ fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::Gap;
+    use super::super::trace::Gap;
     use super::*;
     use crate::explainer::Explanation;
 
-    fn story() -> Story {
-        let mut story = Story {
+    fn trace() -> OrderTrace {
+        let mut trace = OrderTrace {
             order_id: "17".to_owned(),
-            order_status: Topic {
+            order_status: SearchedTopic {
                 name: "order-status".to_owned(),
                 partitions: 12,
                 home: 3,
                 read: [3].into(),
             },
-            vouchers_topic: Topic {
+            vouchers_topic: SearchedTopic {
                 name: "vouchers".to_owned(),
                 partitions: 12,
                 home: 3,
                 read: [3].into(),
             },
-            ..Story::default()
+            ..OrderTrace::default()
         };
-        story.statuses.push(Status {
-            at: At {
+        trace.statuses.push(StatusRecord {
+            at: RecordPosition {
                 partition: 3,
                 offset: 41,
                 written: Some("2026-11-23T09:30:00Z".to_owned()),
             },
             key: KeyForm::Plain,
-            is_astray: false,
-            told: Explanation {
+            is_misplaced: false,
+            explanation: Explanation {
                 verdict: "skipped",
                 reason: Some("threshold"),
-                words: "total 99.99 EUR is below 100.00".to_owned(),
+                message: "total 99.99 EUR is below 100.00".to_owned(),
                 fields: vec![
                     ("status", "SENT".to_owned()),
                     ("total", "99.99 EUR".to_owned()),
                 ],
             },
         });
-        story.rows = Some(vec![VoucherFields {
+        trace.rows = Some(vec![VoucherFields {
             campaign: "order-reward".to_owned(),
             code: "A527-R3XF-YDHK-X2AD".to_owned(),
             amount: "5.00 EUR".to_owned(),
             issued_at: "2026-11-23T09:30:00Z".to_owned(),
             expires_at: None,
         }]);
-        story
+        trace
     }
 
     #[test]
-    fn a_code_is_shown_only_to_who_asks_for_it() {
+    fn a_code_is_shown_only_with_reveal() {
         for (reveal, seen) in [(false, false), (true, true)] {
             let code = "A527-R3XF-YDHK-X2AD";
-            assert_eq!(story().text(reveal).contains(code), seen);
-            assert_eq!(story().json(reveal).to_string().contains(code), seen);
+            assert_eq!(trace().text(reveal).contains(code), seen);
+            assert_eq!(trace().json(reveal).to_string().contains(code), seen);
         }
     }
 
     #[test]
-    fn each_record_is_one_line_with_its_verdict_in_words() {
-        let text = story().text(false);
+    fn each_record_is_one_line_with_its_explanation() {
+        let text = trace().text(false);
         assert!(
             text.contains(
                 "order-status/3/41  2026-11-23T09:30:00Z  SENT    99.99 EUR  \
@@ -365,40 +366,40 @@ mod tests {
     }
 
     #[test]
-    fn records_that_another_partitioner_placed_are_told() {
-        let mut story = story();
-        assert!(!story.text(false).contains("another partitioner"));
-        story.statuses[0].is_astray = true;
-        assert!(story.text(false).contains("another partitioner"));
+    fn records_that_another_partitioner_placed_are_reported() {
+        let mut trace = trace();
+        assert!(!trace.text(false).contains("another partitioner"));
+        trace.statuses[0].is_misplaced = true;
+        assert!(trace.text(false).contains("another partitioner"));
     }
 
     #[test]
-    fn another_form_of_the_key_is_told_with_what_it_means_and_what_to_do() {
-        let mut story = story();
-        assert!(!story.text(false).contains("key of"));
-        story.statuses[0].key = KeyForm::Quoted;
-        let text = story.text(false);
+    fn another_form_of_the_key_is_reported_with_advice() {
+        let mut trace = trace();
+        assert!(!trace.text(false).contains("key of"));
+        trace.statuses[0].key = KeyForm::Quoted;
+        let text = trace.text(false);
         assert!(
             text.contains("key of order-status/3/41: a JSON string, in quotes."),
             "{text}"
         );
         assert!(text.contains("StringSerializer"), "{text}");
-        assert_eq!(story.json(false)["records"][0]["key_form"], "quoted");
+        assert_eq!(trace.json(false)["records"][0]["key_form"], "quoted");
     }
 
     #[test]
-    fn what_could_not_be_looked_at_is_told_beside_the_rest() {
-        let mut story = story();
-        story.gaps.push(Gap {
+    fn a_gap_is_reported_beside_the_rest() {
+        let mut trace = trace();
+        trace.gaps.push(Gap {
             what: "the vouchers' table".to_owned(),
             why: "no server".to_owned(),
         });
-        let text = story.text(false);
+        let text = trace.text(false);
         assert!(text.contains("threshold"), "{text}");
         assert!(
-            text.ends_with("not looked at: the vouchers' table, because no server\n"),
+            text.ends_with("not read: the vouchers' table, because no server\n"),
             "{text}"
         );
-        assert_eq!(story.json(false)["not_looked_at"][0]["why"], "no server");
+        assert_eq!(trace.json(false)["not_looked_at"][0]["why"], "no server");
     }
 }

@@ -1,4 +1,4 @@
-//! The vouchers' table, which is the sink's: only read here.
+//! Reads the vouchers table, which the sink owns.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use rust_decimal::Decimal;
 use schemas::{Timestamp, decimal};
 use sqlx::Error;
 
-use super::story::VoucherFields;
+use super::trace::VoucherFields;
 
-/// A database that does not answer in this time is told to the person.
+/// How long to wait for the database.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// By the whole primary key: an order id alone would be a scan of the table.
+/// Selects by the whole primary key: by the order id alone it would scan the table.
 const ROWS: &str = "SELECT campaign, code, amount, currency, issued_at, expires_at FROM vouchers \
      WHERE campaign = ANY($1) AND order_id = $2 ORDER BY campaign";
 
-/// What the server gives up by itself: a person waits, and nothing is written.
+/// The time limits that the server enforces. They are short, because a person waits.
 const TIMEOUTS: Timeouts = Timeouts {
     statement: "5s",
     lock: "5s",
 };
 
-/// How the database is reached.
+/// Refers to the database. Does not connect.
 ///
 /// # Errors
-/// Exit code 2 for a URL that is none.
+/// Exit code 2 for an invalid URL.
 pub(super) fn database(url: &Secret) -> Result<Database, Failure> {
     Ok(Database::new(url, "processor explain", TIMEOUTS)?.for_reading())
 }
 
-/// The order's rows of these campaigns.
+/// Returns the order's rows of these campaigns.
 ///
 /// # Errors
-/// Why the table could not be asked.
+/// Says why the table could not be read.
 pub(super) async fn rows(
     database: &Database,
     order_id: &str,
@@ -45,7 +45,7 @@ pub(super) async fn rows(
     match tokio::time::timeout(TIMEOUT, select(database, order_id, campaigns)).await {
         Ok(Ok(rows)) => Ok(rows),
         Ok(Err(error)) => Err(message_of(&error)),
-        Err(_) => Err(format!("the database gave no answer within {TIMEOUT:?}")),
+        Err(_) => Err(format!("the database did not answer within {TIMEOUT:?}")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The forms of the keys that others write, and whether the keys lie where Kafka's own clients would put
-//! them.
+//! Checks the forms of the keys, and whether the keys are in the partitions that Kafka's default
+//! partitioner chooses.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,17 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Chec
         return CheckResult::warn(subject, finding, advice);
     }
     let partitions = Partition::try_from(partitions).unwrap_or(Partition::MAX);
-    let astray = newest.iter().find(|read| {
-        // A record without a key is told of as one that can't be used.
+    let misplaced = newest.iter().find(|read| {
+        // A record without a key is reported as one that cannot be used.
         let key = read.record.key.as_deref();
         key.is_some_and(|key| partition_of(key, partitions) != Some(read.record.partition))
     });
-    if let Some(read) = astray {
+    if let Some(read) = misplaced {
         return CheckResult::warn(
             subject,
             format!(
-                "the key at {} lies elsewhere than Kafka's own clients put it: two writers of one \
-                 order write to two partitions, and the order of its statuses is lost",
+                "the key at {} is in another partition than Kafka's own clients choose: two writers of \
+                 one order write to two partitions, and the sequence of its statuses is lost",
                 read.place()
             ),
             "set partitioner=murmur2_random in that writer (librdkafka's default is another), and \
@@ -40,8 +40,8 @@ pub(super) fn judge(topic: &str, partitions: usize, newest: &[Read<'_>]) -> Chec
     CheckResult::ok(subject, format!("the newest {records} are fine"))
 }
 
-/// What is told of keys that are not the order id's own bytes, and what to do. Keys that say another
-/// id than their value are told of as records that can't be used.
+/// Returns the finding about keys that are not the order id's own bytes, and advice. Keys with
+/// another id than their value are reported as records that cannot be used.
 fn other_forms(newest: &[Read<'_>]) -> Option<(String, &'static str)> {
     let mut forms: BTreeMap<KeyForm, (usize, &Read<'_>)> = BTreeMap::new();
     for read in newest {
@@ -53,16 +53,16 @@ fn other_forms(newest: &[Read<'_>]) -> Option<(String, &'static str)> {
     }
     forms.remove(&KeyForm::Plain);
     let (first, _) = forms.first_key_value()?;
-    let told = forms.iter().map(|(form, (count, read))| {
+    let examples = forms.iter().map(|(form, (count, read))| {
         let what = form.in_words();
         format!("{count} of them {what}, such as {}", read.place())
     });
     let finding = format!(
         "among the newest {} records are keys in another form than the order id's own bytes: {}; \
-         they are taken, but Kafka takes them for other keys: they are compacted apart, and may lie \
-         in another partition than the order's other records",
+         they are accepted, but for Kafka they are different keys: they are compacted separately, and \
+         may be in another partition than the order's other records",
         newest.len(),
-        told.collect::<Vec<_>>().join("; ")
+        examples.collect::<Vec<_>>().join("; ")
     );
     Some((finding, first.advice()))
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_key_in_the_partition_of_the_common_partitioner_is_fine() {
+    fn a_plain_key_in_the_partition_of_the_default_partitioner_is_fine() {
         let home = partition_of(b"17", 12).unwrap();
         assert_eq!(judged(b"17", home).level, Level::Ok);
         assert_eq!(judged(b"17", (home + 1) % 12).level, Level::Warn);
@@ -95,15 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn another_form_is_named_with_an_example_and_what_the_writer_should_set() {
-        for (key, words) in [
+    fn another_form_is_reported_with_an_example_and_advice() {
+        for (key, form) in [
             (&b"\"17\""[..], "a JSON string, in quotes"),
             (b"\0\0\0\0\x07\x0417", "framed by a schema registry"),
             (&17_i64.to_be_bytes(), "an integer of 8 bytes"),
         ] {
             let judged = judged(key, partition_of(key, 12).unwrap());
             assert_eq!(judged.level, Level::Warn);
-            assert!(judged.finding.contains(words), "{judged:?}");
+            assert!(judged.finding.contains(form), "{judged:?}");
             assert!(judged.finding.contains("offset 41"), "{judged:?}");
             assert!(judged.advice.unwrap().contains("StringSerializer"));
         }

@@ -1,33 +1,32 @@
-//! The newest order statuses as their writers really send them, for `processor check`: read and judged
-//! as the live flow would.
+//! Checks the newest order statuses as their writers really send them, for `processor check`:
+//! decodes and evaluates them as the live flow does.
 //!
-//! | module | what it judges |
+//! | module | what it checks |
 //! |---|---|
-//! | `keys` | the forms of the keys, and whether they lie where Kafka's own clients put them |
-//! | `values` | which records can't be used, and why |
-//! | `times` | whether the orders say when they were sent, which a campaign with dates needs |
+//! | `keys` | the forms of the keys, and whether they are in the partitions of Kafka's default partitioner |
+//! | `values` | which records cannot be used, and why |
+//! | `times` | whether the orders say when they were sent, as a campaign with dates needs |
 
 mod keys;
 mod times;
 mod values;
 
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, blocking};
 use runtime::preflight::CheckResult;
 use runtime::record::OwnedRecord;
-use runtime::registry::{Registry, SchemaCache, WaitsFor, settled};
-use runtime::value::Value;
+use runtime::registry::{Registry, SchemaCache};
 use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan};
 
 use crate::evaluate::decode;
 use crate::rule::Rule;
 
-/// What the verdicts depend on beside the records.
+/// What the results depend on beside the records.
 pub struct Context {
-    /// The topic.
+    /// The name of the topic.
     pub topic: String,
-    /// Its partitions.
+    /// The number of its partitions.
     pub partitions: usize,
-    /// Where the writers' schemas are.
+    /// The registry with the writers' schemas, if there is one.
     pub registry: Option<Registry>,
     /// The campaign's rule.
     pub rule: Rule,
@@ -35,15 +34,15 @@ pub struct Context {
     pub default_currency: Currency,
 }
 
-/// A record and what the live flow reads in it.
+/// A record, and what the live flow decodes from it.
 struct Read<'r> {
     record: &'r OwnedRecord,
-    /// None: a tombstone.
+    /// The order; none for a tombstone.
     order: Result<Option<OrderStatus<'r>>, Malformed>,
 }
 
 impl Read<'_> {
-    /// For a person: `partition 3, offset 41`.
+    /// Names the position for a person: `partition 3, offset 41`.
     fn place(&self) -> String {
         let OwnedRecord {
             partition, offset, ..
@@ -52,22 +51,22 @@ impl Read<'_> {
     }
 }
 
-/// Judges the newest records. Waits for the registry, on a thread beside the runtime's.
+/// Checks the newest records. Waits for the registry.
 pub async fn judge(context: Context, newest: Vec<OwnedRecord>) -> Vec<CheckResult> {
-    let schemas = SchemaCache::of_command(context.registry.clone(), OrderStatusPlan::compile_with);
+    let schemas = SchemaCache::for_command(context.registry.clone());
     let topic = context.topic.clone();
-    let judged = tokio::task::spawn_blocking(move || {
+    let results = blocking("check", move || {
         let (read, failure) = read(&context, &newest, schemas);
-        let mut verdicts = verdicts(&context, &read);
-        verdicts.extend(failure.map(|failure| unread(&context.topic, &failure)));
-        verdicts
+        let mut results = results(&context, &read);
+        results.extend(failure.map(|failure| unread(&context.topic, &failure)));
+        Ok(results)
     });
-    judged
+    results
         .await
-        .unwrap_or_else(|error| vec![unread(&topic, &error)])
+        .unwrap_or_else(|failure| vec![unread(&topic, &failure)])
 }
 
-/// Reads record by record, until the registry does not answer.
+/// Decodes the records, as far as the registry answers.
 fn read<'r>(
     context: &Context,
     newest: &'r [OwnedRecord],
@@ -75,15 +74,7 @@ fn read<'r>(
 ) -> (Vec<Read<'r>>, Option<Failure>) {
     let mut all = Vec::with_capacity(newest.len());
     for record in newest {
-        let order = settled(
-            || match decode(record, context.default_currency, &mut schemas) {
-                Ok(Value::Read(order)) => Ok(Ok(Some(order))),
-                Ok(Value::Tombstone) => Ok(Ok(None)),
-                Ok(Value::Wait { schema_id }) => Err(WaitsFor { schema_id }),
-                Err(malformed) => Ok(Err(malformed)),
-            },
-        );
-        match order {
+        match decode(record, context.default_currency, &mut schemas).settled() {
             Ok(order) => all.push(Read { record, order }),
             Err(failure) => return (all, Some(failure)),
         }
@@ -91,27 +82,27 @@ fn read<'r>(
     (all, None)
 }
 
-fn verdicts(context: &Context, newest: &[Read<'_>]) -> Vec<CheckResult> {
-    let mut verdicts = vec![
+fn results(context: &Context, newest: &[Read<'_>]) -> Vec<CheckResult> {
+    let mut results = vec![
         keys::judge(&context.topic, context.partitions, newest),
         values::judge(&context.topic, newest),
     ];
     if context.rule.has_dates() {
-        verdicts.push(times::judge(&context.rule, newest));
+        results.push(times::judge(&context.rule, newest));
     }
-    verdicts
+    results
 }
 
-/// The verdict on records that could not be read.
+/// Returns the result for records that could not be read.
 pub fn unread(topic: &str, why: &impl ToString) -> CheckResult {
     CheckResult::fail(
         format!("records of {topic}"),
-        format!("they can't be read: {}", why.to_string()),
+        format!("they cannot be read: {}", why.to_string()),
         "see the logs of the brokers and the registry",
     )
 }
 
-/// Reads records as [`judge`] does, without a registry.
+/// Decodes records as [`judge`] does, without a registry.
 #[cfg(test)]
 fn read_json(records: &[OwnedRecord]) -> Vec<Read<'_>> {
     use runtime::registry::{Lookup, SchemaSource};
@@ -128,11 +119,9 @@ fn read_json(records: &[OwnedRecord]) -> Vec<Read<'_>> {
     }
 
     let reads = records.iter().map(|record| Read {
-        order: match decode(record, Currency::EUR, &mut NoRegistry) {
-            Ok(Value::Read(order)) => Ok(Some(order)),
-            Ok(Value::Tombstone | Value::Wait { .. }) => Ok(None),
-            Err(malformed) => Err(malformed),
-        },
+        order: decode(record, Currency::EUR, &mut NoRegistry)
+            .settled()
+            .unwrap(),
         record,
     });
     reads.collect()

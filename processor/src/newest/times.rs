@@ -1,10 +1,11 @@
-//! Whether the writers of order statuses say when an order was sent, which a campaign with dates needs.
+//! Checks whether the writers of order statuses say when an order was sent, as a campaign with
+//! dates needs.
 
 use runtime::preflight::CheckResult;
 use schemas::{Reason, Status};
 
 use super::Read;
-use crate::rule::{Rule, says_when};
+use crate::rule::{Rule, has_own_time};
 
 pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> CheckResult {
     let subject = format!("times of {}", rule.campaign);
@@ -13,11 +14,11 @@ pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> CheckResult {
         match &read.order {
             Ok(Some(order)) if order.status == Status::Sent => {
                 sent += 1;
-                if !says_when(order) {
+                if !has_own_time(order) {
                     undated.push(read);
                 }
             }
-            // Other records that can't be used earn nothing in any campaign.
+            // Other records that cannot be used earn nothing in any campaign.
             Err(malformed) if is_about_the_registry(malformed.reason()) => unknown += 1,
             _ => {}
         }
@@ -26,7 +27,7 @@ pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> CheckResult {
         return match (sent, unknown) {
             (_, 1..) => CheckResult::warn(
                 subject,
-                format!("the schemas of {unknown} of the newest records can't be read"),
+                format!("the schemas of {unknown} of the newest records are unknown"),
                 "set SCHEMA_REGISTRY_URL to the registry that has them",
             ),
             (0, 0) => CheckResult::ok(subject, "no sent order among the newest records"),
@@ -40,7 +41,7 @@ pub(super) fn judge(rule: &Rule, newest: &[Read<'_>]) -> CheckResult {
         subject,
         format!(
             "{} of the newest {sent} sent orders have neither sent_at nor occurred_at, such as \
-             {}: a campaign with dates can't count them; those that would earn a voucher become \
+             {}: a campaign with dates cannot count them; those that would earn a voucher become \
              dead letters (missing_timestamp)",
             undated.len(),
             first.place()
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_does_not_say_when_is_warned_of() {
+    fn a_writer_that_does_not_say_when_an_order_was_sent_is_reported() {
         let timed =
             r#"{"order_id":"17","status":"SENT","total":1,"sent_at":"2026-05-01T00:00:00Z"}"#;
         let pending = r#"{"order_id":"17","status":"PENDING","total":1}"#;
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(level(&[]), Level::Ok);
         assert_eq!(level(&[timed, pending, "junk"]), Level::Ok);
         assert_eq!(level(&[timed, undated]), Level::Warn);
-        // Avro of schema 3, which nobody looked up.
+        // Avro of schema 3, which is unknown.
         assert_eq!(level(&[timed, "\0\0\0\0\u{3}body"]), Level::Warn);
     }
 }

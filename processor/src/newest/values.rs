@@ -1,4 +1,4 @@
-//! The records that can't be used: they are, or will be, dead letters.
+//! Reports the records that cannot be used: they are, or will be, dead letters.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use schemas::Reason;
 
 use super::Read;
 
-/// So many reasons are told with an example, those with the most records first.
+/// The most reasons that are reported with an example, those with the most records first.
 const MAX_REASONS: usize = 3;
 
 pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> CheckResult {
@@ -36,10 +36,10 @@ pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> CheckResult {
     CheckResult::warn(
         subject,
         format!(
-            "{count} of the newest {records} records can't be used and are dead letters: {}",
+            "{count} of the newest {records} records cannot be used and are dead letters: {}",
             examples.collect::<Vec<_>>().join(", ")
         ),
-        "mend their writer, then: processor dead-letters, processor redrive --dry-run",
+        "fix their writer, then run processor dead-letters and processor redrive --dry-run",
     )
 }
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_is_told_with_an_example() {
+    fn each_reason_is_reported_with_an_example() {
         let judged = judged(&[
             ("17", GOOD),
             ("\"18\"", GOOD),
@@ -83,7 +83,7 @@ mod tests {
             ("17", Some("no json")),
         ]);
         assert_eq!(judged.level, Level::Warn);
-        let start = "3 of the newest 4 records can't be used and are dead letters: 2 invalid_json \
+        let start = "3 of the newest 4 records cannot be used and are dead letters: 2 invalid_json \
                      (partition 3, offset 41: ";
         assert!(judged.finding.starts_with(start), "{judged:?}");
         assert!(judged.finding.contains("1 key_mismatch"), "{judged:?}");

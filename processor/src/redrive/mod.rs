@@ -1,26 +1,25 @@
-//! `processor redrive`: the dead letters of the order statuses once more, from their original bytes.
+//! `processor redrive`: evaluates the dead letters of the order statuses again, from their original
+//! bytes.
 //!
 //! ```text
-//! order-status.dlq ──▶ open? meant? ──▶ the live loop's evaluation ──▶ one transaction:
-//! order-status.dlq.state ──┘             (today's code and rule)         vouchers
-//!                                                                        order-status.dlq.state
+//! order-status.dlq ───▶ open and selected? ──▶ the live loop's evaluation ──▶ one transaction:
+//! order-status.dlq.state ──┘                    (current code and rule)         vouchers
+//!                                                                               order-status.dlq.state
 //! ```
-//! Nothing is written to `order-status`: an old status would overwrite a newer one of its key.
+//! Nothing is written to `order-status`: an old status would replace a newer one of its key.
 
 mod redriver;
 
 use clap::Args;
-use runtime::dead_letter::DeadLetterTopic;
 use runtime::dead_letter::command::{RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::registry::{Registry, RegistrySettings};
+use runtime::registry::{Registry, RegistrySettings, value_format_for_command};
 use runtime::settings::{Secret, TopicSettings};
-use runtime::telemetry::LogSettings;
 use schemas::VOUCHER_AVSC;
 
-use crate::backfill::existing::Table;
-use crate::batch::{Topics, VoucherFormat};
+use crate::backfill::table::VouchersTable;
+use crate::batch::Topics;
 use crate::campaign_history::{self, Compared, HistoryFlags};
 use crate::settings::{GroupSettings, KeySettings, RuleSettings};
 use redriver::Redriver;
@@ -28,44 +27,41 @@ use redriver::Redriver;
 /// What `processor redrive` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
 pub struct RedriveSettings {
+    /// Which dead letters are redriven, and how.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub redrive: RedriveArgs,
+    /// How to connect to Kafka.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub kafka: KafkaSettings,
+    /// The schema registry, if there is one.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub registry: RegistrySettings,
+    /// The names of the topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub topics: TopicSettings,
+    /// The campaign's rule.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub rule: RuleSettings,
+    /// The keys that sign the voucher codes.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub keys: KeySettings,
+    /// The consumer group whose dead letters are redriven.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub group: GroupSettings,
+    /// Whether the rule and the keys are compared with earlier vouchers.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub history: HistoryFlags,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
-
-    /// With --dry-run: the sink's database; tells which of the vouchers are there already.
+    /// With --dry-run: URL of the sink's database. If set, the vouchers are compared with its rows.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
 }
 
-/// Redrives, and prints what became of the letters.
+/// Redrives the dead letters, and prints how they were resolved.
 ///
 /// # Errors
-/// Exit code 2 for settings, also for a rule or a key that the campaign's earlier vouchers were not
-/// issued with; 1 when broker or registry do not answer: that is no attempt.
+/// Exit code 2 for wrong settings, and for a rule or a key that differs from those of the
+/// campaign's earlier vouchers; 1 when the broker or the registry does not answer, which is no
+/// attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator = settings.rule.evaluator(settings.keys.signing_keys()?)?;
     let registry = Registry::of(&settings.registry)?;
@@ -78,21 +74,10 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         rule: evaluator.rule(),
         keys: Some(evaluator.keys()),
     };
-    campaign_history::refuse_another(compared, &settings.history).await?;
-    let format = match &registry {
-        None => VoucherFormat::Json,
-        Some(registry) => VoucherFormat::Avro {
-            schema_id: registry
-                .id_within_patience(&format!("{}-value", topics.vouchers), VOUCHER_AVSC)
-                .await?,
-        },
-    };
-    let table = match &settings.database_url {
-        Some(url) if settings.redrive.dry_run => {
-            Some(Table::new(url, &evaluator.rule().campaign, 1)?)
-        }
-        _ => None,
-    };
+    campaign_history::require_same(compared, &settings.history).await?;
+    let format =
+        value_format_for_command(registry.as_ref(), &topics.vouchers, VOUCHER_AVSC).await?;
+    let campaign = evaluator.rule().campaign.clone();
     let mut redriver = Redriver::new(
         evaluator,
         settings.rule.order_default_currency,
@@ -100,20 +85,14 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         topics,
         format,
     );
-    if let Some(table) = table {
-        redriver = redriver.with_table(table);
+    if let Some(url) = &settings.database_url
+        && settings.redrive.dry_run
+    {
+        redriver = redriver.with_table(VouchersTable::new(url, &campaign, 1)?);
     }
-    let owner = settings.group.owner(&settings.rule.voucher_campaign);
-    let dead_letter_topic =
-        DeadLetterTopic::new(settings.kafka, settings.topics.order_status_topic, owner);
-    tokio::task::spawn_blocking(move || {
-        redrive(
-            &dead_letter_topic,
-            &settings.redrive,
-            &mut redriver,
-            &shutdown,
-        )
-    })
-    .await
-    .map_err(|error| Failure::failed(format!("redrive: {error}")))?
+    let dead_letters =
+        settings
+            .group
+            .dead_letter_topic(settings.kafka, &settings.topics, &campaign);
+    redrive(dead_letters, settings.redrive, redriver, shutdown).await
 }

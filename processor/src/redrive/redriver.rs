@@ -1,51 +1,50 @@
-//! One letter through the live loop's evaluation and its batch.
+//! Evaluates one dead letter with the evaluation and the batch of the live loop.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use runtime::dead_letter::command::{Redrive, Redriven, Rows};
-use runtime::dead_letter::{DeadLetter, Outcome, OwnedOutgoing};
+use runtime::dead_letter::command::{Redrive, Redriven};
+use runtime::dead_letter::{DeadLetter, OwnedOutgoing, Resolution};
 use runtime::lifecycle::Failure;
-use runtime::registry::{Registry, WaitsFor, settled};
-use schemas::Currency;
+use runtime::registry::{Registry, not_answered};
+use runtime::replay::{RowCounts, RowState};
+use schemas::{Currency, ValueFormat};
 use tokio::runtime::Handle;
 
-use crate::backfill::existing::Table;
-use crate::backfill::listing::{State, Wanted};
-use crate::backfill::preview::Existing;
-use crate::batch::{Batch, Topics, VoucherFormat};
-use crate::evaluate::{self, Evaluator};
+use crate::backfill::planned::PlannedVoucher;
+use crate::backfill::table::VouchersTable;
+use crate::batch::{Batch, Topics};
+use crate::evaluate::{Evaluation, Evaluator};
 use crate::explainer::Explainer;
-use crate::rule::Skip;
 
-/// See the module.
+/// Redrives dead letters of the order statuses.
 pub(super) struct Redriver {
     evaluator: Evaluator,
     explainer: Explainer,
     topics: Topics,
-    format: VoucherFormat,
-    rows: Option<RowsThere>,
+    format: ValueFormat,
+    comparison: Option<Comparison>,
 }
 
-/// What a dry run finds in the sink's table.
-struct RowsThere {
-    table: Table,
+/// Compares the vouchers of a dry run with the sink's table.
+struct Comparison {
+    table: VouchersTable,
     runtime: Handle,
-    /// Orders whose voucher an earlier dead letter would issue: another one is an echo.
+    /// The orders whose voucher an earlier dead letter would issue: another one is an echo.
     issued: HashSet<String>,
-    found: Existing,
+    rows: RowCounts,
 }
 
-impl RowsThere {
-    fn look(&mut self, mut voucher: Wanted) -> Result<(), Failure> {
+impl Comparison {
+    fn compare(&mut self, mut voucher: PlannedVoucher) -> Result<(), Failure> {
         if !self.issued.insert(voucher.order_id.clone()) {
-            self.found.take(State::Same);
+            self.rows.note(RowState::Existing);
             return Ok(());
         }
-        let voucher = std::slice::from_mut(&mut voucher);
-        self.runtime.block_on(self.table.look(voucher, true))?;
-        if let Some(state) = voucher[0].state {
-            self.found.take(state);
+        let vouchers = std::slice::from_mut(&mut voucher);
+        self.runtime.block_on(self.table.compare(vouchers, true))?;
+        if let Some(state) = voucher.state {
+            self.rows.note(state);
         }
         Ok(())
     }
@@ -58,94 +57,72 @@ impl Redriver {
         default_currency: Currency,
         registry: Option<Registry>,
         topics: Topics,
-        format: VoucherFormat,
+        format: ValueFormat,
     ) -> Self {
         Self {
             explainer: Explainer::new(evaluator.rule().clone(), default_currency, registry),
             evaluator,
             topics,
             format,
-            rows: None,
+            comparison: None,
         }
     }
 
-    /// Counts which of the vouchers are rows of this table. Must be called within a Tokio runtime.
-    pub(super) fn with_table(mut self, table: Table) -> Self {
-        self.rows = Some(RowsThere {
+    /// Counts which of the vouchers have a row in this table. Must be called within a Tokio
+    /// runtime.
+    pub(super) fn with_table(mut self, table: VouchersTable) -> Self {
+        self.comparison = Some(Comparison {
             table,
             runtime: Handle::current(),
             issued: HashSet::new(),
-            found: Existing::default(),
+            rows: RowCounts::default(),
         });
         self
     }
 }
 
 impl Redrive for Redriver {
-    fn redrive(&mut self, letter: &DeadLetter, run: &str) -> Result<Redriven, Failure> {
+    fn redrive(&mut self, dead_letter: &DeadLetter, run: &str) -> Result<Redriven, Failure> {
         let Self {
             evaluator,
             explainer,
             ..
         } = self;
-        let record = &letter.original;
-        // A batch of its own: the letters of a partition come in any order.
+        let record = &dead_letter.original;
+        // Each dead letter has its own batch, because those of a partition come in any order.
         let mut batch = Batch::new(self.topics.clone(), self.format).of_run(run);
-        let mut voucher = None;
-        let decided = settled(|| {
-            Ok(match evaluator.evaluate(record, &mut explainer.schemas) {
-                evaluate::Evaluation::Wait { schema_id } => return Err(WaitsFor { schema_id }),
-                evaluate::Evaluation::Voucher(issued) => {
-                    batch.issue(record, &issued, evaluator);
-                    voucher = Some(Wanted::of(evaluator, record, &issued, true));
-                    Decided::Outcome(Outcome::Voucher {
-                        campaign: evaluator.rule().campaign.clone(),
-                    })
+        let resolution = match evaluator.evaluate(record, &mut explainer.schemas) {
+            Evaluation::Wait { schema_id } => return Err(not_answered(schema_id)),
+            Evaluation::Voucher(issued) => {
+                batch.issue(record, &issued, evaluator);
+                if let Some(comparison) = &mut self.comparison {
+                    comparison.compare(PlannedVoucher::of(evaluator, record, &issued, true))?;
                 }
-                evaluate::Evaluation::Skip(skip) => Decided::Skip(skip),
-                evaluate::Evaluation::Dead(malformed) => Decided::Outcome(Outcome::Failed {
-                    reason: malformed.reason().as_str().to_owned(),
-                    message: malformed.message().to_owned(),
-                }),
-            })
-        })?;
-        if let (Some(rows), Some(voucher)) = (&mut self.rows, voucher) {
-            rows.look(voucher)?;
-        }
-        let outcome = match decided {
-            Decided::Outcome(outcome) => outcome,
-            Decided::Skip(skip) => Outcome::Skipped {
+                Resolution::Voucher {
+                    campaign: evaluator.rule().campaign.clone(),
+                }
+            }
+            Evaluation::Skip(skip) => Resolution::Skipped {
                 campaign: skip
-                    .is_of_the_rule()
+                    .depends_on_rule()
                     .then(|| evaluator.rule().campaign.clone()),
                 reason: skip.as_str().to_owned(),
-                message: explainer.tell(record)?.words,
+                message: explainer.explain(record)?.message,
+            },
+            Evaluation::Dead(malformed) => Resolution::Failed {
+                reason: malformed.reason().as_str().to_owned(),
+                message: malformed.message().to_owned(),
             },
         };
         Ok(Redriven {
-            outcome,
+            resolution,
             outputs: outputs_of(&batch),
         })
     }
 
-    fn rows(&self) -> Option<Rows> {
-        let Existing {
-            new,
-            same,
-            different,
-        } = self.rows.as_ref()?.found;
-        Some(Rows {
-            new,
-            existing: same,
-            different,
-        })
+    fn rows(&self) -> Option<RowCounts> {
+        self.comparison.as_ref().map(|comparison| comparison.rows)
     }
-}
-
-/// A skip still wants its words.
-enum Decided {
-    Outcome(Outcome),
-    Skip(Skip),
 }
 
 fn outputs_of(batch: &Batch) -> Vec<OwnedOutgoing> {

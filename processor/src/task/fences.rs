@@ -3,33 +3,33 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// So many fences within [`WINDOW`] are looked into.
-const MAX_FENCES: usize = 3;
-const WINDOW: Duration = Duration::from_secs(120);
+use crate::limits::{FENCE_WINDOW, MAX_FENCES};
 
-/// When this task was fenced. A single fence is an instance that was replaced while it slept, or a
-/// join that the client repeated and a slow coordinator answered twice: it goes on. So may several
-/// be, therefore the count alone ends nobody (see `Task::look_for_another`).
+/// When this task was fenced.
+///
+/// A single fence comes from an instance that was replaced while it slept, or from a join that the
+/// client repeated and a slow coordinator answered twice. Even several may come from the latter, so
+/// the count alone ends no process (see `Task::look_for_another`).
 #[derive(Debug, Default)]
 pub(super) struct Fences {
     times: VecDeque<Duration>,
 }
 
 impl Fences {
-    /// Notes a fence. Returns whether there were so many that somebody else may have the name.
+    /// Notes a fence. Returns whether there were so many that another process may have the name.
     pub(super) fn note(&mut self, now: Duration) -> bool {
         self.times.push_back(now);
         while self
             .times
             .front()
-            .is_some_and(|first| now.saturating_sub(*first) > WINDOW)
+            .is_some_and(|first| now.saturating_sub(*first) > FENCE_WINDOW)
         {
             self.times.pop_front();
         }
         self.times.len() >= MAX_FENCES
     }
 
-    /// Nobody else was behind them.
+    /// Forgets all fences: no other process caused them.
     pub(super) fn forget(&mut self) {
         self.times.clear();
     }

@@ -1,4 +1,4 @@
-//! From a poll to a batch: one record is judged, and its outcome taken in.
+//! From a polled record to its outcome in a batch.
 
 use std::time::Duration;
 
@@ -14,34 +14,32 @@ use super::setbacks::Setbacks;
 use crate::batch::Batch;
 use crate::evaluate::{Evaluation, Evaluator};
 
-/// What one turn of reading brought.
+/// What a poll brought.
 #[derive(Debug)]
 pub(super) enum Received {
-    /// A record, and it is in the batch.
-    Taken,
-    /// A record that is kept aside until its schema is known.
-    Held { schema_id: SchemaId },
-    /// A record that is kept aside for the next batch, which will hold nothing else.
-    SetAside,
-    /// A record too many that is dead.
+    /// A record, whose outcome is in the batch.
+    Added,
+    /// A record that is held until its schema is known.
+    AwaitsSchema { schema_id: SchemaId },
+    /// A record that is held for the next batch, which will have no other record.
+    Isolated,
+    /// A record that made the circuit breaker open.
     CircuitOpened,
-    /// The queue is empty, or the group had something to say.
+    /// No record is waiting, or an event of the group was handled.
     Nothing,
     /// The consumer can't go on.
     Fatal(String),
 }
 
-/// BatchSlot batch a record goes into.
+/// The batch that a record is added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BatchSlot {
-    /// The one in hand.
     Current,
-    /// The next.
     Next,
 }
 
-/// The way into a batch: all of the task but its log, which a record borrows from.
-pub(super) struct Intake<'t, S, C> {
+/// Fills a batch: all of the task but its log, from which a record is borrowed.
+pub(super) struct BatchFiller<'t, S, C> {
     evaluator: &'t Evaluator,
     schemas: &'t mut S,
     clock: &'t C,
@@ -49,38 +47,38 @@ pub(super) struct Intake<'t, S, C> {
     held: &'t mut Option<OwnedRecord>,
     setbacks: &'t Setbacks,
     batch: &'t mut Batch,
-    /// When the first record was read that needs the transaction; without any, the batch's first.
+    /// When the first record was read that is to be written; without any, the batch's first.
     began: &'t mut Duration,
 }
 
 impl<L, S, C, O> Task<L, S, C, O> {
-    /// The log, and the way into a batch for what comes from it.
-    pub(super) fn log_and_intake(&mut self, which: BatchSlot) -> (&mut L, Intake<'_, S, C>) {
-        let (batch, began) = match which {
+    /// Splits the task into its log and the filler of a batch.
+    pub(super) fn log_and_filler(&mut self, slot: BatchSlot) -> (&mut L, BatchFiller<'_, S, C>) {
+        let (batch, began) = match slot {
             BatchSlot::Current => (&mut self.batch, &mut self.batch_began),
-            BatchSlot::Next => (&mut self.ahead.batch, &mut self.ahead.began),
+            BatchSlot::Next => (&mut self.next.batch, &mut self.next.began),
         };
-        let intake = Intake {
+        let filler = BatchFiller {
             evaluator: &self.evaluator,
-            schemas: &mut self.schemas,
-            clock: &self.clock,
+            schemas: &mut self.ports.schemas,
+            clock: &self.ports.clock,
             breaker: &mut self.breaker,
             held: &mut self.held,
             setbacks: &self.setbacks,
             batch,
             began,
         };
-        (&mut self.log, intake)
+        (&mut self.ports.log, filler)
     }
 }
 
-impl<S, C> Intake<'_, S, C>
+impl<S, C> BatchFiller<'_, S, C>
 where
     S: SchemaSource<Plan = OrderStatusPlan>,
     C: Clock,
 {
-    /// Takes in what was polled.
-    pub(super) fn take<R: InputRecord>(self, polled: Polled<R>) -> Received {
+    /// Adds the outcome of the polled record to the batch.
+    pub(super) fn add<R: InputRecord>(mut self, polled: Polled<R>) -> Received {
         let record = match polled {
             Polled::Record(record) => record,
             Polled::Nothing => return Received::Nothing,
@@ -88,54 +86,40 @@ where
         };
         if self.setbacks.is_blocked(&record) && !self.batch.is_empty() {
             *self.held = Some(OwnedRecord::of(&record));
-            return Received::SetAside;
+            return Received::Isolated;
         }
         let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
-        let received = take_in(
-            &record,
-            self.evaluator,
-            self.schemas,
-            self.batch,
-            self.breaker,
-            self.setbacks,
-        );
+        let received = self.evaluate(&record);
         if was_empty || had_outputs != self.batch.has_outputs() {
             *self.began = self.clock.now();
         }
-        if matches!(received, Received::Held { .. }) {
+        if matches!(received, Received::AwaitsSchema { .. }) {
             *self.held = Some(OwnedRecord::of(&record));
         }
         received
     }
-}
 
-fn take_in<S>(
-    record: &impl InputRecord,
-    evaluator: &Evaluator,
-    schemas: &mut S,
-    batch: &mut Batch,
-    breaker: &mut CircuitBreaker,
-    setbacks: &Setbacks,
-) -> Received
-where
-    S: SchemaSource<Plan = OrderStatusPlan>,
-{
-    let outcome = evaluator.evaluate(record, schemas);
-    if let Evaluation::Wait { schema_id } = outcome {
-        return Received::Held { schema_id };
+    fn evaluate(&mut self, record: &impl InputRecord) -> Received {
+        let outcome = self.evaluator.evaluate(record, self.schemas);
+        if let Evaluation::Wait { schema_id } = outcome {
+            return Received::AwaitsSchema { schema_id };
+        }
+        self.breaker.observe(match &outcome {
+            Evaluation::Dead(malformed) => Some(malformed.reason()),
+            _ => None,
+        });
+        if self.breaker.is_open() {
+            return Received::CircuitOpened;
+        }
+        match outcome {
+            Evaluation::Skip(skip) => self.batch.skip(record, skip),
+            Evaluation::Voucher(issued) => self.batch.issue(record, &issued, self.evaluator),
+            Evaluation::Dead(malformed) => {
+                let extent = self.setbacks.extent_of(record);
+                self.batch.add_dead_letter(record, &malformed, extent);
+            }
+            Evaluation::Wait { .. } => unreachable!("returned above"),
+        }
+        Received::Added
     }
-    breaker.observe(match &outcome {
-        Evaluation::Dead(malformed) => Some(malformed.reason()),
-        _ => None,
-    });
-    if breaker.is_open() {
-        return Received::CircuitOpened;
-    }
-    match outcome {
-        Evaluation::Skip(skip) => batch.skip(record, skip),
-        Evaluation::Voucher(issued) => batch.issue(record, &issued, evaluator),
-        Evaluation::Dead(malformed) => batch.bury(record, &malformed, setbacks.extent_of(record)),
-        Evaluation::Wait { .. } => unreachable!("returned above"),
-    }
-    Received::Taken
 }

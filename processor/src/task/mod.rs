@@ -10,51 +10,68 @@
 //!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: no record is taken, still polling
 //! ```
 //!
-//! One transaction holds the vouchers, the dead letters and the offsets of one batch. What it rests
-//! on, in the order in which it would be doubted:
+//! One transaction holds the vouchers, the dead letters and the offsets of one batch. Exactly once
+//! rests on these rules:
 //!
-//! - **A poll never meets an open transaction.** Rebalances happen inside `poll` and `keep_alive`;
-//!   what they take away is forgotten before anything of it is written, and when they come while a
-//!   transaction waits for the broker, that transaction is aborted if they touch it. What is read
-//!   ahead under a backlog is what the client has at hand already: the group is not polled for it.
-//! - **Offsets carry the member's generation** at that moment, so a zombie's transaction is refused.
+//! - **No poll happens while a transaction is open**, unless the transaction waits for the broker.
+//!   Rebalances happen inside `poll` and `keep_alive`. A partition that is revoked before its records
+//!   are written is forgotten; one that is revoked during such a wait aborts the transaction. The
+//!   prefetch under a backlog takes only records that the client has already fetched, and does not
+//!   poll the group.
+//! - **Offsets carry the member's generation** of that moment, so the broker refuses a zombie's
+//!   transaction.
 //! - **After an abort, and whenever an outcome is unknown, nothing is kept in memory**: every
 //!   partition is read again from the group's committed offsets, which are the only truth.
-//! - **After a call that was interrupted the producer is replaced** before the next transaction: a
-//!   straggling end of the old one would otherwise hit the new one (no epoch bump per transaction
-//!   in librdkafka's protocol versions).
+//! - **After an interrupted call the producer is replaced** before the next transaction: a late end of
+//!   the old transaction would otherwise end the new one (librdkafka's protocol versions have no epoch
+//!   for each transaction).
 //!
 //! Each step makes at most one call that can wait or fail.
+//!
+//! | module | states |
+//! |---|---|
+//! | `read`, `fill` | Reading: records are evaluated into the batch |
+//! | `write` | Producing to Committing, CommittingOffsets, Aborting |
+//! | `prefetch` | Finishing, with the next batch prefetched under a backlog |
+//! | `start` | Opening, Initializing, Rewinding |
+//! | `waits`, `rejoin` | all states that wait |
+//! | `recover` | which state follows an error |
 
 mod fences;
 mod fill;
-mod held_back;
 mod prefetch;
+mod read;
 mod recover;
+mod rejoin;
 mod setbacks;
-mod step;
+mod start;
 #[cfg(test)]
 mod tests;
+mod unstable_offsets;
+mod waits;
+mod write;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use runtime::assignment::Assignment;
 use runtime::backoff::Backoff;
-use runtime::circuit_breaker::CircuitBreaker;
+use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::Clock;
 use runtime::deferred_offsets::DeferredOffsets;
-use runtime::kafka::{AssignmentChange, TRANSACTION_TIMEOUT};
-use runtime::record::{OwnedRecord, Partition, Positions};
+use runtime::lifecycle::Failure;
+use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
+use runtime::stepping::StateMachine;
 use schemas::{OrderStatusPlan, SchemaId};
 
-use crate::batch::{Batch, Topics, VoucherFormat};
+use crate::batch::Batch;
 use crate::evaluate::SharedEvaluator;
+use crate::limits::BatchLimits;
 use crate::ports::{Log, Observer};
 use fences::Fences;
-use held_back::HeldBack;
-use prefetch::Ahead;
+use prefetch::NextBatch;
 use setbacks::Setbacks;
+use unstable_offsets::UnstableOffsets;
 
 /// Whether a voucher record may be written twice after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,91 +83,45 @@ pub enum Guarantee {
     AtLeastOnce,
 }
 
-/// What one task needs to know.
-#[derive(Debug, Clone)]
-pub struct TaskSettings {
-    /// See [`Guarantee`].
-    pub guarantee: Guarantee,
-    /// The flow's topics.
-    pub topics: Topics,
-    /// How vouchers are written.
-    pub format: VoucherFormat,
-    /// The name that fences: told when another process has it too.
-    pub transactional_id: String,
-    /// See [`BatchBounds`].
-    pub bounds: BatchBounds,
-}
-
-/// A batch ends when the queue is empty, or at one of these bounds: they keep a transaction far
-/// below its timeout, and a rebalance from waiting long.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchBounds {
-    /// Records that are read.
-    pub records: usize,
-    /// Records that are to be written.
-    pub outputs: usize,
-    /// Their bytes.
-    pub bytes: usize,
-}
-
-impl Default for BatchBounds {
-    fn default() -> Self {
-        Self {
-            records: 20_000,
-            outputs: 5_000,
-            bytes: 8 * 1024 * 1024,
-        }
-    }
-}
-
-impl BatchBounds {
-    fn are_reached(&self, batch: &Batch) -> bool {
-        batch.records() >= self.records
-            || batch.outputs() >= self.outputs
-            || batch.bytes() >= self.bytes
-    }
-}
-
-/// How long offsets wait for a voucher, whose transaction then takes them along, before they are
-/// committed alone: a crash meanwhile means that these records are skipped again.
-const OFFSETS_ALONE: Duration = Duration::from_millis(200);
-
-/// How long a poll of an empty topic waits; also how soon a stop is noticed.
-const IDLE: Duration = Duration::from_millis(250);
-
-/// How long one call may wait for the broker before the group is polled again.
-const SLICE: Duration = Duration::from_millis(500);
-
-/// A transaction that is not ended after this long is given up with its producer: it has timed out
-/// at the coordinator by then, whatever became of it. (A single call that does not come back is
-/// given up sooner, by the producer itself.)
-const DEADLINE: Duration = TRANSACTION_TIMEOUT;
-
-/// How long the circuit stays open before the same records are tried again.
-const CIRCUIT_PAUSE: Duration = Duration::from_secs(10);
-
-/// One look whether another process has this task's name.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// How much longer than a session timeout is looked: a member that joined an empty group has a
-/// session from the end of `group.initial.rebalance.delay.ms` (3 s) on.
-const LOOK_MARGIN: Duration = Duration::from_secs(5);
-
-/// Where the task is.
+/// The ports of one task.
 #[derive(Debug)]
-enum State {
-    /// A new producer is to be built.
-    Opening,
-    /// The transactional id is being taken over.
-    Initializing,
-    /// Partitions go back to the group's committed offsets.
-    Rewinding,
-    /// Records are read and evaluated.
+pub struct Ports<L, S, C, O> {
+    /// The consumer and the producer.
+    pub log: L,
+    /// The schemas of the order statuses.
+    pub schemas: S,
+    /// Time.
+    pub clock: C,
+    /// Metrics and readiness.
+    pub observer: O,
+}
+
+/// The settings of one task.
+#[derive(Debug)]
+pub struct Settings {
+    /// What is promised of a voucher record.
+    pub guarantee: Guarantee,
+    /// The rule, the keys and the defaults.
+    pub evaluator: SharedEvaluator,
+    /// An empty batch. Every batch of the task is written as this one is.
+    pub batch: Batch,
+    /// When a batch is full.
+    pub limits: BatchLimits,
+    /// When too many dead letters pause the task.
+    pub breaker: CircuitBreakerSettings,
+    /// The transactional id, to be named when another process has it too.
+    pub transactional_id: String,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum State {
+    /// Records are read and evaluated into the batch.
     Reading,
     /// The batch's records are handed to the producer.
     Producing,
-    /// What the next three states do is done on the producer's thread; under a backlog the next
-    /// batch is read meanwhile. The three states are for what has to be done again.
+    /// The producer's thread does the work of the next three states. Under a backlog the next batch is
+    /// prefetched meanwhile. The three states themselves are for calls that have to be repeated.
     Finishing,
     /// The offsets are added to the transaction.
     SendingOffsets,
@@ -158,66 +129,139 @@ enum State {
     Draining,
     /// The transaction is committed.
     Committing,
-    /// Offsets alone are committed.
+    /// Offsets are committed without a transaction.
     CommittingOffsets,
+
     /// The transaction is aborted.
     Aborting,
-    /// A held record waits for its schema.
-    WaitingForSchema { schema_id: SchemaId },
-    /// Too many records are dead; the same are tried again at `until`.
-    CircuitOpen { until: Duration },
-    /// Fenced again and again: whether another process has this task's name is looked at until then.
-    LookingForAnother { until: Duration },
-    /// A pause after a failure: two processes with one name don't fence in a frenzy, and what was
-    /// refused is not tried again at once.
-    Pausing { until: Duration, then: Then },
+    /// A new producer is built.
+    #[default]
+    Opening,
+    /// The transactional id is taken over.
+    Initializing,
+    /// Partitions go back to the group's committed offsets.
+    Rewinding,
+
+    /// The held record waits for its schema.
+    WaitingForSchema {
+        /// The schema.
+        schema_id: SchemaId,
+    },
+    /// Too many records are dead letters. The same records are tried again at `until`.
+    CircuitOpen {
+        /// When the pause ends.
+        until: Duration,
+    },
+    /// A pause after a failure that made the producer useless. Two processes with one name don't fence
+    /// each other in a frenzy, and what was refused is not tried again at once.
+    WaitingToOpen {
+        /// When the pause ends.
+        until: Duration,
+    },
+    /// A pause after a failure that left the producer usable.
+    WaitingToRewind {
+        /// When the pause ends.
+        until: Duration,
+    },
+    /// The task was fenced several times: until then it looks for another process with its name.
+    LookingForAnother {
+        /// When it is certain.
+        until: Duration,
+    },
 }
 
-/// What follows a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// [`State::Opening`]: the producer is of no use any more.
-    Open,
-    /// [`State::Rewinding`]
-    Rewind,
-}
-
-/// One task: the only owner of its consumer, its producer and its batch.
+/// One task: the only owner of its consumer, its producer and its batches.
 pub struct Task<L, S, C, O> {
-    log: L,
-    schemas: S,
-    clock: C,
-    observer: O,
+    ports: Ports<L, S, C, O>,
+    guarantee: Guarantee,
     evaluator: SharedEvaluator,
-    settings: TaskSettings,
-    state: State,
+    limits: BatchLimits,
+    transactional_id: String,
+
+    /// The current batch.
     batch: Batch,
-    /// When the first record was read that needs the transaction; without any, the batch's first.
+    /// When the first record was read that is to be written; without any, the batch's first.
     batch_began: Duration,
-    /// When what the open transaction waits for is given up.
-    deadline: Duration,
-    /// Whether a call of this transaction had to be repeated.
-    interrupted: bool,
-    /// The next batch, as far as it was read while this one's transaction is finished.
-    ahead: Ahead,
-    /// Read from the client, but its schema isn't known yet.
+    /// The next batch, as far as it was prefetched while the current one's transaction is finished.
+    next: NextBatch,
+    /// A record that was read and is in no batch: its schema isn't known yet, or it gets a batch of its
+    /// own.
     held: Option<OwnedRecord>,
+    /// When the open transaction is given up.
+    deadline: Duration,
+    /// Whether a call of the open transaction had to be repeated.
+    interrupted: bool,
+
     breaker: CircuitBreaker,
-    /// As it was before the batch: an outcome counts only once.
+    /// The breaker before the current batch: a record counts only once.
     breaker_before: CircuitBreaker,
-    assigned: BTreeSet<Partition>,
-    joined: bool,
-    /// The highest offsets known to be committed.
-    committed: Positions,
-    /// At least once: of batches that are acknowledged.
+    assignment: Assignment,
+    /// At least once: the offsets of batches that are acknowledged.
     deferred: DeferredOffsets,
     fences: Fences,
-    /// The offsets to rewind to.
-    rewind_held_back: HeldBack,
-    /// The offsets where new partitions begin.
-    placing_held_back: HeldBack,
+    /// Failed attempts to read the offsets to rewind to.
+    unstable_rewinds: UnstableOffsets,
+    /// Failed attempts to read the offsets at which new partitions begin.
+    unstable_starts: UnstableOffsets,
     setbacks: Setbacks,
     backoff: Backoff,
+}
+
+impl<L, S, C, O> StateMachine for Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    type State = State;
+
+    fn step(&mut self, state: State) -> Result<State, Failure> {
+        match state {
+            // The way of a batch.
+            State::Reading => self.read(),
+            State::Producing => Ok(self.produce()),
+            State::Finishing => Ok(self.finish()),
+            State::SendingOffsets => Ok(self.send_offsets()),
+            State::Draining => Ok(self.drain()),
+            State::Committing => Ok(self.commit()),
+            State::CommittingOffsets => Ok(self.commit_offsets()),
+
+            // At the start, and after a failure.
+            State::Aborting => Ok(self.abort()),
+            State::Opening => self.open(),
+            State::Initializing => Ok(self.initialize()),
+            State::Rewinding => Ok(self.rewind()),
+
+            // Waits: no record is taken, and the group is polled.
+            State::WaitingForSchema { schema_id } => Ok(self.wait_for_schema(schema_id)),
+            State::CircuitOpen { until } => Ok(self.wait(state, until, State::Rewinding)),
+            State::WaitingToOpen { until } => Ok(self.wait(state, until, State::Opening)),
+            State::WaitingToRewind { until } => Ok(self.wait(state, until, State::Rewinding)),
+            State::LookingForAnother { until } => self.look_for_another(until),
+        }
+    }
+
+    fn is_idle(&self, state: &State) -> bool {
+        match state {
+            State::Reading => self.deferred.is_empty(),
+            State::Producing
+            | State::Finishing
+            | State::SendingOffsets
+            | State::Draining
+            | State::Committing
+            | State::CommittingOffsets
+            | State::Aborting => false,
+            State::Opening
+            | State::Initializing
+            | State::Rewinding
+            | State::WaitingForSchema { .. }
+            | State::CircuitOpen { .. }
+            | State::WaitingToOpen { .. }
+            | State::WaitingToRewind { .. }
+            | State::LookingForAnother { .. } => true,
+        }
+    }
 }
 
 impl<L, S, C, O> Task<L, S, C, O>
@@ -227,121 +271,57 @@ where
     C: Clock,
     O: Observer,
 {
-    /// A task that has not done anything yet.
-    pub fn new(
-        log: L,
-        schemas: S,
-        clock: C,
-        observer: O,
-        evaluator: SharedEvaluator,
-        breaker: CircuitBreaker,
-        settings: TaskSettings,
-    ) -> Self {
-        let batch = Batch::new(settings.topics.clone(), settings.format);
-        let ahead = Ahead::new(batch.successor(), breaker.clone());
+    /// Builds a task. It has not called any port yet.
+    pub fn new(ports: Ports<L, S, C, O>, settings: Settings) -> Self {
+        let breaker = CircuitBreaker::new(&settings.breaker);
         Self {
-            log,
-            schemas,
-            clock,
-            observer,
-            evaluator,
-            settings,
-            state: State::Opening,
-            batch,
+            ports,
+            guarantee: settings.guarantee,
+            evaluator: settings.evaluator,
+            limits: settings.limits,
+            transactional_id: settings.transactional_id,
+            next: NextBatch::new(settings.batch.successor(), breaker.clone()),
+            batch: settings.batch,
             batch_began: Duration::ZERO,
+            held: None,
             deadline: Duration::ZERO,
             interrupted: false,
-            ahead,
-            held: None,
             breaker_before: breaker.clone(),
             breaker,
-            assigned: BTreeSet::new(),
-            joined: false,
-            committed: Positions::new(),
+            assignment: Assignment::default(),
             deferred: DeferredOffsets::default(),
             fences: Fences::default(),
-            rewind_held_back: HeldBack::default(),
-            placing_held_back: HeldBack::default(),
+            unstable_rewinds: UnstableOffsets::default(),
+            unstable_starts: UnstableOffsets::default(),
             setbacks: Setbacks::new(),
             backoff: Backoff::outside(),
         }
     }
 
-    /// Fills this batch instead: a backfill's names its run.
-    #[must_use]
-    pub fn with_batch(mut self, batch: Batch) -> Self {
-        self.ahead.batch = batch.successor();
-        self.batch = batch;
-        self
+    fn now(&self) -> Duration {
+        self.ports.clock.now()
     }
 
-    /// Takes note of what rebalances did. Says whether they took something of the batch away.
-    fn follow_assignment(&mut self) -> bool {
-        let mut lost = false;
-        let changes = self.log.take_changes();
-        if changes.is_empty() {
-            return false;
-        }
-        for change in changes {
-            match change {
-                AssignmentChange::Assigned(partitions) => {
-                    self.assigned.extend(partitions);
-                }
-                AssignmentChange::Revoked(partitions) => {
-                    for partition in partitions {
-                        lost |= self.batch.positions().contains_key(&partition);
-                        self.batch.forget(partition);
-                        self.ahead.batch.forget(partition);
-                        self.committed.remove(&partition);
-                        self.deferred.forget(partition);
-                        self.setbacks.forget(partition);
-                        self.assigned.remove(&partition);
-                        self.held.take_if(|held| held.partition == partition);
-                    }
-                }
-            }
-        }
-        self.joined = true;
-        tracing::info!(partitions = ?self.assigned, "assignment");
-        self.observer.assigned(self.assigned.len());
-        lost
+    fn is_transactional(&self) -> bool {
+        self.guarantee == Guarantee::ExactlyOnce
     }
 
-    /// Forgets all that was read and not committed.
-    fn forget_batch(&mut self) {
-        self.batch.clear();
-        self.ahead.clear();
-        self.held = None;
-        self.breaker = self.breaker_before.clone();
+    /// Reports that the whole task waits, and why.
+    fn report_blocked(&mut self, reason: &str) {
+        self.ports.observer.flow().blocked(reason);
     }
 
-    /// The batch and its offsets are durable.
-    fn settle_batch(&mut self) {
-        self.committed.extend(self.batch.positions());
-        self.count_batch();
-    }
-
-    /// Unless something keeps coming back.
-    fn tell_that_it_flows(&mut self) {
-        if !self.joined || self.setbacks.keep_from_flowing() {
+    /// Reports which partitions are read, unless the same failure keeps coming back.
+    fn report_health(&mut self) {
+        if !self.assignment.has_joined() || self.setbacks.are_serious() {
             return;
         }
-        let blocked = self.log.blocked();
+        let blocked = self.ports.log.blocked();
+        let flow = self.ports.observer.flow();
         if blocked.is_empty() {
-            self.observer.flowing();
+            flow.healthy();
         } else {
-            self.observer.blocked(&blocked);
+            flow.partitions_blocked(&blocked);
         }
-    }
-
-    /// All that the batch asked for is done.
-    fn count_batch(&mut self) {
-        self.setbacks.progress(&self.batch.positions());
-        self.tell_that_it_flows();
-        let took = self.clock.now().saturating_sub(self.batch_began);
-        self.observer.committed(self.batch.tallies(), took);
-        self.batch.clear();
-        self.breaker_before = self.breaker.clone();
-        self.backoff.reset();
     }
 }

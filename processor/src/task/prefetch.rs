@@ -1,11 +1,11 @@
-//! Finishing a transaction on its producer's thread, and reading ahead under a backlog meanwhile.
+//! Finishing a transaction on its producer's thread, and prefetching the next batch meanwhile.
 //!
-//! A transaction's end is three calls that can block, so the producer's thread makes them and the
-//! loop waits for the outcome, in slices. When the batch was full there is more to read, so the next
-//! batch is begun meanwhile: from what the client has at hand, without polling the group, so that no
-//! rebalance meets the open transaction. Nothing of it is written before that transaction is
-//! committed; if it is not, both batches are forgotten and read again. Without a backlog nothing is
-//! read meanwhile: the loop sleeps until the outcome wakes it.
+//! The end of a transaction is three calls that can block. The producer's thread makes them, and the
+//! loop waits for the outcome in short steps. When the current batch is full there is a backlog, so the
+//! next batch is begun meanwhile. It takes only records that the client has already fetched and does
+//! not poll the group, so no rebalance happens while the transaction is open. None of these records is
+//! written before the transaction is committed. If it is not committed, both batches are forgotten and
+//! read again. Without a backlog nothing is prefetched: the loop sleeps until the outcome wakes it.
 
 use std::time::Duration;
 
@@ -13,37 +13,32 @@ use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
 use runtime::kafka::{Stage, Unfinished};
 use runtime::registry::SchemaSource;
-use runtime::stepping::Step;
 use schemas::OrderStatusPlan;
 
 use super::fill::{BatchSlot, Received};
-use super::{SLICE, State, Task};
+use super::{State, Task};
 use crate::batch::Batch;
+use crate::limits::{BROKER_CALL, PREFETCH_POLL, PREFETCHED_PER_STEP};
 use crate::ports::{Log, Observer, TransactionEnd};
-
-/// So many records are read between two looks whether the transaction is finished.
-const RECORDS_A_STEP: usize = 500;
-
-/// How long a look waits when there is nothing to read.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// The next batch.
 #[derive(Debug)]
-pub(super) struct Ahead {
-    /// Whether it is read at all while the transaction is finished.
-    pub(super) is_wanted: bool,
+pub(super) struct NextBatch {
+    /// Whether it is prefetched while the current transaction is finished.
+    pub(super) is_prefetched: bool,
     pub(super) batch: Batch,
-    /// Why it is not read on, if so.
+    /// What ended the prefetch, if anything did.
     pub(super) end: Option<Received>,
-    /// As it was before this batch.
+    /// The breaker before this batch.
     pub(super) breaker_before: CircuitBreaker,
+    /// See [`Task::batch_began`](super::Task).
     pub(super) began: Duration,
 }
 
-impl Ahead {
+impl NextBatch {
     pub(super) const fn new(batch: Batch, breaker_before: CircuitBreaker) -> Self {
         Self {
-            is_wanted: false,
+            is_prefetched: false,
             batch,
             end: None,
             breaker_before,
@@ -64,85 +59,83 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Where the log can do it. Under a backlog the next batch is read meanwhile; but a record that
-    /// waits for its schema is judged before any other.
-    pub(super) fn begin_to_finish_beside(&mut self) -> bool {
-        debug_assert!(self.ahead.batch.is_empty(), "one batch ahead");
-        self.ahead.is_wanted = self.batch_is_full() && self.held.is_none();
-        if self.ahead.is_wanted {
-            self.ahead.breaker_before = self.breaker.clone();
+    /// Returns the state that finishes the open transaction: on the producer's thread where the log can
+    /// do that.
+    pub(super) fn begin_finish(&mut self) -> State {
+        debug_assert!(self.next.batch.is_empty(), "one batch is prefetched");
+        // The held record comes before any other, and its schema may come meanwhile.
+        self.next.is_prefetched = self.is_full(&self.batch) && self.held.is_none();
+        if self.next.is_prefetched {
+            self.next.breaker_before = self.breaker.clone();
         }
-        self.log.finish_beside(&self.batch.positions(), SLICE)
+        let positions = self.batch.positions();
+        if self.ports.log.begin_finish(&positions, BROKER_CALL) {
+            State::Finishing
+        } else {
+            State::SendingOffsets
+        }
     }
 
-    /// Waits until the transaction is finished, and reads the next batch meanwhile if that is wanted.
-    pub(super) fn finish(&mut self) -> Step {
-        let wait = if !self.ahead.is_wanted {
-            SLICE
-        } else if self.read_ahead() {
+    /// Prefetches, and waits for the outcome of the transaction.
+    pub(super) fn finish(&mut self) -> State {
+        let timeout = if !self.next.is_prefetched {
+            BROKER_CALL
+        } else if self.prefetch() {
             Duration::ZERO
         } else {
-            LOOK
+            PREFETCH_POLL
         };
-        match self.log.poll_finish(wait) {
-            None => Step::Continue,
+        match self.ports.log.poll_finish(timeout) {
+            None => State::Finishing,
             Some(Ok(())) => {
-                self.observer.transaction_ended(TransactionEnd::Committed);
+                let observer = &mut self.ports.observer;
+                observer.transaction_ended(TransactionEnd::Committed);
                 self.settle_batch();
-                if self.ahead.is_wanted {
-                    self.take_up_what_was_read_ahead();
+                if self.next.is_prefetched {
+                    self.begin_prefetched_batch();
                     // No transaction is open. Under a sustained backlog this is the only place where
                     // the group is polled.
                     self.stay_in_group(Duration::ZERO);
                 }
-                self.state = State::Reading;
-                Step::Continue
+                State::Reading
             }
-            // From here on one call after the other, and the group is polled between them. None of
-            // these ways leads to the batch ahead: after an interruption all is read again.
+            // From here on one call is made after the other, and the group is polled between them.
+            // The prefetched batch is not used any more: after an interruption all is read again.
             Some(Err(Unfinished { stage, error })) => match stage {
-                Stage::SendingOffsets => {
-                    self.state = State::SendingOffsets;
-                    self.again_or_recover(error)
-                }
-                Stage::Draining => {
-                    self.state = State::Draining;
-                    self.again_or_recover(error)
-                }
-                Stage::Committing => {
-                    self.state = State::Committing;
-                    self.take_commits_answer(Err(error))
-                }
+                Stage::SendingOffsets => self.repeat_or_recover(State::SendingOffsets, error),
+                Stage::Draining => self.repeat_or_recover(State::Draining, error),
+                Stage::Committing => self.handle_commit(Err(error)),
             },
         }
     }
 
-    /// Says whether there may be more at hand.
-    fn read_ahead(&mut self) -> bool {
-        for _ in 0..RECORDS_A_STEP {
-            if self.ahead.end.is_some() {
+    /// Prefetches some records. Returns whether the client may have more.
+    fn prefetch(&mut self) -> bool {
+        for _ in 0..PREFETCHED_PER_STEP {
+            if self.next.end.is_some() {
                 return false;
             }
-            match self.receive_ahead() {
-                Received::Taken if self.is_full(&self.ahead.batch) => {
-                    self.ahead.end = Some(Received::Taken);
+            match self.receive_fetched() {
+                Received::Added if self.is_full(&self.next.batch) => {
+                    self.next.end = Some(Received::Added);
                 }
-                Received::Taken => {}
+                Received::Added => {}
                 Received::Nothing => return false,
-                end => self.ahead.end = Some(end),
+                end => self.next.end = Some(end),
             }
         }
         true
     }
 
-    fn receive_ahead(&mut self) -> Received {
-        let (log, intake) = self.log_and_intake(BatchSlot::Next);
-        intake.take(log.poll_at_hand())
+    fn receive_fetched(&mut self) -> Received {
+        let (log, filler) = self.log_and_filler(BatchSlot::Next);
+        filler.add(log.poll_fetched())
     }
 
-    fn take_up_what_was_read_ahead(&mut self) {
-        std::mem::swap(&mut self.batch, &mut self.ahead.batch);
-        self.breaker_before = self.ahead.breaker_before.clone();
-        self.batch_began = self.ahead.began;
+    /// Makes the prefetched batch the current one.
+    fn begin_prefetched_batch(&mut self) {
+        std::mem::swap(&mut self.batch, &mut self.next.batch);
+        self.breaker_before = self.next.breaker_before.clone();
+        self.batch_began = self.next.began;
     }
 }

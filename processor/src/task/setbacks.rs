@@ -5,54 +5,35 @@
 //! the vouchers of its batch behind in a topic that keeps aborted records for ever. So:
 //!
 //! - a dead letter that is too large is written again with less of its original ([`Extent`]);
-//! - any other refused record is [blocked](Blocked): it is written in a transaction of its own, at
-//!   most every 30 s. Records that were read before it are committed without it, and an attempt
-//!   leaves nothing behind, because a refused record is not in the log.
+//! - any other refused record is blocked: it is written in a transaction of its own, at most every
+//!   30 s. Records that were read before it are committed without it, and an attempt leaves nothing
+//!   behind, because a refused record is not in the log.
 //!
-//! Only progress ends it: a commit for failures, a commit past the record for a blocked record.
+//! Only progress ends a setback: a commit ends failures, a commit past the record ends its block.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
-use runtime::dead_letter::{Extent, largest_of};
+use runtime::dead_letter::Extent;
 use runtime::kafka::Refused;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
+use runtime::refusals::{Candidate, Remedies};
 
-use crate::batch::{Batch, Origin};
+use crate::batch::{Batch, OutputOrigin};
+use crate::limits::MAX_QUIET_FAILURES;
 
-/// So many failures in a row without a commit make the task not ready.
-const MAX_QUIET_FAILURES: u32 = 1;
-
-/// See the module.
+/// The setbacks of one task.
 #[derive(Debug)]
 pub(super) struct Setbacks {
     /// Dead letters that are to carry less than their whole original.
     extents: BTreeMap<(Partition, Offset), Extent>,
-    blocked: Option<Blocked>,
+    /// The record whose output the broker refuses, whatever is left out of it.
+    blocked: Option<(Partition, Offset)>,
     /// Transactions that failed since the last progress.
     failures: u32,
-    /// Between attempts at a blocked record.
+    /// Between attempts at the blocked record.
     backoff: Backoff,
-}
-
-/// A record whose output the broker refuses, whatever is left out of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Blocked {
-    pub(super) partition: Partition,
-    pub(super) offset: Offset,
-    /// The topic that does not take its output.
-    pub(super) topic: String,
-    pub(super) why: String,
-}
-
-/// What came of the refusals of one transaction.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Learned {
-    /// Dead letters that will be written with less of their original, and why.
-    pub(super) reduced: Vec<((Partition, Offset), String)>,
-    /// The record that is blocked from now on, or still is.
-    pub(super) blocked: Option<Blocked>,
 }
 
 impl Setbacks {
@@ -61,115 +42,89 @@ impl Setbacks {
             extents: BTreeMap::new(),
             blocked: None,
             failures: 0,
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
+            backoff: Backoff::refused(),
         }
     }
 
-    /// A transaction failed.
-    pub(super) const fn failed(&mut self) {
+    /// Notes that a transaction failed.
+    pub(super) const fn note_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// These records of `batch` were refused.
-    pub(super) fn learn(&mut self, batch: &Batch, refused: &[Refused]) -> Learned {
-        let mut learned = Learned::default();
-        let mut too_large = Vec::new();
-        for refused in refused {
-            let Some(origin) = batch.origin(refused.index) else {
-                continue;
-            };
-            match reducible(&origin, refused) {
-                Some(extent) => too_large.push(((origin, extent, &refused.why), origin.bytes)),
-                None if learned.blocked.is_none() => {
-                    learned.blocked = Some(Blocked {
-                        partition: origin.partition,
-                        offset: origin.offset,
-                        topic: origin.topic.to_owned(),
-                        why: refused.why.clone(),
-                    });
-                }
-                None => {}
-            }
+    /// Notes which records of `batch` were refused. Returns what is done about them.
+    pub(super) fn learn<'r>(
+        &mut self,
+        batch: &'r Batch,
+        refused: &'r [Refused],
+    ) -> Remedies<'r, OutputOrigin<'r>> {
+        let remedies = Remedies::of(refused, |index| {
+            batch.origin(index).map(|origin| Candidate {
+                record: origin,
+                extent: origin.extent,
+                bytes: origin.bytes,
+            })
+        });
+        for (origin, extent, _) in &remedies.reduced {
+            self.extents
+                .insert((origin.partition, origin.offset), *extent);
         }
-        for (origin, extent, why) in largest_of(too_large) {
-            let place = (origin.partition, origin.offset);
-            self.extents.insert(place, extent);
-            learned.reduced.push((place, why.clone()));
+        if let Some((origin, _)) = &remedies.blocked {
+            self.blocked = Some((origin.partition, origin.offset));
         }
-        if learned.blocked.is_some() {
-            self.blocked.clone_from(&learned.blocked);
-        }
-        learned
+        remedies
     }
 
-    /// How much of this record a dead letter may carry.
+    /// Returns how much of this record a dead letter may carry.
     pub(super) fn extent_of(&self, record: &impl InputRecord) -> Extent {
         let place = (record.partition(), record.offset());
         self.extents.get(&place).copied().unwrap_or_default()
     }
 
-    /// Whether this record is to be alone in its transaction.
+    /// Returns whether this record gets a transaction of its own.
     pub(super) fn is_blocked(&self, record: &impl InputRecord) -> bool {
-        self.blocked.as_ref().is_some_and(|blocked| {
-            (blocked.partition, blocked.offset) == (record.partition(), record.offset())
-        })
+        self.blocked == Some((record.partition(), record.offset()))
     }
 
-    /// Whether the batch ends with the blocked record, which nothing may follow.
-    pub(super) fn ends(&self, batch: &Batch) -> bool {
+    /// Returns whether the batch ends with the blocked record, which no other may follow.
+    pub(super) fn end_batch(&self, batch: &Batch) -> bool {
         self.blocked
-            .as_ref()
-            .is_some_and(|blocked| batch.next_of(blocked.partition) == Some(blocked.offset + 1))
+            .is_some_and(|(partition, offset)| batch.next_offset(partition) == Some(offset + 1))
     }
 
-    /// How long to wait before the blocked record is tried again; `None` when none is.
-    pub(super) fn pause(&mut self) -> Option<Duration> {
-        self.blocked.as_ref()?;
+    /// Returns the pause before the next attempt at the blocked record; `None` when there is none.
+    pub(super) fn blocked_pause(&mut self) -> Option<Duration> {
+        self.blocked?;
         Some(self.backoff.next_pause())
     }
 
-    /// Whether the task is not ready until there is progress.
-    pub(super) const fn keep_from_flowing(&self) -> bool {
+    /// Returns whether the task is not ready until there is progress.
+    pub(super) const fn are_serious(&self) -> bool {
         self.blocked.is_some() || self.failures > MAX_QUIET_FAILURES
     }
 
-    /// Offsets up to these are committed.
-    pub(super) fn progress(&mut self, positions: &Positions) {
+    /// Notes that all records before these positions are done with.
+    pub(super) fn note_progress(&mut self, positions: &Positions) {
         self.failures = 0;
-        let is_passed = |partition: &Partition, offset: Offset| {
-            positions.get(partition).is_some_and(|next| *next > offset)
+        let is_passed = |partition: Partition, offset: Offset| {
+            let next = positions.get(&partition);
+            next.is_some_and(|next| *next > offset)
         };
         self.extents
-            .retain(|(partition, offset), _| !is_passed(partition, *offset));
-        let passed = |blocked: &mut Blocked| is_passed(&blocked.partition, blocked.offset);
-        if self.blocked.take_if(passed).is_some() {
-            self.backoff.reset();
-        }
+            .retain(|(partition, offset), _| !is_passed(*partition, *offset));
+        self.unblock_if(|(partition, offset)| is_passed(partition, offset));
     }
 
-    /// Everything that is assigned was read to its end: nothing is left that could fail.
-    pub(super) fn all_is_read(&mut self) {
+    /// Forgets a partition that was taken away.
+    pub(super) fn forget(&mut self, revoked: Partition) {
         self.failures = 0;
-        if self.blocked.take().is_some() {
+        self.extents
+            .retain(|(partition, _), _| *partition != revoked);
+        self.unblock_if(|(partition, _)| partition == revoked);
+    }
+
+    fn unblock_if(&mut self, condition: impl FnOnce((Partition, Offset)) -> bool) {
+        if self.blocked.take_if(|place| condition(*place)).is_some() {
             self.backoff.reset();
         }
     }
-
-    /// The partition is another member's now.
-    pub(super) fn forget(&mut self, partition: Partition) {
-        self.failures = 0;
-        self.extents.retain(|(of, _), _| *of != partition);
-        let is_of = |blocked: &mut Blocked| blocked.partition == partition;
-        if self.blocked.take_if(is_of).is_some() {
-            self.backoff.reset();
-        }
-    }
-}
-
-/// How much a refused record may carry next, when there is something to leave out.
-fn reducible(origin: &Origin<'_>, refused: &Refused) -> Option<Extent> {
-    origin
-        .dead
-        .filter(|_| refused.too_large)
-        .and_then(Extent::smaller)
 }

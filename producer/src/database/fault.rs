@@ -1,4 +1,4 @@
-//! What an error of Postgres asks for: one place, by SQLSTATE (appendix A of its manual).
+//! What to do after an error of Postgres, by SQLSTATE (appendix A of its manual).
 
 use runtime::postgres::Unwritable;
 use sqlx::Error;
@@ -6,32 +6,32 @@ use sqlx::Error;
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The data is refused: again would be refused again.
+    /// The data is refused: a repeat would be refused too.
     Data,
-    /// Two transactions met: the same again, at once.
+    /// Two transactions conflicted: repeat at once.
     Conflict,
     /// Another session holds a lock that the statement needs, on a row of it or on a table. The
-    /// connection and the other rows are as good as before.
+    /// connection and the other rows can still be used.
     Locked,
-    /// The statement was not done, perhaps because of one of its rows: it took too long, a trigger
-    /// or a damaged page was in its way, or a stored value can't be read. The connection and the
-    /// other rows are as good as before.
+    /// The statement failed, perhaps because of one of its rows: it took too long, a trigger or a
+    /// damaged page stopped it, or a stored value can't be read. The connection and the other rows can
+    /// still be used.
     Statement,
-    /// The database is away, or can't right now: the same again, later, on a new connection.
+    /// The database is away, or unable for now: repeat later, on a new connection.
     Away,
-    /// The database takes no writes: refused at once, until a probe that writes succeeds.
+    /// The database takes no writes: refuse all until a probe that writes succeeds.
     Unwritable(Unwritable),
 }
 
-/// What this error asks for. Whatever is not known to be the data's fault is waited out: a request
-/// that is answered 503 can be repeated, one that is wrongly refused is lost.
+/// Returns what to do after an error. An error that is not known to be the data's fault is waited out: a
+/// request that is answered 503 can be repeated, one that is wrongly refused is lost.
 pub fn fault_of(error: &Error) -> Fault {
     if let Some(why) = Unwritable::of(error) {
         return Fault::Unwritable(why);
     }
     match error {
         Error::Database(error) => error.code().map_or(Fault::Away, |code| by_code(&code)),
-        // A value that Postgres has no form for, such as a decimal out of its type's range.
+        // A value that Postgres can't represent, such as a decimal out of its type's range.
         Error::Encode(_) => Fault::Data,
         Error::Decode(_) | Error::ColumnDecode { .. } => Fault::Statement,
         _ => Fault::Away,
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_the_datas_the_statements_or_the_databases() {
+    fn an_error_is_the_fault_of_data_statement_or_database() {
         for code in [
             "22003", "22021", "22P05", "23505", "23514", "54000", "P0001",
         ] {

@@ -1,58 +1,45 @@
-//! How Postgres is reached, and what its errors ask for.
+//! Connections to Postgres, its schema, and what to do after its errors.
 
 mod fault;
 mod timestamp;
 
-use std::time::Duration;
-
 use runtime::lifecycle::Failure;
-use runtime::postgres::{self, Database, MigrationError, Timeouts, WriteProbe};
+use runtime::postgres::{self, Database, MigrationError, Timeouts};
 use runtime::settings::Secret;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
+use crate::limits::{LOCK_TIMEOUT, POOL_TIMEOUT, STATEMENT_TIMEOUT};
+
 pub use fault::{Fault, fault_of};
 pub use timestamp::timestamp;
 
-/// An answer of 503 is better than a client that hangs.
-const TIMEOUTS: Timeouts = Timeouts {
-    statement: "5s",
-    lock: "4s",
-};
-/// As long as a request waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What this service calls its migrations table, so that the sink's may live beside it.
+/// The migrations table of this service, so that the sink's may exist beside it.
 pub(crate) const MIGRATIONS_TABLE: &str = "producer_migrations";
+const MIGRATIONS: &[(i64, &str, &str)] = &[(
+    1,
+    "orders",
+    include_str!("../../migrations/0001_orders.sql"),
+)];
 
-/// What writers and relay write, on an order whose id no client can send: it begins with a control
-/// character.
-pub(crate) const WRITES: WriteProbe = WriteProbe(&[
-    "INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
-     VALUES (E'\\x01probe', 'PENDING', 0, 'EUR', '[]', 1, now(), now())
-     ON CONFLICT (order_id) DO NOTHING",
-    "UPDATE orders SET version = version WHERE order_id = E'\\x01probe'",
-    "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
-     VALUES (E'\\x01probe', 1, 'PENDING', 0, 'EUR', now())",
-    "DELETE FROM outbox WHERE id < 0",
-    "INSERT INTO idempotency_keys (api_key_id, key, request_hash, status, body, created_at)
-     VALUES (E'\\x01probe', '', '', 0, '', now())
-     ON CONFLICT (api_key_id, key) DO NOTHING",
-]);
-
-/// The database of all our connections.
+/// Returns the database for all connections of the service.
 ///
 /// # Errors
 /// As [`Database::new`].
 pub fn database(url: &Secret) -> Result<Database, Failure> {
-    Database::new(url, "producer", TIMEOUTS)
+    let timeouts = Timeouts {
+        statement: STATEMENT_TIMEOUT,
+        lock: LOCK_TIMEOUT,
+    };
+    Database::new(url, "producer", timeouts)
 }
 
-/// The pool of the reading routes. Connects when first asked.
+/// Returns the pool of the routes that read. It connects when it is first used.
 pub fn pool(database: &Database, connections: u32) -> PgPool {
     database.pool(
         PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT),
+            .acquire_timeout(POOL_TIMEOUT),
     )
 }
 
@@ -64,9 +51,27 @@ pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
     postgres::migrate(database, migrator(), MIGRATIONS_TABLE).await
 }
 
-/// What this version knows of the schema.
+/// Returns the migrations that this version knows.
 pub(crate) fn migrator() -> Migrator {
-    let mut migrator: Migrator = sqlx::migrate!();
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator
+    postgres::migrator(MIGRATIONS_TABLE, MIGRATIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_migrations_is_listed() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let listed: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|(version, name, _)| format!("{version:04}_{name}.sql"))
+            .collect();
+        assert_eq!(listed, files);
+    }
 }

@@ -1,14 +1,14 @@
-//! Points in time, as Postgres holds them.
+//! Points in time as Postgres stores them.
 
 use chrono::DateTime;
 use schemas::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
 
-/// The time in a column of type `timestamptz`.
+/// Returns the time in a column of type `timestamptz`.
 ///
 /// # Errors
-/// A time that `chrono` has no form for, such as `infinity`; sqlx itself would panic at it.
+/// A time that `chrono` can't represent, such as `infinity`; sqlx itself would panic at it.
 pub fn timestamp(
     row: &PgRow,
     column: impl ColumnIndex<PgRow> + Copy,

@@ -1,4 +1,4 @@
-//! From what came of a change to what a client is told.
+//! Answers: from the outcome of a change to a response.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
@@ -12,7 +12,7 @@ use super::etag::etag;
 use super::idempotency::IDEMPOTENCY_REPLAYED;
 use super::problem::Problem;
 use crate::ingress::Outcome;
-use crate::orders::{Order, render};
+use crate::orders::Order;
 
 /// Everything but RFC 3986's unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -21,7 +21,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A success: an order's JSON, and what stands beside it in the headers.
+/// A success: an order's JSON, and what the headers need of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     /// 200 or 201.
@@ -34,7 +34,7 @@ pub(super) struct Answer {
     version: i64,
 }
 
-/// What of a stored answer goes into headers.
+/// The fields of a stored answer that the headers need.
 #[derive(Debug, Deserialize)]
 struct Stored {
     order_id: String,
@@ -42,21 +42,21 @@ struct Stored {
 }
 
 impl Answer {
-    /// An order.
+    /// Returns the answer that has this order.
     pub(super) fn order(status: StatusCode, order: &Order) -> Self {
         Self {
             status,
-            body: render(order),
+            body: order.to_json(),
             replayed: false,
             order_id: order.order_id.clone(),
             version: order.version,
         }
     }
 
-    /// What came of a change.
+    /// Returns the answer to a change.
     ///
     /// # Errors
-    /// The problem that it is to the client.
+    /// Why the change was refused.
     pub(super) fn of(outcome: Outcome) -> Result<Self, Problem> {
         match outcome {
             Outcome::Placed(order) => Ok(Self::order(StatusCode::CREATED, &order)),
@@ -74,19 +74,11 @@ impl Answer {
                     version: stored.version,
                 })
             }
-            Outcome::Exists { order_id } => Err(Problem::OrderExists(order_id)),
-            Outcome::NotFound => Err(Problem::OrderNotFound),
-            Outcome::Refused { current, wanted } => {
-                Err(Problem::TransitionRefused { current, wanted })
-            }
-            Outcome::PreconditionFailed { version } => Err(Problem::PreconditionFailed { version }),
-            Outcome::KeyReused => Err(Problem::KeyReused),
+            Outcome::Refused(why) => Err(why.into()),
         }
     }
-}
 
-impl Answer {
-    /// The response, whose body is counted until it is sent.
+    /// Returns the response; its body counts against `memory` until it is sent.
     pub(super) fn counted(mut self, memory: Reserved) -> Response {
         let body = memory.bytes(std::mem::take(&mut self.body));
         self.respond(Body::from(body))
@@ -117,7 +109,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// The path of an order.
+/// Returns the path of an order.
 pub(super) fn order_path(order_id: &str) -> String {
     if order_id == "bulk" {
         // The path without an escape is the bulk route's.
@@ -134,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_id_has_a_path() {
+    fn every_id_has_a_path() {
         assert_eq!(order_path("17"), "/orders/17");
         assert_eq!(order_path("a/b ?é"), "/orders/a%2Fb%20%3F%C3%A9");
         assert_eq!(order_path("bulk"), "/orders/%62ulk");
@@ -144,7 +136,7 @@ mod tests {
     fn no_id_breaks_out_of_its_header() {
         let time = Timestamp::FIRST;
         let order = Order {
-            // No id is like this one: what it would do if one were.
+            // No valid id is like this one; the header must hold all the same.
             order_id: "a\r\nx: y\0\u{85}\u{202e}".to_owned(),
             status: Status::Pending,
             total: Decimal::ONE,

@@ -1,10 +1,10 @@
-//! Bearer API keys (RFC 6750): who gets in, and how often.
+//! Bearer API keys (RFC 6750): who may use the API, and how often.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `api_keys` | the keys, and the text of their file |
 //! | `key_file` | the file, read again when it changes |
-//! | `rate` | what a client may ask for in a second |
+//! | `rate` | how many requests a client may make |
 
 mod api_keys;
 mod key_file;
@@ -22,25 +22,25 @@ pub use key_file::{KeyFile, Reload};
 pub(super) use rate::Allowance;
 pub use rate::KeyRate;
 
-/// The keys of the moment, and what each may ask for. Cheap to clone.
+/// The keys that are valid now, and how often each client may use them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// As the file has them.
+    /// The keys of the file.
     pub known: watch::Receiver<ApiKeys>,
-    /// None: as much as it likes.
+    /// `None` for no limit.
     pub rate: Option<KeyRate>,
 }
 
-/// Who makes a request: what its idempotency keys and its rate belong to.
+/// The client that makes a request. Idempotency keys and rates belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The name before its key in the file, or the first 8 hex digits of the digest of a key without
-    /// one; empty where no key is asked for.
+    /// one; empty where no key is required.
     pub client: String,
 }
 
 impl Caller {
-    /// Whoever it is, where no key is asked for.
+    /// Returns the client of a request for which no key is required.
     pub const fn anyone() -> Self {
         Self {
             client: String::new(),
@@ -48,8 +48,8 @@ impl Caller {
     }
 }
 
-/// Lets through who has a key of a client whose rate is not used up, and says to the handler who it is. Where no
-/// key is asked for, nobody is counted.
+/// Admits a request with a key of a client whose rate is not used up, and adds the client to it for the
+/// handler. Where no key is required, there is no rate.
 ///
 /// # Errors
 /// 401, 429.
@@ -64,7 +64,7 @@ pub(super) fn admit(keys: Option<&Keys>, mut request: Request) -> Result<Request
 }
 
 impl Keys {
-    /// A wrong key is refused before anything is counted: it can't use up another's rate.
+    /// Refuses an unknown key before anything is counted: it can't use up another client's rate.
     fn admit(&self, headers: &HeaderMap) -> Result<(Caller, Allowance), Problem> {
         let caller = bearer(headers)
             .and_then(|key| self.known.borrow().identify(key))

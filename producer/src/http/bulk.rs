@@ -1,14 +1,13 @@
 //! `POST /orders/bulk`: lines in, a result per line out, both as streams.
 //!
-//! The lines are read and done by a task of their own, whether or not the client reads the results:
-//! many clients send their whole body first. Results that nobody reads yet wait in a [`Spool`].
+//! A task of its own reads the lines and carries them out, whether or not the client reads the results:
+//! many clients send their whole body first. Results that are not read yet wait in a [`Spool`].
 
 mod line;
 mod lines;
 mod spool;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -24,27 +23,23 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Api;
 use super::answers::Answer;
 use super::auth::{Allowance, Caller};
+use super::description::RouteErrors;
 use super::idempotency::IDEMPOTENCY_KEY;
 use super::json::{media_type, refuse_announced_excess, refuse_encoding};
-use super::orders::trace;
-use super::problem::{Problem, ProblemDetails};
-use crate::ingress::Pending;
+use super::problem::Problem;
+use super::requests::trace;
+use super::schema;
+use crate::ingress::{NotDone, Pending};
+use crate::limits::{FIRST_RESULT_TIMEOUT, MAX_BULK_LINES_IN_FLIGHT};
 
 pub(super) use line::{BulkResult, change};
 pub(super) use lines::cut;
 use lines::{Line, Lines};
-pub(super) use spool::Disk;
+pub(super) use spool::SpoolDisk;
 use spool::{Results, Spool};
 
 /// The media type of a body of JSON lines.
 const NDJSON: &str = "application/x-ndjson";
-
-/// So many lines of one request are at work at a time; no more are read meanwhile.
-const LINES_AT_WORK: usize = 512;
-
-/// How long the answer to a client that waits to be told to go on waits for its first result. The
-/// body has been asked for by then, however slowly it comes.
-const FIRST_RESULT: Duration = Duration::from_secs(1);
 
 /// Place many orders, and change their status.
 ///
@@ -64,18 +59,14 @@ const FIRST_RESULT: Duration = Duration::from_secs(1);
     post,
     path = "/orders/bulk",
     tag = "orders",
-    request_body(content = inline(super::schema::Lines), content_type = "application/x-ndjson",
+    request_body(content = inline(schema::Lines), content_type = "application/x-ndjson",
         example = "{\"op\":\"create\",\"order_id\":\"17\",\"total\":100}\n{\"op\":\"status\",\"order_id\":\"17\",\"status\":\"SENT\"}\n"),
     responses(
         (status = 200, description = "A result per line, as lines", body = BulkResult, content_type = "application/x-ndjson"),
-        (status = 400, description = "Malformed; an Idempotency-Key belongs into the lines", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON lines", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        (status = 400, description = "Malformed; an Idempotency-Key belongs into the lines"),
+        (status = 413, description = "Too long"),
+        (status = 415, description = "Not JSON lines"),
     )
 )]
 pub(super) async fn bulk(
@@ -103,20 +94,20 @@ pub(super) async fn bulk(
     refuse_announced_excess(&headers, api.limits.bulk)?;
     let permit = Arc::clone(&api.bulk_requests)
         .try_acquire_owned()
-        .map_err(|_| Problem::Overloaded)?;
+        .map_err(|_| NotDone::Overloaded)?;
     let lines = Lines::new(body, &api.limits);
-    let asks = Asks {
+    let sender = Sender {
         trace: trace(&headers),
         caller,
         allowance,
     };
-    let (spool, waiting) = Spool::new(api.spools.clone());
-    let task = tokio::spawn(spooled(results(api, asks, lines), spool));
+    let (spool, waiting) = Spool::new(api.spool_disk.clone());
+    let task = tokio::spawn(spooled(results(api, sender, lines), spool));
     let mut results = Box::pin(sent(waiting, AbortOnDropHandle::new(task), permit).fuse());
-    // hyper tells a client to go on (100) when its body is read, and no more once an answer has
-    // begun. A client that waits for that would wait for ever.
+    // hyper sends 100 Continue when the body is read, and not any more once the answer has begun. A
+    // client that waits for it would wait for ever.
     let first = if headers.contains_key(EXPECT) {
-        let first = tokio::time::timeout(FIRST_RESULT, results.next());
+        let first = tokio::time::timeout(FIRST_RESULT_TIMEOUT, results.next());
         first.await.ok().flatten()
     } else {
         None
@@ -129,21 +120,21 @@ pub(super) async fn bulk(
     Ok(response)
 }
 
-/// What became of a line: known already, or when its group is committed.
+/// The state of a line: refused, or accepted by the ingress.
 enum Work {
-    Done(Problem),
+    Refused(Problem),
     Pending(Pending),
 }
 
-/// Who asks, the same for all lines.
+/// The sender of a bulk request, the same for all its lines.
 #[derive(Clone)]
-struct Asks {
+struct Sender {
     caller: Caller,
     allowance: Allowance,
     trace: TraceParent,
 }
 
-/// Does the lines and puts their results into the spool.
+/// Puts results into the spool.
 async fn spooled(results: impl Stream<Item = Bytes>, mut spool: Spool) {
     let mut results = std::pin::pin!(results);
     while let Some(result) = results.next().await {
@@ -152,8 +143,8 @@ async fn spooled(results: impl Stream<Item = Bytes>, mut spool: Spool) {
     spool.finish();
 }
 
-/// The answer's body. A client that goes away ends the task that does its lines, as far as they are
-/// not taken in; the request counts until its last result is sent.
+/// Returns the answer's body. A client that disconnects ends the task that carries out its lines, except
+/// for those that were accepted; the request counts until its last result is sent.
 fn sent(
     waiting: Results,
     task: AbortOnDropHandle<()>,
@@ -165,41 +156,41 @@ fn sent(
     })
 }
 
-/// Lines are taken in one after the other, so that those of one order keep their order; their
-/// results are waited for together and given in the lines' order.
-fn results(api: Api, asks: Asks, lines: Lines) -> impl Stream<Item = Bytes> {
+/// Returns the results of lines. Lines are submitted one after the other, so that those of one order
+/// keep their order; their outcomes are waited for together, and returned in the order of the lines.
+fn results(api: Api, sender: Sender, lines: Lines) -> impl Stream<Item = Bytes> {
     lines
         .into_stream()
         .then(move |line| {
-            let (api, asks) = (api.clone(), asks.clone());
+            let (api, sender) = (api.clone(), sender.clone());
             async move {
                 let Line { number, content } = line;
-                (number, take_in(&api, &asks, content).await)
+                (number, submit(&api, &sender, content).await)
             }
         })
         .map(|(number, work)| async move {
-            let done = match work {
-                Work::Done(problem) => Err(problem),
+            let answer = match work {
+                Work::Refused(problem) => Err(problem),
                 Work::Pending(pending) => match pending.outcome().await {
                     Ok(outcome) => Answer::of(outcome),
                     Err(why) => Err(why.into()),
                 },
             };
-            line::result(number, done)
+            line::result(number, answer)
         })
-        .buffered(LINES_AT_WORK)
+        .buffered(MAX_BULK_LINES_IN_FLIGHT)
 }
 
-async fn take_in(api: &Api, asks: &Asks, content: Result<Vec<u8>, Problem>) -> Work {
+async fn submit(api: &Api, sender: &Sender, content: Result<Vec<u8>, Problem>) -> Work {
     let change = content.and_then(|line| {
-        asks.allowance.take()?;
-        line::change(&line, &asks.caller, asks.trace, api.default_currency)
+        sender.allowance.take()?;
+        line::change(&line, &sender.caller, sender.trace, api.default_currency)
     });
     match change {
-        Err(problem) => Work::Done(problem),
-        Ok(change) => match api.ingress.submit_in_turn(change).await {
+        Err(problem) => Work::Refused(problem),
+        Ok(change) => match api.ingress.submit_when_room(change).await {
             Ok(pending) => Work::Pending(pending),
-            Err(why) => Work::Done(why.into()),
+            Err(why) => Work::Refused(why.into()),
         },
     }
 }

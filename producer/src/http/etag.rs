@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::problem::Problem;
 use crate::ingress::Precondition;
 
-/// The tag of a version.
+/// Returns the tag of a version.
 pub(super) fn etag(version: i64) -> HeaderValue {
     // Digits and quotes are always a valid header value.
     HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
@@ -16,14 +16,16 @@ pub(super) fn etag(version: i64) -> HeaderValue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tag {
     weak: bool,
-    /// The version; `None` for a tag that none of ours is.
+    /// The version; `None` for a tag that this service does not make.
     version: Option<i64>,
 }
 
-/// The request's `If-Match`. Compared strongly: a weak tag never matches.
+/// Returns the precondition in the request's `If-Match`. Tags are compared strongly: a weak one never
+/// matches.
 ///
 /// # Errors
-/// 400 for what is no list of tags: ignoring it would do what the client wanted to prevent.
+/// 400 for a header that is not a list of tags: ignoring it would make a change that the client wanted
+/// to prevent.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
     let Some(tags) = tags(headers, &IF_MATCH)? else {
         return Ok(None);
@@ -39,8 +41,8 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, Prob
     }))
 }
 
-/// Whether the client has this version already, by its `If-None-Match`. Compared weakly; what is
-/// malformed does not match.
+/// Returns whether the client has this version already, by its `If-None-Match`. Tags are compared weakly;
+/// a malformed header does not match.
 pub(super) fn has_version(headers: &HeaderMap, version: i64) -> bool {
     match tags(headers, &IF_NONE_MATCH) {
         Ok(Some(Tags::Any)) => true,
@@ -65,14 +67,14 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
         }
         parse(text, &mut tags).ok_or_else(|| {
             Problem::BadRequest(format!(
-                "{name}: write tags as they were answered in ETag, such as \"3\", or *"
+                "{name}: write tags as they are in ETag, such as \"3\", or *"
             ))
         })?;
     }
     Ok(present.then_some(Tags::These(tags)))
 }
 
-/// A comma-separated list of tags; empty elements are allowed (RFC 9110, section 5.6.1).
+/// Parses a comma-separated list of tags; empty elements are allowed (RFC 9110, section 5.6.1).
 fn parse(mut text: &[u8], tags: &mut Vec<Tag>) -> Option<()> {
     loop {
         text = text.trim_ascii_start();
@@ -106,7 +108,7 @@ fn parse(mut text: &[u8], tags: &mut Vec<Tag>) -> Option<()> {
     }
 }
 
-/// Only the very text that we write: `"03"` is not our `"3"`.
+/// Returns the version, if the tag is exactly what [`etag`] writes: `"03"` is not `"3"`.
 fn version(opaque: &[u8]) -> Option<i64> {
     let version: i64 = std::str::from_utf8(opaque).ok()?.parse().ok()?;
     (version.to_string().as_bytes() == opaque).then_some(version)
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn if_match_takes_strong_tags_and_the_star() {
+    fn if_match_accepts_strong_tags_and_the_star() {
         assert_eq!(if_match(&HeaderMap::new()), Ok(None));
         assert_eq!(matching("*"), Ok(Some(Precondition::Any)));
         assert_eq!(matching("\"3\""), versions(&[3]));
@@ -167,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn our_own_tag_matches_and_nothing_panics(version in 1_i64.., noise in "[ -~]{0,30}") {
+        fn the_tag_of_an_answer_matches_and_nothing_panics(version in 1_i64.., noise in "[ -~]{0,30}") {
             let own = HeaderMap::from_iter([(IF_MATCH, etag(version))]);
             prop_assert_eq!(if_match(&own), versions(&[version]));
             let _ = matching(&noise);

@@ -1,6 +1,6 @@
-//! What stands around every route: counting, bounds, keys, problems instead of bare errors.
+//! Around every route: metrics, limits, keys, and problems instead of bare errors.
 //!
-//! One layer instead of one for each: every layer of a router costs a request a few allocations.
+//! One layer for all of it: every layer of a router costs a request a few allocations.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -19,15 +19,16 @@ use super::Limits;
 use super::auth::{self, Keys};
 use super::meters::Meters;
 use super::problem::Problem;
+use crate::ingress::NotDone;
 
-/// What stands around some routes. Cheap to clone.
+/// The guard of some routes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Guard(Arc<Around>);
 
 #[derive(Debug)]
 struct Around {
     meters: Arc<Meters>,
-    /// None around what answers at once and to anybody.
+    /// `None` for routes that answer at once and to anybody.
     bounds: Option<Bounds>,
 }
 
@@ -39,7 +40,7 @@ struct Bounds {
 }
 
 impl Guard {
-    /// Around what answers at once and to anybody.
+    /// Returns the guard of routes that answer at once and to anybody.
     pub(super) fn open() -> Self {
         Self(Arc::new(Around {
             meters: Arc::default(),
@@ -47,7 +48,7 @@ impl Guard {
         }))
     }
 
-    /// Around what is bounded, and asks for one of `keys` if there are any.
+    /// Returns a guard with limits, which requires one of `keys` if there are any.
     pub(super) fn bounded(&self, keys: Option<Keys>, limits: Limits) -> Self {
         self.with(Bounds {
             keys,
@@ -56,8 +57,8 @@ impl Guard {
         })
     }
 
-    /// Within the same bounds, but for other keys.
-    pub(super) fn of_other_keys(&self, keys: Option<Keys>) -> Self {
+    /// Returns a guard that shares these limits but requires other keys.
+    pub(super) fn with_other_keys(&self, keys: Option<Keys>) -> Self {
         match &self.0.bounds {
             Some(bounds) => self.with(Bounds {
                 keys,
@@ -75,8 +76,8 @@ impl Guard {
     }
 }
 
-/// Lets a request through to its handler, and sees to it that there is an answer, that it is a
-/// problem if it is an error, and that it is counted.
+/// Passes a request to its handler. Makes sure that there is an answer, that an error is a problem, and
+/// that the request is counted.
 pub(super) async fn around(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let around = &*guard.0;
@@ -91,11 +92,11 @@ pub(super) async fn around(State(guard): State<Guard>, request: Request, next: N
 }
 
 impl Bounds {
-    /// At most so many requests are at work at a time, for at most so long. Whoever is too much is
-    /// told at once: a queue here would only add to the delay that is the reason for it.
+    /// Answers a request within the limits. One too many is refused at once: a queue here would only add
+    /// to the delay that is the reason for it.
     async fn answer(&self, request: Request, next: Next) -> Response {
         let Ok(_permit) = self.requests.try_acquire() else {
-            return Problem::Overloaded.into_response();
+            return Problem::from(NotDone::Overloaded).into_response();
         };
         let request = match auth::admit(self.keys.as_ref(), request) {
             Ok(request) => request,
@@ -107,14 +108,14 @@ impl Bounds {
     }
 }
 
-/// A panic in a handler is our fault, and nobody else's request.
+/// Answers a panic of a handler with an error; other requests are not affected.
 fn caught(answered: impl Future<Output = Response>) -> impl Future<Output = Response> {
     AssertUnwindSafe(answered)
         .catch_unwind()
         .map(|answered| answered.unwrap_or_else(panicked))
 }
 
-/// An error that the HTTP layer answered by itself, without a word, becomes a problem.
+/// Turns an error that the HTTP layer answered itself, without a body, into a problem.
 fn problem_of_bare_error(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();

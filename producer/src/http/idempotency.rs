@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: how a request is known when it comes again.
+//! `Idempotency-Key`: recognizes a request that is repeated.
 
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -6,21 +6,18 @@ use sha2::{Digest, Sha256};
 use super::auth::Caller;
 use super::problem::Problem;
 use crate::ingress::{Action, Claim, Precondition};
-use crate::orders::{NewOrder, OrderName, money_text};
+use crate::limits::MAX_IDEMPOTENCY_KEY;
 
-/// The request's header.
+/// The header of a request.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// In the answer to a request that was answered before.
+/// The header of an answer to a request that was answered before.
 pub(super) const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
 
-/// The longest key.
-const MAX_BYTES: usize = 255;
-
-/// The request's claim on its idempotency key.
+/// Returns the claim that a request makes on its idempotency key.
 ///
 /// # Errors
-/// 400 for a key that is none, or for two of them.
+/// 400 for an invalid key, or for two of them.
 pub(super) fn claim(
     headers: &HeaderMap,
     caller: &Caller,
@@ -40,29 +37,28 @@ pub(super) fn claim(
     Ok(Some(claim_of(key, caller, action)))
 }
 
-/// What a key is, for messages.
+/// What a key must be, for error messages.
 pub(super) const KEY_RULE: &str = "write 1 to 255 visible ASCII characters, such as a UUID";
 
-/// The key that these bytes are.
+/// Returns the key that these bytes are.
 pub(super) fn key(bytes: &[u8]) -> Option<&str> {
-    let valid =
-        (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_graphic());
+    let valid = (1..=MAX_IDEMPOTENCY_KEY).contains(&bytes.len())
+        && bytes.iter().all(|byte| byte.is_ascii_graphic());
     valid.then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
 
-/// The claim of `action` on `key`.
+/// Returns the claim of `action` on `key`.
 pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
     Claim {
-        // Named when each client had one key.
         api_key_id: caller.client.clone(),
         key: key.to_owned(),
         request_hash: request_hash(action),
     }
 }
 
-/// A digest of what is asked for, not of how it is written: field order, white space and `100.0`
-/// for `100` don't make another request. Every part has its length before it, so that no two
-/// requests run together.
+/// Digests what is asked for, not how it is written: the order of fields, white space, or `100.0` for
+/// `100` don't make another request. Every part has its length before it, so that parts can't be
+/// mistaken for each other.
 fn request_hash(action: &Action) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |part: &str| {
@@ -71,30 +67,8 @@ fn request_hash(action: &Action) -> [u8; 32] {
     };
     match action {
         Action::Place(order) => {
-            // Taken apart whole, so that a field that is added has to be added here too.
-            let NewOrder {
-                name,
-                total,
-                currency,
-                products,
-            } = order;
             add("POST /orders");
-            match name {
-                OrderName::Given(order_id) => {
-                    add("given");
-                    add(order_id);
-                }
-                OrderName::Uuid => add("uuid"),
-                OrderName::Number => add("number"),
-            }
-            add(&money_text(*total));
-            add(currency.as_str());
-            add(&products.len().to_string());
-            for product in products {
-                let (name, price) = product.parts();
-                add(name);
-                add(&money_text(price));
-            }
+            order.for_each_part(add);
         }
         Action::SetStatus {
             order_id,
@@ -124,11 +98,11 @@ mod tests {
     use schemas::{Currency, Status};
 
     use super::*;
-    use crate::orders::NewProduct;
+    use crate::orders::{NewOrder, NewProduct, OrderIdSource};
 
-    fn place(name: OrderName, total: Decimal, products: &[&str]) -> Action {
+    fn place(id: OrderIdSource, total: Decimal, products: &[&str]) -> Action {
         Action::Place(NewOrder {
-            name,
+            id,
             total,
             currency: Currency::EUR,
             products: products
@@ -139,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn how_an_amount_is_written_makes_no_other_request() {
-        let one = place(OrderName::Uuid, Decimal::new(100, 0), &[]);
-        let other = place(OrderName::Uuid, Decimal::new(10000, 2), &[]);
+    fn another_notation_of_an_amount_is_the_same_request() {
+        let one = place(OrderIdSource::Uuid, Decimal::new(100, 0), &[]);
+        let other = place(OrderIdSource::Uuid, Decimal::new(10000, 2), &[]);
         assert_eq!(request_hash(&one), request_hash(&other));
     }
 
@@ -152,14 +126,14 @@ mod tests {
             wanted,
             precondition,
         };
-        let given = |id: &str| OrderName::Given(id.to_owned());
+        let given = |id: &str| OrderIdSource::Client(id.to_owned());
         let actions = [
-            place(OrderName::Uuid, Decimal::ONE, &[]),
-            place(OrderName::Uuid, Decimal::TWO, &[]),
+            place(OrderIdSource::Uuid, Decimal::ONE, &[]),
+            place(OrderIdSource::Uuid, Decimal::TWO, &[]),
             place(given("uuid"), Decimal::ONE, &[]),
             place(given("a"), Decimal::ONE, &[]),
-            place(OrderName::Uuid, Decimal::ONE, &["ab", "c"]),
-            place(OrderName::Uuid, Decimal::ONE, &["a", "bc"]),
+            place(OrderIdSource::Uuid, Decimal::ONE, &["ab", "c"]),
+            place(OrderIdSource::Uuid, Decimal::ONE, &["a", "bc"]),
             set("a", Status::Sent, None),
             set("b", Status::Sent, None),
             set("a", Status::Cancelled, None),
@@ -174,8 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_stays_what_it_was_when_its_request_was_answered() {
-        let order = place(OrderName::Given("17".to_owned()), Decimal::ONE, &["a", "b"]);
+    fn digests_stay_the_same_from_version_to_version() {
+        let order = place(
+            OrderIdSource::Client("17".to_owned()),
+            Decimal::ONE,
+            &["a", "b"],
+        );
         let digest: String = request_hash(&order)
             .iter()
             .map(|byte| format!("{byte:02x}"))

@@ -1,5 +1,5 @@
-//! JSON bodies: read whole within bounds, then parsed so that it shows whether the text is no JSON
-//! (400) or JSON of another shape (422).
+//! JSON bodies: read whole within their bounds, then parsed so that text that is not JSON (400) is told
+//! apart from JSON of another shape (422).
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
-/// Refuses a body that is compressed: its bytes are no text.
+/// Refuses a body that is compressed.
 ///
 /// # Errors
 /// 415.
@@ -67,7 +67,8 @@ async fn read(mut body: Body, limit: u32, time: Duration) -> Result<Bytes, Probl
     let reading = async {
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::BadRequest("the body broke off".to_owned()))?;
+            let frame =
+                frame.map_err(|_| Problem::BadRequest("the body is incomplete".to_owned()))?;
             if let Ok(data) = frame.into_data() {
                 if bytes.len() + data.len() > limit as usize {
                     return Err(Problem::TooLarge(limit.into()));
@@ -88,21 +89,21 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The body's media type, in lower case and without its parameters.
+/// Returns the body's media type, in lower case and without its parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media = value.split(';').next().unwrap_or_default();
     Some(media.trim().to_ascii_lowercase())
 }
 
-/// Parses an object. Unknown fields are ignored; one that is known must not be there twice.
+/// Parses an object. Unknown fields are ignored; a known field must not occur twice.
 ///
 /// # Errors
-/// 400 for what is no JSON, 422 for JSON of another shape.
+/// 400 for text that is not JSON, 422 for JSON of another shape.
 pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Problem::MalformedJson(format!("the body is not UTF-8: {error}")))?;
-    // Serde would take an array for a struct, field by field.
+    // Serde accepts an array for a struct, field by field.
     let is_object = text
         .trim_start_matches([' ', '\t', '\r', '\n'])
         .starts_with('{');
@@ -120,10 +121,10 @@ pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Probl
     })
 }
 
-/// The text that a field holds.
+/// Returns the string that a field holds.
 ///
 /// # Errors
-/// 422 for what is no string.
+/// 422 for any other value.
 pub(super) fn text(field: &str, value: &RawValue) -> Result<String, Problem> {
     serde_json::from_str(value.get())
         .map_err(|_| Problem::Invalid(format!("{field} must be a string")))
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn no_json_is_400_and_another_shape_422() {
+    fn malformed_json_is_400_and_another_shape_422() {
         for malformed in [
             "",
             " ",
@@ -201,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_is_our_fault(body in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_body_is_a_server_error(body in prop::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(status(&body) < 500);
         }
     }

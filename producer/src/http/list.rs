@@ -9,25 +9,18 @@ use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::TryStreamExt;
-use schemas::Status;
 use serde::Deserialize;
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::answer_memory::Reserved;
-use super::problem::{Problem, ProblemDetails};
+use super::description::RouteErrors;
+use super::problem::Problem;
 use super::schema::StatusText;
-use crate::ingress::StoredOrder;
-use crate::orders::{Order, OrderView, render};
-
-const DEFAULT_LIMIT: u16 = 100;
-const MAX_LIMIT: u16 = 1000;
-
-/// A page ends before the order that would make it longer than this many bytes. An order of 500
-/// products has up to 300 KB, so a page of 1,000 orders would be of any size.
-pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+use crate::limits::{DEFAULT_PAGE_ORDERS, MAX_PAGE_BYTES, MAX_PAGE_ORDERS};
+use crate::orders::Order;
+use crate::store;
+use crate::store::orders::{PageBounds, PageRow};
 
 /// What to list.
 ///
@@ -48,20 +41,11 @@ pub(super) struct ListQuery {
     after: Option<String>,
 }
 
-/// A query that was understood.
-#[derive(Debug, PartialEq, Eq)]
-struct Page {
-    status: Option<Status>,
-    limit: u16,
-    after: Option<String>,
-}
-
 /// A page of orders, by their ids. What is answered is written by [`Text`].
 #[derive(Debug, ToSchema)]
 #[allow(dead_code)]
 pub(super) struct OrderPage {
     /// The orders.
-    #[schema(value_type = Vec<OrderView>)]
     orders: Vec<Order>,
     /// The ids of orders of this page that are left out because their rows can't be read: something
     /// else has written to them, and an operator has to mend them. Absent where there are none.
@@ -84,12 +68,8 @@ pub(super) struct OrderPage {
     responses(
         (status = 200, description = "A page", body = OrderPage,
             headers(("Link" = Option<String>, description = "The next page, rel=\"next\""))),
-        (status = 400, description = "The query is malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        (status = 400, description = "The query is malformed"),
     )
 )]
 pub(super) async fn list_orders(
@@ -98,8 +78,8 @@ pub(super) async fn list_orders(
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::BadRequest(error.body_text()))?;
     let page = query.page()?;
-    // Counted before it is read: what is too much is not read at all.
-    let memory = api.answers.reserve(PAGE_BYTES).await?;
+    // Reserved before it is read: a page for which there is no memory is not read at all.
+    let memory = api.answers.reserve(MAX_PAGE_BYTES).await?;
     let (text, next) = read(&api, &page).await?;
     Ok(respond(text, next.as_deref(), memory))
 }
@@ -116,78 +96,21 @@ fn respond(text: Text, next: Option<&str>, memory: Reserved) -> Response {
     response
 }
 
-/// The statement of a page, with one more condition; a macro, because statements are literals.
-///
-/// It steps from order to order and ends at the one that does not fit any more, so that neither
-/// Postgres nor the connection touches more than a page. That one is the last row: it only shows
-/// that there is a next page. The first order is always on the page, and so there is a second row.
-macro_rules! page_of_orders {
-    ($condition:literal) => {
-        concat!(
-            "WITH RECURSIVE page AS (
-               (SELECT orders.*, 1 AS number, octet_length(products::text)::bigint AS bytes
-                FROM orders WHERE order_id > $1 ",
-            $condition,
-            " ORDER BY order_id LIMIT 1)
-               UNION ALL
-               SELECT next.*, page.number + 1, page.bytes + octet_length(next.products::text)
-               FROM page CROSS JOIN LATERAL
-                 (SELECT * FROM orders WHERE order_id > page.order_id ",
-            $condition,
-            " ORDER BY order_id LIMIT 1) AS next
-               WHERE page.number <= $2 AND (page.bytes <= $3 OR page.number = 1))
-             SELECT order_id, status, total, currency, products, version, sent_at, created_at,
-                    updated_at, number <= $2 AND (bytes <= $3 OR number = 1) AS fits
-             FROM page ORDER BY number"
-        )
-    };
-}
-
-/// An order, and whether it is on the page or only shows that there is a next one.
-struct PageRow {
-    stored: StoredOrder,
-    fits: bool,
-}
-
-impl FromRow<'_, PgRow> for PageRow {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            stored: StoredOrder::from_row(row)?,
-            fits: row.try_get("fits")?,
-        })
-    }
-}
-
 /// Reads a page and writes its text order by order. Returns the path of the next page too.
-async fn read(api: &Api, page: &Page) -> Result<(Text, Option<String>), Problem> {
-    // No id is empty, so all come after it.
-    let after = page.after.as_deref().unwrap_or_default();
-    let query = match page.status {
-        None => sqlx::query_as(page_of_orders!("")),
-        Some(_) => sqlx::query_as(page_of_orders!("AND status = $4")),
-    };
-    let query = query
-        .bind(after)
-        .bind(i32::from(page.limit))
-        .bind(PAGE_BYTES as i64);
-    let mut rows = match page.status {
-        None => query,
-        Some(status) => query.bind(status.as_str()),
-    }
-    .fetch(&api.pool);
+async fn read(api: &Api, page: &PageBounds) -> Result<(Text, Option<String>), Problem> {
+    let mut rows = store::orders::page(&api.pool, page);
     let mut text = Text::new();
     let mut last = String::new();
     while let Some(PageRow { stored, fits }) = rows.try_next().await? {
-        let StoredOrder { order_id, order } = stored;
         let is_on_page = fits
-            && match order {
-                Ok(order) => text.push(&render(&order)),
-                Err(_) => text.leave_out(&order_id),
+            && match stored.order {
+                Ok(order) => text.push(&order.to_json()),
+                Err(_) => text.leave_out(&stored.order_id),
             };
         if !is_on_page {
-            return Ok((text, Some(page.next(&last))));
+            return Ok((text, Some(path_of_next(page, &last))));
         }
-        last = order_id;
+        last = stored.order_id;
     }
     Ok((text, None))
 }
@@ -207,11 +130,11 @@ impl Text {
         }
     }
 
-    /// Adds an order, or returns false when it does not fit any more.
+    /// Adds an order, or returns false if it does not fit any more.
     fn push(&mut self, order: &[u8]) -> bool {
         let is_first = self.json.ends_with(b"[");
         if !is_first {
-            if self.json.len() + order.len() > PAGE_BYTES {
+            if self.json.len() + order.len() > MAX_PAGE_BYTES {
                 return false;
             }
             self.json.push(b',');
@@ -220,7 +143,7 @@ impl Text {
         true
     }
 
-    /// Names an order whose row can't be read. There is always room for a page's ids.
+    /// Names an order whose row can't be read. There is always room for the ids of a page.
     fn leave_out(&mut self, order_id: &str) -> bool {
         self.unreadable.push(order_id.to_owned());
         true
@@ -246,7 +169,8 @@ fn add_member(json: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
     json.extend_from_slice(&value);
 }
 
-/// The path of the page that follows the one asked for, if that ended with the order `after` names.
+/// Returns the path of the page that follows the one asked for, if that ended with the order `after`
+/// names.
 ///
 /// # Errors
 /// 400, naming the parameter.
@@ -261,11 +185,11 @@ pub(super) fn next_of(
         after: after.map(str::to_owned),
     };
     let page = query.page()?;
-    Ok(page.next(page.after.as_deref().unwrap_or_default()))
+    Ok(path_of_next(&page, &page.after))
 }
 
 impl ListQuery {
-    fn page(&self) -> Result<Page, Problem> {
+    fn page(&self) -> Result<PageBounds, Problem> {
         let status = match &self.status {
             None => None,
             Some(status) => Some(
@@ -274,40 +198,41 @@ impl ListQuery {
                     .map_err(|error| Problem::BadRequest(format!("status must be {error}")))?,
             ),
         };
-        let limit = match &self.limit {
-            None => DEFAULT_LIMIT,
+        let orders = match &self.limit {
+            None => DEFAULT_PAGE_ORDERS,
             Some(limit) => limit
                 .parse()
                 .ok()
-                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| Problem::BadRequest(format!("limit must be 1 to {MAX_LIMIT}")))?,
+                .filter(|limit| (1..=MAX_PAGE_ORDERS).contains(limit))
+                .ok_or_else(|| {
+                    Problem::BadRequest(format!("limit must be 1 to {MAX_PAGE_ORDERS}"))
+                })?,
         };
         let after = match &self.after {
-            None => None,
-            Some(cursor) => Some(order_id_of(cursor).ok_or_else(|| {
+            None => String::new(),
+            Some(cursor) => order_id_of(cursor).ok_or_else(|| {
                 Problem::BadRequest("after must be as it is in the page before".to_owned())
-            })?),
+            })?,
         };
-        Ok(Page {
+        Ok(PageBounds {
             status,
-            limit,
             after,
+            orders,
+            bytes: MAX_PAGE_BYTES,
         })
     }
 }
 
-impl Page {
-    fn next(&self, last: &str) -> String {
-        let status = self
-            .status
-            .map(|status| format!("status={status}&"))
-            .unwrap_or_default();
-        format!(
-            "/orders?{status}limit={}&after={}",
-            self.limit,
-            cursor_of(last)
-        )
-    }
+fn path_of_next(page: &PageBounds, last: &str) -> String {
+    let status = page
+        .status
+        .map(|status| format!("status={status}&"))
+        .unwrap_or_default();
+    format!(
+        "/orders?{status}limit={}&after={}",
+        page.orders,
+        cursor_of(last)
+    )
 }
 
 fn cursor_of(order_id: &str) -> String {
@@ -316,13 +241,14 @@ fn cursor_of(order_id: &str) -> String {
 
 fn order_id_of(cursor: &str) -> Option<String> {
     let id = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    // Whatever the table can hold: something else may have written an id that is none of ours.
+    // Whatever the table can hold: something else may have written an id that is not valid here.
     ((1..=128).contains(&id.len()) && !id.contains('\0')).then_some(id)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use schemas::Status;
 
     use super::*;
 
@@ -335,12 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_understood_or_refused() {
+    fn a_query_is_understood_or_refused() {
         let page = query(Some("sent"), None, Some("MTc")).page().unwrap();
         assert_eq!(page.status, Some(Status::Sent));
-        assert_eq!(page.limit, 100);
-        assert_eq!(page.after.as_deref(), Some("17"));
-        assert_eq!(page.next("18"), "/orders?status=SENT&limit=100&after=MTg");
+        assert_eq!(page.orders, 100);
+        assert_eq!(page.after, "17");
+        assert_eq!(
+            path_of_next(&page, "18"),
+            "/orders?status=SENT&limit=100&after=MTg"
+        );
         for bad in ["0", "1001", "-1", "ten", "1e2", "99999999999"] {
             assert!(query(None, Some(bad), None).page().is_err(), "{bad}");
         }

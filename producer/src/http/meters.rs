@@ -1,4 +1,4 @@
-//! How many requests, and how long they took: by route, method and status.
+//! Counts requests and measures how long they take, by route, method and status.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -11,13 +11,13 @@ use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram, counter, histogram};
 use runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
-/// The meters of all routes.
+/// The metrics of all routes.
 #[derive(Debug, Default)]
 pub(super) struct Meters {
     routes: Known<String, Arc<RouteMeters>>,
 }
 
-/// The meters of one route.
+/// The metrics of one route.
 #[derive(Debug)]
 struct RouteMeters {
     route: String,
@@ -25,7 +25,7 @@ struct RouteMeters {
     requests: Known<(&'static str, u16), Counter>,
 }
 
-/// What counts one request.
+/// The metrics of one request.
 #[derive(Debug)]
 pub(super) struct Meter {
     of_route: Arc<RouteMeters>,
@@ -33,8 +33,8 @@ pub(super) struct Meter {
 }
 
 impl Meters {
-    /// By the template of the request's route; a path that is no route's is counted as `other`, so
-    /// that a client can't make up labels.
+    /// Returns the metrics of a request, by the template of its route. A path without a route is counted
+    /// as `other`, so that a client can't make up labels.
     pub(super) fn of(&self, request: &Request) -> Meter {
         let route = request
             .extensions()
@@ -55,7 +55,7 @@ impl Meters {
 }
 
 impl Meter {
-    /// It was answered.
+    /// Counts the request once it is answered.
     pub(super) fn count(self, status: StatusCode, took: Duration) {
         let RouteMeters {
             route,
@@ -91,7 +91,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// What is made once and then looked up: making a metric's name and labels for every request would
+/// Values that are made once and then looked up: making the labels of a metric for every request would
 /// cost more than to route it.
 #[derive(Debug)]
 struct Known<K, V>(RwLock<HashMap<K, V>>);

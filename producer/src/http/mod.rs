@@ -3,18 +3,19 @@
 //! | module | subject |
 //! |---|---|
 //! | `orders`, `list`, `bulk`, `old` | the routes |
-//! | `requests`, `answers` | what clients ask for; what they are told |
-//! | `answer_memory` | the bound on answers that clients have not taken yet |
+//! | `requests`, `answers` | bodies of requests, and of answers |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
-//! | [`parse`] | the parsers alone, for those who try hostile input on them |
+//! | `answer_memory` | bounds the memory of answers that clients have not read yet |
 //! | `problem` | every error, as RFC 9457 has it |
-//! | `guard`, `meters` | what stands around every route: counting, bounds, keys, problems instead of bare errors |
-//! | `schema` | what the description says of bodies that are parsed by hand |
+//! | `guard`, `meters` | around every route: limits, keys, metrics, problems instead of bare errors |
+//! | `description`, `schema` | the OpenAPI description; its schemas of what is parsed by hand |
+//! | [`parse`] | the parsers alone, for fuzzing |
 
 mod answer_memory;
 mod answers;
 pub mod auth;
 mod bulk;
+mod description;
 mod etag;
 mod guard;
 mod idempotency;
@@ -33,32 +34,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderMap;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use runtime::lifecycle::Shutdown;
 use schemas::Currency;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::ingress::Ingress;
-use answer_memory::{ANSWER_MEMORY, AnswerMemory};
-use auth::Keys;
+use crate::ingress::{Action, Change, Ingress, Outcome};
+use crate::limits::{ANSWER_MEMORY, MAX_BULK_REQUESTS};
+use answer_memory::AnswerMemory;
+use auth::{Caller, Keys};
 use guard::Guard;
-use problem::{Problem, ProblemDetails};
-use schema::BearerKeys;
-
-/// At most so many bulk requests at a time: each may fill a good part of the queue.
-const BULK_REQUESTS: usize = 16;
+use problem::Problem;
 
 /// What the handlers share. Cheap to clone: every request has one.
 #[derive(Debug, Clone)]
 pub struct Api(Arc<Shared>);
 
-/// See [`Api`].
+/// The fields of [`Api`].
 #[derive(Debug)]
 pub struct Shared {
     ingress: Ingress,
@@ -66,7 +64,7 @@ pub struct Shared {
     default_currency: Currency,
     limits: Limits,
     bulk_requests: Arc<Semaphore>,
-    spools: bulk::Disk,
+    spool_disk: bulk::SpoolDisk,
     answers: AnswerMemory,
     shutdown: Shutdown,
 }
@@ -79,49 +77,34 @@ impl Deref for Api {
     }
 }
 
-/// How much, how many, how long.
+/// The limits of requests that an operator sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The longest body, and the longest line of a bulk body, in bytes.
+    /// Bytes of a body, and of a line of a bulk body.
     pub body: u32,
-    /// The longest bulk body, in bytes.
+    /// Bytes of a bulk body.
     pub bulk: u64,
-    /// The most bytes of bulk results that may wait on disk, of all requests together.
+    /// Bytes of bulk results that may wait on disk, of all requests together.
     pub spool: u64,
-    /// A body must arrive in this time; of a bulk body, its next part.
+    /// A body must arrive within this time; of a bulk body, each next part.
     pub body_time: Duration,
-    /// A request may take so long.
+    /// A request may take this long.
     pub request_time: Duration,
-    /// The most requests at work at a time.
+    /// Requests in flight.
     pub requests: u32,
 }
 
 /// Who may use which routes.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The keys; none asks for none.
+    /// The API keys; `None` requires no key.
     pub keys: Option<Keys>,
-    /// Whether the old routes ask for none either way.
+    /// Whether the old routes require no key either way.
     pub old_routes_without_key: bool,
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Orders",
-        description = "Places orders and changes their status. Every change is published; an order \
-                       that is sent may earn a voucher. Errors are RFC 9457 problems."
-    ),
-    tags(
-        (name = "orders", description = "Orders"),
-        (name = "old system", description = "As the system before answered; for its clients"),
-    ),
-    components(schemas(ProblemDetails))
-)]
-struct Description;
-
 impl Api {
-    /// What the handlers share.
+    /// Hands changes to `ingress` and reads orders through `pool`.
     pub fn new(
         ingress: Ingress,
         pool: PgPool,
@@ -134,15 +117,30 @@ impl Api {
             pool,
             default_currency,
             limits,
-            bulk_requests: Arc::new(Semaphore::new(BULK_REQUESTS)),
-            spools: bulk::Disk::new(limits.spool),
+            bulk_requests: Arc::new(Semaphore::new(MAX_BULK_REQUESTS)),
+            spool_disk: bulk::SpoolDisk::new(limits.spool),
             answers: AnswerMemory::new(ANSWER_MEMORY),
             shutdown,
         }))
     }
+
+    /// Submits what a request asks for, and waits for its outcome.
+    async fn submit(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<Outcome, Problem> {
+        let change = Change {
+            claim: idempotency::claim(headers, caller, &action)?,
+            trace: requests::trace(headers),
+            action,
+        };
+        Ok(self.ingress.submit(change)?.outcome().await?)
+    }
 }
 
-/// All routes; `health` brings `/livez`, `/readyz` and `/metrics`.
+/// Returns all routes; `health` brings `/livez`, `/readyz` and `/metrics`.
 pub fn router(api: Api, access: &Access, health: Router) -> Router {
     let old_keys = access
         .keys
@@ -150,7 +148,7 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
         .filter(|_| !access.old_routes_without_key);
     let open = Guard::open();
     let orders = open.bounded(access.keys.clone(), api.limits);
-    let old = orders.of_other_keys(old_keys);
+    let old = orders.with_other_keys(old_keys);
 
     let orders = OpenApiRouter::new()
         .routes(routes!(orders::place_order, list::list_orders))
@@ -161,14 +159,11 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
         .routes(routes!(old::create))
         .routes(routes!(old::status_update))
         .layer(from_fn_with_state(old, guard::around));
-    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (routes, description) = OpenApiRouter::with_openapi(description::new())
         .merge(orders)
         .merge(old)
         .split_for_parts();
-    BearerKeys {
-        asked_for: access.keys.is_some(),
-    }
-    .modify(&mut description);
+    let description = description::complete(description, access.keys.is_some());
 
     Router::new()
         .route("/healthz", get(old::healthz))

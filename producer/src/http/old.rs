@@ -5,21 +5,21 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, SecondsFormat, Utc};
-use schemas::{Status, Timestamp};
-use serde::{Deserialize, Serialize};
+use schemas::Timestamp;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::Caller;
-use super::idempotency::{self, IDEMPOTENCY_REPLAYED};
-use super::json::{JsonBody, object, text};
-use super::orders::trace;
-use super::problem::{Problem, ProblemDetails};
-use super::requests::{PlaceBody, StatusBody, integer};
-use super::schema::{OldPlaceOrder, OldSetStatus};
-use crate::ingress::{Action, Change, Outcome};
-use crate::orders::{Order, money_text, rendered};
+use super::description::{ChangeErrors, RouteErrors};
+use super::idempotency::IDEMPOTENCY_REPLAYED;
+use super::json::{JsonBody, object};
+use super::problem::Problem;
+use super::requests::{OldPlaceBody, OldStatusBody};
+use super::schema::{IdempotencyKey, Money};
+use crate::ingress::{Action, Outcome};
+use crate::orders::{Order, money_text};
 
 /// An order as the old system answered it after placing.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,7 +27,7 @@ use crate::orders::{Order, money_text, rendered};
 pub(super) struct OldOrder<'a> {
     id: i64,
     /// As it was sent.
-    #[schema(value_type = super::schema::Money)]
+    #[schema(value_type = Money)]
     total: &'a RawValue,
     products: Vec<OldProduct<'a>>,
     #[schema(example = "PENDING")]
@@ -45,7 +45,7 @@ pub(super) struct OldProduct<'a> {
     id: i64,
     name: &'a str,
     /// As it was sent.
-    #[schema(value_type = super::schema::Money)]
+    #[schema(value_type = Money)]
     price: &'a RawValue,
     #[schema(format = DateTime)]
     created_at: String,
@@ -68,32 +68,19 @@ pub(super) struct OldStatus {
     updated_at: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct OldId<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-}
-
 /// Place an order, as the old system's clients do.
 #[utoipa::path(
     post,
     path = "/order/create",
     tag = "old system",
-    params(super::schema::IdempotencyKey),
-    request_body(content = inline(OldPlaceOrder), content_type = "application/json"),
+    params(IdempotencyKey),
+    request_body(content = inline(OldPlaceBody), content_type = "application/json"),
     responses(
         (status = 200, description = "Placed", body = OldOrder,
             headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
-        (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "Not an order, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        ChangeErrors,
+        (status = 422, description = "Not an order, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn create(
@@ -102,50 +89,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     bytes: JsonBody,
 ) -> Result<Response, Problem> {
-    let body: PlaceBody<'_> = object(&bytes.0)?;
-    let action = Action::Place(body.numbered_order(api.default_currency)?);
-    let change = Change {
-        claim: idempotency::claim(&headers, &caller, &action)?,
-        trace: trace(&headers),
-        action,
-    };
-    let (Some(total), prices) = (body.total_as_written(), body.prices_as_written()?) else {
-        return Err(Problem::Internal);
-    };
-    match api.ingress.submit(change)?.outcome().await? {
-        Outcome::Placed(order) => placed(&order, total, &prices),
-        Outcome::Replayed { body, .. } => {
-            // The same request, so its amounts are the same, however they are written now.
-            Ok(replayed(placed(&stored(&body)?, total, &prices)?))
-        }
-        Outcome::Exists { order_id } => Err(Problem::OrderExists(order_id)),
-        Outcome::KeyReused => Err(Problem::KeyReused),
-        _ => Err(Problem::Internal),
-    }
-}
-
-/// The order of a stored answer. Answers are stored as the other routes give them.
-fn stored(body: &[u8]) -> Result<Order, Problem> {
-    rendered(body).ok_or(Problem::Internal)
-}
-
-fn replayed(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    response
-}
-
-fn placed(
-    order: &Order,
-    total: &RawValue,
-    prices: &[Option<&RawValue>],
-) -> Result<Response, Problem> {
-    let (created_at, updated_at) = (iso(order.created_at), iso(order.updated_at));
-    let products = order
-        .products
-        .iter()
-        .zip(prices)
-        .filter_map(|(product, price)| {
+    let body: OldPlaceBody<'_> = object(&bytes.0)?;
+    let action = Action::Place(body.new_order(api.default_currency)?);
+    let total = body.total_as_written().ok_or(Problem::Internal)?;
+    let prices = body.prices_as_written()?;
+    let outcome = api.submit(&headers, &caller, action).await?;
+    // A repeated request has the same amounts, however they are written this time.
+    answer(outcome, |order| {
+        let (created_at, updated_at) = (iso(order.created_at), iso(order.updated_at));
+        let products = order.products.iter().zip(&prices);
+        let products = products.filter_map(|(product, price)| {
             Some(OldProduct {
                 id: product.id?,
                 name: &product.name,
@@ -153,17 +106,17 @@ fn placed(
                 created_at: created_at.clone(),
                 updated_at: updated_at.clone(),
             })
+        });
+        Ok(Json(OldOrder {
+            id: number(order)?,
+            total,
+            products: products.collect(),
+            status: order.status.as_str(),
+            created_at: created_at.clone(),
+            updated_at: updated_at.clone(),
         })
-        .collect();
-    Ok(Json(OldOrder {
-        id: number(order)?,
-        total,
-        products,
-        status: order.status.as_str(),
-        created_at,
-        updated_at,
+        .into_response())
     })
-    .into_response())
 }
 
 /// Change an order's status, as the old system's clients do.
@@ -171,23 +124,17 @@ fn placed(
     post,
     path = "/order/status-update",
     tag = "old system",
-    params(super::schema::IdempotencyKey),
-    request_body(content = inline(OldSetStatus), content_type = "application/json"),
+    params(IdempotencyKey),
+    request_body(content = inline(OldStatusBody), content_type = "application/json"),
     responses(
         (status = 200, description = "Changed, or it had the status already", body = OldStatus,
             headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
-        (status = 400, description = "Malformed, or the id is missing", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "No such order", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "The status can't follow the order's", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "No status, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        ChangeErrors,
+        (status = 400, description = "Malformed, or the id is missing"),
+        (status = 404, description = "No such order"),
+        (status = 409, description = "The status can't follow the order's"),
+        (status = 422, description = "No status, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn status_update(
@@ -196,74 +143,52 @@ pub(super) async fn status_update(
     headers: HeaderMap,
     bytes: JsonBody,
 ) -> Result<Response, Problem> {
-    let (order_id, wanted) = wanted(&bytes.0)?;
+    let body: OldStatusBody<'_> = object(&bytes.0)?;
+    let (order_id, wanted) = body.wanted()?;
     let action = Action::SetStatus {
         order_id,
         wanted,
         precondition: None,
     };
-    let change = Change {
-        claim: idempotency::claim(&headers, &caller, &action)?,
-        trace: trace(&headers),
-        action,
-    };
-    match api.ingress.submit(change)?.outcome().await? {
-        Outcome::Changed(order) | Outcome::Unchanged(order) => changed(&order),
-        Outcome::Replayed { body, .. } => Ok(replayed(changed(&stored(&body)?)?)),
-        Outcome::KeyReused => Err(Problem::KeyReused),
-        Outcome::NotFound => Err(Problem::OrderNotFound),
-        Outcome::Refused { current, wanted } => Err(Problem::TransitionRefused { current, wanted }),
-        _ => Err(Problem::Internal),
-    }
-}
-
-fn changed(order: &Order) -> Result<Response, Problem> {
-    Ok(Json(OldStatus {
-        id: number(order)?,
-        total: money_text(order.total),
-        status: order.status.as_str(),
-        created_at: iso(order.created_at),
-        updated_at: iso(order.updated_at),
+    let outcome = api.submit(&headers, &caller, action).await?;
+    answer(outcome, |order| {
+        Ok(Json(OldStatus {
+            id: number(order)?,
+            total: money_text(order.total),
+            status: order.status.as_str(),
+            created_at: iso(order.created_at),
+            updated_at: iso(order.updated_at),
+        })
+        .into_response())
     })
-    .into_response())
 }
 
-/// Which order shall have which status.
-///
-/// # Errors
-/// 400 for no JSON or no id, 404 for an id that is none, 422 for no status.
-pub(super) fn wanted(body: &[u8]) -> Result<(String, Status), Problem> {
-    let OldId { id } = object(body)?;
-    let id = id.ok_or_else(|| Problem::BadRequest("id is missing".to_owned()))?;
-    let order_id = old_id(id).ok_or(Problem::OrderNotFound)?;
-    let status: StatusBody<'_> = object(body)?;
-    Ok((order_id, status.wanted()?))
-}
-
-/// The order that an old client means: its integer's digits, sent as a number or a string.
-fn old_id(value: &RawValue) -> Option<String> {
-    let number = match value.get().as_bytes().first()? {
-        b'"' => {
-            let text = text("id", value).ok()?;
-            let digits = text.trim_start_matches('0');
-            let digits = if digits.is_empty() && !text.is_empty() {
-                "0"
-            } else {
-                digits
-            };
-            digits.to_owned()
+/// Writes the answer to a change. Answers are stored under idempotency keys as the new routes give them,
+/// and written from the stored order here.
+fn answer(
+    outcome: Outcome,
+    write: impl FnOnce(&Order) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    match outcome {
+        Outcome::Placed(order) | Outcome::Changed(order) | Outcome::Unchanged(order) => {
+            write(&order)
         }
-        _ => integer(value.get())?,
-    };
-    let id: i64 = number.parse().ok()?;
-    (id >= 0 && id.to_string() == number).then_some(number)
+        Outcome::Replayed { body, .. } => {
+            let order = Order::from_json(&body).ok_or(Problem::Internal)?;
+            let mut response = write(&order)?;
+            let headers = response.headers_mut();
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Outcome::Refused(why) => Err(why.into()),
+    }
 }
 
 fn number(order: &Order) -> Result<i64, Problem> {
     order.order_id.parse().map_err(|_| Problem::Internal)
 }
 
-/// As JavaScript's `toISOString`.
+/// Returns a time as JavaScript's `toISOString` does.
 fn iso(time: Timestamp) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -285,35 +210,6 @@ pub(super) async fn readiness(State(api): State<Api>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_old_id_is_an_integer_as_number_or_string() {
-        let id = |json: &str| {
-            let value = RawValue::from_string(json.to_owned()).unwrap();
-            old_id(&value)
-        };
-        for json in ["17", "\"17\"", "17.0", "\"017\""] {
-            assert_eq!(id(json).as_deref(), Some("17"), "{json}");
-        }
-        for json in [
-            "1.5",
-            "-1",
-            "\"-1\"",
-            "\"\"",
-            "\"1.0\"",
-            "\"abc\"",
-            "\"17; DROP TABLE orders\"",
-            "true",
-            "[17]",
-            "{}",
-            "1e400",
-            "99999999999999999999",
-            "\" 17\"",
-            "\"+17\"",
-        ] {
-            assert_eq!(id(json), None, "{json}");
-        }
-    }
 
     #[test]
     fn times_have_milliseconds() {

@@ -7,25 +7,23 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
-use runtime::trace_context::{TRACEPARENT, TraceParent};
 use schemas::OrderId;
 
 use super::Api;
 use super::answers::Answer;
 use super::auth::Caller;
+use super::description::{ChangeErrors, RouteErrors};
 use super::etag::{etag, has_version, if_match};
-use super::idempotency;
 use super::json::{JsonBody, object};
-use super::problem::{Problem, ProblemDetails};
+use super::problem::Problem;
 use super::requests::{PlaceBody, StatusBody};
-use super::schema::{OrderIdText, PlaceOrder, SetStatus};
-use crate::ingress::{Action, Change, StoredOrder};
-use crate::orders::{Order, OrderView};
+use super::schema::{IdempotencyKey, IfMatch, OrderIdText};
+use crate::ingress::{Action, ChangeRefused, NotDone};
+use crate::limits::MAX_ORDER_JSON;
+use crate::orders::Order;
+use crate::store;
 
-/// About the JSON of an order with as many and as long products as there may be, in bytes.
-const LARGEST_ORDER: usize = 512 * 1024;
-
-/// The last segment of the path, decoded: an order's id.
+/// The order id in the last segment of the path, decoded.
 #[derive(Debug, Clone)]
 pub(super) struct OrderPath(pub String);
 
@@ -37,26 +35,17 @@ impl<S: Sync> FromRequestParts<S> for OrderPath {
     }
 }
 
-/// The order that the last segment of a path names.
+/// Returns the order that the last segment of a path names.
 ///
 /// # Errors
-/// 400 for what is not UTF-8, 404 for what no order is called.
+/// 400 for a segment that is not UTF-8, 404 for an id that no order can have.
 pub(super) fn order_of(path: &str) -> Result<String, Problem> {
     let segment = path.rsplit('/').next().unwrap_or_default();
     let id = percent_decode_str(segment)
         .decode_utf8()
         .map_err(|_| Problem::BadRequest("the path is not UTF-8".to_owned()))?;
-    // What can't be an id is no order's.
-    OrderId::new(&id).map_err(|_| Problem::OrderNotFound)?;
+    OrderId::new(&id).map_err(|_| ChangeRefused::OrderNotFound)?;
     Ok(id.into_owned())
-}
-
-/// The request's trace, or a new one.
-pub(super) fn trace(headers: &HeaderMap) -> TraceParent {
-    headers
-        .get(TRACEPARENT)
-        .and_then(|value| TraceParent::parse(value.as_bytes()))
-        .unwrap_or_else(TraceParent::random)
 }
 
 /// Place an order.
@@ -66,24 +55,17 @@ pub(super) fn trace(headers: &HeaderMap) -> TraceParent {
     post,
     path = "/orders",
     tag = "orders",
-    params(super::schema::IdempotencyKey),
-    request_body(content = inline(PlaceOrder), content_type = "application/json"),
+    params(IdempotencyKey),
+    request_body(content = inline(PlaceBody), content_type = "application/json"),
     responses(
-        (status = 201, description = "Placed", body = OrderView,
+        (status = 201, description = "Placed", body = Order,
             headers(("Location" = String, description = "The order's path"),
                     ("ETag" = String, description = "The order's version"),
                     ("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
-        (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "An order of this id exists", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "Not an order, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        ChangeErrors,
+        (status = 409, description = "An order of this id exists"),
+        (status = 422, description = "Not an order, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn place_order(
@@ -94,12 +76,7 @@ pub(super) async fn place_order(
 ) -> Result<Answer, Problem> {
     let body: PlaceBody<'_> = object(&body.0)?;
     let action = Action::Place(body.new_order(api.default_currency)?);
-    let change = Change {
-        claim: idempotency::claim(&headers, &caller, &action)?,
-        trace: trace(&headers),
-        action,
-    };
-    Answer::of(api.ingress.submit(change)?.outcome().await?)
+    Answer::of(api.submit(&headers, &caller, action).await?)
 }
 
 /// Change an order's status.
@@ -111,27 +88,20 @@ pub(super) async fn place_order(
     tag = "orders",
     params(
         ("order_id" = inline(OrderIdText), Path, description = "The order"),
-        super::schema::IfMatch,
-        super::schema::IdempotencyKey,
+        IfMatch,
+        IdempotencyKey,
     ),
-    request_body(content = inline(SetStatus), content_type = "application/json"),
+    request_body(content = inline(StatusBody), content_type = "application/json"),
     responses(
-        (status = 200, description = "Changed, or it had the status already", body = OrderView,
+        (status = 200, description = "Changed, or it had the status already", body = Order,
             headers(("ETag" = String, description = "The order's version"),
                     ("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
-        (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "No such order", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "The status can't follow the order's", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 412, description = "The order has changed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "Too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "No JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "No status, or the idempotency key stands for another request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later; outcome-unknown and timed-out: with the same idempotency key", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        ChangeErrors,
+        (status = 404, description = "No such order"),
+        (status = 409, description = "The status can't follow the order's"),
+        (status = 412, description = "The order has changed"),
+        (status = 422, description = "No status, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn set_status(
@@ -147,12 +117,7 @@ pub(super) async fn set_status(
         wanted: body.wanted()?,
         precondition: if_match(&headers)?,
     };
-    let change = Change {
-        claim: idempotency::claim(&headers, &caller, &action)?,
-        trace: trace(&headers),
-        action,
-    };
-    Answer::of(api.ingress.submit(change)?.outcome().await?)
+    Answer::of(api.submit(&headers, &caller, action).await?)
 }
 
 /// Read an order.
@@ -165,16 +130,12 @@ pub(super) async fn set_status(
         ("If-None-Match" = Option<String>, Header, description = "The ETag of what the client has", example = "\"1\""),
     ),
     responses(
-        (status = 200, description = "The order", body = OrderView,
+        (status = 200, description = "The order", body = Order,
             headers(("ETag" = String, description = "The order's version"))),
         (status = 304, description = "The client has this version"),
-        (status = 400, description = "Malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "No such order", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "The rate of the key is used up", body = ProblemDetails, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds until there is room for one more"))),
-        (status = 500, description = "Broken", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Try again later", body = ProblemDetails, content_type = "application/problem+json"),
+        RouteErrors,
+        (status = 400, description = "Malformed"),
+        (status = 404, description = "No such order"),
     )
 )]
 pub(super) async fn get_order(
@@ -182,22 +143,14 @@ pub(super) async fn get_order(
     OrderPath(order_id): OrderPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let memory = api.answers.reserve(LARGEST_ORDER).await?;
-    let order = find(&api, &order_id).await?.ok_or(Problem::OrderNotFound)?;
+    let memory = api.answers.reserve(MAX_ORDER_JSON).await?;
+    let stored = store::orders::find(&api.pool, &order_id).await?;
+    let order = stored
+        .ok_or(ChangeRefused::OrderNotFound)?
+        .order
+        .map_err(|_| NotDone::Unreadable(order_id))?;
     if has_version(&headers, order.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(order.version))]).into_response());
     }
     Ok(Answer::order(StatusCode::OK, &order).counted(memory))
-}
-
-async fn find(api: &Api, order_id: &str) -> Result<Option<Order>, Problem> {
-    let row: Option<StoredOrder> = sqlx::query_as(
-        "SELECT order_id, status, total, currency, products, version, sent_at, created_at, updated_at
-         FROM orders WHERE order_id = $1",
-    )
-    .bind(order_id)
-    .fetch_optional(&api.pool)
-    .await?;
-    let order = row.map(|row| row.order).transpose();
-    order.map_err(|_| Problem::Unreadable(order_id.to_owned()))
 }

@@ -1,5 +1,4 @@
-//! The parsers of what clients send, without the server around them: what hostile input is tried on
-//! (`lab/fuzz`).
+//! The parsers of what clients send, without the server around them, for fuzzing (`lab/fuzz`).
 
 use axum::body::Bytes;
 use axum::http::header::{HeaderName, IF_MATCH};
@@ -10,8 +9,8 @@ use schemas::{Currency, Status};
 use super::auth::Caller;
 use super::json::object;
 use super::problem::Problem;
-use super::requests::{PlaceBody, StatusBody};
-use super::{answers, bulk, etag, idempotency, list, old, orders};
+use super::requests::{OldPlaceBody, OldStatusBody, PlaceBody, StatusBody};
+use super::{answers, bulk, etag, idempotency, list, orders};
 use crate::ingress::{Action, Change, Precondition};
 use crate::orders::NewOrder;
 
@@ -33,29 +32,29 @@ impl From<Problem> for Refused {
     }
 }
 
-/// The body of `POST /orders`.
+/// Parses the body of `POST /orders`.
 ///
 /// # Errors
-/// 400 or 422, as all of these unless they say otherwise.
+/// 400 or 422, as all functions here unless they say otherwise.
 pub fn new_order(body: &[u8], default_currency: Currency) -> Result<NewOrder, Refused> {
     let body: PlaceBody<'_> = object(body)?;
     Ok(body.new_order(default_currency)?)
 }
 
-/// The body of `POST /order/create`; what its answer repeats is read too.
+/// Parses the body of `POST /order/create`, and what its answer repeats of it.
 ///
 /// # Errors
 /// See [`new_order`].
 pub fn old_order(body: &[u8], default_currency: Currency) -> Result<NewOrder, Refused> {
-    let body: PlaceBody<'_> = object(body)?;
-    let order = body.numbered_order(default_currency)?;
+    let body: OldPlaceBody<'_> = object(body)?;
+    let order = body.new_order(default_currency)?;
     let prices = body.prices_as_written()?;
     debug_assert_eq!(prices.len(), order.products.len());
     debug_assert!(body.total_as_written().is_some());
     Ok(order)
 }
 
-/// The body of `PATCH /orders/{order_id}`.
+/// Parses the body of `PATCH /orders/{order_id}`.
 ///
 /// # Errors
 /// See [`new_order`].
@@ -64,15 +63,16 @@ pub fn status(body: &[u8]) -> Result<Status, Refused> {
     Ok(body.wanted()?)
 }
 
-/// The body of `POST /order/status-update`: an order's id and the status that it shall have.
+/// Parses the body of `POST /order/status-update`: an order's id and the status that is wanted.
 ///
 /// # Errors
 /// See [`new_order`]; 404 for an id that no order of the old system has.
 pub fn old_status(body: &[u8]) -> Result<(String, Status), Refused> {
-    Ok(old::wanted(body)?)
+    let body: OldStatusBody<'_> = object(body)?;
+    Ok(body.wanted()?)
 }
 
-/// A line of `POST /orders/bulk`.
+/// Parses a line of `POST /orders/bulk`.
 ///
 /// # Errors
 /// See [`new_order`].
@@ -86,7 +86,8 @@ pub fn bulk_line(line: &[u8], default_currency: Currency) -> Result<Change, Refu
     )?)
 }
 
-/// The numbered lines of a body that comes in `chunks`; 413 for one that is longer than `longest`.
+/// Returns the numbered lines of a body that comes in `chunks`; 413 for a line that is longer than
+/// `longest`.
 pub fn bulk_lines(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Result<Vec<u8>, Refused>)> {
     let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));
     bulk::cut(chunks, longest)
@@ -95,18 +96,18 @@ pub fn bulk_lines(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Result<Vec<u8>,
         .collect()
 }
 
-/// The value of `If-Match`.
+/// Parses the value of `If-Match`.
 ///
 /// # Errors
-/// 400, also for bytes that no header may have.
+/// 400, also for bytes that a header can't have.
 pub fn if_match(value: &[u8]) -> Result<Option<Precondition>, Refused> {
     Ok(etag::if_match(&one_header(IF_MATCH, value)?)?)
 }
 
-/// The value of `Idempotency-Key`.
+/// Parses the value of `Idempotency-Key`.
 ///
 /// # Errors
-/// 400, also for bytes that no header may have.
+/// 400, also for bytes that a header can't have.
 pub fn idempotency_key(value: &[u8]) -> Result<String, Refused> {
     let name = HeaderName::from_static(idempotency::IDEMPOTENCY_KEY);
     let action = Action::SetStatus {
@@ -124,7 +125,7 @@ fn one_header(name: HeaderName, value: &[u8]) -> Result<HeaderMap, Problem> {
     Ok(HeaderMap::from_iter([(name, value)]))
 }
 
-/// The query of `GET /orders`; gives the path of the page after the order that it names.
+/// Parses the query of `GET /orders`. Returns the path of the page after the order that it names.
 ///
 /// # Errors
 /// 400.
@@ -136,15 +137,15 @@ pub fn list_query(
     Ok(list::next_of(status, limit, after)?)
 }
 
-/// The path of an order, as `Location` has it.
+/// Returns the path of an order, as `Location` has it.
 pub fn order_path(order_id: &str) -> String {
     answers::order_path(order_id)
 }
 
-/// The order that the last segment of a path names.
+/// Returns the order that the last segment of a path names.
 ///
 /// # Errors
-/// 400 for what is no UTF-8, 404 for what no order is called.
+/// 400 for a segment that is not UTF-8, 404 for an id that no order can have.
 pub fn path_order(path: &str) -> Result<String, Refused> {
     Ok(orders::order_of(path)?)
 }

@@ -1,14 +1,13 @@
-//! What the API's description says of the bodies and headers that are parsed by hand.
+//! The API's description of fields and headers that are parsed by hand.
 
 use schemas::Status;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
     ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
-use utoipa::{IntoParams, Modify, PartialSchema, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::orders::{MAX_PRODUCT_NAME, MAX_PRODUCTS};
+use crate::limits::{MAX_PRODUCT_NAME, MAX_PRODUCTS};
 
 /// An amount: a JSON number or a string, exact, 0 or more, below 10^15, at most two decimals.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl PartialSchema for Money {
     }
 }
 
-/// Ids as bodies may hold them.
+/// An order id in a body.
 #[derive(Debug)]
 pub(super) struct OrderIdField;
 
@@ -59,7 +58,7 @@ impl PartialSchema for OrderIdField {
     }
 }
 
-/// Ids as paths hold them.
+/// An order id in a path.
 #[derive(Debug)]
 pub(super) struct OrderIdText;
 
@@ -69,7 +68,7 @@ impl PartialSchema for OrderIdText {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
-            // Its length counts bytes, which no other word of a schema says.
+            // Its length counts bytes, which no keyword of JSON Schema does.
             .format(Some(SchemaFormat::Custom("order-id".to_owned())))
             .min_length(Some(1))
             .max_length(Some(128))
@@ -78,7 +77,7 @@ impl PartialSchema for OrderIdText {
     }
 }
 
-/// Ids of the old system.
+/// An order id of the old system.
 #[derive(Debug)]
 pub(super) struct OldId;
 
@@ -101,7 +100,7 @@ impl PartialSchema for OldId {
     }
 }
 
-/// Statuses as clients may write them.
+/// A status as clients may write it.
 #[derive(Debug)]
 pub(super) struct StatusText;
 
@@ -161,54 +160,7 @@ impl PartialSchema for Products {
     }
 }
 
-/// A new order.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code)]
-pub(super) struct PlaceOrder {
-    /// Its id; a UUID when there is none.
-    #[schema(value_type = Option<OrderIdField>, inline)]
-    order_id: Option<String>,
-    #[schema(value_type = Money, inline)]
-    total: String,
-    /// Three letters of any case; the service's default when there is none.
-    #[schema(pattern = "^[A-Za-z]{3}$", example = "EUR")]
-    currency: Option<String>,
-    #[schema(value_type = Option<Products>, inline)]
-    products: Option<String>,
-    /// PENDING, if it is there: a new order has no other status.
-    #[schema(pattern = "^[Pp][Ee][Nn][Dd][Ii][Nn][Gg]$", example = "PENDING")]
-    status: Option<String>,
-}
-
-/// A status change.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code)]
-pub(super) struct SetStatus {
-    #[schema(value_type = StatusText, inline)]
-    status: String,
-}
-
-/// A new order of the old system's clients.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code)]
-pub(super) struct OldPlaceOrder {
-    #[schema(value_type = Money, inline)]
-    total: String,
-    #[schema(value_type = Option<Products>, inline)]
-    products: Option<String>,
-}
-
-/// A status change of the old system's clients.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code)]
-pub(super) struct OldSetStatus {
-    #[schema(value_type = OldId, inline)]
-    id: String,
-    #[schema(value_type = StatusText, inline)]
-    status: String,
-}
-
-/// The header that makes a repeat safe.
+/// The header that makes it safe to repeat a request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code)]
@@ -219,7 +171,7 @@ pub(super) struct IdempotencyKey {
     idempotency_key: Option<String>,
 }
 
-/// The header that guards a change.
+/// The header that names the versions on which a change may build.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code)]
@@ -228,29 +180,4 @@ pub(super) struct IfMatch {
     #[param(rename = "If-Match", value_type = String, required = false, example = "\"1\"",
         pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)]
     if_match: Option<String>,
-}
-
-/// Names the bearer keys in the description.
-#[derive(Debug)]
-pub(super) struct BearerKeys {
-    /// Whether a key is asked for.
-    pub asked_for: bool,
-}
-
-impl Modify for BearerKeys {
-    fn modify(&self, api: &mut OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("One of the keys of API_KEYS_FILE"))
-            .build();
-        api.components
-            .get_or_insert_default()
-            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
-        if self.asked_for {
-            api.security = Some(vec![SecurityRequirement::new(
-                "api_key",
-                std::iter::empty::<String>(),
-            )]);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The routes as clients meet them, as far as they need no database.
+//! The routes as clients use them, as far as they need no database.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +18,12 @@ use super::*;
 use crate::database;
 use crate::ingress::{Gate, Queue};
 
-/// The API over a database that does not exist.
+/// Returns the API over a database that does not exist.
 fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
     limited_app(keys, None, old_routes_without_key)
 }
 
-/// As [`app`]; each key may ask for no more than `burst` requests, not for an hour.
+/// Returns the same, but each client may make `burst` requests and then none for an hour.
 fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: bool) -> Router {
     let nowhere = Secret::new("postgres://nobody@127.0.0.1:1/nowhere");
     let pool = database::pool(&database::database(&nowhere).unwrap(), 1);
@@ -80,7 +80,7 @@ fn assert_problem(answer: &(StatusCode, HeaderMap, Value), status: u16, what: &s
 }
 
 #[tokio::test]
-async fn bad_bodies_are_the_clients_problem() {
+async fn a_bad_body_is_a_client_error() {
     let huge = format!("{{\"total\":1,\"x\":\"{}\"}}", "a".repeat(5000));
     for (body, status) in [
         ("{", 400),
@@ -101,7 +101,7 @@ async fn bad_bodies_are_the_clients_problem() {
 }
 
 #[tokio::test]
-async fn a_good_order_without_a_database_is_to_be_tried_again() {
+async fn a_good_order_without_a_database_may_be_tried_again() {
     let answer = ask(
         app(None, false),
         request("POST", "/orders", "{\"total\":1}"),
@@ -158,7 +158,7 @@ async fn an_order_called_bulk_has_a_path_of_its_own() {
 }
 
 #[tokio::test]
-async fn keys_are_asked_for_and_the_old_routes_can_do_without() {
+async fn keys_are_required_unless_the_old_routes_are_open() {
     let bad = || "{".to_owned();
     for path in [
         "/orders",
@@ -179,7 +179,7 @@ async fn keys_are_asked_for_and_the_old_routes_can_do_without() {
         .insert(AUTHORIZATION, "Bearer key".parse().unwrap());
     assert_problem(&ask(app(Some("key"), true), known).await, 400, "with a key");
     let answer = ask(app(Some("key"), false), request("GET", "/healthz", "")).await;
-    assert_eq!(answer.0, StatusCode::OK, "health asks for none");
+    assert_eq!(answer.0, StatusCode::OK, "health requires none");
 }
 
 fn with_key(key: &str, method: &str, path: &str, body: &str) -> Request<Body> {
@@ -190,7 +190,7 @@ fn with_key(key: &str, method: &str, path: &str, body: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_key_whose_rate_is_used_up_is_told_when_to_come_again() {
+async fn a_client_whose_rate_is_used_up_learns_when_to_try_again() {
     let app = limited_app(Some("one\nother"), Some(2), true);
     let ask = |request| ask(app.clone(), request);
     for _ in 0..5 {
@@ -216,7 +216,7 @@ async fn a_key_whose_rate_is_used_up_is_told_when_to_come_again() {
     assert_problem(&other, 400, "another key's rate");
     for path in ["/order/create", "/order/status-update"] {
         let old = ask(with_key("one", "POST", path, "{")).await;
-        assert_problem(&old, 400, "no key is asked for, and none counted");
+        assert_problem(&old, 400, "no key is required, and there is no rate");
     }
     for _ in 0..5 {
         let health = ask(request("GET", "/healthz", "")).await;
@@ -226,7 +226,7 @@ async fn a_key_whose_rate_is_used_up_is_told_when_to_come_again() {
 
 #[tokio::test]
 async fn each_line_of_a_bulk_request_counts() {
-    // One for the request, two for lines; the third line is one too many.
+    // One for the request and two for lines; the third line is one too many.
     let app = limited_app(Some("one"), Some(3), false);
     let mut bulk = with_key("one", "POST", "/orders/bulk", "{}\n{}\n{}\n");
     let ndjson = "application/x-ndjson".parse().unwrap();
@@ -242,7 +242,7 @@ async fn each_line_of_a_bulk_request_counts() {
 }
 
 #[tokio::test]
-async fn a_bulk_client_that_waits_for_100_is_asked_for_its_body_before_the_answer_begins() {
+async fn a_bulk_body_is_asked_for_before_the_answer_to_a_client_that_waits_for_100_begins() {
     let is_read = Arc::new(AtomicBool::new(false));
     let read = Arc::clone(&is_read);
     let body = futures::stream::once(async move {
@@ -264,7 +264,7 @@ async fn a_bulk_client_that_waits_for_100_is_asked_for_its_body_before_the_answe
 }
 
 #[tokio::test]
-async fn an_empty_bulk_of_a_client_that_waits_for_100_has_an_empty_answer() {
+async fn an_empty_bulk_body_of_a_client_that_waits_for_100_has_an_empty_answer() {
     let mut bulk = request("POST", "/orders/bulk", "");
     let headers = bulk.headers_mut();
     headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());

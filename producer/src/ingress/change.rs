@@ -1,10 +1,11 @@
-//! What is asked for, and what came of it.
+//! What is asked for, and the outcome.
 
 use runtime::postgres::Unwritable;
 use runtime::trace_context::TraceParent;
 use schemas::Status;
 
 use crate::orders::{NewOrder, Order};
+use crate::store::idempotency_keys::Claim;
 
 /// One change of one order.
 #[derive(Debug, Clone)]
@@ -13,7 +14,7 @@ pub struct Change {
     pub action: Action,
     /// The idempotency key under which it was asked for.
     pub claim: Option<Claim>,
-    /// The request's trace; its event carries a child.
+    /// The request's trace; its event carries a child of it.
     pub trace: TraceParent,
 }
 
@@ -22,13 +23,13 @@ pub struct Change {
 pub enum Action {
     /// Place a new one.
     Place(NewOrder),
-    /// Give one another status.
+    /// Change the status of an existing one.
     SetStatus {
-        /// Which; a valid [`OrderId`](schemas::OrderId).
+        /// Its id; a valid [`OrderId`](schemas::OrderId).
         order_id: String,
-        /// The status that it shall have.
+        /// The status that it is to have.
         wanted: Status,
-        /// Only if it is as the client saw it.
+        /// The versions on which the change may build.
         precondition: Option<Precondition>,
     },
 }
@@ -36,14 +37,14 @@ pub enum Action {
 /// The versions on which a change may build: an `If-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// Any, as long as the order exists.
+    /// Any version, as long as the order exists.
     Any,
-    /// One of these; none matches when the list is empty.
+    /// One of these versions; an empty list matches none.
     Versions(Vec<i64>),
 }
 
 impl Precondition {
-    /// Whether an order of this version may be changed.
+    /// Returns whether an order of this version may be changed.
     pub fn holds(&self, version: i64) -> bool {
         match self {
             Self::Any => true,
@@ -52,78 +53,79 @@ impl Precondition {
     }
 }
 
-/// An idempotency key, within the API key that it came with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Whose key it is.
-    pub api_key_id: String,
-    /// The key.
-    pub key: String,
-    /// What was asked for under it.
-    pub request_hash: [u8; 32],
-}
-
-/// What came of a change. Everything but `Placed` and `Changed` wrote no event.
+/// The outcome of a change. Only `Placed` and `Changed` wrote an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The order is placed.
+    /// The order was placed.
     Placed(Order),
     /// The order has the new status.
     Changed(Order),
     /// The order had the status already.
     Unchanged(Order),
-    /// The same was asked for before under this idempotency key: the answer of then.
+    /// The same was asked for before under this idempotency key: the answer that was given then.
     Replayed {
         /// Its HTTP status.
         status: u16,
         /// Its body.
         body: Vec<u8>,
     },
+    /// The change can't be made.
+    Refused(ChangeRefused),
+}
+
+/// Why a change can't be made, whenever it is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeRefused {
     /// An order of this id exists.
-    Exists {
+    OrderExists {
         /// The id.
         order_id: String,
     },
-    /// There is no such order.
-    NotFound,
-    /// The status can't follow the one the order has.
-    Refused {
-        /// The status that it has.
+    /// The order does not exist.
+    OrderNotFound,
+    /// The status can't follow the order's current one.
+    Transition {
+        /// The current status.
         current: Status,
-        /// The status that was wanted.
+        /// The status that was asked for.
         wanted: Status,
     },
-    /// The order is not as the client saw it.
+    /// The order has another version than the client builds on.
     PreconditionFailed {
-        /// Its version.
+        /// The order's version.
         version: i64,
     },
-    /// Something else was asked for under this idempotency key.
+    /// Another request was made under this idempotency key.
     KeyReused,
 }
 
-/// Why there is no outcome.
+impl From<ChangeRefused> for Outcome {
+    fn from(why: ChangeRefused) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// Why a request was not carried out. Unless it says otherwise, nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotWritten {
-    /// The database did not answer in time: nothing was done.
+pub enum NotDone {
+    /// The database did not answer in time.
     Unavailable,
-    /// Another session of the database holds a lock on what this names: nothing was done.
+    /// Another session of the database holds a lock on what this names.
     Locked(String),
-    /// Another session of the database holds a lock on whole tables: nothing was done.
+    /// Another session of the database holds a lock on whole tables.
     TablesLocked,
-    /// The statement failed although nothing but this change was in it, for this reason: nothing was
-    /// done.
-    Failed(String),
-    /// The stored order of this id can't be read: nothing was done.
+    /// The statement failed for this reason, although this request was alone in it.
+    StatementFailed(String),
+    /// The stored order of this id can't be read.
     Unreadable(String),
-    /// The database takes no writes: nothing was done.
+    /// The database takes no writes.
     Unwritable(Unwritable),
-    /// Too many changes wait to be written or published: nothing was done.
+    /// Too many requests are in flight, or too many events wait to be published.
     Overloaded,
-    /// The service stops: nothing was done.
+    /// The service shuts down.
     Closing,
-    /// The connection was lost during the commit, and what became of it can't be told.
+    /// The connection was lost during the commit: the change may have been written.
     OutcomeUnknown,
-    /// The database refuses this change for its data: nothing was done.
-    Rejected,
+    /// The database refuses the change for its data.
+    DataRefused,
 }

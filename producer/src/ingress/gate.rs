@@ -1,5 +1,5 @@
-//! When nothing may be taken in: the backlog is over its bound, the database has been away for
-//! longer than a request would wait, or it takes no writes.
+//! When no change is accepted: the backlog is over its bound, the database has been away for longer than
+//! a request would wait, or it takes no writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,23 +7,23 @@ use std::sync::{Mutex, PoisonError};
 use runtime::postgres::Unwritable;
 use tokio::sync::Notify;
 
-use super::change::NotWritten;
+use super::change::NotDone;
 
-/// Whether changes may be taken in; shared by the way in, the writers and the upkeep.
+/// Whether changes are accepted; shared by ingress, writers and upkeep.
 #[derive(Debug)]
 pub struct Gate {
     backlog_full: AtomicBool,
     /// Why the database takes no changes, if it does not.
-    closed: Mutex<Option<NotWritten>>,
+    closed: Mutex<Option<NotDone>>,
     refused: Notify,
 }
 
-/// Closed until the database has shown that it takes writes.
+/// Closed until the database has taken a write.
 impl Default for Gate {
     fn default() -> Self {
         Self {
             backlog_full: AtomicBool::new(false),
-            closed: Mutex::new(Some(NotWritten::Unavailable)),
+            closed: Mutex::new(Some(NotDone::Unavailable)),
             refused: Notify::new(),
         }
     }
@@ -35,23 +35,23 @@ impl Gate {
         self.backlog_full.store(full, Ordering::Relaxed);
     }
 
-    /// The database takes writes.
+    /// Opens the gate: the database takes writes.
     pub fn open(&self) {
         self.set(None);
     }
 
-    /// The database has been away for long.
+    /// Closes the gate: the database has been away for long.
     pub fn close(&self) {
-        self.set(Some(NotWritten::Unavailable));
+        self.set(Some(NotDone::Unavailable));
     }
 
-    /// The database takes no writes.
+    /// Closes the gate: the database takes no writes.
     pub(super) fn close_for(&self, why: Unwritable) {
-        self.set(Some(NotWritten::Unwritable(why)));
+        self.set(Some(NotDone::Unwritable(why)));
     }
 
-    /// A writer met a refusal in which all writes would share: nothing is taken in until a probe
-    /// that writes has opened the gate again.
+    /// Closes the gate for a writer whose write was refused for a reason that all writes share, until a
+    /// probe that writes opens it again.
     pub fn refuse(&self, why: Unwritable) {
         self.close_for(why);
         self.refused.notify_one();
@@ -62,39 +62,41 @@ impl Gate {
         self.refused.notified().await;
     }
 
-    /// Whether the database is believed to take writes.
+    /// Returns whether the database is believed to take writes.
     pub(super) fn is_open(&self) -> bool {
         self.closed().is_none()
     }
 
-    /// Why no write would be taken, if that is known.
+    /// Returns why the database takes no writes, if that is known.
     pub(super) fn unwritable(&self) -> Option<Unwritable> {
         match self.closed() {
-            Some(NotWritten::Unwritable(why)) => Some(why),
+            Some(NotDone::Unwritable(why)) => Some(why),
             _ => None,
         }
     }
 
+    /// Checks whether a change may be accepted.
+    ///
     /// # Errors
-    /// Why nothing may be taken in.
-    pub fn check(&self) -> Result<(), NotWritten> {
+    /// Why it may not.
+    pub fn check(&self) -> Result<(), NotDone> {
         if let Some(why) = self.closed() {
             return Err(why);
         }
         if self.backlog_full.load(Ordering::Relaxed) {
-            return Err(NotWritten::Overloaded);
+            return Err(NotDone::Overloaded);
         }
         Ok(())
     }
 
-    fn closed(&self) -> Option<NotWritten> {
+    fn closed(&self) -> Option<NotDone> {
         self.closed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn set(&self, why: Option<NotWritten>) {
+    fn set(&self, why: Option<NotDone>) {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 }
@@ -106,17 +108,14 @@ mod tests {
     #[test]
     fn a_refused_write_closes_the_gate_until_it_is_opened() {
         let gate = Gate::default();
-        assert_eq!(gate.check(), Err(NotWritten::Unavailable));
+        assert_eq!(gate.check(), Err(NotDone::Unavailable));
         gate.open();
         assert_eq!(gate.check(), Ok(()));
         gate.refuse(Unwritable::DiskFull);
-        assert_eq!(
-            gate.check(),
-            Err(NotWritten::Unwritable(Unwritable::DiskFull))
-        );
+        assert_eq!(gate.check(), Err(NotDone::Unwritable(Unwritable::DiskFull)));
         assert_eq!(gate.unwritable(), Some(Unwritable::DiskFull));
         gate.open();
         gate.set_backlog_full(true);
-        assert_eq!(gate.check(), Err(NotWritten::Overloaded));
+        assert_eq!(gate.check(), Err(NotDone::Overloaded));
     }
 }

@@ -1,80 +1,86 @@
-//! A change that waits for its answer, and the way in which it is to be written.
+//! A change that waits for its outcome, and how it is to be committed.
 
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
 use runtime::metrics::LOCKED_CHANGES;
+use schemas::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::change::{Action, Change, NotWritten, Outcome};
-use super::decide::Attempt;
-use super::lines::{Mark, Ticket};
-use crate::orders::OrderName;
+use super::change::{Action, Change, NotDone, Outcome};
+use super::conflicts::{ConflictKey, Ticket};
+use crate::limits::{FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE};
+use crate::orders::OrderIdSource;
 
-/// The pause after the first lock that a change meets; it doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const MAX_PAUSE: Duration = Duration::from_millis(320);
-
-/// How a change is written; the changes of a group are written the same way.
+/// How a change is committed; all changes of one commit take the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// New orders, in one statement.
+pub(super) enum CommitPath {
+    /// Fast path: new orders, in one statement.
     Place,
-    /// Orders that are read, and changed if they stay as they were read.
+    /// Fast path: orders are read, and updated if they still have the version that was read.
     SetStatus,
     /// Anything, in one transaction with locked rows.
     Transaction,
-    /// As `Transaction`, with limits so short that a lock or a slow row costs the other changes of
+    /// As `Transaction`, with timeouts so short that a lock or a slow row costs the other changes of
     /// the group next to nothing.
     Careful,
 }
 
-/// What a change has met so far, and how it is therefore tried next.
+/// How a change is tried next, after what has stopped it so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
-    /// Nothing.
-    Usual,
+    /// Nothing has stopped it.
+    Normal,
     /// A lock or a statement timeout stopped its group, perhaps because of this change.
     Careful,
-    /// It is the one that stopped its group: it is tried once more, by itself, with the usual limits.
+    /// It stopped its group even alone: it is tried once more, by itself, with the normal timeouts.
     Alone,
 }
 
-/// A change that waits for its answer.
+/// What a commit was to write of which nobody knows whether it arrived, because the connection was
+/// lost. The change is then tried again, and this shows whether the first try did arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) order_id: String,
+    pub(super) version: i64,
+    pub(super) at: Timestamp,
+}
+
+/// A change that waits for its outcome.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) change: Change,
     pub(super) attempt: Option<Attempt>,
-    /// Somebody else was in between when it was written the short way.
-    pub(super) beaten: bool,
+    /// Whether another session changed the same order while this change was on a fast path.
+    pub(super) overtaken: bool,
     pub(super) care: Care,
     pub(super) ticket: Ticket,
-    /// What it must have for itself: its order, its idempotency key.
-    pub(super) marks: Vec<Mark>,
+    /// What no other change may have while this one is written: its order, its idempotency key.
+    pub(super) conflict_keys: Vec<ConflictKey>,
     /// Since when it could have been taken.
-    pub(super) since: Instant,
+    pub(super) ready_since: Instant,
     deadline: Instant,
-    answer: oneshot::Sender<Result<Outcome, NotWritten>>,
-    locked: Option<Locked>,
+    answer: oneshot::Sender<Result<Outcome, NotDone>>,
+    lock_wait: Option<LockWait>,
     _room: OwnedSemaphorePermit,
 }
 
 /// A change that waits for another session's lock; counted while it does.
 #[derive(Debug)]
-struct Locked {
+struct LockWait {
     next_pause: Duration,
 }
 
-impl Locked {
+impl LockWait {
     fn new() -> Self {
         gauge!(LOCKED_CHANGES).increment(1);
         Self {
-            next_pause: FIRST_PAUSE,
+            next_pause: FIRST_LOCK_PAUSE,
         }
     }
 }
 
-impl Drop for Locked {
+impl Drop for LockWait {
     fn drop(&mut self) {
         gauge!(LOCKED_CHANGES).decrement(1);
     }
@@ -83,56 +89,67 @@ impl Drop for Locked {
 impl Job {
     pub(super) fn new(
         change: Change,
-        answer: oneshot::Sender<Result<Outcome, NotWritten>>,
+        answer: oneshot::Sender<Result<Outcome, NotDone>>,
         deadline: Instant,
         room: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             change,
             attempt: None,
-            beaten: false,
-            care: Care::Usual,
+            overtaken: false,
+            care: Care::Normal,
             ticket: 0,
-            marks: Vec::new(),
-            since: Instant::now(),
+            conflict_keys: Vec::new(),
+            ready_since: Instant::now(),
             deadline,
             answer,
-            locked: None,
+            lock_wait: None,
             _room: room,
         }
     }
 
-    pub(super) fn answer(self, outcome: Result<Outcome, NotWritten>) {
-        // Nobody waits any more when the client went away.
+    pub(super) fn answer(self, outcome: Result<Outcome, NotDone>) {
+        // Nobody waits any more when the client has disconnected.
         let _ = self.answer.send(outcome);
     }
 
-    /// Answers a change for which it is too late. `why` is what has held up everybody.
-    pub(super) fn give_up(self, why: &NotWritten) {
+    /// Answers a change whose deadline has passed. `why` is what holds up all changes.
+    pub(super) fn give_up(self, why: &NotDone) {
         let why = if self.attempt.is_some() {
-            NotWritten::OutcomeUnknown
-        } else if self.is_locked() {
-            NotWritten::Locked(self.subject())
+            NotDone::OutcomeUnknown
+        } else if self.waits_for_lock() {
+            NotDone::Locked(self.subject())
         } else {
             why.clone()
         };
         self.answer(Err(why));
     }
 
-    /// The short ways are for changes that meet nobody: no answer under a key, no earlier try that
-    /// may still be under way in the server, no lock.
-    pub(super) const fn way(&self) -> Way {
+    /// Answers a change that failed for its own fault, unless an earlier try may have written it.
+    pub(super) fn fail(self, why: NotDone) {
+        let why = if self.attempt.is_some() {
+            NotDone::OutcomeUnknown
+        } else {
+            why
+        };
+        self.answer(Err(why));
+    }
+
+    /// Returns how the change is committed. The fast paths are for changes that can conflict with
+    /// nothing: no answer under a key, no earlier try that may still be in progress in the server, no
+    /// lock.
+    pub(super) const fn path(&self) -> CommitPath {
         match self.care {
-            Care::Careful => return Way::Careful,
-            Care::Alone => return Way::Transaction,
-            Care::Usual => {}
+            Care::Careful => return CommitPath::Careful,
+            Care::Alone => return CommitPath::Transaction,
+            Care::Normal => {}
         }
-        if self.change.claim.is_some() || self.attempt.is_some() || self.beaten {
-            return Way::Transaction;
+        if self.change.claim.is_some() || self.attempt.is_some() || self.overtaken {
+            return CommitPath::Transaction;
         }
         match &self.change.action {
-            Action::Place(_) => Way::Place,
-            Action::SetStatus { .. } => Way::SetStatus,
+            Action::Place(_) => CommitPath::Place,
+            Action::SetStatus { .. } => CommitPath::SetStatus,
         }
     }
 
@@ -140,22 +157,22 @@ impl Job {
         now >= self.deadline
     }
 
-    /// Whether another session holds a lock that this change needs.
-    pub(super) const fn is_locked(&self) -> bool {
-        self.locked.is_some()
+    /// Returns whether another session holds a lock that this change needs.
+    pub(super) const fn waits_for_lock(&self) -> bool {
+        self.lock_wait.is_some()
     }
 
-    /// Notes that another session holds a lock that this change needs, and returns when the change
-    /// is to be tried again: never later than its deadline.
+    /// Notes that another session holds a lock that this change needs, and returns when the change is
+    /// to be tried again: never later than its deadline.
     pub(super) fn met_lock(&mut self, now: Instant) -> Instant {
         self.care = Care::Careful;
-        let locked = self.locked.get_or_insert_with(Locked::new);
-        let until = now + locked.next_pause;
-        locked.next_pause = (locked.next_pause * 2).min(MAX_PAUSE);
+        let wait = self.lock_wait.get_or_insert_with(LockWait::new);
+        let until = now + wait.next_pause;
+        wait.next_pause = (wait.next_pause * 2).min(MAX_LOCK_PAUSE);
         until.min(self.deadline.max(now))
     }
 
-    /// What the change is about, for people.
+    /// Returns what the change is about, for people.
     pub(super) fn subject(&self) -> String {
         match (self.order_id(), &self.change.claim) {
             (Some(order_id), _) => format!("the order {order_id:?}"),
@@ -164,13 +181,13 @@ impl Job {
         }
     }
 
-    /// The order that the client names.
+    /// Returns the order that the client names.
     pub(super) fn order_id(&self) -> Option<&str> {
         match &self.change.action {
             Action::SetStatus { order_id, .. } => Some(order_id),
-            Action::Place(order) => match &order.name {
-                OrderName::Given(order_id) => Some(order_id),
-                OrderName::Uuid | OrderName::Number => None,
+            Action::Place(order) => match &order.id {
+                OrderIdSource::Client(order_id) => Some(order_id),
+                OrderIdSource::Uuid | OrderIdSource::Sequence => None,
             },
         }
     }

@@ -1,40 +1,28 @@
-//! What waits to be written, and which of it may go together.
+//! What waits to be written, and which of it may be committed together.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
-use super::change::{Change, NotWritten, Outcome};
+use super::change::{Change, NotDone, Outcome};
+use super::conflicts::{ConflictKey, Conflicts, Ticket};
 use super::job::{Care, Job};
-use super::lines::{Lines, Mark, Ticket};
+use crate::limits::{
+    MAX_GROUP_CHANGES, MAX_LOCKED_CHANGES_PER_GROUP, SECOND_WRITER_CHANGES, SECOND_WRITER_DELAY,
+};
 
-/// The most changes of one transaction.
-const LARGEST_GROUP: usize = 256;
-
-/// While one writer is at work, another takes what waits only when it is this many...
-const CROWD: usize = LARGEST_GROUP / 2;
-
-/// ...or when the first of them has waited this long: a group that is held up, by another instance's
-/// lock perhaps, holds up nobody else. Otherwise a lone writer's larger groups cost least.
-const HELP_AFTER: Duration = Duration::from_millis(10);
-
-/// The most changes that met a lock and are tried again in one group: each may cost its writer a
-/// few milliseconds.
-const MAX_LOCKED_OF_GROUP: usize = 16;
-
-/// Changes in the order in which they came.
+/// Changes in the order of arrival.
 ///
-/// Two changes of one order, or under one idempotency key, are never in writers' hands at the same
-/// time, and leave in the order in which they came. So writers of one process don't wait for each
-/// other's row locks, and a request that repeats one in flight waits for it here. Whatever waits for
-/// another change stands in a line of its own (`lines`), where it is in nobody's way: taking a
-/// group costs the same however many changes of one order wait.
+/// Two changes of one order, or under one idempotency key, are never with writers at the same time, and
+/// leave in the order of arrival. So writers of one process don't wait for each other's row locks, and a
+/// request that repeats one in flight waits for it here. A change that waits for another one is kept
+/// apart, so taking a group costs the same however many changes of one order wait.
 ///
-/// A change that met another session's lock pauses here. It stays the first of its lines, so later
-/// changes of its order don't overtake it, and it occupies no writer meanwhile.
+/// A change that met another session's lock pauses here. It keeps its conflict keys, so later changes
+/// of its order don't overtake it, and it occupies no writer.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -47,83 +35,82 @@ pub struct Queue {
 struct State {
     /// May be taken, any of them together.
     ready: VecDeque<Job>,
-    /// Wait for others in `lines`.
+    /// Wait for earlier changes, by their tickets.
     blocked: HashMap<Ticket, Job>,
-    /// Wait for another session's lock, until then.
+    /// Wait for another session's lock, until the time of their next try.
     paused: BTreeMap<(Instant, Ticket), Job>,
-    /// Of all changes that aren't done.
-    lines: Lines,
+    /// The conflict keys of all changes that are not done.
+    conflicts: Conflicts,
     last_ticket: Ticket,
-    /// Writers that have a group in hand.
+    /// Writers that have a group.
     at_work: usize,
     closed: bool,
 }
 
-/// A group in a writer's hands: its orders and keys are busy until this is dropped.
+/// A group that a writer has taken. Its conflict keys are held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Group {
     queue: Arc<Queue>,
-    places: Vec<Place>,
+    held: Vec<Held>,
     pub(super) jobs: Vec<Job>,
 }
 
-/// Where a change stands in the lines.
+/// The conflict keys of one change of a group.
 #[derive(Debug)]
-struct Place {
+struct Held {
     ticket: Ticket,
-    marks: Vec<Mark>,
-    /// It was given up because another session has a lock, which whoever follows will meet too.
-    locked: bool,
+    keys: Vec<ConflictKey>,
+    /// Whether the change was given up because of another session's lock, which the next change with
+    /// these keys will meet too.
+    met_lock: bool,
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.queue.release(&self.places);
+        self.queue.release(&self.held);
     }
 }
 
 impl Group {
     fn new(queue: Arc<Queue>, jobs: Vec<Job>) -> Self {
-        let places = jobs.iter().filter(|job| !job.marks.is_empty());
-        let places = places.map(|job| Place {
+        let with_keys = jobs.iter().filter(|job| !job.conflict_keys.is_empty());
+        let held = with_keys.map(|job| Held {
             ticket: job.ticket,
-            marks: job.marks.clone(),
-            locked: false,
+            keys: job.conflict_keys.clone(),
+            met_lock: false,
         });
         Self {
             queue,
-            places: places.collect(),
+            held: held.collect(),
             jobs,
         }
     }
 
-    /// Gives a change back that met another session's lock, to be tried again later.
+    /// Returns a change that met another session's lock to the queue, to be tried again later.
     pub(super) fn pause(&mut self, mut job: Job) {
         let until = job.met_lock(Instant::now());
-        self.places.retain(|place| place.ticket != job.ticket);
+        self.held.retain(|held| held.ticket != job.ticket);
         let mut state = self.queue.lock();
         state.paused.insert((until, job.ticket), job);
         drop(state);
-        // This writer may have other parts of its group to write when it is time.
+        // This writer may still be busy with the rest of its group at that time.
         self.queue.work.notify_one();
     }
 
-    /// Answers a change for which it is too late; `why` is what has held up everybody.
-    pub(super) fn give_up(&mut self, job: Job, why: &NotWritten) {
-        if job.is_locked()
-            && let Some(place) = self
-                .places
-                .iter_mut()
-                .find(|place| place.ticket == job.ticket)
+    /// Answers a change whose deadline has passed; `why` is what holds up all changes.
+    pub(super) fn give_up(&mut self, job: Job, why: &NotDone) {
+        let mut held = self.held.iter_mut();
+        if job.waits_for_lock()
+            && let Some(held) = held.find(|held| held.ticket == job.ticket)
         {
-            place.locked = true;
+            held.met_lock = true;
         }
         job.give_up(why);
     }
 }
 
 impl Queue {
-    /// A queue in which at most `capacity` changes wait or are being written.
+    /// Returns a queue in which at most `capacity` changes wait or are being written.
     pub fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -136,67 +123,66 @@ impl Queue {
     pub(super) fn push(
         &self,
         change: Change,
-        answer: oneshot::Sender<Result<Outcome, NotWritten>>,
+        answer: oneshot::Sender<Result<Outcome, NotDone>>,
         deadline: Instant,
-    ) -> Result<(), NotWritten> {
+    ) -> Result<(), NotDone> {
         let room = Arc::clone(&self.room)
             .try_acquire_owned()
             .map_err(|error| match error {
-                TryAcquireError::NoPermits => NotWritten::Overloaded,
-                TryAcquireError::Closed => NotWritten::Closing,
+                TryAcquireError::NoPermits => NotDone::Overloaded,
+                TryAcquireError::Closed => NotDone::Closing,
             })?;
         self.append(change, answer, deadline, room)
     }
 
-    pub(super) async fn push_in_turn(
+    pub(super) async fn push_when_room(
         &self,
         change: Change,
-        answer: oneshot::Sender<Result<Outcome, NotWritten>>,
+        answer: oneshot::Sender<Result<Outcome, NotDone>>,
         deadline: Instant,
-    ) -> Result<(), NotWritten> {
+    ) -> Result<(), NotDone> {
         let room = Arc::clone(&self.room).acquire_owned();
         let room = tokio::time::timeout_at(deadline.into(), room)
             .await
-            .map_err(|_| NotWritten::Overloaded)?
-            .map_err(|_| NotWritten::Closing)?;
+            .map_err(|_| NotDone::Overloaded)?
+            .map_err(|_| NotDone::Closing)?;
         self.append(change, answer, deadline, room)
     }
 
     fn append(
         &self,
         change: Change,
-        answer: oneshot::Sender<Result<Outcome, NotWritten>>,
+        answer: oneshot::Sender<Result<Outcome, NotDone>>,
         deadline: Instant,
         room: OwnedSemaphorePermit,
-    ) -> Result<(), NotWritten> {
+    ) -> Result<(), NotDone> {
         let mut job = Job::new(change, answer, deadline, room);
-        job.marks = self.marks(&job);
+        job.conflict_keys = self.conflict_keys(&job);
         let mut state = self.lock();
         if state.closed {
-            return Err(NotWritten::Closing);
+            return Err(NotDone::Closing);
         }
-        let calls_a_writer = state.append(job);
+        let needs_writer = state.append(job);
         drop(state);
-        if calls_a_writer {
+        if needs_writer {
             self.work.notify_one();
         }
         Ok(())
     }
 
-    /// What a change must have for itself: its order, its idempotency key.
-    fn marks(&self, job: &Job) -> Vec<Mark> {
+    fn conflict_keys(&self, job: &Job) -> Vec<ConflictKey> {
         let order = job
             .order_id()
             .map(|order_id| self.hasher.hash_one(("order", order_id)));
         let claim = job.change.claim.as_ref();
         let key = claim.map(|claim| self.hasher.hash_one(("key", &claim.api_key_id, &claim.key)));
-        let mut marks: Vec<Mark> = order.into_iter().chain(key).collect();
-        marks.dedup();
-        marks
+        let mut keys: Vec<ConflictKey> = order.into_iter().chain(key).collect();
+        keys.dedup();
+        keys
     }
 
-    /// All that may go now, up to a group's size; waits until there is something. `None` when the
-    /// queue is closed and empty.
+    /// Takes all changes that may be committed together now, up to the maximum of a group; waits until
+    /// there is one. Returns `None` when the queue is closed and empty.
     pub(super) async fn take(self: &Arc<Self>) -> Option<Group> {
         loop {
             let work = self.work.notified();
@@ -212,7 +198,7 @@ impl Queue {
             }
             match left {
                 Left::Ready => {
-                    let _ = tokio::time::timeout(HELP_AFTER, work).await;
+                    let _ = tokio::time::timeout(SECOND_WRITER_DELAY, work).await;
                 }
                 Left::Paused(until) => {
                     let _ = tokio::time::timeout_at(until.into(), work).await;
@@ -224,40 +210,41 @@ impl Queue {
                     return None;
                 }
             }
-            // Whoever else has something to bring may do so first, if it needs no waiting: the group
-            // is larger for it.
+            // Requests that are ready to submit a change do so first: the group is larger for it.
             tokio::task::yield_now().await;
         }
     }
 
-    /// The writer's next look is for what waits.
-    fn release(&self, places: &[Place]) {
+    /// Releases the conflict keys of a group. Its writer calls [`Queue::take`] next, so no other writer
+    /// is notified of what becomes ready.
+    fn release(&self, group: &[Held]) {
         let mut state = self.lock();
         state.at_work -= 1;
-        for place in places {
-            let care = if place.locked {
+        for held in group {
+            let care = if held.met_lock {
                 Care::Careful
             } else {
-                Care::Usual
+                Care::Normal
             };
-            state.leave(place.ticket, &place.marks, care);
+            state.leave(held.ticket, &held.keys, care);
         }
-        let others_end = state.closed;
+        let closed = state.closed;
         drop(state);
-        if others_end {
+        if closed {
+            // The other writers end too.
             self.work.notify_one();
         }
     }
 
-    /// Answers those for which it is too late; called while everybody is held up by `why`.
-    pub(super) fn give_up_late(&self, why: &NotWritten) {
+    /// Answers the changes whose deadline has passed; called while `why` holds up all changes.
+    pub(super) fn give_up_late(&self, why: &NotDone) {
         let late = self.lock().take_late(Instant::now());
         for job in late {
             job.give_up(why);
         }
     }
 
-    /// No more changes.
+    /// Accepts no more changes.
     pub(super) fn close(&self) {
         self.room.close();
         self.lock().closed = true;
@@ -272,24 +259,25 @@ impl Queue {
 /// What is left once a writer has taken what it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
-    /// Changes that another writer may take when they have waited long enough.
+    /// Changes that another writer may take once they have waited long enough.
     Ready,
     /// Changes that are to be tried again from this time on.
     Paused(Instant),
-    /// Nothing that could be taken before somebody says so.
+    /// Nothing that could be taken before the next notification.
     Nothing,
     /// Nothing, and nothing will come.
     End,
 }
 
 impl State {
-    /// Whether a writer is to be called: one is enough to take all that waits, or to watch over it.
+    /// Adds a change. Returns whether a writer is to be notified: one is enough to take all that is
+    /// ready, or to wait for its time.
     fn append(&mut self, mut job: Job) -> bool {
         self.last_ticket += 1;
         job.ticket = self.last_ticket;
-        if self.lines.join(job.ticket, &job.marks) {
+        if self.conflicts.join(job.ticket, &job.conflict_keys) {
             self.ready.push_back(job);
-            self.ready.len() == 1 || self.ready.len() == CROWD
+            self.ready.len() == 1 || self.ready.len() == SECOND_WRITER_CHANGES
         } else {
             self.blocked.insert(job.ticket, job);
             false
@@ -298,17 +286,17 @@ impl State {
 
     fn take(&mut self, now: Instant) -> Vec<Job> {
         self.end_pauses(now);
-        if !self.needs_a_writer(now) {
+        if !self.needs_writer(now) {
             return Vec::new();
         }
-        let most = self.ready.len().min(LARGEST_GROUP);
+        let most = self.ready.len().min(MAX_GROUP_CHANGES);
         let taken: Vec<Job> = self.ready.drain(..most).collect();
         self.at_work += usize::from(!taken.is_empty());
         taken
     }
 
     fn end_pauses(&mut self, now: Instant) {
-        for _ in 0..MAX_LOCKED_OF_GROUP {
+        for _ in 0..MAX_LOCKED_CHANGES_PER_GROUP {
             match self.paused.first_entry() {
                 Some(first) if first.key().0 <= now => self.ready.push_back(first.remove()),
                 _ => return,
@@ -328,23 +316,24 @@ impl State {
         }
     }
 
-    fn needs_a_writer(&self, now: Instant) -> bool {
-        let has_waited = |job: &Job| now.saturating_duration_since(job.since) >= HELP_AFTER;
+    fn needs_writer(&self, now: Instant) -> bool {
+        let has_waited =
+            |job: &Job| now.saturating_duration_since(job.ready_since) >= SECOND_WRITER_DELAY;
         self.at_work == 0
             || self.closed
-            || self.ready.len() >= CROWD
+            || self.ready.len() >= SECOND_WRITER_CHANGES
             || self.ready.front().is_some_and(has_waited)
     }
 
-    /// A change leaves its lines, and whoever waited for it alone may be taken, with this care.
-    fn leave(&mut self, ticket: Ticket, marks: &[Mark], care: Care) {
-        for next in self.lines.leave(ticket, marks) {
-            let is_first = |job: &Job| self.lines.is_first(job.ticket, &job.marks);
-            if self.blocked.get(&next).is_some_and(is_first)
+    /// Releases the keys of a change. Changes that waited for it alone become ready, with this care.
+    fn leave(&mut self, ticket: Ticket, keys: &[ConflictKey], care: Care) {
+        for next in self.conflicts.leave(ticket, keys) {
+            let holds_all = |job: &Job| self.conflicts.holds_all(job.ticket, &job.conflict_keys);
+            if self.blocked.get(&next).is_some_and(holds_all)
                 && let Some(mut job) = self.blocked.remove(&next)
             {
-                job.since = Instant::now();
-                if care != Care::Usual {
+                job.ready_since = Instant::now();
+                if care != Care::Normal {
                     job.care = care;
                 }
                 self.ready.push_back(job);
@@ -367,7 +356,7 @@ impl State {
         self.ready = ready;
         late.extend::<VecDeque<Job>>(ready_late);
         for job in &late {
-            self.leave(job.ticket, &job.marks, Care::Usual);
+            self.leave(job.ticket, &job.conflict_keys, Care::Normal);
         }
         late
     }

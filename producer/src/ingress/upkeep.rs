@@ -1,5 +1,7 @@
-//! The small periodic work: the backlog is measured, old idempotency keys are deleted, and with
-//! both it shows whether the database is there and takes writes.
+//! The small periodic work: measures the backlog and deletes old idempotency keys, and with both probes
+//! whether the database is there and takes writes.
+
+mod old_keys;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,28 +13,18 @@ use runtime::metrics::OUTBOX_ROWS;
 use runtime::postgres::{Database, Unwritable, message_of, within};
 use sqlx::{Error, PgConnection, PgPool};
 
-use super::PATIENCE;
-use super::backlog::backlog;
 use super::gate::Gate;
-use super::old_keys::OldKeys;
-use crate::database::{Fault, WRITES, fault_of};
+use crate::database::{Fault, fault_of};
+use crate::limits::{
+    CHANGE_TIMEOUT, DELETE_KEYS_PERIOD, UPKEEP_ANSWER_TIMEOUT, UPKEEP_CONNECT_TIMEOUT,
+    UPKEEP_COST_FACTOR, UPKEEP_PERIOD,
+};
 use crate::relay::SharedLowWater;
+use crate::store;
+use old_keys::OldKeys;
 
-/// Between two measurements. At 20,000 events a second the bound is overshot by half of that.
-const PERIOD: Duration = Duration::from_millis(500);
-
-/// The time between two measurements is at least this many times what the last one took.
-const COST: u32 = 10;
-
-/// Between two looks for idempotency keys that are to be deleted.
-const DELETE_EVERY: Duration = Duration::from_secs(60);
-
-/// A connect, and an answer, take no longer than this.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Measures, deletes, and reports, over a connection of its own: readers who have all those of the
-/// pool must not make the database look away.
+/// Measures, deletes and reports, over a connection of its own: readers that occupy the whole pool must
+/// not make the database seem to be away.
 #[derive(Debug)]
 pub struct Upkeep {
     database: Database,
@@ -40,7 +32,7 @@ pub struct Upkeep {
     /// The pool of the reading routes, which follows the primary.
     readers: PgPool,
     gate: Arc<Gate>,
-    /// From where on the outbox has rows.
+    /// The lowest id that the outbox may have.
     low_water: SharedLowWater,
     outbox_limit: i64,
     old_keys: OldKeys,
@@ -49,8 +41,8 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to
-    /// be published, and tells `postgres` and `backlog` why. Does not connect yet.
+    /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to be
+    /// published, and reports to `postgres` and `backlog` why. Does not connect yet.
     pub fn new(
         database: Database,
         readers: PgPool,
@@ -71,11 +63,11 @@ impl Upkeep {
         }
     }
 
-    /// Tells that the tables could not be brought up to date, and that nothing is taken in.
-    pub fn tell_outdated(&self, error: &Error) {
+    /// Reports that the tables could not be brought up to date, and that no change is accepted.
+    pub fn report_outdated(&self, error: &Error) {
         let message = message_of(error);
         self.postgres
-            .not_ready(format!("the tables can't be brought up to date: {message}"));
+            .not_ready(format!("cannot bring the tables up to date: {message}"));
         if let Some(why) = Unwritable::of(error) {
             self.gate.close_for(why);
         }
@@ -84,21 +76,22 @@ impl Upkeep {
     /// Works until shutdown. The tables must exist.
     ///
     /// # Errors
-    /// None; the type is that of a part.
+    /// None; the supervisor expects this type.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         let mut last_answer = Instant::now();
         let mut last_delete = None;
         loop {
             let begun = Instant::now();
-            // Without an answer it is asked again soon.
-            let mut pause = PERIOD;
-            match self.look().await {
+            // Without an answer the next measurement comes soon.
+            let mut pause = UPKEEP_PERIOD;
+            match self.measure().await {
                 Ok(Backlog { rows, took }) => {
-                    pause = PERIOD.max(took * COST);
+                    pause = UPKEEP_PERIOD.max(took * UPKEEP_COST_FACTOR);
                     last_answer = Instant::now();
                     self.postgres.ready();
-                    self.judge(rows);
-                    let is_due = last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_EVERY);
+                    self.report_backlog(rows);
+                    let is_due =
+                        last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_KEYS_PERIOD);
                     if is_due && self.delete_some_old_keys().await {
                         last_delete = Some(Instant::now());
                     }
@@ -108,30 +101,30 @@ impl Upkeep {
                     last_answer = Instant::now();
                     let message = message_of(&error);
                     if self.gate.is_open() {
-                        pause = PERIOD.max(begun.elapsed() * COST);
+                        pause = UPKEEP_PERIOD.max(begun.elapsed() * UPKEEP_COST_FACTOR);
                         self.postgres.ready();
                         self.backlog
-                            .degraded(format!("the events that wait can't be counted: {message}"));
+                            .degraded(format!("cannot count the events that wait: {message}"));
                     } else {
                         self.postgres
-                            .not_ready(format!("a write is not done: {message}"));
+                            .not_ready(format!("a write does not succeed: {message}"));
                     }
                 }
-                Err(error) => self.tell(&error, last_answer.elapsed() >= PATIENCE),
+                Err(error) => self.report(&error, last_answer.elapsed() >= CHANGE_TIMEOUT),
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                // A probe can succeed where the next write fails (a nearly full disk), so probes
-                // have a pace of their own.
-                () = self.gate.refused() => tokio::time::sleep(PERIOD).await,
+                // A probe can succeed where the next write fails (a nearly full disk), so refused
+                // writes must not set the pace of the probes.
+                () = self.gate.refused() => tokio::time::sleep(UPKEEP_PERIOD).await,
                 () = shutdown.requested() => return Ok(()),
             }
         }
     }
 
-    /// What a write would meet is told at once. A short absence is waited out by the writers; a
-    /// `long` one is told at once, too.
-    fn tell(&self, error: &Error, long: bool) {
+    /// Reports an error, and closes the gate for what a write would meet too. The writers wait for a
+    /// database that is away for a short time; for a `long` one the gate is closed.
+    fn report(&self, error: &Error, long: bool) {
         // A crash may bring deleted rows back.
         self.low_water.forget();
         let message = message_of(error);
@@ -149,42 +142,42 @@ impl Upkeep {
     }
 
     /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
-    async fn look(&mut self) -> Result<Backlog, Error> {
+    async fn measure(&mut self) -> Result<Backlog, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let connection = self.database.connect(CONNECT_TIMEOUT).await?;
+                let connection = self.database.connect(UPKEEP_CONNECT_TIMEOUT).await?;
                 self.database.repoint(&self.readers);
                 connection
             }
         };
         let is_open = self.gate.is_open();
         let (from, limit) = (self.low_water.mark(), self.outbox_limit);
-        let looking = async {
+        let measuring = async {
             self.database.confirm_writable(&mut connection).await?;
             if !is_open {
-                WRITES.run(&mut connection).await?;
+                store::WRITES.run(&mut connection).await?;
                 self.gate.open();
             }
             let begun = Instant::now();
-            let rows = backlog(&mut connection, from, limit).await?;
+            let rows = store::outbox::backlog(&mut connection, from, limit).await?;
             let took = begun.elapsed();
             Ok(Backlog { rows, took })
         };
-        let backlog = within(ANSWER_TIMEOUT, looking).await?;
+        let backlog = within(UPKEEP_ANSWER_TIMEOUT, measuring).await?;
         self.connection = Some(connection);
         Ok(backlog)
     }
 
-    fn judge(&self, rows: i64) {
+    fn report_backlog(&self, rows: i64) {
         // Exact to 2^52 rows.
         gauge!(OUTBOX_ROWS).set(rows as f64);
         let full = rows >= self.outbox_limit;
         self.gate.set_backlog_full(full);
         if full {
             self.backlog.not_ready(format!(
-                "{rows} events wait to be published, the bound (OUTBOX_LIMIT) is {}; \
-                 new orders are taken when the relay has caught up",
+                "{rows} events wait to be published, and OUTBOX_LIMIT is {}; new orders are \
+                 accepted when the relay has caught up",
                 self.outbox_limit
             ));
         } else {
@@ -198,7 +191,7 @@ impl Upkeep {
             return true;
         };
         let deleting = self.old_keys.delete_some(&mut connection);
-        match within(ANSWER_TIMEOUT, deleting).await {
+        match within(UPKEEP_ANSWER_TIMEOUT, deleting).await {
             Ok(are_all_deleted) => {
                 self.connection = Some(connection);
                 are_all_deleted
@@ -206,7 +199,7 @@ impl Upkeep {
             Err(error) => {
                 tracing::warn!(
                     error = message_of(&error),
-                    "old idempotency keys were not deleted; trying later"
+                    "cannot delete old idempotency keys; trying again later"
                 );
                 true
             }

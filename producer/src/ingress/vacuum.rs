@@ -1,8 +1,8 @@
-//! Whoever keeps vacuum from removing the outbox's deleted rows is named.
+//! Reports who keeps vacuum from removing the outbox's deleted rows.
 //!
-//! The outbox is written and deleted all the time, so it is the first table to suffer from a
-//! transaction that stays open: a dump, a forgotten session, a replica that lags. The relay reads
-//! past deleted rows, so orders flow all the same; the table and its index grow until the session
+//! Rows of the outbox are written and deleted all the time, so it is the first table to suffer from a
+//! transaction that stays open: a dump, a forgotten session, a replica that lags. The relay reads past
+//! deleted rows, so orders are published all the same; the table and its index grow until the session
 //! ends.
 
 use std::time::{Duration, Instant};
@@ -13,20 +13,13 @@ use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::{OUTBOX_DEAD_ROWS, VACUUM_HELD_BACK};
 use sqlx::PgPool;
 
-/// Between two looks.
-const PERIOD: Duration = Duration::from_secs(10);
+use crate::limits::{MIN_DEAD_ROWS, MIN_HELD_BACK, VACUUM_PERIOD};
 
-/// From so many deleted rows on it is worth telling.
-const DEAD_ROWS: i64 = 100_000;
+/// The number of deleted rows, from the statistics: a second late, and without reading the table.
+const DEAD_ROWS: &str = "SELECT coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'outbox'::regclass), 0)";
 
-/// Whoever holds vacuum back for less than this is a statement like others.
-const HELD_FOR: Duration = Duration::from_secs(30);
-
-/// As the statistics have it: a second late, and without reading the table.
-const DEAD: &str = "SELECT coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'outbox'::regclass), 0)";
-
-/// Whoever holds it back the furthest, and how it is ended. Process ids, names and transactions of all
-/// sessions can be seen by every role; a session's state only by its own role or with
+/// Who holds vacuum back the furthest, and the statement that ends it. Every role sees process ids,
+/// names and transactions of all sessions; a session's state is only shown to its own role or with
 /// `pg_read_all_stats`. A transaction of another database counts once it writes: it is part of every
 /// snapshot.
 const HOLDER: &str = "SELECT who, remedy, since FROM (
@@ -51,15 +44,15 @@ const HOLDER: &str = "SELECT who, remedy, since FROM (
      WHERE held IS NOT NULL ORDER BY held DESC LIMIT 1";
 
 /// Who holds vacuum back.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     who: String,
     remedy: String,
-    /// Its transaction. One that moves on holds nothing back.
+    /// Its transaction. A holder that begins new transactions holds nothing back.
     since: String,
 }
 
-/// Looks, and tells.
+/// Checks whether vacuum is held back, and reports by whom.
 #[derive(Debug)]
 pub struct VacuumWatch {
     pool: PgPool,
@@ -67,12 +60,12 @@ pub struct VacuumWatch {
     held: Held,
 }
 
-/// Since when the same one was seen.
+/// Since when the same holder has been seen.
 #[derive(Debug, Default)]
 struct Held(Option<(Holder, Instant)>);
 
 impl VacuumWatch {
-    /// A watch that has not looked yet.
+    /// Reports to `part`. Does not connect yet.
     pub fn new(pool: PgPool, part: Part) -> Self {
         Self {
             pool,
@@ -81,30 +74,32 @@ impl VacuumWatch {
         }
     }
 
-    /// Looks until shutdown. A look that fails is not repeated before the next one.
+    /// Checks until shutdown. A check that fails is not repeated before the next one is due.
     ///
     /// # Errors
-    /// None; the type is that of a part.
+    /// None; the supervisor expects this type.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         loop {
-            if let Err(error) = self.look().await {
-                tracing::debug!(%error, "it can't be seen whether vacuum is held back");
+            if let Err(error) = self.check().await {
+                tracing::debug!(%error, "cannot check whether vacuum is held back");
             }
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(VACUUM_PERIOD) => {}
                 () = shutdown.requested() => return Ok(()),
             }
         }
     }
 
-    async fn look(&mut self) -> sqlx::Result<()> {
-        let dead: i64 = sqlx::query_scalar(DEAD).fetch_one(&self.pool).await?;
+    async fn check(&mut self) -> sqlx::Result<()> {
+        let dead: i64 = sqlx::query_scalar(DEAD_ROWS).fetch_one(&self.pool).await?;
         // Exact to 2^52 rows.
         gauge!(OUTBOX_DEAD_ROWS).set(dead as f64);
-        let holder = if dead < DEAD_ROWS {
+        let holder = if dead < MIN_DEAD_ROWS {
             None
         } else {
-            sqlx::query_as(HOLDER).fetch_optional(&self.pool).await?
+            let row: Option<(String, String, String)> =
+                sqlx::query_as(HOLDER).fetch_optional(&self.pool).await?;
+            row.map(|(who, remedy, since)| Holder { who, remedy, since })
         };
         self.held.saw(holder, Instant::now());
         let Some((holder, time)) = self.held.for_long(Instant::now()) else {
@@ -114,9 +109,9 @@ impl VacuumWatch {
         };
         gauge!(VACUUM_HELD_BACK).set(time.as_secs() as f64);
         let Holder { who, remedy, .. } = holder;
-        // The same words as long as it lasts: what a part says is logged when it changes.
+        // The same words as long as it lasts: the report of a part is logged when it changes.
         self.part.degraded(format!(
-            "{who} holds vacuum back: more than {DEAD_ROWS} deleted rows of the outbox can't be \
+            "{who} holds vacuum back: more than {MIN_DEAD_ROWS} deleted rows of the outbox cannot be \
              removed, and the database grows; end its transaction ({remedy})"
         ));
         Ok(())
@@ -140,7 +135,7 @@ impl Held {
     fn for_long(&self, now: Instant) -> Option<(&Holder, Duration)> {
         let (holder, since) = self.0.as_ref()?;
         let time = now.saturating_duration_since(*since);
-        (time >= HELD_FOR).then_some((holder, time))
+        (time >= MIN_HELD_BACK).then_some((holder, time))
     }
 }
 
@@ -157,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stays_at_one_transaction_is_told_and_who_moves_on_is_not() {
+    fn a_holder_that_stays_at_one_transaction_is_reported() {
         let mut held = Held::default();
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);

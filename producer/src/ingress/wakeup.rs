@@ -1,25 +1,17 @@
-//! The relay hears of new events: the one of this process at once, those of other instances by a
-//! NOTIFY of its own. Within the order's transaction it would take a lock of the whole database
+//! Wakes relays when there are new events: the relay of this process at once, those of other instances by
+//! a NOTIFY in a transaction of its own. Within the order's transaction it would take a lock of the whole database
 //! at every commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use runtime::lifecycle::{Failure, Shutdown};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
+use crate::limits::{LOW_WATER_PERIOD, LOW_WATER_REPEAT, NOTIFY_PAUSE};
 use crate::relay::{CHANNEL, SharedLowWater};
-
-/// At most one NOTIFY in this time.
-const DEBOUNCE: Duration = Duration::from_millis(20);
-
-/// How often other instances are told where the outbox begins...
-const TELL_LOW_WATER: Duration = Duration::from_secs(2);
-
-/// ...and how often when it begins where it did: an instance may have started meanwhile.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Cheap to clone; every clone wakes the same relay.
 #[derive(Debug, Clone, Default)]
@@ -29,42 +21,44 @@ pub struct Wakeup {
 }
 
 impl Wakeup {
-    /// What this process's relay waits on. One that is not waiting finds the permit later.
+    /// Returns what the relay of this process waits on. A relay that is not waiting finds the permit
+    /// later.
     pub fn relay(&self) -> Arc<Notify> {
         Arc::clone(&self.relay)
     }
 
-    /// Events were committed.
+    /// Wakes all relays: events were committed.
     pub fn wake(&self) {
         self.relay.notify_one();
         self.others.notify_one();
     }
 
-    /// Tells other instances, until shutdown: of new events, and where the outbox begins if this
-    /// instance's relay knows. A NOTIFY that fails is not repeated: they poll too.
+    /// Notifies other instances until shutdown: of new events, and of where the outbox begins if the
+    /// relay of this instance knows. A NOTIFY that fails is not repeated: the others poll too.
     ///
     /// # Errors
-    /// None; the type is that of a part.
-    pub async fn tell_others(
+    /// None; the supervisor expects this type.
+    pub async fn notify_others(
         self,
         pool: PgPool,
         low_water: SharedLowWater,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
-        let mut told: Option<(i64, Instant)> = None;
-        let mut time_to_tell = tokio::time::interval(TELL_LOW_WATER);
-        time_to_tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_sent: Option<(i64, Instant)> = None;
+        let mut low_water_due = tokio::time::interval(LOW_WATER_PERIOD);
+        low_water_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let message = tokio::select! {
                 () = self.others.notified() => String::new(),
-                _ = time_to_tell.tick() => {
+                _ = low_water_due.tick() => {
                     let is_known = |mark: i64| {
-                        told.is_some_and(|(last, at)| last == mark && at.elapsed() < TELL_AGAIN)
+                        last_sent
+                            .is_some_and(|(last, at)| last == mark && at.elapsed() < LOW_WATER_REPEAT)
                     };
                     let Some(mark) = low_water.to_tell().filter(|mark| !is_known(*mark)) else {
                         continue;
                     };
-                    told = Some((mark, Instant::now()));
+                    last_sent = Some((mark, Instant::now()));
                     mark.to_string()
                 }
                 () = shutdown.requested() => return Ok(()),
@@ -73,9 +67,9 @@ impl Wakeup {
                 .bind(CHANNEL)
                 .bind(message);
             if let Err(error) = notify.execute(&pool).await {
-                tracing::debug!(%error, "other instances were not told of new events");
+                tracing::debug!(%error, "cannot notify other instances of new events");
             }
-            tokio::time::sleep(DEBOUNCE).await;
+            tokio::time::sleep(NOTIFY_PAUSE).await;
         }
     }
 }

@@ -1,17 +1,32 @@
-//! The loop: take, commit, halve or wait, answer.
+//! The loop of a writer: take a group, commit it, bisect it or wait, answer.
 //!
 //! ```text
-//!                                  ┌─ answered, or beaten: the long way
-//! usual way ─▶ lock or time-out ─▶ careful way ─▶ locked order: back to the queue, for a pause
-//!                                  └─ lock or time-out: halved ─▶ alone: paused; or tried once more
+//!                                ┌─ committed: answered; or overtaken: a transaction
+//! fast path ─▶ lock or time-out ─▶ careful ─▶ locked order: back to the queue, for a pause
+//!                                └─ lock or time-out: bisected ─▶ alone: paused; or tried once more
 //! ```
 //!
-//! One change's own fault fails no other change of its group: what can't be written together is
-//! halved until the change that is at fault stands alone, and those that were not tried yet go first.
+//! The fault of one change fails no other change of its group: a group that can't be written together
+//! is bisected until the change at fault is alone, and the parts that were not tried yet go first.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `commit` | commits a group by its path |
+//! | `place`, `set_status` | new orders; changes of status |
+//! | `replay` | answers that are stored under idempotency keys |
+//! | `decide` | decides about a change, given the row: pure |
+//! | `entry` | a change while its group is being committed |
+
+mod commit;
+mod decide;
+mod entry;
+mod place;
+mod replay;
+mod set_status;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::counter;
 use runtime::backoff::Backoff;
@@ -20,42 +35,19 @@ use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
 use runtime::postgres::{Database, Unwritable, message_of};
 use sqlx::{Connection, PgConnection};
 
-use super::change::{NotWritten, Outcome};
-use super::commit::{Came, CommitError, Outcomes, commit_group};
+use super::change::NotDone;
 use super::gate::Gate;
-use super::job::{Care, Job, Way};
+use super::job::{Care, CommitPath, Job};
 use super::queue::{Group, Queue};
 use super::wakeup::Wakeup;
 use crate::database::{Fault, fault_of};
-
-/// A database that accepts a connection but does not answer is away too.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A group that takes longer met a database that hangs. Longer than its own statement timeout, so
-/// that normally the server has the word.
-const GROUP_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// A writer finds every row by its key. A plan that was made and kept while the tables were small,
-/// or never analyzed, would scan them whole for ever after; what forbids it makes such a plan look
-/// dear, which must not start the compiler.
-///
-/// What is waited for a lock or for a slow row is waited for by a whole group, so it is short; after
-/// it the group is tried carefully ([`Way::Careful`]).
-const SESSION: [(&str, &str); 6] = [
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("jit", "off"),
-    ("lock_timeout", "200ms"),
-    ("statement_timeout", "2s"),
-];
-
-/// So many conflicts in a row are no accident; from then on the group waits between tries.
-const QUICK_RETRIES: u32 = 5;
-
-/// A connection that was not used for this long is asked whether it lives before a group is given to
-/// it: of one that is lost nobody knows what became of the group.
-const IDLE: Duration = Duration::from_millis(100);
+use crate::limits::{
+    CONNECTION_CHECK_AFTER, GROUP_RETRY_PAUSES, GROUP_TIMEOUT, MAX_IMMEDIATE_RETRIES,
+    WRITER_CONNECT_TIMEOUT,
+};
+use crate::store;
+use commit::{CommitError, commit};
+use entry::Settled;
 
 /// One writer, with a connection of its own.
 #[derive(Debug)]
@@ -70,48 +62,49 @@ pub struct Writer {
     conflicts: u32,
 }
 
-/// What to do with a group after a try.
+/// What to do with changes after they were tried.
 enum Next {
-    /// It is committed.
-    Answer(Outcomes),
-    /// The same again, at once.
+    /// They are committed: answer them.
+    Answer(Vec<Settled>),
+    /// Try the same again at once.
     Again,
-    /// The same with limits so short that it can be halved.
+    /// Try the same on the careful path, on which it can be bisected.
     Carefully,
-    /// One of its changes stops it, for this reason.
-    Halve(Stopped),
-    /// The same later; meanwhile this is what everybody is held up by.
-    Wait(NotWritten),
-    /// All writes are refused for this reason.
+    /// One of the changes stops all of them, for this reason: bisect.
+    Bisect(Stopped),
+    /// Try the same later; meanwhile this holds up all changes.
+    Wait(NotDone),
+    /// The database refuses all writes for this reason.
     Refuse(Unwritable),
 }
 
-/// Why a group was stopped by one of its changes.
+/// Why a change stopped its group.
 enum Stopped {
     /// Postgres refuses its data.
     Data,
     /// Another session holds a lock that it needs.
     Lock,
-    /// The statement failed or took too long, in Postgres's words.
+    /// The statement failed or took too long; this is Postgres's message.
     Statement(String),
 }
 
 impl Writer {
-    /// Writes what `queue` has, over connections of its own; closes `gate` when the database takes
-    /// no writes.
+    /// Returns a writer of what is in `queue`. It closes `gate` when the database takes no writes, and
+    /// notifies `wakeup` of new events.
     pub fn new(queue: Arc<Queue>, gate: Arc<Gate>, database: Database, wakeup: Wakeup) -> Self {
-        // Rates need the counters to be there before they count.
+        // A rate needs its counter to exist before the first increment.
         for outcome in ["committed", "locked", "halved", "failed"] {
             counter!(INGRESS_GROUPS, "outcome" => outcome).increment(0);
         }
         counter!(INGRESS_GROUP_CHANGES).increment(0);
+        let (first_pause, longest_pause) = GROUP_RETRY_PAUSES;
         Self {
             queue,
             gate,
-            database: database.with(SESSION),
+            database: store::session::for_writers(database),
             wakeup,
             connection: None,
-            backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
+            backoff: Backoff::new(first_pause, longest_pause),
             conflicts: 0,
         }
     }
@@ -119,11 +112,11 @@ impl Writer {
     /// Writes until the queue is closed and empty.
     ///
     /// # Errors
-    /// None; the type is that of a part.
+    /// None; the supervisor expects this type.
     pub async fn run(mut self) -> Result<(), Failure> {
         while let Some(mut group) = self.queue.take().await {
             self.write(&mut group).await;
-            // Only now may the next change of the same orders be taken.
+            // Only now may the next changes of the same orders be taken.
             drop(group);
         }
         if let Some((connection, _)) = self.connection {
@@ -132,26 +125,26 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a group, and answers each of its changes or gives it back to the queue.
+    /// Answers each change of a group, or returns it to the queue.
     async fn write(&mut self, group: &mut Group) {
         let mut parts = VecDeque::from([std::mem::take(&mut group.jobs)]);
-        let mut held_up_by = NotWritten::Unavailable;
+        let mut held_up_by = NotDone::Unavailable;
         while let Some(jobs) = parts.pop_front() {
             let jobs = without_late(group, jobs, &held_up_by);
-            let Some((way, mut jobs, others)) = of_one_way(jobs) else {
+            let Some((path, mut jobs, others)) = of_one_path(jobs) else {
                 continue;
             };
             if !others.is_empty() {
                 parts.push_back(others);
             }
-            // What was taken in before the gate was closed.
+            // These were accepted before the gate was closed.
             if let Some(why) = self.gate.unwritable() {
                 refuse(group, jobs, why);
                 continue;
             }
-            match self.try_once(way, &mut jobs).await {
-                Next::Answer(outcomes) => {
-                    parts.extend(self.answer(group, jobs, outcomes));
+            match self.try_once(path, &mut jobs).await {
+                Next::Answer(settled) => {
+                    parts.extend(self.answer(group, jobs, settled));
                 }
                 Next::Again => parts.push_front(jobs),
                 Next::Carefully => {
@@ -159,11 +152,11 @@ impl Writer {
                     jobs.iter_mut().for_each(|job| job.care = Care::Careful);
                     parts.push_back(jobs);
                 }
-                Next::Halve(why) if jobs.len() == 1 => {
+                Next::Bisect(why) if jobs.len() == 1 => {
                     count_group("failed");
-                    parts.extend(jobs.pop().and_then(|job| alone(group, job, why)));
+                    parts.extend(jobs.pop().and_then(|job| settle_alone(group, job, why)));
                 }
-                Next::Halve(_) => {
+                Next::Bisect(_) => {
                     count_group("halved");
                     let rest = jobs.split_off(jobs.len() / 2);
                     parts.extend([jobs, rest]);
@@ -184,82 +177,84 @@ impl Writer {
         }
     }
 
-    /// Answers, and gives locked changes back to the queue; returns those that are to go the long way.
+    /// Answers changes after their commit, and returns locked ones to the queue. The result are those
+    /// that were overtaken, which are to be written in a transaction.
     fn answer(
         &mut self,
         group: &mut Group,
         jobs: Vec<Job>,
-        outcomes: Outcomes,
+        settled: Vec<Settled>,
     ) -> Option<Vec<Job>> {
-        assert_eq!(jobs.len(), outcomes.len(), "every change gets its answer");
+        assert_eq!(jobs.len(), settled.len(), "every change gets its answer");
         self.backoff.reset();
         self.conflicts = 0;
-        let is_written =
-            |came: &Came| matches!(came, Came::Of(Ok(Outcome::Placed(_) | Outcome::Changed(_))));
-        if outcomes.iter().any(is_written) {
+        if settled.iter().any(Settled::has_event) {
             self.wakeup.wake();
         }
         count_group("committed");
-        let mut beaten = Vec::new();
+        let mut overtaken = Vec::new();
         let mut answered = 0;
-        for (mut job, came) in jobs.into_iter().zip(outcomes) {
-            match came {
-                Came::Of(outcome) => {
+        for (mut job, settled) in jobs.into_iter().zip(settled) {
+            match settled {
+                Settled::Answer(outcome) => {
                     answered += 1;
                     job.answer(outcome);
                 }
-                Came::Beaten => {
-                    job.beaten = true;
-                    beaten.push(job);
+                Settled::Overtaken => {
+                    job.overtaken = true;
+                    overtaken.push(job);
                 }
-                Came::Locked => group.pause(job),
+                Settled::Locked => group.pause(job),
             }
         }
         counter!(INGRESS_GROUP_CHANGES).increment(answered);
-        (!beaten.is_empty()).then_some(beaten)
+        (!overtaken.is_empty()).then_some(overtaken)
     }
 
-    async fn try_once(&mut self, way: Way, jobs: &mut [Job]) -> Next {
+    async fn try_once(&mut self, path: CommitPath, jobs: &mut [Job]) -> Next {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(error) => {
                 let message = message_of(&error);
                 tracing::warn!(
                     error = message,
-                    "can't write orders: no connection to Postgres"
+                    "cannot write orders: no connection to Postgres"
                 );
                 return Unwritable::of(&error)
-                    .map_or(Next::Wait(NotWritten::Unavailable), Next::Refuse);
+                    .map_or(Next::Wait(NotDone::Unavailable), Next::Refuse);
             }
         };
-        let tried =
-            tokio::time::timeout(GROUP_TIMEOUT, commit_group(&mut connection, way, jobs)).await;
+        let tried = tokio::time::timeout(GROUP_TIMEOUT, commit(&mut connection, path, jobs)).await;
         let error = match tried {
-            Ok(Ok(outcomes)) => {
+            Ok(Ok(settled)) => {
                 self.keep(connection);
-                return Next::Answer(outcomes);
+                return Next::Answer(settled);
             }
             Ok(Err(CommitError::KeyTaken)) => return self.conflict(connection),
             Ok(Err(CommitError::TablesLocked)) => {
-                tracing::warn!("can't write orders: another session has locked a table of ours");
+                tracing::warn!(
+                    "cannot write orders: another session has locked one of their tables"
+                );
                 self.keep(connection);
-                return Next::Wait(NotWritten::TablesLocked);
+                return Next::Wait(NotDone::TablesLocked);
             }
             Ok(Err(CommitError::Database(error))) => error,
             Err(_) => {
-                tracing::warn!("can't write orders: Postgres did not answer in {GROUP_TIMEOUT:?}");
-                return Next::Wait(NotWritten::Unavailable);
+                tracing::warn!(
+                    "cannot write orders: Postgres did not answer within {GROUP_TIMEOUT:?}"
+                );
+                return Next::Wait(NotDone::Unavailable);
             }
         };
         let stopped = match fault_of(&error) {
             Fault::Conflict => return self.conflict(connection),
             Fault::Away => {
-                tracing::warn!(%error, "can't write orders: trying again on a new connection");
-                return Next::Wait(NotWritten::Unavailable);
+                tracing::warn!(%error, "cannot write orders: trying again on a new connection");
+                return Next::Wait(NotDone::Unavailable);
             }
             Fault::Unwritable(why) => {
                 let error = message_of(&error);
-                tracing::error!(error, "can't write orders: {}", why.as_str());
+                tracing::error!(error, "cannot write orders: {}", why.as_str());
                 return Next::Refuse(why);
             }
             Fault::Data => Stopped::Data,
@@ -271,19 +266,19 @@ impl Writer {
             tracing::warn!(%error, "Postgres does not write {}", job.subject());
         }
         let is_alone = jobs.iter().all(|job| job.care == Care::Alone);
-        if way == Way::Careful || is_alone || matches!(stopped, Stopped::Data) {
-            Next::Halve(stopped)
+        if path == CommitPath::Careful || is_alone || matches!(stopped, Stopped::Data) {
+            Next::Bisect(stopped)
         } else {
             Next::Carefully
         }
     }
 
-    /// The transaction was undone because another one was in the way.
+    /// Decides what to do after a transaction that was rolled back because of a concurrent one.
     fn conflict(&mut self, connection: PgConnection) -> Next {
         self.keep(connection);
         self.conflicts += 1;
-        if self.conflicts > QUICK_RETRIES {
-            return Next::Wait(NotWritten::Unavailable);
+        if self.conflicts > MAX_IMMEDIATE_RETRIES {
+            return Next::Wait(NotDone::Unavailable);
         }
         Next::Again
     }
@@ -294,37 +289,37 @@ impl Writer {
 
     async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         if let Some((mut connection, answered)) = self.connection.take() {
-            let lives = answered.elapsed() < IDLE || {
-                let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
+            let lives = answered.elapsed() < CONNECTION_CHECK_AFTER || {
+                let ping = tokio::time::timeout(WRITER_CONNECT_TIMEOUT, connection.ping());
                 matches!(ping.await, Ok(Ok(())))
             };
             if lives {
                 return Ok(connection);
             }
         }
-        self.database.connect(CONNECT_TIMEOUT).await
+        self.database.connect(WRITER_CONNECT_TIMEOUT).await
     }
 }
 
-/// Answers changes that were not written, and won't be.
+/// Answers changes that will not be written because the database takes no writes.
 fn refuse(group: &mut Group, jobs: Vec<Job>, why: Unwritable) {
     for job in jobs {
-        group.give_up(job, &NotWritten::Unwritable(why));
+        group.give_up(job, &NotDone::Unwritable(why));
     }
 }
 
-/// Those that can be written together, the way of the first, and the others.
-fn of_one_way(jobs: Vec<Job>) -> Option<(Way, Vec<Job>, Vec<Job>)> {
-    let way = jobs.first()?.way();
-    let (jobs, others) = jobs.into_iter().partition(|job| job.way() == way);
-    Some((way, jobs, others))
+/// Splits changes into those that take the path of the first one, and the others.
+fn of_one_path(jobs: Vec<Job>) -> Option<(CommitPath, Vec<Job>, Vec<Job>)> {
+    let path = jobs.first()?.path();
+    let (jobs, others) = jobs.into_iter().partition(|job| job.path() == path);
+    Some((path, jobs, others))
 }
 
-/// What becomes of the change that stopped its group, now that nothing else is in it. Returned if it
-/// is to be tried once more.
-fn alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
+/// Settles a change that stopped its group, now that nothing else is in it. Returns it if it is to be
+/// tried once more.
+fn settle_alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
     match why {
-        Stopped::Data => not_written(job, NotWritten::Rejected),
+        Stopped::Data => job.fail(NotDone::DataRefused),
         Stopped::Lock => group.pause(job),
         Stopped::Statement(_) if job.care == Care::Careful => {
             job.care = Care::Alone;
@@ -332,23 +327,14 @@ fn alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
         }
         Stopped::Statement(error) => {
             let why = format!("{}: {error}", job.subject());
-            not_written(job, NotWritten::Failed(why));
+            job.fail(NotDone::StatementFailed(why));
         }
     }
     None
 }
 
-/// Answers a change that failed, unless an earlier try may have written it.
-fn not_written(job: Job, why: NotWritten) {
-    let why = if job.attempt.is_some() {
-        NotWritten::OutcomeUnknown
-    } else {
-        why
-    };
-    job.answer(Err(why));
-}
-
-fn without_late(group: &mut Group, jobs: Vec<Job>, why: &NotWritten) -> Vec<Job> {
+/// Answers changes whose deadline has passed, and returns the others.
+fn without_late(group: &mut Group, jobs: Vec<Job>, why: &NotDone) -> Vec<Job> {
     let now = Instant::now();
     let (late, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_late(now));
     for job in late {

@@ -4,13 +4,13 @@ use rust_decimal::Decimal;
 use schemas::{DecimalError, decimal};
 use serde_json::value::RawValue;
 
-/// Why a JSON value is no amount of money.
+/// Why a JSON value is not an amount of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoney {
     /// Neither a number nor a string.
     #[error("must be a number or a string, such as 100.00 or \"100.00\"")]
     WrongType,
-    /// No decimal number within the bounds.
+    /// Not a decimal number within the bounds.
     #[error("must be {0}")]
     Decimal(#[from] DecimalError),
     /// Only rounding would make it an amount.
@@ -18,8 +18,8 @@ pub enum InvalidMoney {
     Fraction,
 }
 
-/// The amount that a JSON value holds. How it is written decides nothing: `100`, `"100.000"` and
-/// `1e2` are the same. It never passes through a float.
+/// Returns the amount that a JSON value holds. `100`, `"100.000"` and `1e2` are the same amount. It
+/// never passes through a float.
 ///
 /// # Errors
 /// See [`InvalidMoney`].
@@ -33,11 +33,19 @@ pub fn money(value: &RawValue) -> Result<Decimal, InvalidMoney> {
         }
         _ => return Err(InvalidMoney::WrongType),
     };
-    // Normalised, so the scale is that of the value, not of how it was written.
+    // Normalised: the scale of the value, not that of its notation.
     if amount.normalize().scale() > 2 {
         return Err(InvalidMoney::Fraction);
     }
     Ok(amount)
+}
+
+/// Returns an amount as answers have it, with two decimals.
+pub fn money_text(amount: Decimal) -> String {
+    let mut amount = amount;
+    // Only adds zeros: amounts have at most two decimals.
+    amount.rescale(2);
+    amount.to_string()
 }
 
 #[cfg(test)]
@@ -48,11 +56,11 @@ mod tests {
 
     fn of(json: &str) -> Result<String, InvalidMoney> {
         let value = RawValue::from_string(json.to_owned()).unwrap();
-        money(&value).map(super::super::money_text)
+        money(&value).map(money_text)
     }
 
     #[test]
-    fn how_an_amount_is_written_decides_nothing() {
+    fn the_notation_of_an_amount_makes_no_difference() {
         for json in ["100", "100.0", "1e2", "\"100\"", "\"100.000\"", "1000E-1"] {
             assert_eq!(of(json).as_deref(), Ok("100.00"), "{json}");
         }
@@ -95,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_amount_of_cents_is_taken_exactly(cents in 0_u64..100_000_000_000_000_000) {
+        fn every_amount_of_cents_is_read_exactly(cents in 0_u64..100_000_000_000_000_000) {
             let text = format!("{}.{:02}", cents / 100, cents % 100);
             prop_assert_eq!(of(&text), Ok(text.clone()));
             prop_assert_eq!(of(&format!("\"{text}\"")), Ok(text));

@@ -1,65 +1,109 @@
-//! An order that somebody wants to place.
+//! An order that a client wants to place.
 
 use rust_decimal::Decimal;
-use schemas::Currency;
+use schemas::{Currency, Status, Timestamp};
 
-/// The most products of an order.
-pub const MAX_PRODUCTS: usize = 500;
-
-/// The longest name of a product, in bytes.
-pub const MAX_PRODUCT_NAME: usize = 500;
+use super::{Order, Product, money_text};
+use crate::limits::MAX_PRODUCT_NAME;
 
 /// An order to be placed, valid in every field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
-    /// How the order is called.
-    pub name: OrderName,
+    /// Where its id comes from.
+    pub id: OrderIdSource,
     /// What it costs: at most two decimals, 0 <= total < 10^15.
     pub total: Decimal,
     /// The total's currency.
     pub currency: Currency,
-    /// What was ordered.
+    /// What is ordered.
     pub products: Vec<NewProduct>,
 }
 
-/// Who names a new order.
+/// Where the id of a new order comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OrderName {
-    /// The client; a valid [`OrderId`](schemas::OrderId).
-    Given(String),
-    /// We do, with a UUIDv7: ids that follow each other keep the index's end in memory.
+pub enum OrderIdSource {
+    /// From the client; a valid [`OrderId`](schemas::OrderId).
+    Client(String),
+    /// A UUIDv7 is made: consecutive ids keep the end of the index in memory.
     Uuid,
-    /// We do, with the next integer that is free: the old system's clients. Their products get
-    /// numbers too.
-    Number,
+    /// The next integer that is free, for clients of the old system. Their products get numbers too.
+    Sequence,
 }
 
-/// One product of an order, checked.
+/// One product of a new order, valid in every field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProduct {
     name: String,
     price: Decimal,
 }
 
-/// Why something is no product.
+/// Why something is not a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProduct {
-    /// The name is too long.
+    /// The name is empty or too long.
     #[error("a product's name is 1 to {MAX_PRODUCT_NAME} bytes")]
     NameLength,
-    /// Such as a NUL, which Postgres does not hold.
+    /// Such as a NUL, which Postgres can't store.
     #[error("a product's name has no control characters")]
     ControlCharacter,
 }
 
-impl NewProduct {
-    /// All that there is to it: a field that is added is added here, and so to whoever needs all.
-    pub fn parts(&self) -> (&str, Decimal) {
-        let Self { name, price } = self;
-        (name, *price)
+impl NewOrder {
+    /// Passes everything that distinguishes this request from others to `part`, in an order that never
+    /// changes, because digests of it are stored. All fields are destructured, so that a further one can't be
+    /// forgotten.
+    pub fn for_each_part(&self, mut part: impl FnMut(&str)) {
+        let Self {
+            id,
+            total,
+            currency,
+            products,
+        } = self;
+        match id {
+            OrderIdSource::Client(order_id) => {
+                part("given");
+                part(order_id);
+            }
+            OrderIdSource::Uuid => part("uuid"),
+            OrderIdSource::Sequence => part("number"),
+        }
+        part(&money_text(*total));
+        part(currency.as_str());
+        part(&products.len().to_string());
+        for product in products {
+            let NewProduct { name, price } = product;
+            part(name);
+            part(&money_text(*price));
+        }
     }
 
-    /// A product of this name and price.
+    /// Returns the order as it is placed: with its id, its products, and the time. All fields are
+    /// destructured, so that a further one can't be forgotten.
+    pub fn placed(&self, order_id: String, products: Vec<Product>, at: Timestamp) -> Order {
+        let Self {
+            id: _,
+            mut total,
+            currency,
+            products: _,
+        } = *self;
+        // Two decimals, also where numeric keeps the scale that it is given (the outbox).
+        total.rescale(2);
+        Order {
+            order_id,
+            status: Status::Pending,
+            total,
+            currency,
+            products,
+            version: 1,
+            sent_at: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
+impl NewProduct {
+    /// Returns a product of this name and price.
     ///
     /// # Errors
     /// A name that is empty, too long, or holds control characters.
@@ -73,14 +117,14 @@ impl NewProduct {
         Ok(Self { name, price })
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its price.
-    pub const fn price(&self) -> Decimal {
-        self.price
+    /// Returns the product as it is stored, with its number if it has one.
+    pub fn placed(&self, id: Option<i64>) -> Product {
+        let Self { name, price } = self;
+        Product {
+            id,
+            name: name.clone(),
+            price: money_text(*price),
+        }
     }
 }
 

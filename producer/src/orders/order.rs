@@ -1,30 +1,45 @@
-//! An order as it stands, and how clients see it.
+//! An order, and its JSON: in answers, under idempotency keys, and in the API's description.
 
 use rust_decimal::Decimal;
 use schemas::{Currency, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An order as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+// The comments of this type and its fields are the API's description of them.
+/// An order as clients of the API see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Order {
-    /// Its id.
+    /// Unique; the key of the order's events.
+    #[schema(example = "019a8f4e-7c1b-7000-8000-000000000001")]
     pub order_id: String,
     /// What became of it.
+    #[schema(value_type = String, example = "PENDING", pattern = "^(PENDING|SENT|DELIVERED|CANCELLED)$")]
+    #[serde(with = "text")]
     pub status: Status,
-    /// What it costs, two decimals.
+    /// What it costs: exact, with two decimals.
+    #[schema(value_type = String, example = "100.00")]
+    #[serde(with = "amount")]
     pub total: Decimal,
     /// The total's currency.
+    #[schema(value_type = String, example = "EUR")]
+    #[serde(with = "text")]
     pub currency: Currency,
     /// What was ordered.
     pub products: Vec<Product>,
-    /// 1 at first, one more per change.
+    /// 1 at first, one more per change; also the ETag.
+    #[schema(example = 1)]
     pub version: i64,
-    /// When it was sent, once it was.
+    /// When it was sent; null until then.
+    #[schema(value_type = Option<String>, example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
+    #[serde(with = "optional_text")]
     pub sent_at: Option<Timestamp>,
     /// When it was placed.
+    #[schema(value_type = String, example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
+    #[serde(with = "text")]
     pub created_at: Timestamp,
     /// When it changed last.
+    #[schema(value_type = String, example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
+    #[serde(with = "text")]
     pub updated_at: Timestamp,
 }
 
@@ -42,97 +57,92 @@ pub struct Product {
     pub price: String,
 }
 
-/// An amount with two decimals, as it is answered.
-pub fn money_text(amount: Decimal) -> String {
-    let mut amount = amount;
-    // Only adds zeros: amounts have at most two decimals.
-    amount.rescale(2);
-    amount.to_string()
+impl Order {
+    /// Returns the order's JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and integers only: nothing in it can fail to serialise.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Returns the order that [`Order::to_json`] wrote; `None` for anything else. An earlier version
+    /// may have written it: a field that is added needs a default.
+    pub fn from_json(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
 }
 
-/// An order as clients of the API see it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Order)]
-pub struct OrderView<'a> {
-    /// Unique; the key of the order's events.
-    #[schema(example = "019a8f4e-7c1b-7000-8000-000000000001")]
-    order_id: &'a str,
-    /// What became of it.
-    #[schema(example = "PENDING", pattern = "^(PENDING|SENT|DELIVERED|CANCELLED)$")]
-    status: &'static str,
-    /// What it costs: exact, with two decimals.
-    #[schema(example = "100.00")]
-    total: String,
-    /// The total's currency.
-    #[schema(example = "EUR")]
-    currency: &'a str,
-    /// What was ordered.
-    products: &'a [Product],
-    /// 1 at first, one more per change; also the ETag.
-    #[schema(example = 1)]
-    version: i64,
-    /// When it was sent; null until then.
-    #[schema(example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
-    sent_at: Option<String>,
-    /// When it was placed.
-    #[schema(example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
-    created_at: String,
-    /// When it changed last.
-    #[schema(example = "2026-11-23T09:30:00.123456Z", format = DateTime)]
-    updated_at: String,
+/// A value as the text that it is displayed as and parsed from.
+mod text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &impl Display,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }
 
-impl<'a> From<&'a Order> for OrderView<'a> {
-    fn from(order: &'a Order) -> Self {
-        Self {
-            order_id: &order.order_id,
-            status: order.status.as_str(),
-            total: money_text(order.total),
-            currency: order.currency.as_str(),
-            products: &order.products,
-            version: order.version,
-            sent_at: order.sent_at.map(|time| time.to_string()),
-            created_at: order.created_at.to_string(),
-            updated_at: order.updated_at.to_string(),
+/// The same of a value that may be absent.
+mod optional_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<impl Display>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
         }
     }
-}
 
-/// The order that [`render`] wrote; `None` for anything else.
-pub fn rendered(json: &[u8]) -> Option<Order> {
-    #[derive(Deserialize)]
-    struct Rendered {
-        order_id: String,
-        status: String,
-        total: String,
-        currency: String,
-        products: Vec<Product>,
-        version: i64,
-        sent_at: Option<String>,
-        created_at: String,
-        updated_at: String,
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(de::Error::custom))
+            .transpose()
     }
-    let order: Rendered = serde_json::from_slice(json).ok()?;
-    Some(Order {
-        order_id: order.order_id,
-        status: order.status.parse().ok()?,
-        total: order.total.parse().ok()?,
-        currency: order.currency.parse().ok()?,
-        products: order.products,
-        version: order.version,
-        sent_at: match order.sent_at {
-            None => None,
-            Some(time) => Some(time.parse().ok()?),
-        },
-        created_at: order.created_at.parse().ok()?,
-        updated_at: order.updated_at.parse().ok()?,
-    })
 }
 
-/// The order's JSON.
-pub fn render(order: &Order) -> Vec<u8> {
-    // Strings and integers only: there is nothing that could fail to serialise.
-    serde_json::to_vec(&OrderView::from(order)).unwrap_or_default()
+/// An amount as text with two decimals.
+mod amount {
+    use rust_decimal::Decimal;
+    use serde::{Deserializer, Serializer};
+
+    use super::super::money_text;
+    use super::text;
+
+    pub(super) fn serialize<S: Serializer>(
+        amount: &Decimal,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&money_text(*amount))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Decimal, D::Error> {
+        text::deserialize(deserializer)
+    }
 }
 
 #[cfg(test)]
@@ -140,29 +150,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_rendered_is_read_again() {
-        let product = Product {
-            id: Some(7),
-            name: "shirt \"é\"".to_owned(),
-            price: "150.00".to_owned(),
-        };
+    fn json_that_was_written_is_read_again() {
         let order = Order {
             order_id: "17".to_owned(),
             status: Status::Sent,
             total: Decimal::new(15000, 2),
             currency: Currency::EUR,
-            products: vec![product],
+            products: vec![Product {
+                id: Some(7),
+                name: "shirt \"é\"".to_owned(),
+                price: "150.00".to_owned(),
+            }],
             version: 2,
             sent_at: Some(Timestamp::from_micros(1_700_000_000_123_456)),
             created_at: Timestamp::from_micros(1_700_000_000_000_000),
             updated_at: Timestamp::from_micros(1_700_000_000_123_456),
         };
-        assert_eq!(rendered(&render(&order)), Some(order.clone()));
+        let json = String::from_utf8(order.to_json()).unwrap();
+        assert_eq!(
+            json,
+            r#"{"order_id":"17","status":"SENT","total":"150.00","currency":"EUR","products":[{"id":7,"name":"shirt \"é\"","price":"150.00"}],"version":2,"sent_at":"2023-11-14T22:13:20.123456Z","created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:13:20.123456Z"}"#
+        );
+        assert_eq!(Order::from_json(json.as_bytes()), Some(order.clone()));
         let pending = Order {
             sent_at: None,
             ..order
         };
-        assert_eq!(rendered(&render(&pending)), Some(pending));
-        assert_eq!(rendered(b"{}"), None);
+        assert_eq!(Order::from_json(&pending.to_json()), Some(pending));
+        assert_eq!(Order::from_json(b"{}"), None);
     }
 }

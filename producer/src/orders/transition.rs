@@ -2,18 +2,19 @@
 
 use schemas::Status;
 
-/// What becomes of an order that is wanted in a status.
+/// What happens to an order that is asked to take a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     /// It changes: a new version, and an event.
     Changed,
     /// It has the status already: no new version, no event.
     Unchanged,
-    /// The status can't follow the one it has.
+    /// The status can't follow the current one.
     Refused,
 }
 
-/// PENDING -> SENT -> DELIVERED; PENDING or SENT -> CANCELLED; the same again changes nothing.
+/// Decides about a status that is `wanted`: PENDING -> SENT -> DELIVERED; PENDING or SENT ->
+/// CANCELLED; the same status again changes nothing.
 #[must_use]
 pub const fn transition(current: Status, wanted: Status) -> Transition {
     use Status::{Cancelled, Delivered, Pending, Sent};

@@ -7,7 +7,7 @@ use runtime::metrics as names;
 use super::ports::Observer;
 use super::shared_low_water::SharedLowWater;
 
-/// Handles are looked up once; a batch only adds.
+/// The metrics and the readiness of the relay. Metrics are looked up once; a batch only adds to them.
 pub(super) struct RelayObserver {
     part: Part,
     low_water: SharedLowWater,
@@ -18,7 +18,8 @@ pub(super) struct RelayObserver {
 }
 
 impl RelayObserver {
-    /// `part` is never "not ready": without the relay the ingress takes orders all the same.
+    /// Registers the metrics. `part` is never "not ready": without the relay the ingress accepts orders
+    /// all the same.
     pub(super) fn new(part: Part, low_water: SharedLowWater) -> Self {
         let transactions =
             |outcome: &'static str| counter!(names::RELAY_TRANSACTIONS, "outcome" => outcome);
@@ -55,11 +56,11 @@ impl Observer for RelayObserver {
         self.low_water.reached(mark);
     }
 
-    fn flowing(&mut self) {
+    fn healthy(&mut self) {
         self.part.ready();
     }
 
-    fn waiting(&mut self, reason: &str) {
+    fn blocked(&mut self, reason: &str) {
         self.part.degraded(reason);
     }
 

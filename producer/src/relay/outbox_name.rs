@@ -3,17 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest name, in bytes.
+/// The length of the longest name, in bytes.
 const MAX_BYTES: usize = 100;
 
 /// A part of the transactional ids of an outbox's relays: letters, digits, `.`, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxName(String);
 
-/// The text is no name.
+/// Why a text is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOutboxName {
-    /// Such as a slash, which parts the transactional id.
+    /// It has another character, such as a slash, which separates the parts of a transactional id.
     #[error("write 1 to {MAX_BYTES} letters, digits, '.', '_' or '-'")]
     Characters,
     /// It would be the second transactional id of the outbox that has no name.

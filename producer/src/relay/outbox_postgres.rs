@@ -1,4 +1,4 @@
-//! The outbox in Postgres: thin, because what is in here the simulator does not see.
+//! The outbox in Postgres. Thin, because the simulator does not cover what is in here.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row as _};
 use tokio::runtime::Handle;
 
+use super::limits::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, FULL_READ_TIMEOUT};
 use super::low_water::START;
 use super::ports::{Outbox, OutboxError, Writers};
 use super::row::Row;
 use crate::database::timestamp;
 
-/// What the server does to a session that isn't heard of: a relay that is stopped (SIGSTOP), or
-/// whose host or network is gone, loses its lock after 5 to 11 s. The first line is for the former,
-/// the others are for the latter; over a Unix socket they don't apply.
+/// The settings of the session. The server ends it when it sends nothing: a relay that is stopped
+/// (SIGSTOP), or whose host or network is gone, loses its lock after 5 to 11 s. The first line is for
+/// the former, the next four are for the latter and don't apply over a Unix socket.
 const SESSION: [(&str, &str); 10] = [
     ("idle_session_timeout", "6s"),
     ("tcp_keepalives_idle", "5"),
@@ -24,32 +25,26 @@ const SESSION: [(&str, &str); 10] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "10000"),
     ("lock_timeout", "4s"),
-    // Ours end it sooner; keeping a large backlog's snapshot takes longer than an order may.
+    // Our own timeouts end a statement earlier. Keeping a large backlog's snapshot takes longer than an
+    // order may.
     ("statement_timeout", "10min"),
     ("application_name", "producer-relay"),
-    // The outbox is empty in one moment and has a million rows in the next: no plan may be kept.
+    // The outbox is empty in one moment and has a million rows in the next: no plan may be reused.
     ("plan_cache_mode", "force_custom_plan"),
-    // And no plan may come from the statistics of before: a million rows that were not analyzed yet
-    // would be scanned for every batch that is deleted. All that is asked for is found by its id.
+    // And no plan may come from old statistics: a million rows that were not analyzed yet would be
+    // scanned for every batch that is deleted. All queries find their rows by id.
     ("enable_seqscan", "off"),
 ];
 
-/// How long an answer may take; then the session is given up.
-const ANSWER: Duration = Duration::from_secs(10);
-/// The same for what walks all rows, those that are deleted and not yet vacuumed too: a read from the
-/// start, and the snapshot of the whole backlog, which is sorted.
-const LONG_ANSWER: Duration = Duration::from_secs(600);
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// The first half of the lock's name, to be told from other users of advisory locks ("chko"); the
-/// second is the table's own number, so that there is one lock per outbox.
+/// The first half of the lock's key, which tells it from other advisory locks ("chko"). The second is
+/// the table's own number, so that there is one lock for each outbox.
 const LOCK_CLASS: i32 = 0x6368_6b6f;
 const LOCK: &str =
     "SELECT pg_try_advisory_lock($1, 'outbox'::regclass::oid::integer), pg_backend_pid()";
-/// Which of the server's processes answers; another one than before has no lock.
+/// Returns which of the server's processes answers. Another one than before has no lock.
 const CONFIRM: &str = "SELECT pg_backend_pid()";
 
-/// The columns by name, in the order of [`decode`]; a macro, because statements are literals.
+/// Selects the columns by name, in the order of [`decode`]. A macro, because statements are literals.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -60,22 +55,22 @@ macro_rules! select {
     };
 }
 const READ: &str = select!("WHERE id >= $1 ORDER BY id LIMIT $2");
-/// Who has written to the outbox, or is about to, holds this lock on it until its rows are visible.
-/// A prepared transaction is listed by another name than before it was prepared, so while there is one
-/// nobody can tell who has ended.
+/// Lists the transactions that have written to the outbox, or are about to: each holds this lock until
+/// its rows are visible. A prepared transaction is listed by another name than before it was prepared,
+/// so while there is one it is unknown which have ended.
 const WRITERS: &str = "SELECT coalesce(array_agg(virtualtransaction), '{}'), \
      coalesce(bool_or(virtualtransaction LIKE '-1/%'), false) \
      FROM pg_locks \
      WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
      AND relation = 'outbox'::regclass \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-/// Kept by the server beyond its transaction, so that no snapshot holds vacuum back.
+/// Keeps the backlog beyond the cursor's transaction, so that no snapshot holds vacuum back.
 const OPEN_BACKLOG: &str = concat!(
     "DECLARE backlog NO SCROLL CURSOR WITH HOLD FOR ",
     select!("ORDER BY order_id, id")
 );
 const CLOSE_BACKLOG: &str = "CLOSE backlog";
-/// One round trip. The worst that a lost delete does is a repeated record.
+/// Deletes rows in one round trip. A lost delete causes repeated records at worst.
 const DELETE: &str = "WITH setting AS (SELECT set_config('synchronous_commit', 'off', true)) \
      DELETE FROM outbox USING setting WHERE id = ANY($1)";
 
@@ -85,12 +80,12 @@ pub(super) struct PostgresOutbox {
     runtime: Handle,
     database: Database,
     session: Option<PgConnection>,
-    /// The server's process that has the lock.
+    /// The server's process that holds the lock.
     backend: i32,
 }
 
 impl PostgresOutbox {
-    /// Does not connect yet.
+    /// Builds the port. Does not connect yet.
     pub(super) fn new(runtime: Handle, database: Database) -> Self {
         Self {
             runtime,
@@ -100,32 +95,32 @@ impl PostgresOutbox {
         }
     }
 
-    /// The lock fences other relays, so it is only asked for on a primary that takes writes, in a
-    /// session that is ours alone.
+    /// Opens the session unless there is one. The lock fences other relays, so it is only taken on a
+    /// primary that accepts writes, in a session that no pooler shares.
     fn connect(&mut self) -> Result<(), OutboxError> {
         if self.session.is_some() {
             return Ok(());
         }
         let session = self.runtime.block_on(async {
-            self.database.prove_own_sessions(ANSWER).await?;
-            self.database.connect(ANSWER).await
+            self.database.prove_own_sessions(ANSWER_TIMEOUT).await?;
+            self.database.connect(ANSWER_TIMEOUT).await
         });
         self.session = Some(session.map_err(|error| OutboxError::Lost(message_of(&error)))?);
         Ok(())
     }
 
-    /// Calls Postgres. After everything but the server's own refusal, the session is over: whether
-    /// it still lives at the other end is not known here.
+    /// Calls Postgres. After any error but the server's own refusal the session is over, because it is
+    /// unknown whether it still lives at the other end.
     fn call<T>(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, OutboxError> {
         let Some(mut session) = self.session.take() else {
             return Err(OutboxError::Lost("there is no session".to_owned()));
         };
         self.runtime.block_on(async {
-            match tokio::time::timeout(patience, statement(&mut session)).await {
+            match tokio::time::timeout(timeout, statement(&mut session)).await {
                 Ok(Ok(answer)) => {
                     self.session = Some(session);
                     Ok(answer)
@@ -135,7 +130,7 @@ impl PostgresOutbox {
                     Err(OutboxError::Refused(message_of(&error)))
                 }
                 Ok(Err(error)) => Err(OutboxError::Lost(message_of(&error))),
-                Err(_) => Err(no_answer(patience)),
+                Err(_) => Err(no_answer(timeout)),
             }
         })
     }
@@ -144,7 +139,7 @@ impl PostgresOutbox {
 impl Outbox for PostgresOutbox {
     fn try_lock(&mut self) -> Result<bool, OutboxError> {
         self.connect()?;
-        let (locked, backend) = self.call(ANSWER, async |session| {
+        let (locked, backend) = self.call(ANSWER_TIMEOUT, async |session| {
             sqlx::query_as(LOCK)
                 .bind(LOCK_CLASS)
                 .fetch_one(session)
@@ -154,21 +149,21 @@ impl Outbox for PostgresOutbox {
         Ok(locked)
     }
 
-    fn let_go(&mut self) {
+    fn close(&mut self) {
         if let Some(session) = self.session.take() {
-            // Without a goodbye the server notices by itself.
+            // What isn't ended in time the server itself ends.
             let _ = self
                 .runtime
-                .block_on(async { tokio::time::timeout(GOODBYE, session.close()).await });
+                .block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, session.close()).await });
         }
     }
 
     fn confirm(&mut self) -> Result<(), OutboxError> {
-        let backend: i32 = self.call(ANSWER, async |session| {
+        let backend: i32 = self.call(ANSWER_TIMEOUT, async |session| {
             sqlx::query_scalar(CONFIRM).fetch_one(session).await
         })?;
         if backend != self.backend {
-            self.let_go();
+            self.close();
             return Err(OutboxError::Lost(
                 "a pooler gave this connection another session, which does not have the lock"
                     .to_owned(),
@@ -177,11 +172,15 @@ impl Outbox for PostgresOutbox {
         Ok(())
     }
 
-    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        let patience = if from == START { LONG_ANSWER } else { ANSWER };
-        self.call(patience, async |session| {
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let query = sqlx::query(READ).bind(from).bind(most);
+    fn read(&mut self, from: i64, max: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let timeout = if from == START {
+            FULL_READ_TIMEOUT
+        } else {
+            ANSWER_TIMEOUT
+        };
+        self.call(timeout, async |session| {
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let query = sqlx::query(READ).bind(from).bind(max);
             let mut found = query.fetch(session);
             while let Some(row) = found.try_next().await? {
                 rows.push(decode(&row)?);
@@ -191,7 +190,7 @@ impl Outbox for PostgresOutbox {
     }
 
     fn writers(&mut self) -> Result<Option<Writers>, OutboxError> {
-        self.call(ANSWER, async |session| {
+        self.call(ANSWER_TIMEOUT, async |session| {
             let (writers, any_prepared): (Writers, bool) =
                 sqlx::query_as(WRITERS).fetch_one(session).await?;
             Ok((!any_prepared).then_some(writers))
@@ -199,8 +198,8 @@ impl Outbox for PostgresOutbox {
     }
 
     fn open_backlog(&mut self) -> Result<(), OutboxError> {
-        self.call(LONG_ANSWER, async |session| {
-            // From an earlier try on this session; an error when there is none.
+        self.call(FULL_READ_TIMEOUT, async |session| {
+            // Of an earlier attempt on this session. Without one this is an error.
             let _ = sqlx::raw_sql(CLOSE_BACKLOG).execute(&mut *session).await;
             sqlx::raw_sql(OPEN_BACKLOG)
                 .execute(session)
@@ -209,9 +208,9 @@ impl Outbox for PostgresOutbox {
         })
     }
 
-    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
-        let fetch = format!("FETCH FORWARD {most} FROM backlog");
-        self.call(ANSWER, async |session| {
+    fn read_backlog(&mut self, max: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError> {
+        let fetch = format!("FETCH FORWARD {max} FROM backlog");
+        self.call(ANSWER_TIMEOUT, async |session| {
             let before = rows.len();
             {
                 // Nothing in the text comes from outside.
@@ -220,7 +219,7 @@ impl Outbox for PostgresOutbox {
                     rows.push(decode(&row)?);
                 }
             }
-            if rows.len() - before < most {
+            if rows.len() - before < max {
                 sqlx::raw_sql(CLOSE_BACKLOG).execute(session).await?;
             }
             Ok(())
@@ -228,7 +227,7 @@ impl Outbox for PostgresOutbox {
     }
 
     fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError> {
-        self.call(ANSWER, async |session| {
+        self.call(ANSWER_TIMEOUT, async |session| {
             sqlx::query(DELETE)
                 .bind(ids)
                 .execute(session)
@@ -238,13 +237,13 @@ impl Outbox for PostgresOutbox {
     }
 }
 
-fn no_answer(patience: Duration) -> OutboxError {
-    OutboxError::Lost(format!("no answer within {patience:?}"))
+fn no_answer(timeout: Duration) -> OutboxError {
+    OutboxError::Lost(format!("no answer within {timeout:?}"))
 }
 
-/// Whether the session goes on after this error: the server refused a statement, or gave a row that
-/// we can't read. Class 57P is a server that ends sessions, 08 a broken connection, 25006 one that
-/// is no primary any more.
+/// Returns whether the session goes on after this error: the server refused a statement, or returned a
+/// row that can't be decoded. Class 57P is a server that ends sessions, 08 a broken connection, 25006 a
+/// server that is no primary any more.
 fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
@@ -255,7 +254,7 @@ fn is_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A row as it is; an error names the row, because it stands in the way of all later ones.
+/// Decodes a row. An error names the row, because it blocks all later ones.
 fn decode(row: &PgRow) -> sqlx::Result<Row> {
     let id: i64 = row.try_get(0)?;
     columns(id, row).map_err(|error| {

@@ -1,8 +1,8 @@
-//! What the relay needs of the world, and no more.
+//! What the relay needs of the outside world, and no more.
 //!
-//! Postgres, librdkafka and the machine's clock are behind it in the service, models of them in
-//! the simulator; the state machine is the same. Every call that can wait takes a bounded time and
-//! says what to do next.
+//! The service implements it with Postgres, librdkafka and the system's clock, the tests and the
+//! simulator with models of them; the loop is the same. Every call that can wait takes a bounded time,
+//! and every error says what to do next.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,34 +13,35 @@ use runtime::kafka::{Outgoing, TransactionError};
 pub use super::low_water::Writers;
 use super::row::Row;
 
-/// The outbox, seen through one session, which is also what holds the lock: a call that succeeds
-/// proves that the lock was still held when it was answered.
+/// The outbox, through one session, which also holds the lock: a call that succeeds proves that the
+/// lock was still held when it was answered.
 pub trait Outbox {
-    /// Takes the lock if nobody has it; opens the session when there is none.
+    /// Takes the lock if no other session has it. Opens the session when there is none.
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn try_lock(&mut self) -> Result<bool, OutboxError>;
 
-    /// Ends the session, and with it the lock. Never fails: a session that can't be ended well is
-    /// ended by the server.
-    fn let_go(&mut self);
+    /// Ends the session, and with it the lock. Never fails: what can't be ended from here is ended by
+    /// the server.
+    fn close(&mut self);
 
-    /// Asks for nothing but an answer: the session lives, the lock is held.
+    /// Asks for an answer only: the session lives, and the lock is held.
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn confirm(&mut self) -> Result<(), OutboxError>;
 
-    /// Appends the `most` first rows whose id is `from` or higher, in id order, of one snapshot that
-    /// is taken during the call. Fewer than `most` are all.
+    /// Appends the first `max` rows whose id is `from` or higher, in id order, of one snapshot that
+    /// is taken during the call. Fewer than `max` are all.
     ///
     /// # Errors
     /// See [`OutboxError`].
-    fn read(&mut self, from: i64, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
+    fn read(&mut self, from: i64, max: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
 
-    /// The transactions that may have taken ids and whose rows may not be visible yet. Whoever is
-    /// not listed has ended, or takes its first id after the call. `None` if that can't be told.
+    /// Returns the transactions that may have taken ids and whose rows may not be visible yet. A
+    /// transaction that is not listed has ended, or takes its first id after the call. `None` when the
+    /// server can't list them.
     ///
     /// # Errors
     /// See [`OutboxError`].
@@ -52,14 +53,14 @@ pub trait Outbox {
     /// See [`OutboxError`].
     fn open_backlog(&mut self) -> Result<(), OutboxError>;
 
-    /// Appends the `most` next rows of the snapshot, in the order of (order id, row id). Fewer
-    /// than `most` are the last.
+    /// Appends the next `max` rows of the snapshot, in the order of (order id, row id). Fewer
+    /// than `max` are the last.
     ///
     /// # Errors
     /// See [`OutboxError`]. How far the snapshot was read is not known then.
-    fn read_backlog(&mut self, most: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
+    fn read_backlog(&mut self, max: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
 
-    /// Deletes these rows, all of them or none; those that are gone already don't matter.
+    /// Deletes these rows, all of them or none. Rows that are gone already don't matter.
     ///
     /// # Errors
     /// See [`OutboxError`].
@@ -69,7 +70,7 @@ pub trait Outbox {
 /// Why the outbox gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboxError {
-    /// The session lives and the lock is held, but the statement did not do its work: call again.
+    /// The session lives and the lock is held, but the statement failed: call again.
     Refused(String),
     /// The session is gone, and the lock with it.
     Lost(String),
@@ -84,23 +85,23 @@ impl fmt::Display for OutboxError {
 }
 
 /// The order status topic, written through transactional ids that are always the same.
-pub trait Log {
-    /// A new producer; whatever the old one had under way is given up. Does not wait.
+pub trait Topic {
+    /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
-    /// What the client has against it.
+    /// Why the client can't be built.
     fn open(&mut self) -> Result<(), String>;
 
     /// Drops the producer.
     fn close(&mut self);
 
-    /// Takes over every transactional id: ends what a predecessor left open, fences it for good.
+    /// Takes over every transactional id: ends what a predecessor left open, and fences it for good.
     ///
     /// # Errors
     /// See [`TransactionError`].
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// Opens a transaction; local.
+    /// Begins a transaction. Local.
     ///
     /// # Errors
     /// See [`TransactionError`].
@@ -112,7 +113,7 @@ pub trait Log {
     /// See [`TransactionError`].
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError>;
 
-    /// Waits until all that was sent is acknowledged.
+    /// Waits until all records that were sent are acknowledged.
     ///
     /// # Errors
     /// See [`TransactionError`].
@@ -131,29 +132,34 @@ pub trait Log {
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 }
 
-/// Time, and the one way to let it pass.
+/// Time, and waiting.
 pub trait Timer: Clock {
-    /// Lets time pass until it is `at_most` later, or until somebody has a reason to wake the
-    /// relay: new rows, a shutdown.
-    fn wait(&mut self, at_most: Duration);
+    /// Waits for `max`, or until there is a reason to wake the relay: new rows, or a shutdown.
+    fn wait(&mut self, max: Duration);
 }
 
-/// Who watches the relay: metrics and readiness. Never changes what it does.
+/// Watches the relay: metrics and readiness. Never changes what the relay does.
 pub trait Observer {
-    /// Another instance's relay is active.
-    fn standing_by(&mut self);
-    /// This one is.
-    fn active(&mut self);
-    /// It is not any more.
-    fn inactive(&mut self);
+    /// The relay of another instance is active.
+    fn standing_by(&mut self) {}
+    /// This relay is active.
+    fn active(&mut self) {}
+    /// This relay is not active any more.
+    fn inactive(&mut self) {}
     /// No row has an id below this one.
-    fn low_water(&mut self, mark: i64);
+    fn low_water(&mut self, mark: i64) {
+        let _ = mark;
+    }
     /// The outbox is being published, or is empty.
-    fn flowing(&mut self);
-    /// Nothing moves, for this reason; nothing is lost.
-    fn waiting(&mut self, reason: &str);
+    fn healthy(&mut self) {}
+    /// Nothing is published, for this reason. Nothing is lost.
+    fn blocked(&mut self, reason: &str) {
+        let _ = reason;
+    }
     /// So many rows are in the topic for good.
-    fn published(&mut self, rows: usize);
+    fn published(&mut self, rows: usize) {
+        let _ = rows;
+    }
     /// A transaction was aborted, refused, or ended in a way that isn't known here.
-    fn transaction_failed(&mut self);
+    fn transaction_failed(&mut self) {}
 }

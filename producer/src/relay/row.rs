@@ -2,12 +2,12 @@
 
 use runtime::trace_context::TRACEPARENT;
 use rust_decimal::Decimal;
-use schemas::{Currency, NewOrderStatus, Status, Timestamp};
+use schemas::{Currency, NewOrderStatus, Status, Timestamp, ValueFormat};
 
 /// One status event that is committed and not known to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Grows in the order in which rows of the same order are committed; between orders it may not.
+    /// Grows in the order in which the rows of one order are committed, but not between orders.
     pub id: i64,
     /// The order, and the record's key.
     pub order_id: String,
@@ -27,20 +27,8 @@ pub struct Row {
     pub traceparent: Option<String>,
 }
 
-/// How values are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Without a registry.
-    Json,
-    /// Framed, with the id that the registry has for our own schema.
-    Avro {
-        /// That id.
-        schema_id: u32,
-    },
-}
-
 impl Row {
-    /// The record's header, which carries the request's trace on.
+    /// Returns the record's header, which carries the request's trace.
     pub fn trace_header(&self) -> Option<(&str, Option<&[u8]>)> {
         self.traceparent
             .as_ref()
@@ -51,7 +39,7 @@ impl Row {
     ///
     /// # Errors
     /// [`Unwritable`], with nothing appended.
-    pub fn write(&self, format: Format, buffer: &mut Vec<u8>) -> Result<(), Unwritable> {
+    pub fn write(&self, format: ValueFormat, buffer: &mut Vec<u8>) -> Result<(), Unwritable> {
         let status = NewOrderStatus {
             order_id: &self.order_id,
             status: self.status,
@@ -61,22 +49,14 @@ impl Row {
             occurred_at: self.occurred_at,
             sent_at: self.sent_at,
         };
-        match format {
-            Format::Json => status.write_json(buffer),
-            Format::Avro { schema_id } => {
-                status
-                    .write_avro(schema_id, buffer)
-                    .map_err(|error| Unwritable {
-                        id: self.id,
-                        why: format!("its total {} is not {error}", self.total),
-                    })?;
-            }
-        }
-        Ok(())
+        status.write(format, buffer).map_err(|error| Unwritable {
+            id: self.id,
+            why: format!("its total {} is not {error}", self.total),
+        })
     }
 }
 
-/// The schema has no form for a row's content: the ingress let something in that it should not.
+/// The schema has no form for a row's content. The ingress should have refused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unwritable {
     /// Which row.

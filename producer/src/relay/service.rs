@@ -1,4 +1,4 @@
-//! Wires the relay: what it waits for before it starts, its thread, its wake-ups, its end.
+//! Starts the relay: what it waits for before that, its thread, and what wakes it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,32 +8,27 @@ use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::postgres::Database;
 use runtime::preflight;
-use runtime::registry::Registry;
-use schemas::ORDER_STATUS_AVSC;
+use runtime::registry::{Registry, value_format};
+use runtime::stepping::drive;
+use schemas::{ORDER_STATUS_AVSC, ValueFormat};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::ReadLimits;
+use super::limits::PREREQUISITE_PAUSE;
 use super::observer::RelayObserver;
 use super::outbox_name::OutboxName;
 use super::outbox_postgres::PostgresOutbox;
-use super::ports::{Log, Observer, Outbox, Timer};
 use super::shared_low_water::SharedLowWater;
+use super::task::{Ports, Relay, Settings};
 use super::timer::WakeableTimer;
 use super::topic_kafka::KafkaTopic;
-use super::{Format, Limits, Relay, Step};
 
-/// A stop waits this long for the batch in hand; what is not finished then is done again by
-/// whoever is active next.
-pub const DRAIN: Duration = Duration::from_secs(10);
-
-/// The channel on which instances hear of each other's rows.
+/// The channel on which instances notify each other of new rows.
 pub const CHANNEL: &str = "outbox";
 
-/// Between two looks for something that only a person can bring.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// What the relay needs to know.
+/// The settings of the relay as a part of the service.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
     /// Where the brokers are.
@@ -44,21 +39,21 @@ pub struct RelaySettings {
     pub registry: Option<Registry>,
     /// Where the outbox is. Not through a pooler that shares sessions: the lock is a session's.
     pub database: Database,
-    /// How the outbox is told from others that are published to the same topic.
+    /// Distinguishes the outbox from others that are published to the same topic.
     pub outbox_name: Option<OutboxName>,
-    /// How far the outbox was published; told to others by whoever publishes.
+    /// How far the outbox was published, for the other readers of the outbox.
     pub low_water: SharedLowWater,
 }
 
 /// Starts the relay as a part of the service. `wake` is notified when rows were committed here.
 ///
-/// Whatever is missing outside (broker, topic, registry, schema, database, migrations) is waited
-/// for and told by `part`, as degraded: the ingress takes orders all the same.
+/// The relay waits for whatever is missing outside (broker, topic, registry, schema, database,
+/// migrations) and says so in `part`, as degraded: the ingress accepts orders all the same.
 ///
 /// Must be called within a Tokio runtime.
 ///
 /// # Errors
-/// Exit code 2 for Kafka settings that can't work; 1 when there is no thread to be had.
+/// Exit code 2 for Kafka settings that can't work; 1 when no thread can be started.
 pub fn spawn(
     supervisor: &mut Supervisor,
     settings: RelaySettings,
@@ -67,7 +62,7 @@ pub fn spawn(
 ) -> Result<(), Failure> {
     part.degraded("starting");
     let outbox = settings.outbox_name.as_ref();
-    let log = KafkaTopic::new(&settings.kafka, &settings.topic, outbox)?;
+    let topic = KafkaTopic::new(&settings.kafka, &settings.topic, outbox)?;
     let runtime = Handle::current();
     let shutdown = supervisor.shutdown().clone();
     supervisor.task(
@@ -84,48 +79,29 @@ pub fn spawn(
         let Some(format) = runtime.block_on(format(&settings, &part, &shutdown)) else {
             return Ok(());
         };
-        let relay = Relay::new(
-            (
-                PostgresOutbox::new(runtime.clone(), settings.database),
-                log,
-                WakeableTimer::new(runtime, wake, shutdown.clone()),
-                RelayObserver::new(part, settings.low_water),
-            ),
-            settings.topic,
+        let ports = Ports {
+            outbox: PostgresOutbox::new(runtime.clone(), settings.database),
+            topic,
+            timer: WakeableTimer::new(runtime, wake, shutdown.clone()),
+            observer: RelayObserver::new(part, settings.low_water),
+        };
+        let task_settings = Settings {
+            topic: settings.topic,
             format,
-            Limits::default(),
-        );
-        drive(relay, &shutdown);
-        Ok(())
+            limits: ReadLimits::default(),
+        };
+        drive(Relay::new(ports, task_settings), || false, &shutdown)
     })
 }
 
-/// Steps until shutdown, and then until nothing is half done or the time for that is over.
-fn drive<O: Outbox, L: Log, C: Timer, W: Observer>(
-    mut relay: Relay<O, L, C, W>,
-    shutdown: &Shutdown,
-) {
-    let mut stop_by = None;
-    loop {
-        let step = relay.step();
-        if shutdown.is_requested() {
-            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-            if step == Step::Resting || Instant::now() >= stop_by {
-                relay.let_go();
-                return;
-            }
-        }
-    }
-}
-
-/// A topic that does not exist is a person's to create: its configuration is part of the promise.
+/// Waits for a person to create the topic: its configuration is part of the promise.
 fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
     part.degraded("waiting for Kafka");
     while let Err(failure) =
         preflight::topics_exist_blocking(&settings.kafka, &[&settings.topic], shutdown)
     {
         part.degraded(failure.to_string());
-        let until = Instant::now() + LOOK_AGAIN;
+        let until = Instant::now() + PREREQUISITE_PAUSE;
         while Instant::now() < until && !shutdown.is_requested() {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -135,28 +111,26 @@ fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
     }
 }
 
-/// Our schema's id is looked up, never registered; `None` when it is time to stop.
-async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> Option<Format> {
+/// Looks up how values are written, and never registers a schema. Returns `None` when a stop is
+/// requested.
+async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> Option<ValueFormat> {
     if shutdown.is_requested() {
         return None;
     }
-    let Some(registry) = &settings.registry else {
-        return Some(Format::Json);
-    };
-    let subject = format!("{}-value", settings.topic);
-    part.degraded("asking the registry for the schema's id");
-    let schema_id = registry.wait_for_id(&subject, ORDER_STATUS_AVSC, |error| {
-        part.degraded(format!(
-            "the schema of {subject} can't be looked up: {error}"
-        ));
+    let registry = settings.registry.as_ref();
+    if registry.is_some() {
+        part.degraded("asking the registry for the schema's id");
+    }
+    let format = value_format(registry, &settings.topic, ORDER_STATUS_AVSC, |why| {
+        part.degraded(why);
     });
     tokio::select! {
-        schema_id = schema_id => Some(Format::Avro { schema_id }),
+        format = format => Some(format),
         () = shutdown.requested() => None,
     }
 }
 
-/// Hears of other instances' rows. Notifications may be lost: the relay polls as well.
+/// Listens for other instances' rows. Notifications may be lost: the relay polls as well.
 async fn listen(
     database: Database,
     wake: Arc<Notify>,
@@ -174,7 +148,7 @@ async fn listen(
             if let Err(error) = forward(&pool, &wake, &low_water).await {
                 tracing::debug!(%error, "not listening for other instances' rows; polling");
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(PREREQUISITE_PAUSE).await;
         }
     };
     tokio::select! {

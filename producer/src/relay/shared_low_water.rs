@@ -1,12 +1,12 @@
-//! The relay's low-water mark, for whoever else reads the outbox: the instance that publishes tells it
-//! to the others.
+//! The relay's low-water mark, for other readers of the outbox. The instance that publishes sends it to
+//! the other instances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::low_water::START;
 
-/// The lowest id that may be in the outbox, as far as is known here. Cheap to clone.
+/// The lowest id that may be in the outbox, as far as it is known here. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SharedLowWater(Arc<Shared>);
 
@@ -26,26 +26,26 @@ impl Default for SharedLowWater {
 }
 
 impl SharedLowWater {
-    /// No row has an id below this one.
+    /// Returns the mark: no row has a lower id.
     pub fn mark(&self) -> i64 {
         self.0.mark.load(Ordering::Relaxed)
     }
 
-    /// The mark, if it is this instance's relay that knows it and there is one: to be told to the
-    /// others.
+    /// Returns the mark that this instance is to send to the others: when its relay publishes, and there
+    /// is a mark.
     pub fn to_tell(&self) -> Option<i64> {
         let ours = self.0.ours.load(Ordering::Relaxed);
         Some(self.mark()).filter(|mark| ours && *mark != START)
     }
 
-    /// The relay of another instance has said so.
+    /// Notes the mark that another instance has sent.
     pub fn heard(&self, mark: i64) {
         if !self.0.ours.load(Ordering::Relaxed) {
             self.reached(mark);
         }
     }
 
-    /// What was known does not hold any more: rows may have come back.
+    /// Forgets the mark, because deleted rows may have come back.
     pub fn forget(&self) {
         self.heard(START);
     }

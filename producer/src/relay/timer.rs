@@ -1,4 +1,4 @@
-//! The machine's clock, and who may cut a wait short.
+//! The system's clock, and waits that new rows or a shutdown interrupt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,10 @@ use runtime::lifecycle::Shutdown;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::limits::STOPPING_WAIT;
 use super::ports::Timer;
 
-/// Once a stop was asked for, a wait is at most this long, and nothing cuts it short.
-const STOPPING: Duration = Duration::from_millis(50);
-
-/// Time, on a thread that is not one of the runtime's.
+/// The time of a thread that is not one of the runtime's.
 pub(super) struct WakeableTimer {
     clock: MonotonicClock,
     runtime: Handle,
@@ -22,7 +20,7 @@ pub(super) struct WakeableTimer {
 }
 
 impl WakeableTimer {
-    /// Waits are cut short by `wake` and by `shutdown`.
+    /// Builds a timer whose waits are interrupted by `wake` and by `shutdown`.
     pub(super) fn new(runtime: Handle, wake: Arc<Notify>, shutdown: Shutdown) -> Self {
         Self {
             clock: MonotonicClock::new(),
@@ -40,16 +38,16 @@ impl Clock for WakeableTimer {
 }
 
 impl Timer for WakeableTimer {
-    fn wait(&mut self, at_most: Duration) {
+    fn wait(&mut self, max: Duration) {
         if self.shutdown.is_requested() {
-            std::thread::sleep(at_most.min(STOPPING));
+            std::thread::sleep(max.min(STOPPING_WAIT));
             return;
         }
         self.runtime.block_on(async {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.shutdown.requested() => {}
-                () = tokio::time::sleep(at_most) => {}
+                () = tokio::time::sleep(max) => {}
             }
         });
     }

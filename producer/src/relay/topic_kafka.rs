@@ -1,19 +1,17 @@
-//! The order status topic through librdkafka: thin, because what is in here the simulator does not
-//! see.
+//! The order status topic through librdkafka. Thin, because the simulator does not cover what is in
+//! here.
 
 use std::time::Duration;
 
 use runtime::kafka::{KafkaSettings, Outgoing, Producers, TransactionError};
 use runtime::lifecycle::Failure;
 
+use super::limits::QUEUE_ROOM;
 use super::outbox_name::OutboxName;
-use super::ports::Log;
+use super::ports::Topic;
 
-/// How long a record may wait for room in the producer's queue.
-const ROOM: Duration = Duration::from_secs(1);
-
-/// The name that fences, with its `/turn`: the same on every instance that publishes one outbox to
-/// this topic, and another one for each outbox.
+/// Returns the transactional id. It is, with its `/turn`, the same on every instance that publishes one
+/// outbox to this topic, and another one for each outbox.
 fn transactional_id(topic: &str, outbox: Option<&OutboxName>) -> String {
     match outbox {
         None => format!("{topic}/relay"),
@@ -21,13 +19,13 @@ fn transactional_id(topic: &str, outbox: Option<&OutboxName>) -> String {
     }
 }
 
-/// The producers, while this instance has the lock.
+/// The producers of an instance that has the lock.
 pub(super) struct KafkaTopic {
     producers: Producers,
 }
 
 impl KafkaTopic {
-    /// Does not connect yet.
+    /// Builds the port. Does not connect yet.
     ///
     /// # Errors
     /// Exit code 2 for settings that can't work.
@@ -46,7 +44,7 @@ impl KafkaTopic {
     }
 }
 
-impl Log for KafkaTopic {
+impl Topic for KafkaTopic {
     fn open(&mut self) -> Result<(), String> {
         self.producers.open().map_err(|failure| failure.to_string())
     }
@@ -64,7 +62,7 @@ impl Log for KafkaTopic {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers.current()?.send(record, ROOM)
+        self.producers.current()?.send(record, QUEUE_ROOM)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {

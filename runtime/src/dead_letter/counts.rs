@@ -1,80 +1,80 @@
-//! How many letters there are, by reason; and which of them were seen before.
+//! Counts dead letters by reason, each once; repeats and those of other groups apart.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{DeadLetter, DeadLetterId, Origin, RecordDigest, State};
+use super::{DeadLetter, DeadLetterId, DeadLetterState, Origin, RecordDigest};
 
-/// Letters of one reason, or all together.
+/// The number of dead letters of one reason, or of all reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Count {
-    /// Without a final outcome.
+    /// Those without a final resolution.
     pub open: u64,
-    /// All.
+    /// Open and closed ones.
     pub all: u64,
 }
 
-/// Whether a letter was seen before.
+/// Whether a dead letter was counted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// The first of its identity.
+    /// It is the first with its id.
     First,
-    /// The same original once more, such as of a service that was killed before its offsets were
-    /// committed, or of a backfill.
+    /// The same original became a dead letter before: the service was killed before it committed
+    /// its offsets, or a backfill read the original again.
     Repeat,
 }
 
-/// Counts letters as they come, each identity once.
+/// Counts the dead letters of a topic, each id once.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     seen: HashSet<DeadLetterId>,
-    /// The first record that was read at each place.
-    records_at: HashMap<Origin, RecordDigest>,
-    shared_places: HashSet<Origin>,
+    /// The first record that became a dead letter at each origin.
+    first_at: HashMap<Origin, RecordDigest>,
+    shared_origins: HashSet<Origin>,
     reasons: BTreeMap<String, Count>,
     repeats: u64,
-    strangers: u64,
-    others: BTreeMap<String, u64>,
+    foreign: u64,
+    other_groups: BTreeMap<String, u64>,
 }
 
 impl Counts {
-    /// Counts a letter under its newest reason.
-    pub fn note(&mut self, letter: &DeadLetter, state: Option<&State>) -> Seen {
-        if !self.seen.insert(letter.identity.clone()) {
+    /// Counts a dead letter under its newest reason.
+    pub fn note(&mut self, dead_letter: &DeadLetter, state: Option<&DeadLetterState>) -> Seen {
+        if !self.seen.insert(dead_letter.id.clone()) {
             self.repeats += 1;
             return Seen::Repeat;
         }
-        let reason = letter.reason_now(state).to_owned();
+        let reason = dead_letter.reason_now(state).to_owned();
         let count = self.reasons.entry(reason).or_default();
         count.all += 1;
-        count.open += u64::from(letter.is_open(state));
+        count.open += u64::from(dead_letter.is_open(state));
         Seen::First
     }
 
-    /// Takes note of a letter's place, whether or not it is counted.
-    pub fn note_place(&mut self, letter: &DeadLetter) {
-        let DeadLetterId { origin, digest } = &letter.identity;
-        if self.records_at.entry(origin.clone()).or_insert(*digest) != digest {
-            self.shared_places.insert(origin.clone());
+    /// Notes a dead letter's origin, whether or not it is counted.
+    pub fn note_origin(&mut self, dead_letter: &DeadLetter) {
+        let DeadLetterId { origin, digest } = &dead_letter.id;
+        if self.first_at.entry(origin.clone()).or_insert(*digest) != digest {
+            self.shared_origins.insert(origin.clone());
         }
     }
 
-    /// Counts a record that none of our services wrote.
-    pub const fn note_stranger(&mut self) {
-        self.strangers += 1;
+    /// Counts a record that is not a dead letter of the source topic.
+    pub const fn note_foreign(&mut self) {
+        self.foreign += 1;
     }
 
-    /// Counts a letter of another group, which is told and otherwise left alone.
-    pub fn note_other(&mut self, letter: &DeadLetter) {
-        let group = letter.group.clone().unwrap_or_default();
-        *self.others.entry(group).or_default() += 1;
+    /// Counts a dead letter of another group. Commands report the number and leave it alone.
+    pub fn note_other_group(&mut self, dead_letter: &DeadLetter) {
+        let group = dead_letter.group.clone().unwrap_or_default();
+        *self.other_groups.entry(group).or_default() += 1;
     }
 
-    /// By reason.
+    /// Returns the counts by reason.
     pub const fn reasons(&self) -> &BTreeMap<String, Count> {
         &self.reasons
     }
 
-    /// All reasons together.
+    /// Returns the count of all reasons together.
     pub fn total(&self) -> Count {
         self.reasons
             .values()
@@ -84,25 +84,25 @@ impl Counts {
             })
     }
 
-    /// Records whose identity had been seen before.
+    /// Returns the number of repeats.
     pub const fn repeats(&self) -> u64 {
         self.repeats
     }
 
-    /// Records that none of our services wrote.
-    pub const fn strangers(&self) -> u64 {
-        self.strangers
+    /// Returns the number of records that are not dead letters of the source topic.
+    pub const fn foreign(&self) -> u64 {
+        self.foreign
     }
 
-    /// Letters of other groups, by group.
-    pub const fn others(&self) -> &BTreeMap<String, u64> {
-        &self.others
+    /// Returns the number of dead letters of other groups, by group.
+    pub const fn other_groups(&self) -> &BTreeMap<String, u64> {
+        &self.other_groups
     }
 
-    /// The letters of other groups as a part of a sentence; empty when there are none.
-    pub fn others_in_words(&self) -> String {
+    /// Returns the end of a sentence that names the other groups; empty when there are none.
+    pub fn other_groups_note(&self) -> String {
         let groups: Vec<_> = self
-            .others
+            .other_groups
             .iter()
             .map(|(group, count)| format!("{count} of {}", schemas::printable(group)))
             .collect();
@@ -115,83 +115,58 @@ impl Counts {
         }
     }
 
-    /// How a letter is named: by its place, and by its digest too where letters of several records
-    /// have the same place, because the topic was deleted and created again.
-    pub fn name(&self, identity: &DeadLetterId) -> String {
-        match self.shared_places.contains(&identity.origin) {
-            true => identity.to_string(),
-            false => identity.origin.to_string(),
+    /// Returns the shortest unambiguous name of a dead letter: its origin, with the digest where
+    /// several records have the same origin because the topic was deleted and created again.
+    pub fn name(&self, id: &DeadLetterId) -> String {
+        match self.shared_origins.contains(&id.origin) {
+            true => id.to_string(),
+            false => id.origin.to_string(),
         }
-    }
-}
-
-impl DeadLetter {
-    /// Why it could not be used when it was last tried.
-    pub fn reason_now<'a>(&'a self, state: Option<&'a State>) -> &'a str {
-        match state.map(|state| &state.outcome) {
-            Some(super::Outcome::Failed { reason, .. }) => reason,
-            _ => &self.reason,
-        }
-    }
-
-    /// How often it was tried by now.
-    pub fn attempts_now(&self, state: Option<&State>) -> u32 {
-        state.map_or(self.attempts, |state| state.attempts)
-    }
-
-    /// Whether it waits for a final outcome.
-    pub fn is_open(&self, state: Option<&State>) -> bool {
-        state.is_none_or(|state| !state.outcome.is_final())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Outcome;
-    use crate::record::OwnedRecord;
+    use crate::dead_letter::Resolution;
 
-    fn letter(offset: i64, reason: &str) -> DeadLetter {
+    fn dead_letter(offset: i64, reason: &str) -> DeadLetter {
+        let id = format!("a/0/{offset}@0000000000000000");
         DeadLetter {
-            omitted: None,
-            identity: DeadLetterId {
-                origin: format!("a/0/{offset}").parse().unwrap(),
-                digest: RecordDigest::of(&OwnedRecord::default()),
-            },
             reason: reason.to_owned(),
-            message: String::new(),
-            service: "processor".to_owned(),
-            group: None,
-            attempts: 1,
-            place: (0, offset),
-            written_millis: None,
-            original: OwnedRecord::default(),
+            ..DeadLetter::sample(id.parse().unwrap())
         }
     }
 
     #[test]
-    fn each_identity_is_counted_once_under_its_newest_reason() {
+    fn each_id_is_counted_once_under_its_newest_reason() {
         let mut counts = Counts::default();
-        let discarded = State::now(
-            Outcome::Discarded {
+        let discarded = DeadLetterState::now(
+            Resolution::Discarded {
                 note: String::new(),
             },
             1,
             "discard",
         );
-        let failed = State::now(
-            Outcome::Failed {
+        let failed = DeadLetterState::now(
+            Resolution::Failed {
                 reason: "y".to_owned(),
                 message: String::new(),
             },
             2,
             "redrive",
         );
-        assert_eq!(counts.note(&letter(0, "x"), None), Seen::First);
-        assert_eq!(counts.note(&letter(0, "x"), None), Seen::Repeat);
-        assert_eq!(counts.note(&letter(1, "x"), Some(&discarded)), Seen::First);
-        assert_eq!(counts.note(&letter(2, "x"), Some(&failed)), Seen::First);
-        counts.note_stranger();
+        assert_eq!(counts.note(&dead_letter(0, "x"), None), Seen::First);
+        assert_eq!(counts.note(&dead_letter(0, "x"), None), Seen::Repeat);
+        assert_eq!(
+            counts.note(&dead_letter(1, "x"), Some(&discarded)),
+            Seen::First
+        );
+        assert_eq!(
+            counts.note(&dead_letter(2, "x"), Some(&failed)),
+            Seen::First
+        );
+        counts.note_foreign();
         let by_reason: Vec<_> = counts
             .reasons()
             .iter()
@@ -199,39 +174,39 @@ mod tests {
             .collect();
         assert_eq!(by_reason, [("x", 1, 2), ("y", 1, 1)]);
         assert_eq!(counts.total(), Count { open: 2, all: 3 });
-        assert_eq!((counts.repeats(), counts.strangers()), (1, 1));
-        assert_eq!(letter(2, "x").attempts_now(Some(&failed)), 2);
+        assert_eq!((counts.repeats(), counts.foreign()), (1, 1));
+        assert_eq!(dead_letter(2, "x").attempts_now(Some(&failed)), 2);
     }
 
     #[test]
-    fn records_of_one_place_are_letters_of_their_own_and_named_by_their_digests() {
-        let (old, mut new) = (letter(0, "x"), letter(0, "x"));
-        new.identity.digest = "00112233445566ff".parse().unwrap();
+    fn records_of_one_origin_are_dead_letters_of_their_own_and_named_by_their_digests() {
+        let (old, mut new) = (dead_letter(0, "x"), dead_letter(0, "x"));
+        new.id.digest = "00112233445566ff".parse().unwrap();
         let mut counts = Counts::default();
-        counts.note_place(&old);
-        counts.note_place(&old);
+        counts.note_origin(&old);
+        counts.note_origin(&old);
         assert_eq!(counts.note(&old, None), Seen::First);
-        assert_eq!(counts.name(&old.identity), "a/0/0");
-        counts.note_place(&new);
+        assert_eq!(counts.name(&old.id), "a/0/0");
+        counts.note_origin(&new);
         assert_eq!(counts.note(&new, None), Seen::First);
         assert_eq!(counts.note(&new, None), Seen::Repeat);
         assert_eq!(counts.total(), Count { open: 2, all: 2 });
-        assert_eq!(counts.name(&new.identity), "a/0/0@00112233445566ff");
-        assert_eq!(counts.name(&old.identity), old.identity.to_string());
+        assert_eq!(counts.name(&new.id), "a/0/0@00112233445566ff");
+        assert_eq!(counts.name(&old.id), old.id.to_string());
     }
 
     #[test]
-    fn letters_of_other_groups_are_told_and_not_counted() {
+    fn dead_letters_of_other_groups_are_reported_and_not_counted() {
         let mut counts = Counts::default();
-        assert_eq!(counts.others_in_words(), "");
+        assert_eq!(counts.other_groups_note(), "");
         for group in ["spring", "autumn", "spring"] {
-            let mut other = letter(0, "x");
+            let mut other = dead_letter(0, "x");
             other.group = Some(group.to_owned());
-            counts.note_other(&other);
+            counts.note_other_group(&other);
         }
         assert_eq!(counts.total(), Count::default());
         assert_eq!(
-            counts.others_in_words(),
+            counts.other_groups_note(),
             "; dead letters of other groups are not counted (1 of autumn, 2 of spring)"
         );
     }

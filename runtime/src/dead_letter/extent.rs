@@ -1,9 +1,9 @@
-//! How much of the original a dead letter carries, and what it says of the rest.
+//! How much of its original a dead letter carries, and how it describes the omitted parts.
 //!
-//! A record may be larger than its dead letter topic allows: its batch was compressed, or the limit
-//! of its topic was raised. Its dead letter then leaves out what does not fit. The original is still
-//! in its topic, at the place that every dead letter names, for as long as compaction and retention
-//! leave it there; its size and digest prove that it is the same.
+//! A record may be larger than the dead letter topic allows: its batch was compressed, or the limit
+//! of its own topic was raised. Its dead letter then omits the parts that do not fit. The original
+//! is still in its topic, at the origin that every dead letter names, until compaction or retention
+//! removes it; its size and SHA-256 prove that it is the same record.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{OMITTED, ORIGINAL_BYTES, ORIGINAL_SHA256};
 use crate::record::{Header, InputRecord};
 
 /// The largest part of a record that a dead letter carries with [`Extent::SmallParts`], in bytes.
-/// Three such parts and our own headers stay below 64 KiB.
+/// Three such parts and the added headers stay below 64 KiB.
 const MAX_SMALL_PART: usize = 16 * 1024;
 
 /// How much of its original a dead letter carries.
@@ -22,14 +22,14 @@ pub enum Extent {
     /// Key, value and headers, byte for byte.
     #[default]
     Whole,
-    /// Those of key, value and headers that have at most 16 KiB.
+    /// Those of key, value and headers that are at most 16 KiB large.
     SmallParts,
-    /// None of them.
+    /// Neither key nor value nor headers.
     Nothing,
 }
 
 impl Extent {
-    /// The next smaller extent; `None` when there is nothing more to leave out.
+    /// Returns the next smaller extent; `None` when nothing more can be omitted.
     pub const fn smaller(self) -> Option<Self> {
         match self {
             Self::Whole => Some(Self::SmallParts),
@@ -53,7 +53,7 @@ pub(super) struct Parts<'a> {
     pub(super) key: Option<&'a [u8]>,
     pub(super) value: Option<&'a [u8]>,
     pub(super) headers: Vec<Header>,
-    /// Headers of ours that tell of the parts that are left out; none when nothing is.
+    /// The headers that describe the omitted parts; empty when nothing is omitted.
     pub(super) notes: Vec<(&'static str, String)>,
 }
 
@@ -76,7 +76,8 @@ impl<'a> Parts<'a> {
             .key()
             .filter(|key| key.is_empty() || carried(KEY, key.len()));
         let value = match record.value() {
-            // Not null: who does not know of these headers must not take it for a deletion.
+            // Empty rather than null: a consumer that does not know the `dlq.*` headers must not
+            // take it for a deletion.
             Some(value) if !value.is_empty() && !carried(VALUE, value.len()) => Some(&[][..]),
             value => value,
         };
@@ -105,7 +106,7 @@ const KEY: &str = "key";
 const VALUE: &str = "value";
 const HEADERS: &str = "headers";
 
-/// What a dead letter says of an original that it does not carry as a whole.
+/// What a dead letter says about the parts of its original that it omits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Omitted {
     parts: BTreeSet<String>,
@@ -124,13 +125,13 @@ impl Omitted {
         }
     }
 
-    /// The names of the parts that are left out, such as `key, value`.
+    /// Returns the names of the omitted parts, such as `key, value`.
     pub fn parts(&self) -> String {
         let parts: Vec<_> = self.parts.iter().map(String::as_str).collect();
         parts.join(", ")
     }
 
-    /// SHA-256 of the original's value, if what was written is one.
+    /// Returns the SHA-256 of the original's value, unless the header is malformed.
     pub(super) fn value_digest(&self) -> Option<Vec<u8>> {
         let pairs = self.value_sha256.as_bytes().chunks(2);
         let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
@@ -139,20 +140,21 @@ impl Omitted {
             .filter(|bytes| bytes.len() == 32)
     }
 
-    /// Whether the value is among them.
+    /// Returns whether the value is omitted.
     pub fn has_value(&self) -> bool {
         self.parts.contains(VALUE)
     }
 
-    /// Whether `value` is the original's.
+    /// Returns whether `value` is the original's value.
     pub fn is_of(&self, value: Option<&[u8]>) -> bool {
         let value = value.unwrap_or_default();
         value.len() == self.value_bytes && sha256(value) == self.value_sha256
     }
 }
 
-/// Of records that were refused together as too large, those that are to carry less: at least half
-/// as large as the largest. The others may have been refused only for being in one batch with it.
+/// Returns the dead letters that have to carry less, out of a batch that was refused as too large:
+/// those at least half as large as the largest. The others may have been refused only because they
+/// were in its batch.
 pub fn largest_of<T>(refused: Vec<(T, usize)>) -> Vec<T> {
     let largest = refused.iter().map(|(_, bytes)| *bytes).max();
     let least = largest.unwrap_or_default() / 2;
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_dead_letter_says_nothing_of_omissions() {
+    fn a_whole_dead_letter_has_no_headers_about_omissions() {
         let large = record(1, 2_000_000, 1);
         assert!(notes(&large, Extent::Whole).is_empty());
         let small = record(1, MAX_SMALL_PART, 1);
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_named_with_the_values_size_and_digest() {
+    fn omitted_parts_are_named_with_the_values_size_and_digest() {
         let large = record(2, 2_000_000, 3);
         let parts = Parts::of(&large, Extent::SmallParts);
         assert_eq!(parts.key, large.key.as_deref());
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_key_is_left_out_and_a_small_value_stays() {
+    fn a_large_key_is_omitted_and_a_small_value_stays() {
         let parts = Parts::of(&record(MAX_SMALL_PART + 1, 3, 1), Extent::SmallParts).notes;
         assert_eq!(parts[0], (OMITTED, "key".to_owned()));
     }

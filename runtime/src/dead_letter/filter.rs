@@ -1,4 +1,4 @@
-//! Which letters a person means: by reason, time, place and key.
+//! Selects dead letters by reason, time, origin and key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,52 +7,53 @@ use clap::Args;
 use schemas::{KeyForm, Timestamp};
 
 use super::id::number;
-use super::{DeadLetter, DeadLetterId, InvalidIdentity, Origin, RecordDigest, State};
+use super::{DeadLetter, DeadLetterId, DeadLetterState, InvalidDeadLetterId, Origin, RecordDigest};
 use crate::kafka::Bound;
 use crate::record::{Offset, Partition};
 
-/// All conditions must hold; of one that is given more than once, any.
+/// Conditions that a dead letter must meet: all of them, and any of the values of each.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Which letters")]
-pub struct LetterFilter {
-    /// Only letters whose (newest) reason is this word, such as invalid_total.
-    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+#[command(next_help_heading = "Which dead letters")]
+pub struct DeadLetterFilter {
+    /// Only dead letters whose newest reason is this one, such as invalid_total.
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub reason: Vec<String>,
 
-    /// Only letters written from this moment on: RFC 3339, or so long ago: -7d, -12h, -30m.
+    /// Only dead letters written at or after this time: RFC 3339, or relative to now (-7d, -12h,
+    /// -30m).
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     pub from: Option<Timestamp>,
 
-    /// Only letters written before this moment.
+    /// Only dead letters written before this time.
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     pub to: Option<Timestamp>,
 
-    /// Only the dead letter of the record that was read here: [TOPIC/]PARTITION/OFFSET, and @DIGEST where
-    /// a list shows one.
-    #[arg(long, value_name = "PLACE", value_delimiter = ',')]
-    pub letter: Vec<Place>,
+    /// Only the dead letter whose original was read at this origin: [TOPIC/]PARTITION/OFFSET, with
+    /// @DIGEST where the list shows one.
+    #[arg(long = "letter", value_name = "ORIGIN", value_delimiter = ',')]
+    pub origin: Vec<OriginFilter>,
 
-    /// Only letters of this order, in whatever form its id is the key.
+    /// Only dead letters of this order, whatever form its id has as the key.
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
 }
 
-/// The place of an original; the topic may be left out. Where a topic was made anew, several records
-/// may have been read at one place, which the digest tells apart.
+/// The origin of a dead letter; the topic is optional. Several records may have had one origin when
+/// a topic was deleted and created again: the digest distinguishes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct OriginFilter {
     topic: Option<String>,
     partition: Partition,
     offset: Offset,
     digest: Option<RecordDigest>,
 }
 
-impl FromStr for Place {
-    type Err = InvalidIdentity;
+impl FromStr for OriginFilter {
+    type Err = InvalidDeadLetterId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
         let (text, digest) = match text.split_once('@') {
-            Some((place, digest)) => (place, Some(digest.parse()?)),
+            Some((origin, digest)) => (origin, Some(digest.parse()?)),
             None => (text, None),
         };
         if let Some((partition, offset)) = text.split_once('/')
@@ -75,7 +76,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for OriginFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(topic) = &self.topic {
             write!(f, "{topic}/")?;
@@ -88,9 +89,9 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
-    fn is(&self, identity: &DeadLetterId) -> bool {
-        let DeadLetterId { origin, digest } = identity;
+impl OriginFilter {
+    fn matches(&self, id: &DeadLetterId) -> bool {
+        let DeadLetterId { origin, digest } = id;
         self.partition == origin.partition
             && self.offset == origin.offset
             && self
@@ -101,37 +102,37 @@ impl Place {
     }
 }
 
-impl LetterFilter {
-    /// Whether it means every letter.
+impl DeadLetterFilter {
+    /// Returns whether every dead letter is selected.
     pub const fn is_all(&self) -> bool {
         self.reason.is_empty()
             && self.from.is_none()
             && self.to.is_none()
-            && self.letter.is_empty()
+            && self.origin.is_empty()
             && self.key.is_empty()
     }
 
-    /// Whether it means this letter; `state` is its newest.
-    pub fn means(&self, letter: &DeadLetter, state: Option<&State>) -> bool {
-        let reason = letter.reason_now(state);
-        let written = letter.written_millis.map(Timestamp::from_millis);
-        let key = letter.original.key.as_deref();
-        any(&self.reason, |word| word == reason)
+    /// Returns whether this dead letter with its newest state is selected.
+    pub fn selects(&self, dead_letter: &DeadLetter, state: Option<&DeadLetterState>) -> bool {
+        let reason = dead_letter.reason_now(state);
+        let written = dead_letter.written_millis.map(Timestamp::from_millis);
+        let key = dead_letter.original.key.as_deref();
+        any(&self.reason, |wanted| wanted == reason)
             && self.from.is_none_or(|from| written >= Some(from))
             && self.to.is_none_or(|to| written < Some(to))
-            && any(&self.letter, |place| place.is(&letter.identity))
+            && any(&self.origin, |origin| origin.matches(&dead_letter.id))
             && any(&self.key, |wanted| {
                 key.is_some_and(|key| KeyForm::of(key, wanted).is_some())
             })
     }
 }
 
-/// No condition holds for everything.
+/// Returns whether any of the values matches, or none was given.
 fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
     wanted.is_empty() || wanted.iter().any(is)
 }
 
-/// As a range's bound is written, where it is a time.
+/// Parses a time as it is written for the bound of a range.
 fn moment(text: &str) -> Result<Timestamp, String> {
     match Bound::parse(text).map(|bound| bound.at_this_moment()) {
         Ok(Bound::Time(millis)) => Ok(Timestamp::from_millis(millis)),
@@ -145,80 +146,69 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Outcome;
-    use crate::record::OwnedRecord;
+    use crate::dead_letter::Resolution;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    fn letter() -> DeadLetter {
-        DeadLetter {
-            omitted: None,
-            identity: "order-status/3/41@00112233445566ff".parse().unwrap(),
-            reason: "invalid_total".to_owned(),
-            message: String::new(),
-            service: "processor".to_owned(),
-            group: None,
-            attempts: 1,
-            place: (0, 7),
-            written_millis: Some(at("2026-11-23T09:30:00Z").as_millis()),
-            original: OwnedRecord {
-                partition: 3,
-                offset: 41,
-                key: Some(b"17".to_vec()),
-                ..OwnedRecord::default()
-            },
-        }
+    fn dead_letter() -> DeadLetter {
+        let id = "order-status/3/41@00112233445566ff".parse().unwrap();
+        let mut dead_letter = DeadLetter::sample(id);
+        dead_letter.written_millis = Some(at("2026-11-23T09:30:00Z").as_millis());
+        dead_letter.original.key = Some(b"17".to_vec());
+        dead_letter
     }
 
-    fn means(change: impl FnOnce(&mut LetterFilter)) -> bool {
-        let mut filter = LetterFilter::default();
+    fn selects(change: impl FnOnce(&mut DeadLetterFilter)) -> bool {
+        let mut filter = DeadLetterFilter::default();
         change(&mut filter);
         assert!(!filter.is_all());
-        filter.means(&letter(), None)
+        filter.selects(&dead_letter(), None)
     }
 
     #[test]
-    fn no_condition_means_every_letter() {
-        assert!(LetterFilter::default().is_all());
-        assert!(LetterFilter::default().means(&letter(), None));
+    fn no_condition_selects_every_dead_letter() {
+        assert!(DeadLetterFilter::default().is_all());
+        assert!(DeadLetterFilter::default().selects(&dead_letter(), None));
     }
 
     #[test]
     fn each_condition_chooses_and_any_of_its_values_does() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        assert!(means(|f| f.reason = words(&["x", "invalid_total"])));
-        assert!(!means(|f| f.reason = words(&["x"])));
-        assert!(means(|f| f.key = words(&["16", "17"])));
-        assert!(!means(|f| f.key = words(&["170"])));
-        let mut quoted = letter();
+        assert!(selects(|f| f.reason = words(&["x", "invalid_total"])));
+        assert!(!selects(|f| f.reason = words(&["x"])));
+        assert!(selects(|f| f.key = words(&["16", "17"])));
+        assert!(!selects(|f| f.key = words(&["170"])));
+        let mut quoted = dead_letter();
         quoted.original.key = Some(b"\"17\"".to_vec());
-        let filter = LetterFilter {
+        let filter = DeadLetterFilter {
             key: words(&["17"]),
-            ..LetterFilter::default()
+            ..DeadLetterFilter::default()
         };
-        assert!(filter.means(&quoted, None));
-        assert!(means(|f| f.letter = vec!["3/41".parse().unwrap()]));
-        assert!(means(
-            |f| f.letter = vec!["order-status/3/41".parse().unwrap()]
+        assert!(filter.selects(&quoted, None));
+        assert!(selects(|f| f.origin = vec!["3/41".parse().unwrap()]));
+        assert!(selects(
+            |f| f.origin = vec!["order-status/3/41".parse().unwrap()]
         ));
-        assert!(!means(|f| f.letter = vec!["vouchers/3/41".parse().unwrap()]));
-        assert!(!means(|f| f.letter = vec!["3/4".parse().unwrap()]));
+        assert!(!selects(
+            |f| f.origin = vec!["vouchers/3/41".parse().unwrap()]
+        ));
+        assert!(!selects(|f| f.origin = vec!["3/4".parse().unwrap()]));
     }
 
     #[test]
     fn times_are_half_open() {
         let written = "2026-11-23T09:30:00Z";
-        assert!(means(|f| f.from = Some(at(written))));
-        assert!(!means(|f| f.to = Some(at(written))));
-        assert!(means(|f| f.to = Some(at("2026-11-23T09:30:00.001Z"))));
-        assert!(!means(|f| f.from = Some(at("2026-11-23T09:30:00.001Z"))));
+        assert!(selects(|f| f.from = Some(at(written))));
+        assert!(!selects(|f| f.to = Some(at(written))));
+        assert!(selects(|f| f.to = Some(at("2026-11-23T09:30:00.001Z"))));
+        assert!(!selects(|f| f.from = Some(at("2026-11-23T09:30:00.001Z"))));
     }
 
     #[test]
     fn all_conditions_must_hold() {
-        assert!(!means(|f| {
+        assert!(!selects(|f| {
             f.reason = vec!["invalid_total".to_owned()];
             f.key = vec!["18".to_owned()];
         }));
@@ -226,17 +216,17 @@ mod tests {
 
     #[test]
     fn the_newest_reason_counts() {
-        let failed = Outcome::Failed {
+        let failed = Resolution::Failed {
             reason: "unknown_status".to_owned(),
             message: String::new(),
         };
-        let state = State::now(failed, 2, "redrive");
-        let filter = |word: &str| LetterFilter {
+        let state = DeadLetterState::now(failed, 2, "redrive");
+        let filter = |word: &str| DeadLetterFilter {
             reason: vec![word.to_owned()],
-            ..LetterFilter::default()
+            ..DeadLetterFilter::default()
         };
-        assert!(filter("unknown_status").means(&letter(), Some(&state)));
-        assert!(!filter("invalid_total").means(&letter(), Some(&state)));
+        assert!(filter("unknown_status").selects(&dead_letter(), Some(&state)));
+        assert!(!filter("invalid_total").selects(&dead_letter(), Some(&state)));
     }
 
     #[test]

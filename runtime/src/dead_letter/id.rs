@@ -1,7 +1,7 @@
-//! What a dead letter is known by: where its original was read, and which record that was.
+//! Identifies a dead letter: where its original was read, and which record that was.
 //!
-//! The place alone is not enough. A topic that is deleted and created again has other records at the
-//! same offsets, and what became of the old one says nothing about the new one.
+//! The origin alone is not enough. A topic that is deleted and created again has other records at
+//! the same offsets, and the state of an old record says nothing about the new one.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::{InputRecord, Offset, Partition};
 
-/// Where an original was read; written `topic/partition/offset`, since no topic's name has a slash.
+/// Where an original was read. Written `topic/partition/offset`; topic names contain no slash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
-    /// The topic that it was read from.
+    /// Its topic.
     pub topic: String,
     /// Its partition.
     pub partition: Partition,
@@ -21,12 +21,13 @@ pub struct Origin {
     pub offset: Offset,
 }
 
-/// Names a record by its content: the first eight bytes of a SHA-256 of timestamp, key and the value's
-/// own SHA-256, so that the value need not be there. Written as 16 hexadecimal digits.
+/// Identifies a record by its content: the first eight bytes of a SHA-256 over the timestamp, the
+/// key and the SHA-256 of the value, so that the digest can be computed without the value. Written
+/// as 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordDigest([u8; 8]);
 
-/// A dead letter's identity; written `topic/partition/offset@digest`.
+/// The identity of a dead letter. Written `topic/partition/offset@digest`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeadLetterId {
     /// Where the original was read.
@@ -35,20 +36,21 @@ pub struct DeadLetterId {
     pub digest: RecordDigest,
 }
 
-/// The text is no identity.
+/// The text does not identify a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write topic/partition/offset, such as order-status/3/41")]
-pub struct InvalidIdentity;
+pub struct InvalidDeadLetterId;
 
 impl RecordDigest {
-    /// The digest of a record's timestamp, key and value. Headers are not part of it, because a
-    /// mirror or a tracing tool may add some.
+    /// Returns the digest of a record. Headers are not part of it, because a mirror or a tracing
+    /// tool may add some.
     pub fn of(record: &impl InputRecord) -> Self {
         let value = record.value().map(Sha256::digest);
         Self::of_parts(record.timestamp_millis(), record.key(), value.as_deref())
     }
 
-    /// The digest of a record whose value is known by its SHA-256 alone; none for a null.
+    /// Returns the digest of a record of whose value only the SHA-256 is known; none for a null
+    /// value.
     pub fn of_parts(
         timestamp_millis: Option<i64>,
         key: Option<&[u8]>,
@@ -60,7 +62,7 @@ impl RecordDigest {
         let timestamp = timestamp.as_ref().map(<[u8; 8]>::as_slice);
         for part in [timestamp, key, value_sha256] {
             match part {
-                // A null is not an empty text, and the end of one part not the beginning of the next.
+                // Distinguishes null from empty, and keeps the boundary between the parts.
                 None => hash.update([0]),
                 Some(bytes) => {
                     hash.update([1]);
@@ -85,7 +87,7 @@ impl fmt::Display for Origin {
 impl fmt::Display for RecordDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = self.0.iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string can't fail.
+            // Writing to a string cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         });
@@ -100,17 +102,17 @@ impl fmt::Display for DeadLetterId {
 }
 
 impl FromStr for Origin {
-    type Err = InvalidIdentity;
+    type Err = InvalidDeadLetterId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
         let mut parts = text.split('/');
         let (Some(topic), Some(partition), Some(offset), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(InvalidIdentity);
+            return Err(InvalidDeadLetterId);
         };
         if topic.is_empty() {
-            return Err(InvalidIdentity);
+            return Err(InvalidDeadLetterId);
         }
         Ok(Self {
             topic: topic.to_owned(),
@@ -121,25 +123,25 @@ impl FromStr for Origin {
 }
 
 impl FromStr for RecordDigest {
-    type Err = InvalidIdentity;
+    type Err = InvalidDeadLetterId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
-        let number = u64::from_str_radix(text, 16).map_err(|_| InvalidIdentity)?;
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
+        let number = u64::from_str_radix(text, 16).map_err(|_| InvalidDeadLetterId)?;
         let digest = Self(number.to_be_bytes());
-        // One way to write it, so that one letter has one key.
+        // Accepts one notation only, so that a dead letter has one key.
         if digest.to_string() == text {
             Ok(digest)
         } else {
-            Err(InvalidIdentity)
+            Err(InvalidDeadLetterId)
         }
     }
 }
 
 impl FromStr for DeadLetterId {
-    type Err = InvalidIdentity;
+    type Err = InvalidDeadLetterId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
-        let (origin, digest) = text.rsplit_once('@').ok_or(InvalidIdentity)?;
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
+        let (origin, digest) = text.rsplit_once('@').ok_or(InvalidDeadLetterId)?;
         Ok(Self {
             origin: origin.parse()?,
             digest: digest.parse()?,
@@ -147,13 +149,14 @@ impl FromStr for DeadLetterId {
     }
 }
 
-/// A number as we print it: one way to write it, so that one letter has one key.
-pub(super) fn number<T: FromStr + fmt::Display>(text: &str) -> Result<T, InvalidIdentity> {
-    let number: T = text.parse().map_err(|_| InvalidIdentity)?;
+/// Parses a number exactly as it is printed: accepts one notation only, so that a dead letter has
+/// one key.
+pub(super) fn number<T: FromStr + fmt::Display>(text: &str) -> Result<T, InvalidDeadLetterId> {
+    let number: T = text.parse().map_err(|_| InvalidDeadLetterId)?;
     if number.to_string() == text && !text.starts_with('-') {
         Ok(number)
     } else {
-        Err(InvalidIdentity)
+        Err(InvalidDeadLetterId)
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
     use crate::record::OwnedRecord;
 
     #[test]
-    fn an_identity_is_read_as_it_is_written() {
+    fn an_id_is_parsed_as_it_is_printed() {
         let origin = Origin {
             topic: "order-status".to_owned(),
             partition: 3,
@@ -171,16 +174,16 @@ mod tests {
         };
         assert_eq!(origin.to_string(), "order-status/3/41");
         assert_eq!("order-status/3/41".parse(), Ok(origin.clone()));
-        let identity = DeadLetterId {
+        let id = DeadLetterId {
             origin,
             digest: RecordDigest([0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff]),
         };
-        assert_eq!(identity.to_string(), "order-status/3/41@00010203fcfdfeff");
-        assert_eq!("order-status/3/41@00010203fcfdfeff".parse(), Ok(identity));
+        assert_eq!(id.to_string(), "order-status/3/41@00010203fcfdfeff");
+        assert_eq!("order-status/3/41@00010203fcfdfeff".parse(), Ok(id));
     }
 
     #[test]
-    fn whatever_has_two_ways_to_be_written_is_none() {
+    fn a_second_notation_is_refused() {
         for text in [
             "",
             "a/3",
@@ -192,7 +195,7 @@ mod tests {
             "a/3/4 ",
             "a/3/9999999999999999999",
         ] {
-            assert_eq!(text.parse::<Origin>(), Err(InvalidIdentity), "{text}");
+            assert_eq!(text.parse::<Origin>(), Err(InvalidDeadLetterId), "{text}");
         }
         for text in [
             "a/3/4",
@@ -202,7 +205,11 @@ mod tests {
             "a/3/4@+0010203fcfdfeff",
             "a/3/4@00010203fcfdfeff0",
         ] {
-            assert_eq!(text.parse::<DeadLetterId>(), Err(InvalidIdentity), "{text}");
+            assert_eq!(
+                text.parse::<DeadLetterId>(),
+                Err(InvalidDeadLetterId),
+                "{text}"
+            );
         }
     }
 
@@ -219,7 +226,7 @@ mod tests {
             change(&mut other);
             RecordDigest::of(&other)
         };
-        // It is a part of the keys of `<dlq>.state`, so another version has to compute the same.
+        // The digest is part of the keys of `<dlq>.state`: every version has to compute the same.
         assert_eq!(RecordDigest::of(&record).to_string(), "0db467891ad02df3");
         let others = [
             changed(&|other| other.timestamp_millis = None),
@@ -227,7 +234,7 @@ mod tests {
             changed(&|other| other.key = None),
             changed(&|other| other.key = Some(Vec::new())),
             changed(&|other| other.value = None),
-            // The same bytes, parted elsewhere.
+            // The same bytes with another boundary.
             changed(&|other| {
                 other.key = Some(b"17{".to_vec());
                 other.value = Some(b"}".to_vec());

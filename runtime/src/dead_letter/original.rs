@@ -1,46 +1,46 @@
-//! Reading the original of a dead letter that does not carry it, from the topic that it came from.
+//! Reads the original of a dead letter that omits a part of it, from the topic that it came from.
 
 use std::fmt;
 
-use super::{DeadLetter, DeadLetterId, DeadLetterTopic, Omitted, Origin, Outcome};
+use super::{DeadLetter, DeadLetterId, DeadLetterTopic, Omitted, Origin, Resolution};
 use crate::kafka::TopicRange;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord, OwnedRecord};
 
-/// Why an original can't be had any more.
+/// Why an original cannot be read any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MissingOriginal {
     /// Compaction or retention removed it, or it was never committed.
     Removed(DeadLetterId),
-    /// Another record is in its place: the topic was deleted and made anew.
+    /// Another record has its offset: the topic was deleted and created again.
     Replaced(DeadLetterId),
 }
 
 impl fmt::Display for MissingOriginal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Removed(identity) => write!(
+            Self::Removed(id) => write!(
                 f,
-                "the original did not fit into the dead letter, and compaction or retention has \
-                 removed {identity} since"
+                "the dead letter does not carry its original, and compaction or retention has removed \
+                 {id} since"
             ),
-            Self::Replaced(identity) => write!(
+            Self::Replaced(id) => write!(
                 f,
-                "the original did not fit into the dead letter, and the value at {identity} has \
-                 another SHA-256: the topic was created anew since"
+                "the dead letter does not carry its original, and the value at {id} has another \
+                 SHA-256: the topic was deleted and created again since"
             ),
         }
     }
 }
 
 impl MissingOriginal {
-    /// What a redrive comes to.
-    pub fn outcome(&self) -> Outcome {
+    /// Returns how a redrive resolves such a dead letter.
+    pub fn resolution(&self) -> Resolution {
         let reason = match self {
             Self::Removed(_) => "original_removed",
             Self::Replaced(_) => "original_replaced",
         };
-        Outcome::Failed {
+        Resolution::Failed {
             reason: reason.to_owned(),
             message: self.to_string(),
         }
@@ -48,41 +48,42 @@ impl MissingOriginal {
 }
 
 impl DeadLetterTopic {
-    /// The letter with its whole original: what it leaves out is read from the source topic.
+    /// Returns the dead letter with its whole original: reads the omitted parts from the source
+    /// topic. When they cannot be read any more, returns it as it is, and why.
     ///
     /// # Errors
-    /// Exit code 1 when the source topic can't be read.
-    pub fn completed(
+    /// Exit code 1 when the source topic cannot be read.
+    pub fn with_original(
         &self,
-        letter: DeadLetter,
+        dead_letter: DeadLetter,
     ) -> Result<(DeadLetter, Option<MissingOriginal>), Failure> {
-        let Some(omitted) = &letter.omitted else {
-            return Ok((letter, None));
+        let Some(omitted) = &dead_letter.omitted else {
+            return Ok((dead_letter, None));
         };
-        let identity = letter.identity.clone();
-        let Some(found) = self.record_at(&identity.origin)? else {
-            return Ok((letter, Some(MissingOriginal::Removed(identity))));
+        let id = dead_letter.id.clone();
+        let Some(found) = self.record_at(&id.origin)? else {
+            return Ok((dead_letter, Some(MissingOriginal::Removed(id))));
         };
-        if !is_original(&letter, omitted, &found) {
-            return Ok((letter, Some(MissingOriginal::Replaced(identity))));
+        if !is_original(&dead_letter, omitted, &found) {
+            return Ok((dead_letter, Some(MissingOriginal::Replaced(id))));
         }
         let whole = DeadLetter {
             original: found,
-            ..letter
+            ..dead_letter
         };
         Ok((whole, None))
     }
 
-    fn record_at(&self, place: &Origin) -> Result<Option<OwnedRecord>, Failure> {
+    fn record_at(&self, origin: &Origin) -> Result<Option<OwnedRecord>, Failure> {
         let mut range =
-            TopicRange::whole(self.kafka(), &place.topic)?.only(&[place.partition].into());
+            TopicRange::whole(self.kafka(), &origin.topic)?.only(&[origin.partition].into());
         for span in range.spans.values_mut() {
-            span.from = span.from.max(place.offset);
-            span.to = span.to.min(place.offset.saturating_add(1)).max(span.from);
+            span.from = span.from.max(origin.offset);
+            span.to = span.to.min(origin.offset.saturating_add(1)).max(span.from);
         }
         let mut found = None;
         range.read(self.kafka(), self.group(), |record| {
-            if record.offset() == place.offset {
+            if record.offset() == origin.offset {
                 found = Some(OwnedRecord::of(record));
             }
             Ok(())
@@ -91,8 +92,8 @@ impl DeadLetterTopic {
     }
 }
 
-fn is_original(letter: &DeadLetter, omitted: &Omitted, found: &OwnedRecord) -> bool {
+fn is_original(dead_letter: &DeadLetter, omitted: &Omitted, found: &OwnedRecord) -> bool {
     omitted.is_of(found.value.as_deref())
-        && (letter.original.key.is_none() || letter.original.key == found.key)
-        && letter.original.timestamp_millis == found.timestamp_millis
+        && (dead_letter.original.key.is_none() || dead_letter.original.key == found.key)
+        && dead_letter.original.timestamp_millis == found.timestamp_millis
 }

@@ -1,86 +1,89 @@
-//! A dead letter, taken apart: the original record as it was, and why it is here.
+//! Reads a record of the dead letter topic: the original record, and why it could not be used.
 
 use std::str::FromStr;
 
 use super::{
-    ATTEMPTS, DeadLetterId, GROUP, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES, ORIGINAL_SHA256,
-    Omitted, Origin, PARTITION, REASON, RecordDigest, SERVICE, TIMESTAMP, TOPIC,
+    ATTEMPTS, DeadLetterId, DeadLetterState, GROUP, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES,
+    ORIGINAL_SHA256, Omitted, Origin, PARTITION, REASON, RecordDigest, Resolution, SERVICE,
+    TIMESTAMP, TOPIC,
 };
 use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
 
-/// See the module.
+/// A dead letter as it was read from its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Where the original was read, and which record it was.
-    pub identity: DeadLetterId,
-    /// Machine word of the cause.
+    pub id: DeadLetterId,
+    /// The reason as an identifier.
     pub reason: String,
     /// A sentence for a person.
     pub message: String,
-    /// Who could not use it.
+    /// The service that could not use the record.
     pub service: String,
-    /// The consumer group whose letter it is; the first released version did not say.
+    /// The consumer group that owns the dead letter; none in those of the first released version.
     pub group: Option<String>,
-    /// How often it had been tried when it was written.
+    /// How often the record had been tried when the dead letter was written.
     pub attempts: u32,
     /// Its own partition and offset in the dead letter topic.
     pub place: (Partition, Offset),
-    /// When the letter was written, milliseconds since the epoch.
+    /// When the dead letter was written, in milliseconds since the epoch.
     pub written_millis: Option<i64>,
-    /// The original: its key, value and headers, its place and its timestamp.
+    /// The original: its key, value and headers, its partition, offset and timestamp.
     pub original: OwnedRecord,
-    /// What of the original is not here; see [`DeadLetterTopic::completed`](super::DeadLetterTopic::completed).
+    /// The parts of the original that are not carried;
+    /// [`DeadLetterTopic::with_original`](super::DeadLetterTopic::with_original) reads them.
     pub omitted: Option<Omitted>,
 }
 
-/// A record of the dead letter topic that is no letter of its source.
+/// The record is not a dead letter of the source topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the header {0} is missing or unreadable")]
 pub struct NotADeadLetter(&'static str);
 
 impl NotADeadLetter {
-    /// The original was of another topic, whose letters are elsewhere.
+    /// The original came from another topic, whose dead letters are in another topic.
     pub(super) const fn of_another_topic() -> Self {
         Self(TOPIC)
     }
 }
 
 impl DeadLetter {
-    /// Takes a record of the dead letter topic apart.
+    /// Parses a record of the dead letter topic.
     ///
     /// # Errors
-    /// When the headers do not tell where the original was read.
-    pub fn of(record: &impl InputRecord) -> Result<Self, NotADeadLetter> {
+    /// When the headers do not say where the original was read.
+    pub fn parse(record: &impl InputRecord) -> Result<Self, NotADeadLetter> {
         let mut original = Vec::new();
         record.each_header(&mut |name, value| {
             original.push((name.to_owned(), value.map(<[u8]>::to_vec)));
         });
-        // The original's own headers come first, and may be of these names as well: a letter of a
-        // letter. Ours begin with the last reason.
-        let first_of_ours = original
+        // The original's own headers come first and may have the same names, when the original was
+        // a dead letter itself. The added headers begin with the last reason.
+        let first_added = original
             .iter()
             .rposition(|(name, _)| name == REASON)
             .ok_or(NotADeadLetter(REASON))?;
-        let added = original.split_off(first_of_ours);
-        let (ours, others) = added.into_iter().partition(|(name, _)| is_ours(name));
-        // What another tool has appended since is not ours to drop.
-        original.extend::<Vec<Header>>(others);
-        let ours = Ours(ours);
+        let added = original.split_off(first_added);
+        let (added, foreign) = added.into_iter().partition(|(name, _)| is_added(name));
+        // Keeps the headers that another tool has appended since.
+        original.extend::<Vec<Header>>(foreign);
+        let added = AddedHeaders(added);
         let origin = Origin {
-            topic: ours.text(TOPIC)?,
-            partition: ours.number(PARTITION)?,
-            offset: ours.number(OFFSET)?,
+            topic: added.text(TOPIC)?,
+            partition: added.number(PARTITION)?,
+            offset: added.number(OFFSET)?,
         };
         let original = OwnedRecord {
             partition: origin.partition,
             offset: origin.offset,
-            timestamp_millis: ours.number(TIMESTAMP).ok(),
+            timestamp_millis: added.number(TIMESTAMP).ok(),
             key: record.key().map(<[u8]>::to_vec),
             value: record.value().map(<[u8]>::to_vec),
             headers: original,
         };
-        let omitted = ours.omitted()?;
-        // Of the original's value, carried or not: whole and shortened copies are one dead letter.
+        let omitted = added.omitted()?;
+        // The digest covers the original's value even if it is omitted: copies that carry more and
+        // less of one original are one dead letter.
         let digest = match &omitted {
             Some(omitted) if omitted.has_value() => {
                 let sha256 = omitted
@@ -96,20 +99,40 @@ impl DeadLetter {
         };
         Ok(Self {
             omitted,
-            reason: ours.line(REASON)?,
-            message: ours.line(MESSAGE).unwrap_or_default(),
-            service: ours.line(SERVICE).unwrap_or_default(),
-            group: ours.text(GROUP).ok(),
-            attempts: ours.number(ATTEMPTS).unwrap_or(1),
+            reason: added.line(REASON)?,
+            message: added.line(MESSAGE).unwrap_or_default(),
+            service: added.line(SERVICE).unwrap_or_default(),
+            group: added.text(GROUP).ok(),
+            attempts: added.number(ATTEMPTS).unwrap_or(1),
             place: (record.partition(), record.offset()),
             written_millis: record.timestamp_millis(),
-            identity: DeadLetterId { origin, digest },
+            id: DeadLetterId { origin, digest },
             original,
         })
     }
 }
 
-fn is_ours(name: &str) -> bool {
+impl DeadLetter {
+    /// Returns the reason of the last attempt.
+    pub fn reason_now<'a>(&'a self, state: Option<&'a DeadLetterState>) -> &'a str {
+        match state.map(|state| &state.resolution) {
+            Some(Resolution::Failed { reason, .. }) => reason,
+            _ => &self.reason,
+        }
+    }
+
+    /// Returns how often the record was tried so far.
+    pub fn attempts_now(&self, state: Option<&DeadLetterState>) -> u32 {
+        state.map_or(self.attempts, |state| state.attempts)
+    }
+
+    /// Returns whether the dead letter has no final resolution.
+    pub fn is_open(&self, state: Option<&DeadLetterState>) -> bool {
+        state.is_none_or(|state| !state.resolution.is_final())
+    }
+}
+
+fn is_added(name: &str) -> bool {
     [
         REASON,
         MESSAGE,
@@ -127,10 +150,10 @@ fn is_ours(name: &str) -> bool {
     .contains(&name)
 }
 
-/// The headers that were added to the original's.
-struct Ours(Vec<Header>);
+/// The headers that a service added to those of the original.
+struct AddedHeaders(Vec<Header>);
 
-impl Ours {
+impl AddedHeaders {
     fn text(&self, name: &'static str) -> Result<String, NotADeadLetter> {
         self.0
             .iter()
@@ -139,13 +162,13 @@ impl Ours {
             .ok_or(NotADeadLetter(name))
     }
 
-    /// A text for a person: whoever may write to the topic chose it.
+    /// Returns a text in a form that is safe to print: anybody who may write to the topic chose it.
     fn line(&self, name: &'static str) -> Result<String, NotADeadLetter> {
         self.text(name)
             .map(|text| schemas::printable(&text).into_owned())
     }
 
-    /// Without a size and a digest the original could not be told from another record.
+    /// An omission needs a size and a SHA-256: without them the original could not be verified.
     fn omitted(&self) -> Result<Option<Omitted>, NotADeadLetter> {
         let Ok(parts) = self.line(OMITTED) else {
             return Ok(None);
@@ -156,6 +179,29 @@ impl Ours {
 
     fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotADeadLetter> {
         self.text(name)?.parse().map_err(|_| NotADeadLetter(name))
+    }
+}
+
+#[cfg(test)]
+impl DeadLetter {
+    /// Returns a dead letter of this id, for tests.
+    pub(super) fn sample(id: DeadLetterId) -> Self {
+        Self {
+            original: OwnedRecord {
+                partition: id.origin.partition,
+                offset: id.origin.offset,
+                ..OwnedRecord::default()
+            },
+            place: (0, id.origin.offset),
+            id,
+            reason: "invalid_total".to_owned(),
+            message: String::new(),
+            service: "processor".to_owned(),
+            group: None,
+            attempts: 1,
+            written_millis: None,
+            omitted: None,
+        }
     }
 }
 
@@ -177,11 +223,11 @@ mod tests {
         }
     }
 
-    fn buried(record: &OwnedRecord) -> OwnedRecord {
-        buried_with(record, Extent::Whole)
+    fn written(record: &OwnedRecord) -> OwnedRecord {
+        written_with(record, Extent::Whole)
     }
 
-    fn buried_with(record: &OwnedRecord, extent: Extent) -> OwnedRecord {
+    fn written_with(record: &OwnedRecord, extent: Extent) -> OwnedRecord {
         let malformed = Malformed::new(Reason::InvalidJson, "no JSON");
         let cause = Cause {
             topic: "order-status",
@@ -201,19 +247,22 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_gives_the_original_back_as_it_was() {
-        let letter = DeadLetter::of(&buried(&original())).unwrap();
-        assert_eq!(letter.original, original());
-        assert_eq!(letter.identity.origin.to_string(), "order-status/3/41");
-        assert_eq!(letter.identity.digest, RecordDigest::of(&original()));
-        assert_eq!(letter.group, None);
+    fn a_dead_letter_gives_the_original_back_as_it_was() {
+        let dead_letter = DeadLetter::parse(&written(&original())).unwrap();
+        assert_eq!(dead_letter.original, original());
+        assert_eq!(dead_letter.id.origin.to_string(), "order-status/3/41");
+        assert_eq!(dead_letter.id.digest, RecordDigest::of(&original()));
+        assert_eq!(dead_letter.group, None);
         assert_eq!(
-            (letter.reason.as_str(), letter.message.as_str()),
+            (dead_letter.reason.as_str(), dead_letter.message.as_str()),
             ("invalid_json", "no JSON")
         );
-        assert_eq!((letter.service.as_str(), letter.attempts), ("processor", 1));
         assert_eq!(
-            (letter.place, letter.written_millis),
+            (dead_letter.service.as_str(), dead_letter.attempts),
+            ("processor", 1)
+        );
+        assert_eq!(
+            (dead_letter.place, dead_letter.written_millis),
             ((0, 7), Some(1_800_000_000_000))
         );
     }
@@ -224,86 +273,86 @@ mod tests {
             value: Some(vec![b'x'; 100_000]),
             ..original()
         };
-        let letter = DeadLetter::of(&buried_with(&original, Extent::SmallParts)).unwrap();
-        let omitted = letter.omitted.unwrap();
+        let dead_letter = DeadLetter::parse(&written_with(&original, Extent::SmallParts)).unwrap();
+        let omitted = dead_letter.omitted.unwrap();
         assert_eq!(omitted.parts(), "value");
         assert!(omitted.is_of(original.value.as_deref()));
-        assert_eq!(letter.original.headers, original.headers);
-        assert_eq!(letter.original.key, original.key);
-        let whole = DeadLetter::of(&buried_with(&original, Extent::Whole)).unwrap();
-        assert_eq!(
-            letter.identity, whole.identity,
-            "one original is one dead letter"
-        );
+        assert_eq!(dead_letter.original.headers, original.headers);
+        assert_eq!(dead_letter.original.key, original.key);
+        let whole = DeadLetter::parse(&written_with(&original, Extent::Whole)).unwrap();
+        assert_eq!(dead_letter.id, whole.id, "one original is one dead letter");
         assert_eq!((whole.omitted, whole.original), (None, original));
     }
 
     #[test]
-    fn an_omission_without_a_digest_is_no_letter() {
-        let mut record = buried_with(&original(), Extent::Nothing);
+    fn an_omission_without_a_digest_is_no_dead_letter() {
+        let mut record = written_with(&original(), Extent::Nothing);
         record.headers.retain(|(name, _)| name != ORIGINAL_SHA256);
         assert_eq!(
-            DeadLetter::of(&record),
+            DeadLetter::parse(&record),
             Err(NotADeadLetter(ORIGINAL_SHA256))
         );
     }
 
     #[test]
-    fn an_original_that_was_a_letter_itself_keeps_its_headers() {
+    fn an_original_that_was_a_dead_letter_itself_keeps_its_headers() {
         let inner = OwnedRecord {
             partition: 1,
             offset: 2,
             timestamp_millis: None,
-            ..buried(&original())
+            ..written(&original())
         };
-        let letter = DeadLetter::of(&buried(&inner)).unwrap();
-        assert_eq!(letter.original, inner);
-        assert_eq!(letter.identity.origin.to_string(), "order-status/1/2");
+        let dead_letter = DeadLetter::parse(&written(&inner)).unwrap();
+        assert_eq!(dead_letter.original, inner);
+        assert_eq!(dead_letter.id.origin.to_string(), "order-status/1/2");
     }
 
     #[test]
-    fn a_letter_says_whose_it_is_and_the_original_keeps_a_header_of_that_name() {
+    fn a_dead_letter_names_its_group_and_the_original_keeps_a_header_of_that_name() {
         let mut inner = original();
         inner.headers.push((GROUP.to_owned(), Some(b"x".to_vec())));
-        let mut record = buried(&inner);
+        let mut record = written(&inner);
         let group = "teams/spring".to_owned();
         record
             .headers
             .push((GROUP.to_owned(), Some(group.clone().into_bytes())));
-        let letter = DeadLetter::of(&record).unwrap();
-        assert_eq!((&letter.original, letter.group), (&inner, Some(group)));
+        let dead_letter = DeadLetter::parse(&record).unwrap();
+        assert_eq!(
+            (&dead_letter.original, dead_letter.group),
+            (&inner, Some(group))
+        );
     }
 
     #[test]
     fn a_header_that_another_tool_appended_stays() {
-        let mut record = buried(&original());
+        let mut record = written(&original());
         record
             .headers
             .push(("mirror".to_owned(), Some(b"x".to_vec())));
-        let letter = DeadLetter::of(&record).unwrap();
-        assert_eq!(letter.original.headers.len(), 3);
-        assert_eq!(letter.original.headers[2].0, "mirror");
+        let dead_letter = DeadLetter::parse(&record).unwrap();
+        assert_eq!(dead_letter.original.headers.len(), 3);
+        assert_eq!(dead_letter.original.headers[2].0, "mirror");
     }
 
     #[test]
     fn what_a_terminal_would_act_on_is_escaped() {
-        let mut record = buried(&original());
+        let mut record = written(&original());
         for (name, value) in &mut record.headers {
             if [REASON, MESSAGE, SERVICE].contains(&name.as_str()) {
                 *value = Some(b"x\x1b[2J\nERROR".to_vec());
             }
         }
-        let letter = DeadLetter::of(&record).unwrap();
-        for text in [letter.reason, letter.message, letter.service] {
+        let dead_letter = DeadLetter::parse(&record).unwrap();
+        for text in [dead_letter.reason, dead_letter.message, dead_letter.service] {
             assert_eq!(text, "x\\u{1b}[2J\\nERROR");
         }
     }
 
     #[test]
-    fn a_record_without_our_headers_is_no_letter() {
-        assert_eq!(DeadLetter::of(&original()), Err(NotADeadLetter(REASON)));
-        let mut record = buried(&original());
+    fn a_record_without_the_added_headers_is_no_dead_letter() {
+        assert_eq!(DeadLetter::parse(&original()), Err(NotADeadLetter(REASON)));
+        let mut record = written(&original());
         record.headers.retain(|(name, _)| name != OFFSET);
-        assert_eq!(DeadLetter::of(&record), Err(NotADeadLetter(OFFSET)));
+        assert_eq!(DeadLetter::parse(&record), Err(NotADeadLetter(OFFSET)));
     }
 }

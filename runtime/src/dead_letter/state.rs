@@ -1,68 +1,68 @@
-//! What became of a letter: the values of the compacted topic `<dlq>.state`.
+//! How one dead letter was resolved: the values of the compacted topic `<dlq>.state`.
 
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What became of one letter for one consumer group; see [`StateKey`](super::StateKey) for its key.
+/// How one consumer group last resolved one dead letter; [`StateKey`](super::StateKey) is its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// What became of it.
+pub struct DeadLetterState {
+    /// How it was resolved, or that it still cannot be used.
     #[serde(flatten)]
-    pub outcome: Outcome,
-    /// How often it was tried by now, the first time (when it became a letter) included.
+    pub resolution: Resolution,
+    /// How often it was tried so far, including the first time, when it became a dead letter.
     pub attempts: u32,
-    /// When, RFC 3339.
+    /// The time of the last attempt, RFC 3339.
     pub at: String,
-    /// The run that decided it, as vouchers carry it in `source.run`.
+    /// The run that wrote this state, as vouchers carry it in `source.run`.
     pub run: String,
 }
 
-/// See [`State`]. All but a failure are final.
+/// How a dead letter was resolved. Every variant but `Failed` is final.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Resolution {
     /// A voucher was written.
     Voucher {
-        /// Of this campaign.
+        /// The campaign of the voucher.
         campaign: String,
     },
-    /// A row is in the table.
+    /// The voucher has a row in the table.
     Row {
-        /// Whether it was there before.
+        /// Whether the row existed before.
         existed: bool,
     },
-    /// Well formed, and nothing is to be written.
+    /// The record is well formed and asks for nothing to be written.
     Skipped {
-        /// The campaign whose rule said so; none when the record alone decides. The first released
-        /// version wrote none in either case.
+        /// The campaign whose rule skipped it; none when the record alone decides. The first
+        /// released version wrote none in either case.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         campaign: Option<String>,
-        /// A machine word.
-        reason: String,
-        /// The reason in words.
-        message: String,
-    },
-    /// It still can't be used.
-    Failed {
-        /// A machine word.
+        /// The reason as an identifier.
         reason: String,
         /// A sentence for a person.
         message: String,
     },
-    /// A person closed it.
+    /// The record still cannot be used: the dead letter stays open.
+    Failed {
+        /// The reason as an identifier.
+        reason: String,
+        /// A sentence for a person.
+        message: String,
+    },
+    /// A person closed the dead letter.
     Discarded {
-        /// Why.
+        /// The note that the person gave.
         note: String,
     },
 }
 
-impl Outcome {
-    /// Whether the letter is closed for whom it was decided.
+impl Resolution {
+    /// Returns whether the dead letter is closed for the group that resolved it.
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::Failed { .. })
     }
 
-    /// The campaign whose rule decided it; none when no campaign had a say.
+    /// Returns the campaign whose rule decided; none when no campaign was involved.
     pub fn campaign(&self) -> Option<&str> {
         match self {
             Self::Voucher { campaign } => Some(campaign),
@@ -71,7 +71,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome as a machine word.
+    /// Returns the identifier of the variant, as it is serialized.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Voucher { .. } => "voucher",
@@ -83,8 +83,8 @@ impl Outcome {
     }
 }
 
-/// The outcome in one line, for a person.
-impl std::fmt::Display for Outcome {
+/// Formats the resolution for a person, in one line.
+impl std::fmt::Display for Resolution {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Voucher { campaign } => write!(f, "voucher of {campaign}"),
@@ -99,20 +99,20 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-impl State {
-    /// A state of this moment.
-    pub fn now(outcome: Outcome, attempts: u32, run: &str) -> Self {
+impl DeadLetterState {
+    /// Returns a state with the current time.
+    pub fn now(resolution: Resolution, attempts: u32, run: &str) -> Self {
         Self {
-            outcome,
+            resolution,
             attempts,
             at: Timestamp::from(chrono::Utc::now()).to_string(),
             run: run.to_owned(),
         }
     }
 
-    /// The record's value.
+    /// Returns the value of the state's record.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // A struct of texts and numbers always has a JSON form.
+        // A struct of strings and numbers always serializes.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
@@ -121,24 +121,24 @@ impl State {
 mod tests {
     use super::*;
 
-    fn state(outcome: Outcome, attempts: u32) -> State {
-        State {
-            outcome,
+    fn state(resolution: Resolution, attempts: u32) -> DeadLetterState {
+        DeadLetterState {
+            resolution,
             attempts,
             at: "2026-11-23T09:30:00Z".to_owned(),
             run: "redrive".to_owned(),
         }
     }
 
-    fn failed() -> Outcome {
-        Outcome::Failed {
+    fn failed() -> Resolution {
+        Resolution::Failed {
             reason: "invalid_json".to_owned(),
             message: "no JSON".to_owned(),
         }
     }
 
-    fn skipped(campaign: Option<&str>) -> Outcome {
-        Outcome::Skipped {
+    fn skipped(campaign: Option<&str>) -> Resolution {
+        Resolution::Skipped {
             campaign: campaign.map(str::to_owned),
             reason: "threshold".to_owned(),
             message: "total 1.00 EUR is below 100.00".to_owned(),
@@ -147,28 +147,32 @@ mod tests {
 
     #[test]
     fn a_state_is_read_as_it_is_written() {
-        for outcome in [
+        for resolution in [
             failed(),
-            Outcome::Voucher {
+            Resolution::Voucher {
                 campaign: "order-reward".to_owned(),
             },
-            Outcome::Row { existed: true },
+            Resolution::Row { existed: true },
             skipped(None),
             skipped(Some("order-reward")),
-            Outcome::Discarded {
+            Resolution::Discarded {
                 note: "a test order".to_owned(),
             },
         ] {
-            let written = state(outcome.clone(), 3);
-            let read: State = serde_json::from_slice(&written.to_bytes()).unwrap();
+            let written = state(resolution.clone(), 3);
+            let read: DeadLetterState = serde_json::from_slice(&written.to_bytes()).unwrap();
             assert_eq!(read, written);
-            assert_eq!(outcome.is_final(), outcome != failed(), "{outcome}");
+            assert_eq!(
+                resolution.is_final(),
+                resolution != failed(),
+                "{resolution}"
+            );
         }
     }
 
     #[test]
-    fn the_words_of_the_topic_are_a_promise() {
-        let written = |outcome| String::from_utf8(state(outcome, 2).to_bytes()).unwrap();
+    fn the_format_of_the_topic_is_stable() {
+        let written = |resolution| String::from_utf8(state(resolution, 2).to_bytes()).unwrap();
         assert_eq!(
             written(failed()),
             r#"{"outcome":"failed","reason":"invalid_json","message":"no JSON","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#

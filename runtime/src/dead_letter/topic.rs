@@ -1,22 +1,25 @@
-//! Reading the dead letters of a topic, and what became of them.
+//! Reads the dead letters of a topic, and how they were resolved.
 
-use super::{Counts, DeadLetter, Ledger, LetterFilter, NotADeadLetter, Owner, State, States};
+use super::{
+    Counts, DeadLetter, DeadLetterFilter, DeadLetterOwner, DeadLetterState, DeadLetterStates,
+    NotADeadLetter, StateWriter,
+};
 use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::InputRecord;
 use crate::settings::{dead_letters_of, states_of};
 
-/// The dead letters of one topic, for one of the groups that read it.
+/// The dead letters of one source topic, for one of the consumer groups that read it.
 #[derive(Debug, Clone)]
 pub struct DeadLetterTopic {
     kafka: KafkaSettings,
     source: String,
-    owner: Owner,
+    owner: DeadLetterOwner,
 }
 
 impl DeadLetterTopic {
-    /// The dead letters of `source`, as `owner` has to do with them.
-    pub const fn new(kafka: KafkaSettings, source: String, owner: Owner) -> Self {
+    /// Refers to the dead letters of `source` on behalf of `owner`. Reads nothing.
+    pub const fn new(kafka: KafkaSettings, source: String, owner: DeadLetterOwner) -> Self {
         Self {
             kafka,
             source,
@@ -24,8 +27,8 @@ impl DeadLetterTopic {
         }
     }
 
-    /// Whose letters are meant.
-    pub const fn owner(&self) -> &Owner {
+    /// Returns the group whose dead letters are meant.
+    pub const fn owner(&self) -> &DeadLetterOwner {
         &self.owner
     }
 
@@ -37,43 +40,43 @@ impl DeadLetterTopic {
         &self.owner.group
     }
 
-    /// The topic whose records they were.
+    /// Returns the topic that the originals came from.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The topic of the letters.
-    pub fn dead_letters(&self) -> String {
+    /// Returns the name of the dead letter topic.
+    pub fn name(&self) -> String {
         dead_letters_of(&self.source)
     }
 
-    /// What became of the letters by now, for someone who looks.
+    /// Reads the committed states, for a command that only shows them.
     ///
     /// # Errors
-    /// Exit code 1 when the topic can't be read, or holds what is no state.
-    pub fn states(&self) -> Result<States, Failure> {
-        let topic = states_of(&self.dead_letters());
-        self.fold(&TopicRange::whole(&self.kafka, &topic)?)
+    /// Exit code 1 when the topic cannot be read, or holds a record that is not a state.
+    pub fn states(&self) -> Result<DeadLetterStates, Failure> {
+        let topic = states_of(&self.name());
+        self.read_states(&TopicRange::whole(&self.kafka, &topic)?)
     }
 
-    /// What became of the letters, for someone who decides on them next. Another group's transaction
-    /// that is open in the topic hides this group's states behind it, so its end is waited for.
+    /// Reads all states, for a command that writes new ones. Waits until open transactions of other
+    /// groups have ended, because they hide this group's states behind them.
     ///
     /// # Errors
-    /// As [`states`](Self::states); exit code 1 too when a transaction stays open.
-    pub fn all_states(&self) -> Result<States, Failure> {
-        let topic = states_of(&self.dead_letters());
-        self.fold(&TopicRange::undecided_too(&self.kafka, &topic)?)
+    /// As [`states`](Self::states); exit code 1 also when a transaction stays open.
+    pub fn all_states(&self) -> Result<DeadLetterStates, Failure> {
+        let topic = states_of(&self.name());
+        self.read_states(&TopicRange::undecided_too(&self.kafka, &topic)?)
     }
 
-    fn fold(&self, range: &TopicRange) -> Result<States, Failure> {
+    fn read_states(&self, range: &TopicRange) -> Result<DeadLetterStates, Failure> {
         let topic = &range.topic;
-        let mut states = States::default();
+        let mut states = DeadLetterStates::default();
         range.read(&self.kafka, &self.owner.group, |record| {
-            states.fold(record.key(), record.value()).map_err(|why| {
+            states.apply(record.key(), record.value()).map_err(|why| {
                 Failure::failed(format!(
-                    "the record {topic}/{}/{} is no state of a dead letter: {why}; a newer version \
-                     may have written it",
+                    "the record {topic}/{}/{} is not the state of a dead letter: {why}; a newer \
+                     version may have written it",
                     record.partition(),
                     record.offset()
                 ))
@@ -82,70 +85,71 @@ impl DeadLetterTopic {
         Ok(states)
     }
 
-    /// Calls `each` with every letter there is by now, in the order in which they were written.
+    /// Calls `each` with every record of the dead letter topic, in the order of each partition.
     ///
     /// # Errors
-    /// The first error of `each`; exit code 1 when the topic can't be read.
-    pub fn each(
+    /// The first error of `each`; exit code 1 when the topic cannot be read.
+    pub fn for_each(
         &self,
         mut each: impl FnMut(Result<DeadLetter, NotADeadLetter>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        TopicRange::whole(&self.kafka, &self.dead_letters())?.read(
+        TopicRange::whole(&self.kafka, &self.name())?.read(
             &self.kafka,
             &self.owner.group,
-            |record| each(self.letter(record)),
+            |record| each(self.parse(record)),
         )
     }
 
-    /// Calls `each` with every letter of the owner that `filter` means, and with what became of it
-    /// for the owner. Whatever else is in the topic is counted in `counts`.
+    /// Calls `each` with every dead letter of the owner that `filter` selects, and with its state
+    /// for the owner. Counts everything else in `counts`.
     ///
     /// # Errors
-    /// As [`each`](Self::each).
-    pub fn each_own(
+    /// As [`for_each`](Self::for_each).
+    pub fn for_each_own(
         &self,
-        states: &mut States,
-        filter: &LetterFilter,
+        states: &mut DeadLetterStates,
+        filter: &DeadLetterFilter,
         counts: &mut Counts,
-        mut each: impl FnMut(DeadLetter, Option<&State>, &mut Counts) -> Result<(), Failure>,
+        mut each: impl FnMut(DeadLetter, Option<&DeadLetterState>, &mut Counts) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.each(|letter| {
-            let Ok(letter) = letter else {
-                counts.note_stranger();
+        self.for_each(|dead_letter| {
+            let Ok(dead_letter) = dead_letter else {
+                counts.note_foreign();
                 return Ok(());
             };
-            if !self.owner.owns(&letter) {
-                if filter.means(&letter, None) {
-                    counts.note_other(&letter);
+            if !self.owner.owns(&dead_letter) {
+                if filter.selects(&dead_letter, None) {
+                    counts.note_other_group(&dead_letter);
                 }
                 return Ok(());
             }
-            counts.note_place(&letter);
-            let state = states.find(&letter, &self.owner);
-            match filter.means(&letter, state) {
-                true => each(letter, state, counts),
+            counts.note_origin(&dead_letter);
+            let state = states.find(&dead_letter, &self.owner);
+            match filter.selects(&dead_letter, state) {
+                true => each(dead_letter, state, counts),
                 false => Ok(()),
             }
         })
     }
 
-    fn letter(&self, record: &impl InputRecord) -> Result<DeadLetter, NotADeadLetter> {
-        let letter = DeadLetter::of(record)?;
-        if letter.identity.origin.topic == self.source {
-            Ok(letter)
+    fn parse(&self, record: &impl InputRecord) -> Result<DeadLetter, NotADeadLetter> {
+        let dead_letter = DeadLetter::parse(record)?;
+        if dead_letter.id.origin.topic == self.source {
+            Ok(dead_letter)
         } else {
             Err(NotADeadLetter::of_another_topic())
         }
     }
 
-    /// Where the group's states are written: by one redrive or discard of it at a time.
+    /// Opens the writer of the group's states. Only one redrive or discard of a group can write
+    /// them at a time.
     ///
     /// # Errors
-    /// Exit code 1 when the topic is not there; see [`Ledger::open`].
-    pub fn ledger(&self) -> Result<Ledger, Failure> {
-        let topic = states_of(&self.dead_letters());
-        // Looked for before anything is evaluated; it would be missed only when all is done.
+    /// Exit code 1 when the topic does not exist; see [`StateWriter::open`].
+    pub fn state_writer(&self) -> Result<StateWriter, Failure> {
+        let topic = states_of(&self.name());
+        // Fails before anything is evaluated; otherwise only the first write would.
         TopicRange::whole(&self.kafka, &topic)?;
-        Ledger::open(&self.kafka, self.owner.group.clone(), topic)
+        StateWriter::open(&self.kafka, self.owner.group.clone(), topic)
     }
 }

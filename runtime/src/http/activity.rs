@@ -1,47 +1,46 @@
-//! What a connection is doing, and by when its client must go on.
+//! What a connection is doing, and until when its client must act.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A client has this long to send the headers of its first request, and of each later one from the
+/// How long a client may take to send the head of its first request, and of a later request from its
 /// first byte on.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection whose client neither takes what is sent to it nor sends anything itself is ended
-/// after this time.
+/// How long a client may neither read its response nor send anything.
 pub(super) const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a connection is ended.
+/// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// The client does not read.
     Unread,
-    /// The headers of a request did not arrive in time.
+    /// The head of a request did not arrive in time.
     Head,
-    /// There was no further request.
+    /// No further request arrived.
     Idle,
 }
 
-/// The state of one connection. Its parts report what happens; [`Activity::deadline`] says what
-/// follows from it.
+/// The state of one connection. Its stream and bodies report events; [`Activity::deadline`] derives
+/// the next deadline.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers are not complete.
+    /// Requests whose responses are not complete.
     in_progress: usize,
     /// False until the first request.
     requested: bool,
-    /// HTTP/2 exchanges frames between requests, so bytes are not the beginning of a head there.
+    /// Whether it is HTTP/2, which exchanges frames between requests: a byte does not start a head.
     multiplexed: bool,
-    /// When it was opened, or the last answer was complete.
+    /// When it was opened, or the last response was complete.
     idle_since: Instant,
-    /// When the first byte after the last answer arrived.
+    /// When the first byte after the last response arrived.
     head_since: Option<Instant>,
-    /// Since when the kernel's buffer has been full without any byte moving in either direction.
+    /// Since when the kernel's buffer has been full and no byte has moved in either direction.
     unread_since: Option<Instant>,
 }
 
@@ -65,7 +64,7 @@ impl Activity {
         state.head_since = None;
     }
 
-    pub(super) fn answer_ends(&self, now: Instant) {
+    pub(super) fn response_ends(&self, now: Instant) {
         let mut state = self.lock();
         state.in_progress -= 1;
         state.idle_since = now;
@@ -89,8 +88,8 @@ impl Activity {
         self.lock().unread_since.get_or_insert(now);
     }
 
-    /// By when the client must do something, and what it is ended for otherwise; `None` while it is
-    /// the service's turn.
+    /// Returns until when the client must act, and why the connection is closed otherwise. `None` while
+    /// the service has to act.
     pub(super) fn deadline(&self, idle: Duration) -> Option<(Instant, Overdue)> {
         let state = self.lock();
         let unread = state
@@ -108,7 +107,7 @@ impl Activity {
         unread.into_iter().chain(request).min_by_key(|next| next.0)
     }
 
-    /// Whether the client had its time to read and did not: what is not sent is worth nothing then.
+    /// Returns whether the client did not read in time, so that unsent data can be discarded.
     pub(super) fn is_unread(&self, now: Instant) -> bool {
         let since = self.lock().unread_since;
         since.is_some_and(|since| now >= since + UNREAD_TIMEOUT)
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(deadline(&activity, start), Some((10, Overdue::Head)));
         activity.request_begins(false);
         assert_eq!(deadline(&activity, start), None);
-        activity.answer_ends(after(start, 5));
+        activity.response_ends(after(start, 5));
         assert_eq!(deadline(&activity, start), Some((80, Overdue::Idle)));
         activity.has_read(after(start, 75));
         assert_eq!(deadline(&activity, start), Some((85, Overdue::Head)));
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_sends_may_read_later_and_one_that_does_neither_is_ended() {
+    fn a_client_that_sends_may_read_later_and_one_that_does_neither_is_closed() {
         let (activity, start) = opened();
         activity.request_begins(false);
         activity.waits_to_write(start);
@@ -174,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_between_requests_of_http_2_begin_no_head() {
+    fn http_2_frames_between_requests_start_no_head() {
         let (activity, start) = opened();
         activity.request_begins(true);
         activity.request_begins(true);
-        activity.answer_ends(start);
+        activity.response_ends(start);
         assert_eq!(deadline(&activity, start), None);
-        activity.answer_ends(start);
+        activity.response_ends(start);
         activity.has_read(after(start, 1));
         assert_eq!(deadline(&activity, start), Some((75, Overdue::Idle)));
     }

@@ -24,31 +24,31 @@ use tower::Service;
 
 use super::activity::{Activity, HEADER_TIMEOUT, Overdue};
 use super::request_body::RequestBody;
-use super::watched::{AnswerBody, InProgress, Watched};
+use super::watched::{InProgress, ResponseBody, Watched};
 use crate::lifecycle::Shutdown;
 use crate::metrics::HTTP_CONNECTIONS;
 
-/// What the connections of a listener share.
+/// The state that the connections of a listener share.
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) builder: Builder<TokioExecutor>,
     pub(super) router: Router,
     pub(super) idle: Duration,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) slots: Arc<Semaphore>,
     pub(super) shutdown: Shutdown,
 }
 
 impl Connections {
-    /// Serves `stream` on a task of its own, until its client or its deadline ends it; `place` is
-    /// given back then.
+    /// Serves `stream` on its own task until its client or its deadline ends it, and then releases
+    /// `slot`.
     pub(super) fn start(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
         graceful: &GracefulShutdown,
     ) {
-        // Answers are small: waiting to fill a packet only costs latency.
+        // Responses are small: waiting to fill a packet only costs latency.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::new(Instant::now()));
         let service = {
@@ -69,24 +69,24 @@ impl Connections {
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
-        let (idle, places) = (self.idle, Arc::clone(&self.places));
+        let (idle, slots) = (self.idle, Arc::clone(&self.slots));
         tokio::spawn(async move {
             let _open = Open::begin();
             tokio::select! {
                 biased;
                 ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection ended early");
+                    tracing::debug!(%peer, %error, "connection failed");
                 },
-                why = overdue(&activity, idle, &places) => {
-                    tracing::debug!(%peer, ?why, "connection ended by its deadline");
+                why = overdue(&activity, idle, &slots) => {
+                    tracing::debug!(%peer, ?why, "connection closed: its client did not act in time");
                 }
             }
-            drop(place);
+            drop(slot);
         });
     }
 }
 
-/// Counts an open connection for as long as it lives, also when its task panics.
+/// Counts an open connection until it is dropped, even if its task panics.
 struct Open;
 
 impl Open {
@@ -102,32 +102,32 @@ impl Drop for Open {
     }
 }
 
-/// Lets the router answer, and keeps the request in progress until the answer is complete.
+/// Passes the request to the router. The request is in progress until its response is complete.
 async fn answer(
     mut router: Router,
     request: Request<Incoming>,
     activity: Arc<Activity>,
     shutdown: Shutdown,
-) -> Result<hyper::Response<AnswerBody>, std::convert::Infallible> {
+) -> Result<hyper::Response<ResponseBody>, std::convert::Infallible> {
     let multiplexed = request.version() == Version::HTTP_2;
     let in_progress = InProgress::begin(&activity, multiplexed);
-    let request = RequestBody::within(request, &activity);
+    let request = RequestBody::wrap(request, &activity);
     let mut response = router.call(request).await?;
     if shutdown.is_announced() && !multiplexed {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| AnswerBody::new(body, in_progress)))
+    Ok(response.map(|body| ResponseBody::new(body, in_progress)))
 }
 
-/// Ends when the client did not go on in time. Polled together with the connection: what happens
-/// there changes the deadline, and wakes both.
-async fn overdue(activity: &Activity, idle: Duration, places: &Semaphore) -> Overdue {
+/// Waits until the client did not act in time. Polled together with the connection: activity there
+/// changes the deadline, and wakes both.
+async fn overdue(activity: &Activity, idle: Duration, slots: &Semaphore) -> Overdue {
     let mut timer = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     poll_fn(|cx: &mut Context<'_>| {
         loop {
-            let is_full = places.available_permits() == 0;
+            let is_full = slots.available_permits() == 0;
             let idle = if is_full {
                 idle.min(HEADER_TIMEOUT)
             } else {
@@ -135,16 +135,16 @@ async fn overdue(activity: &Activity, idle: Duration, places: &Semaphore) -> Ove
             };
             let now = Instant::now();
             let wake = match activity.deadline(idle) {
-                // What is in progress may end in another task (a body that is read and dropped),
-                // which does not wake this one.
+                // A request may end in another task (a body that is read and dropped), which does
+                // not wake this one.
                 None => now + HEADER_TIMEOUT,
                 Some((deadline, why)) if deadline <= now => return Poll::Ready(why),
-                // An idle connection looks now and then whether its place is needed.
+                // An idle connection checks now and then whether its slot is needed.
                 Some((deadline, Overdue::Idle)) => deadline.min(now + HEADER_TIMEOUT),
                 Some((deadline, Overdue::Head | Overdue::Unread)) => deadline,
             };
-            // One that wakes too early only looks again: most deadlines move before they are
-            // reached, and a timer that is not set each time costs less.
+            // Waking too early is harmless: most deadlines move before they are reached, and not
+            // resetting the timer each time is cheaper.
             if timer.is_elapsed() || timer.deadline() > wake {
                 timer.as_mut().reset(wake);
             }

@@ -1,10 +1,10 @@
-//! A request's body, whose end is read even if its handler does not read it.
+//! A request body that is read to its end even if its handler does not read it.
 //!
-//! A request can be refused by its head alone: a wrong key, path or content type. Most clients send
-//! their body all the same before they read the answer. If the rest were left unread, hyper would
-//! close an HTTP/1.1 connection without having said so, which a client with a pool of connections
-//! meets with its next request (Node's `http`: "socket hang up"), and reset an HTTP/2 stream, after
-//! which some clients don't show the answer (curl 7.88: "Stream error in the HTTP/2 framing layer").
+//! A request can be refused by its head alone: a wrong key, path or content type. Most clients still
+//! send their whole body before they read the response. If the rest stayed unread, hyper would close an
+//! HTTP/1.1 connection without announcing it, which a client with a connection pool notices at its next
+//! request (Node's `http`: "socket hang up"), and reset an HTTP/2 stream, after which some clients do
+//! not show the response (curl 7.88: "Stream error in the HTTP/2 framing layer").
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,27 +22,26 @@ use tokio::runtime::Handle;
 use super::activity::Activity;
 use super::watched::InProgress;
 
-/// What a handler leaves unread is read and dropped up to this many bytes; a client that sends more
-/// is cut off.
+/// Maximum number of unread bytes that are read and dropped. A client that sends more is disconnected.
 const MAX_DROPPED: u64 = 8 * 1024 * 1024;
 
-/// The rest of a body has to arrive in this time.
+/// How long the rest of a body may take to arrive.
 const DROP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The body that handlers receive. Dropping it reads the rest.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    /// `None` once it has ended.
+    /// `None` after its end.
     body: Option<Incoming>,
-    /// The client sends nothing before it is told to, which reading its body does.
+    /// Whether the client waits for `100 Continue`, which is sent when its body is read.
     awaits_continue: bool,
     multiplexed: bool,
     activity: Arc<Activity>,
 }
 
 impl RequestBody {
-    /// `request` with its body in one of these.
-    pub(super) fn within(request: Request<Incoming>, activity: &Arc<Activity>) -> Request<Self> {
+    /// Wraps the body of `request`.
+    pub(super) fn wrap(request: Request<Incoming>, activity: &Arc<Activity>) -> Request<Self> {
         let awaits_continue = request.headers().contains_key(EXPECT);
         let multiplexed = request.version() == Version::HTTP_2;
         request.map(|body| Self {
@@ -94,7 +93,7 @@ impl Drop for RequestBody {
         if body.is_end_stream() || self.awaits_continue || is_too_long {
             return;
         }
-        // Without a runtime the process is ending.
+        // Without a runtime the process is about to end.
         if let Ok(runtime) = Handle::try_current() {
             let in_progress = InProgress::begin(&self.activity, self.multiplexed);
             runtime.spawn(async move {
@@ -107,7 +106,7 @@ impl Drop for RequestBody {
 
 async fn read_and_drop(mut body: Incoming) {
     let mut length = 0;
-    // hyper may not tell the end of a body whose length was announced, once all of it was read.
+    // hyper may not report the end of a body with a content length once all of it was read.
     while !body.is_end_stream()
         && let Some(Ok(frame)) = body.frame().await
     {

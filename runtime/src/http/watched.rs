@@ -1,4 +1,4 @@
-//! A connection's stream and its answers' bodies, which report what happens to [`Activity`].
+//! The stream of a connection and its response bodies, which report events to [`Activity`].
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 
-/// A stream whose reads and writes are reported.
+/// A stream that reports its reads and writes.
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: TcpStream,
@@ -34,7 +34,8 @@ impl Watched {
 }
 
 impl Drop for Watched {
-    /// Without this the kernel would keep what a client does not read, and go on offering it.
+    /// Discards unsent data of a client that does not read: the kernel would otherwise keep it and
+    /// retransmit it.
     fn drop(&mut self) {
         if self.activity.is_unread(Instant::now()) {
             let _ = self.stream.set_zero_linger();
@@ -91,7 +92,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// A request in progress: until this is dropped.
+/// Keeps a request in progress until it is dropped.
 #[derive(Debug)]
 pub(super) struct InProgress(Arc<Activity>);
 
@@ -104,18 +105,18 @@ impl InProgress {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.answer_ends(Instant::now());
+        self.0.response_ends(Instant::now());
     }
 }
 
-/// A body that keeps its request in progress until it is complete.
+/// A response body that keeps its request in progress until it is complete.
 #[derive(Debug)]
-pub(super) struct AnswerBody {
+pub(super) struct ResponseBody {
     body: Body,
     _in_progress: InProgress,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) const fn new(body: Body, in_progress: InProgress) -> Self {
         Self {
             body,
@@ -124,7 +125,7 @@ impl AnswerBody {
     }
 }
 
-impl HttpBody for AnswerBody {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

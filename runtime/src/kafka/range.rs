@@ -1,13 +1,14 @@
-//! A part of a topic, read outside of every group, up to the end that was seen at the start.
+//! A part of a topic that is read without a consumer group, up to the end at the time of the start.
 //!
-//! The end is the last stable offset, which is all that a reader of committed records can see: a
+//! The end is the last stable offset, the last that a reader of committed records can see. A
 //! transaction that is open at that moment, and everything behind it, is not part of the range. So
-//! nothing ever waits for somebody else's transaction; who wants what came later runs again.
+//! a range never waits for the transaction of another producer; a later run reads what came later.
 
 mod bound;
 mod progress;
 mod reader;
 mod times;
+mod whole_topic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,13 +27,13 @@ pub use bound::{Bound, RangeSettings};
 pub use reader::{RangeEvent, RangeReader};
 pub use times::Times;
 
-/// One question to the broker.
+/// How long one request to the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A tool that a person waits for gives up after so long without an answer.
+/// How long a command repeats a request until the broker answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The offsets of one partition, half-open; empty when `from` is not below `to`.
+/// A half-open interval of offsets of one partition; empty when `from` is not below `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The first offset.
@@ -42,34 +43,36 @@ pub struct Span {
 }
 
 impl Span {
-    /// Offsets in it: no fewer than its records (compaction and transactions leave gaps).
+    /// Returns the number of offsets: at least the number of records, because compaction and
+    /// transactions leave gaps.
     pub fn offsets(self) -> u64 {
         u64::try_from(self.to - self.from).unwrap_or_default()
     }
 }
 
-/// The offsets of each chosen partition of one topic, and which of their records are meant.
+/// The offsets of each chosen partition of one topic, and which of their records are selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRange {
     /// The topic.
     pub topic: String,
-    /// The spans, empty ones too.
+    /// The span of each partition, also of those without offsets.
     pub spans: BTreeMap<Partition, Span>,
-    /// Records with other timestamps are read, counted and left out.
+    /// The times of the records that are selected. Others are read, counted and left out.
     pub times: Times,
 }
 
 impl TopicRange {
-    /// Asks the broker what the bounds mean now. Blocks its thread.
+    /// Asks the broker which offsets the bounds stand for now. Blocks its thread.
     ///
-    /// Of partitions that are chosen by `partitions` or named by a bound in offsets; all, when
-    /// neither does. Every span lies within what the topic holds and has committed. With `from` a
-    /// time, it begins at the first record that is not before it; with `to` a time, it ends where the
-    /// log does, since records before that time may lie behind others that are not. See [`Times`].
+    /// The range has the partitions that `partitions` and bounds in offsets name; all partitions
+    /// when none of them names any. Every span lies within what the topic holds and has committed.
+    /// If `from` is a time, the span begins at the first record that is not before it. If `to` is a
+    /// time, the span ends at the end of the log, because records before that time may lie behind
+    /// later ones; see [`Times`].
     ///
     /// # Errors
-    /// Exit code 1 when there is no such topic, this user may not see it, or no broker answers in
-    /// half a minute; 2 for a partition that the topic does not have.
+    /// Exit code 1 when there is no such topic, this user may not describe it, or no broker answers
+    /// within half a minute; 2 for a partition that the topic does not have.
     pub fn resolve(
         settings: &KafkaSettings,
         topic: &str,
@@ -77,19 +80,21 @@ impl TopicRange {
         to: &Bound,
         partitions: Option<&BTreeSet<Partition>>,
     ) -> Result<Self, Failure> {
-        // In a group only by name: librdkafka asks for the last stable offset as a consumer does.
+        // A consumer, although it joins no group: only for a consumer the watermark is the last
+        // stable offset.
         let client: BaseConsumer = settings
             .consumer("range")?
             .create()
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         let right = Right::describe_topic(topic);
-        let there = patiently(settings, right, || partitions_of(&client, topic))?.ok_or_else(|| {
-            Failure::failed(format!(
-                "there is no topic {topic} at {}; processor check --fix creates all topics as the \
-                 design has them",
-                settings.kafka_bootstrap_servers
-            ))
-        })?;
+        let there = until_answered(settings, right, || partitions_of(&client, topic))?.ok_or_else(
+            || {
+                Failure::failed(format!(
+                    "there is no topic {topic} at {}; processor check --fix creates all topics",
+                    settings.kafka_bootstrap_servers
+                ))
+            },
+        )?;
         let chosen = choose(
             topic,
             &there,
@@ -97,7 +102,7 @@ impl TopicRange {
         )?;
         let mut held = BTreeMap::new();
         for partition in &chosen {
-            let (low, stable) = patiently(settings, right, || {
+            let (low, stable) = until_answered(settings, right, || {
                 client.fetch_watermarks(topic, *partition, TIMEOUT)
             })?;
             held.insert(
@@ -113,7 +118,7 @@ impl TopicRange {
             from: from.time(),
             to: to.time(),
         };
-        let froms = patiently(settings, right, || beginnings(&client, topic, &from, &held))?;
+        let froms = until_answered(settings, right, || beginnings(&client, topic, &from, &held))?;
         let tos = match &to {
             Bound::Earliest => starts(&held),
             Bound::Latest | Bound::Time(_) | Bound::Ago(_) => ends(&held),
@@ -143,7 +148,7 @@ impl TopicRange {
             .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
         for (partition, span) in &mut self.spans {
             let right = Right::describe_topic(&self.topic);
-            let (_, end) = patiently(settings, right, || {
+            let (_, end) = until_answered(settings, right, || {
                 client.fetch_watermarks(&self.topic, *partition, TIMEOUT)
             })?;
             span.to = span.to.max(end);
@@ -151,12 +156,12 @@ impl TopicRange {
         Ok(())
     }
 
-    /// Offsets in all spans: no fewer than their records.
+    /// Returns the number of offsets in all spans: at least the number of their records.
     pub fn offsets(&self) -> u64 {
         self.spans.values().map(|span| span.offsets()).sum()
     }
 
-    /// What is left when everything before `done` was read.
+    /// Returns what is left once everything before `done` is read.
     #[must_use]
     pub fn after(&self, done: &Positions) -> Self {
         let mut rest = self.clone();
@@ -168,8 +173,9 @@ impl TopicRange {
         rest
     }
 
-    /// Whole partitions dealt to at most `parts` readers, the longest first, each to the one that
-    /// has the least so far. Partitions with nothing to read are dealt too.
+    /// Splits the range into at most `parts` ranges of whole partitions with about as many offsets:
+    /// assigns the longest partitions first, each to the range that is shortest so far. Partitions
+    /// with nothing to read are assigned too.
     pub fn split(&self, parts: usize) -> Vec<Self> {
         let mut longest_first: Vec<_> = self.spans.iter().collect();
         longest_first.sort_by_key(|(partition, span)| (u64::MAX - span.offsets(), **partition));
@@ -192,8 +198,9 @@ impl TopicRange {
     }
 }
 
-/// Asks again until there is an answer, or a person would have given up. `right` is what it takes.
-fn patiently<T>(
+/// Repeats `ask` until the broker answers or [`PATIENCE`] is over. `right` is what the request
+/// needs.
+fn until_answered<T>(
     settings: &KafkaSettings,
     right: Right<'_>,
     mut ask: impl FnMut() -> Result<T, KafkaError>,
@@ -218,7 +225,7 @@ fn patiently<T>(
     }
 }
 
-/// `None`: there is no such topic.
+/// Returns the partitions of the topic; `None` when there is no such topic.
 fn partitions_of(
     client: &BaseConsumer,
     topic: &str,
@@ -236,7 +243,7 @@ fn partitions_of(
     }
 }
 
-/// The partitions that every given choice names.
+/// Returns the partitions that all given choices have in common.
 fn choose(
     topic: &str,
     there: &BTreeSet<Partition>,
@@ -263,7 +270,7 @@ fn ends(held: &BTreeMap<Partition, Span>) -> Positions {
     held.iter().map(|(at, span)| (*at, span.to)).collect()
 }
 
-/// Where a range that begins at `from` begins in each partition.
+/// Returns the first offset of each partition for a range that begins at `from`.
 fn beginnings(
     client: &BaseConsumer,
     topic: &str,
@@ -272,7 +279,7 @@ fn beginnings(
 ) -> Result<Positions, KafkaError> {
     let mut offsets: Positions = match from {
         Bound::Earliest => starts(held),
-        // A time that no record reaches is the end.
+        // No record may be at or after the time: then the range begins at the end.
         Bound::Latest | Bound::Time(_) | Bound::Ago(_) => ends(held),
         Bound::Offsets(offsets) => offsets.clone(),
     };
@@ -339,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_is_left_out_and_never_more() {
+    fn offsets_that_are_done_are_left_out_and_no_others() {
         let rest =
             range(&[(0, 10), (5, 10), (0, 10)]).after(&Positions::from([(0, 4), (1, 2), (2, 99)]));
         assert_eq!(rest, range(&[(4, 10), (5, 10), (10, 10)]));
@@ -347,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_deals_every_partition_once_and_evenly() {
+    fn a_split_assigns_every_partition_once_and_evenly() {
         let whole = range(&[(0, 100), (0, 60), (0, 50), (7, 7)]);
         let parts = whole.split(2);
         assert_eq!(parts.len(), 2);
@@ -360,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_is_not_there_is_named() {
+    fn an_unknown_partition_is_named() {
         let there = BTreeSet::from([0, 1, 2]);
         let chosen = choose(
             "t",

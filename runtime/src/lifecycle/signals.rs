@@ -7,28 +7,29 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Shutdown;
 
-/// The last signal that came; none yet: SIGINT's number.
+/// The number of the last signal received; SIGINT's before the first one.
 static SIGNAL: AtomicU8 = AtomicU8::new(2);
 
-/// What a shell reports for a program that the signal ended: 130 for SIGINT, 143 for SIGTERM.
+/// Returns what a shell reports for a program that the signal ended: 130 for SIGINT, 143 for
+/// SIGTERM.
 pub(super) fn exit_code() -> u8 {
     128 + SIGNAL.load(Ordering::Relaxed)
 }
 
-/// Both signals, from now on.
+/// A subscription to both signals.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> Option<Self> {
+    fn subscribe() -> Option<Self> {
         let signals = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
         );
         let (Ok(terminate), Ok(interrupt)) = signals else {
-            tracing::warn!("can't watch for signals; a stop will be abrupt (and safe)");
+            tracing::warn!("cannot watch for signals: a stop will be abrupt, and still safe");
             return None;
         };
         Some(Self {
@@ -37,7 +38,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one, and notes which it is.
+    /// Waits for the next signal and records which it is.
     async fn next(&mut self) -> SignalKind {
         let kind = tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate(),
@@ -49,9 +50,9 @@ impl Signals {
     }
 }
 
-/// Listens from now on; the future waits for the first signal.
+/// Subscribes now and returns a future that waits for the first signal.
 pub(super) fn first() -> impl Future<Output = ()> {
-    let signals = Signals::listen();
+    let signals = Signals::subscribe();
     async move {
         match signals {
             Some(mut signals) => {
@@ -62,16 +63,17 @@ pub(super) fn first() -> impl Future<Output = ()> {
     }
 }
 
-/// The first signal asks for a shutdown; the second ends the process at once.
+/// Requests a shutdown at the first signal and ends the process at the second.
 ///
-/// A SIGTERM comes from a supervisor that also takes the process out of a balancer, which takes a
-/// moment: it is announced first. A SIGINT is a person's Ctrl-C, who does not want to wait.
-pub(super) async fn watch(shutdown: Shutdown, delay: Duration) {
-    let Some(mut signals) = Signals::listen() else {
+/// A SIGTERM is sent by a supervisor that also removes the process from a balancer, which takes a
+/// moment, so it is announced first ([`Shutdown::announce_for`]). A SIGINT is a person's Ctrl-C: that
+/// person does not want to wait.
+pub(super) async fn watch(shutdown: Shutdown) {
+    let Some(mut signals) = Signals::subscribe() else {
         return;
     };
-    let delay = if signals.next().await == SignalKind::terminate() {
-        delay
+    let notice = if signals.next().await == SignalKind::terminate() {
+        shutdown.notice()
     } else {
         Duration::ZERO
     };
@@ -81,11 +83,11 @@ pub(super) async fn watch(shutdown: Shutdown, delay: Duration) {
     };
     let stop = async {
         shutdown.announce();
-        if delay > Duration::ZERO {
+        if notice > Duration::ZERO {
             tracing::info!(
-                "stopping in {delay:?}, not ready until then; a second signal stops at once"
+                "stopping in {notice:?}, not ready until then; a second signal stops at once"
             );
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(notice).await;
         }
         tracing::info!("stopping; a second signal stops at once");
         shutdown.request();

@@ -1,7 +1,7 @@
-//! Connections to a database, each with its session settings, and to the primary alone.
+//! Connections to a database: their session settings, and the proof that the server is a primary.
 //!
-//! Settings are made by a statement after the connect and not by the startup packet: a pooler
-//! refuses the packet's `options`, or drops them without a word.
+//! Settings are made by a statement after the connect. A pooler refuses the `options` of the startup
+//! packet, or drops them silently.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -12,68 +12,71 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Error, PgConnection, Row};
 
+use super::database_url::servers;
 use super::pooler;
-use super::servers::servers;
 use super::unwritable::{Refusal, Unwritable, message_of};
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
-/// Settings of every session. A connection that vanished within a transaction keeps its locks for
-/// ten seconds, and the server notices a vanished client within half a minute instead of two hours.
-const SETTINGS: [(&str, &str); 4] = [
+/// Settings of every session.
+const SESSION_SETTINGS: [(&str, &str); 4] = [
+    // A transaction whose client is gone keeps its locks for this long.
     ("idle_in_transaction_session_timeout", "10s"),
+    // The server notices within 25 s that a client is gone, instead of two hours (10 + 3 * 5).
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
 ];
 
-/// Answers are given, and offsets committed, on the strength of what this session commits. The
-/// value is set even where it is in force already, so that no reload of the server's configuration
-/// can weaken it later; one that is stricter stays.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', \
+/// Makes commits durable: requests are answered, and offsets committed, because this session has
+/// committed. The present value is set explicitly, so that a reload of the server's configuration
+/// can't weaken it; a stricter one stays.
+const SET_DURABLE_COMMIT: &str = "SELECT set_config('synchronous_commit', \
      coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)";
 
-/// The proof that this server takes writes. A standby grants advisory locks and answers queries;
-/// a transaction id of its own is what it can't give.
-const PROOF: &str = "SELECT CASE \
+/// Proves that this server takes writes. A standby answers queries and grants advisory locks, but it
+/// can't assign a transaction id.
+const PROVE_PRIMARY: &str = "SELECT CASE \
      WHEN pg_is_in_recovery() THEN 'standby' \
      WHEN current_setting('transaction_read_only')::boolean THEN 'read-only' \
      ELSE pg_current_xact_id()::text END";
 
-/// The same without using up a transaction id, for a server that was proven to be a primary: it stays
-/// one as long as the connection lives, but its transactions may become read-only.
-const STATE: &str = "SELECT CASE \
+/// Proves the same without using a transaction id, for a server that was proven to be a primary. It
+/// remains one for the life of the connection, but its transactions may become read-only.
+const PROVE_WRITABLE: &str = "SELECT CASE \
      WHEN pg_is_in_recovery() THEN 'standby' \
      WHEN current_setting('transaction_read_only')::boolean THEN 'read-only' \
      ELSE 'primary' END";
 
-/// What the server gives up by itself; with units, as Postgres reads them.
+/// Timeouts that the server enforces, with units, as Postgres reads them.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// A statement that takes longer.
+    /// Cancels a statement that takes longer (`statement_timeout`).
     pub statement: &'static str,
-    /// Waiting longer for a row's or a table's lock.
+    /// Cancels a statement that waits longer for a row or table lock (`lock_timeout`).
     pub lock: &'static str,
 }
 
-/// What a server was asked, boxed: a closure's own future is not known to be `Send`.
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+/// A future of a closure's, boxed because the compiler does not know that it is `Send` otherwise.
+type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// A database that connections can be made to. Cheap to clone.
+/// A database, on one server or several. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
     servers: Arc<[PgConnectOptions]>,
     settings: BTreeMap<&'static str, &'static str>,
     read_only: bool,
-    /// The server that was the primary last.
+    /// The index of the server that was last found to be the primary.
     primary: Arc<AtomicUsize>,
 }
 
 impl Database {
-    /// A database whose sessions Postgres lists as `application`. Does not connect yet.
+    /// Creates a database from `DATABASE_URL`, without connecting. `application` is the name of its
+    /// sessions in `pg_stat_activity`.
     ///
     /// # Errors
-    /// Exit code 2 for a URL that can't be used. The URL is not shown: it holds a password.
+    /// Exit code 2 for a URL that can't be used. The message does not contain the URL, which contains
+    /// a password.
     pub fn new(
         url: &Secret,
         application: &'static str,
@@ -81,7 +84,7 @@ impl Database {
     ) -> Result<Self, Failure> {
         let servers = servers(url)?
             .into_iter()
-            // A pooler does not know this parameter of the startup packet.
+            // PgBouncer refuses this parameter of the startup packet.
             .map(|server| {
                 server
                     .extra_float_digits(None::<i8>)
@@ -89,7 +92,7 @@ impl Database {
             });
         let database = Self {
             servers: servers.collect(),
-            settings: SETTINGS.into(),
+            settings: SESSION_SETTINGS.into(),
             read_only: false,
             primary: Arc::default(),
         };
@@ -100,53 +103,53 @@ impl Database {
         ]))
     }
 
-    /// The same database with more settings in its sessions. Those that the server's version does
-    /// not know are left out.
+    /// Adds settings to its sessions. A setting that the server's version does not know is left out.
     #[must_use]
     pub fn with<const N: usize>(mut self, settings: [(&'static str, &'static str); N]) -> Self {
         self.settings.extend(settings);
         self
     }
 
-    /// The same database for reading alone, for which a standby is good enough.
+    /// Connects only to read, for which a standby is enough.
     #[must_use]
     pub fn for_reading(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Connects within `time`. Unless it is for reading alone, the server is proven to be a primary
-    /// that takes writes, and what the session commits is durable.
+    /// Connects within `time`. Unless it is [`for_reading`](Self::for_reading), the server is proven to
+    /// be a primary that takes writes, and commits of the session are durable.
     ///
     /// # Errors
-    /// The database's; a [`Refusal`] within [`Error::Configuration`]; [`Error::Io`] when there is no
-    /// answer in time.
+    /// The database's; a [`Refusal`] in [`Error::Configuration`]; [`Error::Io`] when there is no answer
+    /// in time.
     pub async fn connect(&self, time: Duration) -> Result<PgConnection, Error> {
-        self.each_server(time, |server| Box::pin(self.open(server)))
+        self.first_server(time, |server| Box::pin(self.open(server)))
             .await
     }
 
-    /// Proves that transactions of this connection may still write: a reload of the server's
-    /// configuration can have made them read-only.
+    /// Proves that transactions of this connection can still write. A reload of the server's
+    /// configuration may have made them read-only.
     ///
     /// # Errors
-    /// The database's; a [`Refusal`] within [`Error::Configuration`].
+    /// The database's; a [`Refusal`] in [`Error::Configuration`].
     pub async fn confirm_writable(&self, connection: &mut PgConnection) -> Result<(), Error> {
-        let rows = sqlx::raw_sql(STATE).fetch_all(connection).await?;
-        self.judge(rows.last(), self.last_primary())
+        let rows = sqlx::raw_sql(PROVE_WRITABLE).fetch_all(connection).await?;
+        self.check_proof(rows.last(), self.last_primary())
     }
 
-    /// Proves, within `time`, that a session keeps what is set in it and that nobody else works in
-    /// it: advisory locks, settings and prepared statements rest on that.
+    /// Proves, within `time`, that each connection has a session of its own, which advisory locks,
+    /// settings and prepared statements need.
     ///
     /// # Errors
     /// As [`Database::connect`].
     pub async fn prove_own_sessions(&self, time: Duration) -> Result<(), Error> {
-        self.each_server(time, |server| Box::pin(self.prove(server)))
+        self.first_server(time, |server| Box::pin(self.prove(server)))
             .await
     }
 
-    /// A pool that connects when it is first asked, to the server that was the primary last.
+    /// Returns a pool, which connects when it is first used, to the server that was last found to be
+    /// the primary.
     pub fn pool(&self, options: PgPoolOptions) -> PgPool {
         let database = self.clone();
         options
@@ -157,7 +160,8 @@ impl Database {
             .connect_lazy_with(self.last_primary().clone())
     }
 
-    /// Points `pool` at the server that was the primary last: a pool knows of only one.
+    /// Has `pool`, which knows only one server, connect to the one that was last found to be the
+    /// primary.
     pub fn repoint(&self, pool: &PgPool) {
         if self.servers.len() > 1 {
             pool.set_connect_options(self.last_primary().clone());
@@ -169,11 +173,11 @@ impl Database {
         &self.servers[last % self.servers.len()]
     }
 
-    /// Asks the servers in turn, beginning with the one that was the primary last, until one does.
-    async fn each_server<'a, T>(
+    /// Calls `ask` for the servers in turn, beginning with the last primary, until one succeeds.
+    async fn first_server<'a, T>(
         &'a self,
         time: Duration,
-        ask: impl Fn(&'a PgConnectOptions) -> Answer<'a, T>,
+        ask: impl Fn(&'a PgConnectOptions) -> BoxedFuture<'a, T>,
     ) -> Result<T, Error> {
         let count = self.servers.len();
         let share = time / u32::try_from(count).unwrap_or(1).max(1);
@@ -189,7 +193,7 @@ impl Database {
                 Err(error) => errors.push((server, error)),
             }
         }
-        Err(one_of(errors))
+        Err(combined(errors))
     }
 
     async fn open(&self, server: &PgConnectOptions) -> Result<PgConnection, Error> {
@@ -201,10 +205,10 @@ impl Database {
 
     async fn prove(&self, server: &PgConnectOptions) -> Result<(), Error> {
         use sqlx::Connection;
-        // Sessions of a server that would not be written to prove nothing.
+        // Of a server that takes no writes the sessions do not matter.
         self.open(server).await?.close().await?;
         if pooler::shares_sessions(server).await? {
-            return Err(self.refusal(server, Unwritable::SharedSessions).into());
+            return Err(refusal(server, Unwritable::SharedSessions));
         }
         Ok(())
     }
@@ -213,7 +217,7 @@ impl Database {
         self.prepare_at(connection, self.last_primary()).await
     }
 
-    /// One round trip of the simple protocol, which works through any pooler.
+    /// Makes the settings, in one round trip of the simple protocol, which works through any pooler.
     async fn prepare_at(
         &self,
         connection: &mut PgConnection,
@@ -226,27 +230,26 @@ impl Database {
         if self.read_only {
             return Ok(());
         }
-        self.judge(rows.last(), server)
+        self.check_proof(rows.last(), server)
     }
 
-    fn judge(&self, proof: Option<&PgRow>, server: &PgConnectOptions) -> Result<(), Error> {
+    /// Returns a [`Refusal`] unless this row proves that the server takes writes.
+    fn check_proof(&self, proof: Option<&PgRow>, server: &PgConnectOptions) -> Result<(), Error> {
         let proof: &str = proof.ok_or(Error::RowNotFound)?.try_get(0)?;
         match proof {
-            "standby" => Err(self.refusal(server, Unwritable::Standby).into()),
-            "read-only" => Err(self.refusal(server, Unwritable::ReadOnly).into()),
+            "standby" => Err(refusal(server, Unwritable::Standby)),
+            "read-only" => Err(refusal(server, Unwritable::ReadOnly)),
             _ => Ok(()),
-        }
-    }
-
-    fn refusal(&self, server: &PgConnectOptions, why: Unwritable) -> Refusal {
-        Refusal {
-            server: address_of(server),
-            why,
         }
     }
 }
 
-/// The statements that make a session what the service expects.
+fn refusal(server: &PgConnectOptions, why: Unwritable) -> Error {
+    let server = address_of(server);
+    Refusal { server, why }.into()
+}
+
+/// Returns the statements that set up and prove a session.
 fn statements(settings: &BTreeMap<&str, &str>, read_only: bool) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let values: Vec<String> = settings
@@ -261,7 +264,7 @@ fn statements(settings: &BTreeMap<&str, &str>, read_only: bool) -> String {
     if read_only {
         set
     } else {
-        format!("{set}; {DURABLE}; {PROOF}")
+        format!("{set}; {SET_DURABLE_COMMIT}; {PROVE_PRIMARY}")
     }
 }
 
@@ -272,7 +275,7 @@ fn address_of(server: &PgConnectOptions) -> String {
     }
 }
 
-/// Waits for an answer no longer than `time`: a network that swallows everything tells nobody.
+/// Waits for an answer no longer than `time`: a network that drops packets gives no error.
 ///
 /// # Errors
 /// The answer's, or [`Error::Io`] when there is none in time.
@@ -292,15 +295,18 @@ fn no_answer(time: Duration) -> Error {
     ))
 }
 
-/// Of the errors of all servers one, which tells them all.
-fn one_of(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
+/// Returns one error for those of all servers.
+fn combined(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
     if errors.len() == 1
         && let Some((server, error)) = errors.pop()
     {
         return match error {
             Error::Io(error) => {
-                let what = format!("{}: {error}", address_of(server));
-                Error::Io(std::io::Error::new(error.kind(), what))
+                let why = format!(
+                    "cannot connect to Postgres at {}: {error}",
+                    address_of(server)
+                );
+                Error::Io(std::io::Error::new(error.kind(), why))
             }
             error => error,
         };
@@ -330,7 +336,8 @@ fn one_of(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
         .iter()
         .map(|(server, error)| format!("{}: {}", address_of(server), message_of(error)))
         .collect();
-    Error::Io(std::io::Error::other(each.join("; ")))
+    let why = format!("cannot connect to Postgres: {}", each.join("; "));
+    Error::Io(std::io::Error::other(why))
 }
 
 #[cfg(test)]
@@ -354,14 +361,8 @@ mod tests {
     #[test]
     fn when_no_server_is_the_primary_all_are_named() {
         let servers = servers(&Secret::new("postgres://a:1,b:2/d")).unwrap();
-        let standby = |server: &PgConnectOptions| -> Error {
-            Refusal {
-                server: address_of(server),
-                why: Unwritable::Standby,
-            }
-            .into()
-        };
-        let both = one_of(
+        let standby = |server| refusal(server, Unwritable::Standby);
+        let both = combined(
             servers
                 .iter()
                 .map(|server| (server, standby(server)))
@@ -369,11 +370,15 @@ mod tests {
         );
         assert_eq!(Unwritable::of(&both), Some(Unwritable::Standby));
         assert!(message_of(&both).contains("at a:1 and at b:2 is a standby"));
-        let one_away = one_of(vec![
+        let one_unreachable = combined(vec![
             (&servers[0], standby(&servers[0])),
             (&servers[1], no_answer(Duration::from_secs(1))),
         ]);
-        assert_eq!(Unwritable::of(&one_away), None, "the primary may be away");
-        assert!(message_of(&one_away).contains("b:2: no answer within 1s"));
+        assert_eq!(
+            Unwritable::of(&one_unreachable),
+            None,
+            "the primary may be unreachable"
+        );
+        assert!(message_of(&one_unreachable).contains("b:2: no answer within 1s"));
     }
 }

@@ -1,36 +1,55 @@
-//! The schema, brought up to date. A schema that is newer than this version is worked with as long
-//! as its floor allows it.
+//! Brings the schema up to date. A version works with a newer schema too, as long as that schema's
+//! minimum version allows it.
 //!
-//! A migration that only adds (expand) leaves older versions working: they may run beside newer
-//! ones, and an update can be rolled back. One that takes something away (contract) must say so in
-//! the comment of the migrations table, in the same migration:
+//! A migration that only adds (expand) leaves older versions working: they may run beside newer ones,
+//! and an update can be rolled back. A migration that removes something (contract) writes the oldest
+//! version that still works into the comment of the migrations table:
 //!
 //! ```sql
 //! COMMENT ON TABLE producer_migrations IS 'minimum_version=3';
 //! ```
 //!
-//! A version whose newest migration is older than that does not start.
+//! A version does not start when its newest migration is older than that.
 
 use std::fmt;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection, Error, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, SqlSafeStr};
 
 use super::database::Database;
 use super::unwritable::message_of;
 
-/// A server that does not even answer a connect is asked again.
+/// Timeout of a connect. The caller of [`migrate`] tries again after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In the comment of the migrations table.
-const FLOOR: &str = "minimum_version=";
+/// Timeouts of the session that migrates. A migration may take long: it builds an index, or waits for
+/// the lock of another instance that is migrating.
+const MIGRATION_TIMEOUTS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "60s")];
+
+/// Introduces the minimum version in the comment of the migrations table.
+const MINIMUM_VERSION: &str = "minimum_version=";
+
+/// Returns a service's migrations, which `table` records; each is a version, a name and its SQL.
+///
+/// They are listed because `sqlx::migrate!` costs more than it saves: sqlx's macros compile a second
+/// Postgres client, for the build alone.
+#[must_use]
+pub fn migrator(table: &'static str, migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    };
+    let mut migrator = Migrator::with_migrations(migrations.iter().map(migration).collect());
+    migrator.dangerous_set_table_name(table);
+    migrator
+}
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug)]
 pub enum MigrationError {
-    /// The database's, which may pass or be mended.
+    /// An error of the database, which may pass or can be repaired.
     Database(Error),
     /// This version can't work with the schema.
     Incompatible(String),
@@ -62,17 +81,17 @@ impl From<MigrateError> for MigrationError {
     }
 }
 
-/// The migrations that a database has had, and the oldest version that its schema serves.
+/// The migrations that were applied to a database, and the oldest version that its schema allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Numbers and checksums, in order.
     migrations: Vec<(i64, Vec<u8>)>,
-    /// The newest migration that a version must know.
-    floor: i64,
+    /// The number of the newest migration that a version has to know.
+    minimum: i64,
 }
 
 impl Applied {
-    /// Reads what `table` and its comment tell; the right to read the table is enough.
+    /// Reads `table` and its comment, for which the right to read the table is enough.
     ///
     /// # Errors
     /// The database's.
@@ -89,42 +108,42 @@ impl Applied {
                 .bind(table)
                 .fetch_one(&mut *connection)
                 .await?;
-        let question =
+        let statement =
             format!("SELECT version, checksum FROM {table} WHERE success ORDER BY version");
-        let migrations = sqlx::query_as(AssertSqlSafe(question))
+        let migrations = sqlx::query_as(AssertSqlSafe(statement))
             .fetch_all(connection)
             .await?;
         Ok(Self {
             migrations,
-            floor: comment.as_deref().map_or(0, floor_of),
+            minimum: comment.as_deref().map_or(0, minimum_in),
         })
     }
 
-    /// Returns the numbers that `migrator` knows and the database has not had.
+    /// Returns the numbers of the migrations in `migrator` that were not applied.
     pub fn missing(&self, migrator: &Migrator) -> Vec<i64> {
         let known = migrator.iter().map(|migration| migration.version);
         known.filter(|known| !self.has(*known)).collect()
     }
 
-    /// Returns the numbers that are newer than all that `migrator` knows.
+    /// Returns the numbers of the applied migrations that are newer than all in `migrator`.
     pub fn newer(&self, migrator: &Migrator) -> Vec<i64> {
         let newest = newest(migrator);
         let numbers = self.migrations.iter().map(|(number, _)| *number);
         numbers.filter(|number| *number > newest).collect()
     }
 
-    /// Whether a version that knows `migrator` can work with this schema, once what is missing was
-    /// applied.
+    /// Checks that a version with the migrations in `migrator` can work with this schema, once the
+    /// missing ones are applied.
     ///
     /// # Errors
-    /// Why not, for people.
+    /// Why not, as a message.
     pub fn check(&self, migrator: &Migrator) -> Result<(), String> {
         let newest = newest(migrator);
-        if newest < self.floor {
+        if newest < self.minimum {
             return Err(format!(
-                "its schema asks for a version that knows migration {}, this one knows up to \
-                 {newest}",
-                self.floor
+                "its schema needs a version that knows migration {}; this one knows migrations up \
+                 to {newest}",
+                self.minimum
             ));
         }
         for (number, checksum) in &self.migrations {
@@ -136,7 +155,8 @@ impl Applied {
                 }
                 None if *number < newest => {
                     return Err(format!(
-                        "migration {number} is unknown, though newer ones are not"
+                        "migration {number} was applied, and this version does not have it although it \
+                         has newer ones"
                     ));
                 }
                 _ => {}
@@ -157,9 +177,10 @@ fn newest(migrator: &Migrator) -> i64 {
     versions.max().unwrap_or_default()
 }
 
-/// A floor that can't be read forbids every version: guessing could lose data.
-fn floor_of(comment: &str) -> i64 {
-    let Some((_, rest)) = comment.split_once(FLOOR) else {
+/// Returns the minimum version in a comment. One that can't be read forbids every version: a guess
+/// could lose data.
+fn minimum_in(comment: &str) -> i64 {
+    let Some((_, rest)) = comment.split_once(MINIMUM_VERSION) else {
         return 0;
     };
     let digits = rest
@@ -168,11 +189,10 @@ fn floor_of(comment: &str) -> i64 {
     digits.parse().unwrap_or(i64::MAX)
 }
 
-/// Brings the schema up to date, whose migrations are told in `table`, once the sessions are proven
-/// to be our own.
+/// Brings the schema up to date. `table` has its migrations.
 ///
-/// Where it is that already, the right to read `table` is enough: the migrator itself begins with a
-/// `CREATE TABLE IF NOT EXISTS`, which asks for the right to create although it exists.
+/// Where nothing is missing, the right to read `table` is enough. The migrator is not called then: it
+/// begins with a `CREATE TABLE IF NOT EXISTS`, which needs the right to create even if the table exists.
 ///
 /// # Errors
 /// See [`MigrationError`].
@@ -181,12 +201,9 @@ pub async fn migrate(
     mut migrator: Migrator,
     table: &str,
 ) -> Result<(), MigrationError> {
-    // Nothing works in sessions that are not our own, the migrator's lock least of all.
+    // Nothing works in shared sessions, and the migrator's lock would protect nothing.
     database.prove_own_sessions(CONNECT_TIMEOUT).await?;
-    // A migration may take long: it waits for another instance's, or builds an index.
-    let database = database
-        .clone()
-        .with([("statement_timeout", "0"), ("lock_timeout", "60s")]);
+    let database = database.clone().with(MIGRATION_TIMEOUTS);
     let mut connection = database.connect(CONNECT_TIMEOUT).await?;
     let applied = Applied::read(&mut connection, table).await?;
     connection.close().await?;
@@ -206,24 +223,11 @@ pub async fn migrate(
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use sqlx::SqlSafeStr;
-    use sqlx::migrate::{Migration, MigrationType};
-
     use super::*;
 
-    fn migrator(numbers: &[i64]) -> Migrator {
-        let migration = |number: &i64| {
-            Migration::new(
-                *number,
-                Cow::Borrowed("a"),
-                MigrationType::Simple,
-                "SELECT 1".into_sql_str(),
-                false,
-            )
-        };
-        Migrator::with_migrations(numbers.iter().map(migration).collect())
+    fn migrator(versions: &[i64]) -> Migrator {
+        let migrations: Vec<_> = versions.iter().map(|&one| (one, "a", "SELECT 1")).collect();
+        super::migrator("migrations", &migrations)
     }
 
     fn applied(numbers: &[i64], comment: &str) -> Applied {
@@ -233,29 +237,29 @@ mod tests {
             migrations: migrations
                 .map(|one| (one.version, one.checksum.to_vec()))
                 .collect(),
-            floor: floor_of(comment),
+            minimum: minimum_in(comment),
         }
     }
 
     #[test]
-    fn a_newer_schema_is_fine_down_to_its_floor() {
+    fn a_newer_schema_is_accepted_by_versions_from_its_minimum_on() {
         let mine = migrator(&[1, 2]);
         assert_eq!(applied(&[1, 2, 3, 4], "").check(&mine), Ok(()));
         assert_eq!(applied(&[1, 2, 3, 4], "").newer(&mine), [3, 4]);
-        let floor = |floor: i64| format!("Told by the service. minimum_version={floor}; see ADR");
-        assert_eq!(applied(&[1, 2, 3], &floor(2)).check(&mine), Ok(()));
-        let refused = applied(&[1, 2, 3], &floor(3)).check(&mine).unwrap_err();
+        let comment = |least: i64| format!("By the service. minimum_version={least}; see ADR");
+        assert_eq!(applied(&[1, 2, 3], &comment(2)).check(&mine), Ok(()));
+        let refused = applied(&[1, 2, 3], &comment(3)).check(&mine).unwrap_err();
         assert!(refused.contains("knows migration 3"), "{refused}");
         assert!(applied(&[1], "minimum_version=x").check(&mine).is_err());
     }
 
     #[test]
-    fn what_is_missing_is_applied_and_what_is_strange_is_not_guessed_at() {
+    fn a_migration_that_is_unknown_or_was_changed_is_an_error() {
         let mine = migrator(&[1, 3]);
         assert_eq!(applied(&[1], "").missing(&mine), [3]);
         assert_eq!(applied(&[1], "").check(&mine), Ok(()));
-        let strange = applied(&[1, 2, 3], "").check(&mine).unwrap_err();
-        assert!(strange.contains("migration 2 is unknown"), "{strange}");
+        let unknown = applied(&[1, 2, 3], "").check(&mine).unwrap_err();
+        assert!(unknown.contains("migration 2 was applied"), "{unknown}");
         let mut changed = applied(&[1, 3], "");
         changed.migrations[0].1 = vec![0];
         let changed = changed.check(&mine).unwrap_err();

@@ -1,39 +1,39 @@
-//! Whether a pooler stands between, and gives each transaction another session of the server
-//! (PgBouncer's transaction and statement modes).
+//! Whether a pooler shares the server's sessions between clients (PgBouncer's transaction and statement
+//! modes).
 
 use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Error, PgConnection, Row};
 
-/// Rounds of questions. Under load one round may happen to look like sessions of our own.
+/// Rounds of the check. Under load a pooler may happen to give the same processes in one round.
 const ROUNDS: usize = 5;
 
-const BACKEND: &str = "SELECT pg_backend_pid()";
+const BACKEND_PID: &str = "SELECT pg_backend_pid()";
 
-/// Returns whether two connections, asked in turn, are not served by one server process each.
-/// While one has a transaction open, the pooler must give the other another process.
+/// Returns whether two connections do not have a server process each. They are asked in turn; while one
+/// has a transaction open, a pooler has to give the other another process.
 ///
-/// Prepared statements don't work there, so only the simple protocol is used; and nothing is left
-/// in the sessions.
+/// Uses the simple protocol, since prepared statements do not work through such a pooler, and leaves
+/// nothing behind in the sessions.
 pub(super) async fn shares_sessions(server: &PgConnectOptions) -> Result<bool, Error> {
-    let mut one = server.connect().await?;
-    let mut other = server.connect().await?;
-    let mut of_one = BTreeSet::new();
-    let mut of_other = BTreeSet::new();
+    let mut first = server.connect().await?;
+    let mut second = server.connect().await?;
+    let mut first_pids = BTreeSet::new();
+    let mut second_pids = BTreeSet::new();
     for _ in 0..ROUNDS {
-        of_one.insert(backend(&mut one).await?);
-        sqlx::raw_sql("BEGIN").execute(&mut other).await?;
-        of_other.insert(backend(&mut other).await?);
-        of_one.insert(backend(&mut one).await?);
-        sqlx::raw_sql("COMMIT").execute(&mut other).await?;
+        first_pids.insert(backend_pid(&mut first).await?);
+        sqlx::raw_sql("BEGIN").execute(&mut second).await?;
+        second_pids.insert(backend_pid(&mut second).await?);
+        first_pids.insert(backend_pid(&mut first).await?);
+        sqlx::raw_sql("COMMIT").execute(&mut second).await?;
     }
-    let _ = tokio::join!(one.close(), other.close());
-    Ok(of_one.len() > 1 || of_other.len() > 1 || of_one == of_other)
+    let _ = tokio::join!(first.close(), second.close());
+    Ok(first_pids.len() > 1 || second_pids.len() > 1 || first_pids == second_pids)
 }
 
-async fn backend(connection: &mut PgConnection) -> Result<i32, Error> {
-    sqlx::raw_sql(BACKEND)
+async fn backend_pid(connection: &mut PgConnection) -> Result<i32, Error> {
+    sqlx::raw_sql(BACKEND_PID)
         .fetch_one(connection)
         .await?
         .try_get(0)

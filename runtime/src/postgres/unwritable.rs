@@ -1,30 +1,29 @@
-//! Why a database takes no writes at all, and how errors of Postgres are told to people.
+//! Errors that mean that a database takes no writes at all, and messages for errors of Postgres.
 
 use std::fmt;
 
 use sqlx::Error;
 
-/// A state in which the database answers but refuses writes, whichever they are. It lasts until a
-/// person or a failover ends it.
+/// Why a database answers but refuses every write. It lasts until a person or a failover ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwritable {
     /// The server is in recovery.
     Standby,
     /// Transactions are read-only (`default_transaction_read_only`).
     ReadOnly,
-    /// There is no room on the server's disk.
+    /// The server's disk is full.
     DiskFull,
-    /// The role may not write the tables.
+    /// The role has no right to write the tables.
     NoRights,
-    /// The tables are missing, or are not those that this version was written for.
+    /// The tables are missing, or belong to another version.
     NoTables,
-    /// A pooler gives each transaction another session.
+    /// A pooler shares sessions between clients.
     SharedSessions,
 }
 
 impl Unwritable {
-    /// Returns the state that this error tells of, if it does: by SQLSTATE (appendix A of the
-    /// manual), or what a new connection was refused for.
+    /// Returns why every write fails, if `error` means that: by SQLSTATE (appendix A of the manual), or
+    /// the [`Refusal`] of a new connection.
     pub fn of(error: &Error) -> Option<Self> {
         if let Some(refusal) = Refusal::of(error) {
             return Some(refusal.why);
@@ -41,7 +40,7 @@ impl Unwritable {
         }
     }
 
-    /// Returns a clause for clients, which names nothing of the server.
+    /// Returns a clause for clients, which does not name the server.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standby => "the database server is a standby",
@@ -54,17 +53,17 @@ impl Unwritable {
     }
 }
 
-/// A connection that was made and given up, because nothing may be written through it.
+/// A connection that was refused because it must not or can't be written through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The server as `host:port`; several, joined, when no one of them is the primary.
+    /// The server as `host:port`; several, joined, when none of them is the primary.
     pub server: String,
-    /// Its state.
+    /// Why.
     pub why: Unwritable,
 }
 
 impl Refusal {
-    /// Returns the refusal that `error` wraps, if it does.
+    /// Returns the refusal that `error` wraps, if any.
     pub fn of(error: &Error) -> Option<&Self> {
         match error {
             Error::Configuration(source) => source.downcast_ref(),
@@ -104,8 +103,8 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Returns a sentence about an error for logs and `/readyz`. Of the server's errors it has message
-/// and SQLSTATE alone: the detail holds a row's values, the position is of no use to a reader.
+/// Returns a message about an error for logs and `/readyz`. Of the server's errors it contains only
+/// message and SQLSTATE: the detail may contain a row's values.
 pub fn message_of(error: &Error) -> String {
     match error {
         Error::Database(error) => match error.code() {
@@ -115,8 +114,8 @@ pub fn message_of(error: &Error) -> String {
         Error::Configuration(source) => source.to_string(),
         Error::Io(error) => error.to_string(),
         Error::PoolTimedOut => {
-            "no connection within the time limit: the database does not answer, \
-                                or all connections are in use"
+            "no connection within the timeout: the database does not answer, or all connections are \
+             in use"
                 .to_owned()
         }
         _ => error.to_string(),
@@ -145,7 +144,8 @@ mod tests {
         let error = database.connect(Duration::from_secs(5)).await.unwrap_err();
         let message = message_of(&error);
         assert!(
-            message.starts_with(&format!("{address}: ")) && message.contains("refused"),
+            message.starts_with(&format!("cannot connect to Postgres at {address}: "))
+                && message.contains("refused"),
             "{message}"
         );
         assert!(message_of(&Error::PoolTimedOut).contains("does not answer"));

@@ -1,4 +1,4 @@
-//! What was found, how bad it is, and what to do.
+//! The result of one check, and the report of all.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ use crate::lifecycle::Failure;
 use crate::output;
 use crate::wording::count;
 
-/// How bad it is.
+/// How serious a result is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// As it should be.
+    /// Nothing to do.
     Ok,
-    /// It works, but a promise is weaker than it could be.
+    /// It works, but a guarantee is weaker than it could be.
     Warn,
-    /// It does not work, or something will be lost.
+    /// It does not work, or records will be lost.
     Fail,
 }
 
@@ -27,21 +27,21 @@ impl Level {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResult {
-    /// How bad it is.
+    /// How serious it is.
     pub level: Level,
-    /// What was looked at, such as "topic order-status".
+    /// What was checked, such as "topic order-status".
     pub subject: String,
     /// What was found.
     pub finding: String,
-    /// What to do; only when something is to be done.
+    /// What to do, if anything.
     pub advice: Option<String>,
 }
 
 impl CheckResult {
-    /// As it should be.
+    /// Returns a result that needs no action.
     pub fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self {
             level: Level::Ok,
@@ -51,7 +51,7 @@ impl CheckResult {
         }
     }
 
-    /// It works, but.
+    /// Returns a warning: it works, but a guarantee is weaker than it could be.
     pub fn warn(
         subject: impl Into<String>,
         finding: impl Into<String>,
@@ -64,7 +64,7 @@ impl CheckResult {
         }
     }
 
-    /// It does not work, or something will be lost.
+    /// Returns a failure: it does not work, or records will be lost.
     pub fn fail(
         subject: impl Into<String>,
         finding: impl Into<String>,
@@ -76,7 +76,7 @@ impl CheckResult {
         }
     }
 
-    /// Finding and advice in one line.
+    /// Returns the finding and the advice in one line.
     pub fn sentence(&self) -> String {
         match &self.advice {
             None => self.finding.clone(),
@@ -85,29 +85,29 @@ impl CheckResult {
     }
 }
 
-/// All that one `check` found.
+/// The results of one `check`.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(super) struct Report {
     made: Vec<String>,
-    verdicts: Vec<CheckResult>,
+    results: Vec<CheckResult>,
 }
 
 impl Report {
-    /// Notes what `--fix` made.
-    pub fn made(&mut self, what: impl Into<String>) {
+    /// Adds what `--fix` created.
+    pub(super) fn made(&mut self, what: impl Into<String>) {
         self.made.push(what.into());
     }
 
-    /// Adds verdicts in the order in which they shall be read.
-    pub fn add(&mut self, verdicts: impl IntoIterator<Item = CheckResult>) {
-        self.verdicts.extend(verdicts);
+    /// Adds results, in the order in which they are printed.
+    pub(super) fn add(&mut self, results: impl IntoIterator<Item = CheckResult>) {
+        self.results.extend(results);
     }
 
-    /// Prints the table, or JSON, and says whether all is well.
+    /// Prints the table or JSON.
     ///
     /// # Errors
-    /// Exit code 1 when anything fails.
-    pub fn finish(self, as_json: bool) -> Result<(), Failure> {
+    /// Exit code 1 when a check failed.
+    pub(super) fn finish(self, as_json: bool) -> Result<(), Failure> {
         let text = if as_json {
             format!("{:#}\n", self.json())
         } else {
@@ -124,58 +124,58 @@ impl Report {
     }
 
     fn count(&self, level: Level) -> usize {
-        let of_level = |verdict: &&CheckResult| verdict.level == level;
-        self.verdicts.iter().filter(of_level).count()
+        let results = self.results.iter();
+        results.filter(|result| result.level == level).count()
     }
 
     fn table(&self) -> String {
         let width = self
-            .verdicts
+            .results
             .iter()
-            .map(|verdict| verdict.subject.chars().count())
+            .map(|result| result.subject.chars().count())
             .max()
             .unwrap_or_default();
         let mut text = String::new();
         for what in &self.made {
             text.push_str(&format!("made  {what}\n"));
         }
-        for verdict in &self.verdicts {
+        for result in &self.results {
             text.push_str(&format!(
                 "{:4}  {:width$}  {}\n",
-                verdict.level.as_str(),
-                verdict.subject,
-                verdict.finding
+                result.level.as_str(),
+                result.subject,
+                result.finding
             ));
-            if let Some(advice) = &verdict.advice {
+            if let Some(advice) = &result.advice {
                 text.push_str(&format!("      {:width$}  -> {advice}\n", ""));
             }
         }
         text.push_str(&format!(
-            "{} ok, {} to be looked at, {} failed\n",
+            "{} ok, {}, {} failed\n",
             self.count(Level::Ok),
-            self.count(Level::Warn),
+            count(self.count(Level::Warn), "warning"),
             self.count(Level::Fail)
         ));
         text
     }
 
     fn json(&self) -> Value {
-        let verdicts: Vec<Value> = self
-            .verdicts
+        let results: Vec<Value> = self
+            .results
             .iter()
-            .map(|verdict| {
+            .map(|result| {
                 json!({
-                    "level": verdict.level.as_str().to_lowercase(),
-                    "subject": verdict.subject,
-                    "finding": verdict.finding,
-                    "advice": verdict.advice,
+                    "level": result.level.as_str().to_lowercase(),
+                    "subject": result.subject,
+                    "finding": result.finding,
+                    "advice": result.advice,
                 })
             })
             .collect();
         json!({
             "ok": self.count(Level::Fail) == 0,
             "made": self.made,
-            "verdicts": verdicts,
+            "verdicts": results,
         })
     }
 }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_lines_up_and_says_what_to_do() {
+    fn the_table_is_aligned_and_says_what_to_do() {
         assert_eq!(
             report().table(),
             [
@@ -211,14 +211,14 @@ mod tests {
                 "ok    topic a  12 partitions",
                 "FAIL  clock    an hour off",
                 "               -> set it",
-                "1 ok, 0 to be looked at, 1 failed\n",
+                "1 ok, 0 warnings, 1 failed\n",
             ]
             .join("\n")
         );
     }
 
     #[test]
-    fn json_says_the_same() {
+    fn json_has_the_same_content() {
         let json = report().json();
         assert_eq!(json["ok"], false);
         assert_eq!(json["made"][0], "topic a");

@@ -1,22 +1,22 @@
-//! Our clock against the others'.
+//! The clock of this machine against others.
 //!
-//! Kafka has no call that tells its time; its rules about time are about the records' timestamps,
-//! which are ours and the other writers'. So those are looked at, and every other clock in reach.
+//! Kafka has no call that returns its time, and its rules are about the timestamps of records, which
+//! the producers set. So the newest timestamps are checked, and the clock of Postgres.
 
 use std::time::{Duration, SystemTime};
 
 use super::check_result::CheckResult;
-use super::spoken;
+use super::human_duration;
 
-/// More than a network and a busy machine explain.
+/// A difference that a network and a busy machine do not explain.
 const NOTICEABLE: Duration = Duration::from_secs(5);
 
-/// Brokers refuse records from further in the future (`message.timestamp.after.max.ms`, whose
-/// default this is).
+/// Brokers refuse records that are further in the future: the default of
+/// `message.timestamp.after.max.ms`.
 const REFUSED: Duration = Duration::from_secs(3600);
 
-/// Our clock and the other's, which was asked between `before` and `after`: a slow answer puts them no
-/// further apart.
+/// Returns both clocks at one moment. The other clock was read between `before` and `after`: a slow
+/// answer must not look like a difference.
 pub(super) fn at_the_same_time(
     before: SystemTime,
     theirs: SystemTime,
@@ -26,35 +26,35 @@ pub(super) fn at_the_same_time(
     (ours, theirs)
 }
 
-/// Our clock against that of `source`, such as Postgres.
-pub(super) fn from_source(source: &str, ours: SystemTime, theirs: SystemTime) -> CheckResult {
+/// Checks the clock of this machine against that of `source`, such as Postgres.
+pub(super) fn against_source(source: &str, ours: SystemTime, theirs: SystemTime) -> CheckResult {
     let subject = format!("clock and {source}");
     let (apart, ahead) = match ours.duration_since(theirs) {
         Ok(ahead) => (ahead, true),
         Err(behind) => (behind.duration(), false),
     };
     let found = format!(
-        "this machine's clock is {} {} {source}'s",
-        spoken(apart),
+        "the clock of this machine is {} {} that of {source}",
+        human_duration(apart),
         if ahead { "ahead of" } else { "behind" }
     );
-    let advice = "see to NTP on both (chronyc tracking, timedatectl)";
+    let advice = "check NTP on both machines (chronyc tracking, timedatectl)";
     if apart >= REFUSED {
         let effect = if ahead {
             "brokers refuse records from the future"
         } else {
-            "compaction counts from the records' timestamps and comes too early"
+            "compaction counts from the timestamps of records and comes too early"
         };
         return CheckResult::fail(subject, format!("{found}: {effect}"), advice);
     }
     if apart >= NOTICEABLE {
         return CheckResult::warn(subject, found, advice);
     }
-    CheckResult::ok(subject, "they agree")
+    CheckResult::ok(subject, "the clocks agree")
 }
 
-/// The timestamps of a topic's newest records: none of them is later than now.
-pub fn from_topic(
+/// Warns of a record whose timestamp is in the future.
+pub fn newest_record(
     topic: &str,
     ours: SystemTime,
     newest_millis: Option<i64>,
@@ -67,8 +67,11 @@ pub fn from_topic(
     }
     Some(CheckResult::warn(
         format!("clock and {topic}"),
-        format!("its newest record is from {} in the future", spoken(ahead)),
-        "see to NTP here and where it was written; brokers refuse records an hour ahead",
+        format!(
+            "the newest record is {} in the future",
+            human_duration(ahead)
+        ),
+        "check NTP on this machine and on the writer's; brokers refuse records an hour ahead",
     ))
 }
 
@@ -88,12 +91,12 @@ mod tests {
         ] {
             let other = now + Duration::from_secs(seconds);
             assert_eq!(
-                from_source("Postgres", now, other).level,
+                against_source("Postgres", now, other).level,
                 level,
                 "{seconds} behind"
             );
             assert_eq!(
-                from_source("Postgres", other, now).level,
+                against_source("Postgres", other, now).level,
                 level,
                 "{seconds} ahead"
             );
@@ -101,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_took_long_puts_no_clock_wrong() {
+    fn a_slow_answer_is_no_difference_of_clocks() {
         let now = SystemTime::now();
         let seconds = Duration::from_secs;
         let level = |asked: SystemTime| {
             let (ours, theirs) = at_the_same_time(now, asked, now + seconds(9));
-            from_source("Postgres", ours, theirs).level
+            against_source("Postgres", ours, theirs).level
         };
         assert_eq!(level(now), Level::Ok);
         assert_eq!(level(now + seconds(9)), Level::Ok);
@@ -115,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_from_the_future_is_told() {
+    fn a_record_from_the_future_is_a_warning() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        assert_eq!(from_topic("t", now, None), None);
-        assert_eq!(from_topic("t", now, Some(1_000_004_000)), None);
-        let told = from_topic("t", now, Some(1_000_060_000)).unwrap();
-        assert!(told.finding.contains("1 min in the future"), "{told:?}");
+        assert_eq!(newest_record("t", now, None), None);
+        assert_eq!(newest_record("t", now, Some(1_000_004_000)), None);
+        let result = newest_record("t", now, Some(1_000_060_000)).unwrap();
+        assert!(result.finding.contains("1 min in the future"), "{result:?}");
     }
 }

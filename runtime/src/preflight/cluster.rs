@@ -1,4 +1,4 @@
-//! The facts about a Kafka cluster: fetched here, judged elsewhere.
+//! The facts about a Kafka cluster. They are judged in the other files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::check_result::CheckResult;
+use super::connection::LastFailure;
 use super::group::{GroupFacts, Unread};
 use crate::kafka::{
-    First, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
+    FirstRecord, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
     first_records, is_refusal,
 };
 use crate::lifecycle::Failure;
@@ -23,28 +24,28 @@ use crate::record::{InputRecord as _, OwnedRecord, Partition, Positions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a group's coordinator may take to tell its offsets.
+/// How long a group's coordinator may take to return its offsets.
 const OFFSETS: Duration = TIMEOUT;
 
-/// A cluster that does not answer its first question within this time is away.
+/// A cluster that does not answer the first request within this time is unavailable.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
-/// How many of the newest offsets of each partition are looked at, and what that may take in all: a
-/// check is waited for, and its records may be large.
+/// The newest offsets of each partition that are read, and bounds for all of them: a person waits
+/// for the check, and the records may be large.
 const TAIL_OFFSETS: i64 = 100;
 const TAIL_TIME: Duration = Duration::from_secs(10);
 const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
 /// Settings by name, as the brokers have them now.
-pub type Config = BTreeMap<String, String>;
+pub(super) type Config = BTreeMap<String, String>;
 
 /// The brokers.
 #[derive(Debug, Clone)]
-pub struct BrokerFacts {
-    /// How many there are.
-    pub count: usize,
-    /// The settings of one of them, or why they can't be read.
-    pub config: Result<Config, String>,
+pub(super) struct BrokerFacts {
+    /// Their number.
+    pub(super) count: usize,
+    /// The settings of one of them, or why they cannot be read.
+    pub(super) config: Result<Config, String>,
 }
 
 /// A topic that exists.
@@ -54,67 +55,75 @@ pub struct TopicFacts {
     pub name: String,
     /// Its partitions.
     pub partitions: Vec<PartitionFacts>,
-    /// Its settings, or why they can't be read.
+    /// Its settings, or why they cannot be read.
     pub config: Result<Config, String>,
 }
 
 /// One partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionFacts {
-    /// Whether it has a leader, so that it can be written and read.
+    /// Whether it has a leader; without one it cannot be written or read.
     pub has_leader: bool,
-    /// On how many brokers it is.
+    /// The number of brokers that have it.
     pub replicas: usize,
-    /// How many of those are up to date.
+    /// The number of those that are up to date.
     pub in_sync: usize,
 }
 
-/// Asks a cluster.
-pub struct Cluster {
+/// Requests facts from a cluster.
+pub(super) struct Cluster {
     settings: KafkaSettings,
     admin: AdminClient<DefaultClientContext>,
-    client: Arc<BaseConsumer>,
+    client: Arc<BaseConsumer<LastFailure>>,
 }
 
 impl Cluster {
     /// Builds the clients; does not connect yet.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
-    pub fn new(settings: &KafkaSettings) -> Result<Self, Failure> {
+    /// Exit code 2 for settings that cannot work.
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, Failure> {
         settings.check()?;
         let wrong = |error| Failure::bad_setting(format!("Kafka client: {error}"));
         let config = settings.observer()?;
         Ok(Self {
             settings: settings.clone(),
             admin: config.create().map_err(wrong)?,
-            client: Arc::new(config.create().map_err(wrong)?),
+            client: Arc::new(
+                config
+                    .create_with_context(LastFailure::default())
+                    .map_err(wrong)?,
+            ),
         })
     }
 
-    /// Where it was looked for.
-    pub(super) fn servers(&self) -> &str {
-        &self.settings.kafka_bootstrap_servers
+    pub(super) const fn settings(&self) -> &KafkaSettings {
+        &self.settings
     }
 
-    /// The brokers, or the verdict that none of them answers.
+    /// Returns the brokers.
     ///
     /// # Errors
-    /// That verdict.
-    pub async fn brokers(&self) -> Result<BrokerFacts, CheckResult> {
-        let brokers = asked(&self.client, |client| {
+    /// The result that none of them answers.
+    pub(super) async fn brokers(&self) -> Result<BrokerFacts, CheckResult> {
+        let brokers = request(&self.client, |client| {
             let metadata = client.fetch_metadata(None, FIRST_ANSWER)?;
             let ids = metadata.brokers().iter().map(|broker| broker.id());
             Ok(ids.collect::<Vec<_>>())
         })
         .await
         .map_err(|error| match error {
-            Unanswered::Refused(_) => away(&self.settings, "this user may not ask for them"),
-            Unanswered::Other(why) => away(&self.settings, &why),
+            Unanswered::Refused(_) => {
+                unreachable(&self.settings, "this user may not list the brokers")
+            }
+            Unanswered::Other(why) => {
+                let cause = self.client.context().cause();
+                unreachable(&self.settings, &cause.unwrap_or(why))
+            }
         })?;
         let config = match brokers.first() {
             Some(id) => self.config(ResourceSpecifier::Broker(*id)).await,
-            None => Err("there is none".to_owned()),
+            None => Err("the cluster reports no broker".to_owned()),
         };
         Ok(BrokerFacts {
             count: brokers.len(),
@@ -122,13 +131,13 @@ impl Cluster {
         })
     }
 
-    /// A topic; `None` when there is none of this name.
+    /// Returns a topic, or `None` when it does not exist.
     ///
     /// # Errors
-    /// The verdict that the question was refused, or has no answer.
-    pub async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, CheckResult> {
+    /// The result that the request was refused or failed.
+    pub(super) async fn topic(&self, name: &str) -> Result<Option<TopicFacts>, CheckResult> {
         let owned = name.to_owned();
-        let partitions = asked(&self.client, move |client| {
+        let partitions = request(&self.client, move |client| {
             let metadata = client.fetch_metadata(Some(&owned), TIMEOUT)?;
             metadata.topics().first().map_or(Ok(None), existing)
         })
@@ -156,9 +165,9 @@ impl Cluster {
             .next()
             .ok_or("no answer")?
             .map_err(|code| code.to_string())?;
-        // The wrapper drops the resource's own error; every topic and broker has settings.
+        // rdkafka drops the error of the resource; every topic and broker has settings.
         if resource.entries.is_empty() {
-            return Err("the brokers refuse it (DescribeConfigs)".to_owned());
+            return Err("the brokers refused the request (DescribeConfigs)".to_owned());
         }
         let entries = resource.entries.into_iter();
         Ok(entries
@@ -166,25 +175,29 @@ impl Cluster {
             .collect())
     }
 
-    /// How far a group has read a topic. Does not join the group.
+    /// Returns how far a group has read a topic. Does not join the group.
     ///
     /// # Errors
-    /// The verdict that the question was refused, or has no answer.
-    pub async fn group(&self, group: &str, topic: &TopicFacts) -> Result<GroupFacts, CheckResult> {
+    /// The result that the request was refused or failed.
+    pub(super) async fn group(
+        &self,
+        group: &str,
+        topic: &TopicFacts,
+    ) -> Result<GroupFacts, CheckResult> {
         let right = Right::describe_group(group);
         let config = self.settings.consumer(group);
         let member =
             client(config).map_err(|why| self.no_answer(right, &Unanswered::Other(why)))?;
         let (name, partitions) = (topic.name.clone(), topic.partitions.len());
         let (settings, group) = (self.settings.clone(), group.to_owned());
-        asked(&Arc::new(member), move |member| {
+        request(&Arc::new(member), move |member| {
             let groups = member.fetch_group_list(Some(&group), TIMEOUT)?;
             let members = groups.groups().first().map_or(0, |g| g.members().len());
-            let mut asked = TopicPartitionList::new();
+            let mut wanted = TopicPartitionList::new();
             for partition in 0..partition_count(partitions) {
-                asked.add_partition(&name, partition);
+                wanted.add_partition(&name, partition);
             }
-            let committed = committed_offsets(member, asked, OFFSETS)?;
+            let committed = committed_offsets(member, wanted, OFFSETS)?;
             let mut unread = Vec::new();
             for element in committed.elements() {
                 let partition = element.partition();
@@ -198,20 +211,20 @@ impl Cluster {
                     committed,
                     first,
                     end,
-                    oldest: First::End,
+                    oldest: FirstRecord::End,
                 });
             }
-            let starts = unread.iter().filter(|unread| unread.records() > 0);
+            let starts = unread.iter().filter(|unread| unread.offsets() > 0);
             let starts = starts
                 .map(|unread| (unread.partition, unread.next()))
                 .collect::<Positions>();
             let firsts = first_records(&settings, &group, &name, &starts, TIMEOUT);
             let mut firsts = match firsts {
                 Ok(firsts) => firsts,
-                // The same settings have made a client a moment ago.
+                // The same settings have built a client a moment ago.
                 Err(failure) => return Err(KafkaError::ClientCreation(failure.to_string())),
             };
-            if firsts.values().any(First::is_refused) {
+            if firsts.values().any(FirstRecord::is_refused) {
                 let refusal = RDKafkaErrorCode::TopicAuthorizationFailed;
                 return Err(KafkaError::MessageConsumption(refusal));
             }
@@ -236,7 +249,7 @@ impl Cluster {
         })
     }
 
-    /// The verdict on what a question that takes `right` did not find out.
+    /// Returns the result of a request that needs `right` and was not answered.
     fn no_answer(&self, right: Right<'_>, error: &Unanswered) -> CheckResult {
         let subject = right.resource_in_words();
         match error {
@@ -246,18 +259,18 @@ impl Cluster {
             }
             Unanswered::Other(why) => CheckResult::fail(
                 subject,
-                format!("the brokers give no answer: {why}"),
-                "see the brokers' logs",
+                format!("request to Kafka failed: {why}"),
+                "check the logs of the brokers",
             ),
         }
     }
 
-    /// The newest committed records of a topic: those among the last `TAIL_OFFSETS` offsets of each
-    /// partition, as many as come within `TAIL_TIME` and `TAIL_BYTES`.
+    /// Returns the newest committed records of a topic: those among the last `TAIL_OFFSETS` offsets of
+    /// each partition, as many as arrive within `TAIL_TIME` and `TAIL_BYTES`.
     ///
     /// # Errors
-    /// What the client says; that there are records and none came in time.
-    pub async fn tail(&self, topic: &TopicFacts) -> Result<Vec<OwnedRecord>, String> {
+    /// The client's error, or that there are records and none arrived in time.
+    pub(super) async fn tail(&self, topic: &TopicFacts) -> Result<Vec<OwnedRecord>, String> {
         let (settings, name) = (self.settings.clone(), topic.name.clone());
         let read = move || {
             let mut range = TopicRange::whole(&settings, &name)?;
@@ -286,7 +299,7 @@ fn newest_of(settings: &KafkaSettings, range: &TopicRange) -> Result<Vec<OwnedRe
             RangeEvent::Done => break,
             RangeEvent::Nothing if Instant::now() >= deadline && records.is_empty() => {
                 return Err(Failure::failed(format!(
-                    "none of its newest records came within {TAIL_TIME:?}"
+                    "none of the newest records arrived within {TAIL_TIME:?}"
                 )));
             }
             RangeEvent::Nothing | RangeEvent::PartitionDone(_) => {}
@@ -304,7 +317,7 @@ fn existing(topic: &MetadataTopic) -> Result<Option<Vec<PartitionFacts>>, KafkaE
         Some(error @ RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
             return Err(KafkaError::MetadataFetch(error.into()));
         }
-        // Of a part of its partitions, whose leaders and replicas are judged.
+        // An error of some partitions, whose leaders and replicas are checked.
         Some(_) | None => {}
     }
     let partitions = topic.partitions().iter();
@@ -330,33 +343,33 @@ fn client(config: Result<rdkafka::ClientConfig, Failure>) -> Result<BaseConsumer
         .map_err(|error| error.to_string())
 }
 
-fn away(settings: &KafkaSettings, error: &str) -> CheckResult {
+fn unreachable(settings: &KafkaSettings, error: &str) -> CheckResult {
     CheckResult::fail(
         "Kafka",
         format!(
-            "no broker answers at {}: {error}",
+            "cannot connect to Kafka at {}: {error}",
             settings.kafka_bootstrap_servers
         ),
-        "start Kafka, or name its brokers in KAFKA_BOOTSTRAP_SERVERS (and what they ask for in \
-         KAFKA_PROPERTIES)",
+        "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS; TLS and authentication are set in \
+         KAFKA_PROPERTIES",
     )
 }
 
-/// Why a question was not answered.
+/// Why a request was not answered.
 enum Unanswered {
-    /// This user may not ask it.
+    /// This user may not make it.
     Refused(RDKafkaErrorCode),
-    /// What the client says.
+    /// The client's error.
     Other(String),
 }
 
-/// librdkafka's questions block: they are asked on a thread that may.
-async fn asked<T: Send + 'static>(
-    client: &Arc<BaseConsumer>,
-    question: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
+/// Makes a request on a thread that may block, as librdkafka's requests do.
+async fn request<T: Send + 'static, C: ConsumerContext + 'static>(
+    client: &Arc<BaseConsumer<C>>,
+    call: impl FnOnce(&BaseConsumer<C>) -> Result<T, KafkaError> + Send + 'static,
 ) -> Result<T, Unanswered> {
     let client = Arc::clone(client);
-    match tokio::task::spawn_blocking(move || question(&client)).await {
+    match tokio::task::spawn_blocking(move || call(&client)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(match error.rdkafka_error_code() {
             Some(code) if is_refusal(&error) => Unanswered::Refused(code),

@@ -1,10 +1,10 @@
-//! A service's tables in Postgres, and Postgres's clock.
+//! The database of a service: whether it accepts writes, its migrations, and its clock.
 
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, Error, PgConnection};
+use sqlx::{Connection, Error};
 
 use super::check_result::CheckResult;
 use super::clock;
@@ -14,57 +14,59 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SUBJECT: &str = "Postgres";
 
-/// What a service expects of its database.
+/// The schema that a service expects in its database.
 #[derive(Debug)]
-pub struct Expected<'a> {
-    /// The service's name, for advice.
+pub struct DatabaseSchema<'a> {
+    /// The name of the service, for advice.
     pub service: &'a str,
-    /// The schema that this version knows.
+    /// The migrations that this version knows.
     pub migrator: &'a Migrator,
-    /// Where its migrations are told.
+    /// The table of applied migrations.
     pub table: &'a str,
-    /// What it writes.
+    /// The statements that it must be allowed to run.
     pub writes: WriteProbe,
 }
 
-/// What the database answered.
+/// The answers of the database.
 struct Facts {
-    /// Our clock and its, at one moment.
+    /// The clocks of this machine and of the database, at one moment.
     clocks: (SystemTime, SystemTime),
     applied: Applied,
-    /// `None` where the tables are not there yet.
+    /// `None` while tables are missing.
     written: Option<Result<(), Error>>,
 }
 
-/// Asks the database and judges the answers. Nothing stays written.
-pub async fn database(database: &Database, expected: &Expected<'_>) -> Vec<CheckResult> {
-    let asked = tokio::time::timeout(TIMEOUT * 2, ask(database, expected)).await;
-    let facts = match asked {
+/// Checks the database. Nothing is written permanently.
+pub(super) async fn check(database: &Database, schema: &DatabaseSchema<'_>) -> Vec<CheckResult> {
+    let facts = match tokio::time::timeout(TIMEOUT * 2, fetch(database, schema)).await {
         Ok(Ok(facts)) => facts,
-        Ok(Err(error)) => return vec![refused(&error, expected.service)],
-        Err(_) => return vec![absent(&format!("no answer within {:?}", TIMEOUT * 2))],
+        Ok(Err(error)) => return vec![refused(&error, schema.service)],
+        Err(_) => return vec![unreachable(&format!("no answer within {:?}", TIMEOUT * 2))],
     };
     let (ours, theirs) = facts.clocks;
     vec![
-        writable(facts.written.as_ref(), expected.service),
-        migrations(&facts.applied, expected),
-        clock::from_source(SUBJECT, ours, theirs),
+        writable(facts.written.as_ref(), schema.service),
+        migrations(&facts.applied, schema),
+        clock::against_source(SUBJECT, ours, theirs),
     ]
 }
 
-/// The migrations that `--fix` would apply; none when the database does not answer.
-pub async fn pending(database: &Database, migrator: &Migrator, table: &str) -> Vec<i64> {
-    let applied = async {
+/// Returns the migrations that `--fix` would apply; none when the database does not answer.
+pub(super) async fn missing_migrations(
+    database: &Database,
+    schema: &DatabaseSchema<'_>,
+) -> Vec<i64> {
+    let missing = async {
         let mut connection = database.connect(TIMEOUT).await.ok()?;
-        let applied = Applied::read(&mut connection, table).await.ok()?;
+        let applied = Applied::read(&mut connection, schema.table).await.ok()?;
         connection.close().await.ok()?;
-        Some(applied.missing(migrator))
+        Some(applied.missing(schema.migrator))
     };
-    let answer = tokio::time::timeout(TIMEOUT * 2, applied).await;
+    let answer = tokio::time::timeout(TIMEOUT * 2, missing).await;
     answer.ok().flatten().unwrap_or_default()
 }
 
-async fn ask(database: &Database, expected: &Expected<'_>) -> Result<Facts, Error> {
+async fn fetch(database: &Database, schema: &DatabaseSchema<'_>) -> Result<Facts, Error> {
     database.prove_own_sessions(TIMEOUT).await?;
     let mut connection = database.connect(TIMEOUT).await?;
     let before = SystemTime::now();
@@ -72,13 +74,14 @@ async fn ask(database: &Database, expected: &Expected<'_>) -> Result<Facts, Erro
         .fetch_one(&mut connection)
         .await?;
     let clocks = clock::at_the_same_time(before, theirs.into(), SystemTime::now());
-    let applied = Applied::read(&mut connection, expected.table).await?;
-    let written = if applied.missing(expected.migrator).is_empty() {
-        Some(expected.writes.run(&mut connection).await)
+    let applied = Applied::read(&mut connection, schema.table).await?;
+    let written = if applied.missing(schema.migrator).is_empty() {
+        Some(schema.writes.run(&mut connection).await)
     } else {
         None
     };
-    close(connection).await;
+    // The answers have arrived.
+    let _ = connection.close().await;
     Ok(Facts {
         clocks,
         applied,
@@ -86,68 +89,67 @@ async fn ask(database: &Database, expected: &Expected<'_>) -> Result<Facts, Erro
     })
 }
 
-async fn close(connection: PgConnection) {
-    // The answers are there.
-    let _ = connection.close().await;
-}
-
-/// Whether the database takes the service's writes.
+/// Checks whether the database accepts the service's writes.
 fn writable(written: Option<&Result<(), Error>>, service: &str) -> CheckResult {
     match written {
-        Some(Ok(())) => CheckResult::ok(SUBJECT, "it takes writes (tried, and rolled back)"),
+        Some(Ok(())) => CheckResult::ok(
+            SUBJECT,
+            "accepts writes (tested in a transaction that was rolled back)",
+        ),
         Some(Err(error)) => refused(error, service),
-        None => CheckResult::ok(SUBJECT, "it is a primary and not read-only"),
+        None => CheckResult::ok(SUBJECT, "is a primary and not read-only"),
     }
 }
 
-/// A database that answers with an error, or not at all.
+/// Returns the result of a database that answers with an error, or not at all.
 fn refused(error: &Error, service: &str) -> CheckResult {
     let Some(why) = Unwritable::of(error) else {
-        return absent(&message_of(error));
+        return unreachable(&message_of(error));
     };
     CheckResult::fail(
         SUBJECT,
-        format!("nothing can be written: {}", message_of(error)),
+        format!("does not accept writes: {}", message_of(error)),
         advice(why, service),
     )
 }
 
 fn advice(why: Unwritable, service: &str) -> String {
     match why {
-        Unwritable::Standby => "name the primary in DATABASE_URL".to_owned(),
+        Unwritable::Standby => "set DATABASE_URL to the primary".to_owned(),
         Unwritable::ReadOnly => {
             "set default_transaction_read_only to off for the database and the role".to_owned()
         }
-        Unwritable::DiskFull => "make room on the server's disk".to_owned(),
-        Unwritable::NoRights => "grant what docs/operations.md lists under Rights".to_owned(),
+        Unwritable::DiskFull => "free space on the disk of the server".to_owned(),
+        Unwritable::NoRights => {
+            "grant the rights that docs/access-rights.md lists for Postgres".to_owned()
+        }
         Unwritable::NoTables => format!("restore the tables, or run {service} check --fix"),
         Unwritable::SharedSessions => {
-            "set pool_mode=session in the pooler, or name the server itself in DATABASE_URL"
+            "set pool_mode=session in the pooler, or set DATABASE_URL to the server itself"
                 .to_owned()
         }
     }
 }
 
-/// A database that does not answer.
-fn absent(error: &str) -> CheckResult {
+fn unreachable(error: &str) -> CheckResult {
     CheckResult::fail(
         SUBJECT,
-        format!("it does not answer: {error}"),
-        "start it, or see to DATABASE_URL (host, port, user, password, database, sslmode)",
+        format!("cannot connect: {error}"),
+        "start it, or correct DATABASE_URL (host, port, user, password, database, sslmode)",
     )
 }
 
-/// Whether the tables are those that this program was written for.
-fn migrations(applied: &Applied, expected: &Expected<'_>) -> CheckResult {
-    let Expected {
+/// Checks whether the tables are those that this version was written for.
+fn migrations(applied: &Applied, schema: &DatabaseSchema<'_>) -> CheckResult {
+    let DatabaseSchema {
         service, migrator, ..
-    } = expected;
+    } = schema;
     let subject = "migrations";
     if let Err(why) = applied.check(migrator) {
         return CheckResult::fail(
             subject,
             why,
-            format!("run the version of the {service} that made them, or a newer one"),
+            format!("run the version of the {service} that created them, or a newer one"),
         );
     }
     let missing = applied.missing(migrator);
@@ -155,7 +157,7 @@ fn migrations(applied: &Applied, expected: &Expected<'_>) -> CheckResult {
         return CheckResult::fail(
             subject,
             format!("not applied yet: {}", list(&missing)),
-            format!("{service} check --fix applies them (so does {service} run)"),
+            format!("run {service} check --fix, or start {service} run, which applies them too"),
         );
     }
     let newest = migrator.iter().map(|one| one.version).max();
@@ -167,7 +169,7 @@ fn migrations(applied: &Applied, expected: &Expected<'_>) -> CheckResult {
         CheckResult::ok(
             subject,
             format!(
-                "{finding}; {} are newer than this version and serve it too",
+                "{finding}; {} are newer than this version and compatible with it",
                 list(&newer)
             ),
         )
@@ -186,7 +188,7 @@ mod tests {
     use crate::postgres::Refusal;
 
     #[test]
-    fn what_can_not_be_written_is_told_with_what_to_do() {
+    fn a_database_that_accepts_no_writes_fails_with_what_to_do() {
         let refusal = |why| -> Error {
             Refusal {
                 server: "db:5432".to_owned(),
@@ -200,17 +202,17 @@ mod tests {
             standby.finding.contains("db:5432 is a standby"),
             "{standby:?}"
         );
-        assert!(
-            standby.sentence().contains("name the primary"),
-            "{standby:?}"
-        );
+        assert!(standby.sentence().contains("to the primary"), "{standby:?}");
         let pooler = refused(&refusal(Unwritable::SharedSessions), "sink");
         assert!(
             pooler.sentence().contains("pool_mode=session"),
             "{pooler:?}"
         );
-        let away = refused(&Error::PoolTimedOut, "sink");
-        assert!(away.finding.starts_with("it does not answer"), "{away:?}");
+        let unreachable = refused(&Error::PoolTimedOut, "sink");
+        assert!(
+            unreachable.finding.starts_with("cannot connect"),
+            "{unreachable:?}"
+        );
         assert_eq!(writable(Some(&Ok(())), "sink").level, Level::Ok);
     }
 }

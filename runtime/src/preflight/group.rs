@@ -1,56 +1,56 @@
-//! A consumer group: whether what it has not read yet is safe, and its offsets while it is stopped.
+//! A consumer group: whether its unread records are safe, and its offsets while it is stopped.
 
 use std::time::Duration;
 
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, TopicFacts};
 use super::topics::kept_uncompacted;
-use super::{WEEK, spoken};
-use crate::kafka::{Blocked, Cause, First};
+use super::{WEEK, human_duration};
+use crate::kafka::{Blocked, Cause, FirstRecord};
 use crate::record::{Offset, Partition};
 use crate::wording::count;
 
-/// A group on one topic.
+/// A group and its unread records in one topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupFacts {
+pub(super) struct GroupFacts {
     /// Its name.
-    pub group: String,
+    pub(super) group: String,
     /// The topic that it reads.
-    pub topic: String,
-    /// How many members it has now; those of a stopped group are none.
-    pub members: usize,
-    /// What it has not read, by partition.
-    pub unread: Vec<Unread>,
+    pub(super) topic: String,
+    /// The number of active members; a stopped group has none.
+    pub(super) members: usize,
+    /// Its unread records, by partition.
+    pub(super) unread: Vec<Unread>,
 }
 
-/// What a group has not read of one partition.
+/// The unread records of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
-    /// Which partition.
-    pub partition: Partition,
-    /// The next offset to read; none when the group has not committed one.
-    pub committed: Option<Offset>,
-    /// The first offset that is still there.
-    pub first: Offset,
-    /// The offset of the next committed record to come.
-    pub end: Offset,
-    /// What comes next.
-    pub oldest: First,
+pub(super) struct Unread {
+    /// The partition.
+    pub(super) partition: Partition,
+    /// The next offset to read, if the group has committed one.
+    pub(super) committed: Option<Offset>,
+    /// The first offset of the log.
+    pub(super) first: Offset,
+    /// The offset after the last committed record.
+    pub(super) end: Offset,
+    /// The first unread record.
+    pub(super) oldest: FirstRecord,
 }
 
 impl Unread {
-    /// The offset at which the group goes on.
-    pub fn next(&self) -> Offset {
+    /// Returns the offset at which the group continues.
+    pub(super) fn next(&self) -> Offset {
         self.committed.unwrap_or(self.first).max(self.first)
     }
 
-    /// At most so many records are unread (offsets of markers and compacted records count too).
-    pub fn records(&self) -> i64 {
+    /// Returns the number of unread offsets, which include markers and compacted records.
+    pub(super) fn offsets(&self) -> i64 {
         (self.end - self.next()).max(0)
     }
 }
 
-/// Whether compaction or retention may take what the group has not read.
+/// Checks whether compaction or retention may remove unread records.
 pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> CheckResult {
     let subject = format!("group {}", facts.group);
     let name = &facts.topic;
@@ -66,82 +66,74 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ch
                 "{} of {name} deleted before the group read it",
                 count(gone, "offset")
             ),
-            "find out who deletes records of this topic (its retention, kafka-delete-records), and \
-             replay what is left with a backfill",
+            "find out what deletes records of this topic (its retention, kafka-delete-records), and \
+             replay the rest with a backfill",
         );
     }
-    if let Some(verdict) = ahead_of_the_log(facts) {
-        return verdict;
+    if let Some(result) = beyond_the_log(facts) {
+        return result;
     }
-    let behind: i64 = facts.unread.iter().map(Unread::records).sum();
+    let behind: i64 = facts.unread.iter().map(Unread::offsets).sum();
     let members = match facts.members {
-        0 => "no member now".to_owned(),
+        0 => "no active member".to_owned(),
         members => count(members, "member"),
     };
+    let lag = format!("lag of {} on {name}, {members}", count(behind, "offset"));
     if facts.unread.iter().all(|unread| unread.committed.is_none()) {
         return CheckResult::ok(
             subject,
-            format!("it has no offsets yet: it will read {name} from its beginning"),
+            format!("no offsets committed yet: it will read {name} from the beginning"),
         );
     }
-    let waiting = facts.unread.iter().filter(|unread| unread.records() > 0);
-    let waiting: Vec<&First> = waiting.map(|unread| &unread.oldest).collect();
+    let waiting = facts.unread.iter().filter(|unread| unread.offsets() > 0);
+    let waiting: Vec<&FirstRecord> = waiting.map(|unread| &unread.oldest).collect();
     if let Some(blocked) = waiting.iter().find_map(|first| match first {
-        First::Blocked(blocked) => Some(blocked),
+        FirstRecord::Blocked(blocked) => Some(blocked),
         _ => None,
     }) {
         return CheckResult::fail(
             subject,
-            format!("{blocked} ({behind} offsets of {name} behind, {members})"),
-            "docs/operations.md says how to go on",
+            format!("{blocked} ({lag})"),
+            "docs/troubleshooting.md says how to continue",
         );
     }
-    if waiting.contains(&&First::Nothing) {
+    if waiting.contains(&&FirstRecord::Nothing) {
         return CheckResult::warn(
             subject,
-            format!("{behind} offsets of {name} behind, and none of their records came, {members}"),
-            "look at the brokers of these partitions, and at the group's /readyz",
+            format!("{lag}: none of the unread records arrived"),
+            "check the brokers of these partitions, and /readyz of the group's instances",
         );
     }
-    if waiting.iter().all(|first| **first == First::End) {
+    if waiting.iter().all(|first| **first == FirstRecord::End) {
         return CheckResult::ok(subject, format!("has read all of {name}, {members}"));
     }
     let times = waiting.iter().filter_map(|first| match first {
-        First::Record(timestamp) => *timestamp,
+        FirstRecord::Record(timestamp) => *timestamp,
         _ => None,
     });
     let Some(oldest) = times.min() else {
-        return CheckResult::ok(
-            subject,
-            format!(
-                "{behind} offsets of {name} behind, whose records have no timestamps, {members}"
-            ),
-        );
+        return CheckResult::ok(subject, format!("{lag}; the records have no timestamps"));
     };
     let age = Duration::from_millis(u64::try_from(now_millis - oldest).unwrap_or_default());
-    let found = format!(
-        "{behind} {} of {name} behind, the oldest record unread for {}, {members}",
-        if behind == 1 { "offset" } else { "offsets" },
-        spoken(age)
-    );
+    let found = format!("{lag}, oldest record unread for {}", human_duration(age));
     let Some(limit) = kept_uncompacted(topic) else {
         return CheckResult::ok(subject, found);
     };
     let start = if facts.members == 0 {
         "start it"
     } else {
-        "find out why it does not keep up (its /readyz and logs)"
+        "find out why it is slow (/readyz and logs of its instances)"
     };
     if age > limit {
         return CheckResult::fail(
             subject,
             format!(
-                "{found}: longer than the topic keeps every record ({}), so statuses may be gone \
-                 unread",
-                spoken(limit)
+                "{found}: longer than the topic keeps all records ({}), so unread records may be \
+                 lost",
+                human_duration(limit)
             ),
             format!(
-                "{start}; orders whose last record carries sent_at lose nothing; raise \
+                "{start}; an order whose last record has sent_at loses nothing; set \
                  min.compaction.lag.ms above the longest outage"
             ),
         );
@@ -149,15 +141,19 @@ pub(super) fn lag(facts: &GroupFacts, topic: &TopicFacts, now_millis: i64) -> Ch
     if age > limit / 2 {
         return CheckResult::warn(
             subject,
-            format!("{found}; records are safe for {} more", spoken(limit - age)),
+            format!(
+                "{found}; no record is lost for another {}",
+                human_duration(limit - age)
+            ),
             start,
         );
     }
     CheckResult::ok(subject, found)
 }
 
-/// An offset that the log does not reach: the group reads nothing more, and lags behind nothing.
-fn ahead_of_the_log(facts: &GroupFacts) -> Option<CheckResult> {
+/// Checks for a committed offset beyond the end of the log: the group reads no more records, and its
+/// lag is zero.
+fn beyond_the_log(facts: &GroupFacts) -> Option<CheckResult> {
     let (unread, committed) = facts.unread.iter().find_map(|unread| {
         let committed = unread.committed?;
         (committed > unread.end).then_some((unread, committed))
@@ -173,11 +169,11 @@ fn ahead_of_the_log(facts: &GroupFacts) -> Option<CheckResult> {
     Some(CheckResult::fail(
         format!("group {}", facts.group),
         blocked.to_string(),
-        "docs/operations.md says how to go on",
+        "docs/troubleshooting.md says how to continue",
     ))
 }
 
-/// How long the offsets of a group outlive its last member.
+/// Checks how long the offsets of a group outlive its last member.
 pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> CheckResult {
     let subject = format!("offsets of {}", facts.group);
     let config = match &brokers.config {
@@ -185,8 +181,8 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> CheckRe
         Err(error) => {
             return CheckResult::warn(
                 subject,
-                format!("the brokers' configuration can't be read: {error}"),
-                "allow DescribeConfigs on the cluster, or check with a user who may",
+                format!("cannot read the configuration of the brokers: {error}"),
+                "allow DescribeConfigs on the cluster, or run check as a user who may",
             );
         }
     };
@@ -196,10 +192,10 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> CheckRe
     let kept = Duration::from_secs(60 * minutes);
     let found = format!(
         "kept for {} after the group's last member left",
-        spoken(kept)
+        human_duration(kept)
     );
     let found = if facts.members == 0 && facts.unread.iter().any(|u| u.committed.is_some()) {
-        format!("{found}, and it has no member now")
+        format!("{found}; no active member")
     } else {
         found
     };
@@ -207,8 +203,7 @@ pub(super) fn offsets_kept(facts: &GroupFacts, brokers: &BrokerFacts) -> CheckRe
         return CheckResult::warn(
             subject,
             format!(
-                "{found}; then it reads everything again: the same vouchers, which every reader \
-                 ignores, but for hours"
+                "{found}; then it reads everything again, which changes no voucher but takes hours"
             ),
             "set offsets.retention.minutes to 10080 or more on the brokers",
         );
@@ -254,14 +249,14 @@ mod tests {
                     committed: None,
                     first: 0,
                     end: 0,
-                    oldest: First::End,
+                    oldest: FirstRecord::End,
                 },
                 Unread {
                     partition: 1,
                     committed,
                     first,
                     end,
-                    oldest: First::Record(Some(NOW - age)),
+                    oldest: FirstRecord::Record(Some(NOW - age)),
                 },
             ],
         }
@@ -276,11 +271,11 @@ mod tests {
         let topic = compacted();
         assert_eq!(level(&group(Some(5), 0, 9, DAY), &topic), Level::Ok);
         assert_eq!(level(&group(Some(5), 0, 9, 4 * DAY), &topic), Level::Warn);
-        let verdict = lag(&group(Some(5), 0, 9, 8 * DAY), &topic, NOW);
-        assert_eq!(verdict.level, Level::Fail);
-        assert!(verdict.finding.contains("4 offsets"), "{verdict:?}");
-        assert!(verdict.finding.contains("unread for 8 d"), "{verdict:?}");
-        assert!(verdict.finding.contains("(7 d)"), "{verdict:?}");
+        let result = lag(&group(Some(5), 0, 9, 8 * DAY), &topic, NOW);
+        assert_eq!(result.level, Level::Fail);
+        assert!(result.finding.contains("4 offsets"), "{result:?}");
+        assert!(result.finding.contains("unread for 8 d"), "{result:?}");
+        assert!(result.finding.contains("(7 d)"), "{result:?}");
     }
 
     #[test]
@@ -291,16 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_is_read_only_if_nothing_but_markers_is_left() {
-        let comes_next = |oldest: First| {
+    fn a_lag_of_markers_alone_counts_as_read() {
+        let comes_next = |oldest: FirstRecord| {
             let mut facts = group(Some(5), 0, 9, 0);
             facts.unread[1].oldest = oldest;
             lag(&facts, &compacted(), NOW)
         };
-        let read = comes_next(First::End);
+        let read = comes_next(FirstRecord::End);
         assert_eq!(read.level, Level::Ok);
         assert!(read.finding.contains("has read all"), "{read:?}");
-        let blocked = comes_next(First::Blocked(Blocked {
+        let blocked = comes_next(FirstRecord::Blocked(Blocked {
             topic: "order-status".to_owned(),
             partition: Some(1),
             offset: Some(5),
@@ -312,32 +307,32 @@ mod tests {
         for part in ["partition 1", "offset 5", "bad compression", "4 offsets"] {
             assert!(blocked.finding.contains(part), "{blocked:?}");
         }
-        assert_eq!(comes_next(First::Nothing).level, Level::Warn);
-        let untimed = comes_next(First::Record(None));
+        assert_eq!(comes_next(FirstRecord::Nothing).level, Level::Warn);
+        let untimed = comes_next(FirstRecord::Record(None));
         assert_eq!(untimed.level, Level::Ok);
         assert!(untimed.finding.contains("4 offsets"), "{untimed:?}");
     }
 
     #[test]
-    fn an_offset_that_the_log_does_not_reach_fails() {
-        let verdict = lag(&group(Some(12), 3, 9, 0), &compacted(), NOW);
-        assert_eq!(verdict.level, Level::Fail);
+    fn an_offset_beyond_the_end_of_the_log_fails() {
+        let result = lag(&group(Some(12), 3, 9, 0), &compacted(), NOW);
+        assert_eq!(result.level, Level::Fail);
         for part in ["partition 1", "12", "from 3 to before 9"] {
-            assert!(verdict.finding.contains(part), "{verdict:?}");
+            assert!(result.finding.contains(part), "{result:?}");
         }
     }
 
     #[test]
-    fn records_that_are_kept_for_ever_may_wait_for_ever() {
+    fn records_that_are_kept_forever_may_wait_forever() {
         let topic = topic(&[("cleanup.policy", "delete"), ("retention.ms", "-1")]);
         assert_eq!(level(&group(Some(5), 0, 9, 99 * DAY), &topic), Level::Ok);
     }
 
     #[test]
     fn records_that_were_deleted_unread_fail() {
-        let verdict = lag(&group(Some(5), 7, 9, 0), &compacted(), NOW);
-        assert_eq!(verdict.level, Level::Fail);
-        assert!(verdict.finding.contains("2 offsets"), "{verdict:?}");
+        let result = lag(&group(Some(5), 7, 9, 0), &compacted(), NOW);
+        assert_eq!(result.level, Level::Fail);
+        assert!(result.finding.contains("2 offsets"), "{result:?}");
     }
 
     #[test]
@@ -352,9 +347,9 @@ mod tests {
             config: Ok([("offsets.retention.minutes".to_owned(), minutes.to_owned())].into()),
         };
         let stopped = group(Some(5), 0, 9, 0);
-        let verdict = offsets_kept(&stopped, &brokers("10080"));
-        assert_eq!(verdict.level, Level::Ok);
-        assert!(verdict.finding.contains("no member now"), "{verdict:?}");
+        let result = offsets_kept(&stopped, &brokers("10080"));
+        assert_eq!(result.level, Level::Ok);
+        assert!(result.finding.contains("no active member"), "{result:?}");
         assert_eq!(offsets_kept(&stopped, &brokers("1440")).level, Level::Warn);
     }
 }

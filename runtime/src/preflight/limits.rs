@@ -1,4 +1,4 @@
-//! Our clients' timeouts against the brokers' bounds, and broker settings that a promise rests on.
+//! The clients' timeouts against the limits of the brokers, and broker settings that lose records.
 
 use rdkafka::ClientConfig;
 
@@ -7,22 +7,22 @@ use super::cluster::{BrokerFacts, Config, TopicFacts};
 use crate::provision::DEAD_LETTER_ROOM;
 use crate::wording::count;
 
-/// Broker settings: what they would lose, or keep from starting.
+/// Checks broker settings that lose records or keep the services from working.
 pub(super) fn brokers(facts: &BrokerFacts) -> Vec<CheckResult> {
     let subject = "brokers";
     let config = match &facts.config {
         Ok(config) => config,
         Err(error) => return vec![unreadable(error)],
     };
-    let mut verdicts = Vec::new();
+    let mut results = Vec::new();
     if config
         .get("auto.create.topics.enable")
         .is_some_and(|value| value == "true")
     {
-        verdicts.push(CheckResult::warn(
+        results.push(CheckResult::warn(
             subject,
-            "auto.create.topics.enable is true: a mistyped name becomes a topic that deletes \
-             records after a week",
+            "auto.create.topics.enable is true: a misspelt name creates a topic that deletes records \
+             after a week",
             "set auto.create.topics.enable=false",
         ));
     }
@@ -34,11 +34,11 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<CheckResult> {
             continue;
         };
         if replicas > i64::try_from(facts.count).unwrap_or(i64::MAX) {
-            verdicts.push(CheckResult::warn(
+            results.push(CheckResult::warn(
                 subject,
                 format!(
-                    "{name} is {replicas} on a cluster of {}: unless Kafka's own topic is there \
-                     already, groups and transactions wait for ever",
+                    "{name} is {replicas} on a cluster of {}: unless Kafka's internal topic exists, \
+                     groups and transactions wait forever",
                     facts.count
                 ),
                 format!(
@@ -48,44 +48,44 @@ pub(super) fn brokers(facts: &BrokerFacts) -> Vec<CheckResult> {
             ));
         }
     }
-    if verdicts.is_empty() {
+    if results.is_empty() {
         let verb = if facts.count == 1 {
             "answers"
         } else {
             "answer"
         };
         let found = format!("{} {verb}", count(facts.count, "broker"));
-        verdicts.push(CheckResult::ok(subject, found));
+        results.push(CheckResult::ok(subject, found));
     }
-    verdicts
+    results
 }
 
-/// The pairs of timeouts of which the brokers refuse a wrong one: a consumer's session, and a
-/// producer's transactions when it has any.
-pub fn clients(
+/// Checks the timeouts that brokers refuse: a consumer's session timeout, and the transaction timeout
+/// of a transactional producer.
+pub(super) fn clients(
     facts: &BrokerFacts,
     consumer: Option<&ClientConfig>,
     producer: Option<&ClientConfig>,
 ) -> Vec<CheckResult> {
     let Ok(config) = &facts.config else {
-        // Said once, by `brokers`.
+        // `brokers` warns of this.
         return Vec::new();
     };
     let ours = |client: &ClientConfig, name: &str| client.get(name)?.parse::<i64>().ok();
-    let mut verdicts = Vec::new();
+    let mut results = Vec::new();
     if let Some(session) = consumer.and_then(|client| ours(client, "session.timeout.ms")) {
         let shortest = number(config, "group.min.session.timeout.ms").unwrap_or(6_000);
         let longest = number(config, "group.max.session.timeout.ms").unwrap_or(1_800_000);
         let found =
-            format!("session.timeout.ms is {session}, the brokers allow {shortest} to {longest}");
-        verdicts.push(if (shortest..=longest).contains(&session) {
+            format!("session.timeout.ms is {session}, brokers allow {shortest} to {longest}");
+        results.push(if (shortest..=longest).contains(&session) {
             CheckResult::ok("session timeout", found)
         } else {
             CheckResult::fail(
                 "session timeout",
-                format!("{found}: no member can join"),
+                format!("{found}: no consumer can join the group"),
                 format!(
-                    "KAFKA_PROPERTIES=session.timeout.ms={}",
+                    "set KAFKA_PROPERTIES=session.timeout.ms={}",
                     session.clamp(shortest, longest)
                 ),
             )
@@ -94,8 +94,8 @@ pub fn clients(
     if let Some(transaction) = producer.and_then(|client| ours(client, "transaction.timeout.ms")) {
         let longest = number(config, "transaction.max.timeout.ms").unwrap_or(900_000);
         let found =
-            format!("transaction.timeout.ms is {transaction}, the brokers allow up to {longest}");
-        verdicts.push(if transaction <= longest {
+            format!("transaction.timeout.ms is {transaction}, brokers allow up to {longest}");
+        results.push(if transaction <= longest {
             CheckResult::ok("transaction timeout", found)
         } else {
             CheckResult::fail(
@@ -108,11 +108,11 @@ pub fn clients(
             )
         });
     }
-    verdicts
+    results
 }
 
-/// Warns of dead letters that can't hold the largest records of their topic. Where both limits are as
-/// planned a dead letter may be too large all the same: a limit is of a batch as it was compressed.
+/// Warns of a dead letter topic that cannot take the largest records of its source. Even with the
+/// planned limits a dead letter may be too large: a limit applies to the compressed batch.
 pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Option<CheckResult> {
     let limit = |topic: &TopicFacts| number(topic.config.as_ref().ok()?, "max.message.bytes");
     let (largest, room) = (limit(source)?, limit(dead_letters)?);
@@ -122,8 +122,8 @@ pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Op
             format!("size of {}", dead_letters.name),
             format!(
                 "max.message.bytes is {room}, and a record of {} may have {largest}: a dead letter \
-                 that does not fit leaves out the original's value and names its place and SHA-256, \
-                 so it can be redriven only while the original is in its topic",
+                 that does not fit omits the original value and names its position and SHA-256, so it \
+                 can be redriven only while the original is in its topic",
                 source.name
             ),
             format!(
@@ -137,8 +137,8 @@ pub(super) fn dead_letters(source: &TopicFacts, dead_letters: &TopicFacts) -> Op
 fn unreadable(error: &str) -> CheckResult {
     CheckResult::warn(
         "brokers",
-        format!("their configuration can't be read: {error}"),
-        "allow DescribeConfigs on the cluster, or check with a user who may",
+        format!("cannot read the configuration: {error}"),
+        "allow DescribeConfigs on the cluster, or run check as a user who may",
     )
 }
 
@@ -178,13 +178,13 @@ mod tests {
 
     #[test]
     fn a_dead_letter_topic_has_room_for_the_largest_record_and_its_headers() {
-        let judged = |source, dead| {
+        let level = |source, dead| {
             dead_letters(&topic("orders", source), &topic("orders.dlq", dead)).map(|v| v.level)
         };
-        assert_eq!(judged(Some("1000000"), Some("1065536")), None);
-        assert_eq!(judged(Some("1000000"), Some("1065535")), Some(Level::Warn));
-        assert_eq!(judged(Some("5242880"), Some("1114124")), Some(Level::Warn));
-        assert_eq!(judged(None, Some("1114124")), None);
+        assert_eq!(level(Some("1000000"), Some("1065536")), None);
+        assert_eq!(level(Some("1000000"), Some("1065535")), Some(Level::Warn));
+        assert_eq!(level(Some("5242880"), Some("1114124")), Some(Level::Warn));
+        assert_eq!(level(None, Some("1114124")), None);
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_lies_within_the_brokers_bounds() {
+    fn a_session_timeout_is_within_the_limits_of_the_brokers() {
         let level = |session: &str| {
             let bounds = [
                 ("group.min.session.timeout.ms", "6000"),
@@ -220,14 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn topics_that_come_by_themselves_and_too_few_brokers_are_told() {
+    fn automatic_topics_and_too_few_brokers_are_warnings() {
         let fine = facts(3, &[("auto.create.topics.enable", "false")]);
         assert_eq!(brokers(&fine)[0].level, Level::Ok);
         let open = facts(3, &[("auto.create.topics.enable", "true")]);
         assert_eq!(brokers(&open)[0].level, Level::Warn);
         let few = facts(1, &[("transaction.state.log.replication.factor", "3")]);
-        let said = &brokers(&few)[0];
-        assert!(said.finding.contains("transaction.state.log"), "{said:?}");
+        let result = &brokers(&few)[0];
+        assert!(
+            result.finding.contains("transaction.state.log"),
+            "{result:?}"
+        );
         let closed = BrokerFacts {
             count: 1,
             config: Err("not authorized".to_owned()),

@@ -1,27 +1,29 @@
-//! What must be right around a service: `check`, and the quick part of it at the start of `run`.
+//! Checks of the dependencies of a service: `check`, and the quick checks at the start of `run`.
 //!
-//! Facts are fetched first ([`Cluster`]), then judged by pure functions, each in the file of its
-//! subject; a service composes those that concern it into one [`Report`].
+//! Facts are fetched first (`cluster`) and then judged by pure functions, each in the file of its
+//! subject. [`Check`] is one run of the command: a service calls a method for each dependency.
 //!
-//! | file | what it judges |
+//! | file | subject |
 //! |---|---|
+//! | `check` | fetches the facts, with `--fix` creates what is missing, and collects the results |
+//! | `check_result` | one result, and the report of all |
 //! | `topics` | existence, configuration and replication of topics |
-//! | `group` | a consumer group's lag against compaction and retention, and how long offsets are kept |
-//! | `limits` | our clients' timeouts against the brokers' bounds; broker settings that lose records |
-//! | `schemas` | the registry: our schemas, and what later ones are held to |
-//! | `database` | Postgres: whether it answers, migrations |
-//! | `clock` | our clock against the others' |
-//! | `look`, `fix` | fetches and judges what all checks have in common; makes what is missing |
-//! | `start` | the quick part: what `run` waits for, and what it refuses to start without |
+//! | `group` | a consumer group's lag against compaction and retention; how long its offsets are kept |
+//! | `limits` | the clients' timeouts against the brokers' limits; broker settings that lose records |
+//! | `schemas` | the registry: registered schemas, and the compatibility of later ones |
+//! | `database` | Postgres: whether it accepts writes; migrations |
+//! | `clock` | the clock of this machine against others |
+//! | `cluster`, `connection` | the facts about Kafka, and why it cannot be reached |
+//! | `start` | what `run` waits for, and what it refuses to start without |
 
+mod check;
 mod check_result;
 mod clock;
 mod cluster;
+mod connection;
 mod database;
-mod fix;
 mod group;
 mod limits;
-mod look;
 mod schemas;
 mod start;
 mod topics;
@@ -30,33 +32,31 @@ use std::time::Duration;
 
 use clap::Args;
 
-pub use check_result::{CheckResult, Level, Report};
-pub use clock::from_topic;
-pub use cluster::{BrokerFacts, Cluster, Config, PartitionFacts, TopicFacts};
-pub use database::{Expected, database, pending};
-pub use fix::{fix, refused};
-pub use limits::clients;
-pub use look::{Found, Reader, kafka, reader, registry};
+pub use check::{Check, Group};
+pub use check_result::{CheckResult, Level};
+pub use clock::newest_record;
+pub use cluster::TopicFacts;
+pub use database::DatabaseSchema;
 pub use start::{topics_exist, topics_exist_blocking};
 
-/// What every `check` takes.
+/// Flags of every `check`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CheckFlags {
-    /// Create what is missing; what exists stays as it is.
+    /// Create missing topics and tables and register schemas. Existing ones are not changed.
     #[arg(long)]
     pub fix: bool,
 
-    /// Say it as JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Longer than a weekend, and what `order-status` is kept uncompacted for.
+/// Longer than a weekend, and how long `order-status` is kept uncompacted.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A time as a person says it, such as "6 d 3 h"; the two largest units.
-pub(crate) fn spoken(time: Duration) -> String {
-    let seconds = time.as_secs();
+/// Returns a duration in its two largest units, such as "6 d 3 h".
+pub(crate) fn human_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     let parts = [
         (seconds / 86_400, "d"),
         (seconds / 3600 % 24, "h"),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_said_in_its_two_largest_units() {
+    fn a_duration_is_shown_in_its_two_largest_units() {
         for (seconds, text) in [
             (0, "0 s"),
             (59, "59 s"),
@@ -88,7 +88,7 @@ mod tests {
             (604_800 + 3600, "7 d 1 h"),
             (86_400 + 60, "1 d"),
         ] {
-            assert_eq!(spoken(Duration::from_secs(seconds)), text);
+            assert_eq!(human_duration(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The quick part of `check`, at the start of `run`.
+//! The quick checks at the start of `run`.
 //!
-//! A broker that does not answer is waited for; a topic that does not exist is a person's to
-//! create, because its configuration (compaction, retention) is part of the promise.
+//! `run` waits for a broker that does not answer, and ends when a topic does not exist: a person
+//! creates it, because the guarantees depend on its configuration (compaction, retention).
 
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::connection::LastFailure;
 use super::topics;
 use crate::backoff::Backoff;
 use crate::kafka::KafkaSettings;
@@ -15,10 +16,10 @@ use crate::lifecycle::{Failure, Shutdown};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// As [`topics_exist_blocking`], beside other tasks.
+/// Runs [`topics_exist_blocking`] on a thread that may block.
 ///
 /// # Errors
-/// The same.
+/// As [`topics_exist_blocking`].
 pub async fn topics_exist(
     settings: &KafkaSettings,
     topics: Vec<String>,
@@ -30,23 +31,22 @@ pub async fn topics_exist(
         topics_exist_blocking(&settings, &topics, &shutdown)
     })
     .await
-    .map_err(|error| Failure::failed(format!("preflight: {error}")))?
+    .map_err(|error| Failure::failed(format!("cannot check the topics: {error}")))?
 }
 
-/// Waits for the broker and checks that `topics` exist. Blocks its thread.
-///
-/// Ends early, without an error, when shutdown is asked for.
+/// Waits for the broker and checks that `topics` exist. Blocks its thread, and returns early without
+/// an error when shutdown is requested.
 ///
 /// # Errors
-/// Exit code 1 in the words of `check`; 2 when the client can't be built.
+/// Exit code 1 with the sentence of `check`; 2 when the client cannot be built.
 pub fn topics_exist_blocking(
     settings: &KafkaSettings,
     topics: &[&str],
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let client: BaseConsumer = settings
+    let client: BaseConsumer<LastFailure> = settings
         .observer()?
-        .create()
+        .create_with_context(LastFailure::default())
         .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
     let servers = &settings.kafka_bootstrap_servers;
     let mut backoff = Backoff::outside();
@@ -54,11 +54,12 @@ pub fn topics_exist_blocking(
         match missing_topics(&client, topics) {
             Ok(missing) if missing.is_empty() => return Ok(()),
             Ok(missing) => {
-                let verdict = topics::missing(&missing.join(", "), servers);
-                return Err(Failure::failed(verdict.sentence()));
+                let result = topics::missing(&missing.join(", "), servers);
+                return Err(Failure::failed(result.sentence()));
             }
             Err(error) => {
-                tracing::warn!(%error, brokers = servers, "waiting for Kafka");
+                let error = client.context().cause().unwrap_or(error.to_string());
+                tracing::warn!(error, "cannot connect to Kafka at {servers}; trying again");
                 std::thread::sleep(backoff.next_pause());
             }
         }
@@ -67,7 +68,7 @@ pub fn topics_exist_blocking(
 }
 
 fn missing_topics<'a>(
-    client: &BaseConsumer,
+    client: &BaseConsumer<LastFailure>,
     topics: &[&'a str],
 ) -> Result<Vec<&'a str>, rdkafka::error::KafkaError> {
     let mut missing = Vec::new();

@@ -1,22 +1,23 @@
-//! Topics: whether they are there, and configured as their promise needs.
+//! Topics: existence, configuration and replication.
+
+use std::time::Duration;
 
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
-use super::spoken;
+use super::human_duration;
 use crate::provision::TopicPlan;
 use crate::wording::count;
-use std::time::Duration;
 
-/// Topics that are not there; `run` refuses to start with the same words.
+/// Returns the result for topics that do not exist; `run` refuses to start with the same sentence.
 pub(super) fn missing(names: &str, servers: &str) -> CheckResult {
     CheckResult::fail(
         format!("topic {names}"),
         format!("there is no topic {names} at {servers}"),
-        "processor check --fix creates all topics as the design has them",
+        "run processor check --fix, which creates all topics with the required configuration",
     )
 }
 
-/// A topic's configuration against its plan.
+/// Checks the configuration of a topic against its plan.
 pub(super) fn configuration(
     plan: &TopicPlan,
     servers: &str,
@@ -32,8 +33,8 @@ pub(super) fn configuration(
         Err(error) => {
             return CheckResult::warn(
                 subject,
-                format!("{partitions}; its configuration can't be read: {error}"),
-                "allow DescribeConfigs on it, or check with a user who may",
+                format!("{partitions}; cannot read the configuration: {error}"),
+                "allow DescribeConfigs on it, or run check as a user who may",
             );
         }
     };
@@ -45,11 +46,11 @@ pub(super) fn configuration(
     for (name, wanted) in &plan.config {
         let value = config.get(*name).map_or("", String::as_str);
         let Some(flaw) = flaw(name, wanted, value, cleanup) else {
-            found.push(shown(name, value));
+            found.push(setting_text(name, value));
             continue;
         };
         alter.push(format!("{name}={wanted}"));
-        let sentence = format!("{}, {}", shown(name, value), flaw.why);
+        let sentence = format!("{}, {}", setting_text(name, value), flaw.why);
         if flaw.loses {
             lossy.push(sentence)
         } else {
@@ -72,16 +73,19 @@ pub(super) fn configuration(
     CheckResult::ok(subject, found.join(", "))
 }
 
+/// A setting that differs from its plan.
 struct Flaw {
+    /// Whether records are lost.
     loses: bool,
     why: &'static str,
 }
 
-/// What a topic's policy does to its records.
+/// The effect of a topic's cleanup policy on its records.
 #[derive(Debug, Clone, Copy)]
 struct Cleanup {
     compacts: bool,
-    /// By age or size. With both limits at -1, the policy `delete` deletes nothing.
+    /// Whether records are deleted by age or size. With both limits at -1, the policy `delete`
+    /// deletes nothing.
     deletes: bool,
 }
 
@@ -89,7 +93,7 @@ impl Cleanup {
     fn of(config: &Config) -> Self {
         let setting = |name: &str| config.get(name).map_or("", String::as_str);
         let policy = setting("cleanup.policy");
-        // Kafka's default of the size is no limit, that of the age is a week.
+        // Kafka's default size limit is none, its default age limit is a week.
         let is_unlimited =
             setting("retention.ms") == "-1" && matches!(setting("retention.bytes"), "-1" | "");
         Self {
@@ -99,7 +103,7 @@ impl Cleanup {
     }
 }
 
-/// What is wrong with a value, when another one was planned. More than planned is fine.
+/// Returns what is wrong with a value that differs from the planned one. More than planned is fine.
 fn flaw(name: &str, wanted: &str, value: &str, cleanup: Cleanup) -> Option<Flaw> {
     if value == wanted {
         return None;
@@ -113,41 +117,45 @@ fn flaw(name: &str, wanted: &str, value: &str, cleanup: Cleanup) -> Option<Flaw>
         "min.compaction.lag.ms" | "delete.retention.ms" if !cleanup.compacts => return None,
         "cleanup.policy" if wanted == "compact" => (
             true,
-            "so records are deleted by age, the last of an order too",
+            "so records are deleted by age, including the last record of an order",
         ),
         "cleanup.policy" => (
             true,
-            "so only the last record of a key is kept, and of two under one key the first counts",
+            "so only the last record of a key is kept, but of two vouchers under one key the first counts",
         ),
         "retention.ms" | "retention.bytes" => {
-            (true, "so records are deleted that are kept for ever")
+            (true, "so records are deleted that must be kept forever")
         }
         _ if at_least() => return None,
         "min.compaction.lag.ms" => (
             false,
-            "so a status can be gone before a processor that was away reads it",
+            "so a status can be compacted away before a stopped processor has read it",
         ),
-        "delete.retention.ms" => (false, "so a slower replay misses that an order was deleted"),
-        "max.message.bytes" => (true, "so a large record does not fit"),
-        _ => (false, "which is not as planned"),
+        "delete.retention.ms" => (false, "so a slow replay misses that an order was deleted"),
+        "max.message.bytes" => (true, "so a large record is refused"),
+        _ => (false, "which differs from the plan"),
     };
     Some(Flaw { loses, why })
 }
 
-fn shown(name: &str, value: &str) -> String {
+/// Returns a setting as text.
+fn setting_text(name: &str, value: &str) -> String {
     match value.parse::<u64>() {
         Ok(millis) if name.ends_with(".ms") => {
-            format!("{name} is {}", spoken(Duration::from_millis(millis)))
+            format!(
+                "{name} is {}",
+                human_duration(Duration::from_millis(millis))
+            )
         }
         _ if value.is_empty() => format!("{name} is not set"),
         _ => format!("{name} is {value}"),
     }
 }
 
-/// Whether a topic can lose brokers without losing records or standing still.
+/// Checks whether a topic can lose brokers without losing records and stays writable.
 pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckResult {
     let subject = "replication";
-    let fewest = |of: fn(&super::PartitionFacts) -> usize| {
+    let fewest = |of: fn(&super::cluster::PartitionFacts) -> usize| {
         topic.partitions.iter().map(of).min().unwrap_or_default()
     };
     let (replicas, in_sync) = (fewest(|p| p.replicas), fewest(|p| p.in_sync));
@@ -169,10 +177,10 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckRes
         return CheckResult::fail(
             subject,
             format!(
-                "{} without a leader, which can't be written or read",
+                "{} without a leader, which cannot be written or read",
                 count(leaderless, "partition")
             ),
-            "bring the brokers back that hold them",
+            "restart the brokers that hold them",
         );
     }
     if required > in_sync {
@@ -182,7 +190,7 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckRes
             if required > replicas {
                 "lower min.insync.replicas, or give the topic more replicas"
             } else {
-                "bring the brokers back that hold the other replicas"
+                "restart the brokers that hold the other replicas"
             },
         );
     }
@@ -202,13 +210,13 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckRes
                 "1 replica on a cluster of {}: a lost disk loses the topic",
                 brokers.count
             ),
-            "fine for development; else 3 replicas and min.insync.replicas=2",
+            "fine for development; in production use 3 replicas and min.insync.replicas=2",
         );
     }
     if required == 1 {
         return CheckResult::warn(
             subject,
-            format!("{found}: a record is acknowledged that only one broker has"),
+            format!("{found}: a record is acknowledged when only one broker has it"),
             "set min.insync.replicas=2",
         );
     }
@@ -216,38 +224,37 @@ pub(super) fn replication(topic: &TopicFacts, brokers: &BrokerFacts) -> CheckRes
         return CheckResult::warn(
             subject,
             format!("{found}: a replica is behind"),
-            "bring its broker back",
+            "restart its broker",
         );
     }
     if required == replicas {
         return CheckResult::warn(
             subject,
-            format!("{found}: with one broker away nothing can be written"),
-            "give the topic one replica more than min.insync.replicas",
+            format!("{found}: without one broker nothing can be written"),
+            "give the topic one more replica than min.insync.replicas",
         );
     }
     CheckResult::ok(subject, found)
 }
 
-/// Verdicts on replication that say the same of several topics, as one; `topics` in their order.
+/// Checks the replication of all topics, and merges equal results.
 pub(super) fn together(topics: &[TopicFacts], brokers: &BrokerFacts) -> Vec<CheckResult> {
     let mut together: Vec<(CheckResult, Vec<&str>)> = Vec::new();
     for topic in topics {
-        let verdict = replication(topic, brokers);
-        match together.iter_mut().find(|(other, _)| *other == verdict) {
+        let result = replication(topic, brokers);
+        match together.iter_mut().find(|(other, _)| *other == result) {
             Some((_, names)) => names.push(&topic.name),
-            None => together.push((verdict, vec![&topic.name])),
+            None => together.push((result, vec![&topic.name])),
         }
     }
-    let named = together.into_iter().map(|(verdict, names)| CheckResult {
-        finding: format!("{}: {}", names.join(", "), verdict.finding),
-        ..verdict
+    let named = together.into_iter().map(|(result, names)| CheckResult {
+        finding: format!("{}: {}", names.join(", "), result.finding),
+        ..result
     });
     named.collect()
 }
 
-/// Whether every task of one process finds a partition to read. Vouchers lie by their own key, so
-/// their topic may have more or fewer partitions than the order statuses.
+/// Warns when one process has more tasks than there are partitions.
 pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<CheckResult> {
     let partitions = topic.partitions.len();
     (usize::from(tasks) > partitions).then(|| {
@@ -262,7 +269,7 @@ pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Che
     })
 }
 
-/// How long a topic leaves a record alone: what a group that stands still may be behind.
+/// Returns how long a topic keeps every record, which is how long a group may be stopped.
 pub(super) fn kept_uncompacted(topic: &TopicFacts) -> Option<Duration> {
     let config = topic.config.as_ref().ok()?;
     let setting = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
@@ -271,7 +278,7 @@ pub(super) fn kept_uncompacted(topic: &TopicFacts) -> Option<Duration> {
         .contains("compact")
         .then(|| setting("min.compaction.lag.ms"))
         .flatten();
-    // -1, for ever, is no number of milliseconds.
+    // -1 means forever.
     let retention = policy
         .contains("delete")
         .then(|| setting("retention.ms"))

@@ -45,23 +45,23 @@ fn with(mut topic: TopicFacts, name: &str, value: &str) -> TopicFacts {
 #[test]
 fn topics_as_planned_are_fine() {
     for plan in plans() {
-        let verdict = configuration(&plan, SERVERS, Some(&as_planned(&plan)));
-        assert_eq!(verdict.level, Level::Ok, "{verdict:?}");
+        let result = configuration(&plan, SERVERS, Some(&as_planned(&plan)));
+        assert_eq!(result.level, Level::Ok, "{result:?}");
     }
 }
 
 #[test]
 fn a_missing_topic_is_named_with_its_cluster() {
-    let verdict = configuration(&plans()[0], SERVERS, None);
-    assert_eq!(verdict.level, Level::Fail);
+    let result = configuration(&plans()[0], SERVERS, None);
+    assert_eq!(result.level, Level::Fail);
     assert_eq!(
-        verdict.finding,
+        result.finding,
         "there is no topic order-status at localhost:9092"
     );
 }
 
 #[test]
-fn what_loses_records_fails_and_what_may_is_a_warning() {
+fn what_loses_records_fails_and_what_may_lose_them_is_a_warning() {
     let dead_letters = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM - 1).to_string();
     let cases = [
         (0, "cleanup.policy", "delete", Level::Fail),
@@ -80,9 +80,9 @@ fn what_loses_records_fails_and_what_may_is_a_warning() {
     for (number, name, value, level) in cases {
         let plan = &plans()[number];
         let topic = with(as_planned(plan), name, value);
-        let verdict = configuration(plan, SERVERS, Some(&topic));
-        assert_eq!(verdict.level, level, "{name}={value}: {verdict:?}");
-        let advised = verdict.advice.as_deref().unwrap_or_default();
+        let result = configuration(plan, SERVERS, Some(&topic));
+        assert_eq!(result.level, level, "{name}={value}: {result:?}");
+        let advised = result.advice.as_deref().unwrap_or_default();
         assert_eq!(
             advised.contains("--add-config"),
             level != Level::Ok,
@@ -112,15 +112,15 @@ fn a_configuration_that_may_not_be_read_is_a_warning() {
     let plan = &plans()[0];
     let mut topic = as_planned(plan);
     topic.config = Err("TopicAuthorizationFailed".to_owned());
-    let verdict = configuration(plan, SERVERS, Some(&topic));
-    assert_eq!(verdict.level, Level::Warn);
-    assert!(verdict.finding.contains("TopicAuthorizationFailed"));
+    let result = configuration(plan, SERVERS, Some(&topic));
+    assert_eq!(result.level, Level::Warn);
+    assert!(result.finding.contains("TopicAuthorizationFailed"));
 }
 
 #[test]
-fn replication_outlives_a_broker_and_writes_go_on() {
+fn a_topic_survives_a_broker_and_stays_writable() {
     let plan = &plans()[0];
-    let verdict = |partitions: PartitionFacts, required: &str| {
+    let check = |partitions: PartitionFacts, required: &str| {
         let mut topic = with(as_planned(plan), "min.insync.replicas", required);
         topic.partitions[3] = partitions;
         let brokers = BrokerFacts {
@@ -133,14 +133,14 @@ fn replication_outlives_a_broker_and_writes_go_on() {
         has_leader: false,
         ..partition(3, 3)
     };
-    assert_eq!(verdict(partition(3, 3), "2").level, Level::Ok);
-    assert_eq!(verdict(partition(3, 2), "2").level, Level::Warn);
-    assert_eq!(verdict(partition(3, 1), "2").level, Level::Fail);
-    assert_eq!(verdict(partition(1, 1), "1").level, Level::Warn);
-    assert_eq!(verdict(partition(1, 1), "2").level, Level::Fail);
-    assert_eq!(verdict(partition(3, 3), "1").level, Level::Warn);
-    assert_eq!(verdict(partition(3, 3), "3").level, Level::Warn);
-    assert_eq!(verdict(leaderless, "2").level, Level::Fail);
+    assert_eq!(check(partition(3, 3), "2").level, Level::Ok);
+    assert_eq!(check(partition(3, 2), "2").level, Level::Warn);
+    assert_eq!(check(partition(3, 1), "2").level, Level::Fail);
+    assert_eq!(check(partition(1, 1), "1").level, Level::Warn);
+    assert_eq!(check(partition(1, 1), "2").level, Level::Fail);
+    assert_eq!(check(partition(3, 3), "1").level, Level::Warn);
+    assert_eq!(check(partition(3, 3), "3").level, Level::Warn);
+    assert_eq!(check(leaderless, "2").level, Level::Fail);
     let unclean = with(as_planned(plan), "unclean.leader.election.enable", "true");
     let brokers = BrokerFacts {
         count: 3,
@@ -153,10 +153,10 @@ fn replication_outlives_a_broker_and_writes_go_on() {
 fn more_tasks_than_partitions_are_idle() {
     let topic = as_planned(&plans()[0]);
     assert_eq!(tasks("PROCESSOR_TASKS", 12, &topic), None);
-    let told = tasks("PROCESSOR_TASKS", 13, &topic).unwrap();
+    let result = tasks("PROCESSOR_TASKS", 13, &topic).unwrap();
     assert!(
-        told.sentence().contains("PROCESSOR_TASKS to 12"),
-        "{told:?}"
+        result.sentence().contains("PROCESSOR_TASKS to 12"),
+        "{result:?}"
     );
 }
 
@@ -194,13 +194,13 @@ fn topics_that_are_replicated_alike_are_named_in_one_line() {
     };
     let mut topics: Vec<_> = plans().iter().take(3).map(as_planned).collect();
     topics[1].partitions[0] = partition(3, 1);
-    let verdicts = together(&topics, &brokers);
-    assert_eq!(verdicts.len(), 2);
+    let results = together(&topics, &brokers);
+    assert_eq!(results.len(), 2);
     assert!(
-        verdicts[0]
+        results[0]
             .finding
             .starts_with("order-status, order-status.dlq: 3 replicas")
     );
-    assert!(verdicts[1].finding.starts_with("vouchers: "));
-    assert_eq!(verdicts[1].level, Level::Fail);
+    assert!(results[1].finding.starts_with("vouchers: "));
+    assert_eq!(results[1].level, Level::Fail);
 }

@@ -31,19 +31,19 @@ pub(super) struct Registered {
     pub(super) id: u32,
 }
 
-/// What a subject is held to.
+/// The compatibility level of a subject.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config {
     #[serde(rename = "compatibilityLevel")]
     pub(super) level: Option<String>,
 }
 
-/// What an answer other than a success says.
+/// What an answer that is no success is about.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// About what was asked: it would be the same for ever.
+    /// About what was requested. The answer would always be the same.
     Final(String),
-    /// About who asks, or the moment: asked again.
+    /// About the client, the URL or the moment. The request is made again.
     Passing(String),
 }
 
@@ -58,12 +58,11 @@ struct Body {
 ///
 /// - The registry's own "not found" (404xx: 40401 subject, 40402 version, 40403 schema, 40408 level) is
 ///   about the id.
-/// - A 400, 409, 410 or 422 is about the id too, since the id is all that differs between two
-///   requests: the answer would be the same for ever.
+/// - A 400, 409, 410 or 422 is about the id too, since two requests differ in the id only.
 /// - A 404 in JSON is about the id when the route is optional: one that not every registry has, or
 ///   Apicurio's own API, which has other codes. In HTML it is a proxy's.
-/// - Every other status is about who asks (401, 403), about the URL (404 without the registry's
-///   code), about the moment (429) or about the registry or a proxy (5xx): asked again.
+/// - Every other status is about the client (401, 403), the URL (404 without the registry's code), the
+///   moment (429), or the registry or a proxy (5xx).
 pub(super) fn refusal(status: StatusCode, body: &[u8], is_optional: bool) -> Refusal {
     let said = serde_json::from_slice::<Body>(body).ok();
     let code = said.as_ref().map_or(0, |said| said.error_code);
@@ -110,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_the_id_is_final() {
+    fn an_answer_about_the_id_is_final() {
         let not_found = r#"{"error_code":40403,"message":"Schema 7 not found"}"#;
         assert!(is_final(404, not_found));
-        // Whatever the status: Apicurio's has differed.
+        // Whatever the status: versions of Apicurio differ.
         assert!(is_final(500, not_found));
         for status in [400, 409, 410, 422] {
             assert!(is_final(status, ""), "{status}");
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_another_answer_next_time_is_not_final() {
+    fn an_answer_that_may_change_is_not_final() {
         for status in [
             301, 401, 403, 404, 405, 406, 407, 408, 425, 429, 500, 502, 503, 504,
         ] {
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_without_such_a_route_is_not_asked_for_ever() {
+    fn the_missing_route_of_a_registry_is_final() {
         let optional = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
             matches!(refusal(status, body.as_bytes(), true), Refusal::Final(_))

@@ -1,75 +1,74 @@
-//! Compiled writer schemas by id, fetched beside the loop that needs them.
+//! Compiled writer schemas by id, fetched beside the loop or the command that needs them.
 //!
-//! A loop waits inside a call for a moment, in which a registry that is well answers. A schema that
-//! isn't there then is [`Lookup::Pending`], and the loop polls its group,
-//! without taking records, until it is.
+//! The first look-up of a schema waits: for a loop a moment, in which a healthy registry answers, and
+//! for a command as long as a person waits. A schema that is not there then is [`Lookup::Pending`]. A
+//! loop goes on polling its group, without taking records, and looks the schema up again. A command
+//! ends with [`not_answered`].
 
 use std::collections::HashMap;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use schemas::{Malformed, Reason, SchemaId, WriterSchema};
+use schemas::{Malformed, Plan, Reason, RecordType, SchemaId, ValueFormat};
 
-use super::{RegisteredSchema, Registry, RegistryError};
+use super::schema::RegisteredSchema;
+use super::{COMMAND_WAIT, Registry, RegistryError};
 use crate::backoff::Backoff;
-use crate::health::Part;
+use crate::health::{Health, Part};
+use crate::lifecycle::Failure;
 
-/// A schema that the registry does not know is asked for again this long before it is the data's
-/// fault: a writer may be ahead of the registry's replicas.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the first look-up of a schema waits in a loop.
+const LOOP_WAIT: Duration = Duration::from_millis(100);
 
-/// How long "unknown" is believed of an id. No longer than a circuit breaker's pause: the records
-/// that opened it may be readable at its next try.
-const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+/// For how long a schema is requested again that the registry does not know, before its records are
+/// dead letters: the writer may be ahead of the registry's replicas.
+const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
 
-/// For so long after an unknown id, further ones are asked for once, so that a stream of invented
-/// ids can't hold the flow for [`PATIENCE`] each.
-const IMPATIENT_FOR: Duration = Duration::from_secs(60);
+/// For how long after an unknown id further ones are requested only once, so that a stream of invented
+/// ids can't hold up the flow for [`NOT_FOUND_GRACE`] each.
+const NO_GRACE_FOR: Duration = Duration::from_secs(60);
 
-/// Bounds the memory that invented ids can take.
-const MAX_UNKNOWN: usize = 10_000;
+/// For how long an id counts as unknown. This is no longer than the pause of a circuit breaker: the
+/// records that opened it may be readable at its next try.
+const UNKNOWN_TTL: Duration = Duration::from_secs(10);
 
-/// How long the first look for a schema waits for the registry.
-const MOMENT: Duration = Duration::from_millis(100);
+/// The most ids that are remembered as bad. Bounds the memory that invented ids can take.
+const MAX_BAD: usize = 10_000;
 
 /// What is known of a schema id.
 #[derive(Debug)]
 pub enum Lookup<'a, P> {
-    /// Compiled, ready to read with. Borrowed: counting references for every record would cost more
-    /// than looking it up, as soon as two loops count the same.
-    Known(&'a WriterSchema<P>),
-    /// Being asked for; look again later.
+    /// How to read values that were written with the schema. It is borrowed: if two loops counted
+    /// references to it for every record, that would cost more than the look-up.
+    Known(&'a ValueFormat<P>),
+    /// The schema is being requested. Look it up again later.
     Pending,
     /// Records with this id are dead letters, for this reason.
     Bad(Malformed),
 }
 
-/// Where a loop looks schemas up; a model of it drives the same loop in the simulator.
+/// Where schemas are looked up. The simulator drives the loops with a model of it.
 pub trait SchemaSource {
-    /// The compiled Avro schema.
+    /// What an Avro schema is compiled into.
     type Plan;
 
-    /// What is known of `id` now; asks for it when nothing is.
+    /// Looks up a schema, and requests it if nothing is known of it.
     fn lookup(&mut self, id: SchemaId) -> Lookup<'_, Self::Plan>;
 
-    /// The schema if it is known already; asks nobody. For sources that never have to ask, it is the
-    /// same as a lookup.
-    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<Self::Plan>> {
+    /// Returns the schema if it is known without a request. A source that never makes requests need
+    /// not implement this.
+    fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<Self::Plan>> {
         match self.lookup(id) {
-            Lookup::Known(schema) => Some(schema),
+            Lookup::Known(format) => Some(format),
             Lookup::Pending | Lookup::Bad(_) => None,
         }
     }
 }
 
-/// Turns an Avro schema's text, and the texts of all that it refers to, into what records are read
-/// with.
-pub type Compile<P> = fn(&str, &[String]) -> Result<P, Malformed>;
-
-/// What any loop of the process has fetched: a schema is asked for once, and a partition that moves
-/// to another task waits for no registry.
-pub struct KnownSchemas<P>(Arc<Mutex<HashMap<SchemaId, Arc<WriterSchema<P>>>>>);
+/// The schemas that any loop of the process has fetched. So a schema is requested once, and a
+/// partition that moves to another task does not wait for the registry.
+pub struct KnownSchemas<P>(Arc<Mutex<HashMap<SchemaId, Arc<ValueFormat<P>>>>>);
 
 impl<P> Default for KnownSchemas<P> {
     fn default() -> Self {
@@ -84,25 +83,29 @@ impl<P> Clone for KnownSchemas<P> {
 }
 
 impl<P> KnownSchemas<P> {
-    fn get(&self, id: SchemaId) -> Option<Arc<WriterSchema<P>>> {
+    fn get(&self, id: SchemaId) -> Option<Arc<ValueFormat<P>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&id).cloned()
     }
 
-    fn insert(&self, id: SchemaId, schema: Arc<WriterSchema<P>>) {
+    fn insert(&self, id: SchemaId, format: Arc<ValueFormat<P>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(id, schema);
+        known.insert(id, format);
     }
 }
 
-/// A loop's own cache, filled by a fetcher task: a lookup of what it had before takes no lock.
+/// The cache of one loop or command, which a fetcher task fills. A look-up of a schema that was looked
+/// up before takes no lock.
 pub struct SchemaCache<P> {
-    /// Most records have the schema of the one before.
-    last: Option<(SchemaId, Arc<WriterSchema<P>>)>,
+    /// Most records have the schema of the record before.
+    last: Option<(SchemaId, Arc<ValueFormat<P>>)>,
     shared: KnownSchemas<P>,
-    known: HashMap<SchemaId, Arc<WriterSchema<P>>>,
+    known: HashMap<SchemaId, Arc<ValueFormat<P>>>,
     bad: HashMap<SchemaId, (Malformed, Instant)>,
-    pending: Option<SchemaId>,
+    /// The schema that was requested last, and until when its first look-up waits.
+    pending: Option<(SchemaId, Instant)>,
+    /// How long the first look-up of a schema waits.
+    wait: Duration,
     fetcher: Option<Fetcher<P>>,
 }
 
@@ -111,20 +114,15 @@ struct Fetcher<P> {
     answers: mpsc::Receiver<Answer<P>>,
 }
 
-/// What became of a question for a schema.
-type Answer<P> = (SchemaId, Result<Arc<WriterSchema<P>>, Malformed>);
+/// The result of a request.
+type Answer<P> = (SchemaId, Result<Arc<ValueFormat<P>>, Malformed>);
 
-impl<P: Send + Sync + 'static> SchemaCache<P> {
-    /// Without a registry every value with a schema is the dead letter `registry_not_configured`.
-    /// `part` says when a record waits for a registry that does not answer.
+impl<R: RecordType + 'static> SchemaCache<Plan<R>> {
+    /// Returns the cache of a loop. Without a registry every value with a schema is the dead letter
+    /// `registry_not_configured`. `part` shows when a record waits for a registry that does not answer.
     ///
-    /// Must be called within a Tokio runtime, on which the fetcher lives until the cache is dropped.
-    pub fn new(
-        registry: Option<Registry>,
-        compile: Compile<P>,
-        shared: KnownSchemas<P>,
-        part: Part,
-    ) -> Self {
+    /// Must be called within a Tokio runtime. The fetcher lives on it until the cache is dropped.
+    pub fn new(registry: Option<Registry>, shared: KnownSchemas<Plan<R>>, part: Part) -> Self {
         part.ready();
         Self {
             last: None,
@@ -132,10 +130,34 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
             known: HashMap::new(),
             bad: HashMap::new(),
             pending: None,
-            fetcher: registry.map(|registry| Fetcher::spawn(registry, compile, part)),
+            wait: LOOP_WAIT,
+            fetcher: registry.map(|registry| Fetcher::spawn(registry, part)),
         }
     }
 
+    /// Returns the cache of a command, which reports no health. Its look-ups block their thread for up
+    /// to [`COMMAND_WAIT`].
+    ///
+    /// Must be called within a Tokio runtime, and used outside of its threads.
+    pub fn for_command(registry: Option<Registry>) -> Self {
+        let part = Health::new().ready_part("registry");
+        Self {
+            wait: COMMAND_WAIT,
+            ..Self::new(registry, KnownSchemas::default(), part)
+        }
+    }
+}
+
+/// Returns the failure of a command for whose schema the registry has not answered in
+/// [`COMMAND_WAIT`].
+pub fn not_answered(schema_id: SchemaId) -> Failure {
+    Failure::failed(format!(
+        "the schema registry has not answered for {schema_id} in {COMMAND_WAIT:?}; run this again \
+         when it does"
+    ))
+}
+
+impl<P> SchemaCache<P> {
     #[inline]
     fn is_last(&self, id: SchemaId) -> bool {
         self.last.as_ref().is_some_and(|(last, _)| *last == id)
@@ -152,15 +174,15 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
     }
 
     fn learn(&mut self, (id, answer): Answer<P>) {
-        self.pending.take_if(|pending| *pending == id);
+        self.pending.take_if(|(pending, _)| *pending == id);
         match answer {
-            Ok(schema) => {
+            Ok(format) => {
                 self.bad.remove(&id);
-                self.shared.insert(id, Arc::clone(&schema));
-                self.known.insert(id, schema);
+                self.shared.insert(id, Arc::clone(&format));
+                self.known.insert(id, format);
             }
             Err(malformed) => {
-                if self.bad.len() >= MAX_UNKNOWN {
+                if self.bad.len() >= MAX_BAD {
                     self.bad.clear();
                 }
                 self.bad.insert(id, (malformed, Instant::now()));
@@ -168,25 +190,25 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
         }
     }
 
-    /// The schema, if any loop of the process has it.
-    fn at_hand(&mut self, id: SchemaId) -> Option<Arc<WriterSchema<P>>> {
-        if let Some(schema) = self.known.get(&id) {
-            return Some(Arc::clone(schema));
+    /// Returns the schema if any loop of the process has fetched it.
+    fn fetched(&mut self, id: SchemaId) -> Option<Arc<ValueFormat<P>>> {
+        if let Some(format) = self.known.get(&id) {
+            return Some(Arc::clone(format));
         }
         self.take_answers();
-        let schema = self.shared.get(id)?;
-        self.known.insert(id, Arc::clone(&schema));
-        Some(schema)
+        let format = self.shared.get(id)?;
+        self.known.insert(id, Arc::clone(&format));
+        Some(format)
     }
 
-    /// The schema, or the lookup's other answers.
-    fn find(&mut self, id: SchemaId) -> Result<Arc<WriterSchema<P>>, Lookup<'static, P>> {
-        if let Some(schema) = self.at_hand(id) {
-            return Ok(schema);
+    /// Returns the schema, or the look-up's other results.
+    fn find(&mut self, id: SchemaId) -> Result<Arc<ValueFormat<P>>, Lookup<'static, P>> {
+        if let Some(format) = self.fetched(id) {
+            return Ok(format);
         }
         if let Some((malformed, since)) = self.bad.get(&id) {
-            // A schema that was never right stays wrong; one that was unknown may be registered.
-            if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_FOR {
+            // A schema that can't be used stays so. One that was unknown may have been registered.
+            if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_TTL {
                 return Err(Lookup::Bad(malformed.clone()));
             }
             self.bad.remove(&id);
@@ -206,62 +228,69 @@ impl<P: Send + Sync + 'static> SchemaCache<P> {
                 format!("no registry gives such an id: {id}"),
             )));
         }
-        if self.pending == Some(id) {
-            return Err(Lookup::Pending);
+        let until = match self.pending {
+            Some((pending, until)) if pending == id => until,
+            _ => {
+                // The fetcher ends only with the cache.
+                let _ = fetcher.requests.send(id);
+                Instant::now() + self.wait
+            }
+        };
+        self.pending = Some((id, until));
+        // An answer to an earlier request may come first.
+        while self.pending.is_some_and(|(pending, _)| pending == id) {
+            match self.answer(until) {
+                Some(answer) => self.learn(answer),
+                None => return Err(Lookup::Pending),
+            }
         }
-        self.pending = Some(id);
-        // The fetcher ends only with the cache.
-        let _ = fetcher.requests.send(id);
-        match fetcher.answers.recv_timeout(MOMENT) {
-            Ok(answer) => self.learn(answer),
-            Err(_) => return Err(Lookup::Pending),
-        }
-        // It may have been the answer to an earlier question.
-        if self.pending == Some(id) {
-            Err(Lookup::Pending)
-        } else {
-            self.find(id)
-        }
+        self.find(id)
+    }
+
+    /// Waits for the next answer.
+    fn answer(&self, until: Instant) -> Option<Answer<P>> {
+        let left = until.saturating_duration_since(Instant::now());
+        self.fetcher.as_ref()?.answers.recv_timeout(left).ok()
     }
 }
 
-impl<P: Send + Sync + 'static> SchemaSource for SchemaCache<P> {
+impl<P: 'static> SchemaSource for SchemaCache<P> {
     type Plan = P;
 
     fn lookup(&mut self, id: SchemaId) -> Lookup<'_, P> {
         if !self.is_last(id) {
             match self.find(id) {
-                Ok(schema) => self.last = Some((id, schema)),
+                Ok(format) => self.last = Some((id, format)),
                 Err(other) => return other,
             }
         }
         match &self.last {
-            Some((_, schema)) => Lookup::Known(schema),
+            Some((_, format)) => Lookup::Known(format),
             None => Lookup::Pending,
         }
     }
 
-    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<P>> {
+    fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<P>> {
         if !self.is_last(id) {
-            self.last = Some((id, self.at_hand(id)?));
+            self.last = Some((id, self.fetched(id)?));
         }
-        self.last.as_ref().map(|(_, schema)| &**schema)
+        self.last.as_ref().map(|(_, format)| &**format)
     }
 }
 
-impl<P: Send + Sync + 'static> Fetcher<P> {
-    fn spawn(registry: Registry, compile: Compile<P>, part: Part) -> Self {
-        let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel();
+impl<R: RecordType + 'static> Fetcher<Plan<R>> {
+    fn spawn(registry: Registry, part: Part) -> Self {
+        let (requests, mut requested) = tokio::sync::mpsc::unbounded_channel();
         let (answer, answers) = mpsc::channel();
         tokio::spawn(async move {
             let mut last_unknown: Option<Instant> = None;
-            while let Some(id) = asked.recv().await {
-                let patience = match last_unknown {
-                    Some(since) if since.elapsed() < IMPATIENT_FOR => Duration::ZERO,
-                    _ => PATIENCE,
+            while let Some(id) = requested.recv().await {
+                let grace = match last_unknown {
+                    Some(since) if since.elapsed() < NO_GRACE_FOR => Duration::ZERO,
+                    _ => NOT_FOUND_GRACE,
                 };
-                let result = match fetch(&registry, id, patience, &part).await {
-                    Ok(schema) => schema.compiled(id, compile).map(Arc::new),
+                let result = match fetch(&registry, id, grace, &part).await {
+                    Ok(schema) => schema.compiled(id).map(Arc::new),
                     Err(malformed) => Err(malformed),
                 };
                 if let Err(malformed) = &result
@@ -278,11 +307,11 @@ impl<P: Send + Sync + 'static> Fetcher<P> {
     }
 }
 
-/// Asks until the registry answers; a "not found" is believed after `patience`.
+/// Requests a schema until the registry answers. "Not found" is requested again for as long as `grace`.
 async fn fetch(
     registry: &Registry,
     id: SchemaId,
-    patience: Duration,
+    grace: Duration,
     part: &Part,
 ) -> Result<RegisteredSchema, Malformed> {
     let mut backoff = Backoff::outside();
@@ -300,7 +329,7 @@ async fn fetch(
             Err(RegistryError::NotFound(why)) => {
                 part.ready();
                 let since = *not_found_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= patience {
+                if since.elapsed() >= grace {
                     return Err(Malformed::new(
                         Reason::UnknownSchema,
                         format!("the registry does not know it: {why}"),
@@ -318,19 +347,20 @@ async fn fetch(
 
 #[cfg(test)]
 mod tests {
+    use schemas::VoucherPlan;
+
     use super::*;
-    use crate::health::Health;
     use crate::registry::RegistrySettings;
 
-    /// Of a registry that nobody listens for: whatever is asked for is pending.
-    fn cache() -> SchemaCache<()> {
+    /// The cache of a loop whose registry does not answer.
+    fn cache() -> SchemaCache<VoucherPlan> {
         let registry = Registry::of(&RegistrySettings::at("http://127.0.0.1:9")).unwrap();
         let part = Health::new().ready_part("registry");
-        SchemaCache::new(registry, |_, _| Ok(()), KnownSchemas::default(), part)
+        SchemaCache::new(registry, KnownSchemas::default(), part)
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_id_that_no_registry_gives_is_never_asked_for() {
+    async fn an_id_that_no_registry_gives_is_never_requested() {
         let mut cache = cache();
         for id in [
             SchemaId::Id(0xc3a9_c3a9),
@@ -339,12 +369,24 @@ mod tests {
             SchemaId::ContentId(u64::MAX),
         ] {
             let Lookup::Bad(malformed) = cache.lookup(id) else {
-                panic!("{id} is asked for");
+                panic!("{id} is requested");
             };
             assert_eq!(malformed.reason(), Reason::UnknownSchema);
         }
         let greatest = SchemaId::Id(i32::MAX as u32);
-        assert!(cache.known(greatest).is_none(), "nobody asked for it yet");
+        assert!(cache.known(greatest).is_none(), "it was not requested yet");
         assert!(matches!(cache.lookup(greatest), Lookup::Pending));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_the_first_look_up_of_a_schema_waits() {
+        let mut cache = cache();
+        let mut waited = || {
+            let begun = Instant::now();
+            assert!(matches!(cache.lookup(SchemaId::Id(7)), Lookup::Pending));
+            begun.elapsed()
+        };
+        assert!(waited() >= LOOP_WAIT);
+        assert!((0..10).any(|_| waited() < LOOP_WAIT));
     }
 }

@@ -1,22 +1,23 @@
 //! Fetches the schemas of other subjects that a schema refers to.
 //!
 //! Anybody who may register schemas decides how they refer to each other. So the number of schemas, the
-//! depth and the bytes are limited, and a name that stands for two versions is refused.
+//! depth and the bytes are limited, and a name with two versions is refused.
 
 use std::collections::HashMap;
 
 use super::address::Resource;
 use super::answer::{Found, Reference};
+use super::client::RegistryError;
+use super::schema::is_avro;
 use super::transport::{Request, Transport, json};
-use super::{RegistryError, SchemaFormat};
 
-/// How many other schemas one may refer to, directly and indirectly.
+/// The most schemas that one may refer to, directly and indirectly.
 const MAX_REFERENCES: usize = 100;
 
-/// How long a chain of references may be.
-const DEEPEST: usize = 16;
+/// The most steps of a chain of references.
+const MAX_DEPTH: usize = 16;
 
-/// How long all texts may be together, in bytes: as long as the longest schema.
+/// The most bytes of all texts together, as many as the longest schema may have.
 const MAX_REFERENCED_BYTES: usize = 1 << 20;
 
 /// Returns the texts of all schemas that `found` refers to, each after those that it refers to itself.
@@ -69,8 +70,8 @@ impl Walk<'_> {
                 None if self.places.len() >= MAX_REFERENCES => {
                     return self.refused(format!("to more than {MAX_REFERENCES} others"));
                 }
-                None if depth > DEEPEST => {
-                    return self.refused(format!("over more than {DEEPEST} steps"));
+                None if depth > MAX_DEPTH => {
+                    return self.refused(format!("over more than {MAX_DEPTH} steps"));
                 }
                 None => {}
             }
@@ -105,7 +106,7 @@ impl Walk<'_> {
         let request = Request::get(resource, &what);
         let found: Found = self.transport.send(&request, json).await?;
         let kind = found.schema_type.as_deref();
-        if SchemaFormat::of_type(kind) != SchemaFormat::Avro {
+        if !is_avro(kind) {
             let kind = kind.unwrap_or_default();
             return self.refused(format!("to {name}, which is {kind}, not Avro"));
         }

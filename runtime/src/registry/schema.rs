@@ -1,89 +1,93 @@
-//! A schema in a registry: where it is asked for, and what it makes of the values written with it.
+//! A schema in a registry: where it is requested, and how values that were written with it are read.
 
-use schemas::{Guid, Malformed, Reason, SchemaId, WriterSchema};
+use schemas::{Guid, Malformed, Plan, Reason, RecordType, SchemaId, ValueFormat};
 use serde_json::Value;
 
 use super::address::Resource;
-use super::{Compile, shortened};
+use super::shortened;
 
-/// A schema as a registry holds it.
+/// A schema as a registry holds it, by its language.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisteredSchema {
-    /// What language it is written in, and with that what the values are.
-    pub format: SchemaFormat,
-    /// Its text.
-    pub text: String,
-    /// The texts of all Avro schemas that it refers to, each after those that it refers to itself.
-    pub references: Vec<String>,
-}
-
-/// The languages of schemas.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SchemaFormat {
-    /// Values are Avro.
-    Avro,
-    /// JSON Schema: values are JSON.
+pub(super) enum RegisteredSchema {
+    /// An Avro schema.
+    Avro {
+        text: String,
+        /// The texts of all schemas that it refers to, each after those that it refers to itself.
+        references: Vec<String>,
+    },
+    /// A JSON Schema. Values are JSON, and can be read without it.
     Json,
-    /// Values are Protobuf, which is not read.
-    Protobuf,
-    /// What else a registry may hold, by its name.
+    /// A schema in another language, by the language's name. Its values are not read.
     Other(String),
 }
 
-impl SchemaFormat {
-    /// Of a registry's `schemaType`; absent means Avro (Confluent's API).
-    pub(super) fn of_type(name: Option<&str>) -> Self {
-        match name {
-            None | Some("AVRO") => Self::Avro,
-            Some("JSON") => Self::Json,
-            Some("PROTOBUF") => Self::Protobuf,
-            Some(other) => Self::Other(shortened(other)),
-        }
-    }
-
-    /// Of a schema's text, where a registry says nothing else: Apicurio's own API.
-    fn of_text(text: &str) -> Self {
-        if text.trim_start().starts_with('<') {
-            return Self::Other("XML".to_owned());
-        }
-        let Ok(schema) = serde_json::from_str::<Value>(text) else {
-            return Self::Protobuf;
-        };
-        match (&schema, schema["type"].as_str()) {
-            (_, Some("record" | "enum" | "fixed")) => Self::Avro,
-            (_, Some("struct")) => Self::Other("KCONNECT".to_owned()),
-            (Value::Object(_), _) => Self::Json,
-            _ => Self::Avro,
-        }
-    }
+/// Returns whether a registry's `schemaType` is Avro. A missing one is (Confluent's API).
+pub(super) fn is_avro(schema_type: Option<&str>) -> bool {
+    matches!(schema_type, None | Some("AVRO"))
 }
 
 impl RegisteredSchema {
-    /// How values that were written with it are read.
+    /// Returns a schema whose `schemaType` is not Avro.
+    pub(super) fn not_avro(schema_type: &str) -> Self {
+        match schema_type {
+            "JSON" => Self::Json,
+            "PROTOBUF" => Self::Other("Protobuf".to_owned()),
+            other => Self::Other(shortened(other)),
+        }
+    }
+
+    /// Returns the schema of an answer that is its text alone, as Apicurio's own API gives it.
     ///
     /// # Errors
-    /// [`Reason::UnsupportedSchema`] with what the writer may do.
-    pub fn compiled<P>(
+    /// Returns what is wrong, for an answer that is a proxy's page.
+    pub(super) fn of_text(text: &str) -> Result<Self, String> {
+        if is_page(text) {
+            return Err("it is HTML".to_owned());
+        }
+        if text.trim_start().starts_with('<') {
+            return Ok(Self::Other("XML".to_owned()));
+        }
+        let Ok(schema) = serde_json::from_str::<Value>(text) else {
+            return Ok(Self::Other("Protobuf".to_owned()));
+        };
+        Ok(match (&schema, schema["type"].as_str()) {
+            (Value::Object(_), Some("struct")) => Self::Other("KCONNECT".to_owned()),
+            (Value::Object(_), Some("record" | "enum" | "fixed")) => Self::avro(text),
+            (Value::Object(_), _) => Self::Json,
+            _ => Self::avro(text),
+        })
+    }
+
+    fn avro(text: &str) -> Self {
+        Self::Avro {
+            text: text.to_owned(),
+            references: Vec::new(),
+        }
+    }
+
+    /// Returns how values that were written with the schema are read.
+    ///
+    /// # Errors
+    /// [`Reason::UnsupportedSchema`] with what the writer can do.
+    pub(super) fn compiled<R: RecordType>(
         &self,
         id: SchemaId,
-        compile: Compile<P>,
-    ) -> Result<WriterSchema<P>, Malformed> {
-        let name = match &self.format {
-            SchemaFormat::Avro => {
-                return compile(&self.text, &self.references).map(WriterSchema::Avro);
+    ) -> Result<ValueFormat<Plan<R>>, Malformed> {
+        match self {
+            Self::Avro { text, references } => {
+                Plan::compile_with(text, references).map(ValueFormat::Avro)
             }
-            SchemaFormat::Json => return Ok(WriterSchema::Json),
-            SchemaFormat::Protobuf => "Protobuf",
-            SchemaFormat::Other(name) => name,
-        };
-        Err(Malformed::new(
-            Reason::UnsupportedSchema,
-            format!(
-                "{id} is {name}, and values are read as Avro or JSON: use the serializer of one of \
-                 the two (of Confluent: KafkaAvroSerializer or KafkaJsonSchemaSerializer; of \
-                 Apicurio: AvroKafkaSerializer or JsonSchemaKafkaSerializer)"
-            ),
-        ))
+            Self::Json => Ok(ValueFormat::Json),
+            Self::Other(name) => Err(Malformed::new(
+                Reason::UnsupportedSchema,
+                format!(
+                    "{id} is {name}, and values are read as Avro or JSON: use the serializer of \
+                     one of the two (of Confluent: KafkaAvroSerializer or \
+                     KafkaJsonSchemaSerializer; of Apicurio: AvroKafkaSerializer or \
+                     JsonSchemaKafkaSerializer)"
+                ),
+            )),
+        }
     }
 }
 
@@ -99,27 +103,12 @@ pub(super) fn resource(id: SchemaId) -> Resource {
     }
 }
 
-/// Whether the registry answers with the schema's text alone.
+/// Returns whether the registry answers with the schema's text alone.
 pub(super) const fn is_answered_with_text(id: SchemaId) -> bool {
     matches!(id, SchemaId::GlobalId(_) | SchemaId::ContentId(_))
 }
 
-/// Returns the schema of an answer that is its text alone.
-///
-/// # Errors
-/// Returns what is wrong, for an answer that is a proxy's page.
-pub(super) fn of_text(text: &str) -> Result<RegisteredSchema, String> {
-    if is_page(text) {
-        return Err("it is HTML".to_owned());
-    }
-    Ok(RegisteredSchema {
-        format: SchemaFormat::of_text(text),
-        text: text.to_owned(),
-        references: Vec::new(),
-    })
-}
-
-/// Whether this is a page of a proxy, and not an XML Schema or a WSDL, which Apicurio keeps too.
+/// Returns whether this is a page of a proxy, and not an XML Schema or a WSDL, which Apicurio keeps too.
 fn is_page(text: &str) -> bool {
     let start: String = text.trim_start().chars().take(1024).collect();
     let start = start.to_ascii_lowercase();
@@ -128,56 +117,45 @@ fn is_page(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use schemas::OrderStatus;
+
     use super::*;
 
     #[test]
-    fn a_text_tells_its_format() {
-        for (text, format) in [
-            (
-                r#"{"type":"record","name":"A","fields":[]}"#,
-                SchemaFormat::Avro,
-            ),
-            (
-                r#"["null",{"type":"record","name":"A","fields":[]}]"#,
-                SchemaFormat::Avro,
-            ),
-            (r#""string""#, SchemaFormat::Avro),
-            (
-                "<?xml version=\"1.0\"?><xs:schema/>",
-                SchemaFormat::Other("XML".to_owned()),
-            ),
+    fn the_language_of_a_schema_is_found_in_its_text() {
+        let other = |name: &str| RegisteredSchema::Other(name.to_owned());
+        for avro in [
+            r#"{"type":"record","name":"A","fields":[]}"#,
+            r#"["null",{"type":"record","name":"A","fields":[]}]"#,
+            r#""string""#,
+        ] {
+            let found = RegisteredSchema::of_text(avro);
+            assert_eq!(found, Ok(RegisteredSchema::avro(avro)));
+        }
+        for (text, expected) in [
+            ("<?xml version=\"1.0\"?><xs:schema/>", other("XML")),
             (
                 r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}"#,
-                SchemaFormat::Json,
+                RegisteredSchema::Json,
             ),
-            (r#"{"properties":{}}"#, SchemaFormat::Json),
-            ("{}", SchemaFormat::Json),
-            ("syntax = \"proto3\"; message A {}", SchemaFormat::Protobuf),
-            (
-                r#"{"type":"struct","fields":[]}"#,
-                SchemaFormat::Other("KCONNECT".to_owned()),
-            ),
+            (r#"{"properties":{}}"#, RegisteredSchema::Json),
+            ("{}", RegisteredSchema::Json),
+            ("syntax = \"proto3\"; message A {}", other("Protobuf")),
+            (r#"{"type":"struct","fields":[]}"#, other("KCONNECT")),
         ] {
-            assert_eq!(SchemaFormat::of_text(text), format, "{text}");
+            assert_eq!(RegisteredSchema::of_text(text), Ok(expected), "{text}");
         }
+        assert!(RegisteredSchema::of_text("<html></html>").is_err());
     }
 
     #[test]
-    fn a_schema_of_another_format_is_refused_with_the_serializers_that_can_be_read() {
-        for (format, named) in [
-            (SchemaFormat::Protobuf, "schema 7 is Protobuf"),
-            (
-                SchemaFormat::Other("KCONNECT".to_owned()),
-                "schema 7 is KCONNECT",
-            ),
+    fn a_schema_in_another_language_is_refused_with_the_serializers_that_can_be_read() {
+        for (schema_type, named) in [
+            ("PROTOBUF", "schema 7 is Protobuf"),
+            ("KCONNECT", "schema 7 is KCONNECT"),
         ] {
-            let schema = RegisteredSchema {
-                format,
-                text: String::new(),
-                references: Vec::new(),
-            };
-            let malformed = schema
-                .compiled::<()>(SchemaId::Id(7), |_, _| Ok(()))
+            let malformed = RegisteredSchema::not_avro(schema_type)
+                .compiled::<OrderStatus<'_>>(SchemaId::Id(7))
                 .unwrap_err();
             assert_eq!(malformed.reason(), Reason::UnsupportedSchema);
             assert!(malformed.message().contains(named), "{malformed}");

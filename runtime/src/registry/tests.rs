@@ -1,4 +1,4 @@
-//! A registry of canned answers: what a real one does not give at will.
+//! Tests against a registry of canned answers, which a real one can't be made to give.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,9 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use schemas::{SchemaId, ValueFormat};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::schema::RegisteredSchema;
 use super::*;
 use crate::settings::Secret;
 
@@ -86,8 +88,11 @@ async fn what_a_schema_refers_to_comes_before_it_and_once() {
         version("money", 2, vec![]),
     ]);
     let found = found.await.unwrap();
-    assert_eq!(found.text, "root");
-    assert_eq!(found.references, ["money 2", "customer 3", "order 1"]);
+    let RegisteredSchema::Avro { text, references } = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(text, "root");
+    assert_eq!(references, ["money 2", "customer 3", "order 1"]);
 }
 
 #[tokio::test]
@@ -207,7 +212,10 @@ async fn the_next_registry_is_asked_when_one_does_not_answer() {
 
     let away = "http://127.0.0.1:9";
     let all = registry(&format!("{away},{proxy},{page},{failing},{good},{unknown}"));
-    assert_eq!(all.schema(SchemaId::Id(7)).await.unwrap().text, "good");
+    assert!(matches!(
+        all.schema(SchemaId::Id(7)).await,
+        Ok(RegisteredSchema::Avro { text, .. }) if text == "good"
+    ));
     assert_eq!(all.answered(), good, "and it is asked first from now on");
     assert_eq!(all.each().count(), 6);
 
@@ -224,7 +232,7 @@ async fn the_next_registry_is_asked_when_one_does_not_answer() {
         .schema(SchemaId::Id(7))
         .await
     else {
-        panic!("nobody answered");
+        panic!("no registry answered");
     };
     for part in [
         "schema 7: http://127.0.0.1:9: ",
@@ -258,7 +266,7 @@ async fn a_schema_is_found_by_its_guid_and_a_registry_without_them_says_so() {
         .await,
     );
     let found = registry.schema(SchemaId::Guid(known)).await.unwrap();
-    assert_eq!(found.format, SchemaFormat::Json);
+    assert_eq!(found, RegisteredSchema::Json);
     let error = registry.schema(SchemaId::Guid([0; 16])).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
     // Of an id that every registry knows, the same answer is the URL's fault.
@@ -370,14 +378,14 @@ fn settings_that_contradict_each_other_are_told_with_what_to_write() {
                 schema_registry_token_file: file.clone(),
                 ..at()
             },
-            "SCHEMA_REGISTRY_TOKEN_FILE: can't read /nowhere/file",
+            "SCHEMA_REGISTRY_TOKEN_FILE: cannot read /nowhere/file",
         ),
         (
             RegistrySettings {
                 schema_registry_ca_file: file.clone(),
                 ..RegistrySettings::at("https://host")
             },
-            "SCHEMA_REGISTRY_CA_FILE: can't read /nowhere/file",
+            "SCHEMA_REGISTRY_CA_FILE: cannot read /nowhere/file",
         ),
         (
             RegistrySettings {
@@ -408,5 +416,18 @@ fn settings_that_contradict_each_other_are_told_with_what_to_write() {
         let said = failure.to_string();
         assert!(said.contains(why), "no {why} in {said}");
         assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn values_are_avro_under_the_id_of_our_schema_and_json_without_a_registry() {
+    let path = "/subjects/vouchers-value".to_owned();
+    let registry = registry(&canned([(path, (200, json!({"id": 7})))]).await);
+    for (registry, expected) in [
+        (Some(&registry), ValueFormat::Avro(7)),
+        (None, ValueFormat::Json),
+    ] {
+        let format = value_format_for_command(registry, "vouchers", "{}").await;
+        assert_eq!(format.unwrap(), expected);
     }
 }

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::access::{Access, Current, TIMEOUT};
 use super::address::{Address, Resource};
+use super::client::RegistryError;
 use super::settings::RegistrySettings;
-use super::{RegistryError, answer, shortened};
+use super::{answer, shortened};
 use crate::lifecycle::Failure;
 
 /// Of Confluent's API, which others understand too.

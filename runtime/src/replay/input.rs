@@ -1,102 +1,115 @@
-//! A range as the input of a live loop: at a pace, from where the loop wants it, with its progress
-//! shown.
+//! A share of a range as the input of a live loop: at the replay's pace, from where the loop wants
+//! it, and with its progress noted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Pace, Share};
+use super::Share;
 use crate::kafka::{
     AssignmentChange, FetchedRecord, KafkaSettings, Polled, RangeEvent, RangeReader, TopicRange,
 };
 use crate::lifecycle::Failure;
 use crate::record::Positions;
 
-/// See the module. One thread's share of a range, the same at every start.
+/// How long a loop pauses that polls a share of which everything is read.
+const PAUSE_AT_END: Duration = Duration::from_millis(10);
+
+/// Reads one thread's share of a range.
 pub struct RangeInput {
     settings: KafkaSettings,
     group: String,
-    range: TopicRange,
+    share: Share,
     reader: Option<RangeReader>,
-    /// Why the range can't be read on. Ends the backfill; the same command goes on from what is
-    /// committed.
+    /// The offsets that are committed so far.
+    committed: Positions,
+    /// Why the range cannot be read any further. It ends the backfill; running the command again
+    /// continues from what is committed.
     given_up: Option<Failure>,
     is_assigned: bool,
-    pace: Arc<Pace>,
-    share: Arc<Share>,
 }
 
 impl RangeInput {
-    /// Reads nothing before [`open`](Self::open). `group` is a name alone: nothing is joined or
-    /// committed.
-    pub fn new(
-        settings: &KafkaSettings,
-        group: &str,
-        range: TopicRange,
-        pace: Arc<Pace>,
-        share: Arc<Share>,
-    ) -> Self {
+    /// Reads nothing before [`open`](Self::open). `group` only names the client: nothing is joined
+    /// or committed.
+    pub fn new(settings: &KafkaSettings, group: &str, share: Share) -> Self {
         Self {
             settings: settings.clone(),
             group: group.to_owned(),
-            range,
+            share,
             reader: None,
+            committed: Positions::new(),
             given_up: None,
             is_assigned: false,
-            pace,
-            share,
         }
     }
 
-    /// The whole share.
+    /// Returns the whole share.
     pub const fn range(&self) -> &TopicRange {
-        &self.range
+        &self.share.range
     }
 
-    /// Whether [`poll`](Self::poll) has more to say than that nothing is there: the range is being
-    /// read, or was given up.
+    /// Returns whether [`poll`](Self::poll) can return more than [`Polled::Nothing`]: the range is
+    /// being read, or was given up.
     pub const fn is_open(&self) -> bool {
         self.reader.is_some() || self.given_up.is_some()
     }
 
-    /// Reads what is not done, once more if it was read before.
+    /// Notes that `done` is committed, and reads everything after it, even if it was read before.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub fn open(&mut self, done: &Positions) -> Result<(), Failure> {
-        let rest = self.range.after(done);
+        self.committed.clone_from(done);
+        self.reopen()
+    }
+
+    /// Reads everything after the committed offsets, even if it was read before.
+    ///
+    /// # Errors
+    /// Exit code 2 for settings that cannot work.
+    pub fn reopen(&mut self) -> Result<(), Failure> {
+        let rest = self.share.range.after(&self.committed);
         let reader = RangeReader::open(&self.settings, &self.group, &rest)?;
         self.reader = Some(reader.in_place_of(self.reader.take()));
-        self.committed(done);
+        self.note_progress();
         Ok(())
     }
 
-    /// These offsets are committed.
-    pub fn committed(&self, positions: &Positions) {
-        if let Some(reader) = &self.reader {
-            self.share.left_out(reader.left_out());
-        }
-        self.share.committed(&self.range, positions);
+    /// Notes that these offsets are committed.
+    pub fn committed(&mut self, positions: &Positions) {
+        self.committed.extend(positions);
+        self.note_progress();
     }
 
-    /// Gives the range up: the next poll says so, and the loop ends with this.
+    fn note_progress(&self) {
+        let Share {
+            range, progress, ..
+        } = &self.share;
+        if let Some(reader) = &self.reader {
+            progress.note_left_out(reader.left_out());
+        }
+        progress.committed(range, &self.committed);
+    }
+
+    /// Gives the range up: the next poll fails with this, and the loop ends.
     pub fn give_up(&mut self, failure: Failure) {
         self.given_up = Some(failure);
     }
 
-    /// Why the range was given up, if it was.
+    /// Returns why the range was given up, if it was. It must not be read again then: a reader
+    /// gives up only after a long time, and a person has to look for the cause.
     ///
     /// # Errors
-    /// That. A reader that gave up waited for a long time already: a person has to look.
+    /// The failure that it was given up with.
     pub fn is_readable(&mut self) -> Result<(), Failure> {
         self.given_up.take().map_or(Ok(()), Err)
     }
 
-    /// The next record.
+    /// Returns the next record, waiting for it up to `timeout`.
     pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
         if let Some(failure) = &self.given_up {
             return Polled::Fatal(failure.to_string());
         }
-        if let Err(wait) = self.pace.take() {
+        if let Err(wait) = self.share.pace.take() {
             std::thread::sleep(wait.min(timeout));
             return Polled::Nothing;
         }
@@ -106,7 +119,7 @@ impl RangeInput {
         match reader.next(timeout) {
             Ok(RangeEvent::Record(record)) => Polled::Record(record),
             Ok(RangeEvent::Done) => {
-                std::thread::sleep(timeout.min(Duration::from_millis(10)));
+                std::thread::sleep(timeout.min(PAUSE_AT_END));
                 Polled::Nothing
             }
             Ok(RangeEvent::PartitionDone(_) | RangeEvent::Nothing) => Polled::Nothing,
@@ -118,18 +131,19 @@ impl RangeInput {
         }
     }
 
-    /// The next offset of every partition of which something was read, or the end reached.
+    /// Returns the next offset of every partition of which a record was read or the end was
+    /// reached.
     pub fn positions(&self) -> Positions {
         let reader = self.reader.as_ref();
         reader.map_or_else(Positions::new, |reader| reader.positions().clone())
     }
 
-    /// All partitions, once: nobody takes them away.
+    /// Returns the assignment of all partitions, once. No other member can take them away.
     pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
         if std::mem::replace(&mut self.is_assigned, true) {
             return Vec::new();
         }
-        let all = self.range.spans.keys().copied().collect();
+        let all = self.share.range.spans.keys().copied().collect();
         vec![AssignmentChange::Assigned(all)]
     }
 }

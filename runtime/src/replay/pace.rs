@@ -1,12 +1,12 @@
-//! No more records a second than a live system can spare.
+//! Bounds the records per second, so that a replay leaves room for the live flow.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Records come in bursts of a tenth of a second's worth: each is one transaction.
+/// Bursts per second. Records are read in bursts, because each becomes one transaction.
 const BURSTS: u32 = 10;
 
-/// Shared by all threads.
+/// The pace of a replay, shared by all of its threads.
 #[derive(Debug)]
 pub struct Pace {
     per_second: Option<u32>,
@@ -14,7 +14,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// At most so many a second; none: as fast as it goes.
+    /// Allows `per_second` records per second; none: as many as possible.
     pub fn new(per_second: Option<u32>) -> Self {
         Self {
             per_second,
@@ -22,26 +22,26 @@ impl Pace {
         }
     }
 
-    /// Whether one more record may be taken now; if not, after how long to ask again.
+    /// Takes one record from the current burst.
     ///
     /// # Errors
-    /// How long to wait.
+    /// How long to wait until the next burst.
     pub fn take(&self) -> Result<(), Duration> {
         self.per_second
             .map_or(Ok(()), |rate| self.take_at(Instant::now(), rate))
     }
 
     fn take_at(&self, now: Instant, per_second: u32) -> Result<(), Duration> {
-        // A rate below ten a second: one record a burst, and longer bursts.
-        let most = (per_second / BURSTS).max(1);
-        let length = Duration::from_secs(1) * most / per_second;
+        // Below ten records per second a burst is one record, and takes longer.
+        let size = (per_second / BURSTS).max(1);
+        let length = Duration::from_secs(1) * size / per_second;
         let mut burst = self.burst.lock().unwrap_or_else(PoisonError::into_inner);
         let (began, taken) = &mut *burst;
         let age = now.saturating_duration_since(*began);
         if age >= length {
             (*began, *taken) = (now, 0);
         }
-        if *taken >= most {
+        if *taken >= size {
             return Err(length.saturating_sub(age));
         }
         *taken += 1;
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_has_no_more_than_its_rate_and_a_burst() {
+    fn a_second_has_at_most_its_rate_and_one_burst() {
         for rate in [1, 7, 10, 25, 1000] {
             let pace = Pace::new(Some(rate));
             let mut now = Instant::now();

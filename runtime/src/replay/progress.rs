@@ -1,87 +1,73 @@
-//! How far it is: a bar on a terminal, log lines elsewhere.
+//! How far a replay is: a progress bar on a terminal, log lines elsewhere.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::kafka::TopicRange;
-use crate::record::{Partition, Positions};
+use crate::record::Positions;
 
-/// Between two log lines, and between two looks of the bar.
+/// The interval between two log lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// One thread's share, as far as it is done.
+/// The interval between two updates of the progress bar.
+const UPDATE_EVERY: Duration = Duration::from_millis(200);
+
+/// How far one thread is with its share.
 #[derive(Debug, Default)]
-pub struct Share {
-    /// Offsets still to come; the thread has ended its work at zero, once it knows its offsets.
-    left: Mutex<Option<BTreeMap<Partition, u64>>>,
+pub struct ShareProgress {
+    /// Offsets that are committed or read.
     done: AtomicU64,
+    is_done: AtomicBool,
     left_out: AtomicU64,
 }
 
-impl Share {
-    /// These offsets are committed.
-    pub fn committed(&self, range: &TopicRange, positions: &Positions) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = left.get_or_insert_with(|| {
-            range
-                .spans
-                .iter()
-                .map(|(partition, span)| (*partition, span.offsets()))
-                .collect()
-        });
-        for (partition, span) in &range.after(positions).spans {
-            if positions.contains_key(partition) {
-                left.insert(*partition, span.offsets());
-            }
-        }
-        let rest: u64 = left.values().sum();
-        self.done
-            .store(range.offsets().saturating_sub(rest), Ordering::Relaxed);
+impl ShareProgress {
+    /// Notes all offsets of `range` that are committed.
+    pub fn committed(&self, range: &TopicRange, committed: &Positions) {
+        let left = range.after(committed).offsets();
+        self.done.store(range.offsets() - left, Ordering::Relaxed);
+        self.is_done.store(left == 0, Ordering::Relaxed);
     }
 
-    /// These offsets were read; for a run that commits none.
-    pub fn read(&self, offsets: u64) {
+    /// Notes how many offsets were read, in a dry run, which commits none.
+    pub fn note_read(&self, offsets: u64) {
         self.done.store(offsets, Ordering::Relaxed);
     }
 
-    /// So many records were left out by now, because of their timestamps.
-    pub fn left_out(&self, records: u64) {
+    /// Notes how many records were left out so far because of their timestamps.
+    pub fn note_left_out(&self, records: u64) {
         self.left_out.store(records, Ordering::Relaxed);
     }
 
-    /// Records that were left out.
-    pub fn records_left_out(&self) -> u64 {
+    /// Returns how many records were left out.
+    pub fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
     }
 
-    /// Whether all of it is committed.
+    /// Returns whether the whole share is committed.
     pub fn is_done(&self) -> bool {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.as_ref()
-            .is_some_and(|left| left.values().all(|rest| *rest == 0))
+        self.is_done.load(Ordering::Relaxed)
     }
 
-    /// Offsets that are done.
+    /// Returns how many offsets are committed or read.
     pub fn offsets(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 }
 
-/// Shows the shares' progress until it is dropped.
-pub struct Shown {
+/// Shows the progress of all threads until it is dropped.
+pub(super) struct ProgressDisplay {
     task: tokio::task::JoinHandle<()>,
     bar: ProgressBar,
 }
 
-impl Shown {
-    /// Of `total` offsets. Within a Tokio runtime.
-    pub fn start(total: u64, shares: Vec<Arc<Share>>) -> Self {
+impl ProgressDisplay {
+    /// Shows how many of `total` offsets are done. Must be called within a Tokio runtime.
+    pub(super) fn start(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(
             Some(total),
@@ -100,7 +86,7 @@ impl Shown {
         let task = tokio::spawn(async move {
             let mut last_line = tokio::time::Instant::now();
             loop {
-                let done = shares.iter().map(|share| share.offsets()).sum();
+                let done = threads.iter().map(|thread| thread.offsets()).sum();
                 shown.set_position(done);
                 if !terminal && last_line.elapsed() >= LINE_EVERY {
                     last_line = tokio::time::Instant::now();
@@ -111,14 +97,14 @@ impl Shown {
                         "backfill"
                     );
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(UPDATE_EVERY).await;
             }
         });
         Self { task, bar }
     }
 }
 
-impl Drop for Shown {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         self.task.abort();
         self.bar.finish_and_clear();

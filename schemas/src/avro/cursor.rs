@@ -1,13 +1,13 @@
-//! The bytes of a record that are still to be read: integers, lengths, and what they announce.
+//! Reads integers, and what has a length before it, from the rest of a record's bytes.
 
 use crate::malformed::{Malformed, Reason};
 use crate::swar::{self, HIGHS};
 use crate::text::Text;
 
-/// Where the bytes stop following the schema, and how.
+/// The place from which on the bytes do not follow the schema, and what is wrong there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fault {
-    /// The bytes from there on.
+    /// How many bytes follow from there on.
     left: usize,
     pub(super) what: &'static str,
 }
@@ -24,32 +24,34 @@ impl Fault {
     }
 }
 
-/// Small and copied, so that it stays in registers.
+/// The rest of the bytes. Functions that are not inlined get a copy, so that it stays in registers
+/// here.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     pub(super) rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    /// Zigzag, in groups of seven bits, the lowest first; here up to eight at once, such as a time in
-    /// microseconds.
+    /// Reads an int or long: zigzag, in groups of seven bits, the lowest first. The fast path takes up
+    /// to eight groups at once, such as a time in microseconds.
     #[inline(always)]
     pub(super) fn long(&mut self) -> Result<i64, Fault> {
         let word = swar::first(self.rest);
-        // Of each last byte of an integer; the zeros behind the record's end would be such.
+        // The highest bit of each byte that is the last one of an integer. The padding behind the
+        // record's end looks like such bytes.
         let lasts = !word & HIGHS;
         let length = (lasts.trailing_zeros() / 8 + 1) as usize;
         match self.rest.get(length..) {
             Some(rest) if lasts != 0 => {
                 self.rest = rest;
-                // All bits up to the last group's highest, which is the lowest of `lasts`.
+                // Masks all bits up to the highest one of the last group, the lowest of `lasts`.
                 Ok(unzigzag(joined_groups(word & (lasts ^ (lasts - 1)))))
             }
-            _ => self.apart(long_of_many),
+            _ => self.on_copy(any_long),
         }
     }
 
-    /// The same where one byte is likely: branches, most lengths, versions.
+    /// Reads an int or long that is likely to have one byte: a branch, most lengths, a version.
     #[inline(always)]
     pub(super) fn short(&mut self) -> Result<i64, Fault> {
         match *self.rest {
@@ -57,7 +59,7 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1))
             }
-            _ => self.apart(long_of_many),
+            _ => self.on_copy(any_long),
         }
     }
 
@@ -67,7 +69,7 @@ impl<'a> Cursor<'a> {
         i32::try_from(self.short()?).map_err(|_| fault)
     }
 
-    /// A non-negative int or long below `limit`: a union's branch, or an enum's symbol.
+    /// Reads a number from 0 and below `limit`: a union's branch, or an enum's symbol.
     #[inline(always)]
     pub(super) fn index(&mut self, limit: usize) -> Result<usize, Fault> {
         let fault = self.fault("a branch or symbol that the schema does not have");
@@ -77,7 +79,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The length of what follows, within the bytes that are left.
+    /// Reads the length of what follows, which is within the bytes that are left.
     #[inline(always)]
     pub(super) fn length(&mut self) -> Result<usize, Fault> {
         let fault = self.fault("a length that is negative or beyond the record's end");
@@ -87,7 +89,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A length and as many bytes.
+    /// Reads a length and as many bytes.
     #[inline(always)]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = self.length()?;
@@ -119,19 +121,19 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn apart<T>(
+    fn on_copy<T>(
         &mut self,
         read: impl FnOnce(&'a [u8]) -> Result<(T, &'a [u8]), Fault>,
     ) -> Result<T, Fault> {
-        let (found, rest) = read(self.rest)?;
+        let (value, rest) = read(self.rest)?;
         self.rest = rest;
-        Ok(found)
+        Ok(value)
     }
 }
 
-/// An integer of any length, and what follows it.
+/// The general path of [`Cursor::long`]: returns an integer of any length, and what follows it.
 #[inline(never)]
-fn long_of_many(bytes: &[u8]) -> Result<(i64, &[u8]), Fault> {
+fn any_long(bytes: &[u8]) -> Result<(i64, &[u8]), Fault> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let group = u64::from(byte & 0x7f);
@@ -157,9 +159,9 @@ const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// Eight groups of seven bits, one a byte, the lowest first, as one number; the bytes' highest bits
-/// count for nothing. Neighbours are joined to pairs, pairs to fours, fours to the whole: where the
-/// higher one counts 2^8 it should count 2^7, so half of it is taken away.
+/// Joins eight groups of seven bits, one in each byte, the lowest first, to one number. The highest bit
+/// of each byte is ignored. Neighbours are joined to pairs, pairs to fours, fours to the whole. The
+/// upper of two neighbours counts 2^8 where it should count 2^7, so half of it is subtracted.
 #[inline(always)]
 const fn joined_groups(word: u64) -> u64 {
     let word = word & !HIGHS;

@@ -1,4 +1,4 @@
-//! Compiling a writer's schema, once, into what the reader needs: a flat list of nodes.
+//! Compiles a writer's schema, once, into what the reader needs: a flat list of nodes.
 
 mod compiler;
 
@@ -7,25 +7,24 @@ use serde_json::Value;
 use crate::malformed::{Malformed, Reason};
 use compiler::Compiler;
 
-/// The longest schema in bytes, with all that it refers to. Schemas of thousands of fields are below
-/// it.
+/// The most bytes of a schema and all that it refers to. Schemas of thousands of fields have fewer.
 const MAX_TEXT: usize = 1 << 20;
 
-/// How to read records that were written with one schema: which bytes are which of `N` known fields,
-/// and how to get past all others.
+/// How to read records that were written with one schema: which bytes are which known field, and how
+/// to skip all others.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan<const N: usize> {
+pub(crate) struct Plan {
     pub(super) nodes: Vec<Node>,
     pub(super) root: Root,
     /// The record's fields in the order of the bytes.
     pub(super) fields: Box<[PlannedField]>,
 }
 
-/// What the schema's top level is.
+/// The schema's top level.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Root {
     Record,
-    /// A union, one of whose branches is the record.
+    /// A union with the record as one of its branches.
     Union {
         branches: usize,
         record: usize,
@@ -36,18 +35,18 @@ pub(super) enum Root {
 pub(super) struct PlannedField {
     pub(super) name: Box<str>,
     pub(super) node: NodeId,
-    /// How it is read, if it is asked for.
+    /// How it is read, if it is a known field.
     pub(super) known: Option<KnownField>,
 }
 
-/// A field whose content is asked for.
+/// A field whose content is read.
 #[derive(Debug, Clone)]
 pub(super) struct KnownField {
-    /// Where its content goes.
-    pub(super) slot: usize,
-    /// Of a union, its branch comes first.
+    /// Its index among the known fields.
+    pub(super) index: usize,
+    /// Whether the bytes start with the branch of a union.
     pub(super) is_union: bool,
-    /// What it holds: of a union, by branch.
+    /// What it holds; for a union, by branch.
     pub(super) contents: Box<[Content]>,
 }
 
@@ -69,7 +68,7 @@ pub(super) enum Content {
         size: usize,
         scale: u32,
     },
-    /// Passed; the text names it.
+    /// Skipped. The text is the type's name with its article.
     Other(NodeId, &'static str),
 }
 
@@ -83,7 +82,7 @@ pub(super) struct Node {
     pub(super) meaning: Meaning,
 }
 
-/// How a type's bytes are delimited: all that it takes to skip it.
+/// How a type's bytes are delimited, which is all that it takes to skip them.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
     Null,
@@ -118,21 +117,21 @@ pub(super) enum Meaning {
     Branch,
     /// Bytes that no logical type says more about.
     Bytes,
-    /// The same of a fixed.
+    /// A fixed that no logical type says more about.
     Fixed,
-    /// Nothing that a known field may hold; the text names it, with its article.
+    /// A type that no known field may have. The text is its name with its article.
     Other(&'static str),
 }
 
-impl<const N: usize> Plan<N> {
-    /// Compiles a schema's text; slots are numbered as `names` are.
+impl Plan {
+    /// Compiles a schema's text. `names` are the known fields.
     ///
     /// `references` are the texts of the named types that it refers to, each after those that it
     /// refers to itself.
     pub(crate) fn compile(
         text: &str,
         references: &[String],
-        names: &[&'static str; N],
+        names: &[&str],
     ) -> Result<Self, Malformed> {
         let length: usize = references.iter().map(String::len).sum();
         if text.len() + length > MAX_TEXT {
@@ -144,18 +143,18 @@ impl<const N: usize> Plan<N> {
         }
         let top = compiler.schema(&parse(text)?)?;
         let (root, record) = root_of(&compiler.nodes, top)?;
-        let mut taken = [false; N];
+        let mut taken = vec![false; names.len()];
         let fields = compiler.fields_of(record).map(|(name, node)| {
-            let slot = names.iter().position(|known| *known == name);
-            if let Some(slot) = slot
-                && std::mem::replace(&mut taken[slot], true)
+            let index = names.iter().position(|known| *known == name);
+            if let Some(index) = index
+                && std::mem::replace(&mut taken[index], true)
             {
                 return Err(unsupported(format!("it has two fields {name}")));
             }
             Ok(PlannedField {
                 name: name.into(),
                 node,
-                known: slot.map(|slot| known(&compiler.nodes, node, slot)),
+                known: index.map(|index| known(&compiler.nodes, node, index)),
             })
         });
         Ok(Self {
@@ -166,14 +165,14 @@ impl<const N: usize> Plan<N> {
     }
 }
 
-fn known(nodes: &[Node], id: NodeId, slot: usize) -> KnownField {
+fn known(nodes: &[Node], id: NodeId, index: usize) -> KnownField {
     let (is_union, branches) = match &nodes[id].shape {
-        // A union within it is none that a known field may hold.
+        // A union within the union is a type that no known field may have.
         Shape::Union(branches) => (true, &branches[..]),
         _ => (false, std::slice::from_ref(&id)),
     };
     KnownField {
-        slot,
+        index,
         is_union,
         contents: branches
             .iter()
@@ -212,11 +211,11 @@ fn unsupported(why: impl std::fmt::Display) -> Malformed {
 }
 
 fn parse(text: &str) -> Result<Value, Malformed> {
-    // This refuses brackets that nest deeper than 128, so the compiler may recurse.
+    // The parser refuses brackets that nest deeper than 128 levels, so the compiler may recurse.
     serde_json::from_str(text).map_err(unsupported)
 }
 
-/// The one record at the top, alone or as a branch of a union (a null or other types beside it).
+/// Returns the one record at the top: alone, or as a branch of a union beside null or other types.
 fn root_of(nodes: &[Node], top: NodeId) -> Result<(Root, NodeId), Malformed> {
     let branches = match &nodes[top].shape {
         Shape::Record(_) => return Ok((Root::Record, top)),

@@ -1,4 +1,4 @@
-//! Reading a record by its plan: known fields into slots, every other byte checked and passed.
+//! Reads a record by its plan. Known fields are kept, all other bytes are checked and skipped.
 //!
 //! Source: Avro 1.12 specification, "Binary Encoding".
 
@@ -9,19 +9,19 @@ use crate::malformed::{Malformed, Reason};
 use crate::raw_field::RawField;
 use crate::text::Text;
 
-impl<const N: usize> Plan<N> {
-    /// Whether the writer's record has a field of this name.
+impl Plan {
+    /// Returns whether the writer's record has a field of this name, known or not.
     pub(crate) fn has_field(&self, name: &str) -> bool {
         self.fields.iter().any(|field| &*field.name == name)
     }
 
-    /// Reads a record's bytes, after the framing. `slots` are all absent before; into the caller's,
-    /// because to move them costs as much as to fill them.
+    /// Reads a record's bytes, without the framing. `found` is one for each known field, all absent
+    /// before. It is the caller's, because moving it costs as much as filling it.
     #[inline(always)]
-    pub(crate) fn read<'a>(
+    pub(crate) fn read<'a, const N: usize>(
         &'a self,
         body: &'a [u8],
-        slots: &mut [RawField<'a>; N],
+        found: &mut [RawField<'a>; N],
     ) -> Result<(), Malformed> {
         let mut reader = Reader {
             plan: self,
@@ -33,7 +33,7 @@ impl<const N: usize> Plan<N> {
         }
         for field in &self.fields {
             match &field.known {
-                Some(known) => reader.read(known, &mut slots[known.slot]),
+                Some(known) => reader.read(known, &mut found[known.index]),
                 None => reader.skip(field.node),
             }
             .map_err(|fault| fault.malformed(&field.name, body))?;
@@ -54,14 +54,14 @@ fn trailing(left: usize, length: usize) -> Malformed {
     )
 }
 
-struct Reader<'a, const N: usize> {
-    plan: &'a Plan<N>,
+struct Reader<'a> {
+    plan: &'a Plan,
     cursor: Cursor<'a>,
     values_left: usize,
 }
 
-impl<'a, const N: usize> Reader<'a, N> {
-    /// Of a union at the top, the branch that is the record.
+impl<'a> Reader<'a> {
+    /// Reads the branch of a union at the top, which must be the record.
     fn branch(&mut self, branches: usize, record: usize, body: &[u8]) -> Result<(), Malformed> {
         let branch = self.cursor.index(branches);
         match branch.map_err(|fault| fault.malformed("the record", body))? {
@@ -73,16 +73,16 @@ impl<'a, const N: usize> Reader<'a, N> {
         }
     }
 
-    /// The content of a known field.
+    /// Reads a known field into `content`.
     #[inline(always)]
-    fn read(&mut self, field: &'a KnownField, slot: &mut RawField<'a>) -> Result<(), Fault> {
+    fn read(&mut self, field: &'a KnownField, content: &mut RawField<'a>) -> Result<(), Fault> {
         let cursor = &mut self.cursor;
-        let content = if field.is_union {
+        let planned = if field.is_union {
             &field.contents[cursor.index(field.contents.len())?]
         } else {
             &field.contents[0]
         };
-        *slot = match content {
+        *content = match planned {
             Content::Null => RawField::Null,
             Content::Int => RawField::Integer(cursor.int()?.into()),
             Content::Long => RawField::Integer(cursor.short()?),
@@ -109,7 +109,7 @@ impl<'a, const N: usize> Reader<'a, N> {
         Ok(())
     }
 
-    /// Passes a value. By a copy of the cursor, so that this one stays in registers.
+    /// Skips a value, by a copy of the cursor, so that this one stays in registers.
     #[inline(always)]
     fn skip(&mut self, node: usize) -> Result<(), Fault> {
         let mut skipper = Skipper {

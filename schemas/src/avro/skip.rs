@@ -1,27 +1,27 @@
-//! Passing values that nobody asked for, checking all that their types delimit.
+//! Skips values that are not read, and checks how their types delimit their bytes.
 
 use super::cursor::{Cursor, Fault};
 use super::plan::{Node, NodeId, Shape};
 
-/// How deep records, arrays, maps and unions may nest within a field.
-const DEEPEST: usize = 64;
+/// How many levels of records, arrays, maps and unions a field may have.
+const MAX_DEPTH: usize = 64;
 
-/// How many values a record may hold: this many for each byte that it has ...
+/// How many values a record may hold for each of its bytes, [`GRANTED_BYTES`] included.
 const MAX_VALUES_PER_BYTE: usize = 64;
 
-/// ... as if it had this many bytes more. Values of no bytes (nulls, empty records) are bounded by
-/// nothing else: 8 bytes can announce 2^62 of them.
-const BYTES_GRANTED: usize = 1024;
+/// How many bytes are added to a record's own for the bound on its values. Values without bytes (nulls,
+/// empty records) have no other bound: 8 bytes can announce 2^62 of them.
+const GRANTED_BYTES: usize = 1024;
 
-/// How many values so many bytes may hold.
+/// Returns how many values a record of these bytes may hold.
 #[inline(always)]
 pub(super) fn values_of(body: &[u8]) -> usize {
     body.len()
-        .saturating_add(BYTES_GRANTED)
+        .saturating_add(GRANTED_BYTES)
         .saturating_mul(MAX_VALUES_PER_BYTE)
 }
 
-/// Where the values are passed, and how many more may be.
+/// Skips values, and counts how many more there may be.
 pub(super) struct Skipper<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) cursor: Cursor<'a>,
@@ -29,12 +29,12 @@ pub(super) struct Skipper<'a> {
 }
 
 impl Skipper<'_> {
-    /// Passes one value; the text of strings is not looked at.
+    /// Skips one value. The UTF-8 of strings is not checked.
     pub(super) fn skip(&mut self, id: NodeId, depth: usize) -> Result<(), Fault> {
         let nodes = self.nodes;
         let cursor = &mut self.cursor;
         self.values_left = match self.values_left.checked_sub(1) {
-            Some(left) if depth <= DEEPEST => left,
+            Some(left) if depth <= MAX_DEPTH => left,
             Some(_) => return Err(cursor.fault("values that nest deeper than 64 levels")),
             None => return Err(cursor.fault("far more values than bytes")),
         };
@@ -64,8 +64,8 @@ impl Skipper<'_> {
         }
     }
 
-    /// The blocks of an array or map: a count, then as many items; a count of zero ends them. A
-    /// negative count is followed by the block's size in bytes, which must be true.
+    /// Skips the blocks of an array or map: each is a count and as many items, and a count of zero
+    /// ends them. A negative count is followed by the block's size in bytes, which must be right.
     fn blocks(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
@@ -75,14 +75,14 @@ impl Skipper<'_> {
             if count == 0 {
                 return Ok(());
             }
-            // The bytes that are left behind the block.
+            // How many bytes follow the block.
             let left = if count < 0 {
                 let size = self.cursor.length()?;
                 Some(self.cursor.rest.len() - size)
             } else {
                 None
             };
-            // Each item takes of what the record may hold, so a false count ends soon.
+            // Each item counts against the bound on values, so a wrong count ends soon.
             for _ in 0..count.unsigned_abs() {
                 item(self)?;
             }

@@ -1,10 +1,11 @@
-//! Avro's binary encoding of the types that our schemas use.
+//! Writes Avro's binary encoding of the types that our schemas use.
 //!
 //! Source: Avro 1.12 specification, "Binary Encoding".
 
 use crate::decimal::minimal_bytes;
 
-/// Appends a long (or an int, a timestamp, a length): zigzag, then seven bits a byte, lowest first.
+/// Appends a long, an int, a timestamp, a length or a branch: zigzag, then seven bits in each byte, the
+/// lowest first.
 pub(crate) fn long(value: i64, out: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest >= 0x80 {
@@ -12,17 +13,6 @@ pub(crate) fn long(value: i64, out: &mut Vec<u8>) {
         rest >>= 7;
     }
     out.push(rest as u8);
-}
-
-/// Appends a long of the union `["null", long]`.
-pub(crate) fn optional_long(value: Option<i64>, out: &mut Vec<u8>) {
-    match value {
-        None => long(0, out),
-        Some(value) => {
-            long(1, out);
-            long(value, out);
-        }
-    }
 }
 
 /// Appends a string: its length in bytes, then UTF-8.

@@ -1,8 +1,8 @@
-//! Framings that are not read, by their first bytes: so that a dead letter can name them.
+//! Recognizes framings that are not read by their first bytes, so that a dead letter can name them.
 
-/// What a value that could not be read starts as, and what its writer has to do instead.
+/// Returns what a value that could not be read starts like, and what its writer has to do instead.
 ///
-/// For a value that is neither framed nor JSON. None of these starts a JSON text.
+/// The value is neither framed nor JSON: no JSON text starts like any of these.
 #[must_use]
 pub fn foreign_framing(value: &[u8]) -> Option<&'static str> {
     match value {
@@ -21,7 +21,8 @@ pub fn foreign_framing(value: &[u8]) -> Option<&'static str> {
             "it starts as values of AWS Glue's serializers do (03), whose registry is not read: use \
              Confluent's or Apicurio's serializer",
         ),
-        // No JSON text starts with it: space and what follows it does, and so do three controls.
+        // A JSON text starts with printable ASCII, with one of three control characters, or with a byte
+        // order mark.
         [first, ..] if !matches!(first, b'\t' | b'\n' | b'\r' | b' '..=0x7f | 0xef) => Some(
             "it is neither JSON nor framed by a zero byte and a schema's id; if it is Avro, no \
              header names its schema: use a serializer that writes the schema's id",

@@ -1,4 +1,4 @@
-//! The schema's id in a record's headers: the value is then the bare body.
+//! The schema's id in a record's headers. The value is then the body alone.
 //!
 //! | header | content | written by |
 //! |---|---|---|
@@ -16,10 +16,10 @@ const GLOBAL_ID: &str = "apicurio.value.globalId";
 const CONTENT_ID: &str = "apicurio.value.contentId";
 const ENCODING: &str = "apicurio.value.encoding";
 
-/// Apicurio's name of the artifact, which its serializer writes when it knows no id.
+/// Apicurio's name of the artifact. Its serializer writes it when it knows no id.
 const ARTIFACT_ID: &str = "apicurio.value.artifactId";
 
-/// The headers of one record that say which schema its value has.
+/// The headers of one record that name the schema of its value.
 #[derive(Debug, Default)]
 pub struct SchemaHeaders {
     confluent: Option<Result<SchemaId, Malformed>>,
@@ -30,7 +30,7 @@ pub struct SchemaHeaders {
 }
 
 impl SchemaHeaders {
-    /// Takes in the record's next header. A null value counts as no header.
+    /// Takes the record's next header. A null value counts as no header.
     pub fn see(&mut self, name: &str, value: Option<&[u8]>) {
         let Some(value) = value else {
             return;
@@ -45,11 +45,12 @@ impl SchemaHeaders {
         }
     }
 
-    /// The schema that they name, and the header that names it; none when they name no schema.
+    /// Returns the schema that the headers name and the header that names it, `None` if they name no
+    /// schema.
     ///
     /// # Errors
-    /// [`Reason::InvalidFraming`] with what the writer has to set: an id of another form, a schema
-    /// that is named by no id, or Avro in its JSON encoding.
+    /// [`Reason::InvalidFraming`] with what the writer has to set, for an id of another form, a schema
+    /// that is named without an id, and Avro in its JSON encoding.
     pub fn schema(self) -> Result<Option<(SchemaId, &'static str)>, Malformed> {
         let found = [
             (self.confluent, CONFLUENT),
@@ -67,7 +68,8 @@ impl SchemaHeaders {
 }
 
 fn confluent(value: &[u8]) -> Result<SchemaId, Malformed> {
-    // A Protobuf message's indexes may follow; the schema's type says more than they do.
+    // The indexes of a Protobuf message may follow. They are not needed: the schema's type says that
+    // the value is Protobuf.
     let id = match value.split_first() {
         Some((0, id)) => id
             .first_chunk()
@@ -94,7 +96,8 @@ fn long(name: &str, value: &[u8]) -> Result<u64, Malformed> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// A decimal is raw bytes shown as text in Avro's JSON encoding: it looks like another number.
+/// Returns the fault of Avro in its JSON encoding. There a decimal is raw bytes as text, which look like
+/// another number.
 fn encoding(value: &[u8]) -> Option<Malformed> {
     (value != b"BINARY").then(|| {
         let encoding = String::from_utf8_lossy(&value[..value.len().min(64)]);
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_told_with_the_writers_setting() {
+    fn what_can_not_be_read_is_refused_with_the_writers_setting() {
         let seven: &[u8] = &7_u64.to_be_bytes();
         let json = refused(&[(GLOBAL_ID, Some(seven)), (ENCODING, Some(b"JSON"))]);
         assert!(

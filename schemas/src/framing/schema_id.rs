@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What the writer of a value calls its schema by. Which of them a registry resolves is its own matter.
+/// The id by which a value names its schema. Not every registry resolves all kinds of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SchemaId {
     /// An id of Confluent's API, four bytes on the wire.
@@ -16,8 +16,8 @@ pub enum SchemaId {
 }
 
 impl SchemaId {
-    /// Whether a registry may have given it. Numbers are signed and count from 1 everywhere; what a
-    /// registry answers to any other is anything but "not found".
+    /// Returns whether a registry may have given the id. Registries count from 1 in signed numbers, and
+    /// their answers to other numbers are not "not found".
     #[must_use]
     pub const fn is_possible(self) -> bool {
         match self {
@@ -40,7 +40,7 @@ impl fmt::Display for SchemaId {
     }
 }
 
-/// A GUID in its usual form, as a registry's URL has it.
+/// Shows a GUID as the URL of a registry has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guid<'a>(pub &'a [u8; 16]);
 

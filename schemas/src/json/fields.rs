@@ -1,18 +1,18 @@
-//! The fields that are asked for, and what was found of them.
+//! The fields that are read, and what was found in them.
 
 use super::string::unescape;
 use crate::raw_field::RawField;
 use crate::swar;
 use crate::text::Text;
 
-/// Names to look for, prepared once.
+/// The names of the fields that are read, prepared once.
 pub(crate) struct Names<const N: usize> {
     pub(super) texts: [&'static str; N],
     starts: [Start; N],
 }
 
-/// How a member starts that is written without escapes and spaces, after its first quote: the name,
-/// a quote and a colon. One comparison of two words tells the name, its end and what follows.
+/// How a member without escapes and spaces starts, after its first quote: the name, a quote and a
+/// colon. One comparison of sixteen bytes checks all three.
 #[derive(Clone, Copy)]
 struct Start {
     bytes: u128,
@@ -45,7 +45,7 @@ impl Start {
 }
 
 impl<const N: usize> Names<N> {
-    /// Of at most 14 bytes each, which need no escapes.
+    /// Takes names of at most 14 bytes each that need no escapes.
     pub(crate) const fn of(texts: [&'static str; N]) -> Self {
         let mut starts = [Start {
             bytes: 0,
@@ -65,23 +65,24 @@ impl<const N: usize> Names<N> {
     }
 }
 
-/// What was found of the fields that are asked for.
-pub(crate) struct Fields<'a, const N: usize> {
-    /// One slot per name. Of a text with escapes, as it is written.
-    pub(crate) slots: [RawField<'a>; N],
-    /// Which texts have escapes.
+/// What was found in the fields that are read.
+pub(crate) struct Found<'a, const N: usize> {
+    /// One for each name. A text with escapes is kept as it is written.
+    pub(crate) fields: [RawField<'a>; N],
+    /// Which of the fields are texts with escapes.
     escaped: [bool; N],
     has_escapes: bool,
-    /// The one after the last that was found: writers keep an order, often this one.
+    /// The field after the last one that was found. It is tried first, because writers keep an order,
+    /// often this one.
     next: usize,
-    /// The first name, in their order, that came twice.
+    /// The first of the fields that came twice.
     pub(super) repeated: Option<usize>,
 }
 
-impl<'a, const N: usize> Fields<'a, N> {
+impl<'a, const N: usize> Found<'a, N> {
     pub(crate) const fn none() -> Self {
         Self {
-            slots: [RawField::Absent; N],
+            fields: [RawField::Absent; N],
             escaped: [false; N],
             has_escapes: false,
             next: 0,
@@ -89,14 +90,15 @@ impl<'a, const N: usize> Fields<'a, N> {
         }
     }
 
-    /// Whether a field of this name was found, whatever it holds.
+    /// Returns whether a field of this name was found, whatever it holds.
     pub(crate) fn has(&self, names: &Names<N>, name: &str) -> bool {
         names
             .position(name.as_bytes())
-            .is_some_and(|field| !matches!(self.slots[field], RawField::Absent))
+            .is_some_and(|field| !matches!(self.fields[field], RawField::Absent))
     }
 
-    /// The field of the member that starts at the quote before `text`, and what follows its colon.
+    /// Returns the field of the member that starts at the quote before `text`, and what follows its
+    /// colon.
     #[inline(always)]
     pub(super) fn start(&mut self, names: &Names<N>, text: &'a [u8]) -> Option<(usize, &'a [u8])> {
         let found = swar::first_two(text);
@@ -111,10 +113,10 @@ impl<'a, const N: usize> Fields<'a, N> {
 
     #[inline(always)]
     pub(super) fn fill(&mut self, field: usize, found: RawField<'a>) {
-        if !matches!(self.slots[field], RawField::Absent) {
+        if !matches!(self.fields[field], RawField::Absent) {
             self.repeated = Some(self.repeated.map_or(field, |earlier| earlier.min(field)));
         }
-        self.slots[field] = found;
+        self.fields[field] = found;
     }
 
     #[cold]
@@ -123,16 +125,16 @@ impl<'a, const N: usize> Fields<'a, N> {
         self.has_escapes = true;
     }
 
-    /// Whether a text has escapes. Then `slots` are not what the fields hold: see
+    /// Returns whether a text has escapes. Then `fields` is not what the record says: see
     /// [`unescaped`](Self::unescaped).
     pub(crate) const fn has_escapes(&self) -> bool {
         self.has_escapes
     }
 
-    /// The texts of the fields whose text has escapes.
+    /// Returns the texts of the fields whose text has escapes.
     #[cold]
     pub(crate) fn unescaped(&self) -> [Option<String>; N] {
-        std::array::from_fn(|at| match self.slots[at] {
+        std::array::from_fn(|at| match self.fields[at] {
             RawField::Text(text) if self.escaped[at] => {
                 let text = String::from_utf8(unescape(text.as_bytes()));
                 Some(text.expect("the text was checked when it was found"))
@@ -141,15 +143,15 @@ impl<'a, const N: usize> Fields<'a, N> {
         })
     }
 
-    /// What the fields hold: `texts` where there is one.
+    /// Returns the fields, with `texts` in place of those that have escapes.
     #[cold]
-    pub(crate) fn slots_with<'t>(&self, texts: &'t [Option<String>; N]) -> [RawField<'t>; N]
+    pub(crate) fn with<'t>(&self, texts: &'t [Option<String>; N]) -> [RawField<'t>; N]
     where
         'a: 't,
     {
         std::array::from_fn(|at| match &texts[at] {
             Some(text) => RawField::Text(Text::from(text.as_str())),
-            None => self.slots[at],
+            None => self.fields[at],
         })
     }
 }
@@ -162,7 +164,7 @@ mod tests {
     fn a_member_is_a_fields_only_if_every_byte_of_its_name_is() {
         static NAMES: Names<2> = Names::of(["id", "fourteen_bytes"]);
         fn start(member: &[u8]) -> Option<(usize, &[u8])> {
-            Fields::none().start(&NAMES, member)
+            Found::none().start(&NAMES, member)
         }
         for (field, name) in NAMES.texts.into_iter().enumerate() {
             let member = format!("{name}\":1").into_bytes();

@@ -1,43 +1,43 @@
-//! A strict scanner of one JSON object (RFC 8259) that keeps the fields it is asked for.
+//! A strict scanner of one JSON object (RFC 8259) that keeps the known fields.
 //!
-//! One pass walks the text to its last byte. No tree is built, and values that nobody asked for are
-//! checked and forgotten. UTF-8 is checked as a whole, and only where a byte is not ASCII.
+//! It reads the text once, to its last byte. It builds no tree: values of unknown fields are checked
+//! and skipped. UTF-8 is checked as a whole, and only if a byte is not ASCII.
 
-use super::fields::{Fields, Names};
+use super::fields::{Found, Names};
 use super::string::{bytes_before, escape, plain_length, specials, unescape};
 use crate::malformed::{Malformed, Reason};
 use crate::raw_field::RawField;
 use crate::swar::{self, HIGHS};
 use crate::text::Text;
 
-/// How deep arrays and objects may nest, the record itself included.
-const DEEPEST: usize = 128;
+/// The most levels of arrays and objects, the record itself included.
+const MAX_DEPTH: usize = 128;
 
-/// Reads the object that `bytes` holds, one slot per name. `fields` has none before; into the
-/// caller's, because to move them costs as much as to fill them.
+/// Reads the object that `bytes` holds. `found` is empty before. It is the caller's, because moving it
+/// costs as much as filling it.
 ///
-/// Of several faults the first of this list is told, wherever they are: bytes that are not UTF-8,
-/// the syntax, something after the value, another type than an object, a repeated field.
+/// # Errors
+/// Faults are reported in this order of precedence, wherever they are: bytes that are not UTF-8, the
+/// syntax, something after the value, another type than an object, a repeated field.
 #[inline(always)]
 pub(crate) fn read<'a, const N: usize>(
     bytes: &'a [u8],
     names: &Names<N>,
-    fields: &mut Fields<'a, N>,
+    found: &mut Found<'a, N>,
 ) -> Result<(), Malformed> {
     let mut scanner = Scanner {
         rest: bytes,
         seen: 0,
     };
-    let kind = scanner.document(names, fields);
-    let is_sound = matches!(kind, Ok(None)) && scanner.rest.is_empty() && fields.repeated.is_none();
+    let kind = scanner.document(names, found);
+    let is_sound = matches!(kind, Ok(None)) && scanner.rest.is_empty() && found.repeated.is_none();
     if is_sound && scanner.seen & HIGHS == 0 {
         return Ok(());
     }
-    check(bytes, kind, scanner.rest, fields.repeated, names)
+    check(bytes, kind, scanner.rest, found.repeated, names)
 }
 
-/// The first fault, if there is one. `seen` tells of bytes behind a string's end, too: those that
-/// are not ASCII may be no fault.
+/// Returns the first fault, if there is one: bytes that are not ASCII may be none.
 #[cold]
 #[inline(never)]
 fn check<const N: usize>(
@@ -76,17 +76,17 @@ fn check<const N: usize>(
     Ok(())
 }
 
-/// Where the text stops being JSON, and what should be there.
+/// The place from which on the text is no JSON, and what was expected there.
 #[derive(Debug, Clone, Copy)]
 struct Fault {
-    /// The bytes from there on.
+    /// How many bytes follow from there on.
     left: usize,
     expected: &'static str,
 }
 
 impl Fault {
     fn malformed(self, bytes: &[u8]) -> Malformed {
-        // What was found is not shown: it may be a voucher's code.
+        // The message does not show what was found, which may be a voucher's code.
         let Self { left, expected } = self;
         let at = bytes.len() - left + 1;
         Malformed::new(
@@ -96,49 +96,50 @@ impl Fault {
     }
 }
 
-/// A string's text between the quotes; its escapes are checked.
+/// The bytes of a string between its quotes. Its escapes have been checked.
 #[derive(Clone, Copy)]
 struct Quoted<'a> {
     body: &'a [u8],
     has_escapes: bool,
 }
 
-/// Small, and handed to what is not inlined as a copy: so the rest stays in registers.
+/// The scanner. Functions that are not inlined get a copy of it, so that it stays in registers here.
 #[derive(Clone, Copy)]
 struct Scanner<'a> {
     rest: &'a [u8],
-    /// All bytes of strings, joined by "or": a highest bit that is not set was set nowhere.
+    /// The bitwise "or" of all words that strings were read in. If no byte of it has its highest bit
+    /// set, all strings are ASCII. Bytes behind a string's end may be in it as well.
     seen: u64,
 }
 
 impl<'a> Scanner<'a> {
-    /// The whole document and the space after it; the kind of value if it is no object.
+    /// Reads the whole document and the space after it. Returns the kind of value if it is no object.
     #[inline(always)]
     fn document<const N: usize>(
         &mut self,
         names: &Names<N>,
-        fields: &mut Fields<'a, N>,
+        found: &mut Found<'a, N>,
     ) -> Result<Option<&'static str>, Fault> {
         self.space();
         if self.peek() != Some(b'{') {
-            let kind = self.apart(|scanner| scanner.other_value(0))?.kind();
+            let kind = self.on_copy(|scanner| scanner.other_value(0))?.kind();
             self.space();
             return Ok(Some(kind));
         }
-        self.object(|scanner| scanner.member(names, fields))?;
+        self.object(|scanner| scanner.member(names, found))?;
         self.space();
         Ok(None)
     }
 
-    /// One member of the record, the scanner at its name.
+    /// Reads one member of the record from its name on.
     #[inline(always)]
     fn member<const N: usize>(
         &mut self,
         names: &Names<N>,
-        fields: &mut Fields<'a, N>,
+        found: &mut Found<'a, N>,
     ) -> Result<(), Fault> {
         let started = match self.rest {
-            [b'"', text @ ..] => fields.start(names, text),
+            [b'"', text @ ..] => found.start(names, text),
             _ => None,
         };
         let field = match started {
@@ -146,7 +147,7 @@ impl<'a> Scanner<'a> {
                 self.rest = rest;
                 Some(field)
             }
-            None => self.apart(|scanner| {
+            None => self.on_copy(|scanner| {
                 let name = scanner.name()?;
                 Ok(match name.has_escapes {
                     false => names.position(name.body),
@@ -156,14 +157,14 @@ impl<'a> Scanner<'a> {
         };
         self.space();
         let Some(field) = field else {
-            return self.apart(|scanner| scanner.skip_value(1));
+            return self.on_copy(|scanner| scanner.skip_value(1));
         };
-        let found = match self.rest {
+        let content = match self.rest {
             [b'"', rest @ ..] => {
                 self.rest = rest;
                 let quoted = self.string()?;
                 if quoted.has_escapes {
-                    fields.mark_escaped(field);
+                    found.mark_escaped(field);
                 }
                 RawField::Text(Text::part_of_checked(quoted.body))
             }
@@ -171,13 +172,13 @@ impl<'a> Scanner<'a> {
                 self.rest = rest;
                 RawField::Null
             }
-            _ => self.apart(|scanner| scanner.other_value(1))?,
+            _ => self.on_copy(|scanner| scanner.other_value(1))?,
         };
-        fields.fill(field, found);
+        found.fill(field, content);
         Ok(())
     }
 
-    /// Any value but a string's, which needs more; or that one without its text.
+    /// Reads any value. The text of a string is not kept.
     fn other_value(&mut self, depth: usize) -> Result<RawField<'a>, Fault> {
         match self.peek() {
             Some(b'"') => self.skip_string().map(|()| RawField::Other("a string")),
@@ -188,14 +189,16 @@ impl<'a> Scanner<'a> {
             Some(b'[') => self
                 .skip_array(depth + 1)
                 .map(|()| RawField::Other("an array")),
-            Some(b'n') => self.word(b"null").map(|()| RawField::Null),
-            Some(b't') => self.word(b"true").map(|()| RawField::Other("a boolean")),
-            Some(b'f') => self.word(b"false").map(|()| RawField::Other("a boolean")),
+            Some(b'n') => self.literal(b"null").map(|()| RawField::Null),
+            Some(b't') => self.literal(b"true").map(|()| RawField::Other("a boolean")),
+            Some(b'f') => self
+                .literal(b"false")
+                .map(|()| RawField::Other("a boolean")),
             _ => Err(self.fault("a value")),
         }
     }
 
-    /// Checks a value without keeping it.
+    /// Checks a value and skips it.
     fn skip_value(&mut self, depth: usize) -> Result<(), Fault> {
         self.other_value(depth).map(drop)
     }
@@ -234,7 +237,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object, the scanner at its brace; `member` reads each name, colon and value.
+    /// Reads an object from its brace on. `member` reads each name, colon and value.
     #[inline(always)]
     fn object(
         &mut self,
@@ -258,7 +261,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A member's name and the colon behind it.
+    /// Reads a member's name and the colon behind it.
     fn name(&mut self) -> Result<Quoted<'a>, Fault> {
         if !self.take(b'"') {
             return Err(self.fault("a field's name in quotes"));
@@ -272,14 +275,14 @@ impl<'a> Scanner<'a> {
     }
 
     fn enter(&self, depth: usize) -> Result<(), Fault> {
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             Err(self.fault("at most 128 levels of nesting"))
         } else {
             Ok(())
         }
     }
 
-    /// A string, the scanner behind its first quote.
+    /// Reads a string from behind its first quote on.
     #[inline(always)]
     fn string(&mut self) -> Result<Quoted<'a>, Fault> {
         let mut rest = self.rest;
@@ -287,7 +290,7 @@ impl<'a> Scanner<'a> {
             let word = swar::first(rest);
             self.seen |= word;
             let hits = specials(word);
-            // Always where fewer than eight bytes are left: the zeros behind them are hits.
+            // Where fewer than eight bytes are left, the zeros behind them are hits.
             if hits != 0 {
                 let length = self.rest.len() - rest.len() + bytes_before(hits);
                 return match self.rest.split_at_checked(length) {
@@ -298,18 +301,18 @@ impl<'a> Scanner<'a> {
                             has_escapes: false,
                         })
                     }
-                    _ => self.apart(Self::string_with_escapes),
+                    _ => self.on_copy(Self::any_string),
                 };
             }
             rest = &rest[size_of::<u64>()..];
         }
     }
 
-    /// The same of any string.
+    /// The general path of [`string`](Self::string), for escapes and faults.
     #[cold]
     #[inline(never)]
-    fn string_with_escapes(&mut self) -> Result<Quoted<'a>, Fault> {
-        // Not looked at here.
+    fn any_string(&mut self) -> Result<Quoted<'a>, Fault> {
+        // Bytes beyond ASCII are not looked for here, so there may be some.
         self.seen |= HIGHS;
         let start = self.rest;
         let mut has_escapes = false;
@@ -335,7 +338,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A number's text, the scanner at its first byte.
+    /// Reads a number from its first byte on.
     fn number(&mut self) -> Result<Text<'a>, Fault> {
         let start = self.rest;
         self.take(b'-');
@@ -353,7 +356,7 @@ impl<'a> Scanner<'a> {
         Ok(Text::part_of_checked(&start[..length]))
     }
 
-    /// At least one digit.
+    /// Reads at least one digit.
     fn digits(&mut self) -> Result<(), Fault> {
         let start = self.rest.len();
         while let [b'0'..=b'9', rest @ ..] = self.rest {
@@ -366,8 +369,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
-        match self.rest.strip_prefix(word) {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Fault> {
+        match self.rest.strip_prefix(literal) {
             Some(rest) => {
                 self.rest = rest;
                 Ok(())
@@ -399,13 +402,13 @@ impl<'a> Scanner<'a> {
         self.rest.first().copied()
     }
 
-    /// What `read` makes of a copy, whose state it leaves behind.
+    /// Calls `read` with a copy of the scanner, and takes over the copy's state.
     #[inline(always)]
-    fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn on_copy<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut copy = *self;
-        let found = read(&mut copy);
+        let result = read(&mut copy);
         *self = copy;
-        found
+        result
     }
 
     fn fault(&self, expected: &'static str) -> Fault {

@@ -1,14 +1,14 @@
-//! The inside of a string: where it ends, and what its escapes stand for.
+//! The inside of a string: where it ends, and the characters of its escapes.
 
 use std::borrow::Cow;
 
 use crate::swar::{self, HIGHS, repeated};
 
-/// The highest bit of each byte that is a quote, a backslash or a control character; of those above
-/// the lowest such byte others may be set, too.
+/// Sets the highest bit of each byte that is a quote, a backslash or a control character. Above the
+/// lowest such byte, highest bits of other bytes may be set too.
 ///
-/// With bit 1 flipped the quote comes right behind the control characters, which change places among
-/// themselves: one comparison finds them all. A borrow comes from a true hit only.
+/// With bit 1 flipped, the quote's number comes right behind those of the control characters, which
+/// only change places among themselves. So one comparison finds all of them. Only a true hit borrows.
 #[inline(always)]
 pub(super) const fn specials(word: u64) -> u64 {
     let quotes_and_controls = (word ^ repeated(0x02)).wrapping_sub(repeated(b' ' + 1));
@@ -16,7 +16,7 @@ pub(super) const fn specials(word: u64) -> u64 {
     (quotes_and_controls | backslashes) & !word & HIGHS
 }
 
-/// How many bytes are before the first quote, backslash or control character, or the end.
+/// Counts the bytes before the first quote, backslash or control character, or before the end.
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((chunk, after)) = rest.split_first_chunk() {
@@ -30,22 +30,22 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + bytes_before(specials(swar::first(rest)))
 }
 
-/// How many bytes are before the lowest hit.
+/// Counts the bytes before the lowest hit.
 #[inline(always)]
 pub(super) const fn bytes_before(hits: u64) -> usize {
     (hits.trailing_zeros() / 8) as usize
 }
 
-/// What an escape should be, where it is none.
+/// The fault of an escape.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoEscape {
-    /// How many bytes after the backslash are as they should be.
+    /// How many bytes after the backslash are right.
     pub(super) after: usize,
     pub(super) expected: &'static str,
 }
 
-/// One escape, or the two of a surrogate pair, from behind the backslash on: its character, and how
-/// many bytes it takes.
+/// Reads one escape, or the two of a surrogate pair, from behind the backslash on. Returns its
+/// character and how many bytes it takes.
 pub(super) fn escape(text: &[u8]) -> Result<(char, usize), NoEscape> {
     let plain = match text.first() {
         Some(plain @ (b'"' | b'\\' | b'/')) => char::from(*plain),
@@ -86,7 +86,7 @@ fn unicode_escape(text: &[u8]) -> Result<(char, usize), NoEscape> {
         })
 }
 
-/// The number of the four hexadecimal digits at `start`.
+/// Returns the number of the four hexadecimal digits at `start`.
 fn utf16_unit(text: &[u8], start: usize) -> Result<u16, NoEscape> {
     (start..start + 4).try_fold(0, |unit, at| {
         let digit = text
@@ -100,7 +100,7 @@ fn utf16_unit(text: &[u8], start: usize) -> Result<u16, NoEscape> {
     })
 }
 
-/// The bytes that a checked string's body stands for.
+/// Returns the text of a string whose escapes have been checked.
 pub(super) fn unescape(body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len());
     let mut rest = body;
@@ -118,8 +118,8 @@ pub(super) fn unescape(body: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The text of a JSON string that stands alone, in bytes that nobody has checked; none when they are
-/// anything else. Its UTF-8 is not checked.
+/// Returns the text of a value that is a JSON string and nothing else, `None` for anything else. The
+/// text's UTF-8 is not checked.
 pub(crate) fn string_alone(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let body = bytes.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let plain = plain_length(body);

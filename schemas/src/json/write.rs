@@ -1,4 +1,4 @@
-//! Writing JSON. Everything but strings is ASCII without escapes and needs no help.
+//! Writes JSON strings. All other values that we write are ASCII without escapes.
 
 /// Appends a JSON string in quotes, with the escapes that RFC 8259, section 7, demands.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {

@@ -1,9 +1,9 @@
-//! The states of an order.
+//! The statuses of an order.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What became of an order.
+/// The status of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
     /// Ordered, not sent yet.
@@ -12,7 +12,7 @@ pub enum Status {
     Sent,
     /// Arrived.
     Delivered,
-    /// Called off, before or after it was sent.
+    /// Cancelled, before or after it was sent.
     Cancelled,
 }
 
@@ -25,7 +25,7 @@ impl Status {
     /// Every status, in the order of an order's life.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::Delivered, Self::Cancelled];
 
-    /// The name, in upper case, as it is written.
+    /// Returns the name as it is written, in upper case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Status {
         }
     }
 
-    /// Takes ASCII letters of any case, upper case quicker.
+    /// Takes ASCII letters of any case. The fast path is upper case.
     #[inline(always)]
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
         match text {

@@ -1,13 +1,13 @@
-//! Times as our writers and most others write them, read eight bytes at a time.
+//! The fast path: reads times as our writers and most others write them, eight bytes at a time.
 
 use super::{MICROS_PER_SECOND, SECONDS_PER_DAY, Timestamp};
 use crate::swar::HIGHS;
 
-/// A digit where `form` has one, the same byte elsewhere.
+/// The form of eight bytes: a digit where it has a `0`, the same byte elsewhere.
 struct Form {
     bytes: u64,
-    /// What brings a byte's highest bit up that is not of the form, once `bytes` are taken away: more
-    /// than 9 where a digit is, more than 0 elsewhere.
+    /// A number for each byte. Added to the byte's difference (xor) from `bytes`, it sets the highest bit
+    /// if the byte does not have the form: above 9 for a digit, above 0 elsewhere.
     carry: u64,
 }
 
@@ -25,11 +25,12 @@ impl Form {
         }
     }
 
-    /// The digits' values, zeros elsewhere; and not zero if the bytes are not of the form.
+    /// Returns the digits' values, with zeros elsewhere, and a number that is zero if the bytes have the
+    /// form.
     #[inline(always)]
     const fn digits(&self, word: u64) -> (u64, u64) {
-        // Every digit is its value above that of `0`, which has no bit in common with it. What is
-        // carried from one byte to the next is carried from one that is not of the form.
+        // A digit is the byte of `0` plus its value, which have no bit in common. Only a byte that does
+        // not have the form carries into the next one.
         let digits = word ^ self.bytes;
         (digits, (digits | digits.wrapping_add(self.carry)) & HIGHS)
     }
@@ -39,11 +40,10 @@ const DATE: Form = Form::of(*b"0000-00-");
 const HOUR: Form = Form::of(*b"00T00:00");
 const SECOND: Form = Form::of(*b":00.000Z");
 
-/// Where no fraction is written, the same as with one of zeros.
+/// The last bytes of a time without a fraction become those of a fraction of zeros.
 const NO_FRACTION: u64 = u64::from_le_bytes(*b"\0\0\0.000Z");
 
-/// Days from the first of January to the first of the month, in a year without a leap day; and how
-/// many days the month has.
+/// For each month, the days before it and the days that it has, in a year without a leap day.
 const MONTHS: [(u16, u8); 12] = [
     (0, 31),
     (31, 28),
@@ -59,8 +59,8 @@ const MONTHS: [(u16, u8); 12] = [
     (334, 31),
 ];
 
-/// Reads `2026-11-23T09:30:00Z` and `2026-11-23T09:30:00.000Z` of the years 2000 to 2099. None: it is
-/// another form, or no time.
+/// Reads `2026-11-23T09:30:00Z` and `2026-11-23T09:30:00.000Z` of the years 2000 to 2099. Returns `None`
+/// for other forms and for what is no time.
 #[inline(always)]
 pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
     let (date, rest) = text.split_first_chunk()?;
@@ -85,7 +85,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
     let is_leap_year = year % 4 == 0;
     let length = i64::from(length) + i64::from(is_leap_year && month == 2);
     let in_calendar = century == 20 && day >= 1 && day <= length;
-    // A leap second is left to the other reader.
+    // A leap second is left to the general path.
     if !in_calendar || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -96,10 +96,10 @@ pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp(Timestamp::FIRST.0 + micros))
 }
 
-/// The number of the two digits from byte `at` on.
+/// Returns the number of the two digits from byte `at` on.
 #[inline(always)]
 const fn pair(digits: u64, at: u32) -> i64 {
-    // In every byte ten times its digit and the next one: below 100.
+    // Each byte becomes ten times its digit plus the next digit, which is below 100.
     ((digits * 10 + (digits >> 8)) >> (8 * at)) as u8 as i64
 }
 
@@ -110,7 +110,7 @@ mod tests {
     const TIME: &str = "2024-02-29T23:59:58.123Z";
 
     #[test]
-    fn the_usual_forms_are_read_as_the_other_reader_reads_them() {
+    fn the_fast_path_reads_what_the_general_path_reads() {
         for year in 1999..=2101 {
             for month in 0..=13 {
                 for day in 0..=32 {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_of_another_form_at_any_place_is_left_to_the_other_reader() {
+    fn a_byte_of_another_form_at_any_place_is_left_to_the_general_path() {
         for text in [TIME, "2024-02-29T23:59:58Z"] {
             assert!(parse(text.as_bytes()).is_some());
             for at in 0..text.len() {

@@ -1,4 +1,4 @@
-//! One record's verdict: every rule of an order status, in both formats.
+//! Every rule of an order status, in both formats.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -8,12 +8,12 @@ mod totals;
 mod wrapped;
 
 use apache_avro::types::Value;
-use schemas::{Currency, OrderId, OrderStatus, Reason, Status};
+use schemas::{Currency, OrderId, OrderStatus, Reason, RecordType, Status, ValueFormat};
 use support::{Field, as_json, local, read, with, without};
 
 const KEY: Option<&[u8]> = Some(b"17");
 
-/// A record of which nothing is missing that has to be there.
+/// A record with the required fields.
 fn sent() -> Vec<Field> {
     vec![
         Field::text("order_id", "17"),
@@ -30,7 +30,7 @@ fn reason(key: Option<&[u8]>, fields: &[Field]) -> Reason {
     }
 }
 
-/// The reason, if `field` is put into a record that is sound otherwise.
+/// Returns the reason why a record with `field`, which is valid otherwise, is refused.
 #[track_caller]
 fn reason_with(field: Field) -> Reason {
     reason(KEY, &with(&sent(), field))
@@ -305,7 +305,7 @@ fn a_version_is_an_integer_of_64_bits_or_missing() {
 #[test]
 fn what_is_no_object_is_refused() {
     let reason = |json: &[u8]| {
-        OrderStatus::from_json(KEY, json, local())
+        OrderStatus::read(KEY, json, ValueFormat::Json, local())
             .unwrap_err()
             .reason()
     };
@@ -320,24 +320,16 @@ fn what_is_no_object_is_refused() {
 
 #[test]
 fn a_repeated_field_that_is_read_is_refused_even_with_the_same_value() {
-    for field in [
-        "order_id",
-        "id",
-        "status",
-        "total",
-        "currency",
-        "version",
-        "occurred_at",
-        "sent_at",
-    ] {
+    for field in OrderStatus::FIELDS {
         let json = format!("{{\"{field}\":null,\"{field}\":null}}");
-        let error = OrderStatus::from_json(KEY, json.as_bytes(), local()).unwrap_err();
+        let error =
+            OrderStatus::read(KEY, json.as_bytes(), ValueFormat::Json, local()).unwrap_err();
         assert_eq!(error.reason(), Reason::RepeatedField);
         assert!(error.message().contains(field));
     }
     let mut json = as_json(&sent()).unwrap();
     json.insert_str(1, r#""note":1,"note":[{"id":3}],"#);
-    assert!(OrderStatus::from_json(KEY, json.as_bytes(), local()).is_ok());
+    assert!(OrderStatus::read(KEY, json.as_bytes(), ValueFormat::Json, local()).is_ok());
 }
 
 #[test]

@@ -1,20 +1,23 @@
 //! Orders inside of another record: named in both formats.
 
 use apache_avro::types::Value;
-use schemas::{Body, OrderStatus, OrderStatusPlan, Reason};
+use schemas::{OrderStatus, OrderStatusPlan, Reason, ValueFormat};
 
 use crate::support::{Field, as_avro, as_json, local};
 use crate::{KEY, sent};
 
-/// The verdicts on the fields as JSON and as Avro: reason and message.
-fn verdicts(fields: &[Field]) -> Vec<(Reason, String)> {
+/// Returns the faults of the fields as JSON and as Avro: reason and message.
+fn faults(fields: &[Field]) -> Vec<(Reason, String)> {
     let json = as_json(fields).unwrap();
     let (schema, body) = as_avro(fields).unwrap();
     let plan = OrderStatusPlan::compile(&schema).unwrap();
-    [Body::Json(json.as_bytes()), Body::Avro(&body, &plan)]
-        .map(|body| OrderStatus::read(KEY, body, local()).unwrap_err())
-        .map(|malformed| (malformed.reason(), malformed.message().to_owned()))
-        .into()
+    [
+        (json.as_bytes(), ValueFormat::Json),
+        (&body, ValueFormat::Avro(&plan)),
+    ]
+    .map(|(bytes, format)| OrderStatus::read(KEY, bytes, format, local()).unwrap_err())
+    .map(|malformed| (malformed.reason(), malformed.message().to_owned()))
+    .into()
 }
 
 fn inner(name: &'static str) -> Field {
@@ -55,7 +58,7 @@ fn what_connectors_wrap_an_order_in_is_named_with_the_writers_setting() {
             "binary mode",
         ),
     ] {
-        for (reason, message) in verdicts(&fields) {
+        for (reason, message) in faults(&fields) {
             assert_eq!(reason, Reason::WrappedRecord, "{message}");
             assert!(message.contains(setting), "{message}");
         }
@@ -71,11 +74,11 @@ fn a_record_with_a_status_or_a_total_is_an_order_whatever_else_it_has() {
             .filter(|field| field.name == name)
             .chain(others.clone())
             .collect();
-        for (reason, _) in verdicts(&fields) {
+        for (reason, _) in faults(&fields) {
             assert_eq!(reason, Reason::InvalidOrderId);
         }
     }
-    for (reason, _) in verdicts(&[Field::null("payload")]) {
+    for (reason, _) in faults(&[Field::null("payload")]) {
         assert_eq!(reason, Reason::InvalidOrderId);
     }
 }

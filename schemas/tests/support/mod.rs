@@ -8,7 +8,9 @@
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Voucher, VoucherPlan};
+use schemas::{
+    Currency, Malformed, OrderStatus, OrderStatusPlan, ValueFormat, Voucher, VoucherPlan,
+};
 
 /// A field of a record, in one or both formats.
 #[derive(Debug, Clone)]
@@ -119,48 +121,58 @@ pub fn encode(schema: &str, value: Value) -> Vec<u8> {
     writer.write_value_to_vec(value).unwrap()
 }
 
-/// The verdict on an order status in every format that its fields are there in; they must agree.
+/// Reads an order status in every format that its fields are there in. The results must agree.
 #[track_caller]
 pub fn read<'k>(key: Option<&'k [u8]>, fields: &[Field]) -> Result<OrderStatus<'k>, Malformed> {
-    let mut verdicts = Vec::new();
+    let mut results = Vec::new();
     if let Some(json) = as_json(fields) {
-        verdicts.push(OrderStatus::from_json(key, json.as_bytes(), local()));
+        results.push(OrderStatus::read(
+            key,
+            json.as_bytes(),
+            ValueFormat::Json,
+            local(),
+        ));
     }
     if let Some((schema, body)) = as_avro(fields) {
         let plan = OrderStatusPlan::compile(&schema).unwrap();
-        verdicts.push(OrderStatus::from_avro(key, &body, &plan, local()));
+        results.push(OrderStatus::read(
+            key,
+            &body,
+            ValueFormat::Avro(&plan),
+            local(),
+        ));
     }
-    let verdict = verdicts.pop().expect("a record is there in some format");
-    for other in verdicts {
-        match (&verdict, &other) {
+    let result = results.pop().expect("a record is there in some format");
+    for other in results {
+        match (&result, &other) {
             (Err(one), Err(other)) => assert_eq!(one.reason(), other.reason(), "{one}; {other}"),
-            _ => assert_eq!(verdict, other),
+            _ => assert_eq!(result, other),
         }
     }
-    verdict
+    result
 }
 
-/// The same for a voucher, as a text: it borrows from bytes that are gone after this. The code is
-/// put in the place of the mask.
+/// Reads a voucher likewise. Returns it as text, because it borrows from bytes that are gone after this.
+/// The text shows the code.
 #[track_caller]
 pub fn read_voucher(key: Option<&[u8]>, fields: &[Field]) -> Result<String, Malformed> {
     let shown = |voucher: Voucher<'_>| format!("{voucher:?}").replace("****", &voucher.code);
-    let mut verdicts = Vec::new();
+    let mut results = Vec::new();
     if let Some(json) = as_json(fields) {
-        verdicts.push(Voucher::from_json(key, json.as_bytes()).map(shown));
+        results.push(Voucher::read(key, json.as_bytes(), ValueFormat::Json).map(shown));
     }
     if let Some((schema, body)) = as_avro(fields) {
         let plan = VoucherPlan::compile(&schema).unwrap();
-        verdicts.push(Voucher::from_avro(key, &body, &plan).map(shown));
+        results.push(Voucher::read(key, &body, ValueFormat::Avro(&plan)).map(shown));
     }
-    let verdict = verdicts.pop().expect("a record is there in some format");
-    for other in verdicts {
-        match (&verdict, &other) {
+    let result = results.pop().expect("a record is there in some format");
+    for other in results {
+        match (&result, &other) {
             (Err(one), Err(other)) => assert_eq!(one.reason(), other.reason(), "{one}; {other}"),
-            _ => assert_eq!(verdict, other),
+            _ => assert_eq!(result, other),
         }
     }
-    verdict
+    result
 }
 
 /// `fields` with one of them replaced by another of the same name, or added.

@@ -1,19 +1,11 @@
-//! How Postgres is reached.
-
-use std::time::Duration;
+//! Connections to Postgres, and their session settings.
 
 use runtime::lifecycle::Failure;
-use runtime::postgres::{self, Timeouts};
+use runtime::postgres;
 use runtime::settings::Secret;
 use sqlx::{Error, PgConnection};
 
-/// A batch is one statement; a full disk or a lock may make it wait.
-const TIMEOUTS: Timeouts = Timeouts {
-    statement: "30s",
-    lock: "10s",
-};
-/// A server that does not even answer a connect is asked again.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::limits::{CONNECT_TIMEOUT, SERVER_TIMEOUTS};
 
 /// A database that connections can be made to. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,7 +17,7 @@ impl Database {
     /// # Errors
     /// As [`postgres::Database::new`].
     pub fn new(url: &Secret) -> Result<Self, Failure> {
-        let database = postgres::Database::new(url, "sink", TIMEOUTS)?;
+        let database = postgres::Database::new(url, "sink", SERVER_TIMEOUTS)?;
         Ok(Self(database.with([
             // Compiling a statement costs more than running it for a batch.
             ("jit", "off"),
@@ -35,7 +27,7 @@ impl Database {
         ])))
     }
 
-    /// A connection to the primary, whose commits are durable.
+    /// Opens a connection to the primary, whose commits are durable.
     ///
     /// # Errors
     /// As [`postgres::Database::connect`].
@@ -43,7 +35,7 @@ impl Database {
         self.0.connect(CONNECT_TIMEOUT).await
     }
 
-    /// The database as the runtime knows it.
+    /// The database as the runtime's functions take it.
     pub(crate) const fn inner(&self) -> &postgres::Database {
         &self.0
     }

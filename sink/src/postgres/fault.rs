@@ -1,4 +1,5 @@
-//! What an error of Postgres asks for: one place, by SQLSTATE (appendix A of its manual).
+//! What an error of Postgres asks for, by SQLSTATE (appendix A of its manual). No other place looks at
+//! SQLSTATEs.
 
 use sqlx::Error;
 use sqlx::postgres::PgDatabaseError;
@@ -6,28 +7,28 @@ use sqlx::postgres::PgDatabaseError;
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A row's data is refused: again would be refused again.
+    /// A row's data is refused, and would be refused again.
     Data,
     /// A row's code is another row's.
     CodeClash,
-    /// The database could not do the statement, and one of its rows may be why.
-    Doubtful,
+    /// The database could not execute the statement, and one of its rows may be the reason.
+    Ambiguous,
     /// Two transactions met: the same again, soon.
     Conflict,
     /// The database is away, or can't right now: the same again, later, on a new connection.
     Away,
-    /// A person has to mend rights or schema; then the same again.
+    /// A person has to fix rights or schema; then the same again.
     NeedsPerson,
 }
 
 /// The constraint of the migration that makes codes unique.
 const CODE_CONSTRAINT: &str = "vouchers_code_key";
 
-/// What this error asks for. Whatever is not known to be the data's fault is waited out, since a
-/// record that is wrongly dead is lost work and one that waits is not.
+/// Returns what this error asks for. Whatever is not known to be the data's fault is waited out: a
+/// record that is wrongly a dead letter is work for a person, one that waits is not lost.
 pub fn fault_of(error: &Error) -> Fault {
     match error {
-        _ if is_ignored(error) => Fault::Doubtful,
+        _ if is_ignored(error) => Fault::Ambiguous,
         Error::Database(error) => error
             .try_downcast_ref::<PgDatabaseError>()
             .map_or(Fault::Away, |error| {
@@ -47,17 +48,18 @@ pub fn fault_of(error: &Error) -> Fault {
 )]
 struct Ignored;
 
-/// See [`Fault::Doubtful`].
+/// Returns the error of a row that the table ignores (see [`Fault::Ambiguous`]).
 pub(super) fn ignored() -> Error {
     Error::Encode(Box::new(Ignored))
 }
 
-/// Whether this is the error of [`ignored`].
+/// Returns whether this is the error of [`ignored`].
 pub(super) fn is_ignored(error: &Error) -> bool {
     matches!(error, Error::Encode(source) if source.is::<Ignored>())
 }
 
-/// Whether a right is missing, or a policy of row-level security refuses a row: one code for both.
+/// Returns whether a right is missing, or a policy of row-level security refuses a row: one code for
+/// both.
 pub(super) fn is_denied(error: &Error) -> bool {
     error
         .as_database_error()
@@ -70,14 +72,14 @@ fn by_code(code: &str, constraint: Option<&str>) -> Fault {
         "23505" if constraint == Some(CODE_CONSTRAINT) => Fault::CodeClash,
         "40001" | "40P01" => Fault::Conflict,
         // 57014: a statement's time-out (or a person's cancellation). 55P03: a lock that is not given.
-        "57014" | "55P03" => Fault::Doubtful,
+        "57014" | "55P03" => Fault::Ambiguous,
         // 54000: a row or an index entry that is too big. 21000: a cardinality.
         "21000" | "54000" => Fault::Data,
         _ => match code.get(..2) {
             // Data exceptions; constraints.
             Some("22" | "23") => Fault::Data,
             // Errors that a trigger's function raises.
-            Some("P0" | "38" | "39") => Fault::Doubtful,
+            Some("P0" | "38" | "39") => Fault::Ambiguous,
             // Who we are; which database; rights, tables, columns.
             Some("28" | "3D" | "3F" | "42") => Fault::NeedsPerson,
             _ => Fault::Away,
@@ -134,15 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn what_one_row_may_be_the_reason_for_is_doubtful() {
+    fn what_one_row_may_be_the_reason_for_is_ambiguous() {
         for code in ["57014", "55P03", "P0001", "P0002", "38000"] {
-            assert_eq!(by_code(code, None), Fault::Doubtful, "{code}");
+            assert_eq!(by_code(code, None), Fault::Ambiguous, "{code}");
         }
-        assert_eq!(fault_of(&ignored()), Fault::Doubtful);
+        assert_eq!(fault_of(&ignored()), Fault::Ambiguous);
     }
 
     #[test]
-    fn rights_and_schema_are_a_persons_to_mend() {
+    fn rights_and_schema_are_a_persons_to_fix() {
         for code in [
             "28000", "28P01", "3D000", "3F000", "42501", "42703", "42P01",
         ] {

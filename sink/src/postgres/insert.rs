@@ -1,6 +1,5 @@
-//! The statements that put rows in once, whatever is there already, and which of them is tried first.
-
-use std::time::Duration;
+//! The statements that insert each row once, whatever is there already, and which of them is executed
+//! first.
 
 use chrono::{DateTime, Utc};
 use runtime::postgres::within;
@@ -10,11 +9,14 @@ use sqlx::{Connection as _, Error, PgConnection, Postgres, Row as _};
 
 use super::fault::ignored;
 use crate::columns::Columns;
+use crate::limits::{
+    ANSWER_TIMEOUT, MAX_COMPARISONS, MIN_ROWS_TO_EXPECT_NEW, MIN_STATEMENTS_TO_EXPECT_NEW,
+};
 use crate::ports::{VoucherIdentity, Written};
 
-/// Puts the rows in. They come, and are locked, in order.
+/// Inserts the rows in order, so that their locks are taken in order.
 ///
-/// Arrays in the list of results go in step, and without the store that those in `FROM` have.
+/// Arrays in the select list advance together, and are not materialized as those in `FROM` are.
 macro_rules! insert {
     ($on_conflict:literal) => {
         concat!(
@@ -29,21 +31,21 @@ macro_rules! insert {
     };
 }
 
-/// All of the rows, or none when one of them is there: two thirds of the work of [`INSERT_MISSING`],
-/// which looks for each row, marks it as tentative and then as not.
+/// Inserts all of the rows, or none when one of them is there. Costs two thirds of
+/// [`INSERT_MISSING`], which looks up each row, inserts it speculatively, and then confirms it.
 const INSERT_ALL: &str = insert!("");
 
-/// Those whose identity is not there. `ON CONFLICT` names the identity: without it, a clash on the
-/// code would be swallowed as well.
+/// Inserts the rows whose identity is not there. `ON CONFLICT` names the identity: without it, a clash
+/// on the code would be swallowed as well.
 const INSERT_MISSING: &str = insert!("ON CONFLICT (campaign, order_id) DO NOTHING");
 
-/// How many of the rows are there, and the numbers of those that differ: less work than
-/// [`INSERT_MISSING`] has with rows that are there, and no lock.
+/// Returns how many of the rows are there, and the numbers of those that differ. Costs less than
+/// [`INSERT_MISSING`] does for rows that are there, and takes no lock.
 ///
-/// - The look-up is a subquery in the list of results: always one probe of the primary key a row,
+/// - The look-up is a subquery in the select list: always one probe of the primary key for each row,
 ///   where a join might be planned as a scan of the table.
-/// - `OFFSET 0` keeps it from being done once for each place where its result is named.
-const LOOK: &str = "\
+/// - `OFFSET 0` keeps the planner from repeating it in each place where its result is named.
+const COMPARE: &str = "\
 SELECT count(same) AS there,
        coalesce(array_agg(number) FILTER (WHERE NOT same), '{}') AS different
 FROM (
@@ -57,47 +59,33 @@ FROM (
     FROM UNNEST($1::text[], $2::text[], $3::text[], $4::numeric[], $5::text[])
     WITH ORDINALITY AS input (campaign, order_id, code, amount, currency, number)
     OFFSET 0
-) AS looked";
+) AS compared";
 
-/// Whose the code is.
+/// Returns whose a code is.
 const HOLDER: &str = "SELECT campaign, order_id FROM vouchers WHERE code = $1";
 
-/// How long one statement may be without an answer. The server gives it up before, which tells a
-/// statement that can't be done in time from a database that does not answer.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
-
-/// How often the table is looked at for rows that are neither new nor there. Another writer makes one
-/// look of this kind necessary; a table that ignores a row would make it endless.
-const MAX_LOOKS: usize = 3;
-
-/// Whether the table takes statements at all: a durable transaction that takes the table's lock and
-/// writes to the log, as a batch does, but no row.
+/// Finds out whether the table accepts statements at all: a durable transaction that takes the table's
+/// lock and writes to the write-ahead log, as a batch does, but inserts no row.
 const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', ''); \
      INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent) \
      SELECT campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent \
      FROM vouchers WHERE false";
 
-/// What a commit would check.
+/// Checks what a commit would check.
 const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// A statement of fewer rows is not worth a failed one.
-const MANY: usize = 500;
-
-/// So many statements whose rows were all new lead one to expect the same of the next.
-const LONG: u32 = 8;
-
-/// What the last statements met: a backlog brings new rows batch after batch, a replay rows that are
-/// there, and a flow with echoes both.
+/// What the rows of the next statement are expected to be, from those of the last: a backlog brings new
+/// rows batch after batch, a replay rows that are there, and a flow with echoes both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expectation {
-    /// How many statements in a row met new rows alone.
+    /// The number of statements in a row that met only new rows.
     all_new: u32,
     /// Whether the last one met more new rows than others.
     mostly_new: bool,
 }
 
 impl Expectation {
-    /// Nothing is known yet. After a start rows may come that are there.
+    /// Expects mostly new rows. After a start some may be there already.
     pub(super) const fn new() -> Self {
         Self {
             all_new: 0,
@@ -105,7 +93,7 @@ impl Expectation {
         }
     }
 
-    /// What a statement of so many rows met.
+    /// Learns from the outcome of a statement of so many rows.
     pub(super) fn learn(&mut self, rows: usize, written: &Written) {
         let inserted = usize::try_from(written.inserted).unwrap_or(usize::MAX);
         self.mostly_new = inserted.saturating_mul(2) >= rows;
@@ -116,11 +104,11 @@ impl Expectation {
     }
 
     const fn all_are_new(self, rows: usize) -> bool {
-        self.all_new >= LONG && rows >= MANY
+        self.all_new >= MIN_STATEMENTS_TO_EXPECT_NEW && rows >= MIN_ROWS_TO_EXPECT_NEW
     }
 }
 
-/// Puts in what is missing: by one statement when what was expected is so.
+/// Inserts the rows that are missing: by one statement when the rows are as expected.
 ///
 /// # Errors
 /// Postgres'.
@@ -132,19 +120,19 @@ pub(super) async fn insert(
     let rows = columns.len() as u64;
     let mut inserted = 0;
     if expectation.all_are_new(columns.len()) {
-        match put_in(INSERT_ALL, connection, columns).await {
+        match execute(INSERT_ALL, connection, columns).await {
             Ok(inserted) => {
                 return Ok(Written {
                     inserted,
                     different: Vec::new(),
                 });
             }
-            // Which of the row's keys is told is a matter of chance: what follows finds out.
+            // Which of the row's keys clashed first says nothing: what follows finds out.
             Err(error) if is_there(&error) => {}
             Err(error) => return Err(error),
         }
     } else if expectation.mostly_new {
-        inserted = put_in(INSERT_MISSING, connection, columns).await?;
+        inserted = execute(INSERT_MISSING, connection, columns).await?;
         if inserted == rows {
             return Ok(Written {
                 inserted,
@@ -152,15 +140,15 @@ pub(super) async fn insert(
             });
         }
     }
-    for _ in 0..MAX_LOOKS {
-        let (there, different) = look(connection, columns).await?;
+    for _ in 0..MAX_COMPARISONS {
+        let (there, different) = compare(connection, columns).await?;
         let new = match there {
             _ if there == rows => 0,
-            _ => put_in(INSERT_MISSING, connection, columns).await?,
+            _ => execute(INSERT_MISSING, connection, columns).await?,
         };
         inserted += new;
         // A row that is neither new nor was there has come from another writer in between: the next
-        // look sees it.
+        // comparison sees it.
         if new + there >= rows {
             return Ok(Written {
                 inserted,
@@ -171,8 +159,8 @@ pub(super) async fn insert(
     Err(ignored())
 }
 
-/// As [`insert`], and takes all of it back at once. Triggers run, and constraints that wait for a
-/// commit are checked.
+/// Does what [`insert`] does, and rolls all of it back at once. Triggers run, and deferred constraints
+/// are checked.
 ///
 /// # Errors
 /// Postgres'.
@@ -189,8 +177,8 @@ pub(super) async fn rehearse(
             written = Err(error);
         }
     }
-    let taken_back = within(ANSWER_TIMEOUT, transaction.rollback()).await;
-    written.and_then(|written| taken_back.map(|()| written))
+    let rolled_back = within(ANSWER_TIMEOUT, transaction.rollback()).await;
+    written.and_then(|written| rolled_back.map(|()| written))
 }
 
 fn is_there(error: &Error) -> bool {
@@ -199,8 +187,8 @@ fn is_there(error: &Error) -> bool {
         .is_some_and(|error| error.is_unique_violation())
 }
 
-/// How many were put in.
-async fn put_in(
+/// Executes a statement that inserts. Returns how many rows it inserted.
+async fn execute(
     statement: &'static str,
     connection: &mut PgConnection,
     columns: &Columns,
@@ -220,12 +208,12 @@ async fn put_in(
     Ok(within(ANSWER_TIMEOUT, done).await?.rows_affected())
 }
 
-/// How many are there, and the places of those that differ.
-async fn look(
+/// Returns how many rows are there, and the places of those that differ.
+async fn compare(
     connection: &mut PgConnection,
     columns: &Columns,
 ) -> Result<(u64, Vec<usize>), Error> {
-    let row = with_values(LOOK, columns).fetch_one(connection);
+    let row = with_values(COMPARE, columns).fetch_one(connection);
     let row = within(ANSWER_TIMEOUT, row).await?;
     let there: i64 = row.try_get("there")?;
     let different: Vec<i64> = row.try_get("different")?;
@@ -237,7 +225,7 @@ async fn look(
     Ok((there.unsigned_abs(), places))
 }
 
-/// What tells a row, and what it must agree with.
+/// Binds what identifies the rows, and what they must agree with.
 fn with_values<'q>(
     statement: &'static str,
     columns: &'q Columns,
@@ -250,7 +238,7 @@ fn with_values<'q>(
         .bind(columns.currencies.iter().map(|c| c.as_str()).bind_iter())
 }
 
-/// Does what a batch does but for its rows.
+/// Does what a batch does, without its rows.
 ///
 /// # Errors
 /// Postgres'.
@@ -258,7 +246,7 @@ pub(super) async fn canary(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::raw_sql(CANARY).execute(connection).await.map(|_| ())
 }
 
-/// Who holds the code of a row that was refused alone; none of a statement of several.
+/// Returns whose the code is, for a row that was refused alone.
 ///
 /// # Errors
 /// Postgres'.
@@ -289,20 +277,21 @@ mod tests {
 
     #[test]
     fn only_a_long_run_of_new_rows_leads_to_the_statement_that_fails_for_others() {
+        const ROWS: usize = MIN_ROWS_TO_EXPECT_NEW;
         let mut expectation = Expectation::new();
-        for _ in 0..LONG {
-            assert!(!expectation.all_are_new(MANY));
-            expectation.learn(MANY, &written(MANY as u64));
+        for _ in 0..MIN_STATEMENTS_TO_EXPECT_NEW {
+            assert!(!expectation.all_are_new(ROWS));
+            expectation.learn(ROWS, &written(ROWS as u64));
         }
-        assert!(expectation.all_are_new(MANY));
-        assert!(!expectation.all_are_new(MANY - 1), "a few rows");
-        expectation.learn(MANY, &written(MANY as u64 - 1));
-        assert!(!expectation.all_are_new(MANY));
+        assert!(expectation.all_are_new(ROWS));
+        assert!(!expectation.all_are_new(ROWS - 1), "a few rows");
+        expectation.learn(ROWS, &written(ROWS as u64 - 1));
+        assert!(!expectation.all_are_new(ROWS));
         assert!(expectation.mostly_new);
     }
 
     #[test]
-    fn a_replay_is_looked_at_first() {
+    fn the_rows_of_a_replay_are_compared_first() {
         let mut expectation = Expectation::new();
         assert!(expectation.mostly_new);
         expectation.learn(10, &written(4));

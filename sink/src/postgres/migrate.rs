@@ -1,4 +1,4 @@
-//! The schema of the vouchers, brought up to date at the start.
+//! The schema of the vouchers, migrated at the start.
 
 use runtime::backoff::Backoff;
 use runtime::health::Part;
@@ -8,18 +8,24 @@ use sqlx::migrate::Migrator;
 
 use super::connect::Database;
 
-/// What this service calls its migrations table, so that the producer's may live beside it.
+/// The name of this service's migrations table, so that the producer's may live beside it.
 pub(crate) const MIGRATIONS_TABLE: &str = "sink_migrations";
+const MIGRATIONS: &[(i64, &str, &str)] = &[(
+    1,
+    "vouchers",
+    include_str!("../../migrations/0001_vouchers.sql"),
+)];
 
-/// What the sink writes, for an order whose id no client can send: it begins with a control character.
+/// A statement like the sink's, for an order whose id no client can send: it begins with a control
+/// character.
 pub(crate) const WRITES: WriteProbe = WriteProbe(&[
     "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
      VALUES (E'\\x01probe', E'\\x01probe', E'\\x01probe', 1, 'EUR', now())
      ON CONFLICT DO NOTHING",
 ]);
 
-/// Brings the schema up to date; waits for a database that is away, or whose rights have to be
-/// mended, and tells `part`. Ends early, without an error, when shutdown is asked for.
+/// Migrates the schema. Waits for a database that is away, or whose rights have to be fixed, and says
+/// so in `part`. Ends early, without an error, when shutdown is requested.
 ///
 /// # Errors
 /// Exit code 1 when a migration was changed after it ran, or the schema's floor is above this version.
@@ -30,7 +36,7 @@ pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> R
             Ok(()) => return Ok(()),
             Err(MigrationError::Database(error)) => {
                 part.not_ready(format!(
-                    "the vouchers' schema can't be brought up to date: {}",
+                    "the vouchers' schema can't be migrated: {}",
                     message_of(&error)
                 ));
             }
@@ -48,14 +54,32 @@ pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> R
     }
 }
 
-/// As [`migrate`], without waiting for anything.
+/// Migrates the schema without waiting for anything.
 pub(crate) async fn migrate_once(database: &Database) -> Result<(), MigrationError> {
     postgres::migrate(database.inner(), migrator(), MIGRATIONS_TABLE).await
 }
 
-/// What this version knows of the schema.
+/// Returns the migrations that this version knows.
 pub(crate) fn migrator() -> Migrator {
-    let mut migrator: Migrator = sqlx::migrate!();
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator
+    postgres::migrator(MIGRATIONS_TABLE, MIGRATIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_migrations_is_listed() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let listed: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|(version, name, _)| format!("{version:04}_{name}.sql"))
+            .collect();
+        assert_eq!(listed, files);
+    }
 }

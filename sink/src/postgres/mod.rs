@@ -1,4 +1,4 @@
-//! Postgres: how it is reached, its schema, and the port over it.
+//! Postgres: connections, the vouchers' schema, and the port of the loop.
 
 mod connect;
 mod fault;

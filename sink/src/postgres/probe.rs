@@ -1,6 +1,4 @@
-//! Whether Postgres answers, asked beside the loop: an idle loop would not notice.
-
-use std::time::Duration;
+//! A probe of Postgres beside the loop, because an idle loop would not notice an outage.
 
 use runtime::health::Part;
 use runtime::lifecycle::Shutdown;
@@ -9,13 +7,13 @@ use sqlx::{Error, PgConnection};
 
 use super::connect::Database;
 use super::migrate::WRITES;
+use crate::limits::{PROBE_INTERVAL, PROBE_TIMEOUT};
 
-const EVERY: Duration = Duration::from_secs(2);
-const TIMEOUT: Duration = Duration::from_secs(3);
-
+/// Reads nothing, but needs the right to read.
 const TABLE: &str = "SELECT FROM vouchers LIMIT 1";
 
-/// Asks the database every two seconds, on a connection of its own, and tells [`Part`].
+/// Asks the database every two seconds, on a connection of its own, and reports the answer as a
+/// [`Part`].
 pub struct DatabaseProbe {
     database: Database,
     part: Part,
@@ -54,14 +52,14 @@ impl DatabaseProbe {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(PROBE_INTERVAL) => {}
                 () = shutdown.requested() => return,
             }
         }
     }
 
-    /// Whether rows can be written. After an answer that they can't, and at first, one is written,
-    /// and rolled back; what changes meanwhile the tasks meet themselves.
+    /// Finds out whether rows can be written. At first, and after an answer that they can't, one is
+    /// written and rolled back. Later the tasks themselves meet what changes.
     async fn ask(&mut self) -> Result<(), Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -76,7 +74,7 @@ impl DatabaseProbe {
             }
             WRITES.run(&mut connection).await
         };
-        within(TIMEOUT, asking).await?;
+        within(PROBE_TIMEOUT, asking).await?;
         self.connection = Some(connection);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The port over Postgres: a connection, and the statement that is under way on it.
+//! The port over Postgres: a connection, and the in-flight statement on it.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,50 +10,49 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connect::Database;
 use super::fault::{Fault, fault_of, is_denied};
-use super::insert::{ANSWER_TIMEOUT, Expectation, canary, holder, insert, rehearse};
+use super::insert::{Expectation, canary, holder, insert, rehearse};
 use crate::columns::Columns;
+use crate::limits::{ANSWER_TIMEOUT, CANARY_TIMEOUT};
 use crate::ports::{Table, WriteError, Written};
 
-/// A table that takes this long for nothing at all takes no rows.
-const CANARY_TIMEOUT: Duration = Duration::from_secs(5);
-
+/// The columns of a statement come back with its outcome. So does the connection, unless it is, or may
+/// be, broken.
 type Answer = (
     Columns,
     Result<(PgConnection, Written), (Option<PgConnection>, WriteError)>,
 );
 
-/// The table of the vouchers, over a connection that only this task has.
+/// The table of the vouchers, over a connection of this task's own.
 pub struct PostgresTable {
     database: Database,
     connection: Option<PgConnection>,
     expectation: Expectation,
     effect: Effect,
-    under_way: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
-    /// Of the thread that polls alone: an answer wakes it without another thread's doing.
+    in_flight: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    /// A runtime of the polling thread's own: an answer wakes that thread directly.
     runtime: Option<Runtime>,
 }
 
-/// What becomes of a statement's rows.
+/// What becomes of the rows of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Durable,
-    TakenBack,
+    RolledBack,
 }
 
 impl PostgresTable {
-    /// One that takes each statement back and leaves the table as it is, for a dry run. Does not
-    /// connect yet.
+    /// Rolls each statement back and leaves the table as it is, for a dry run. Does not connect yet.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn for_rehearsal(database: Database) -> Result<Self, Failure> {
-        Self::with(database, Effect::TakenBack)
+        Self::with(database, Effect::RolledBack)
     }
 
     /// Does not connect yet.
     ///
     /// # Errors
-    /// When the system has no room for it.
+    /// When the system can't start a Tokio runtime.
     pub fn new(database: Database) -> Result<Self, Failure> {
         Self::with(database, Effect::Durable)
     }
@@ -68,13 +67,13 @@ impl PostgresTable {
             connection: None,
             expectation: Expectation::new(),
             effect,
-            under_way: None,
+            in_flight: None,
             runtime: Some(runtime),
         })
     }
 }
 
-/// One that never came to its thread is dropped where nothing may block.
+/// A table that never came to its thread is dropped on a runtime's thread, where nothing may block.
 impl Drop for PostgresTable {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -85,32 +84,32 @@ impl Drop for PostgresTable {
 
 impl Table for PostgresTable {
     fn start(&mut self, columns: Columns) {
-        debug_assert!(self.under_way.is_none(), "one statement at a time");
+        debug_assert!(self.in_flight.is_none(), "one statement at a time");
         let connection = self.connection.take();
         let database = self.database.clone();
         let (expectation, effect) = (self.expectation, self.effect);
-        self.under_way = Some(Box::pin(async move {
+        self.in_flight = Some(Box::pin(async move {
             let result = write(&database, connection, &columns, expectation, effect).await;
             (columns, result)
         }));
     }
 
     fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-        let under_way = self.under_way.as_mut()?;
+        let in_flight = self.in_flight.as_mut()?;
         let answer = async {
             if timeout.is_zero() {
-                // A look at what the connection has: a timer would cost far more.
+                // Handles what the connection has received. A timer would cost far more.
                 tokio::select! {
                     biased;
-                    answer = under_way => Some(answer),
+                    answer = in_flight => Some(answer),
                     () = tokio::task::yield_now() => None,
                 }
             } else {
-                tokio::time::timeout(timeout, under_way).await.ok()
+                tokio::time::timeout(timeout, in_flight).await.ok()
             }
         };
         let (columns, result) = self.runtime.as_ref()?.block_on(answer)?;
-        self.under_way = None;
+        self.in_flight = None;
         let result = match result {
             Ok((connection, written)) => {
                 self.connection = Some(connection);
@@ -126,7 +125,7 @@ impl Table for PostgresTable {
     }
 }
 
-/// The connection comes back unless it is, or may be, broken.
+/// Writes the rows, on a new connection when there is none.
 async fn write(
     database: &Database,
     connection: Option<PgConnection>,
@@ -143,28 +142,28 @@ async fn write(
     };
     let written = match effect {
         Effect::Durable => insert(&mut connection, columns, expectation).await,
-        Effect::TakenBack => rehearse(&mut connection, columns, expectation).await,
+        Effect::RolledBack => rehearse(&mut connection, columns, expectation).await,
     };
     let error = match written {
         Ok(written) => return Ok((connection, written)),
         Err(error) => error,
     };
     match fault_of(&error) {
-        Fault::Doubtful if columns.len() > 1 => Err((Some(connection), write_error(&error))),
-        Fault::Doubtful => {
-            let others_pass = takes_others(&mut connection).await;
+        Fault::Ambiguous if columns.len() > 1 => Err((Some(connection), write_error(&error))),
+        Fault::Ambiguous => {
+            let others_pass = accepts_others(&mut connection).await;
             let why = message_of(&error);
             let connection = others_pass.then_some(connection);
-            Err((connection, WriteError::Doubtful { why, others_pass }))
+            Err((connection, WriteError::Ambiguous { why, others_pass }))
         }
         // The right on the table is there: a policy refuses the row, or a trigger lacks a right.
-        Fault::NeedsPerson if is_denied(&error) && takes_others(&mut connection).await => {
+        Fault::NeedsPerson if is_denied(&error) && accepts_others(&mut connection).await => {
             let why = message_of(&error);
-            let doubtful = WriteError::Doubtful {
+            let ambiguous = WriteError::Ambiguous {
                 why,
                 others_pass: true,
             };
-            Err((Some(connection), doubtful))
+            Err((Some(connection), ambiguous))
         }
         Fault::Data | Fault::Conflict => Err((Some(connection), write_error(&error))),
         Fault::CodeClash => {
@@ -179,8 +178,8 @@ async fn write(
     }
 }
 
-/// Whether the table takes a statement without the row that it did not take.
-async fn takes_others(connection: &mut PgConnection) -> bool {
+/// Returns whether the table accepts a statement without the row that it did not accept.
+async fn accepts_others(connection: &mut PgConnection) -> bool {
     within(CANARY_TIMEOUT, canary(connection)).await.is_ok()
 }
 
@@ -190,7 +189,7 @@ fn write_error(error: &Error) -> WriteError {
     match fault_of(error) {
         Fault::Data => WriteError::Data(sentence),
         Fault::CodeClash => WriteError::CodeClash { holder: None },
-        Fault::Doubtful => WriteError::Doubtful {
+        Fault::Ambiguous => WriteError::Ambiguous {
             why: sentence,
             others_pass: false,
         },

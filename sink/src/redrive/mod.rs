@@ -1,21 +1,18 @@
-//! `sink redrive`: the dead letters of the vouchers once more, from their original bytes.
+//! `sink redrive`: evaluates the dead letters of the vouchers again, from their original bytes.
 //!
-//! The row first, through the live loop's decoder and statement, then the outcome: killed between
-//! the two, the next run writes the row again to no effect. A dry run does the same, and takes every
-//! statement back.
+//! The row is written first, through the live loop's decoder and statement, then the resolution. A
+//! redrive that is killed between the two is repeated by the next run; writing the row again has no
+//! effect. A dry run does the same, and rolls every statement back.
 
 mod redriver;
 mod rehearsal;
 
 use clap::Args;
-use runtime::dead_letter::DeadLetterTopic;
-use runtime::dead_letter::command::{Redrive, RedriveArgs, redrive};
+use runtime::dead_letter::command::{OwnerFlags as _, RedriveArgs, redrive};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::TopicSettings;
-use runtime::telemetry::LogSettings;
-use schemas::VoucherPlan;
 
 use crate::postgres::{Database, PostgresTable};
 use crate::settings::{DatabaseSettings, GroupSettings};
@@ -25,64 +22,44 @@ use rehearsal::Rehearsal;
 /// What `sink redrive` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
 pub struct RedriveSettings {
+    /// Which dead letters are redriven, and how.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub redrive: RedriveArgs,
+    /// How to connect to Kafka.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub kafka: KafkaSettings,
+    /// The schema registry, if there is one.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub registry: RegistrySettings,
+    /// The names of the topics.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub topics: TopicSettings,
+    /// The database of the vouchers table.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub database: DatabaseSettings,
+    /// The consumer group whose dead letters are redriven.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub group: GroupSettings,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogSettings,
 }
 
-/// Redrives, and prints what became of the letters.
+/// Redrives the dead letters, and prints how they were resolved.
 ///
 /// # Errors
-/// Exit code 2 for settings; 1 when broker, registry or database do not answer: that is no attempt.
+/// Exit code 2 for wrong settings; 1 when the broker, the registry or the database does not answer,
+/// which is no attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
-    let schemas = SchemaCache::of_command(registry, VoucherPlan::compile_with);
+    let schemas = SchemaCache::for_command(registry);
+    let dead_letters = settings
+        .group
+        .dead_letter_topic(settings.kafka, &settings.topics);
     if settings.redrive.dry_run {
         let table = Rehearsal::of(PostgresTable::for_rehearsal(database)?);
-        each(settings, Redriver::new(schemas, table), shutdown).await
+        let redriver = Redriver::new(schemas, table);
+        redrive(dead_letters, settings.redrive, redriver, shutdown).await
     } else {
-        let table = PostgresTable::new(database)?;
-        each(settings, Redriver::new(schemas, table), shutdown).await
+        let redriver = Redriver::new(schemas, PostgresTable::new(database)?);
+        redrive(dead_letters, settings.redrive, redriver, shutdown).await
     }
-}
-
-async fn each(
-    settings: RedriveSettings,
-    mut redriver: impl Redrive + Send + 'static,
-    shutdown: Shutdown,
-) -> Result<(), Failure> {
-    let dead_letter_topic = DeadLetterTopic::new(
-        settings.kafka,
-        settings.topics.vouchers_topic,
-        settings.group.owner(),
-    );
-    tokio::task::spawn_blocking(move || {
-        redrive(
-            &dead_letter_topic,
-            &settings.redrive,
-            &mut redriver,
-            &shutdown,
-        )
-    })
-    .await
-    .map_err(|error| Failure::failed(format!("redrive: {error}")))?
 }

@@ -1,27 +1,28 @@
-//! One letter through the live loop's decoder and its statement.
+//! Evaluates one dead letter with the decoder and the statement of the live loop.
 
 use std::time::{Duration, Instant};
 
 use runtime::backoff::Backoff;
 use runtime::dead_letter::command::{Redrive, Redriven};
-use runtime::dead_letter::{DeadLetter, Outcome};
+use runtime::dead_letter::{DeadLetter, Resolution};
 use runtime::lifecycle::Failure;
-use runtime::registry::{SchemaSource, WaitsFor, settled};
+use runtime::registry::{SchemaSource, not_answered};
 use schemas::{Malformed, VoucherPlan};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
 use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected};
-use crate::doubt::MAX_LONE_FAILURES;
+use crate::limits::MAX_LONE_FAILURES;
 use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
 /// How long one call may wait for the database.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// A database that takes nothing for so long is told to the person, who waits for it better.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a statement is repeated. Longer waits are better decided by the person who runs the
+/// command.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// See the module.
+/// Redrives dead letters of the vouchers.
 pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
@@ -38,17 +39,11 @@ where
     S: SchemaSource<Plan = VoucherPlan>,
     T: Table,
 {
-    fn redrive(&mut self, letter: &DeadLetter, _run: &str) -> Result<Redriven, Failure> {
-        let (batch, decision) = settled(|| {
-            let mut batch = Batch::default();
-            match decide(&letter.original, &mut self.schemas, &mut batch) {
-                Decision::Wait { schema_id } => Err(WaitsFor { schema_id }),
-                decision => Ok((batch, decision)),
-            }
-        })?;
-        let outcome = match decision {
+    fn redrive(&mut self, dead_letter: &DeadLetter, _run: &str) -> Result<Redriven, Failure> {
+        let mut batch = Batch::default();
+        let resolution = match decide(&dead_letter.original, &mut self.schemas, &mut batch) {
             Decision::Row => self.write(&batch)?,
-            Decision::Tombstone => Outcome::Skipped {
+            Decision::Tombstone => Resolution::Skipped {
                 campaign: None,
                 reason: "tombstone".to_owned(),
                 message: TOMBSTONE.to_owned(),
@@ -57,19 +52,20 @@ where
                 Some(dead) => failed(dead.cause()),
                 None => failed(&Malformed::new(reason, "")),
             },
-            Decision::Wait { .. } => unreachable!("settled waits for the schema"),
+            Decision::Wait { schema_id } => return Err(not_answered(schema_id)),
         };
         Ok(Redriven {
-            outcome,
+            resolution,
             outputs: Vec::new(),
         })
     }
 }
 
 impl<S, T: Table> Redriver<S, T> {
-    /// Writes the batch's one row; what is not the row's fault is tried again for a while.
-    fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
-        let deadline = Instant::now() + DEADLINE;
+    /// Writes the one row of the batch. Repeats the statement for a while when the row is not at
+    /// fault.
+    fn write(&mut self, batch: &Batch) -> Result<Resolution, Failure> {
+        let deadline = Instant::now() + PATIENCE;
         let mut backoff = Backoff::outside();
         let mut doubted = 0;
         loop {
@@ -78,7 +74,7 @@ impl<S, T: Table> Redriver<S, T> {
                     return Ok(row_differs(batch));
                 }
                 Ok(Written { inserted, .. }) => {
-                    return Ok(Outcome::Row {
+                    return Ok(Resolution::Row {
                         existed: inserted == 0,
                     });
                 }
@@ -93,29 +89,30 @@ impl<S, T: Table> Redriver<S, T> {
                     let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
                     return Ok(failed(&cause));
                 }
-                Err(WriteError::Doubtful {
+                Err(WriteError::Ambiguous {
                     why,
                     others_pass: true,
                 }) if doubted + 1 >= MAX_LONE_FAILURES => {
                     return Ok(failed(&rejected(&why.replace(batch.code(0), "****"))));
                 }
-                Err(WriteError::Doubtful { why, .. }) => {
+                Err(WriteError::Ambiguous { why, .. }) => {
                     doubted += 1;
                     why
                 }
-                Err(WriteError::CodeClash { .. }) => "its code was taken for a moment".to_owned(),
+                Err(WriteError::CodeClash { .. }) => {
+                    "another row had its code for a moment".to_owned()
+                }
                 Err(WriteError::NeedsPerson(why)) => {
                     return Err(Failure::failed(format!(
-                        "the database has to be mended: {why}; nothing of this letter counts as an \
-                         attempt"
+                        "the database has to be repaired: {why}; this was no attempt on the dead letter"
                     )));
                 }
                 Err(WriteError::Conflict(why) | WriteError::Unavailable(why)) => why,
             };
             if Instant::now() >= deadline {
                 return Err(Failure::failed(format!(
-                    "the database takes no row: {why}; run this again when it does (what was \
-                     committed stays, and this was no attempt)"
+                    "the database accepts no row: {why}; run this command again when it does (what was \
+                     committed is not repeated, and this was no attempt on the dead letter)"
                 )));
             }
             std::thread::sleep(backoff.next_pause());
@@ -138,10 +135,11 @@ fn is_of(batch: &Batch, identity: &VoucherIdentity) -> bool {
     batch.campaign(0) == identity.campaign && batch.order_id(0) == identity.order_id
 }
 
-/// The table has another voucher of the order and keeps it. The live flow takes that for an echo; a
-/// dead letter stays open, because a person has to decide which of the two the customer may use.
-fn row_differs(batch: &Batch) -> Outcome {
-    Outcome::Failed {
+/// Resolves a dead letter when the table keeps another voucher of the order. The live flow treats
+/// that as an echo. The dead letter stays open, because a person has to decide which of the two
+/// vouchers the customer may use.
+fn row_differs(batch: &Batch) -> Resolution {
+    Resolution::Failed {
         reason: "row_differs".to_owned(),
         message: format!(
             "the table has a voucher of order {} of campaign {} with another code, amount or \
@@ -152,8 +150,8 @@ fn row_differs(batch: &Batch) -> Outcome {
     }
 }
 
-fn failed(cause: &Malformed) -> Outcome {
-    Outcome::Failed {
+fn failed(cause: &Malformed) -> Resolution {
+    Resolution::Failed {
         reason: cause.reason().as_str().to_owned(),
         message: cause.message().to_owned(),
     }
@@ -170,13 +168,13 @@ mod tests {
 
     use super::*;
 
-    /// Answers as it was told to.
-    struct Answers {
+    /// A table with prepared answers.
+    struct PreparedTable {
         answers: VecDeque<Result<Written, WriteError>>,
         under_way: Option<Columns>,
     }
 
-    impl Table for Answers {
+    impl Table for PreparedTable {
         fn start(&mut self, columns: Columns) {
             self.under_way = Some(columns);
         }
@@ -187,7 +185,7 @@ mod tests {
         }
     }
 
-    /// No registry: only JSON is read.
+    /// Without a registry only JSON is read.
     struct NoRegistry;
 
     impl SchemaSource for NoRegistry {
@@ -206,10 +204,10 @@ mod tests {
     fn redriven(
         value: Option<&str>,
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
-    ) -> Result<Outcome, Failure> {
-        let letter = DeadLetter {
+    ) -> Result<Resolution, Failure> {
+        let dead_letter = DeadLetter {
             omitted: None,
-            identity: "vouchers/0/7@00112233445566ff".parse().unwrap(),
+            id: "vouchers/0/7@00112233445566ff".parse().unwrap(),
             group: None,
             reason: "code_taken".to_owned(),
             message: String::new(),
@@ -224,13 +222,13 @@ mod tests {
                 ..OwnedRecord::default()
             },
         };
-        let table = Answers {
+        let table = PreparedTable {
             answers: answers.into_iter().collect(),
             under_way: None,
         };
         Redriver::new(NoRegistry, table)
-            .redrive(&letter, "redrive")
-            .map(|redriven| redriven.outcome)
+            .redrive(&dead_letter, "redrive")
+            .map(|redriven| redriven.resolution)
     }
 
     fn written(inserted: u64) -> Result<Written, WriteError> {
@@ -241,47 +239,47 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_written_or_was_there() {
+    fn a_row_is_written_or_existed() {
         for (inserted, existed) in [(1, false), (0, true)] {
-            let outcome = redriven(Some(GOOD), [written(inserted)]).unwrap();
-            assert_eq!(outcome, Outcome::Row { existed });
+            let resolution = redriven(Some(GOOD), [written(inserted)]).unwrap();
+            assert_eq!(resolution, Resolution::Row { existed });
         }
     }
 
     #[test]
-    fn a_letter_whose_row_is_another_voucher_stays_open_and_tells_no_code() {
+    fn a_dead_letter_whose_row_is_another_voucher_stays_open_and_reveals_no_code() {
         let another = Ok(Written {
             inserted: 0,
             different: vec![0],
         });
-        let outcome = redriven(Some(GOOD), [another]).unwrap();
-        assert!(!outcome.is_final(), "{outcome}");
-        let words = outcome.to_string();
-        assert!(words.contains("row_differs") && words.contains("order 17"));
-        assert!(!words.contains("SECRET"), "{words}");
+        let resolution = redriven(Some(GOOD), [another]).unwrap();
+        assert!(!resolution.is_final(), "{resolution}");
+        let text = resolution.to_string();
+        assert!(text.contains("row_differs") && text.contains("order 17"));
+        assert!(!text.contains("SECRET"), "{text}");
     }
 
     #[test]
-    fn what_passes_by_itself_is_tried_again_and_is_no_attempt() {
+    fn a_passing_error_is_repeated_and_is_no_attempt() {
         let passing = [
             Err(WriteError::Conflict("deadlock".to_owned())),
             Err(WriteError::CodeClash { holder: None }),
             Err(WriteError::Unavailable("away".to_owned())),
             written(1),
         ];
-        let outcome = redriven(Some(GOOD), passing).unwrap();
-        assert_eq!(outcome, Outcome::Row { existed: false });
-        let mend = Err(WriteError::NeedsPerson("no such table".to_owned()));
-        let failure = redriven(Some(GOOD), [mend]).unwrap_err().to_string();
+        let resolution = redriven(Some(GOOD), passing).unwrap();
+        assert_eq!(resolution, Resolution::Row { existed: false });
+        let broken = Err(WriteError::NeedsPerson("no such table".to_owned()));
+        let failure = redriven(Some(GOOD), [broken]).unwrap_err().to_string();
         assert!(failure.contains("no such table"), "{failure}");
     }
 
     #[test]
-    fn what_is_the_rows_fault_is_a_failed_attempt_that_tells_no_code() {
+    fn a_fault_of_the_row_is_a_failed_attempt_that_reveals_no_code() {
         let refused = Err(WriteError::Data("the trigger saw SECRET".to_owned()));
-        let outcome = redriven(Some(GOOD), [refused]).unwrap().to_string();
-        assert!(outcome.contains("rejected_by_database"), "{outcome}");
-        assert!(!outcome.contains("SECRET"), "{outcome}");
+        let resolution = redriven(Some(GOOD), [refused]).unwrap().to_string();
+        assert!(resolution.contains("rejected_by_database"), "{resolution}");
+        assert!(!resolution.contains("SECRET"), "{resolution}");
         let holder = VoucherIdentity {
             campaign: "order-reward".to_owned(),
             order_id: "16".to_owned(),
@@ -289,15 +287,15 @@ mod tests {
         let taken = Err(WriteError::CodeClash {
             holder: Some(holder),
         });
-        let outcome = redriven(Some(GOOD), [taken]).unwrap().to_string();
-        assert!(outcome.contains("code_taken") && outcome.contains("order 16"));
+        let resolution = redriven(Some(GOOD), [taken]).unwrap().to_string();
+        assert!(resolution.contains("code_taken") && resolution.contains("order 16"));
     }
 
     #[test]
-    fn no_statement_is_run_for_what_asks_for_no_row() {
-        let outcome = redriven(Some("not json"), []).unwrap();
-        assert!(outcome.to_string().starts_with("failed, invalid_json"));
-        let outcome = redriven(None, []).unwrap();
-        assert!(outcome.to_string().starts_with("skipped, tombstone"));
+    fn no_statement_is_run_for_a_record_that_asks_for_no_row() {
+        let resolution = redriven(Some("not json"), []).unwrap();
+        assert!(resolution.to_string().starts_with("failed, invalid_json"));
+        let resolution = redriven(None, []).unwrap();
+        assert!(resolution.to_string().starts_with("skipped, tombstone"));
     }
 }

@@ -1,5 +1,5 @@
-//! The table of a dry run, which takes every statement back: so it does not know of the rows that
-//! earlier dead letters of the same dry run would have put there. They are remembered here.
+//! The table of a dry run. Its statements are rolled back, so it would not know the rows that
+//! earlier dead letters of the same dry run would have written. They are remembered here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use schemas::Currency;
 use crate::columns::Columns;
 use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
-/// See the module. For statements of one row.
+/// A table that remembers what it would have written. For statements of one row.
 pub(super) struct Rehearsal<T> {
     table: T,
-    /// Rows that would be there by now.
+    /// The rows that would exist by now.
     rows: BTreeMap<VoucherIdentity, Content>,
-    /// Whose their codes are.
+    /// Which voucher has which code.
     holders: BTreeMap<String, VoucherIdentity>,
     answer: Option<(Columns, Result<Written, WriteError>)>,
 }
@@ -28,7 +28,7 @@ struct Content {
 }
 
 impl<T> Rehearsal<T> {
-    /// `table` takes back what it writes.
+    /// `table` rolls its statements back.
     pub(super) const fn of(table: T) -> Self {
         Self {
             table,
@@ -38,8 +38,8 @@ impl<T> Rehearsal<T> {
         }
     }
 
-    /// The row goes in, unless an earlier one of the dry run has its code.
-    fn put_in(
+    /// Remembers the row, unless an earlier one of the dry run has its code.
+    fn remember(
         &mut self,
         written: Written,
         identity: VoucherIdentity,
@@ -72,11 +72,15 @@ fn row_of(columns: &Columns) -> (VoucherIdentity, Content) {
 
 impl<T: Table> Table for Rehearsal<T> {
     fn start(&mut self, columns: Columns) {
-        debug_assert_eq!(columns.len(), 1, "a dead letter at a time");
+        debug_assert_eq!(columns.len(), 1, "one dead letter at a time");
         let (identity, content) = row_of(&columns);
         match self.rows.get(&identity) {
-            Some(there) => {
-                let different = if *there == content { vec![] } else { vec![0] };
+            Some(existing) => {
+                let different = if *existing == content {
+                    vec![]
+                } else {
+                    vec![0]
+                };
                 let written = Written {
                     inserted: 0,
                     different,
@@ -95,7 +99,7 @@ impl<T: Table> Table for Rehearsal<T> {
         let result = match result {
             Ok(written) if written.inserted > 0 => {
                 let (identity, content) = row_of(&columns);
-                self.put_in(written, identity, content)
+                self.remember(written, identity, content)
             }
             other => other,
         };
@@ -114,10 +118,10 @@ mod tests {
     use crate::batch::Batch;
     use runtime::record::OwnedRecord;
 
-    /// The table's two constraints. It keeps its rows, or takes each statement back.
+    /// A table with its two constraints. It keeps its rows, or rolls each statement back.
     #[derive(Debug, Default)]
     struct Model {
-        takes_back: bool,
+        rolls_back: bool,
         rows: BTreeMap<String, (String, Decimal)>,
         under_way: Option<Columns>,
     }
@@ -143,7 +147,7 @@ mod tests {
                 return Some((columns, Err(WriteError::CodeClash { holder })));
             } else {
                 written.inserted = 1;
-                if !self.takes_back {
+                if !self.rolls_back {
                     self.rows.insert(identity.order_id, row);
                 }
             }
@@ -163,7 +167,7 @@ mod tests {
             expires_at: None,
         };
         let mut batch = Batch::default();
-        batch.push(&OwnedRecord::default(), &voucher);
+        batch.add_row(&OwnedRecord::default(), &voucher);
         let mut columns = Columns::default();
         columns.fill(&batch, 0..1);
         columns
@@ -176,9 +180,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_dry_run_is_answered_as_the_run_then_is(
+        fn a_dry_run_gets_the_answers_of_the_run(
             rows in prop::collection::btree_map(0..6_u8, (0..8_u8, 1..3_u8), 0..5),
-            letters in prop::collection::vec((0..6_u8, 0..8_u8, 1..3_u8), 0..24),
+            dead_letters in prop::collection::vec((0..6_u8, 0..8_u8, 1..3_u8), 0..24),
         ) {
             let mut codes = BTreeSet::new();
             let rows: BTreeMap<_, _> = rows
@@ -188,13 +192,13 @@ mod tests {
                     (order.to_string(), (format!("CODE-{code}"), Decimal::from(amount)))
                 })
                 .collect();
-            let table = |takes_back| Model { takes_back, rows: rows.clone(), under_way: None };
+            let table = |rolls_back| Model { rolls_back, rows: rows.clone(), under_way: None };
             let mut rehearsal = Rehearsal::of(table(true));
             let mut run = table(false);
-            for (order, code, amount) in letters {
-                let said = answer(&mut rehearsal, columns(order, code, amount));
-                let did = answer(&mut run, columns(order, code, amount));
-                prop_assert_eq!(said, did);
+            for (order, code, amount) in dead_letters {
+                let rehearsed = answer(&mut rehearsal, columns(order, code, amount));
+                let written = answer(&mut run, columns(order, code, amount));
+                prop_assert_eq!(rehearsed, written);
             }
             prop_assert_eq!(rehearsal.table.rows, rows);
         }

@@ -1,17 +1,19 @@
-//! Dead letters: sent together, acknowledged, and what is done about those that the broker refuses.
+//! Dead letters: sent together and acknowledged; those that the broker refuses are reduced, or block
+//! the task.
 
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::dead_letter::largest_of;
 use runtime::kafka::Refused;
 use runtime::lifecycle::Failure;
 use runtime::record::InputRecord as _;
+use runtime::refusals::{Candidate, Refusal, Remedies};
 use runtime::registry::SchemaSource;
 use schemas::VoucherPlan;
 
-use super::{SLICE, State, Task};
-use crate::ports::{DeadLetterRecord, DeadLetters, Drained, Observer, Refusal, Source, Table};
+use super::{State, Task};
+use crate::limits::WAIT_STEP;
+use crate::ports::{DeadLetters, Drained, Observer, Source, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
@@ -22,130 +24,104 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Sends the batch's dead letters, then waits until they are acknowledged. `sent` has the
+    /// Sends the current batch's dead letters, then waits until they are acknowledged. `sent` has the
     /// numbers of those that were sent, in order.
     pub(super) fn write_dead_letters(
         &mut self,
         sent: Option<Vec<usize>>,
     ) -> Result<State, Failure> {
         let Some(sent) = sent else {
-            return match self.send_letters() {
+            return match self.send_dead_letters() {
                 Ok(sent) => Ok(State::DeadLettering { sent: Some(sent) }),
-                Err(why) => self.bury_again(&why),
+                Err(why) => self.send_again(&why),
             };
         };
-        match self.ports.dead_letters.drain(SLICE) {
-            // At once: a letter would be written again with its record.
+        match self.ports.dead_letters.drain(WAIT_STEP) {
             Drained::All => {
-                self.refused_letters.reset();
+                self.refused_backoff.reset();
                 self.settle_batch();
+                // At once: a dead letter would be written again with its record.
                 Ok(self.commit_at_once())
             }
             Drained::NotYet => {
                 self.stay_in_group(Duration::ZERO);
                 Ok(State::DeadLettering { sent: Some(sent) })
             }
-            Drained::Refused(refused) => self.bury_refused(&sent, &refused),
-            Drained::Failed(why) => self.bury_again(&why),
+            Drained::Refused(refused) => self.handle_refusals(&sent, &refused),
+            Drained::Failed(why) => self.send_again(&why),
         }
     }
 
-    fn send_letters(&mut self) -> Result<Vec<usize>, String> {
+    fn send_dead_letters(&mut self) -> Result<Vec<usize>, String> {
         let mut sent = Vec::new();
         for dead in self.batch.dead() {
-            let letter = dead.dead_letter(&self.topic);
-            self.ports.dead_letters.send(&DeadLetterRecord {
-                key: letter.key,
-                value: letter.value,
-                headers: &letter.headers,
-            })?;
+            self.ports.dead_letters.send(&dead.outgoing(&self.topic))?;
             sent.push(dead.number);
         }
         Ok(sent)
     }
 
-    fn bury_again(&mut self, why: &str) -> Result<State, Failure> {
+    fn send_again(&mut self, why: &str) -> Result<State, Failure> {
         tracing::warn!(
             why,
             "dead letters were not acknowledged; sending them again"
         );
-        self.stand(&format!("waiting to write dead letters: {why}"));
+        self.report_blocked(&format!("waiting to write dead letters: {why}"));
         self.ports.dead_letters.reopen()?;
         Ok(State::WaitingForBroker {
             until: self.pause_ends(),
         })
     }
 
-    /// Only those that were refused are sent again: the others would be written twice to a topic
-    /// that keeps everything.
-    fn bury_refused(&mut self, sent: &[usize], refused: &[Refused]) -> Result<State, Failure> {
+    /// Returns the state that sends the refused dead letters again. The others are acknowledged, and
+    /// sent again they would be written twice to a topic that keeps everything.
+    fn handle_refusals(&mut self, sent: &[usize], refused: &[Refused]) -> Result<State, Failure> {
         self.ports.dead_letters.reopen()?;
         for (index, number) in sent.iter().enumerate() {
             if !refused.iter().any(|refused| refused.index == index) {
-                self.batch.note_dead_letter(*number);
+                self.batch.note_acknowledged(*number);
             }
         }
-        let mut too_large = Vec::new();
-        let mut blocked = None;
-        for refused in refused {
-            let number = sent.get(refused.index).copied();
-            let Some(dead) = number.and_then(|number| self.batch.dead_with(number)) else {
-                continue;
-            };
-            match dead.extent().smaller().filter(|_| refused.too_large) {
-                Some(extent) => too_large.push(((dead.number, extent, &refused.why), dead.bytes())),
-                None => {
-                    blocked.get_or_insert((dead.number, &refused.why));
-                }
-            }
-        }
-        let reduced = largest_of(too_large);
-        self.ports.observer.refused(reduced.len(), Refusal::Reduced);
-        for (number, extent, why) in reduced {
-            self.tell_reduced(number, why);
+        let Remedies { reduced, blocked } = Remedies::of(refused, |index| {
+            let dead = self.batch.dead_record(*sent.get(index)?)?;
+            Some(Candidate {
+                record: (dead.number, dead.record.partition(), dead.record.offset()),
+                extent: Some(dead.extent()),
+                bytes: dead.bytes(),
+            })
+        });
+        let topic = &self.topic;
+        let flow = self.ports.observer.flow();
+        flow.refused(reduced.len(), Refusal::Reduced);
+        for ((number, partition, offset), extent, why) in reduced {
+            tracing::warn!(
+                topic,
+                partition,
+                offset,
+                why,
+                "the dead letter is too large for its topic; it is written again without what does not \
+                 fit, and names the original by topic, partition, offset and SHA-256"
+            );
             self.batch.reduce_dead_letter(number, extent);
         }
-        let Some((number, why)) = blocked else {
+        let Some(((_, partition, offset), why)) = blocked else {
             return Ok(self.end_writing());
         };
-        self.ports.observer.refused(1, Refusal::Blocked);
-        self.tell_blocked(number, why);
-        Ok(State::WaitingForBroker {
-            until: self.now() + self.refused_letters.next_pause(),
-        })
-    }
-
-    fn tell_reduced(&self, number: usize, why: &str) {
-        if let Some(dead) = self.batch.dead_with(number) {
-            tracing::warn!(
-                topic = self.topic,
-                partition = dead.record.partition(),
-                offset = dead.record.offset(),
-                why,
-                "the dead letter is too large for its topic; it is written again without what does \
-                 not fit, and names the original by topic, partition, offset and SHA-256"
-            );
-        }
-    }
-
-    fn tell_blocked(&mut self, number: usize, why: &str) {
-        let Some(dead) = self.batch.dead_with(number) else {
-            return;
-        };
-        let (topic, partition, offset) =
-            (&self.topic, dead.record.partition(), dead.record.offset());
         tracing::error!(
             topic,
             partition,
             offset,
             why,
-            "the broker refuses this record's dead letter; it is tried again and again, and nothing \
-             is committed past it"
+            "the broker refuses this record's dead letter; it is tried again after a pause of up to \
+             30 s, and nothing is committed past it"
         );
-        let sentence = format!(
-            "the dead letter of {topic}/{partition}/{offset} is refused: {why}; see the dead letter \
+        flow.refused(1, Refusal::Blocked);
+        flow.blocked(&format!(
+            "the dead letter of {topic}/{partition}/{offset} is refused: {why}; check the dead letter \
              topic's max.message.bytes and the rights on it"
-        );
-        self.stand(&sentence);
+        ));
+        Ok(State::WaitingForBroker {
+            until: self.now() + self.refused_backoff.next_pause(),
+        })
     }
 }

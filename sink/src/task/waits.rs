@@ -1,14 +1,17 @@
-//! Everything that a task waits for: alive, in its group, and saying why.
+//! Waiting: no record is taken, and the group is polled so that the task stays a member.
 
 use std::time::Duration;
 
+use runtime::assignment::Assignment;
+use runtime::circuit_breaker::PAUSE;
 use runtime::clock::Clock;
 use runtime::lifecycle::Failure;
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::{SchemaId, VoucherPlan};
 
-use super::{CIRCUIT_PAUSE, SLICE, State, Task};
+use super::{State, Task};
 use crate::bisection::Bisection;
+use crate::limits::{REWIND, WAIT_STEP};
 use crate::ports::{DeadLetters, Observer, Source, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
@@ -20,26 +23,26 @@ where
     C: Clock,
     O: Observer,
 {
-    pub(super) fn wait_for_database(&mut self, halves: Bisection, until: Duration) -> State {
-        if self.waits(until) {
-            return State::WaitingForDatabase { halves, until };
+    pub(super) fn wait_for_database(&mut self, bisection: Bisection, until: Duration) -> State {
+        if self.wait(until) {
+            return State::WaitingForDatabase { bisection, until };
         }
         State::Writing {
-            halves,
+            bisection,
             since: None,
         }
     }
 
     pub(super) fn wait_for_broker(&mut self, until: Duration) -> State {
-        if self.waits(until) {
+        if self.wait(until) {
             return State::WaitingForBroker { until };
         }
-        // A rebalance may have taken the letters away meanwhile.
+        // A rebalance may have taken the dead letters away meanwhile.
         self.end_writing()
     }
 
     pub(super) fn wait_to_commit(&mut self, until: Duration) -> State {
-        if self.waits(until) {
+        if self.wait(until) {
             return State::WaitingToCommit { until };
         }
         State::CommittingOffsets
@@ -50,43 +53,42 @@ where
         if self.held.is_none() || !is_pending {
             return State::Reading;
         }
-        self.stay_in_group(SLICE);
+        self.stay_in_group(WAIT_STEP);
         State::WaitingForSchema { schema_id }
     }
 
     pub(super) fn open_circuit(&mut self) -> State {
         let why = self.breaker.to_string();
         tracing::error!("{why}");
-        self.stand(&why);
-        self.note_circuit(true);
+        self.ports.observer.flow().circuit_opened(&why);
         self.forget_batches();
         State::CircuitOpen {
-            until: self.now() + CIRCUIT_PAUSE,
+            until: self.now() + PAUSE,
         }
     }
 
     pub(super) fn wait_for_circuit(&mut self, until: Duration) -> State {
-        if self.waits(until) {
+        if self.wait(until) {
             return State::CircuitOpen { until };
         }
         State::Rewinding { not_before: until }
     }
 
-    /// Nothing is in hand: every partition is read from the group's committed offset.
+    /// Reads every partition from the group's committed offset. Both batches are empty.
     pub(super) fn rewind(&mut self, not_before: Duration) -> State {
-        if self.waits(not_before) {
+        if self.wait(not_before) {
             return State::Rewinding { not_before };
         }
-        if let Some(why) = self.lost.take() {
+        if let Some(why) = self.consumer_failure.take() {
             return self.give_up_consumer(&why);
         }
-        self.committed.clear();
+        self.assignment.forget_committed();
         self.deferred.clear();
-        if self.assigned.is_empty() {
+        if self.assignment.is_empty() {
             return State::Reading;
         }
-        if let Err(why) = self.ports.source.rewind(SLICE * 10) {
-            self.stand(&format!("can't read the group's offsets: {why}"));
+        if let Err(why) = self.ports.source.rewind(REWIND) {
+            self.report_blocked(&format!("can't read the group's offsets: {why}"));
             return State::Rewinding {
                 not_before: self.pause_ends(),
             };
@@ -95,43 +97,59 @@ where
         State::Reading
     }
 
-    /// The consumer is dead: another member has its name, or librdkafka gave up.
+    /// Gives the consumer up: another member has its name, or librdkafka gave up.
     pub(super) fn give_up_consumer(&mut self, why: &str) -> State {
-        tracing::warn!(why, "the consumer can't go on; joining the group anew");
-        self.stand(&format!("joining the group anew: {why}"));
+        tracing::warn!(why, "the consumer can't go on; joining the group again");
+        self.report_blocked(&format!("joining the group again: {why}"));
         self.forget_batches();
-        self.assigned.clear();
-        self.committed.clear();
+        self.assignment = Assignment::default();
         self.deferred.clear();
-        self.joined = false;
         State::Rejoining {
             until: self.pause_ends(),
         }
     }
 
     pub(super) fn rejoin(&mut self, until: Duration) -> Result<State, Failure> {
-        if self.waits(until) {
+        if self.wait(until) {
             return Ok(State::Rejoining { until });
         }
         self.ports.source.reopen()?;
         Ok(State::Reading)
     }
 
-    /// Stays in the group for a little while; false when `until` is over.
-    fn waits(&mut self, until: Duration) -> bool {
+    /// Waits for a short time. Returns false, without waiting, from `until` on.
+    fn wait(&mut self, until: Duration) -> bool {
         let left = until.saturating_sub(self.now());
         if left.is_zero() {
             return false;
         }
-        self.stay_in_group(left.min(SLICE));
+        self.stay_in_group(left.min(WAIT_STEP));
         true
     }
 
+    /// Returns when the next pause between attempts ends.
     pub(super) fn pause_ends(&mut self) -> Duration {
         self.now() + self.backoff.next_pause()
     }
 
-    pub(super) fn stand(&mut self, reason: &str) {
-        self.ports.observer.standing(reason);
+    /// Polls the group without taking records.
+    pub(super) fn stay_in_group(&mut self, time: Duration) {
+        self.ports.source.keep_alive(time);
+        self.follow_assignment();
+    }
+
+    /// Follows what rebalances did.
+    pub(super) fn follow_assignment(&mut self) {
+        let changes = self.ports.source.take_changes();
+        let has_changed = self.assignment.apply(changes, |partition| {
+            self.batch.forget(partition);
+            self.next.forget(partition);
+            self.deferred.forget(partition);
+            self.held.take_if(|held| held.partition == partition);
+        });
+        if has_changed {
+            let partitions = self.assignment.len();
+            self.ports.observer.flow().assigned(partitions);
+        }
     }
 }

@@ -1,14 +1,14 @@
-//! `judge avro|json COUNT`: judges so many skipped records, for a tool that counts instructions.
+//! `judge avro|json COUNT`: evaluates COUNT skipped records, for a tool that counts instructions.
 
 use anyhow::{Context, Result, bail};
 use bench::legs::decode::Skipped;
-use bench::orders::Format;
+use schemas::ValueFormat;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let format = match arguments.next().as_deref() {
-        Some("avro") => Format::Avro { schema_id: 1 },
-        Some("json") => Format::Json,
+        Some("avro") => ValueFormat::Avro(1),
+        Some("json") => ValueFormat::Json,
         _ => bail!("judge avro|json COUNT"),
     };
     let count = arguments.next().context("judge avro|json COUNT")?.parse()?;

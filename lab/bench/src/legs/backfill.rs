@@ -1,4 +1,4 @@
-//! A whole topic judged again, with nobody writing.
+//! Backfill: a whole topic evaluated again, while nothing is written.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::usage;
 
 const LEG: &str = "backfill";
 
-/// `processor backfill --dry-run` over a topic of orders, one in five eligible.
+/// Measures `processor backfill --dry-run` over a topic of orders, one in five eligible.
 ///
 /// # Errors
-/// When a run fails, or did not read all.
+/// When a run fails, or does not read everything.
 pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(2_000_000);
     let mut figures = Vec::new();
@@ -34,7 +34,7 @@ pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
             let mut child = system
                 .start_processor(&["backfill", "--dry-run", "--json"], &[])
                 .await?;
-            let pid = child.id().context("it has ended already")?;
+            let pid = child.id().context("it ended at once")?;
             let mut peak: f64 = 0.0;
             while child.try_wait()?.is_none() {
                 peak = peak.max(usage::of(pid).map_or(0.0, |usage| usage.peak_mib));
@@ -42,9 +42,13 @@ pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
             }
             let (wall, used) = (begun.elapsed(), ended_children()? - before);
             let output = child.wait_with_output().await?;
-            let said: Value = serde_json::from_slice(&output.stdout)
+            let result: Value = serde_json::from_slice(&output.stdout)
                 .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-            ensure!(said["records"] == count, "it read {}", said["records"]);
+            ensure!(
+                result["records"] == count,
+                "it read {} records",
+                result["records"]
+            );
             cpu.push(micros_each(used, count));
             speed.push(per_second(count, wall));
             per_core.push(per_second(count, used));
@@ -62,7 +66,7 @@ pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// CPU time of the children that have ended: their start is in it.
+/// Returns the CPU time of the children that have ended, including their start.
 fn ended_children() -> Result<Duration> {
     Ok(usage::of(std::process::id())?.children_cpu)
 }

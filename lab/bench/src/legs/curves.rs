@@ -1,4 +1,4 @@
-//! What a record, a row, an order costs as the work grows: flat, or explained.
+//! What a record, a row and an order cost as the amount of work grows.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::rig::{self, Rig, micros_each, per_second};
 
 const LEG: &str = "curve";
 
-/// The processor over topics of ten thousand to ten million records, once each: exactly once, Avro.
-/// Without the service's start, which would be most of the first.
+/// Measures the processor over topics of ten thousand to ten million records, once each: exactly once,
+/// Avro, without the service's start, which would dominate the first one.
 ///
 /// # Errors
 /// When a run does not end.
@@ -42,14 +42,14 @@ pub async fn processor(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The sink as its table grows, with order ids in the order of time and in none.
+/// Measures the sink as its table grows, with order ids in order of time and in random order.
 ///
 /// # Errors
 /// When a run does not end.
 pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
     let count = rig.records(200_000);
     let mut figures = Vec::new();
-    // The ids of rows that are there are of the same kind, and earlier in time.
+    // The existing rows have ids of the same kind, which are earlier in time.
     for (name, id, there_id) in [
         (
             "in time order",
@@ -97,11 +97,11 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// From the PATCH to the row at 100 orders a second, alone and while backfills of the topic run
-/// beside the processor: as fast as they can, and paced.
+/// Measures the time from the PATCH to the row at 100 orders a second, alone and while backfills of
+/// the topic run beside the processor: unlimited, and with a rate limit.
 ///
 /// # Errors
-/// When a voucher does not come.
+/// When a voucher does not arrive.
 pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     const PACE: u32 = 100;
     let (system, format) = rig.system(true).await?;
@@ -112,7 +112,7 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     system.settled().await;
     let count = PACE * if rig.quick { 5 } else { 20 };
     let measure = || measure_latency(&system, producer.http_addr(), PACE, count);
-    // Connections, schemas and plans are made in it.
+    // A warm-up: connections, schemas and plans.
     measure().await?;
     let alone = measure().await?;
     let mut figures = Vec::new();
@@ -122,7 +122,7 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     ] {
         let beside = tokio::select! {
             paced = async {
-                // It is at work by then.
+                // The backfill is running by then.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 measure().await
             } => paced?,
@@ -150,7 +150,7 @@ pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// One backfill of the whole topic after the other, for ever.
+/// Runs one backfill of the whole topic after the other, for ever.
 async fn backfills(system: &TestSystem, rate: Option<&str>) -> Result<()> {
     for number in 0.. {
         let name = format!("bench-{number}-{}", rate.unwrap_or("unpaced"));

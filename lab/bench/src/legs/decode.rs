@@ -1,4 +1,4 @@
-//! From a record's bytes to the verdict that it earns nothing: what nearly every record costs.
+//! From a record's bytes to the decision to skip it: the cost of nearly every record.
 
 use std::hint::black_box;
 
@@ -13,22 +13,22 @@ use runtime::record::OwnedRecord;
 use runtime::registry::{Lookup, SchemaSource};
 use rust_decimal::Decimal;
 use schemas::{
-    Currency, ORDER_STATUS_AVSC, OrderStatus, OrderStatusPlan, SchemaId, Timestamp, WriterSchema,
+    Currency, ORDER_STATUS_AVSC, OrderStatus, OrderStatusPlan, SchemaId, Timestamp, ValueFormat,
 };
 
 use crate::figure::{Figure, Target};
 use crate::generic;
-use crate::orders::{self, Format};
+use crate::orders;
 use crate::usage::thread_cpu;
 
-/// Distinct records, so that no branch is learned by heart: more than the core's first cache.
+/// The number of distinct records: enough to defeat branch prediction and the first-level cache.
 const RECORDS: u32 = 2_000;
 
-/// Bytes of the framing before an Avro record.
+/// Bytes of the framing in front of an Avro record.
 const FRAMING: usize = 5;
 
-/// The schema that all records were written with.
-struct OneSchema(WriterSchema<OrderStatusPlan>);
+/// The schema of all records.
+struct OneSchema(ValueFormat<OrderStatusPlan>);
 
 impl SchemaSource for OneSchema {
     type Plan = OrderStatusPlan;
@@ -38,7 +38,7 @@ impl SchemaSource for OneSchema {
     }
 }
 
-/// Records that earn nothing, and what judges them.
+/// Records that are skipped, and their evaluator.
 pub struct Skipped {
     evaluator: Evaluator,
     schemas: OneSchema,
@@ -46,11 +46,11 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Of this format.
+    /// Prepares records of this format.
     ///
     /// # Errors
-    /// When the contract's own schema or rule does not work.
-    pub fn new(format: Format) -> Result<Self> {
+    /// When our own schema or rule is invalid.
+    pub fn new(format: ValueFormat) -> Result<Self> {
         let rule = Rule {
             campaign: "order-reward".to_owned(),
             min_total: Decimal::ONE_HUNDRED,
@@ -66,7 +66,7 @@ impl Skipped {
         let records = (0..).filter(|number| !orders::is_eligible(*number));
         Ok(Self {
             evaluator: Evaluator::new(rule, keys, Currency::EUR)?,
-            schemas: OneSchema(WriterSchema::Avro(plan)),
+            schemas: OneSchema(ValueFormat::Avro(plan)),
             records: records
                 .take(RECORDS as usize)
                 .map(|number| record(number, format))
@@ -74,7 +74,7 @@ impl Skipped {
         })
     }
 
-    /// Judges `count` records.
+    /// Evaluates `count` records.
     ///
     /// # Errors
     /// When one is not skipped.
@@ -85,16 +85,16 @@ impl Skipped {
             records,
         } = self;
         for record in records.iter().cycle().take(count as usize) {
-            let outcome = evaluator.evaluate(black_box(record), schemas);
+            let evaluation = evaluator.evaluate(black_box(record), schemas);
             ensure!(
-                matches!(black_box(outcome), Evaluation::Skip(_)),
+                matches!(black_box(evaluation), Evaluation::Skip(_)),
                 "a record was not skipped"
             );
         }
         Ok(())
     }
 
-    /// The limit: looks at each byte, for one that is not there.
+    /// Measures the limit: searches all bytes for one that does not occur.
     fn read(&self, count: u32) -> Result<()> {
         for record in self.records.iter().cycle().take(count as usize) {
             let (Some(key), Some(value)) = (&record.key, &record.value) else {
@@ -106,7 +106,7 @@ impl Skipped {
         Ok(())
     }
 
-    /// The peer: the same verdict from the library's generic value.
+    /// Measures the peer: the same decision from the library's generic value.
     fn judge_generic(&self, reader: &GenericDatumReader<'_>, count: u32) -> Result<()> {
         for record in self.records.iter().cycle().take(count as usize) {
             let (key, body) = parts(black_box(record))?;
@@ -121,7 +121,7 @@ impl Skipped {
         Ok(())
     }
 
-    /// Of the peer's work the reading alone.
+    /// Measures only the reading of the generic value.
     fn read_generic(&self, reader: &GenericDatumReader<'_>, count: u32) -> Result<()> {
         for record in self.records.iter().cycle().take(count as usize) {
             let (_, body) = parts(black_box(record))?;
@@ -130,12 +130,12 @@ impl Skipped {
         Ok(())
     }
 
-    /// That decoder and peer see the same in every record.
+    /// Checks that decoder and peer read the same from every record.
     fn compare(&self, reader: &GenericDatumReader<'_>) -> Result<()> {
         let schema = &self.schemas.0;
         for record in &self.records {
             let (key, body) = parts(record)?;
-            let ours = OrderStatus::read(Some(key), schema.body(body), Currency::EUR)
+            let ours = OrderStatus::read(Some(key), body, schema.as_ref(), Currency::EUR)
                 .map_err(|malformed| anyhow::anyhow!("{}", malformed.message()))?;
             let theirs = generic::order_status(reader, key, body)?;
             ensure!(ours == theirs, "{ours:?} is not {theirs:?}");
@@ -144,7 +144,7 @@ impl Skipped {
     }
 }
 
-/// A record's key, and its value behind the framing.
+/// Returns a record's key, and its value without the framing.
 fn parts(record: &OwnedRecord) -> Result<(&[u8], &[u8])> {
     let key = record.key.as_deref().context("a record without a key")?;
     let value = record.value.as_deref();
@@ -152,7 +152,7 @@ fn parts(record: &OwnedRecord) -> Result<(&[u8], &[u8])> {
     Ok((key, &value[FRAMING..]))
 }
 
-fn record(number: u32, format: Format) -> Result<OwnedRecord> {
+fn record(number: u32, format: ValueFormat) -> Result<OwnedRecord> {
     let order_id = orders::id(number);
     let mut value = Vec::new();
     orders::write(number, &order_id, format, &mut value)?;
@@ -165,18 +165,18 @@ fn record(number: u32, format: Format) -> Result<OwnedRecord> {
     })
 }
 
-/// The leg.
+/// Measures the leg.
 ///
 /// # Errors
-/// When a record is not judged as it should be.
+/// When a record is not evaluated as expected.
 pub fn run(quick: bool) -> Result<Vec<Figure>> {
     let count: u32 = if quick { 200_000 } else { 2_000_000 };
     let schema = Schema::parse_str(ORDER_STATUS_AVSC)?;
     let reader = GenericDatumReader::builder(&schema).build()?;
     let mut figures = Vec::new();
     for (case, format, most) in [
-        ("Avro", Format::Avro { schema_id: 1 }, 150.0),
-        ("JSON", Format::Json, 350.0),
+        ("Avro", ValueFormat::Avro(1), 150.0),
+        ("JSON", ValueFormat::Json, 350.0),
     ] {
         let mut skipped = Skipped::new(format)?;
         let bytes: usize = skipped
@@ -187,13 +187,13 @@ pub fn run(quick: bool) -> Result<Vec<Figure>> {
             .sum();
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
         let (mut generic, mut generic_reading) = (Vec::new(), Vec::new());
-        if format != Format::Json {
+        if format != ValueFormat::Json {
             skipped.compare(&reader)?;
         }
         for _ in 0..5 {
             limits.push(nanoseconds(count, || skipped.read(count))?);
             ours.push(nanoseconds(count, || skipped.judge(count))?);
-            if format != Format::Json {
+            if format != ValueFormat::Json {
                 let few = count / 10;
                 generic.push(nanoseconds(few, || skipped.judge_generic(&reader, few))?);
                 generic_reading.push(nanoseconds(few, || skipped.read_generic(&reader, few))?);
@@ -231,7 +231,7 @@ pub fn run(quick: bool) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// CPU time of each of `count` records.
+/// Returns the CPU time of each of `count` records.
 fn nanoseconds(count: u32, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let begun = thread_cpu();
     work()?;

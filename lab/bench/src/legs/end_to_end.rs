@@ -1,4 +1,4 @@
-//! Latency of the whole way, at a steady pace.
+//! The latency of the whole system, at a steady rate.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use crate::usage;
 
 const LEG: &str = "end to end";
 
-/// Connections that share the pace; a request waits for no other.
+/// The number of connections that share the rate: enough that no request waits for another.
 const CONNECTIONS: u32 = 16;
 
-/// From the start of the PATCH that says SENT until a SELECT sees the voucher's row.
+/// Measures the time from the start of the PATCH to `SENT` until a SELECT sees the voucher's row.
 ///
 /// # Errors
-/// When a voucher does not come.
+/// When a voucher does not arrive.
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (guarantee, p50, p99) in [("exactly_once", 12.0, 40.0), ("at_least_once", 6.6, 15.0)] {
@@ -34,21 +34,21 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let sink = ready(system.sink_command("bench").await?).await?;
         for pace in [100, 500] {
             let seconds = if rig.quick { 5 } else { 30 };
-            let (mut halves, mut tails, mut cores) = (Vec::new(), Vec::new(), Vec::new());
-            // The first is not counted: connections, schemas and plans are made in it.
+            let (mut medians, mut p99s, mut cores) = (Vec::new(), Vec::new(), Vec::new());
+            // The first run is a warm-up: connections, schemas and plans.
             for number in 0..=rig.runs() {
                 let paced = measure(&system, producer.http_addr(), pace, pace * seconds).await?;
                 if number > 0 {
-                    halves.push(percentile(&paced.millis, 50));
-                    tails.push(percentile(&paced.millis, 99));
+                    medians.push(percentile(&paced.millis, 50));
+                    p99s.push(percentile(&paced.millis, 99));
                     cores.push(paced.cores);
                 }
             }
             let case = format!("{}, {pace}/s", guarantee.replace('_', " "));
             let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
             figures.extend([
-                figure("PATCH to row, p50", "ms", &halves).should(Target::AtMost(p50)),
-                figure("PATCH to row, p99", "ms", &tails).should(Target::AtMost(p99)),
+                figure("PATCH to row, p50", "ms", &medians).should(Target::AtMost(p50)),
+                figure("PATCH to row, p99", "ms", &p99s).should(Target::AtMost(p99)),
                 figure("cores in use, by everything", "", &cores),
             ]);
         }
@@ -59,11 +59,11 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Orders at a steady pace.
+/// The result of orders at a steady rate.
 pub(super) struct Paced {
-    /// Of each order.
+    /// The milliseconds of each order.
     pub millis: Vec<f64>,
-    /// How many of the machine's were busy meanwhile.
+    /// The number of cores that were busy meanwhile.
     pub cores: f64,
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn measure(
 ) -> Result<Paced> {
     let placed = ingress::create(address, CONNECTIONS, count.div_ceil(CONNECTIONS), None).await?;
     let total: usize = placed.ids.iter().map(Vec::len).sum();
-    // They are on their way still, faster than the pace.
+    // The creations must have been processed before the measurement.
     relay::published(system).await?;
     system
         .caught_up(&system.processor_group(), &system.topics.order_status)

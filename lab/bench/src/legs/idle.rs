@@ -1,4 +1,4 @@
-//! What the services take while nothing happens.
+//! What the services use while nothing happens.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::usage;
 
 const LEG: &str = "idle";
 
-/// Memory and CPU of each service at rest, the time to be ready, and the size of its binary.
+/// Measures memory and CPU of each idle service, the time until it is ready, and the size of its
+/// binary.
 ///
 /// # Errors
 /// When one does not start.
@@ -38,7 +39,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         let service = command.start().await?;
         service.wait_ready(START).await?;
         let ready = begun.elapsed();
-        // What a start leaves to be done is not idleness.
+        // A service still works for a moment after its start.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let (begun, before) = (Instant::now(), usage::of(service.pid())?);
         tokio::time::sleep(watched).await;

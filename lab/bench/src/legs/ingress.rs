@@ -1,4 +1,4 @@
-//! The ingress: orders created and sent over HTTP, beside Postgres taking the same writes in groups.
+//! The ingress: orders created and sent over HTTP, compared with the same writes to Postgres in groups.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use crate::usage;
 
 const LEG: &str = "ingress";
 
-/// Writers by default, each with a connection.
+/// The default number of writers, each with a connection.
 const WRITERS: usize = 3;
 
-/// Creates and status changes at 1 to 64 connections.
+/// Measures creations and status changes at 1 to 64 connections.
 ///
 /// # Errors
 /// When a request is not answered with success.
@@ -95,7 +95,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// CPU time so far of all who share the cores.
+/// The CPU time so far of all processes that share the cores.
 struct Used {
     ingress: Duration,
     postgres: Duration,
@@ -136,13 +136,13 @@ impl Runs {
     }
 }
 
-/// What a load met.
+/// The result of a load.
 pub struct Load {
-    /// From the first request to the last answer.
+    /// The time from the first request to the last answer.
     pub wall: Duration,
-    /// Of each answer.
+    /// The milliseconds of each answer.
     pub millis: Vec<f64>,
-    /// The orders, by connection.
+    /// The ids of the orders, by connection.
     pub ids: Vec<Vec<String>>,
 }
 
@@ -151,8 +151,8 @@ struct Created {
     order_id: String,
 }
 
-/// Each of `connections` creates `each` orders that would earn a voucher, one after the other; all
-/// together `pace` of them a second, or as fast as they are answered.
+/// Creates `each` eligible orders on each of `connections` connections, one after the other: `pace`
+/// of them a second in all, or as fast as they are answered.
 ///
 /// # Errors
 /// When one is not created.
@@ -192,7 +192,7 @@ pub async fn create(address: &str, connections: u32, each: u32, pace: Option<u32
     })
 }
 
-/// Each connection sends its orders.
+/// Changes the status of each connection's orders to `SENT`.
 async fn change(address: &str, ids: &[Vec<String>]) -> Result<Load> {
     let begun = Instant::now();
     let work = ids.iter().map(|ids| {
@@ -221,7 +221,7 @@ async fn change(address: &str, ids: &[Vec<String>]) -> Result<Load> {
     })
 }
 
-/// The same rows in tables of the same form, `group` of them a transaction.
+/// Measures the limit: the same rows in tables of the same form, `group` rows per transaction.
 async fn limit(
     system: &TestSystem,
     count: u32,
@@ -238,7 +238,7 @@ async fn limit(
     .await?;
     setup.close().await?;
     let writers = if alone { 1 } else { WRITERS };
-    // Ids of their own, in the order of time, as they would come.
+    // Other ids, in order of time.
     let ids: Vec<String> = (0..count).map(orders::id).collect();
     let mut took = [Duration::ZERO; 2];
     for (statement, took) in [
@@ -282,10 +282,10 @@ async fn limit(
     Ok((took[0], took[1]))
 }
 
-/// The records that an outbox of `count` rows gives, put there at once.
+/// Fills the outbox with `count` rows.
 ///
 /// # Errors
-/// As Postgres says.
+/// When Postgres refuses a statement.
 pub async fn fill_outbox(system: &TestSystem, count: u32) -> Result<()> {
     let mut connection = PgConnection::connect(&system.orders_url).await?;
     sqlx::query(

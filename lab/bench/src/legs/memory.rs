@@ -1,4 +1,4 @@
-//! Memory behind a backlog: what each service holds at most while millions of records wait for it.
+//! The peak memory of each service while millions of records wait for it.
 
 use anyhow::Result;
 use end_to_end::system::{STOP, ready};
@@ -11,10 +11,10 @@ use crate::usage;
 
 const LEG: &str = "memory";
 
-/// Beyond this a service holds its backlog instead of a part of it: 5,000,000 records are 900 MiB.
+/// A service that needs more holds its backlog in memory: 5,000,000 records are 900 MiB.
 const BOUND_MIB: f64 = 160.0;
 
-/// What each statement waits for before it writes, as if the table were far away and busy.
+/// Delays each statement, as if the table were remote and busy.
 const SLOW_TABLE: [&str; 2] = [
     "CREATE FUNCTION wait_a_while() RETURNS trigger LANGUAGE plpgsql
      AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END'",
@@ -22,7 +22,7 @@ const SLOW_TABLE: [&str; 2] = [
      FOR EACH STATEMENT EXECUTE FUNCTION wait_a_while()",
 ];
 
-/// The three services, each with its backlog.
+/// Measures the three services, each with its backlog.
 ///
 /// # Errors
 /// When one does not drain.
@@ -55,7 +55,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(vec![processor, sink, producer(rig, orders).await?])
 }
 
-/// An outbox that filled while the relay was away.
+/// Measures an outbox that filled while the relay was not running.
 async fn producer(rig: &Rig, rows: u32) -> Result<Figure> {
     let (system, _) = rig.system(true).await?;
     ready(system.producer_command("first").await?)

@@ -1,4 +1,4 @@
-//! One module a leg.
+//! One module for each leg.
 
 pub mod backfill;
 pub mod curves;

@@ -13,7 +13,7 @@ use crate::rig::{self, Rig, micros_each, per_second};
 
 const LEG: &str = "processor";
 
-/// A topic of orders, one in five eligible, read by a group that has read nothing yet.
+/// Measures a topic of orders, one in five eligible, read by a new group.
 ///
 /// # Errors
 /// When a run does not end.
@@ -23,11 +23,11 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     for (name, avro, cpu_ratio) in [("Avro", true, 2.0), ("JSON", false, 2.8)] {
         let (system, format) = rig.system(avro).await?;
         rig::write_orders(&system, count, format).await?;
-        // Not counted: the broker compiles what it runs in it.
+        // A warm-up: the broker's code is compiled.
         let group = system.processor_group();
         let warming = command(&system, "exactly_once", &group).await?;
         rig::drain(&system, warming, &group, &system.topics.order_status).await?;
-        // With two tasks one reads while the other commits.
+        // With two tasks, one reads while the other commits.
         for (guarantee, tasks) in [
             ("exactly_once", 1),
             ("exactly_once", 2),
@@ -79,7 +79,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The limit of all that read the topic.
+/// Measures the limit of every reader of the topic.
 pub(super) async fn bare_drain(system: &TestSystem, count: u32) -> Result<drain::Drained> {
     let (brokers, topic) = (
         system.brokers().to_owned(),
@@ -88,7 +88,7 @@ pub(super) async fn bare_drain(system: &TestSystem, count: u32) -> Result<drain:
     tokio::task::spawn_blocking(move || drain::bare(&brokers, &topic, count.into())).await?
 }
 
-/// The processor, in a group of its own.
+/// Returns the processor's command, in this group.
 pub(super) async fn command(
     system: &TestSystem,
     guarantee: &str,
@@ -101,10 +101,11 @@ pub(super) async fn command(
         .env("PROCESSING_GUARANTEE", guarantee))
 }
 
-/// From a record's writing to its voucher's being readable, at a thousand orders a second.
+/// Measures the time from the writing of a record until its voucher can be read, at a thousand orders a
+/// second.
 ///
 /// # Errors
-/// When a voucher does not come.
+/// When a voucher does not arrive.
 pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     const PACE: u32 = 1_000;
     let count = PACE * if rig.quick { 5 } else { 20 };
@@ -114,9 +115,9 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
         let (beside, _) = rig.system(true).await?;
         let group = system.processor_group();
         let processor = ready(command(&system, guarantee, &group).await?).await?;
-        let (mut halves, mut tails) = (Vec::new(), Vec::new());
-        let (mut bare_halves, mut bare_tails) = (Vec::new(), Vec::new());
-        // The first is not counted: connections, schemas and code are warmed in it.
+        let (mut medians, mut p99s) = (Vec::new(), Vec::new());
+        let (mut bare_medians, mut bare_p99s) = (Vec::new(), Vec::new());
+        // The first run is a warm-up: connections, schemas and code.
         for number in 0..=u32::try_from(rig.runs())? {
             let (brokers, input) = (system.brokers(), &system.topics.order_status);
             let numbers = number * count..(number + 1) * count;
@@ -134,30 +135,30 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
                 tokio::task::spawn_blocking(work).await??
             };
             if number > 0 {
-                halves.push(percentile(&ours, 50));
-                tails.push(percentile(&ours, 99));
+                medians.push(percentile(&ours, 50));
+                p99s.push(percentile(&ours, 99));
                 let transaction = |percent| match guarantee {
                     "exactly_once" => percentile(&transactions, percent),
                     _ => 0.0,
                 };
-                bare_halves.push(percentile(&bare, 50) + transaction(50));
-                bare_tails.push(percentile(&bare, 99) + transaction(99));
+                bare_medians.push(percentile(&bare, 50) + transaction(50));
+                bare_p99s.push(percentile(&bare, 99) + transaction(99));
             }
         }
         processor.terminate(STOP).await?;
         let case = format!("{PACE} orders/s, {}", guarantee.replace('_', " "));
         let figure = |what, runs: &[f64]| Figure::new(LEG, &case, what, "ms", runs);
-        let half = figure("record to voucher, p50", &halves).beside(&halves, &bare_halves);
-        let tail = figure("record to voucher, p99", &tails).beside(&tails, &bare_tails);
+        let median = figure("record to voucher, p50", &medians).beside(&medians, &bare_medians);
+        let p99 = figure("record to voucher, p99", &p99s).beside(&p99s, &bare_p99s);
         figures.extend(if guarantee == "exactly_once" {
             [
-                half.should(Target::RatioAtMost(2.0)),
-                tail.should(Target::RatioAtMost(1.5)),
+                median.should(Target::RatioAtMost(2.0)),
+                p99.should(Target::RatioAtMost(1.5)),
             ]
         } else {
             [
-                half.should(Target::AtMost(2.0)),
-                tail.should(Target::AtMost(6.0)),
+                median.should(Target::AtMost(2.0)),
+                p99.should(Target::AtMost(6.0)),
             ]
         });
     }

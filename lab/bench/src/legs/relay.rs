@@ -1,4 +1,4 @@
-//! The relay: a backlog of the outbox published, beside librdkafka producing the same records.
+//! The relay: a backlog of the outbox published, compared with librdkafka producing the same records.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use crate::usage;
 
 const LEG: &str = "relay";
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// An outbox that filled while the relay was away.
+/// Measures an outbox that filled while the relay was not running.
 ///
 /// # Errors
 /// When it does not drain.
@@ -25,7 +25,7 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
         let (mut speed, mut cpu, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rig.runs() {
             let (system, format) = rig.system(true).await?;
-            // Made by the producer, filled while it is away.
+            // The producer creates the table; it is filled while the producer is stopped.
             ready(system.producer_command("first").await?)
                 .await?
                 .terminate(STOP)
@@ -46,7 +46,7 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
         let figure = |what, unit, runs: &[f64]| Figure::new(LEG, &case, what, unit, runs);
         let rows = figure("rows/s", "", &speed).beside(&speed, &limit);
         figures.push(if count == 1_000 {
-            // Most of it is drained before the producer is seen to be ready.
+            // Most of it is drained before the producer is ready.
             rows
         } else {
             rows.should(Target::AtLeast(40_000.0))
@@ -56,17 +56,17 @@ pub async fn backlog(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Waits until every row that is in the outbox now was published.
+/// Waits until every current row of the outbox has been published.
 pub(super) async fn published(system: &TestSystem) -> Result<()> {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(&system.orders_url).await?;
     let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM outbox")
         .fetch_one(&mut connection)
         .await?;
-    // Each question begins at the last one's answer, not with all that was deleted.
+    // Each query starts at the last one's result, to skip the deleted rows.
     let mut first: Option<i64> = Some(i64::MIN);
     while first.is_some() {
-        ensure!(begun.elapsed() < PATIENCE, "the outbox did not drain");
+        ensure!(begun.elapsed() < DRAIN_TIMEOUT, "the outbox did not drain");
         tokio::time::sleep(Duration::from_millis(5)).await;
         first = sqlx::query_scalar("SELECT min(id) FROM outbox WHERE id BETWEEN $1 AND $2")
             .bind(first)
@@ -78,10 +78,10 @@ pub(super) async fn published(system: &TestSystem) -> Result<()> {
     Ok(())
 }
 
-/// A backlog that is drained while orders come at half the speed that the ingress is capable of.
+/// Measures a backlog that drains while orders come at half the speed of the ingress.
 ///
 /// # Errors
-/// When it does not drain, or an order is not taken.
+/// When it does not drain, or an order is not accepted.
 pub async fn beside_the_ingress(rig: &Rig) -> Result<Vec<Figure>> {
     const CONNECTIONS: u32 = 64;
     let count = rig.records(1_000_000);
@@ -129,7 +129,7 @@ pub async fn beside_the_ingress(rig: &Rig) -> Result<Vec<Figure>> {
     ])
 }
 
-/// What a load met, run by run.
+/// The results of a load, run by run.
 #[derive(Default)]
 struct Runs {
     speed: Vec<f64>,

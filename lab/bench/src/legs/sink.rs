@@ -1,10 +1,10 @@
-//! The sink: a full topic drained into an empty table, into a full one, and once more.
+//! The sink: a full topic drained into an empty table, into a full one, and a second time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use end_to_end::system::{STOP, TestSystem, ready};
-use schemas::VOUCHER_AVSC;
+use schemas::{VOUCHER_AVSC, ValueFormat};
 use sqlx::{Connection as _, PgConnection};
 use stack::ServiceCommand;
 
@@ -12,16 +12,16 @@ use crate::awaited::{Awaited, RowWatch};
 use crate::figure::{Figure, Target, percentile};
 use crate::hop;
 use crate::orders;
-use crate::rig::{self, PATIENCE, Rig, Run, micros_each, per_second};
+use crate::rig::{self, DRAIN_TIMEOUT, Rig, Run, micros_each, per_second};
 use crate::unnest::{self, Rows};
-use crate::vouchers::Press;
+use crate::vouchers::VoucherIssuer;
 
 const LEG: &str = "sink";
 
-/// The sink's tasks by default, each with a connection.
+/// The sink's default number of tasks, each with a connection.
 const TASKS: usize = 2;
 
-/// What was measured of the sink and of its limit, run by run.
+/// The measurements of the sink or of its limit, run by run.
 #[derive(Default)]
 struct Runs {
     speed: Vec<f64>,
@@ -31,7 +31,7 @@ struct Runs {
     memory: Vec<f64>,
 }
 
-/// Vouchers of which no row is there, with few and with many other rows; and all of them again.
+/// Measures vouchers without rows, with few and with many other rows in the table; and a replay.
 ///
 /// # Errors
 /// When a run does not end.
@@ -40,7 +40,7 @@ pub async fn drain(rig: &Rig) -> Result<Vec<Figure>> {
     let (system, _) = rig.system(true).await?;
     write_vouchers(rig, &system, count, orders::id).await?;
     let rows = Rows::new(count)?;
-    // Makes the table.
+    // Creates the table.
     ready(system.sink_command("first").await?)
         .await?
         .kill()
@@ -110,11 +110,11 @@ pub(super) async fn write_vouchers(
 ) -> Result<()> {
     let subject = format!("{}-value", system.topics.vouchers);
     let schema_id = rig.backends.register_schema(&subject, VOUCHER_AVSC).await?;
-    let (press, schema_id) = (Press::new()?, u32::try_from(schema_id)?);
+    let (issuer, schema_id) = (VoucherIssuer::new()?, u32::try_from(schema_id)?);
     let value = |number, order_id: &str, value: &mut Vec<u8>| {
-        Ok(press
+        Ok(issuer
             .voucher(number, order_id)
-            .write_avro(schema_id, value)?)
+            .write(ValueFormat::Avro(schema_id), value)?)
     };
     rig::write(system, &system.topics.vouchers, count, id, value).await
 }
@@ -129,14 +129,14 @@ impl Runs {
     }
 }
 
-/// Drains the vouchers topic, of whose `count` orders there is no row, until all rows are.
+/// Drains the vouchers topic, none of whose `count` orders has a row, until all have.
 pub(super) async fn write_rows(
     system: &TestSystem,
     name: &str,
     count: u32,
     id: fn(u32) -> String,
 ) -> Result<Run> {
-    // The rows of a partition come in its order, and these are in all partitions.
+    // The rows of a partition are written in order, and these are in all partitions.
     let last: Vec<String> = (count.saturating_sub(100)..count).map(id).collect();
     let (command, _) = command(system, name).await?;
     rig::run_until(system, command, rows_are_there(system, &last)).await
@@ -144,14 +144,17 @@ pub(super) async fn write_rows(
 
 async fn rows_are_there(system: &TestSystem, ids: &[String]) -> Result<()> {
     let mut connection = PgConnection::connect(&system.vouchers_url).await?;
-    // With the statistics of an empty table all of it would be scanned, but for one whole key.
+    // With the statistics of an empty table the whole table would be scanned.
     sqlx::raw_sql("SET enable_seqscan = off")
         .execute(&mut connection)
         .await?;
     let begun = Instant::now();
     for id in ids {
         while !is_there(&mut connection, id).await? {
-            ensure!(begun.elapsed() < PATIENCE, "the row of {id} did not come");
+            ensure!(
+                begun.elapsed() < DRAIN_TIMEOUT,
+                "the row of {id} did not arrive"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -169,13 +172,13 @@ async fn is_there(connection: &mut PgConnection, id: &str) -> Result<bool> {
     Ok(row)
 }
 
-/// Drains the topic by a group of its own until all is committed.
+/// Drains the topic with a new group until everything is committed.
 pub(super) async fn run(system: &TestSystem, name: &str) -> Result<Run> {
     let (command, group) = command(system, name).await?;
     rig::drain(system, command, &group, &system.topics.vouchers).await
 }
 
-/// The sink, and its group.
+/// Returns the sink's command and its group.
 async fn command(system: &TestSystem, name: &str) -> Result<(ServiceCommand, String)> {
     let group = format!("sink-{name}-{}", system.name);
     let command = system
@@ -186,7 +189,7 @@ async fn command(system: &TestSystem, name: &str) -> Result<(ServiceCommand, Str
     Ok((command, group))
 }
 
-/// Leaves `count` rows that nobody asks for: earlier vouchers, ids in the order of time.
+/// Leaves `count` other rows in the table: earlier vouchers, with ids in order of time.
 async fn fill(system: &TestSystem, count: u32) -> Result<()> {
     system.execute_on_vouchers("TRUNCATE vouchers").await?;
     if count > 0 {
@@ -205,10 +208,10 @@ async fn fill(system: &TestSystem, count: u32) -> Result<()> {
     system.execute_on_vouchers("CHECKPOINT").await
 }
 
-/// From a voucher's writing to its row's being visible, at 500 vouchers a second.
+/// Measures the time from the writing of a voucher record to its visible row, at 500 vouchers a second.
 ///
 /// # Errors
-/// When a row does not come.
+/// When a row does not arrive.
 pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     const PACE: u32 = 500;
     let count = PACE * if rig.quick { 5 } else { 20 };
@@ -216,18 +219,20 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     let subject = format!("{}-value", system.topics.vouchers);
     let id = u32::try_from(rig.backends.register_schema(&subject, VOUCHER_AVSC).await?)?;
     let sink = ready(system.sink_command("bench").await?).await?;
-    let (mut halves, mut tails) = (Vec::new(), Vec::new());
-    let (mut insert_halves, mut insert_tails) = (Vec::new(), Vec::new());
+    let (mut medians, mut p99s) = (Vec::new(), Vec::new());
+    let (mut insert_medians, mut insert_p99s) = (Vec::new(), Vec::new());
     let mut rows = RowWatch::watch(&system).await?;
-    // The first is not counted: connections, schemas and plans are made in it.
+    // The first run is a warm-up: connections, schemas and plans.
     for run in 0..=u32::try_from(rig.runs())? {
         let numbers = run * count..(run + 1) * count;
         let awaited = Awaited::default();
         let (brokers, topic) = (system.brokers().to_owned(), system.topics.vouchers.clone());
-        let (press, sent) = (Press::new()?, awaited.clone());
+        let (issuer, sent) = (VoucherIssuer::new()?, awaited.clone());
         let writer = tokio::task::spawn_blocking(move || {
             let value = |number, order_id: &str, out: &mut Vec<u8>| {
-                Ok(press.voucher(number, order_id).write_avro(id, out)?)
+                Ok(issuer
+                    .voucher(number, order_id)
+                    .write(ValueFormat::Avro(id), out)?)
             };
             hop::write(&brokers, &topic, numbers, PACE, &sent, |_| true, value)
         });
@@ -235,20 +240,20 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
         writer.await??;
         let inserts = unnest::single_rows(&system.vouchers_url, 300).await?;
         if run > 0 {
-            halves.push(percentile(&millis, 50));
-            tails.push(percentile(&millis, 99));
-            insert_halves.push(percentile(&inserts, 50));
-            insert_tails.push(percentile(&inserts, 99));
+            medians.push(percentile(&millis, 50));
+            p99s.push(percentile(&millis, 99));
+            insert_medians.push(percentile(&inserts, 50));
+            insert_p99s.push(percentile(&inserts, 99));
         }
     }
     sink.terminate(STOP).await?;
     let figure = |what, runs: &[f64]| Figure::new(LEG, "500 vouchers/s", what, "ms", runs);
     Ok(vec![
-        figure("record to row, p50", &halves)
-            .beside(&halves, &insert_halves)
+        figure("record to row, p50", &medians)
+            .beside(&medians, &insert_medians)
             .should(Target::AtMost(2.5)),
-        figure("record to row, p99", &tails)
-            .beside(&tails, &insert_tails)
+        figure("record to row, p99", &p99s)
+            .beside(&p99s, &insert_p99s)
             .should(Target::AtMost(7.0)),
     ])
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use end_to_end::backends::own_secured_backends;
 use end_to_end::certificates::Certificates;
-use end_to_end::system::{START, TestSystem, own_secured_backends, readiness, ready};
+use end_to_end::http::readiness;
+use end_to_end::system::{START, TestSystem, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use serde_json::json;
@@ -51,7 +53,7 @@ fn transactions(prefix: String) -> Vec<String> {
     .to_vec()
 }
 
-/// The rights of each service, as docs/operations.md lists them: resource, name, operations.
+/// The rights of each service, as docs/access-rights.md lists them: resource, name, operations.
 fn rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
     let topics = &system.topics;
     vec![

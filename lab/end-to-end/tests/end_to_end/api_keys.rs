@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use end_to_end::system::{TestSystem, metric, ready};
+use end_to_end::http::metric;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::wait;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};

@@ -4,7 +4,8 @@
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result, ensure};
-use end_to_end::system::{STOP, TestSystem, metric, readiness, ready};
+use end_to_end::http::{metric, readiness};
+use end_to_end::system::{STOP, TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use rdkafka::ClientConfig;
@@ -79,7 +80,7 @@ async fn has_vouchers(system: &TestSystem, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// As docs/operations.md has it, while the processor is stopped.
+/// As docs/troubleshooting.md has it, while the processor is stopped.
 async fn reset_offset(system: &TestSystem, to: &str) -> Result<()> {
     let group = system.processor_group();
     let partition = format!("{}:{BLOCKED}", system.topics.order_status);
@@ -124,10 +125,14 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
 
     let sentence = blocked(&processor, "can't be read").await;
     let place = format!(
-        "partition {BLOCKED} of {} stands at offset 1",
+        "partition {BLOCKED} of {} is blocked at offset 1",
         system.topics.order_status
     );
-    for said in [&place, "receive.message.max.bytes", "docs/operations.md"] {
+    for said in [
+        &place,
+        "receive.message.max.bytes",
+        "docs/troubleshooting.md",
+    ] {
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
     }
     let labels = format!(r#"partition="{BLOCKED}",reason="unreadable""#);
@@ -177,7 +182,7 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
     flip_a_bit_of_order_2(&system)?;
     let processor = system.processor_command("a").await?.start().await?;
     let sentence = blocked(&processor, "can't be read").await;
-    ensure!(sentence.contains("stands at offset 1:"), "{sentence}");
+    ensure!(sentence.contains("is blocked at offset 1:"), "{sentence}");
     has_vouchers(&system, 2).await?;
 
     flip_a_bit_of_order_2(&system)?;
@@ -245,7 +250,7 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
     for said in [
         "offset 500 is not in its log",
         "a person's decision",
-        "docs/operations.md",
+        "docs/troubleshooting.md",
     ] {
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
     }

@@ -17,7 +17,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::system::{TestSystem, metric};
+use end_to_end::http::metric;
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use futures::future::try_join_all;
 use serde_json::Value;

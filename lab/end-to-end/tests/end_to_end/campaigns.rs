@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use end_to_end::system::{SIGNING_KEY, SIGNING_KEY_ID, TestSystem, metric, ready};
+use end_to_end::http::metric;
+use end_to_end::system::{SIGNING_KEY, SIGNING_KEY_ID, TestSystem, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 

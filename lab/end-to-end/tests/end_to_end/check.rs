@@ -217,13 +217,13 @@ async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -
         |found| {
             found
                 .as_ref()
-                .is_ok_and(|found| found.verdict(&group).1.contains("no member"))
+                .is_ok_and(|found| found.verdict(&group).1.contains("no active member"))
         },
     )
     .await?;
     found.fails(
         &group,
-        &["unread for 8 d", "(7 d)", "start it", "no member"],
+        &["unread for 8 d", "(7 d)", "start it", "no active member"],
     );
     Ok(())
 }
@@ -240,13 +240,19 @@ async fn what_does_not_answer_is_named() -> Result<()> {
     found.fails(
         "Kafka",
         &[
-            "no broker answers at 127.0.0.1:1",
+            "cannot connect to Kafka at 127.0.0.1:1",
             "KAFKA_BOOTSTRAP_SERVERS",
         ],
     );
-    found.fails("Postgres", &["does not answer", "DATABASE_URL"]);
+    found.fails("Postgres", &["cannot connect", "DATABASE_URL"]);
     let schema = format!("schema {}-value", system.topics.vouchers);
-    found.fails(&schema, &["no answer", "SCHEMA_REGISTRY_URL"]);
+    found.fails(
+        &schema,
+        &[
+            "request to the schema registry failed",
+            "SCHEMA_REGISTRY_URL",
+        ],
+    );
     assert!(!found.json.to_string().contains("hunter2"));
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The flow pauses when most records are dead letters, until a person accepts them.
 
 use anyhow::Result;
-use end_to_end::system::{STOP, TestSystem, metric, readiness, ready};
+use end_to_end::http::{metric, readiness};
+use end_to_end::system::{STOP, TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use stack::Service;

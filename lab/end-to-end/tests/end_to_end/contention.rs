@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{TestSystem, metric, own_backends, ready};
+use end_to_end::backends::own_backends;
+use end_to_end::http::metric;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::Record;
 use end_to_end::wait;
 use futures::future::{join, join_all};

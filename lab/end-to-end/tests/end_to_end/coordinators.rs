@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use end_to_end::backends::three_brokers_alone;
 use end_to_end::coordinator::{Coordinates, coordinator};
-use end_to_end::system::{TestSystem, three_brokers_alone};
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use stack::{Backend, Service};

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use end_to_end::backends::own_postgres;
 use end_to_end::certificates::Certificates;
-use end_to_end::system::{TestSystem, own_postgres, readiness, ready};
+use end_to_end::http::readiness;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use stack::{Service, ServiceCommand};
 
 /// Where the rights are written down: this test grants what it says, word for word.
-const DOCUMENT: &str = include_str!("../../../../docs/operations.md");
+const DOCUMENT: &str = include_str!("../../../../docs/access-rights.md");
 
 const PASSWORD: &str = "database-secret";
 
@@ -71,7 +73,7 @@ async fn tables_and_rights(system: &TestSystem, service: &str, authority: &str) 
     let grants = grants_to(service);
     assert!(
         !grants.is_empty(),
-        "docs/operations.md grants {service} nothing"
+        "docs/access-rights.md grants {service} nothing"
     );
     for grant in grants {
         execute(pool, grant.to_owned()).await?;

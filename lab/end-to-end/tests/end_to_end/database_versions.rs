@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use end_to_end::system::{TestSystem, directory, own_postgres};
+use end_to_end::backends::{directory, own_postgres};
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use serde_json::json;
 use stack::PostgresServer;
@@ -45,7 +46,7 @@ async fn an_order_becomes_a_row(version: &str) -> Result<()> {
         let checked = system
             .run_service(service, &["check"], &[("DATABASE_URL", url)])
             .await?;
-        assert!(checked.stdout.contains("it takes writes"), "{checked:?}");
+        assert!(checked.stdout.contains("accepts writes"), "{checked:?}");
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{START, TestSystem, own_postgres, ready};
+use end_to_end::backends::own_postgres;
+use end_to_end::system::{START, TestSystem, ready};
 use end_to_end::wait;
 use runtime::postgres::{Database, Timeouts};
 use runtime::settings::Secret;

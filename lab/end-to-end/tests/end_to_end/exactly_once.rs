@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use end_to_end::backends::three_brokers_alone;
 use end_to_end::coordinator::{Coordinates, coordinator};
-use end_to_end::system::{START, TestSystem, three_brokers_alone};
+use end_to_end::system::{START, TestSystem};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use stack::Service;

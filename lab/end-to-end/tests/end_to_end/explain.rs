@@ -161,12 +161,12 @@ async fn without_the_database_the_rest_of_the_story_is_told() -> Result<()> {
     for part in [
         "eligible: sent at",
         "order-reward",
-        "not looked at: the vouchers' table",
+        "not read: the vouchers' table",
     ] {
         assert!(told.stdout.contains(part), "no {part} in {}", told.stdout);
     }
     assert!(
-        told.stderr.contains("the story is not whole"),
+        told.stderr.contains("the explanation is incomplete"),
         "{}",
         told.stderr
     );

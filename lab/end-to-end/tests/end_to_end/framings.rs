@@ -110,7 +110,8 @@ async fn values_are_read_in_every_framing_and_what_is_not_read_is_named() -> Res
     check(&system, &processor, cases).await
 }
 
-/// What Rust's client of registries registers and writes.
+/// Registers a schema and writes a value by `schema_registry_converter`, the usual client in Rust. This
+/// is its only use: the services make requests of their own, for the reasons in ADR 0026.
 async fn by_schema_registry_converter(system: &TestSystem) -> Result<Case> {
     let registry = SrSettings::new(system.backends.schema_registry_url().to_owned());
     let subject = format!("rust.OrderStatus-{}", system.name);

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::system::{TestSystem, metric, ready};
+use end_to_end::http::metric;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::wait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};

@@ -1,7 +1,8 @@
 //! Rows that the user's own triggers and policies keep out of the table.
 
 use anyhow::Result;
-use end_to_end::system::{TestSystem, readiness};
+use end_to_end::http::readiness;
+use end_to_end::system::TestSystem;
 use end_to_end::topic;
 use end_to_end::wait;
 use serde_json::json;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use end_to_end::system::{TestSystem, ready, three_brokers};
+use end_to_end::backends::three_brokers;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -100,17 +101,17 @@ async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<(
     config.set("group.instance.id", "system-0");
     let mut member = Subscription::join(&config, &system.topics.order_status)?;
     let end = Instant::now() + wait::DEADLINE;
-    while observer.look_for("system-0", slice) != Membership::Present {
+    while observer.membership_of("system-0", slice) != Membership::Present {
         ensure!(Instant::now() < end, "the member is not seen");
         member.keep_alive(Duration::from_millis(100));
     }
-    assert_eq!(observer.look_for("system", slice), Membership::Absent);
+    assert_eq!(observer.membership_of("system", slice), Membership::Absent);
     // A static member does not leave: nobody heartbeats it from here on.
     drop(member);
     let mut seen = Membership::Present;
     while seen != Membership::Absent {
         ensure!(Instant::now() < end, "the member is still {seen:?}");
-        seen = observer.look_for("system-0", slice);
+        seen = observer.membership_of("system-0", slice);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())

@@ -8,7 +8,7 @@ mod script;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::system::shared_backends;
+use end_to_end::backends::shared_backends;
 
 use broker::RealBroker;
 use model::Model;

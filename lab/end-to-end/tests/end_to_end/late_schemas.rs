@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use apache_avro::types::Value;
-use end_to_end::system::{TestSystem, own_registry, readiness, ready};
+use end_to_end::backends::own_registry;
+use end_to_end::http::readiness;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use stack::Backends;

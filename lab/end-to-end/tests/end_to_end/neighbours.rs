@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{TestSystem, metric, ready};
+use end_to_end::http::metric;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::{Value, json};

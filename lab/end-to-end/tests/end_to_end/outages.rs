@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::system::{TestSystem, metric, own_backends, readiness, ready};
+use end_to_end::backends::own_backends;
+use end_to_end::http::{metric, readiness};
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::json;
@@ -190,15 +192,15 @@ async fn while_the_registry_is_away_known_schemas_flow_and_a_new_one_waits() -> 
     flow.has_row("known").await?;
     let mut value = Vec::new();
     schemas::NewOrderStatus {
-        order_id: "newer",
         status: schemas::Status::Sent,
         total: "100".parse()?,
-        currency: schemas::Currency::EUR,
-        version: 1,
         occurred_at: schemas::Timestamp::from_millis(1_780_000_000_000),
-        sent_at: None,
+        ..schemas::NewOrderStatus::pending("newer")
     }
-    .write_avro(u32::try_from(schema_id)?, &mut value)?;
+    .write(
+        schemas::ValueFormat::Avro(u32::try_from(schema_id)?),
+        &mut value,
+    )?;
     flow.system
         .write_orders(vec![NewRecord::new("newer", value)])
         .await?;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use end_to_end::system::{TestSystem, metric, readiness, ready};
+use end_to_end::http::{metric, readiness};
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use serde_json::json;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{TestSystem, metric, readiness};
+use end_to_end::http::{metric, readiness};
+use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use rand::Rng;
 use rdkafka::ClientConfig;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{START, STOP, TestSystem, directory, readiness, ready};
+use end_to_end::backends::directory;
+use end_to_end::http::readiness;
+use end_to_end::system::{START, STOP, TestSystem, ready};
 use end_to_end::wait;
 use serde_json::{Value, json};
 use sqlx::Row;
-use stack::{PoolMode, Pooler, Service};
+use stack::{PoolMode, PostgresServer, Service};
 
 use crate::relay::is_active;
 
@@ -19,9 +21,9 @@ fn parts_of(url: &str) -> Result<(&str, &str)> {
     Ok((address, database))
 }
 
-async fn pooler(system: &TestSystem, mode: PoolMode, name: &str) -> Result<Pooler> {
+async fn pooler(system: &TestSystem, mode: PoolMode, name: &str) -> Result<PostgresServer> {
     let (address, _) = parts_of(&system.orders_url)?;
-    Pooler::start(address, mode, &directory(name)).await
+    PostgresServer::pooler(address, mode, &directory(name)).await
 }
 
 async fn becomes_active(service: &Service) {

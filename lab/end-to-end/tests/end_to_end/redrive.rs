@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use apache_avro::types::Value;
-use end_to_end::system::{TestSystem, own_registry};
+use end_to_end::backends::own_registry;
+use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::json;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{START, TestSystem, ready, three_brokers};
+use end_to_end::backends::three_brokers;
+use end_to_end::system::{START, TestSystem, ready};
 use end_to_end::{topic, wait};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
 }
 
 pub(crate) async fn is_active(producer: &Service) -> bool {
-    end_to_end::system::metric(producer, "producer_relay_active", "")
+    end_to_end::http::metric(producer, "producer_relay_active", "")
         .await
         .unwrap_or(0)
         == 1

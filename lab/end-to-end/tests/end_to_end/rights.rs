@@ -1,10 +1,11 @@
-//! Each command with just the rights that docs/operations.md lists for it, and with none.
+//! Each command with just the rights that docs/access-rights.md lists for it, and with none.
 
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use end_to_end::backends::own_secured_backends;
 use end_to_end::command::Answer;
-use end_to_end::system::{SIGNING_KEY, TestSystem, own_secured_backends};
+use end_to_end::system::{SIGNING_KEY, TestSystem};
 use end_to_end::topic::{self, NewRecord};
 use stack::{Listener, Port};
 
@@ -54,7 +55,7 @@ use Resource::{
     SinkGroup, Transactions, Vouchers, VouchersDlq, VouchersStates,
 };
 
-/// The table of docs/operations.md, but for `run`, which `access.rs` has.
+/// The table of docs/access-rights.md, but for `run`, which `access.rs` has.
 const COMMANDS: &[Granted] = &[
     Granted {
         user: "producer-check",

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use end_to_end::backends::own_backends_with;
 use end_to_end::certificates::Certificates;
 use end_to_end::command::Answer;
-use end_to_end::system::{TestSystem, own_backends_with, readiness, ready};
+use end_to_end::http::readiness;
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use reqwest::Client;

@@ -106,11 +106,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
             "-1",
             &["voucher-min-total", "not negative"],
         ),
-        (
-            "VOUCHER_AMOUNT",
-            "0",
-            &["voucher-amount", "more than nothing"],
-        ),
+        ("VOUCHER_AMOUNT", "0", &["voucher-amount", "above zero"]),
         (
             "VOUCHER_AMOUNT",
             "1e400",

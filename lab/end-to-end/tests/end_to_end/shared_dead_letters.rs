@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value as Avro;
+use end_to_end::backends::own_registry;
 use end_to_end::command::Answer;
-use end_to_end::system::{TestSystem, own_registry, ready};
+use end_to_end::system::{TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn sent(offset: i64, total: &str) -> String {
     json!({"order_id": offset, "status": "SENT", "total": total, "sent_at": MAY}).to_string()
 }
 
-/// As docs/operations.md advises for another amount: a second group with its own campaign, and the
+/// As docs/planned-changes.md advises for another amount: a second group with its own campaign, and the
 /// first one ends when it begins.
 const CHANGE: &str = "2026-06-01T00:00:00Z";
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use end_to_end::system::{STOP, TestSystem, readiness, ready};
+use end_to_end::http::readiness;
+use end_to_end::system::{STOP, TestSystem, ready};
 use end_to_end::wait;
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use end_to_end::system::{START, TestSystem, directory, own_postgres, readiness, ready};
+use end_to_end::backends::{directory, own_postgres};
+use end_to_end::http::readiness;
+use end_to_end::system::{START, TestSystem, ready};
 use end_to_end::wait;
 use sqlx::{AssertSqlSafe, PgPool};
 use stack::{PostgresServer, Service};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
-use end_to_end::system::{SIGNING_KEY_ID, TestSystem, metric};
+use end_to_end::http::metric;
+use end_to_end::system::{SIGNING_KEY_ID, TestSystem};
 use end_to_end::topic::{NewRecord, Record};
 use end_to_end::wait;
 use stack::Service;

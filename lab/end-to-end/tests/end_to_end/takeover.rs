@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use end_to_end::system::{TestSystem, three_brokers};
+use end_to_end::backends::three_brokers;
+use end_to_end::system::TestSystem;
 use end_to_end::wait;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};

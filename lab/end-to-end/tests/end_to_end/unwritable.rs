@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::system::{START, TestSystem, own_postgres, readiness, ready};
+use end_to_end::backends::own_postgres;
+use end_to_end::http::readiness;
+use end_to_end::system::{START, TestSystem, ready};
 use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use serde_json::{Value, json};
@@ -139,7 +141,7 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
     let checked = system
         .run_service("producer", &["check"], &[("DATABASE_URL", &url)])
         .await?;
-    assert!(checked.stdout.contains("it takes writes"), "{checked:?}");
+    assert!(checked.stdout.contains("accepts writes"), "{checked:?}");
     let probes: i64 =
         sqlx::query_scalar("SELECT count(*) FROM orders WHERE order_id LIKE '%probe'")
             .fetch_one(pool)

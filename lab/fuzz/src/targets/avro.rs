@@ -1,4 +1,4 @@
-//! Avro of any writer's schema: the schema is somebody else's, and so are the bytes.
+//! Avro of any writer's schema: both the schema and the bytes may be hostile.
 
 use apache_avro::Schema;
 use apache_avro::error::Details;
@@ -7,7 +7,10 @@ use apache_avro::schema::{InnerDecimalSchema, RecordSchema};
 use apache_avro::types::Value;
 use apache_avro::util::max_allocation_bytes;
 use num_bigint::BigInt;
-use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan, Reason, Timestamp, VoucherPlan};
+use schemas::{
+    Currency, Malformed, OrderStatus, OrderStatusPlan, Reason, RecordType, Timestamp, ValueFormat,
+    VoucherPlan,
+};
 
 use crate::made_schema::MadeSchema;
 use crate::script::Script;
@@ -15,7 +18,7 @@ use crate::sound;
 
 const EUR: Currency = Currency::EUR;
 
-/// What the library may allocate: more than any body here needs.
+/// How much the library may allocate, which is more than any body here needs.
 const LIBRARY_BYTES: usize = 1 << 18;
 
 /// A schema's text up to the first zero byte, then a record's bytes.
@@ -37,14 +40,17 @@ pub(crate) fn any_schema(input: &[u8]) {
         }
         Ok(plan) => {
             assert_eq!(vouchers, Ok(()));
-            if let Err(malformed) = OrderStatus::from_avro(Some(b"17"), body, &plan, EUR) {
+            if let Err(malformed) =
+                OrderStatus::read(Some(b"17"), body, ValueFormat::Avro(&plan), EUR)
+            {
                 sound::refusal(&malformed);
             }
         }
     }
 }
 
-/// A schema and a body of it, judged by our reader, by the library's, and by our JSON reader.
+/// Builds a schema and a body of it, and reads it by our reader, by the library's, and by our JSON
+/// reader.
 pub(crate) fn made_schema(input: &[u8]) {
     max_allocation_bytes(LIBRARY_BYTES);
     let mut script = Script::new(input);
@@ -56,11 +62,11 @@ pub(crate) fn made_schema(input: &[u8]) {
     agree(&schema, &plan, &body);
 }
 
-/// What our reader says of the form alone.
+/// What our reader says about the form alone.
 enum Form {
     Sound,
     Broken,
-    /// Refused for what the library has no eye for.
+    /// Refused for a fault that the library does not check.
     Stricter,
     /// A branch of the top level's union that is no record.
     NoRecord,
@@ -91,7 +97,7 @@ fn form_of(malformed: Option<&Malformed>) -> Form {
 }
 
 fn agree(schema: &Schema, plan: &OrderStatusPlan, body: &[u8]) {
-    let form = match OrderStatus::from_avro(Some(b"17"), body, plan, EUR) {
+    let form = match OrderStatus::read(Some(b"17"), body, ValueFormat::Avro(plan), EUR) {
         Ok(_) => Form::Sound,
         Err(malformed) => {
             sound::refusal(&malformed);
@@ -115,7 +121,7 @@ fn agree(schema: &Schema, plan: &OrderStatusPlan, body: &[u8]) {
             alike(schema, &value, plan, body);
         }
         (Form::Sound, Err(error)) => {
-            // Texts that nobody reads are not looked at; and the library counts its own memory.
+            // We don't check the UTF-8 of fields that are not read; the library bounds its own memory.
             let excused = matches!(
                 error.details(),
                 Details::ConvertToUtf8(_)
@@ -128,7 +134,7 @@ fn agree(schema: &Schema, plan: &OrderStatusPlan, body: &[u8]) {
     }
 }
 
-/// The record that the library read, written as JSON, is judged as its Avro bytes are.
+/// Asserts that the record that the library read, written as JSON, has the result of its Avro bytes.
 fn alike(schema: &Schema, value: &Value, plan: &OrderStatusPlan, body: &[u8]) {
     let (schema, value) = match (schema, value) {
         (Schema::Union(union), Value::Union(branch, value)) => {
@@ -145,28 +151,18 @@ fn alike(schema: &Schema, value: &Value, plan: &OrderStatusPlan, body: &[u8]) {
     let key = Some(key.as_bytes());
     let reason = |malformed: Malformed| malformed.reason();
     assert_eq!(
-        OrderStatus::from_avro(key, body, plan, EUR).map_err(reason),
-        OrderStatus::from_json(key, json.as_bytes(), EUR).map_err(reason),
+        OrderStatus::read(key, body, ValueFormat::Avro(plan), EUR).map_err(reason),
+        OrderStatus::read(key, json.as_bytes(), ValueFormat::Json, EUR).map_err(reason),
         "{json}"
     );
 }
 
-/// The record as JSON, and its key; `None` if it has something that JSON has no equal for.
+/// Returns the record as JSON and its key, `None` if JSON has no equal for one of its values.
 fn as_json(record: &RecordSchema, fields: &[(String, Value)]) -> Option<(String, String)> {
-    const READ: [&str; 8] = [
-        "order_id",
-        "id",
-        "status",
-        "total",
-        "currency",
-        "version",
-        "occurred_at",
-        "sent_at",
-    ];
     let mut members = Vec::new();
     let mut keys = [None, None];
     for ((name, value), field) in fields.iter().zip(&record.fields) {
-        if !READ.contains(&name.as_str()) {
+        if !OrderStatus::FIELDS.contains(&name.as_str()) {
             continue;
         }
         let json = field_json(name, &field.schema, value)?;
@@ -185,7 +181,7 @@ fn as_json(record: &RecordSchema, fields: &[(String, Value)]) -> Option<(String,
     ))
 }
 
-/// A field's JSON text; `true` stands for every type that the field can't have.
+/// Returns a field's JSON text. `true` stands for every type that the field can't have.
 fn field_json(name: &str, schema: &Schema, value: &Value) -> Option<String> {
     let is_time = matches!(name, "occurred_at" | "sent_at");
     Some(match (schema, value) {

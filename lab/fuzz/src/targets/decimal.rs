@@ -1,4 +1,4 @@
-//! Decimals against big integers.
+//! Compares decimals with big integers.
 
 use num_bigint::{BigInt, BigUint, Sign};
 use rust_decimal::Decimal;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::script::Script;
 
-/// The first byte chooses: a number's text, or a scale and unscaled bytes.
+/// Reads a number's text, or a scale and unscaled bytes: the first byte chooses.
 pub(crate) fn decimal(input: &[u8]) {
     let mut script = Script::new(input);
     if script.below(2) == 0 {
@@ -64,7 +64,7 @@ fn same(
     }
 }
 
-/// A JSON number by serde_json's grammar, as coefficient and exponent.
+/// Returns a JSON number by serde_json's grammar as coefficient and exponent.
 fn parts(text: &str) -> Option<(BigInt, i64)> {
     let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
         && text.ends_with(|c: char| c.is_ascii_digit())
@@ -87,7 +87,7 @@ fn parts(text: &str) -> Option<(BigInt, i64)> {
     Some((coefficient, exponent - fraction.len() as i64))
 }
 
-/// The value's normal form as mantissa and scale, or the first bound that it breaks.
+/// Returns the value's normal form as mantissa and scale, or the first bound that it breaks.
 fn exact(coefficient: &BigInt, exponent: i64) -> Result<(BigUint, u32), DecimalError> {
     match coefficient.sign() {
         Sign::NoSign => return Ok((BigUint::ZERO, 0)),
@@ -111,7 +111,7 @@ fn exact(coefficient: &BigInt, exponent: i64) -> Result<(BigUint, u32), DecimalE
     }
 }
 
-/// What was read is written and read again, as money and as units.
+/// Asserts that the value is the same when it is written and read again, as money and as units.
 fn written_again(value: Decimal) {
     let money = as_money(value);
     assert_eq!(money, value);
@@ -119,7 +119,7 @@ fn written_again(value: Decimal) {
     if let Some(unscaled) = to_unscaled(value, 28) {
         assert_eq!(from_unscaled(&unscaled.to_be_bytes(), 28), Ok(value));
     }
-    // Fewer decimals than it has: never rounded.
+    // With fewer decimals than it has it would be rounded.
     if let Some(fewer) = value.normalize().scale().checked_sub(1) {
         assert_eq!(to_unscaled(value, fewer), None);
     }

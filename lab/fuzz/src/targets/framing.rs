@@ -4,7 +4,7 @@ use schemas::{Guid, Payload, Reason, SchemaHeaders, SchemaId, foreign_framing};
 
 use crate::sound;
 
-/// The whole input is a value, then the value of each header that names a schema.
+/// Reads the whole input as a value, then as the value of each header that names a schema.
 pub(crate) fn framing(input: &[u8]) {
     value(input);
     for name in [
@@ -42,7 +42,7 @@ fn value(input: &[u8]) {
                     assert!(u32::try_from(id).is_ok(), "else its first bytes are an id");
                     written.extend(id.to_be_bytes());
                 }
-                other => panic!("{other} is in headers alone"),
+                other => panic!("{other} is only in headers"),
             }
             written.extend(body);
             assert_eq!(written, input);
@@ -77,7 +77,7 @@ fn header(name: &'static str, value: &[u8]) {
         (_, Err(malformed)) => {
             sound::refusal(&malformed);
             assert_eq!(malformed.reason(), Reason::InvalidFraming);
-            // The other way round: what has the form of an id is one.
+            // Conversely, every value in the form of an id is accepted.
             match name {
                 "__value_schema_id" => assert!(match value {
                     [0, id @ ..] => id.len() < 4,
@@ -93,7 +93,7 @@ fn header(name: &'static str, value: &[u8]) {
     }
 }
 
-/// A schema's id as its header has it.
+/// Returns a schema's id as its header has it.
 fn written(schema_id: SchemaId) -> Vec<u8> {
     match schema_id {
         SchemaId::Id(id) => [&[0], id.to_be_bytes().as_slice()].concat(),

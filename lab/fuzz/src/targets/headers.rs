@@ -1,11 +1,11 @@
-//! Record headers that are read: `traceparent`, the last of its name.
+//! Record headers that are read: the last `traceparent`.
 
 use runtime::record::{InputRecord, OwnedRecord};
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 
 use crate::script::Script;
 
-/// A header's value; then the same among others in a record.
+/// Reads the input as a header's value, then as a record's headers.
 pub(crate) fn headers(input: &[u8]) {
     if let Some(parsed) = TraceParent::parse(input) {
         let printed = parsed.to_string();

@@ -1,15 +1,15 @@
-//! What clients of the HTTP ingress send, without the server.
+//! The parsers of the HTTP ingress, without the server.
 
 use producer::http::parse::{self, Refused};
 use producer::ingress::{Action, Change};
-use producer::orders::{NewOrder, OrderName, money_text};
-use schemas::{Currency, NewOrderStatus, OrderId, OrderStatus, Status, Timestamp, decimal};
+use producer::orders::{NewOrder, OrderIdSource, money_text};
+use schemas::{Currency, NewOrderStatus, OrderId, OrderStatus, ValueFormat, decimal};
 
 use crate::script::Script;
 
 const EUR: Currency = Currency::EUR;
 
-/// The first byte chooses what the rest is.
+/// Chooses a parser by the first byte.
 pub(crate) fn http(input: &[u8]) {
     let mut script = Script::new(input);
     match script.below(8) {
@@ -42,34 +42,33 @@ fn body(body: &[u8]) {
     }
 }
 
-/// What is taken in can be stored and published.
+/// Checks that an accepted order can be stored and published.
 fn storable(order: &NewOrder) {
-    let order_id = match &order.name {
-        OrderName::Given(order_id) => order_id,
-        OrderName::Uuid | OrderName::Number => "17",
+    let order_id = match &order.id {
+        OrderIdSource::Client(order_id) => order_id,
+        OrderIdSource::Uuid | OrderIdSource::Sequence => "17",
     };
     assert!(OrderId::new(order_id).is_ok());
     assert!(decimal::to_unscaled(order.total, 2).is_some());
     assert_eq!(decimal::parse(&money_text(order.total)), Ok(order.total));
     for product in &order.products {
-        assert!(!product.name().contains(char::is_control));
-        assert!(decimal::to_unscaled(product.price(), 2).is_some());
+        let product = product.placed(None);
+        assert!(!product.name.contains(char::is_control));
+        let price = decimal::parse(&product.price).expect("a price in decimals");
+        assert!(decimal::to_unscaled(price, 2).is_some());
     }
     let written = NewOrderStatus {
-        order_id,
-        status: Status::Pending,
         total: order.total,
         currency: order.currency,
-        version: 1,
-        occurred_at: Timestamp::FIRST,
-        sent_at: None,
+        ..NewOrderStatus::pending(order_id)
     };
     let (mut json, mut avro) = (Vec::new(), Vec::new());
-    written.write_json(&mut json);
+    written.write(ValueFormat::Json, &mut json).expect("JSON");
     written
-        .write_avro(1, &mut avro)
+        .write(ValueFormat::Avro(1), &mut avro)
         .expect("the schema holds every total");
-    let read = OrderStatus::from_json(Some(order_id.as_bytes()), &json, EUR).expect("our own");
+    let read = OrderStatus::read(Some(order_id.as_bytes()), &json, ValueFormat::Json, EUR)
+        .expect("a record that was just written");
     assert_eq!((read.total, read.currency), (order.total, order.currency));
 }
 
@@ -88,7 +87,7 @@ fn bulk_line(line: &[u8]) {
     }
 }
 
-/// Where the chunks end decides nothing, and no line is longer than it may be.
+/// Checks that the boundaries of chunks make no difference, and that no line is longer than it may be.
 fn bulk_lines(script: &mut Script<'_>) {
     let longest = script.below(64);
     let first = script.bytes();
@@ -121,12 +120,12 @@ fn query(script: &mut Script<'_>) {
         [(); 3].map(|()| script.maybe_bytes().map(String::from_utf8_lossy));
     match parse::list_query(status.as_deref(), limit.as_deref(), after.as_deref()) {
         Err(refused) => sound(&refused, &[400]),
-        // It goes into a header of the answer.
+        // The path becomes a header of the answer.
         Ok(next) => assert!(next.bytes().all(|byte| byte.is_ascii_graphic()), "{next:?}"),
     }
 }
 
-/// An id has a path that any header can hold, and is found again by it.
+/// Checks that an id has a path that any header can hold, and that the path leads back to it.
 fn path(segment: &[u8]) {
     let text = String::from_utf8_lossy(segment);
     if OrderId::new(&text).is_ok() {
@@ -140,7 +139,7 @@ fn path(segment: &[u8]) {
     }
 }
 
-/// A problem in JSON, one line of it, never our fault.
+/// Checks that a refusal is a problem on one line of JSON, and not a server error.
 fn sound(refused: &Refused, statuses: &[u16]) {
     assert!(statuses.contains(&refused.status), "{refused:?}");
     let text = std::str::from_utf8(&refused.problem).expect("JSON is UTF-8");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Currency, Malformed, NewOrderStatus, OrderStatus, Reason, Timestamp, Voucher};
+use schemas::{
+    Currency, Malformed, NewOrderStatus, OrderStatus, Reason, Timestamp, ValueFormat, Voucher,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -10,13 +12,13 @@ use crate::sound;
 
 const EUR: Currency = Currency::EUR;
 
-/// The whole input is a value; its key is the id that it holds, if it can be found.
+/// Reads the whole input as an order status. Its key is the id that it holds, if it can be found.
 pub(crate) fn order_status(input: &[u8]) {
     let key = key_of(input);
-    let read = OrderStatus::from_json(Some(&key), input, EUR);
+    let read = OrderStatus::read(Some(&key), input, ValueFormat::Json, EUR);
     grammar(input, read.as_ref().err());
     in_any_order(input, |json| {
-        OrderStatus::from_json(Some(&key), json, EUR)
+        OrderStatus::read(Some(&key), json, ValueFormat::Json, EUR)
             .map(|order| format!("{order:?}"))
             .map_err(|malformed| malformed.reason())
     });
@@ -25,29 +27,32 @@ pub(crate) fn order_status(input: &[u8]) {
     }
 }
 
-/// The same for vouchers, whose refusals tell no code.
+/// Reads the input as a voucher likewise. No refusal shows the code.
 pub(crate) fn voucher(input: &[u8]) {
     let key = key_of(input);
-    let read = Voucher::from_json(Some(&key), input);
+    let read = Voucher::read(Some(&key), input, ValueFormat::Json);
     grammar(input, read.as_ref().err());
     in_any_order(input, |json| {
-        Voucher::from_json(Some(&key), json)
+        Voucher::read(Some(&key), json, ValueFormat::Json)
             .map(|voucher| format!("{voucher:?}"))
             .map_err(|malformed| malformed.reason())
     });
     match read {
-        Err(malformed) => tells_no_code(input, &key, &malformed),
+        Err(malformed) => shows_no_code(input, &key, &malformed),
         Ok(voucher) => {
             let mut json = Vec::new();
-            voucher.write_json(&mut json);
-            assert_eq!(Voucher::from_json(Some(&key), &json), Ok(voucher));
+            voucher.write(ValueFormat::Json, &mut json).expect("JSON");
+            assert_eq!(
+                Voucher::read(Some(&key), &json, ValueFormat::Json),
+                Ok(voucher)
+            );
         }
     }
 }
 
-/// A refusal has nothing of the code, unless it says the same of any other code: a code may be made
-/// of a sentence's own words.
-fn tells_no_code(input: &[u8], key: &[u8], malformed: &Malformed) {
+/// Asserts that a refusal does not show the code. A code may consist of a sentence's own words; then the
+/// refusal is the same for any other code.
+fn shows_no_code(input: &[u8], key: &[u8], malformed: &Malformed) {
     let Ok(Value::Object(members)) = serde_json::from_slice(input) else {
         return;
     };
@@ -56,12 +61,13 @@ fn tells_no_code(input: &[u8], key: &[u8], malformed: &Malformed) {
     };
     if code.len() > 12 && malformed.message().contains(code.as_str()) {
         let other = String::from_utf8_lossy(input).replace(code, &"X".repeat(code.len()));
-        let other = Voucher::from_json(Some(key), other.as_bytes()).map_err(|m| m.to_string());
+        let other = Voucher::read(Some(key), other.as_bytes(), ValueFormat::Json)
+            .map_err(|m| m.to_string());
         assert_eq!(other.err().as_deref(), Some(malformed.message()));
     }
 }
 
-/// The bytes of the id that a JSON text holds.
+/// Returns the bytes of the id that a JSON text holds.
 pub(crate) fn key_of(json: &[u8]) -> Vec<u8> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_slice(json).unwrap_or_default();
     let id = ["order_id", "id"].into_iter().find_map(|name| {
@@ -71,8 +77,8 @@ pub(crate) fn key_of(json: &[u8]) -> Vec<u8> {
     id.unwrap_or_else(|| "17".to_owned()).into_bytes()
 }
 
-/// What is JSON and what is not must be what serde_json says, but for what only a tree has limits
-/// of: numbers beyond a float, and one level of nesting.
+/// Asserts that serde_json accepts the same texts, apart from what has limits only in a tree: numbers
+/// beyond a float, and one level of nesting.
 fn grammar(input: &[u8], malformed: Option<&Malformed>) {
     if let Some(malformed) = malformed {
         sound::refusal(malformed);
@@ -90,7 +96,7 @@ fn grammar(input: &[u8], malformed: Option<&Malformed>) {
     }
 }
 
-/// The order of the fields decides nothing.
+/// Asserts that the order of the fields does not change the result.
 fn in_any_order<T: PartialEq + std::fmt::Debug>(input: &[u8], read: impl Fn(&[u8]) -> T) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(input) else {
         return;
@@ -126,7 +132,10 @@ fn written_and_read_back(order: &OrderStatus<'_>) {
         ..order.clone()
     };
     let mut json = Vec::new();
-    written.write_json(&mut json);
+    written.write(ValueFormat::Json, &mut json).expect("JSON");
     let key = Some(order.order_id.as_bytes());
-    assert_eq!(OrderStatus::from_json(key, &json, EUR), Ok(expected));
+    assert_eq!(
+        OrderStatus::read(key, &json, ValueFormat::Json, EUR),
+        Ok(expected)
+    );
 }

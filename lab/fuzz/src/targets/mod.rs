@@ -1,4 +1,4 @@
-//! The targets.
+//! The fuzz targets, by what they decode.
 
 pub(crate) mod avro;
 pub(crate) mod dead_letter;

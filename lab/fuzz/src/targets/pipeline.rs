@@ -1,11 +1,11 @@
-//! A record's whole way, without Kafka and Postgres: the processor's evaluation and batch, the dead
-//! letter and its redrive, the sink's decision and batch; and the same body in every framing.
+//! A record through all services, without Kafka and Postgres: the processor's evaluation and batch, the
+//! dead letter and its redrive, the sink's decision and batch; and the same body in every framing.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
-use processor::batch::{Batch, Topics, VoucherFormat};
-use processor::evaluate::{Evaluator, Outcome};
+use processor::batch::{Batch, Topics};
+use processor::evaluate::{Evaluation, Evaluator};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
 use runtime::dead_letter::Extent;
@@ -15,20 +15,20 @@ use runtime::registry::{Lookup, SchemaSource};
 use runtime::trace_context::TRACEPARENT;
 use schemas::{
     Currency, Malformed, ORDER_STATUS_AVSC, OrderStatusPlan, Reason, SchemaId, VOUCHER_AVSC,
-    VoucherPlan, WriterSchema,
+    ValueFormat, VoucherPlan,
 };
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
 
-use super::dead_letter::{buried, record};
+use super::dead_letter::{record, round_trip};
 use super::json::key_of;
 use crate::script::Script;
 use crate::sound;
 
-/// The registry knows one Avro schema of each topic, under this number as an id of any kind.
+/// The registry knows the Avro schema of each topic under this number, as an id of any kind.
 const SCHEMA_ID: u32 = 1;
 
-/// And under this one a JSON Schema.
+/// The registry knows a JSON Schema under this number.
 const JSON_SCHEMA_ID: u32 = 2;
 
 const GUID: [u8; 16] = [7; 16];
@@ -50,15 +50,15 @@ static EVALUATOR: LazyLock<Evaluator> = LazyLock::new(|| {
 struct Known<P: 'static>(&'static Schemas<P>);
 
 struct Schemas<P> {
-    avro: WriterSchema<P>,
-    json: WriterSchema<P>,
+    avro: ValueFormat<P>,
+    json: ValueFormat<P>,
 }
 
 impl<P> Schemas<P> {
     fn new(compiled: Result<P, Malformed>) -> Self {
         Self {
-            avro: WriterSchema::Avro(compiled.expect("our schema")),
-            json: WriterSchema::Json,
+            avro: ValueFormat::Avro(compiled.expect("our schema")),
+            json: ValueFormat::Json,
         }
     }
 }
@@ -90,16 +90,14 @@ static ORDER_STATUSES: LazyLock<Schemas<OrderStatusPlan>> =
 static VOUCHERS: LazyLock<Schemas<VoucherPlan>> =
     LazyLock::new(|| Schemas::new(VoucherPlan::compile(VOUCHER_AVSC)));
 
-/// Headers and place as a script, a zero byte or its lack for a null, then the value.
+/// Reads headers, position and whether the value is null from a script; the rest is the value.
 pub(crate) fn pipeline(input: &[u8]) {
     let mut script = Script::new(input);
     let mut taken = record(&mut script);
     let is_null = script.below(16) == 15;
     let format = match script.below(2) {
-        0 => VoucherFormat::Json,
-        _ => VoucherFormat::Avro {
-            schema_id: SCHEMA_ID,
-        },
+        0 => ValueFormat::Json,
+        _ => ValueFormat::Avro(SCHEMA_ID),
     };
     let value = script.rest();
     taken.key = taken
@@ -116,7 +114,7 @@ pub(crate) fn pipeline(input: &[u8]) {
     }
 }
 
-/// A body has one outcome, wherever its schema's id is.
+/// Asserts that a body has one outcome, wherever its schema's id is.
 fn in_every_framing(record: &OwnedRecord, schema_id: u32) {
     let body = record.value.as_deref().unwrap_or_default();
     let framed = |framing: &[u8]| OwnedRecord {
@@ -157,20 +155,20 @@ fn in_every_framing(record: &OwnedRecord, schema_id: u32) {
     }
 }
 
-/// Whether a value says nothing by itself.
+/// Returns whether the bytes of a value do not settle what it is.
 fn is_undecided(record: &OwnedRecord) -> bool {
-    matches!(evaluate(record), Outcome::Dead(malformed) if malformed.reason().is_of_the_form())
+    matches!(evaluate(record), Evaluation::Dead(malformed) if malformed.reason().is_unparsable())
 }
 
-/// What became of a record; of a fault the reason alone.
+/// Returns the outcome of a record, and of a fault the reason alone.
 fn outcome(record: &OwnedRecord) -> String {
     match evaluate(record) {
-        Outcome::Dead(malformed) => malformed.reason().to_string(),
+        Evaluation::Dead(malformed) => malformed.reason().to_string(),
         other => format!("{other:?}"),
     }
 }
 
-fn processed(record: &OwnedRecord, format: VoucherFormat) {
+fn processed(record: &OwnedRecord, format: ValueFormat) {
     let topics = Topics {
         source: "order-status".to_owned(),
         vouchers: "vouchers".to_owned(),
@@ -178,18 +176,18 @@ fn processed(record: &OwnedRecord, format: VoucherFormat) {
     };
     let mut batch = Batch::new(topics, format);
     match evaluate(record) {
-        Outcome::Wait { .. } => panic!("this registry always answers"),
-        Outcome::Skip(skip) => batch.skip(record, skip),
-        Outcome::Dead(malformed) => {
+        Evaluation::Wait { .. } => panic!("this registry always answers"),
+        Evaluation::Skip(skip) => batch.skip(record, skip),
+        Evaluation::Dead(malformed) => {
             sound::refusal(&malformed);
-            batch.bury(record, &malformed, Extent::Whole);
-            // Today's code says the same of the letter's original.
-            match evaluate(&buried(record, &malformed).original) {
-                Outcome::Dead(again) => assert_eq!(again, malformed),
+            batch.add_dead_letter(record, &malformed, Extent::Whole);
+            // A redrive of the original gives the same fault.
+            match evaluate(&round_trip(record, &malformed).original) {
+                Evaluation::Dead(again) => assert_eq!(again, malformed),
                 other => panic!("{malformed} was {other:?} once it was redriven"),
             }
         }
-        Outcome::Voucher(issued) => batch.issue(record, &issued, &EVALUATOR),
+        Evaluation::Voucher(issued) => batch.issue(record, &issued, &EVALUATOR),
     }
     let Ok(()) = batch.each_output(|output| {
         if output.topic == "vouchers" {
@@ -201,11 +199,11 @@ fn processed(record: &OwnedRecord, format: VoucherFormat) {
     });
 }
 
-fn evaluate(record: &OwnedRecord) -> Outcome<'_> {
+fn evaluate(record: &OwnedRecord) -> Evaluation<'_> {
     EVALUATOR.evaluate(record, &mut Known(&*ORDER_STATUSES))
 }
 
-/// What the processor writes the sink takes; nothing raw is in a header.
+/// Asserts that the sink takes what the processor writes, and that headers are printable.
 fn voucher(output: &Outgoing<'_>, source: &OwnedRecord) {
     for (name, value) in output.headers {
         sound::one_line(name);
@@ -234,7 +232,7 @@ fn sunk(record: &OwnedRecord) -> Decision {
         let trace = batch.traceparent(0);
         assert!(trace.is_empty() || trace.len() == 55, "{trace:?}");
         assert!(trace.is_empty() || record.header(TRACEPARENT).is_some());
-        // What Postgres has no form for in a text.
+        // Postgres can't store this character in a text.
         for text in [batch.campaign(0), batch.order_id(0), batch.code(0), trace] {
             assert!(!text.contains('\0'), "{text:?}");
         }

@@ -1,10 +1,9 @@
-//! Settings and key files, as flags, variables and files hold them.
+//! Settings and key files, as flags, variables and files contain them.
 
 use clap::Parser;
-use processor::backfill::BackfillSettings;
 use processor::signing_keys::SigningKeys;
 use producer::http::auth::ApiKeys;
-use runtime::dead_letter::{DeadLetterId, LetterFilter, Place};
+use runtime::dead_letter::{DeadLetterId, OriginFilter};
 use runtime::kafka::{Bound, KafkaSettings};
 use runtime::postgres::{Database, Timeouts};
 use runtime::registry::{Registry, RegistrySettings};
@@ -14,37 +13,7 @@ use schemas::{Campaign, Currency, Timestamp, decimal};
 use crate::script::Script;
 use crate::sound;
 
-#[derive(Debug, Parser)]
-struct ProcessorCommand {
-    #[command(flatten)]
-    settings: processor::settings::RunSettings,
-}
-
-#[derive(Debug, Parser)]
-struct BackfillCommand {
-    #[command(flatten)]
-    settings: BackfillSettings,
-}
-
-#[derive(Debug, Parser)]
-struct SinkCommand {
-    #[command(flatten)]
-    settings: sink::settings::RunSettings,
-}
-
-#[derive(Debug, Parser)]
-struct ProducerCommand {
-    #[command(flatten)]
-    settings: producer::settings::RunSettings,
-}
-
-#[derive(Debug, Parser)]
-struct LettersCommand {
-    #[command(flatten)]
-    filter: LetterFilter,
-}
-
-/// The first byte chooses the setting, the rest is its text.
+/// Lets the first byte choose the setting; the rest is its text.
 pub(crate) fn settings(input: &[u8]) {
     let mut script = Script::new(input);
     let choice = script.below(10);
@@ -64,7 +33,7 @@ pub(crate) fn settings(input: &[u8]) {
     }
 }
 
-/// What is shown can be written again.
+/// A value that is displayed can be parsed again.
 fn scalars(text: &str) {
     if let Ok(time) = Timestamp::parse_rfc3339(text) {
         assert_eq!(time.to_string().parse(), Ok(time));
@@ -89,15 +58,15 @@ fn bound(text: &str) {
 }
 
 fn place(text: &str) {
-    if let Ok(identity) = text.parse::<DeadLetterId>() {
-        assert_eq!(identity.to_string(), text);
+    if let Ok(id) = text.parse::<DeadLetterId>() {
+        assert_eq!(id.to_string(), text);
     }
-    if let Ok(place) = text.parse::<Place>() {
+    if let Ok(place) = text.parse::<OriginFilter>() {
         assert_eq!(place.to_string(), text);
     }
 }
 
-/// A refusal names the line and repeats no key.
+/// An error names the line and contains no key.
 fn signing_keys(text: &str) {
     for read in [SigningKeys::single(text), SigningKeys::parse(text)] {
         match read {
@@ -118,7 +87,7 @@ fn api_keys(text: &str) {
                 .map(str::trim)
                 .find(|line| !line.is_empty() && !line.starts_with('#'));
             let first = first.expect("a file without a key is refused");
-            // Its client's name may come before it.
+            // The name of its client may precede it.
             let key = first.split_ascii_whitespace().next_back().unwrap_or(first);
             assert!(key.starts_with("sha256:") || keys.identify(key.as_bytes()).is_some());
         }
@@ -126,7 +95,7 @@ fn api_keys(text: &str) {
     }
 }
 
-/// No word of a secret is in what is said of it; shorter ones may be words of the sentence.
+/// Checks that an error contains no word of a secret; short ones may be words of the sentence.
 fn repeats_nothing(why: &str, secret: &str) {
     sound::one_line(why);
     for word in secret.split_whitespace().filter(|word| word.len() > 12) {
@@ -141,7 +110,7 @@ fn properties(text: &str) {
         kafka_properties_file: None,
     };
     match settings.consumer("group") {
-        // What the promises rest on can't be set from outside.
+        // Properties that the guarantees depend on cannot be overridden.
         Ok(config) => {
             assert_eq!(config.get("isolation.level"), Some("read_committed"));
             assert_eq!(config.get("enable.auto.commit"), Some("false"));
@@ -166,9 +135,9 @@ fn urls(text: &str) {
     }
 }
 
-/// One flag of a service with this text.
+/// Gives one flag of a command this text.
 fn flags(flag: u8, text: &str) {
-    const PROCESSOR: [&str; 16] = [
+    const RUN_PROCESSOR: [&str; 16] = [
         "voucher-min-total",
         "voucher-amount",
         "voucher-currency",
@@ -187,9 +156,9 @@ fn flags(flag: u8, text: &str) {
         "voucher-signing-key",
     ];
     const BACKFILL: [&str; 6] = ["from", "to", "partitions", "name", "rate", "threads"];
-    const LETTERS: [&str; 5] = ["reason", "from", "to", "letter", "key"];
-    const SINK: [&str; 3] = ["sink-group", "tasks", "vouchers-topic"];
-    const PRODUCER: [&str; 6] = [
+    const DEAD_LETTERS: [&str; 5] = ["reason", "from", "to", "letter", "key"];
+    const RUN_SINK: [&str; 3] = ["sink-group", "tasks", "vouchers-topic"];
+    const RUN_PRODUCER: [&str; 6] = [
         "http-addr",
         "http-body-limit",
         "http-bulk-limit",
@@ -198,30 +167,43 @@ fn flags(flag: u8, text: &str) {
         "old-routes-without-key",
     ];
     let flag = usize::from(flag);
-    let of = |flags: &[&str]| {
+    let line = |service: &str, command: &str, flags: &[&str]| {
         let argument = format!("--{}={text}", flags[flag % flags.len()]);
-        [
-            "service".to_owned(),
-            "--database-url=postgres://h/d".to_owned(),
-            argument,
-        ]
+        [service.to_owned(), command.to_owned(), argument]
     };
-    let without_database = |flags: &[&str]| {
-        let [service, _, argument] = of(flags);
-        [service, argument]
+    let with_database = |line: [String; 3]| {
+        let database = "--database-url=postgres://h/d".to_owned();
+        line.into_iter().chain([database])
     };
     match flag / 16 % 5 {
         0 => {
-            let read = ProcessorCommand::try_parse_from(without_database(&PROCESSOR));
-            if let Ok(ProcessorCommand { settings }) = read {
-                // Either an evaluation, or a sentence.
+            let line = line("processor", "run", &RUN_PROCESSOR);
+            let cli = processor::cli::Cli::try_parse_from(line);
+            if let Ok(processor::cli::Cli {
+                command: processor::cli::Command::Run(settings),
+                ..
+            }) = cli
+            {
+                // Either an evaluation or a sentence.
                 let _ = settings.evaluator().map_err(|failure| failure.to_string());
                 let _ = settings.flow.instance_id();
             }
         }
-        1 => drop(BackfillCommand::try_parse_from(without_database(&BACKFILL))),
-        2 => drop(LettersCommand::try_parse_from(without_database(&LETTERS))),
-        3 => drop(SinkCommand::try_parse_from(of(&SINK))),
-        _ => drop(ProducerCommand::try_parse_from(of(&PRODUCER))),
+        1 => {
+            let line = line("processor", "backfill", &BACKFILL);
+            drop(processor::cli::Cli::try_parse_from(line));
+        }
+        2 => {
+            let line = line("processor", "dead-letters", &DEAD_LETTERS);
+            drop(processor::cli::Cli::try_parse_from(line));
+        }
+        3 => {
+            let line = with_database(line("sink", "run", &RUN_SINK));
+            drop(sink::cli::Cli::try_parse_from(line));
+        }
+        _ => {
+            let line = with_database(line("producer", "run", &RUN_PRODUCER));
+            drop(producer::cli::Cli::try_parse_from(line));
+        }
     }
 }

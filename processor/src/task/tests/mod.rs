@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::kafka::Membership;
 use runtime::record::{OwnedRecord, Positions};
-use runtime::stepping::{Step, Stepping as _};
+use runtime::stepping::Driver;
+use schemas::ValueFormat;
 
-use super::{BatchBounds, Guarantee, Task, TaskSettings};
-use crate::batch::{Topics, VoucherFormat};
+use super::{Guarantee, Ports, Settings, Task};
+use crate::batch::{Batch, Topics};
 use crate::evaluate::Evaluator;
+use crate::limits::BatchLimits;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Watch, Written, framed, record, sent};
@@ -37,47 +39,45 @@ fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
     };
     let keys = SigningKeys::single("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
     let evaluator = Evaluator::new(rule, keys, "EUR".parse().unwrap()).unwrap();
-    let breaker = CircuitBreaker::new(&CircuitBreakerSettings {
-        dead_letter_limit: 500,
-        accept_dead_letters: false,
-    });
     let clock = ModelClock::default();
     let mut watch = Watch::default();
-    let mut task = Task::new(
-        kafka,
-        Schemas::default(),
-        clock.clone(),
-        &mut watch,
-        Arc::new(evaluator),
-        breaker,
-        TaskSettings {
-            guarantee,
-            topics,
-            format: VoucherFormat::Json,
-            transactional_id: "processor/test/0".to_owned(),
-            bounds: BatchBounds::default(),
+    let ports = Ports {
+        log: kafka,
+        schemas: Schemas::default(),
+        clock: clock.clone(),
+        observer: &mut watch,
+    };
+    let settings = Settings {
+        guarantee,
+        evaluator: Arc::new(evaluator),
+        batch: Batch::new(topics, ValueFormat::Json),
+        limits: BatchLimits::default(),
+        breaker: CircuitBreakerSettings {
+            dead_letter_limit: 500,
+            accept_dead_letters: false,
         },
-    );
+        transactional_id: "processor/test/0".to_owned(),
+    };
+    let mut driver = Driver::new(Task::new(ports, settings));
     for _ in 0..20_000 {
-        clock.0.set(task.log.now);
-        let end: Positions = task
-            .log
+        let log = &driver.machine.ports.log;
+        clock.0.set(log.now);
+        let end: Positions = log
             .inputs
             .iter()
             .filter(|(_, records)| !records.is_empty())
             .map(|(partition, records)| (*partition, i64::try_from(records.len()).unwrap()))
             .collect();
-        if task.log.committed == end && task.is_idle() {
-            let kafka = task.log;
-            return (kafka, watch);
+        if log.committed == end && driver.is_idle() {
+            return (driver.machine.ports.log, watch);
         }
-        if let Step::Stop(failure) = task.step() {
+        if let Err(failure) = driver.step() {
             panic!("ended: {failure}");
         }
     }
     panic!(
-        "did not finish: {:?}, committed {:?}, assigned {:?}",
-        task.state, task.log.committed, task.assigned
+        "did not finish: {:?}, committed {:?}, {:?}",
+        driver.state, driver.machine.ports.log.committed, driver.machine.assignment
     );
 }
 
@@ -216,16 +216,16 @@ fn a_thousand_dead_records_open_the_circuit_and_write_nothing_more() {
 }
 
 /// A task that is replaced three times, and what the group says about its name then.
-fn replaced_three_times(looks: Vec<Membership>) -> Kafka {
+fn replaced_three_times(answers: Vec<Membership>) -> Kafka {
     // What is not a poll lets a replacement pass, so more are written down than take place.
     let faults = [Fault::None, Fault::Replaced].repeat(3);
     Kafka {
-        looks: looks.into(),
+        answers: answers.into(),
         ..kafka(vec![sent(0, 0, 150)], faults)
     }
 }
 
-/// Looks for longer than a session timeout.
+/// Answers for longer than a session timeout.
 fn all_the_while(membership: Membership) -> Vec<Membership> {
     vec![membership; 40]
 }
@@ -242,31 +242,31 @@ fn a_process_whose_name_another_one_heartbeats_ends_and_names_the_setting() {
     assert!(message.contains("PROCESSOR_INSTANCE_ID"), "{message}");
 }
 
-/// The coordinator answered a join that the client had repeated: the member of our name is nobody's.
+/// The coordinator answered a join that the client had repeated: no process has the member of our name.
 #[test]
 fn a_process_that_was_replaced_by_itself_goes_on() {
-    let mut looks = vec![Membership::Present; 12];
-    looks.push(Membership::Absent);
-    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    let mut answers = vec![Membership::Present; 12];
+    answers.push(Membership::Absent);
+    let (kafka, _) = run(replaced_three_times(answers), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
 }
 
 #[test]
 fn a_process_that_is_replaced_during_an_outage_goes_on() {
-    let mut looks = vec![Membership::Present; 12];
-    looks.push(Membership::Unknown);
-    looks.extend(all_the_while(Membership::Present));
-    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    let mut answers = vec![Membership::Present; 12];
+    answers.push(Membership::Unknown);
+    answers.extend(all_the_while(Membership::Present));
+    let (kafka, _) = run(replaced_three_times(answers), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
 }
 
 /// No session timeout runs during a rebalance: only what comes after it counts.
 #[test]
 fn a_member_of_a_group_that_rebalances_is_not_held_against_its_own_process() {
-    let mut looks = all_the_while(Membership::Rebalancing);
-    looks.extend(vec![Membership::Present; 12]);
-    looks.push(Membership::Absent);
-    let (kafka, _) = run(replaced_three_times(looks), Guarantee::ExactlyOnce);
+    let mut answers = all_the_while(Membership::Rebalancing);
+    answers.extend(vec![Membership::Present; 12]);
+    answers.push(Membership::Absent);
+    let (kafka, _) = run(replaced_three_times(answers), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
 }
 

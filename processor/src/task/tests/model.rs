@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::flow::FlowObserver;
 use runtime::kafka::{
     AssignmentChange, CommitError, Membership, Outgoing, Polled, Refused, TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
+use runtime::refusals::Refusal;
 use runtime::registry::{Lookup, SchemaSource};
-use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, WriterSchema};
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, ValueFormat};
 
 use crate::batch::Tally;
-use crate::ports::{Log, Observer, Refusal, TransactionEnd};
+use crate::ports::{Log, Observer};
 
-/// How long the group keeps a member that it does not hear of.
+/// How long the group keeps a member that sends no heartbeat.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What goes wrong at one call.
@@ -62,14 +64,16 @@ pub(super) struct Kafka {
     pub(super) now: Duration,
     pub(super) offsets_only_commits: usize,
     pub(super) old_generation: bool,
-    /// What the group says about this task's name, look by look; then that nobody has it.
-    pub(super) looks: VecDeque<Membership>,
+    /// What the group answers about this task's name, call by call; then that it has no member of that name.
+    pub(super) answers: VecDeque<Membership>,
     pub(super) hangs: Option<Hangs>,
     pub(super) inits: usize,
     /// Larger records are refused.
     pub(super) max_bytes: Option<usize>,
     /// So many dead letters are refused, however small they are, one after the other.
     pub(super) refused_dead_letters: usize,
+    /// After an abort the record at this offset of partition 0 comes so many polls late.
+    pub(super) late: Option<(Offset, usize)>,
     /// Of the open transaction.
     pub(super) sent: usize,
     pub(super) refused: Vec<Refused>,
@@ -157,7 +161,7 @@ impl Log for Kafka {
 
     fn look_for_our_name(&mut self, time: Duration) -> Membership {
         self.now += time;
-        self.looks.pop_front().unwrap_or(Membership::Absent)
+        self.answers.pop_front().unwrap_or(Membership::Absent)
     }
 
     fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
@@ -186,6 +190,14 @@ impl Log for Kafka {
             return Polled::Nothing;
         }
         for (partition, position) in &mut self.positions {
+            if let Some((offset, polls)) = &mut self.late
+                && !self.aborted.is_empty()
+                && (*partition, *position) == (0, *offset)
+                && *polls > 0
+            {
+                *polls -= 1;
+                continue;
+            }
             if let Some(record) = usize::try_from(*position)
                 .ok()
                 .and_then(|index| self.inputs[partition].get(index))
@@ -360,7 +372,7 @@ impl Clock for ModelClock {
 #[derive(Default)]
 pub(super) struct Schemas {
     asked: usize,
-    schema: Option<WriterSchema<OrderStatusPlan>>,
+    schema: Option<ValueFormat<OrderStatusPlan>>,
 }
 
 impl SchemaSource for Schemas {
@@ -372,50 +384,54 @@ impl SchemaSource for Schemas {
             SchemaId::Id(7) if self.asked < 3 => Lookup::Pending,
             SchemaId::Id(7) => Lookup::Known(self.schema.get_or_insert_with(|| {
                 let plan = OrderStatusPlan::compile(schemas::ORDER_STATUS_AVSC);
-                WriterSchema::Avro(plan.unwrap())
+                ValueFormat::Avro(plan.unwrap())
             })),
             _ => Lookup::Bad(Malformed::new(Reason::UnknownSchema, "scripted")),
         }
     }
 
-    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<OrderStatusPlan>> {
+    fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<OrderStatusPlan>> {
         self.schema.as_ref().filter(|_| id == SchemaId::Id(7))
     }
 }
 
+/// What the task reported.
 #[derive(Default)]
 pub(super) struct Watch {
-    pub(super) circuit_opened: usize,
     pub(super) records: u64,
-    pub(super) standing: Option<String>,
-    /// Every reason to stand still, in order.
+    pub(super) blocked: Option<String>,
+    /// Every reason why the task was blocked, in order.
     pub(super) reasons: Vec<String>,
     pub(super) reduced: usize,
-    pub(super) blocked: usize,
+    /// How often a record was found blocked.
+    pub(super) refused: usize,
 }
 
 impl Observer for &mut Watch {
+    fn flow(&mut self) -> &mut dyn FlowObserver {
+        *self
+    }
+
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, _: Duration) {
         self.records += tallies.map(Tally::records).sum::<u64>();
     }
-    fn transaction_ended(&mut self, _: TransactionEnd) {}
-    fn fenced(&mut self) {}
-    fn assigned(&mut self, _: usize) {}
-    fn flowing(&mut self) {
-        self.standing = None;
+}
+
+impl FlowObserver for Watch {
+    fn healthy(&mut self) {
+        self.blocked = None;
     }
-    fn standing(&mut self, reason: &str) {
-        self.standing = Some(reason.to_owned());
+
+    fn blocked(&mut self, reason: &str) {
+        self.blocked = Some(reason.to_owned());
         self.reasons.push(reason.to_owned());
     }
+
     fn refused(&mut self, records: usize, refusal: Refusal) {
         match refusal {
             Refusal::Reduced => self.reduced += records,
-            Refusal::Blocked => self.blocked += records,
+            Refusal::Blocked => self.refused += records,
         }
-    }
-    fn circuit(&mut self, open: bool) {
-        self.circuit_opened += usize::from(open);
     }
 }
 
@@ -439,15 +455,12 @@ pub(super) fn framed(partition: Partition, offset: Offset, schema_id: u32) -> Ow
     let order_id = format!("{partition}-{offset}");
     let mut value = Vec::new();
     schemas::NewOrderStatus {
-        order_id: &order_id,
         status: schemas::Status::Sent,
         total: "150".parse().unwrap(),
-        currency: "EUR".parse().unwrap(),
-        version: 1,
         occurred_at: schemas::Timestamp::from_millis(1_780_000_000_000),
-        sent_at: None,
+        ..schemas::NewOrderStatus::pending(&order_id)
     }
-    .write_avro(schema_id, &mut value)
+    .write(ValueFormat::Avro(schema_id), &mut value)
     .unwrap();
     record(partition, offset, Some(value))
 }

@@ -34,7 +34,7 @@ fn a_dead_letter_that_does_not_fit_is_written_with_what_fits() {
     ];
     let (kafka, watch) = with_limit(inputs, 18_000, Guarantee::ExactlyOnce);
     all_is_written_once(&kafka);
-    assert_eq!((watch.reduced, watch.blocked), (1, 0));
+    assert_eq!((watch.reduced, watch.refused), (1, 0));
     assert_eq!(kafka.aborted.len(), 1, "one attempt finds out");
     assert_eq!(watch.reasons, [""; 0], "ready all the time");
 }
@@ -46,7 +46,7 @@ fn without_transactions_it_is_the_same() {
     kafka.written.sort();
     kafka.written.dedup();
     all_is_written_once(&kafka);
-    assert_eq!((watch.reduced, watch.blocked), (1, 0));
+    assert_eq!((watch.reduced, watch.refused), (1, 0));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_record_that_is_refused_again_and_again_waits_longer_and_leaves_nothing_behi
     inputs.extend((0..50).map(|offset| sent(1, offset, 150)));
     let (kafka, watch) = refusing(inputs, 12);
     all_is_written_once(&kafka);
-    assert_eq!(watch.blocked, 12);
+    assert_eq!(watch.refused, 12);
     let (left_behind, times): (Vec<_>, Vec<_>) = kafka.aborted.iter().copied().unzip();
     assert!(left_behind[0] > 0, "the first attempt had its neighbours");
     assert_eq!(left_behind[1..], [0; 11]);
@@ -100,7 +100,7 @@ fn the_task_is_not_ready_and_names_the_record_until_it_is_written() {
         assert!(reason.contains("order-status.dlq"), "{reason}");
         assert!(reason.contains("order-status/0/1"), "{reason}");
     }
-    assert_eq!(watch.standing, None, "ready again");
+    assert_eq!(watch.blocked, None, "ready again");
 }
 
 #[test]
@@ -118,6 +118,28 @@ fn records_that_were_read_before_a_refused_one_are_committed_without_it() {
     let (topic, ..) = &kafka.written[0];
     assert_eq!((topic.as_str(), kafka.aborted.len()), ("vouchers", 2));
     assert_eq!(kafka.written, expected_in_order(&kafka));
+}
+
+/// The task is idle before it reads the blocked record again: that is no progress.
+#[test]
+fn a_blocked_record_that_comes_late_is_still_alone_in_its_transaction() {
+    let mut kafka = kafka(
+        vec![
+            sent(0, 0, 150),
+            record(0, 1, Some(b"x".to_vec())),
+            sent(0, 2, 150),
+            sent(1, 0, 150),
+        ],
+        Vec::new(),
+    );
+    kafka.refused_dead_letters = 2;
+    kafka.late = Some((1, 5));
+    let (kafka, watch) = run(kafka, Guarantee::ExactlyOnce);
+    all_is_written_once(&kafka);
+    assert_eq!(kafka.late, Some((1, 0)));
+    let left_behind: Vec<_> = kafka.aborted.iter().map(|(records, _)| *records).collect();
+    assert_eq!((left_behind[0], left_behind[1]), (3, 0));
+    assert_eq!(watch.refused, 2);
 }
 
 fn expected_in_order(kafka: &Kafka) -> Vec<super::Written> {
@@ -146,5 +168,5 @@ fn failures_in_a_row_without_a_commit_make_the_task_not_ready() {
         Guarantee::ExactlyOnce,
     );
     assert!(!often.reasons.is_empty());
-    assert_eq!(often.standing, None, "ready again");
+    assert_eq!(often.blocked, None, "ready again");
 }

@@ -1,4 +1,4 @@
-//! The keys that are known, and how a file names them.
+//! API keys, and the text of their file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,15 +7,9 @@ use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::Caller;
+use crate::limits::{MAX_CLIENT_NAME, MIN_NAMED_KEY};
 
-/// The least length of a key that has a name before it. One that is shorter is rather a part of
-/// something else that has a space in it.
-const SHORTEST_NAMED_KEY: usize = 16;
-
-/// The longest name of a client.
-const MAX_NAME: usize = 64;
-
-/// The keys that are known, as digests. Cheap to clone.
+/// The digests of API keys. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiKeys {
     keys: Arc<[Key]>,
@@ -33,11 +27,11 @@ impl fmt::Debug for ApiKeys {
 }
 
 impl ApiKeys {
-    /// Reads a file's text: a key a line, with or without its client's name before it; the key is
-    /// plain, or `sha256:` and 64 hex digits. Empty lines and lines that start with `#` don't count.
+    /// Parses the text of a file: a key a line, with or without its client's name before it. A key is
+    /// plain, or `sha256:` and 64 hex digits. Empty lines and lines that start with `#` are ignored.
     ///
-    /// A key without a name is a client of its own, called by the first 8 hex digits of its digest.
-    /// A line can name that one too: so such a client gets a second key.
+    /// A key without a name is a client of its own, named by the first 8 hex digits of its digest. Another
+    /// line can have that name: it is a second key of that client.
     ///
     /// # Errors
     /// A sentence that names the line, never the key.
@@ -54,7 +48,7 @@ impl ApiKeys {
                 None => keys.push(key),
                 Some(other) if other.client == key.client => {}
                 Some(_) => {
-                    return Err(at_line("a key belongs to one client, and this one has two"));
+                    return Err(at_line("this key belongs to another client already"));
                 }
             }
         }
@@ -66,12 +60,12 @@ impl ApiKeys {
         Ok(Self { keys: keys.into() })
     }
 
-    /// How many there are.
+    /// Returns how many keys there are.
     pub fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whose key this is. Takes the same time for every key.
+    /// Returns the client of a key. Takes the same time for every key.
     pub fn identify(&self, key: &[u8]) -> Option<Caller> {
         let digest: [u8; 32] = Sha256::digest(key).into();
         let mut found = u64::MAX;
@@ -98,7 +92,7 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
         Some(name) if !is_name(name) => {
             return Err("a client's name is 1 to 64 letters, digits, '.', '_' or '-'");
         }
-        Some(_) if key.len() < SHORTEST_NAMED_KEY => {
+        Some(_) if key.len() < MIN_NAMED_KEY => {
             return Err(
                 "a key after a client's name has at least 16 characters (openssl rand -hex 32 makes one)",
             );
@@ -110,7 +104,7 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
 
 fn is_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= MAX_NAME && name.bytes().all(legal)
+    name.len() <= MAX_CLIENT_NAME && name.bytes().all(legal)
 }
 
 fn digest_of_key(line: &str) -> Result<[u8; 32], &'static str> {
@@ -164,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_can_mean_something_else_is_refused() {
+    fn an_ambiguous_line_is_refused() {
         for wrong in [
             "shop 0123456789abcde",
             "shop and 0123456789abcdef",

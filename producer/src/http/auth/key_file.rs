@@ -1,7 +1,6 @@
-//! `API_KEYS_FILE`, read again when it changes: a key is given or taken away without a restart.
+//! `API_KEYS_FILE`, read again when it changes: keys are added and removed without a restart.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use metrics::gauge;
 use runtime::lifecycle::{Failure, Shutdown};
@@ -11,9 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::ApiKeys;
-
-/// Between two looks at the file.
-const PERIOD: Duration = Duration::from_secs(1);
+use crate::limits::API_KEYS_PERIOD;
 
 /// The file as it was read at the start.
 #[derive(Debug)]
@@ -23,7 +20,7 @@ pub struct KeyFile {
     text: TextDigest,
 }
 
-/// A text that is compared and not kept: it may hold keys in plain.
+/// The digest of a text, which is not kept: it may hold plain keys.
 type TextDigest = [u8; 32];
 
 fn digest(text: &str) -> TextDigest {
@@ -31,7 +28,7 @@ fn digest(text: &str) -> TextDigest {
 }
 
 impl KeyFile {
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
     /// Exit code 2 for a file that can't be read, or holds no keys.
@@ -46,46 +43,50 @@ impl KeyFile {
         })
     }
 
-    /// Its keys, and the part that keeps them as the file has them.
+    /// Returns the keys, and the part that updates them when the file changes.
     pub fn watched(self) -> (watch::Receiver<ApiKeys>, Reload) {
-        let (tell, keys) = watch::channel(self.keys);
+        let (sender, keys) = watch::channel(self.keys);
         let reload = Reload {
             path: self.path,
             seen: Seen::new(self.text),
-            tell,
+            sender,
         };
         (keys, reload)
     }
 }
 
-/// Looks at the file for as long as the service runs.
+/// Reads the file again for as long as the service runs.
 #[derive(Debug)]
 pub struct Reload {
     path: PathBuf,
     seen: Seen,
-    tell: watch::Sender<ApiKeys>,
+    sender: watch::Sender<ApiKeys>,
 }
 
 impl Reload {
-    /// Looks until shutdown. Requests are judged by the keys of the moment they arrive.
+    /// Reads the file until shutdown. A request is checked against the keys of the moment it arrives. A file
+    /// that is wrong leaves the keys as they are.
     ///
     /// # Errors
-    /// None; the type is that of a part. A file that is wrong now leaves the keys as they are.
+    /// None; the supervisor expects this type.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
         loop {
-            gauge!(API_KEYS).set(self.tell.borrow().count() as f64);
+            gauge!(API_KEYS).set(self.sender.borrow().count() as f64);
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(API_KEYS_PERIOD) => {}
                 () = shutdown.requested() => return Ok(()),
             }
             let read = tokio::fs::read_to_string(&self.path).await;
-            match self.seen.look(read.map_err(|error| error.to_string())) {
-                Look::Same => {}
-                Look::Changed(keys) => {
-                    tracing::info!(keys = keys.count(), "API_KEYS_FILE was read again");
-                    self.tell.send_replace(keys);
+            match self.seen.check(read.map_err(|error| error.to_string())) {
+                Check::Same => {}
+                Check::Changed(keys) => {
+                    tracing::info!(
+                        keys = keys.count(),
+                        "API_KEYS_FILE has changed and was read again"
+                    );
+                    self.sender.send_replace(keys);
                 }
-                Look::Wrong(why) => tracing::warn!(
+                Check::Wrong(why) => tracing::warn!(
                     "API_KEYS_FILE: {}: {why}; the keys stay as they were",
                     self.path.display()
                 ),
@@ -99,20 +100,20 @@ impl Reload {
 struct Seen {
     /// The text whose keys are in use.
     used: TextDigest,
-    /// Another text, of the last look.
+    /// Another text, if the last check found one.
     new: Option<TextDigest>,
-    /// What was said of it: once is enough.
-    said: Option<String>,
+    /// The error that was reported last, which is not repeated.
+    reported: Option<String>,
 }
 
-/// What a look at the file says.
+/// What a check of the file found.
 #[derive(Debug)]
-enum Look {
+enum Check {
     /// Nothing to do.
     Same,
-    /// These keys from now on.
+    /// These keys are valid from now on.
     Changed(ApiKeys),
-    /// Why it can't be used; told once.
+    /// The file can't be used, for this reason; reported once.
     Wrong(String),
 }
 
@@ -121,44 +122,44 @@ impl Seen {
         Self {
             used,
             new: None,
-            said: None,
+            reported: None,
         }
     }
 
-    /// A text counts when two looks in a row found it: one that is being written is not taken by
-    /// halves.
-    fn look(&mut self, read: Result<String, String>) -> Look {
+    /// Accepts a text when two checks in a row found it, so that a file that is being written is not read
+    /// in part.
+    fn check(&mut self, read: Result<String, String>) -> Check {
         let text = match read {
             Ok(text) => text,
             Err(why) => {
                 self.new = None;
-                return self.wrong(format!("can't read it: {why}"));
+                return self.wrong(format!("cannot read it: {why}"));
             }
         };
         let found = digest(&text);
         if found == self.used {
-            (self.new, self.said) = (None, None);
-            return Look::Same;
+            (self.new, self.reported) = (None, None);
+            return Check::Same;
         }
         if self.new != Some(found) {
             self.new = Some(found);
-            return Look::Same;
+            return Check::Same;
         }
         match ApiKeys::parse(&text) {
             Ok(keys) => {
                 *self = Self::new(found);
-                Look::Changed(keys)
+                Check::Changed(keys)
             }
             Err(why) => self.wrong(why),
         }
     }
 
-    fn wrong(&mut self, why: String) -> Look {
-        if self.said.as_ref() == Some(&why) {
-            return Look::Same;
+    fn wrong(&mut self, why: String) -> Check {
+        if self.reported.as_ref() == Some(&why) {
+            return Check::Same;
         }
-        self.said = Some(why.clone());
-        Look::Wrong(why)
+        self.reported = Some(why.clone());
+        Check::Wrong(why)
     }
 }
 
@@ -166,41 +167,41 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn look(seen: &mut Seen, text: &str) -> Look {
-        seen.look(Ok(text.to_owned()))
+    fn check(seen: &mut Seen, text: &str) -> Check {
+        seen.check(Ok(text.to_owned()))
     }
 
     #[test]
     fn a_text_counts_when_it_was_read_the_same_twice() {
         let mut seen = Seen::new(digest("old\n"));
-        assert!(matches!(look(&mut seen, "old\n"), Look::Same));
-        assert!(matches!(look(&mut seen, "n"), Look::Same));
-        assert!(matches!(look(&mut seen, "new\nold\n"), Look::Same));
-        let Look::Changed(keys) = look(&mut seen, "new\nold\n") else {
-            panic!("the second look did not count");
+        assert!(matches!(check(&mut seen, "old\n"), Check::Same));
+        assert!(matches!(check(&mut seen, "n"), Check::Same));
+        assert!(matches!(check(&mut seen, "new\nold\n"), Check::Same));
+        let Check::Changed(keys) = check(&mut seen, "new\nold\n") else {
+            panic!("the second check did not count");
         };
         assert_eq!(keys.count(), 2);
         assert!(keys.identify(b"new").is_some());
-        assert!(matches!(look(&mut seen, "new\nold\n"), Look::Same));
+        assert!(matches!(check(&mut seen, "new\nold\n"), Check::Same));
     }
 
     #[test]
-    fn a_wrong_file_changes_nothing_and_is_told_once_without_its_words() {
+    fn a_wrong_file_changes_nothing_and_is_reported_once_without_its_text() {
         let mut seen = Seen::new(digest("old\n"));
         for wrong in ["", "# none\n", "hunter 2\n"] {
-            assert!(matches!(look(&mut seen, wrong), Look::Same));
-            if let Look::Wrong(why) = look(&mut seen, wrong) {
+            assert!(matches!(check(&mut seen, wrong), Check::Same));
+            if let Check::Wrong(why) = check(&mut seen, wrong) {
                 assert!(!why.contains("hunter"), "{why}");
             } else {
-                assert_eq!(wrong, "# none\n", "the same was said of the empty one");
+                assert_eq!(wrong, "# none\n", "the same was reported of the empty one");
             }
-            assert!(matches!(look(&mut seen, wrong), Look::Same));
+            assert!(matches!(check(&mut seen, wrong), Check::Same));
         }
         let gone = || Err("No such file".to_owned());
-        assert!(matches!(seen.look(gone()), Look::Wrong(_)));
-        assert!(matches!(seen.look(gone()), Look::Same));
-        // Back as it was: the next fault is news again.
-        assert!(matches!(look(&mut seen, "old\n"), Look::Same));
-        assert!(matches!(seen.look(gone()), Look::Wrong(_)));
+        assert!(matches!(seen.check(gone()), Check::Wrong(_)));
+        assert!(matches!(seen.check(gone()), Check::Same));
+        // Back as it was: the next fault is reported again.
+        assert!(matches!(check(&mut seen, "old\n"), Check::Same));
+        assert!(matches!(seen.check(gone()), Check::Wrong(_)));
     }
 }

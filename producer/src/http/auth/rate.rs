@@ -1,4 +1,4 @@
-//! What a client may ask for: a token bucket for each.
+//! How many requests a client may make: a token bucket for each.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,9 +12,8 @@ use runtime::metrics::RATE_LIMITED;
 use super::super::problem::Problem;
 use super::Caller;
 
-/// So many requests a second for each client, whatever key it sends: a client that is given a second
-/// key has no second rate. One that is taken out of the file and put back finds its bucket as it left
-/// it. Cheap to clone.
+/// The rate of each client, whatever key it sends: a second key of a client has no second rate. A client
+/// that is removed from the file and added again finds its bucket as it was. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyRate {
     buckets: Arc<DefaultKeyedRateLimiter<String>>,
@@ -28,12 +27,12 @@ impl fmt::Debug for KeyRate {
 }
 
 impl KeyRate {
-    /// `rate` requests a second, and `burst` at once after a pause.
+    /// Allows `rate` requests a second, and `burst` at once after a pause.
     pub fn new(rate: NonZeroU32, burst: NonZeroU32) -> Self {
         Self::of(Quota::per_second(rate).allow_burst(burst))
     }
 
-    /// Of any period.
+    /// Allows a quota of any period.
     pub(in super::super) fn of(quota: Quota) -> Self {
         Self {
             buckets: Arc::new(RateLimiter::keyed(quota)),
@@ -41,7 +40,7 @@ impl KeyRate {
         }
     }
 
-    /// Takes one; else the seconds until there is one again, rounded up.
+    /// Takes one request, or returns the seconds until there is one again, rounded up.
     fn take(&self, client: &String) -> Result<(), u64> {
         self.buckets.check_key(client).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -50,26 +49,26 @@ impl KeyRate {
     }
 }
 
-/// What one caller may still ask for.
+/// What one client may still ask for.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Allowance {
     limited: Option<(KeyRate, String)>,
 }
 
 impl Allowance {
-    /// As much as it likes.
+    /// Returns an allowance without limit.
     pub(super) const fn unlimited() -> Self {
         Self { limited: None }
     }
 
-    /// What `rate` allows `caller`.
+    /// Returns what `rate` allows `caller`.
     pub(super) fn of(rate: Option<&KeyRate>, caller: &Caller) -> Self {
         Self {
             limited: rate.map(|rate| (rate.clone(), caller.client.clone())),
         }
     }
 
-    /// Takes one request out of it.
+    /// Takes one request.
     ///
     /// # Errors
     /// 429 when it is used up.
@@ -80,7 +79,7 @@ impl Allowance {
         rate.take(client).map_err(|seconds| {
             counter!(RATE_LIMITED, "api_key_id" => client.clone()).increment(1);
             Problem::RateLimited {
-                // "At once" would only be refused again.
+                // A client that tried again at once would be refused again.
                 seconds: seconds.max(1),
             }
         })
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(one.take(), Ok(()));
         assert_eq!(of("one").take(), Ok(()));
         let Err(Problem::RateLimited { seconds }) = one.take() else {
-            panic!("a third one was let through");
+            panic!("a third one was admitted");
         };
         assert!((1..=3600).contains(&seconds), "{seconds}");
         assert_eq!(other.take(), Ok(()));

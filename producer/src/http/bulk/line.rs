@@ -1,4 +1,4 @@
-//! One line of a bulk request: what it asks for, and what it is told.
+//! One line of a bulk request, and its result.
 
 use axum::body::Bytes;
 use runtime::trace_context::TraceParent;
@@ -14,7 +14,7 @@ use super::super::json;
 use super::super::problem::{Problem, ProblemDetails};
 use super::super::requests::{PlaceBody, StatusBody, order_id};
 use crate::ingress::{Action, Change, Precondition};
-use crate::orders::OrderView;
+use crate::orders::Order;
 
 /// What became of a line.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub(crate) struct BulkResult<'a> {
     status: u16,
     /// The order, where it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<OrderView>)]
+    #[schema(value_type = Option<Order>)]
     order: Option<&'a RawValue>,
     /// Whether the same line was done before under its idempotency key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -36,6 +36,7 @@ pub(crate) struct BulkResult<'a> {
     problem: Option<ProblemDetails>,
 }
 
+/// The fields of a line that are not those of a body of a single request.
 #[derive(Debug, Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -50,6 +51,7 @@ struct Head<'a> {
     idempotency_key: Option<&'a RawValue>,
 }
 
+/// The operation that a line asks for.
 enum Op {
     Create,
     Status,
@@ -73,7 +75,7 @@ impl Head<'_> {
         }
     }
 
-    /// A version, as a number or as its ETag; `"*"` for any.
+    /// Returns the version on which a change may build: a number or an ETag, `"*"` for any.
     fn precondition(&self) -> Result<Option<Precondition>, Problem> {
         let Some(value) = self.if_match else {
             return Ok(None);
@@ -93,10 +95,10 @@ impl Head<'_> {
     }
 }
 
-/// The change that a line asks for.
+/// Returns the change that a line asks for.
 ///
 /// # Errors
-/// 400 for what is no JSON, 422 for what is no change.
+/// 400 for a line that is not JSON, 422 for one that is not a change.
 pub(crate) fn change(
     line: &[u8],
     caller: &Caller,
@@ -137,9 +139,9 @@ pub(crate) fn change(
     })
 }
 
-/// The line that tells what became of line `number`.
-pub(super) fn result(number: u64, done: Result<Answer, Problem>) -> Bytes {
-    let written = match &done {
+/// Returns the result of line `number`, as a line.
+pub(super) fn result(number: u64, answer: Result<Answer, Problem>) -> Bytes {
+    let written = match &answer {
         Ok(answer) => {
             let order: Option<&RawValue> = serde_json::from_slice(&answer.body).ok();
             serde_json::to_vec(&BulkResult {
@@ -168,6 +170,7 @@ mod tests {
     use schemas::Status;
 
     use super::*;
+    use crate::ingress::ChangeRefused;
 
     fn parse(line: &str) -> Result<Change, Problem> {
         change(
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_it_wants_or_it_shows() {
+    fn an_operation_is_named_or_follows_from_the_fields() {
         for line in [
             r#"{"total":1}"#,
             r#"{"op":"create","total":1,"status":"PENDING"}"#,
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_line_is_told() {
+    fn an_invalid_line_is_a_problem() {
         for (line, status) in [
             ("{", 400),
             ("[]", 422),
@@ -221,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_result_is_one_line() {
-        let line = result(7, Err(Problem::OrderNotFound));
+        let line = result(7, Err(ChangeRefused::OrderNotFound.into()));
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!((&value["line"], &value["status"]), (&7.into(), &404.into()));

@@ -1,4 +1,4 @@
-//! A body, line by line, within bounds.
+//! A body as lines of bounded length.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 pub(super) struct Line {
     /// From 1, empty lines counted.
     pub(super) number: u64,
-    /// Its bytes, or why there are none: then it is skipped, or the last one.
+    /// Its bytes; or why there are none, and then the line is skipped or is the last one.
     pub(super) content: Result<Vec<u8>, Problem>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Lines {
     chunks: BodyDataStream<Limited<Body>>,
     cutter: Cutter,
     bulk_limit: u64,
-    patience: Duration,
+    part_timeout: Duration,
     ended: bool,
 }
 
@@ -35,7 +35,7 @@ impl Lines {
             chunks: Limited::new(body, most).into_data_stream(),
             cutter: Cutter::new(limits.body as usize),
             bulk_limit: limits.bulk,
-            patience: limits.body_time,
+            part_timeout: limits.body_time,
             ended: false,
         }
     }
@@ -55,7 +55,7 @@ impl Lines {
             if self.ended {
                 return None;
             }
-            match tokio::time::timeout(self.patience, self.chunks.next()).await {
+            match tokio::time::timeout(self.part_timeout, self.chunks.next()).await {
                 Ok(Some(Ok(chunk))) => self.cutter.feed(chunk),
                 Ok(None) => {
                     self.ended = true;
@@ -65,14 +65,15 @@ impl Lines {
                     return self.broken(Problem::TooLarge(self.bulk_limit));
                 }
                 Ok(Some(Err(_))) => {
-                    return self.broken(Problem::BadRequest("the body broke off".to_owned()));
+                    return self.broken(Problem::BadRequest("the body is incomplete".to_owned()));
                 }
                 Err(_) => return self.broken(Problem::SlowBody),
             }
         }
     }
 
-    /// The rest can't be read: a last result says so. A line that was cut off is not done.
+    /// Returns a last line with the problem, because the rest can't be read. A line that was cut off is
+    /// dropped.
     fn broken(&mut self, problem: Problem) -> Option<Line> {
         self.ended = true;
         self.cutter = Cutter {
@@ -89,7 +90,7 @@ impl Lines {
 /// A line's number, and its bytes or why there are none.
 pub(crate) type Numbered = (u64, Result<Vec<u8>, Problem>);
 
-/// The lines of a body whose chunks are all at hand.
+/// Returns the lines of a body whose chunks are all there.
 pub(crate) fn cut(chunks: impl IntoIterator<Item = Bytes>, longest: usize) -> Vec<Numbered> {
     let mut cutter = Cutter::new(longest);
     let mut lines = Vec::new();
@@ -132,12 +133,12 @@ impl Cutter {
         self.chunk = chunk;
     }
 
-    /// The last line needs no line feed.
+    /// Ends the body. The last line needs no line feed.
     fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The next line that isn't empty, if there is all of it.
+    /// Returns the next line that is not empty, once it is complete.
     fn next(&mut self) -> Option<Line> {
         loop {
             match self.chunk.iter().position(|byte| *byte == b'\n') {
@@ -210,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_skipped_and_the_next_ones_are_taken() {
+    fn a_line_that_is_too_long_is_skipped_and_the_next_ones_are_read() {
         let lines = cut(&[b"abc", b"def", b"g\nok\n", b"abcdefg"], 4);
         assert_eq!(lines, [(1, None), (2, Some("ok".to_owned())), (3, None)]);
     }
 
     proptest! {
         #[test]
-        fn where_the_chunks_end_decides_nothing(text in "[ab\n]{0,40}", at in 0_usize..40) {
+        fn the_boundaries_of_chunks_make_no_difference(text in "[ab\n]{0,40}", at in 0_usize..40) {
             let at = at.min(text.len());
             let (first, second) = text.as_bytes().split_at(at);
             prop_assert_eq!(cut(&[first, second], 5), cut(&[text.as_bytes()], 5));

@@ -1,33 +1,36 @@
-//! `dead-letters discard`: closes letters that nothing will ever come of, with a note. For one group:
-//! whoever decides it for a campaign does not decide it for another.
+//! `dead-letters discard`: closes dead letters that will never be used, with a note.
+//!
+//! It closes them for one group only: deciding for a campaign does not decide for another.
 
 use clap::Args;
 use serde_json::json;
 
 use super::{print, print_json, run_name};
-use crate::dead_letter::{Counts, DeadLetterTopic, Ledger, LetterFilter, Outcome, Seen, State};
+use crate::dead_letter::{
+    Counts, DeadLetterFilter, DeadLetterState, DeadLetterTopic, Resolution, Seen, StateWriter,
+};
 use crate::lifecycle::Failure;
 
-/// Which letters are closed, and why.
+/// Which dead letters are discarded, and why.
 #[derive(Debug, Clone, Args)]
 pub struct DiscardArgs {
+    /// The open dead letters that are discarded.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub filter: LetterFilter,
+    pub filter: DeadLetterFilter,
 
-    /// Why nothing will come of them; kept with each.
+    /// Why they will never be used. The note is kept with each of them.
     #[arg(long, value_parser = note)]
     pub note: String,
 
-    /// Every open letter, when no letter is chosen.
+    /// Discard every open dead letter. Required when no dead letter is selected.
     #[arg(long)]
     pub every: bool,
 
-    /// Only say which would be closed.
+    /// Write nothing; show what would be discarded.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -40,65 +43,63 @@ fn note(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Closes the open letters that are meant.
+/// Discards the open dead letters that are selected.
 ///
 /// # Errors
-/// Exit code 2 when none is chosen; 1 when the topics can't be read or written.
-pub fn discard(dead_letter_topic: &DeadLetterTopic, args: &DiscardArgs) -> Result<(), Failure> {
+/// Exit code 2 when none is selected; 1 when the topics cannot be read or written.
+pub fn discard(topic: &DeadLetterTopic, args: &DiscardArgs) -> Result<(), Failure> {
     if args.filter.is_all() && !args.every {
         return Err(Failure::bad_setting(
-            "say which letters: --letter, --key, --reason, --from, --to; or --every",
+            "select dead letters with --letter, --key, --reason, --from or --to, or discard all of \
+             them with --every",
         ));
     }
-    let ledger = match args.dry_run {
+    let writer = match args.dry_run {
         true => None,
-        false => Some(dead_letter_topic.ledger()?),
+        false => Some(topic.state_writer()?),
     };
-    let mut states = dead_letter_topic.all_states()?;
+    let mut states = topic.all_states()?;
     let run = run_name("discard");
     let mut counts = Counts::default();
-    let mut closed = Vec::new();
-    dead_letter_topic.each_own(
+    let mut discarded = Vec::new();
+    topic.for_each_own(
         &mut states,
         &args.filter,
         &mut counts,
-        |letter, state, counts| {
-            if letter.is_open(state) && counts.note(&letter, state) == Seen::First {
-                let outcome = Outcome::Discarded {
+        |dead_letter, state, counts| {
+            if dead_letter.is_open(state) && counts.note(&dead_letter, state) == Seen::First {
+                let resolution = Resolution::Discarded {
                     note: args.note.clone(),
                 };
-                let attempts = letter.attempts_now(state);
-                closed.push((letter.identity, State::now(outcome, attempts, &run)));
+                let attempts = dead_letter.attempts_now(state);
+                let state = DeadLetterState::now(resolution, attempts, &run);
+                discarded.push((dead_letter.id, state));
             }
             Ok(())
         },
     )?;
-    if let Some(ledger) = &ledger {
-        for some in closed.chunks(Ledger::MAX_STATES) {
-            ledger.write(&[], some)?;
+    if let Some(writer) = &writer {
+        for states in discarded.chunks(StateWriter::MAX_STATES) {
+            writer.write(&[], states)?;
         }
     }
-    let letters: Vec<_> = closed
-        .iter()
-        .map(|(identity, _)| counts.name(identity))
-        .collect();
+    let names: Vec<_> = discarded.iter().map(|(id, _)| counts.name(id)).collect();
     if args.json {
         return print_json(&json!({
             "dry_run": args.dry_run,
-            "group": dead_letter_topic.owner().group,
-            "discarded": letters,
-            "of_other_groups": counts.others(),
+            "group": topic.owner().group,
+            "discarded": names,
+            "of_other_groups": counts.other_groups(),
         }));
     }
-    let word = if args.dry_run {
-        "would be discarded"
-    } else {
-        "discarded"
+    let verb = match args.dry_run {
+        true => "would be discarded",
+        false => "discarded",
     };
     let mut text = String::new();
-    for letter in &letters {
-        text += &format!("{letter}  {word}\n");
+    for name in &names {
+        text += &format!("{name}  {verb}\n");
     }
-    text += &format!("{} {word}{}\n", letters.len(), counts.others_in_words());
+    text += &format!("{} {verb}{}\n", names.len(), counts.other_groups_note());
     print(&text)
 }

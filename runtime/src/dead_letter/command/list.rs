@@ -1,139 +1,135 @@
-//! `dead-letters`: how many there are, why, and which.
+//! `dead-letters`: counts the dead letters by reason and lists them.
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{print, print_json, time};
 use crate::dead_letter::{
-    Counts, DeadLetter, DeadLetterId, DeadLetterTopic, LetterFilter, Seen, Shown, State,
+    Counts, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterState, DeadLetterTopic, Seen,
+    ShownBytes,
 };
 use crate::lifecycle::Failure;
 use crate::text_table::aligned;
 use crate::wording::count;
 
-/// What is listed.
+/// Which dead letters are listed.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    /// The dead letters that are counted and listed.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub filter: LetterFilter,
+    pub filter: DeadLetterFilter,
 
-    /// Closed letters as well: those with a final outcome.
+    /// List closed dead letters as well: those with a final resolution.
     #[arg(long)]
     pub all: bool,
 
-    /// How many letters are listed one by one; counts are of all.
+    /// Number of dead letters that are listed. All of them are counted.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
 
-    /// JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Prints the counts, then the first letters.
+/// Prints the counts and the first dead letters.
 ///
 /// # Errors
-/// Exit code 1 when the topics can't be read.
-pub fn list(dead_letter_topic: &DeadLetterTopic, args: &ListArgs) -> Result<(), Failure> {
-    let mut states = dead_letter_topic.states()?;
+/// Exit code 1 when the topics cannot be read.
+pub fn list(topic: &DeadLetterTopic, args: &ListArgs) -> Result<(), Failure> {
+    let mut states = topic.states()?;
     let mut counts = Counts::default();
-    let mut chosen = 0_usize;
+    let mut listed = 0_usize;
     let mut rows = Vec::new();
-    dead_letter_topic.each_own(
+    topic.for_each_own(
         &mut states,
         &args.filter,
         &mut counts,
-        |letter, state, counts| {
-            if counts.note(&letter, state) == Seen::Repeat {
+        |dead_letter, state, counts| {
+            if counts.note(&dead_letter, state) == Seen::Repeat {
                 return Ok(());
             }
-            if args.all || letter.is_open(state) {
-                chosen += 1;
+            if args.all || dead_letter.is_open(state) {
+                listed += 1;
                 if rows.len() < args.limit {
-                    rows.push(Row::of(&letter, state));
+                    rows.push(Row::of(&dead_letter, state));
                 }
             }
             Ok(())
         },
     )?;
     if args.json {
-        print_json(&as_json(dead_letter_topic, &counts, &rows))
+        print_json(&as_json(topic, &counts, &rows))
     } else {
-        print(&as_text(dead_letter_topic, &counts, chosen, &rows))
+        print(&as_text(topic, &counts, listed, &rows))
     }
 }
 
-/// One letter in one line.
+/// One dead letter in one line.
 struct Row {
-    letter: DeadLetterId,
+    id: DeadLetterId,
     reason: String,
-    key: Shown,
+    key: ShownBytes,
     attempts: u32,
     written: Option<String>,
-    outcome: Option<State>,
+    state: Option<DeadLetterState>,
     message: String,
 }
 
 impl Row {
-    fn of(letter: &DeadLetter, state: Option<&State>) -> Self {
+    fn of(dead_letter: &DeadLetter, state: Option<&DeadLetterState>) -> Self {
         Self {
-            letter: letter.identity.clone(),
-            reason: letter.reason_now(state).to_owned(),
-            key: Shown::of(letter.original.key.as_deref()),
-            attempts: letter.attempts_now(state),
-            written: time(letter.written_millis),
-            outcome: state.cloned(),
-            message: letter.message.clone(),
+            id: dead_letter.id.clone(),
+            reason: dead_letter.reason_now(state).to_owned(),
+            key: ShownBytes::of(dead_letter.original.key.as_deref()),
+            attempts: dead_letter.attempts_now(state),
+            written: time(dead_letter.written_millis),
+            state: state.cloned(),
+            message: dead_letter.message.clone(),
         }
     }
 
-    /// What a person wants to know of it now.
-    fn said(&self) -> String {
-        match &self.outcome {
-            Some(state) => state.outcome.to_string(),
+    /// Returns how it was resolved, or why it is open.
+    fn summary(&self) -> String {
+        match &self.state {
+            Some(state) => state.resolution.to_string(),
             None => format!("{}: {}", self.reason, self.message),
         }
     }
 
     fn json(&self, counts: &Counts) -> Value {
         json!({
-            "letter": counts.name(&self.letter),
-            "digest": self.letter.digest.to_string(),
+            "letter": counts.name(&self.id),
+            "digest": self.id.digest.to_string(),
             "reason": self.reason,
             "message": self.message,
             "key": self.key.json(),
             "attempts": self.attempts,
             "written": self.written,
-            "state": self.outcome,
+            "state": self.state,
         })
     }
 }
 
-fn as_json(dead_letter_topic: &DeadLetterTopic, counts: &Counts, rows: &[Row]) -> Value {
+fn as_json(topic: &DeadLetterTopic, counts: &Counts, rows: &[Row]) -> Value {
     json!({
-        "topic": dead_letter_topic.dead_letters(),
-        "group": dead_letter_topic.owner().group,
+        "topic": topic.name(),
+        "group": topic.owner().group,
         "open": counts.total().open,
         "all": counts.total().all,
         "repeats": counts.repeats(),
-        "strangers": counts.strangers(),
-        "of_other_groups": counts.others(),
+        "strangers": counts.foreign(),
+        "of_other_groups": counts.other_groups(),
         "reasons": counts.reasons(),
         "letters": rows.iter().map(|row| row.json(counts)).collect::<Vec<_>>(),
     })
 }
 
-fn as_text(
-    dead_letter_topic: &DeadLetterTopic,
-    counts: &Counts,
-    chosen: usize,
-    rows: &[Row],
-) -> String {
+fn as_text(topic: &DeadLetterTopic, counts: &Counts, listed: usize, rows: &[Row]) -> String {
     let total = counts.total();
     let mut text = format!(
         "{}: {} open, {} in all",
-        dead_letter_topic.dead_letters(),
+        topic.name(),
         total.open,
         total.all
     );
@@ -141,18 +137,17 @@ fn as_text(
         let repeats = count(counts.repeats(), "repeat");
         text += &format!("; {repeats} of these not counted");
     }
-    if counts.strangers() > 0 {
+    if counts.foreign() > 0 {
         text += &format!(
-            "; {} there that came of no record of {}",
-            count(counts.strangers(), "record"),
-            dead_letter_topic.source()
+            "; {} in the topic that are not dead letters of {}",
+            count(counts.foreign(), "record"),
+            topic.source()
         );
     }
-    text += &counts.others_in_words();
+    text += &counts.other_groups_note();
     text.push('\n');
     if total.all > 0 {
-        let heading = ["reason", "open", "all"].map(str::to_owned).to_vec();
-        let counts = counts.reasons().iter().map(|(reason, count)| {
+        let rows = counts.reasons().iter().map(|(reason, count)| {
             vec![
                 reason.clone(),
                 count.open.to_string(),
@@ -160,25 +155,23 @@ fn as_text(
             ]
         });
         text.push('\n');
-        text += &aligned(&std::iter::once(heading).chain(counts).collect::<Vec<_>>());
+        text += &aligned(&["reason", "open", "all"], rows);
     }
     if !rows.is_empty() {
-        let heading = ["letter", "key", "attempts", "written", "why"];
-        let lines = rows.iter().map(|row| {
+        let rows = rows.iter().map(|row| {
             vec![
-                counts.name(&row.letter),
+                counts.name(&row.id),
                 row.key.to_string(),
                 row.attempts.to_string(),
                 row.written.clone().unwrap_or_default(),
-                row.said(),
+                row.summary(),
             ]
         });
-        let heading = std::iter::once(heading.map(str::to_owned).to_vec());
         text.push('\n');
-        text += &aligned(&heading.chain(lines).collect::<Vec<_>>());
+        text += &aligned(&["letter", "key", "attempts", "written", "why"], rows);
     }
-    if chosen > rows.len() {
-        text += &format!("... and {} more (--limit)\n", chosen - rows.len());
+    if listed > rows.len() {
+        text += &format!("... and {} more (--limit)\n", listed - rows.len());
     }
     text
 }

@@ -1,13 +1,15 @@
-//! The commands over dead letters, the same for every service that has some.
+//! The commands `dead-letters` and `redrive`, which are the same for every service.
 
 mod discard;
 mod list;
 mod redrive;
+mod settings;
 mod show;
 
 pub use discard::{DiscardArgs, discard};
 pub use list::{ListArgs, list};
-pub use redrive::{Redrive, RedriveArgs, Redriven, Rows, redrive};
+pub use redrive::{Redrive, RedriveArgs, Redriven, redrive};
+pub use settings::{DeadLettersSettings, OwnerFlags, ReaderFlags};
 pub use show::{Reading, ShowArgs, show};
 
 use schemas::Timestamp;
@@ -23,8 +25,8 @@ pub(super) fn time(millis: Option<i64>) -> Option<String> {
     millis.map(|millis| Timestamp::from_millis(millis).to_string())
 }
 
-/// The name of a run that begins now, as vouchers and states carry it.
-pub(super) fn run_name(what: &str) -> String {
+/// Returns the name of a run that begins now, as vouchers and states carry it.
+pub(super) fn run_name(command: &str) -> String {
     let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-    format!("{what}/{now}")
+    format!("{command}/{now}")
 }

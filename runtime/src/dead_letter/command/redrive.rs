@@ -1,4 +1,5 @@
-//! `redrive`: the open letters once more, from their original bytes, with today's code and rule.
+//! `redrive`: evaluates the open dead letters again, from their original bytes, with the current
+//! code and rule.
 
 use std::collections::BTreeMap;
 
@@ -7,227 +8,227 @@ use serde_json::{Value, json};
 
 use super::{print, print_json, run_name};
 use crate::dead_letter::{
-    Counts, DeadLetter, DeadLetterId, DeadLetterTopic, Ledger, LetterFilter, Outcome,
-    OwnedOutgoing, Seen, Shown, State,
+    Counts, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterState, DeadLetterTopic,
+    OwnedOutgoing, Resolution, Seen, ShownBytes, StateWriter,
 };
-use crate::lifecycle::{Failure, Shutdown};
+use crate::lifecycle::{Failure, Shutdown, blocking};
+use crate::replay::RowCounts;
 use crate::text_table::aligned;
 
-/// Which letters are redriven, and how.
+/// Which dead letters are redriven, and how.
 #[derive(Debug, Clone, Args)]
 pub struct RedriveArgs {
+    /// The open dead letters that are redriven.
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub filter: LetterFilter,
+    pub filter: DeadLetterFilter,
 
-    /// Write nothing; say what would become of each.
+    /// Write nothing; show how each dead letter would be resolved.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// How many letters are listed one by one; counts are of all.
+    /// Number of dead letters that are listed. All of them are counted.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
 
-    /// JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What a service makes of a letter's original today.
+/// Evaluates the original of a dead letter as the service does today.
 pub trait Redrive {
-    /// Evaluates the original; whatever is not the record's fault (registry, database) is waited
-    /// for, and told as a failure in the end: it is no attempt.
+    /// Evaluates the original. Waits while a registry or a database does not answer; giving up on
+    /// it is a failure of the command and no attempt on the dead letter.
     ///
     /// # Errors
-    /// Exit code 1, for what is not the record's fault.
-    fn redrive(&mut self, letter: &DeadLetter, run: &str) -> Result<Redriven, Failure>;
+    /// Exit code 1 for a fault outside the record.
+    fn redrive(&mut self, dead_letter: &DeadLetter, run: &str) -> Result<Redriven, Failure>;
 
-    /// Which of the vouchers are rows already, where a dry run could ask the table.
-    fn rows(&self) -> Option<Rows> {
+    /// Returns which of the vouchers have a row, when a dry run could read the table.
+    fn rows(&self) -> Option<RowCounts> {
         None
     }
 }
 
-/// What the table has of the vouchers that would be issued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rows {
-    /// No row.
-    pub new: u64,
-    /// The same voucher: its record would be an echo.
-    pub existing: u64,
-    /// Another voucher, which is kept.
-    pub different: u64,
-}
-
-/// What became of a letter, and what is to be written with that.
+/// The result of an evaluation, with the records that have to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redriven {
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Records of the same transaction.
+    /// How the dead letter is resolved.
+    pub resolution: Resolution,
+    /// The records that are written in the same transaction as the resolution.
     pub outputs: Vec<OwnedOutgoing>,
 }
 
-/// Redrives the open letters that are meant, each once, in transactions of some hundred letters.
+/// Redrives the open dead letters that are selected, each once, several hundred in one transaction,
+/// and prints how they were resolved.
 ///
 /// # Errors
-/// Exit code 1; what was committed stays, and is not done again by the next run.
-pub fn redrive(
-    dead_letter_topic: &DeadLetterTopic,
+/// Exit code 1. What was committed is kept, and not repeated by the next run.
+pub async fn redrive(
+    topic: DeadLetterTopic,
+    args: RedriveArgs,
+    mut service: impl Redrive + Send + 'static,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    blocking("redrive", move || {
+        redrive_all(&topic, &args, &mut service, &shutdown)
+    })
+    .await
+}
+
+fn redrive_all(
+    topic: &DeadLetterTopic,
     args: &RedriveArgs,
     service: &mut impl Redrive,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    // First, because it ends what a killed redrive left open: the states that are read then are all.
-    let ledger = match args.dry_run {
+    // Before the states are read, because it ends the transaction that a killed redrive left open.
+    let writer = match args.dry_run {
         true => None,
-        false => Some(dead_letter_topic.ledger()?),
+        false => Some(topic.state_writer()?),
     };
-    let mut states = dead_letter_topic.all_states()?;
+    let mut states = topic.all_states()?;
     let run = run_name("redrive");
-    let mut report = Report::default();
-    let mut work = Work::default();
+    let mut report = RedriveReport::default();
+    let mut transaction = Transaction::default();
     let mut counts = Counts::default();
-    dead_letter_topic.each_own(
+    topic.for_each_own(
         &mut states,
         &args.filter,
         &mut counts,
-        |letter, state, counts| {
+        |dead_letter, state, counts| {
             if shutdown.is_requested() {
                 return Err(Failure::interrupted(
                     "stopped; run redrive again for the dead letters that are still open",
                 ));
             }
-            if !letter.is_open(state) || counts.note(&letter, state) == Seen::Repeat {
+            if !dead_letter.is_open(state) || counts.note(&dead_letter, state) == Seen::Repeat {
                 return Ok(());
             }
-            let (letter, missing) = dead_letter_topic.completed(letter)?;
+            let (dead_letter, missing) = topic.with_original(dead_letter)?;
             let redriven = match missing {
-                None => service.redrive(&letter, &run)?,
+                None => service.redrive(&dead_letter, &run)?,
                 Some(missing) => Redriven {
-                    outcome: missing.outcome(),
+                    resolution: missing.resolution(),
                     outputs: Vec::new(),
                 },
             };
-            let attempts = letter.attempts_now(state).saturating_add(1);
-            report.note(&letter, &redriven.outcome, attempts, args);
-            if let Some(ledger) = &ledger {
-                work.push(letter.identity, attempts, redriven, &run);
-                if work.is_full() {
-                    work.write(ledger)?;
+            let attempts = dead_letter.attempts_now(state).saturating_add(1);
+            report.note(&dead_letter, &redriven.resolution, attempts, args.limit);
+            if let Some(writer) = &writer {
+                transaction.push(dead_letter.id, attempts, redriven, &run);
+                if transaction.is_full() {
+                    transaction.write(writer)?;
                 }
             }
             Ok(())
         },
     )?;
-    if let Some(ledger) = &ledger {
-        work.write(ledger)?;
+    if let Some(writer) = &writer {
+        transaction.write(writer)?;
     }
     if args.json {
-        let mut json = report.json(&run, args.dry_run, dead_letter_topic, &counts);
-        if let Some(Rows {
-            new,
-            existing,
-            different,
-        }) = service.rows()
-        {
-            json["existing"] = json!({ "new": new, "existing": existing, "different": different });
+        let mut json = report.json(&run, args.dry_run, topic, &counts);
+        if let Some(rows) = service.rows() {
+            json["existing"] = rows.json();
         }
         print_json(&json)
     } else {
-        print(&report.text(dead_letter_topic, args, &counts, service.rows()))
+        print(&report.text(args.dry_run, topic, &counts, service.rows()))
     }
 }
 
-/// What is written in the next transaction.
+/// The content of the next transaction.
 #[derive(Default)]
-struct Work {
+struct Transaction {
     outputs: Vec<OwnedOutgoing>,
-    states: Vec<(DeadLetterId, State)>,
+    states: Vec<(DeadLetterId, DeadLetterState)>,
     bytes: usize,
 }
 
-impl Work {
+impl Transaction {
     /// Keeps a transaction far below its timeout.
     const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-    fn push(&mut self, identity: DeadLetterId, attempts: u32, redriven: Redriven, run: &str) {
+    fn push(&mut self, id: DeadLetterId, attempts: u32, redriven: Redriven, run: &str) {
         for output in &redriven.outputs {
             self.bytes += output.value.as_ref().map_or(0, Vec::len);
         }
         self.outputs.extend(redriven.outputs);
-        self.states
-            .push((identity, State::now(redriven.outcome, attempts, run)));
+        let state = DeadLetterState::now(redriven.resolution, attempts, run);
+        self.states.push((id, state));
     }
 
     fn is_full(&self) -> bool {
-        self.states.len() >= Ledger::MAX_STATES || self.bytes >= Self::MAX_BYTES
+        self.states.len() >= StateWriter::MAX_STATES || self.bytes >= Self::MAX_BYTES
     }
 
-    fn write(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+    fn write(&mut self, writer: &StateWriter) -> Result<(), Failure> {
         if self.states.is_empty() {
             return Ok(());
         }
-        ledger.write(&self.outputs, &self.states)?;
+        writer.write(&self.outputs, &self.states)?;
         *self = Self::default();
         Ok(())
     }
 }
 
-/// What became of all of them.
+/// How all dead letters were resolved.
 #[derive(Default)]
-struct Report {
-    outcomes: BTreeMap<String, u64>,
+struct RedriveReport {
+    /// The number of dead letters of each resolution and reason.
+    resolutions: BTreeMap<String, u64>,
     closed: u64,
     open: u64,
     rows: Vec<Row>,
 }
 
+/// One dead letter in one line.
 struct Row {
-    letter: DeadLetterId,
-    key: Shown,
+    id: DeadLetterId,
+    key: ShownBytes,
     attempts: u32,
-    outcome: Outcome,
+    resolution: Resolution,
 }
 
-impl Report {
-    fn note(&mut self, letter: &DeadLetter, outcome: &Outcome, attempts: u32, args: &RedriveArgs) {
-        let word = match outcome {
-            Outcome::Skipped { reason, .. } | Outcome::Failed { reason, .. } => {
-                format!("{}: {reason}", outcome.as_str())
+impl RedriveReport {
+    fn note(
+        &mut self,
+        dead_letter: &DeadLetter,
+        resolution: &Resolution,
+        attempts: u32,
+        limit: usize,
+    ) {
+        let name = match resolution {
+            Resolution::Skipped { reason, .. } | Resolution::Failed { reason, .. } => {
+                format!("{}: {reason}", resolution.as_str())
             }
-            _ => outcome.as_str().to_owned(),
+            _ => resolution.as_str().to_owned(),
         };
-        *self.outcomes.entry(word).or_default() += 1;
-        if outcome.is_final() {
+        *self.resolutions.entry(name).or_default() += 1;
+        if resolution.is_final() {
             self.closed += 1;
         } else {
             self.open += 1;
         }
-        if self.rows.len() < args.limit {
+        if self.rows.len() < limit {
             self.rows.push(Row {
-                letter: letter.identity.clone(),
-                key: Shown::of(letter.original.key.as_deref()),
+                id: dead_letter.id.clone(),
+                key: ShownBytes::of(dead_letter.original.key.as_deref()),
                 attempts,
-                outcome: outcome.clone(),
+                resolution: resolution.clone(),
             });
         }
     }
 
-    fn json(
-        &self,
-        run: &str,
-        dry_run: bool,
-        dead_letter_topic: &DeadLetterTopic,
-        counts: &Counts,
-    ) -> Value {
-        let letters = self.rows.iter().map(|row| {
+    fn json(&self, run: &str, dry_run: bool, topic: &DeadLetterTopic, counts: &Counts) -> Value {
+        let rows = self.rows.iter().map(|row| {
             json!({
-                "letter": counts.name(&row.letter),
-                "digest": row.letter.digest.to_string(),
+                "letter": counts.name(&row.id),
+                "digest": row.id.digest.to_string(),
                 "key": row.key.json(),
                 "attempts": row.attempts,
-                "result": row.outcome,
+                "result": row.resolution,
             })
         });
         json!({
@@ -236,68 +237,56 @@ impl Report {
             "closed": self.closed,
             "still_open": self.open,
             "repeats": counts.repeats(),
-            "group": dead_letter_topic.owner().group,
-            "of_other_groups": counts.others(),
-            "outcomes": self.outcomes,
-            "letters": letters.collect::<Vec<_>>(),
+            "group": topic.owner().group,
+            "of_other_groups": counts.other_groups(),
+            "outcomes": self.resolutions,
+            "letters": rows.collect::<Vec<_>>(),
         })
     }
 
     fn text(
         &self,
-        dead_letter_topic: &DeadLetterTopic,
-        args: &RedriveArgs,
+        dry_run: bool,
+        topic: &DeadLetterTopic,
         counts: &Counts,
-        rows: Option<Rows>,
+        table_rows: Option<RowCounts>,
     ) -> String {
         let total = self.closed + self.open;
-        let others = counts.others_in_words();
+        let others = counts.other_groups_note();
         if total == 0 {
-            let topic = dead_letter_topic.dead_letters();
-            return format!("{topic}: no open letter is meant{others}\n");
+            return format!(
+                "{}: no open dead letter is selected{others}\n",
+                topic.name()
+            );
         }
-        let heading = ["letter", "key", "attempts", "outcome"];
-        let lines = self.rows.iter().map(|row| {
+        let rows = self.rows.iter().map(|row| {
             vec![
-                counts.name(&row.letter),
+                counts.name(&row.id),
                 row.key.to_string(),
                 row.attempts.to_string(),
-                row.outcome.to_string(),
+                row.resolution.to_string(),
             ]
         });
-        let heading = std::iter::once(heading.map(str::to_owned).to_vec());
-        let mut text = aligned(&heading.chain(lines).collect::<Vec<_>>());
-        if total > self.rows.len() as u64 {
-            text += &format!(
-                "... and {} more (--limit)\n",
-                total - self.rows.len() as u64
-            );
+        let mut text = aligned(&["letter", "key", "attempts", "outcome"], rows);
+        let more = total - self.rows.len() as u64;
+        if more > 0 {
+            text += &format!("... and {more} more (--limit)\n");
         }
-        let counts: Vec<_> = self
-            .outcomes
+        let resolutions = self
+            .resolutions
             .iter()
-            .map(|(word, count)| vec![word.clone(), count.to_string()])
-            .collect();
-        let heading = ["outcome", "letters"].map(str::to_owned).to_vec();
+            .map(|(name, count)| vec![name.clone(), count.to_string()]);
         text.push('\n');
-        text += &aligned(&std::iter::once(heading).chain(counts).collect::<Vec<_>>());
-        if let Some(Rows {
-            new,
-            existing,
-            different,
-        }) = rows
-        {
-            text += &format!(
-                "\nof the vouchers {new} new, {existing} exist already, {different} exist with \
-                 another amount or code\n"
-            );
+        text += &aligned(&["outcome", "letters"], resolutions);
+        if let Some(rows) = table_rows {
+            text += &format!("\nof the vouchers {rows}\n");
         }
-        let (closes, written) = match args.dry_run {
+        let (closed, written) = match dry_run {
             true => ("would close", "; nothing was written (--dry-run)"),
             false => ("closed", ""),
         };
         text += &format!(
-            "\n{closes} {}, still open {}{written}{others}\n",
+            "\n{closed} {}, still open {}{written}{others}\n",
             self.closed, self.open
         );
         text

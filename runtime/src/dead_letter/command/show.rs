@@ -1,105 +1,106 @@
-//! `dead-letters show`: one letter in full.
+//! `dead-letters show`: prints one dead letter in full.
 
 use clap::Args;
 use schemas::printable;
 use serde_json::{Value, json};
 
 use super::{print, print_json, time};
-use crate::dead_letter::{Counts, Outcome};
 use crate::dead_letter::{
-    DeadLetter, DeadLetterTopic, LetterFilter, MissingOriginal, Place, Seen, Shown, State,
+    Counts, DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetterTopic, MissingOriginal,
+    Omitted, OriginFilter, Seen, ShownBytes,
 };
 use crate::lifecycle::Failure;
 use crate::wording::count;
 
-/// Which letter is shown, and how.
+/// Which dead letter is shown, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// Where the original was read: [TOPIC/]PARTITION/OFFSET, and @DIGEST where a list shows one.
-    pub letter: Place,
+    /// The origin of the dead letter: [TOPIC/]PARTITION/OFFSET, with @DIGEST where the list shows
+    /// one.
+    pub origin: OriginFilter,
 
-    /// Voucher codes as well, and values that may hold one.
+    /// Show voucher codes, and values that may contain one.
     #[arg(long)]
     pub reveal: bool,
 
-    /// JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// How a service reads a letter's original today.
+/// How a service reads the original of a dead letter today.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// What the value is: a null, JSON, or Avro of which schema.
+    /// The format of the value: a null, JSON, or Avro of which schema.
     pub format: String,
-    /// What was found in it, by field; empty when it can't be read.
+    /// The fields that were decoded; empty when the value cannot be read.
     pub fields: Vec<(&'static str, String)>,
-    /// What a redrive would come to, in words.
+    /// How a redrive would resolve the dead letter.
     pub today: String,
-    /// Whether the value may hold a secret, so that its bytes are shown only to who asks for them.
+    /// Whether the value may contain a secret: its bytes are shown only with `--reveal`.
     pub secret: bool,
 }
 
-/// Prints one letter; `read` says how the service reads it today.
+/// Prints one dead letter; `read` evaluates its original as the service does today.
 ///
 /// # Errors
-/// Exit code 1 when there is no such letter, or the topics can't be read.
+/// Exit code 1 when there is no such dead letter, or the topics cannot be read.
 pub fn show(
-    dead_letter_topic: &DeadLetterTopic,
+    topic: &DeadLetterTopic,
     args: &ShowArgs,
     read: impl FnOnce(&DeadLetter) -> Result<Reading, Failure>,
 ) -> Result<(), Failure> {
-    let mut states = dead_letter_topic.states()?;
-    let filter = LetterFilter {
-        letter: vec![args.letter.clone()],
-        ..LetterFilter::default()
+    let mut states = topic.states()?;
+    let filter = DeadLetterFilter {
+        origin: vec![args.origin.clone()],
+        ..DeadLetterFilter::default()
     };
     let mut counts = Counts::default();
     let mut found = Vec::new();
-    dead_letter_topic.each_own(
+    topic.for_each_own(
         &mut states,
         &filter,
         &mut counts,
-        |letter, state, counts| {
-            if counts.note(&letter, state) == Seen::First {
-                found.push((letter, state.cloned()));
+        |dead_letter, state, counts| {
+            if counts.note(&dead_letter, state) == Seen::First {
+                found.push((dead_letter, state.cloned()));
             }
             Ok(())
         },
     )?;
-    let (letter, state) = match found.len() {
+    let (dead_letter, state) = match found.len() {
         0 => {
             return Err(Failure::failed(format!(
-                "no letter of {} was read at {}; dead-letters --all lists them{}",
-                dead_letter_topic.source(),
-                args.letter,
-                counts.others_in_words()
+                "{} has no dead letter whose original was read at {}; dead-letters --all lists them{}",
+                topic.name(),
+                args.origin,
+                counts.other_groups_note()
             )));
         }
         1 => found.remove(0),
         _ => {
-            let names: Vec<_> = found
+            let ids: Vec<_> = found
                 .iter()
-                .map(|(letter, _)| letter.identity.to_string())
+                .map(|(dead_letter, _)| dead_letter.id.to_string())
                 .collect();
             return Err(Failure::failed(format!(
                 "several records were read at {}, because the topic was deleted and created again; \
                  choose one: {}",
-                args.letter,
-                names.join(", ")
+                args.origin,
+                ids.join(", ")
             )));
         }
     };
-    let (letter, missing) = dead_letter_topic.completed(letter)?;
+    let (dead_letter, missing) = topic.with_original(dead_letter)?;
     let page = Page {
         state: state.as_ref(),
         repeats: counts.repeats(),
         reading: match &missing {
-            None => read(&letter)?,
-            Some(missing) => unreadable(missing),
+            None => read(&dead_letter)?,
+            Some(missing) => reading_without_original(missing),
         },
         missing,
-        letter: &letter,
+        dead_letter: &dead_letter,
         reveal: args.reveal,
     };
     if args.json {
@@ -109,22 +110,21 @@ pub fn show(
     }
 }
 
-/// Of an original that can't be had any more.
-fn unreadable(missing: &MissingOriginal) -> Reading {
+fn reading_without_original(missing: &MissingOriginal) -> Reading {
     Reading {
-        format: "not known: the original is not here".to_owned(),
-        today: missing.outcome().to_string(),
-        // What is carried of it can hold a code, and nobody can tell.
+        format: "unknown: the original is missing".to_owned(),
+        today: missing.resolution().to_string(),
+        // The parts that are carried may contain a code; without the original nobody can say.
         secret: true,
         ..Reading::default()
     }
 }
 
-/// All that is known of a letter.
+/// Everything that is known about a dead letter.
 struct Page<'a> {
-    letter: &'a DeadLetter,
+    dead_letter: &'a DeadLetter,
     missing: Option<MissingOriginal>,
-    state: Option<&'a State>,
+    state: Option<&'a DeadLetterState>,
     repeats: u64,
     reading: Reading,
     reveal: bool,
@@ -136,41 +136,50 @@ impl Page<'_> {
     }
 
     fn text(&self) -> String {
-        let letter = self.letter;
+        let dead_letter = self.dead_letter;
         let mut lines = vec![
-            ("letter", letter.identity.origin.to_string()),
-            ("digest", letter.identity.digest.to_string()),
-            ("reason", format!("{}: {}", letter.reason, letter.message)),
-            ("service", letter.service.clone()),
+            ("letter", dead_letter.id.origin.to_string()),
+            ("digest", dead_letter.id.digest.to_string()),
+            (
+                "reason",
+                format!("{}: {}", dead_letter.reason, dead_letter.message),
+            ),
+            ("service", dead_letter.service.clone()),
             (
                 "group",
-                letter
+                dead_letter
                     .group
                     .clone()
-                    .unwrap_or_else(|| "not told".to_owned()),
+                    .unwrap_or_else(|| "unknown".to_owned()),
             ),
             (
                 "written",
                 format!(
-                    "{} (partition {}, offset {} of the dead letters)",
-                    time(letter.written_millis).unwrap_or_default(),
-                    letter.place.0,
-                    letter.place.1
+                    "{} (partition {}, offset {} of the dead letter topic)",
+                    time(dead_letter.written_millis).unwrap_or_default(),
+                    dead_letter.place.0,
+                    dead_letter.place.1
                 ),
             ),
-            ("attempts", letter.attempts_now(self.state).to_string()),
+            ("attempts", dead_letter.attempts_now(self.state).to_string()),
             ("state", self.state_line()),
             (
                 "timestamp",
-                time(letter.original.timestamp_millis).unwrap_or_else(|| "none".to_owned()),
+                time(dead_letter.original.timestamp_millis).unwrap_or_else(|| "none".to_owned()),
             ),
-            ("key", Shown::of(letter.original.key.as_deref()).to_string()),
+            (
+                "key",
+                ShownBytes::of(dead_letter.original.key.as_deref()).to_string(),
+            ),
         ];
         if self.repeats > 0 {
             lines.push(("repeats", self.repeats.to_string()));
         }
-        for (name, value) in &letter.original.headers {
-            lines.push(("header", format!("{name}: {}", Shown::of(value.as_deref()))));
+        for (name, value) in &dead_letter.original.headers {
+            lines.push((
+                "header",
+                format!("{name}: {}", ShownBytes::of(value.as_deref())),
+            ));
         }
         lines.extend(self.omitted_line().map(|line| ("omitted", line)));
         lines.push(("format", self.reading.format.clone()));
@@ -185,15 +194,16 @@ impl Page<'_> {
         text + &self.value_lines()
     }
 
-    /// What the dead letter leaves out, and whether it could be read from the source.
+    /// Returns which parts the dead letter omits, and whether they could be read from the source
+    /// topic.
     fn omitted_line(&self) -> Option<String> {
-        let omitted = self.letter.omitted.as_ref()?;
-        let whence = match &self.missing {
-            None => format!("read from {}", self.letter.identity),
+        let omitted = self.dead_letter.omitted.as_ref()?;
+        let source = match &self.missing {
+            None => format!("read from {}", self.dead_letter.id),
             Some(missing) => missing.to_string(),
         };
         Some(format!(
-            "{}, too large for the dead letter topic (value: {}, SHA-256 {}); {whence}",
+            "{}, too large for the dead letter topic (value: {}, SHA-256 {}); {source}",
             omitted.parts(),
             count(omitted.value_bytes, "byte"),
             omitted.value_sha256
@@ -201,52 +211,53 @@ impl Page<'_> {
     }
 
     fn state_line(&self) -> String {
-        match self.state {
-            None => "open".to_owned(),
-            Some(State {
-                outcome: outcome @ Outcome::Failed { .. },
-                at,
-                run,
-                ..
-            }) => format!("open; {outcome} ({run}, {at})"),
-            Some(State {
-                outcome, at, run, ..
-            }) => format!("closed; {outcome} ({run}, {at})"),
-        }
+        let Some(state) = self.state else {
+            return "open".to_owned();
+        };
+        let DeadLetterState {
+            resolution,
+            at,
+            run,
+            ..
+        } = state;
+        let condition = match resolution.is_final() {
+            true => "closed",
+            false => "open",
+        };
+        format!("{condition}; {resolution} ({run}, {at})")
     }
 
     fn value_is_missing(&self) -> bool {
-        let omits_value =
-            |letter: &DeadLetter| letter.omitted.as_ref().is_some_and(|o| o.has_value());
-        self.missing.is_some() && omits_value(self.letter)
+        let omitted = self.dead_letter.omitted.as_ref();
+        self.missing.is_some() && omitted.is_some_and(Omitted::has_value)
     }
 
     fn value_lines(&self) -> String {
-        let value = self.letter.original.value.as_deref();
+        let value = self.dead_letter.original.value.as_deref();
         match value {
-            _ if self.value_is_missing() => "value     not here\n".to_owned(),
+            _ if self.value_is_missing() => "value     missing\n".to_owned(),
             None => "value     null\n".to_owned(),
             Some(bytes) if self.hides_value() => format!(
-                "value     {}, which may hold a voucher's code: --reveal shows them\n",
+                "value     {}, which may contain a voucher code; --reveal shows them\n",
                 count(bytes.len(), "byte")
             ),
             Some(bytes) => format!(
                 "value     {}\n{}\n",
                 count(bytes.len(), "byte"),
-                Shown::of(value)
+                ShownBytes::of(value)
             ),
         }
     }
 
     fn json(&self) -> Value {
-        let letter = self.letter;
-        let headers = letter.original.headers.iter().map(
-            |(name, value)| json!({ "name": name, "value": Shown::of(value.as_deref()).json() }),
+        let dead_letter = self.dead_letter;
+        let headers = dead_letter.original.headers.iter().map(
+            |(name, value)| json!({ "name": name, "value": ShownBytes::of(value.as_deref()).json() }),
         );
         let value = if self.hides_value() {
-            json!({ "bytes": letter.original.value.as_ref().map(Vec::len) })
+            json!({ "bytes": dead_letter.original.value.as_ref().map(Vec::len) })
         } else {
-            Shown::of(letter.original.value.as_deref()).json()
+            ShownBytes::of(dead_letter.original.value.as_deref()).json()
         };
         let fields: serde_json::Map<_, _> = self
             .reading
@@ -255,24 +266,24 @@ impl Page<'_> {
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect();
         json!({
-            "letter": letter.identity.origin.to_string(),
-            "digest": letter.identity.digest.to_string(),
-            "group": letter.group,
-            "reason": letter.reason,
-            "message": letter.message,
-            "service": letter.service,
-            "written": time(letter.written_millis),
-            "attempts": letter.attempts_now(self.state),
-            "open": letter.is_open(self.state),
+            "letter": dead_letter.id.origin.to_string(),
+            "digest": dead_letter.id.digest.to_string(),
+            "group": dead_letter.group,
+            "reason": dead_letter.reason,
+            "message": dead_letter.message,
+            "service": dead_letter.service,
+            "written": time(dead_letter.written_millis),
+            "attempts": dead_letter.attempts_now(self.state),
+            "open": dead_letter.is_open(self.state),
             "state": self.state,
             "repeats": self.repeats,
             "original": {
-                "timestamp": time(letter.original.timestamp_millis),
-                "key": Shown::of(letter.original.key.as_deref()).json(),
+                "timestamp": time(dead_letter.original.timestamp_millis),
+                "key": ShownBytes::of(dead_letter.original.key.as_deref()).json(),
                 "headers": headers.collect::<Vec<_>>(),
                 "value": value,
             },
-            "omitted": letter.omitted.as_ref().map(|omitted| json!({
+            "omitted": dead_letter.omitted.as_ref().map(|omitted| json!({
                 "parts": omitted.parts(),
                 "value_bytes": omitted.value_bytes,
                 "value_sha256": omitted.value_sha256,

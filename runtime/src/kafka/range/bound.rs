@@ -1,4 +1,4 @@
-//! Where a range begins and ends, as a person writes it.
+//! The bounds of a range, as a person writes them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,20 +7,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use schemas::Timestamp;
 
+use super::TopicRange;
+use crate::kafka::KafkaSettings;
+use crate::lifecycle::{Failure, blocking};
 use crate::record::{Offset, Partition, Positions};
 
 /// One end of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// The first record that the topic still holds.
+    /// The first record that the topic holds.
     Earliest,
-    /// The end as it is when the range is resolved.
+    /// The end of the topic when the range is resolved.
     Latest,
-    /// Milliseconds since the epoch, against the records' timestamps.
+    /// A timestamp of records, in milliseconds since the epoch.
     Time(i64),
-    /// Milliseconds before the moment at which the range is resolved.
+    /// A timestamp of records, in milliseconds before the time when the range is resolved.
     Ago(i64),
-    /// An offset for each partition; those that are not named are not read.
+    /// An offset for each partition. Partitions that are not named are not read.
     Offsets(Positions),
 }
 
@@ -28,32 +31,46 @@ pub enum Bound {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Range")]
 pub struct RangeSettings {
-    /// From here on: earliest, a time (2026-05-01T00:00:00Z, or -7d, -12h, -30m, -90s from now), or
-    /// an offset for each partition (0:100,1:50; others are not read).
+    /// Start of the range, inclusive: earliest, a time (2026-05-01T00:00:00Z, or relative to now:
+    /// -7d, -12h, -30m, -90s), or an offset for each partition (0:100,1:50; others are not read).
     #[arg(long, default_value = "earliest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub from: Bound,
 
-    /// Up to here, exclusive: latest (the end as it is at the start), or as --from. Up to a time, all
-    /// that follows is read, because records need not lie in the order of their times.
+    /// End of the range, exclusive: latest (the end of the topic when the command starts), or as
+    /// for --from. For a time the topic is read to its end, because records need not be in the
+    /// order of their times.
     #[arg(long, default_value = "latest", value_parser = Bound::parse, allow_hyphen_values = true)]
     pub to: Bound,
 
-    /// Only these partitions, such as 0,3.
+    /// Read only these partitions, such as 0,3.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     pub partitions: Option<Vec<Partition>>,
 }
 
 impl RangeSettings {
-    /// The chosen partitions, if some were.
+    /// Returns the chosen partitions, if any were chosen.
     pub fn chosen(&self) -> Option<BTreeSet<Partition>> {
         self.partitions
             .as_ref()
             .map(|partitions| partitions.iter().copied().collect())
     }
+
+    /// Asks the broker which offsets of `topic` the settings stand for now.
+    ///
+    /// # Errors
+    /// See [`TopicRange::resolve`].
+    pub async fn resolve(&self, kafka: &KafkaSettings, topic: &str) -> Result<TopicRange, Failure> {
+        let (range, kafka, topic) = (self.clone(), kafka.clone(), topic.to_owned());
+        blocking("range", move || {
+            let chosen = range.chosen();
+            TopicRange::resolve(&kafka, &topic, &range.from, &range.to, chosen.as_ref())
+        })
+        .await
+    }
 }
 
 impl Bound {
-    /// The partitions that it names, if it is one that names them.
+    /// Returns the partitions that a bound in offsets names.
     pub(super) fn partitions(&self) -> Option<BTreeSet<Partition>> {
         match self {
             Self::Offsets(offsets) => Some(offsets.keys().copied().collect()),
@@ -61,7 +78,8 @@ impl Bound {
         }
     }
 
-    /// The time that it is, once [`at_this_moment`](Self::at_this_moment) has resolved an age.
+    /// Returns the time of a bound in time; [`at_this_moment`](Self::at_this_moment) makes an age
+    /// one.
     pub(super) const fn time(&self) -> Option<i64> {
         match self {
             Self::Time(millis) => Some(*millis),
@@ -69,10 +87,10 @@ impl Bound {
         }
     }
 
-    /// Reads what a person wrote.
+    /// Parses a bound.
     ///
     /// # Errors
-    /// What to write instead.
+    /// Says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "earliest" => return Ok(Self::Earliest),
@@ -94,7 +112,7 @@ impl Bound {
         })
     }
 
-    /// An age becomes the time that it means now.
+    /// Replaces an age with the time that it stands for now.
     pub(crate) fn at_this_moment(&self) -> Self {
         let Self::Ago(ago) = self else {
             return self.clone();
@@ -136,7 +154,7 @@ fn millis_ago(text: &str) -> Option<i64> {
         _ => return None,
     };
     let count = text.strip_suffix(unit)?;
-    // Digits alone: a second sign is no number.
+    // A second sign would parse as a number.
     if !count.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -149,7 +167,7 @@ fn offsets(text: &str) -> Option<Positions> {
         let (partition, offset) = pair.trim().split_once(':')?;
         let partition: Partition = partition.parse().ok().filter(|number| *number >= 0)?;
         let offset: Offset = offset.parse().ok().filter(|number| *number >= 0)?;
-        // One partition twice is a slip, not a wish.
+        // A partition that is named twice is a mistake.
         if offsets.insert(partition, offset).is_some() {
             return None;
         }
@@ -179,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_can_be_written_again() {
+    fn a_printed_bound_can_be_parsed() {
         for text in [
             "earliest",
             "latest",
@@ -194,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_answered_with_what_to_write() {
+    fn anything_else_is_refused() {
         for text in [
             "",
             "-",

@@ -1,86 +1,85 @@
-//! How far a range was read. The range ends at its offset, whatever end a broker tells.
+//! How far a range is read. A partition ends at the end of its span, whatever end a broker reports.
 //!
-//! A follower that is chosen by `client.rack`, or a leader that was elected a moment ago, may know of
-//! fewer records than the leader that was asked for the end at the start. So an end before the range's
-//! own is no end: it is waited for.
+//! A follower that is chosen by `client.rack`, or a leader that has just been elected, may know
+//! fewer records than the leader that reported the end at the start. So when a broker reports an
+//! end before the end of the span, the reader waits for the rest.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::record::{Offset, Partition};
 
-/// A person who waits is told so often what is waited for.
+/// The interval between two log lines about what is waited for.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long an earlier end is waited for. Longer than a transaction may stay open by default, with
-/// the time that a broker takes to abort it.
+/// How long the rest of a partition is waited for. Longer than the default transaction timeout and
+/// the time that a broker takes to abort the transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// Which partitions of a range are read to the end of their span.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// The end of every partition that is not read to it yet.
+pub(super) struct RangeProgress {
+    /// The end of each partition that is not read to its end yet.
     ends: BTreeMap<Partition, Offset>,
-    /// Partitions that ended and were not told yet.
+    /// Partitions that have ended and were not returned yet.
     ended: Vec<Partition>,
-    /// Partitions that were read to an end before their own.
-    early: BTreeMap<Partition, Early>,
+    /// Partitions of which a broker reported an end before that of their span.
+    early: BTreeMap<Partition, Waiting>,
 }
 
-/// An end that is not the range's.
+/// Since when the rest of a partition is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Early {
-    told: Offset,
+struct Waiting {
+    reported: Offset,
     since: Instant,
-    line_at: Instant,
+    next_line: Instant,
 }
 
-/// A partition that is read to an end before its own.
+/// A partition of which a broker reports an end before that of its span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Behind {
+pub(super) struct EarlyEnd {
     pub(super) partition: Partition,
-    /// Where a broker says that it ends.
-    pub(super) told: Offset,
-    /// Where it ended when the range was resolved.
+    /// The end that the broker reports.
+    pub(super) reported: Offset,
+    /// The end of the span: where the partition ended when the range was resolved.
     pub(super) end: Offset,
 }
 
-/// What a record is to the range.
+/// Where a record lies relative to the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// A part of it.
+    /// It is part of the range.
     Within,
-    /// The first behind it: whatever lies before is a gap, and the partition is done.
+    /// It is the first record behind the range, so the partition is read to its end.
     Behind,
-    /// Was under way when its partition was done.
-    Stray,
+    /// It was fetched before its partition was finished.
+    Late,
 }
 
-impl Progress {
-    /// A partition that is to be read up to `end`.
+impl RangeProgress {
+    /// Adds a partition that is to be read up to `end`.
     pub(super) fn expect(&mut self, partition: Partition, end: Offset) {
         self.ends.insert(partition, end);
     }
 
-    /// A partition of which nothing is to be read, or nothing more. Returns its end, if it was
-    /// expected.
+    /// Marks a partition as read. Returns its end, if it was expected.
     pub(super) fn finish(&mut self, partition: Partition) -> Option<Offset> {
         self.early.remove(&partition);
         self.ended.push(partition);
         self.ends.remove(&partition)
     }
 
-    /// The next partition that ended.
+    /// Takes the next partition that has ended.
     pub(super) fn take_ended(&mut self) -> Option<Partition> {
         self.ended.pop()
     }
 
-    /// Whether all partitions are read.
+    /// Returns whether all partitions are read.
     pub(super) fn is_done(&self) -> bool {
         self.ends.is_empty() && self.ended.is_empty()
     }
 
-    /// A record came.
+    /// Takes note of a record.
     pub(super) fn record(&mut self, partition: Partition, offset: Offset) -> Passed {
         if !self.early.is_empty() {
             self.early.remove(&partition);
@@ -88,67 +87,68 @@ impl Progress {
         match self.ends.get(&partition) {
             Some(end) if offset < *end => Passed::Within,
             Some(_) => Passed::Behind,
-            None => Passed::Stray,
+            None => Passed::Late,
         }
     }
 
-    /// A broker says that the partition ends at `told`. Whether the range does.
-    pub(super) fn end(&mut self, partition: Partition, told: Offset, now: Instant) -> bool {
+    /// Takes note that a broker reports this end of a partition. Returns whether the span ends
+    /// there.
+    pub(super) fn end(&mut self, partition: Partition, reported: Offset, now: Instant) -> bool {
         let Some(end) = self.ends.get(&partition) else {
             return false;
         };
-        if told >= *end {
+        if reported >= *end {
             return true;
         }
-        let early = self.early.entry(partition).or_insert(Early {
-            told,
+        let waiting = self.early.entry(partition).or_insert(Waiting {
+            reported,
             since: now,
-            line_at: now + LINE_EVERY,
+            next_line: now + LINE_EVERY,
         });
-        if early.told != told {
-            (early.told, early.since) = (told, now);
+        if waiting.reported != reported {
+            (waiting.reported, waiting.since) = (reported, now);
         }
         false
     }
 
-    /// Whether a partition is waited for whose end a broker told too early.
+    /// Returns whether the rest of a partition is waited for.
     pub(super) fn is_waiting(&self) -> bool {
         !self.early.is_empty()
     }
 
-    /// The partitions that it is time to say a line about.
-    pub(super) fn lines(&mut self, now: Instant) -> Vec<Behind> {
+    /// Returns the partitions about which a log line is due.
+    pub(super) fn due_lines(&mut self, now: Instant) -> Vec<EarlyEnd> {
         let ends = &self.ends;
         let due = self
             .early
             .iter_mut()
-            .filter(|(_, early)| early.line_at <= now);
-        due.filter_map(|(partition, early)| {
-            early.line_at = now + LINE_EVERY;
-            behind(ends, *partition, early)
+            .filter(|(_, waiting)| waiting.next_line <= now);
+        due.filter_map(|(partition, waiting)| {
+            waiting.next_line = now + LINE_EVERY;
+            early_end(ends, *partition, waiting)
         })
         .collect()
     }
 
-    /// A partition that has been waited for too long. `quiet_since`: when the last record of any
-    /// partition came, because nobody waits while others are read.
-    pub(super) fn overdue(&self, now: Instant, quiet_since: Instant) -> Option<Behind> {
-        self.early.iter().find_map(|(partition, early)| {
-            let since = early.since.max(quiet_since);
+    /// Returns a partition that has been waited for too long. `quiet_since` is when the last record
+    /// of any partition came: while others are read, nothing is waited for.
+    pub(super) fn overdue(&self, now: Instant, quiet_since: Instant) -> Option<EarlyEnd> {
+        self.early.iter().find_map(|(partition, waiting)| {
+            let since = waiting.since.max(quiet_since);
             let waited = now.saturating_duration_since(since);
-            (waited >= PATIENCE).then(|| behind(&self.ends, *partition, early))?
+            (waited >= PATIENCE).then(|| early_end(&self.ends, *partition, waiting))?
         })
     }
 }
 
-fn behind(
+fn early_end(
     ends: &BTreeMap<Partition, Offset>,
     partition: Partition,
-    early: &Early,
-) -> Option<Behind> {
-    ends.get(&partition).map(|end| Behind {
+    waiting: &Waiting,
+) -> Option<EarlyEnd> {
+    ends.get(&partition).map(|end| EarlyEnd {
         partition,
-        told: early.told,
+        reported: waiting.reported,
         end: *end,
     })
 }
@@ -159,30 +159,30 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn up_to(end: Offset) -> Progress {
-        let mut progress = Progress::default();
+    fn up_to(end: Offset) -> RangeProgress {
+        let mut progress = RangeProgress::default();
         progress.expect(0, end);
         progress
     }
 
     #[test]
-    fn a_partition_ends_at_the_ranges_offset_and_not_before() {
+    fn a_partition_ends_at_the_end_of_its_span_and_not_before() {
         let now = Instant::now();
         let mut progress = up_to(10);
-        for told in [0, 4, 9] {
-            assert!(!progress.end(0, told, now), "{told}");
+        for reported in [0, 4, 9] {
+            assert!(!progress.end(0, reported, now), "{reported}");
             assert!(!progress.is_done());
         }
         assert!(progress.is_waiting());
-        // Past the end: markers of transactions, or records that came since.
-        for told in [10, 11] {
-            assert!(progress.end(0, told, now), "{told}");
+        // Behind the end: transaction markers, or records that were written since.
+        for reported in [10, 11] {
+            assert!(progress.end(0, reported, now), "{reported}");
         }
         progress.finish(0);
         assert!(!progress.is_waiting() && !progress.is_done());
         assert_eq!(progress.take_ended(), Some(0));
         assert!(progress.is_done());
-        assert!(!progress.end(0, 99, now), "it ended already");
+        assert!(!progress.end(0, 99, now), "it has ended");
     }
 
     #[test]
@@ -191,32 +191,32 @@ mod tests {
         assert_eq!(progress.record(0, 9), Passed::Within);
         assert_eq!(progress.record(0, 12), Passed::Behind);
         progress.finish(0);
-        assert_eq!(progress.record(0, 13), Passed::Stray);
+        assert_eq!(progress.record(0, 13), Passed::Late);
     }
 
     #[test]
-    fn an_early_end_is_told_now_and_then_and_given_up_in_the_end() {
+    fn an_early_end_is_logged_repeatedly_and_given_up_in_the_end() {
         let start = Instant::now();
-        let expected = Behind {
+        let expected = EarlyEnd {
             partition: 0,
-            told: 4,
+            reported: 4,
             end: 10,
         };
         let mut progress = up_to(10);
         progress.end(0, 4, start);
-        assert_eq!(progress.lines(start + 9 * SECOND), []);
-        assert_eq!(progress.lines(start + 10 * SECOND), [expected]);
-        assert_eq!(progress.lines(start + 19 * SECOND), []);
-        assert_eq!(progress.lines(start + 20 * SECOND), [expected]);
+        assert_eq!(progress.due_lines(start + 9 * SECOND), []);
+        assert_eq!(progress.due_lines(start + 10 * SECOND), [expected]);
+        assert_eq!(progress.due_lines(start + 19 * SECOND), []);
+        assert_eq!(progress.due_lines(start + 20 * SECOND), [expected]);
         assert_eq!(progress.overdue(start + 59 * SECOND, start), None);
         assert_eq!(progress.overdue(start + 60 * SECOND, start), Some(expected));
-        // Other partitions were read until a moment ago.
+        // Other partitions were read until recently.
         let lately = start + 30 * SECOND;
         assert_eq!(progress.overdue(start + 60 * SECOND, lately), None);
     }
 
     #[test]
-    fn whatever_comes_of_a_partition_begins_the_wait_anew() {
+    fn any_progress_of_a_partition_restarts_the_wait() {
         let start = Instant::now();
         let minute = start + 60 * SECOND;
         let mut progress = up_to(10);

@@ -1,4 +1,4 @@
-//! Reads a [`TopicRange`] once, committed records only, a member of no group.
+//! Reads the committed records of a [`TopicRange`] once, without joining a consumer group.
 
 use std::time::{Duration, Instant};
 
@@ -9,44 +9,44 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::progress::{Behind, Passed, Progress};
+use super::progress::{EarlyEnd, Passed, RangeProgress};
 use super::times::LeftOut;
 use super::{Times, TopicRange};
-use crate::kafka::blocked::Cause;
-use crate::kafka::fetch_queue::{FetchError, FetchQueue, Fetched, FetchedRecord};
+use crate::kafka::client_log;
+use crate::kafka::consumer::{Cause, FetchError, FetchQueue, Fetched, FetchedRecord};
 use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
 
-/// Records of other times that one call passes over. Bounds how long a stop waits; each such call may
-/// be followed by a commit of offsets.
+/// The most records of other times that one call skips. Bounds how long a stop waits, and allows a
+/// commit of offsets after each call.
 const MAX_PASSED: u32 = 20_000;
 
-/// What came next.
+/// What a call of [`RangeReader::next`] brought.
 #[derive(Debug)]
 pub enum RangeEvent<R> {
     /// A record of the range.
     Record(R),
-    /// Nothing within the time that was given.
+    /// Nothing came within the timeout.
     Nothing,
-    /// This partition was read to the end of its span; it brings nothing more.
+    /// This partition is read to the end of its span.
     PartitionDone(Partition),
-    /// All were.
+    /// All partitions are read.
     Done,
 }
 
-/// See the module. Owned by one thread.
+/// Reads a range once. Owned by one thread.
 pub struct RangeReader {
     queue: FetchQueue<Quiet>,
     topic: String,
-    /// What is said when the brokers do not let this user read.
+    /// The error for a user that may not read the topic.
     refusal: String,
-    progress: Progress,
+    progress: RangeProgress,
     times: Times,
     left_out: LeftOut,
-    /// The next offset of every partition of which something was read, or the end reached.
+    /// The next offset of every partition of which a record was read or the end was reached.
     positions: Positions,
-    /// Whether a record came since the reader last had nothing to hand out.
+    /// Whether a record came since a call last returned nothing.
     moved: bool,
     quiet_since: Instant,
 }
@@ -55,7 +55,7 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::kafka::group::log(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -66,8 +66,8 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 impl RangeReader {
-    /// Starts reading. `group` is a name alone (a client must have one, and access control knows
-    /// it): nothing is joined or committed.
+    /// Starts reading. `group` only names the client, because librdkafka and access control need a
+    /// name: nothing is joined or committed.
     ///
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
@@ -84,10 +84,10 @@ impl RangeReader {
         let refused = |error: KafkaError| Failure::bad_setting(format!("Kafka consumer: {error}"));
         let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(refused)?;
         let mut reader = Self {
-            queue: FetchQueue::of(consumer),
+            queue: FetchQueue::new(consumer),
             topic: range.topic.clone(),
             refusal,
-            progress: Progress::default(),
+            progress: RangeProgress::default(),
             times: range.times,
             left_out: LeftOut::default(),
             positions: Positions::new(),
@@ -107,7 +107,7 @@ impl RangeReader {
                 .map_err(refused)?;
             reader
                 .queue
-                .lead(&range.topic, *partition)
+                .forward(&range.topic, *partition)
                 .map_err(refused)?;
         }
         if assignment.count() > 0 {
@@ -117,7 +117,7 @@ impl RangeReader {
         Ok(reader)
     }
 
-    /// Goes on counting the records that `earlier` has left out.
+    /// Continues the count of records that `earlier` has left out.
     #[must_use]
     pub fn in_place_of(mut self, earlier: Option<Self>) -> Self {
         if let Some(earlier) = earlier {
@@ -126,22 +126,23 @@ impl RangeReader {
         self
     }
 
-    /// The next offset of every partition of which something was read, or the end reached: past
-    /// records of other times and control records.
+    /// Returns the next offset of every partition of which a record was read or the end was
+    /// reached, past records of other times and control records.
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// Records that were read and left out, because their timestamps are outside of the range's times.
+    /// Returns how many records were left out because of their timestamps.
     pub const fn left_out(&self) -> u64 {
         self.left_out.records()
     }
 
-    /// What comes next, waiting for it up to `timeout`. A broker that is away is waited for.
+    /// Returns what comes next, waiting for it up to `timeout`. Waits for a broker that does not
+    /// answer.
     ///
     /// # Errors
-    /// Exit code 1 when the client can't go on, when this user may not read the topic, and when
-    /// brokers keep saying that a partition ends before its span does.
+    /// Exit code 1 when the client fails, when this user may not read the topic, and when brokers
+    /// keep reporting an end before that of a span.
     pub fn next(
         &mut self,
         mut timeout: Duration,
@@ -171,119 +172,118 @@ impl RangeReader {
                             self.left_out.note(partition, offset);
                         }
                         Passed::Behind => self.finish(partition),
-                        Passed::Stray => {}
+                        Passed::Late => {}
                     }
                 }
-                Fetched::End(partition, told) => {
-                    if self.progress.end(partition, told, Instant::now()) {
+                Fetched::End(partition, end) => {
+                    if self.progress.end(partition, end, Instant::now()) {
                         self.finish(partition);
                     }
                 }
                 Fetched::Error(error) => {
-                    if let Some(failure) = self.lasting(&error) {
+                    if let Some(failure) = self.permanent(&error) {
                         return Err(failure);
                     }
                     tracing::debug!(?error, topic = self.topic, "poll");
                     return Ok(RangeEvent::Nothing);
                 }
             }
-            // Other partitions may have records at hand.
+            // Other partitions may have fetched records already.
             timeout = Duration::ZERO;
         }
         Ok(RangeEvent::Nothing)
     }
 
-    /// Whether nothing comes because a broker told an end before a span's.
+    /// Returns whether nothing comes because a broker reports an end before that of a span.
     pub fn is_waiting_for_an_end(&self) -> bool {
         self.progress.is_waiting()
     }
 
-    /// Says what is waited for, and for how long.
+    /// Logs what is waited for, and gives up after a while.
     fn wait_for_ends(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         if std::mem::take(&mut self.moved) {
             self.quiet_since = now;
         }
-        for Behind {
+        for EarlyEnd {
             partition,
-            told,
+            reported,
             end,
-        } in self.progress.lines(now)
+        } in self.progress.due_lines(now)
         {
             tracing::warn!(
                 topic = self.topic,
                 partition,
-                read_to = told,
+                read_to = reported,
                 end,
-                "waiting for the rest of a partition: the broker that was asked says that it ends \
-                 earlier"
+                "waiting for the rest of a partition: the broker reports an earlier end"
             );
         }
         match self.progress.overdue(now, self.quiet_since) {
             None => Ok(()),
-            Some(Behind {
+            Some(EarlyEnd {
                 partition,
-                told,
+                reported,
                 end,
             }) => Err(Failure::failed(format!(
-                "partition {partition} of {} was read to offset {told}, where the broker says that \
-                 it ends, and it ended at {end} before: a follower is behind (client.rack), a \
-                 transaction stays open, or a new leader has lost records; look at the partition's \
-                 replicas and run this again",
+                "partition {partition} of {} is read to offset {reported}, where the broker says that \
+                 it ends, but it ended at {end} when this command started: a follower lags \
+                 (client.rack), a transaction stays open, or a new leader has lost records; check the \
+                 partition's replicas and run this command again",
                 self.topic
             ))),
         }
     }
 
-    /// An error after which the client would not go on, or would go on behind records that it could
-    /// not read, or that lasts until somebody allows this user to read.
-    fn lasting(&self, error: &FetchError) -> Option<Failure> {
+    /// Returns the failure for an error that does not pass by itself: the client would stop, or
+    /// skip records that it cannot read, or this user may not read the topic.
+    fn permanent(&self, error: &FetchError) -> Option<Failure> {
         let what = match Cause::of(error.code, &error.why) {
             Cause::OutOfRange { .. } => {
-                "the log does not hold it (any more); choose a range that it holds".to_owned()
+                "the log does not hold that offset; choose a range that it holds".to_owned()
             }
-            Cause::Unreadable { why } => format!("the batch there can't be read: {why}"),
+            Cause::Unreadable { why } => format!("the batch at that offset can't be read: {why}"),
             Cause::Refused { .. } => return Some(Failure::failed(&self.refusal)),
             _ => return None,
         };
         let partition = error.partition.unwrap_or_default();
         let offset = error.offset.unwrap_or_default();
         Some(Failure::failed(format!(
-            "partition {partition} of {} can't be read on from offset {offset}: {what}",
+            "partition {partition} of {} can't be read from offset {offset}: {what}",
             self.topic
         )))
     }
 
-    /// What the client has to tell beside records.
+    /// Serves the events of the client that are not records.
     fn serve_events(&self) -> Result<(), Failure> {
         match self.queue.client().poll(Duration::ZERO) {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(Failure::failed(format!(
-                "{} can't be read on: {code}",
+                "{} can't be read any further: {code}",
                 self.topic
             ))),
             Some(Err(error)) => {
                 tracing::debug!(%error, topic = self.topic, "poll");
                 Ok(())
             }
-            // Every partition is led to the queue of records before it is read.
+            // Every partition is redirected to the queue of records before it is read.
             Some(Ok(_)) => Err(Failure::failed(format!(
-                "{} can't be read on: a record came among the client's events",
+                "{} can't be read any further: a record came among the client's events",
                 self.topic
             ))),
             None => Ok(()),
         }
     }
 
-    /// Nothing more is fetched of a partition whose end was reached.
+    /// Stops fetching a partition whose end was reached.
     fn finish(&mut self, partition: Partition) {
-        // Whatever lies between the last record and the end of the span is done too.
+        // The gap between the last record and the end of the span is done too.
         if let Some(end) = self.progress.finish(partition) {
             self.positions.insert(partition, end);
         }
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         if let Err(error) = self.queue.client().incremental_unassign(&list) {
-            // It may go on fetching what nobody takes: slower, not wrong.
+            // Fetching records that are ignored is slower, not wrong.
             tracing::debug!(%error, partition, "unassign");
         }
     }
@@ -303,7 +303,7 @@ mod tests {
     const TOPIC: &str = "t";
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// librdkafka's own model of a cluster: two brokers, a topic with one partition.
+    /// Starts librdkafka's mock cluster: two brokers, a topic with one partition.
     fn cluster() -> MockCluster<'static, DefaultProducerContext> {
         let cluster = MockCluster::new(2).unwrap();
         cluster.create_topic(TOPIC, 1, 2).unwrap();
@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Writes records, each in a batch of its own.
+    /// Writes records, each in its own batch.
     fn write(settings: &KafkaSettings, records: Offset) {
         write_at(settings, (0..records).map(|_| 1));
     }
@@ -342,15 +342,12 @@ mod tests {
         }
     }
 
-    /// The offsets that come until `until` says so of the reader, or it is done.
+    /// Returns the offsets that are read until `until` is true of the reader, or it is done.
     fn read(reader: &mut RangeReader, until: impl Fn(&RangeReader) -> bool) -> Vec<Offset> {
         let give_up = Instant::now() + DEADLINE;
         let mut offsets = Vec::new();
         loop {
-            assert!(
-                Instant::now() < give_up,
-                "it stands still behind {offsets:?}"
-            );
+            assert!(Instant::now() < give_up, "no progress after {offsets:?}");
             match reader.next(Duration::from_millis(50)).unwrap() {
                 RangeEvent::Record(record) => offsets.push(record.offset()),
                 RangeEvent::Done => return offsets,
@@ -363,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_the_ranges_own_is_waited_for() {
+    fn a_reader_waits_behind_an_end_before_that_of_its_span() {
         let cluster = cluster();
         let settings = settings(&cluster);
         write(&settings, 4);
         let mut reader = RangeReader::open(&settings, "test", &up_to(10)).unwrap();
         let first = read(&mut reader, RangeReader::is_waiting_for_an_end);
         assert_eq!(first, [0, 1, 2, 3]);
-        assert!(reader.is_waiting_for_an_end(), "it took 4 for the end");
+        assert!(reader.is_waiting_for_an_end(), "it took 4 as the end");
         write(&settings, 8);
         let rest = read(&mut reader, |_| false);
         assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
@@ -401,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_is_behind_ends_no_range() {
+    fn a_follower_that_lags_does_not_end_a_range() {
         let cluster = cluster();
         let settings = settings(&cluster);
         write(&settings, 4);
@@ -410,15 +407,12 @@ mod tests {
             .follower_watermarks(TOPIC, 0, None, Some(4))
             .unwrap();
         let mut config = settings.consumer("test").unwrap();
-        // The model's follower tells the leader's last stable offset, but its own high watermark.
+        // The mock's follower reports the leader's last stable offset, but its own high watermark.
         config.set("isolation.level", "read_uncommitted");
         let mut reader = RangeReader::start(&config, &up_to(10), String::new()).unwrap();
         let mut offsets = read(&mut reader, RangeReader::is_waiting_for_an_end);
-        assert!(
-            reader.is_waiting_for_an_end(),
-            "it ended behind {offsets:?}"
-        );
-        // The leader has them all; the follower still ends at 4.
+        assert!(reader.is_waiting_for_an_end(), "it ended after {offsets:?}");
+        // The leader has all records; the follower still ends at 4.
         write(&settings, 6);
         cluster.follower_watermarks(TOPIC, 0, None, None).unwrap();
         offsets.extend(read(&mut reader, |_| false));

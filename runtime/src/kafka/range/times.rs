@@ -1,24 +1,24 @@
-//! Which records of a range's offsets are meant, by their own timestamps.
+//! Selects the records of a range by their timestamps.
 //!
-//! Producers choose timestamps, so those of a partition need not be in order. The broker's index finds
-//! the first record that is not before a time, and every record before it is older; nothing finds the
-//! last record before a time. So a range with an end in time is read to the end of the log, and each
-//! record's own timestamp says whether it is meant.
+//! Producers choose timestamps, so those of a partition need not be in order. The broker's index
+//! finds the first record that is not before a time, and all records in front of it are older.
+//! Nothing finds the last record before a time. So a range that ends at a time is read to the end
+//! of the log, and the timestamp of each record decides whether it is selected.
 
 use crate::record::{Offset, Partition, Positions};
 
-/// Half-open, in milliseconds since the epoch. Without bounds every record is meant; with one, a record
-/// without a timestamp is not.
+/// A half-open interval in milliseconds since the epoch. Without bounds it contains every record;
+/// with one, it does not contain a record without a timestamp.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
-    /// The first moment.
+    /// The first timestamp.
     pub from: Option<i64>,
-    /// The moment after the last.
+    /// The timestamp after the last.
     pub to: Option<i64>,
 }
 
 impl Times {
-    /// Whether a record with this timestamp is meant.
+    /// Returns whether a record with this timestamp is selected.
     pub fn contain(self, timestamp_millis: Option<i64>) -> bool {
         match (self, timestamp_millis) {
             (
@@ -34,10 +34,8 @@ impl Times {
             }
         }
     }
-}
 
-impl Times {
-    /// The shortest times that contain both.
+    /// Returns the shortest interval that contains both.
     #[must_use]
     pub fn spanning(self, other: Self) -> Self {
         Self {
@@ -47,7 +45,8 @@ impl Times {
     }
 }
 
-/// Records that were read and are not meant. One that is read again, after an abort, is counted once.
+/// Counts records that were read but not selected. A record that is read again after an abort is
+/// counted once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LeftOut {
     counted_to: Positions,

@@ -1,9 +1,9 @@
 //! Compiles a schema's JSON into nodes.
 //!
-//! Only what determines a writer's bytes is read. A name may be any text: Java and registries accept
-//! namespaces with hyphens, the `$` of nested classes, and letters beyond ASCII. Defaults, aliases and
-//! documentation are not read, so that a fault in them does no harm: registries hold schemas from times
-//! when nobody checked them.
+//! Only the parts of a schema that determine a writer's bytes are read. A name may be any text: Java
+//! and registries accept namespaces with hyphens, the `$` of nested classes, and letters beyond ASCII.
+//! Defaults, aliases and documentation are not read, so a fault in them does no harm: registries have
+//! old schemas that were never checked.
 //!
 //! Source: Avro 1.12 specification, "Schema Declaration", "Names", "Logical Types".
 
@@ -20,7 +20,7 @@ const PRIMITIVES: [&str; 8] = [
     "null", "boolean", "int", "long", "float", "double", "bytes", "string",
 ];
 
-/// The nodes that were compiled so far, from one text or several.
+/// The nodes that have been compiled from one text or several.
 #[derive(Default)]
 pub(super) struct Compiler {
     pub(super) nodes: Vec<Node>,

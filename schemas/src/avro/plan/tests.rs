@@ -4,7 +4,7 @@ use super::*;
 
 const NAMES: [&str; 2] = ["id", "total"];
 
-fn compile(text: &str) -> Result<Plan<2>, Malformed> {
+fn compile(text: &str) -> Result<Plan, Malformed> {
     Plan::compile(text, &[], &NAMES)
 }
 
@@ -25,12 +25,12 @@ fn fields_are_found_by_name_wherever_they_are() {
         r#"{"name":"x","type":"int"},{"name":"total","type":"string"},{"name":"id","type":"long"}"#,
     );
     let plan = compile(&text).unwrap();
-    let slots = plan
+    let indexes = plan
         .fields
         .iter()
-        .map(|field| field.known.as_ref().map(|known| known.slot));
-    let slots: Vec<_> = slots.collect();
-    assert_eq!(slots, [None, Some(1), Some(0)]);
+        .map(|field| field.known.as_ref().map(|known| known.index));
+    let indexes: Vec<_> = indexes.collect();
+    assert_eq!(indexes, [None, Some(1), Some(0)]);
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn names_say_nothing_about_bytes() {
             "the library takes it now: is an own compiler still needed?"
         );
         let plan = compile(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let slots = plan.fields.iter();
-        let slots: Vec<_> = slots
-            .map(|field| field.known.as_ref().map(|known| known.slot))
+        let indexes = plan.fields.iter();
+        let indexes: Vec<_> = indexes
+            .map(|field| field.known.as_ref().map(|known| known.index))
             .collect();
-        assert_eq!(slots, [None, Some(1), None, Some(0)], "{text}");
+        assert_eq!(indexes, [None, Some(1), None, Some(0)], "{text}");
     }
 }
 
@@ -216,7 +216,7 @@ fn a_type_of_another_text_is_as_if_it_were_defined_here() {
     let references = [currency, money].map(str::to_owned);
     let text =
         record(r#"{"name":"price","type":["null","m.Money"]},{"name":"id","type":"m.Currency"}"#);
-    let plan: Plan<2> = Plan::compile(&text, &references, &NAMES).unwrap();
+    let plan = Plan::compile(&text, &references, &NAMES).unwrap();
     let Shape::Union(branches) = &plan.nodes[plan.fields[0].node].shape else {
         panic!("{:?}", plan.nodes);
     };
@@ -226,23 +226,23 @@ fn a_type_of_another_text_is_as_if_it_were_defined_here() {
         Meaning::Symbol(_)
     ));
 
-    // The whole record may be of another text, and no type of one stands for two.
+    // The record may come from a reference. A name must not be defined twice.
     for top in [r#""m.Money""#, r#"["null","m.Money"]"#] {
-        let plan: Plan<2> = Plan::compile(top, &references, &NAMES).unwrap();
+        let plan = Plan::compile(top, &references, &NAMES).unwrap();
         assert_eq!(plan.fields.len(), 2);
     }
     let twice = [currency, money, currency].map(str::to_owned);
-    let error = Plan::<2>::compile(&text, &twice, &NAMES).unwrap_err();
+    let error = Plan::compile(&text, &twice, &NAMES).unwrap_err();
     assert!(error.message().contains("m.Currency is defined twice"));
     let wrong_order = [money, currency].map(str::to_owned);
-    let error = Plan::<2>::compile(&text, &wrong_order, &NAMES).unwrap_err();
+    let error = Plan::compile(&text, &wrong_order, &NAMES).unwrap_err();
     assert!(error.message().contains("Currency is used and not defined"));
     // A text without a name defines nothing, and all texts count.
     let nameless = [amount.to_owned()];
     let a_record = record(r#"{"name":"id","type":"int"}"#);
-    assert!(Plan::<2>::compile(&a_record, &nameless, &NAMES).is_ok());
+    assert!(Plan::compile(&a_record, &nameless, &NAMES).is_ok());
     let long = [" ".repeat(1 << 20)];
-    let error = Plan::<2>::compile(&a_record, &long, &NAMES).unwrap_err();
+    let error = Plan::compile(&a_record, &long, &NAMES).unwrap_err();
     assert!(error.message().contains("longer than 1 MiB"));
 }
 

@@ -20,25 +20,25 @@ fn schema<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
     )
 }
 
-fn plan(text: &str) -> Plan<3> {
+fn plan(text: &str) -> Plan {
     Plan::compile(text, &[], &NAMES).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn read<'a>(plan: &'a Plan<3>, bytes: &'a [u8]) -> Result<[RawField<'a>; 3], Malformed> {
-    let mut slots = [RawField::Absent; 3];
-    plan.read(bytes, &mut slots)?;
-    Ok(slots)
+fn read<'a>(plan: &'a Plan, bytes: &'a [u8]) -> Result<[RawField<'a>; 3], Malformed> {
+    let mut found = [RawField::Absent; 3];
+    plan.read(bytes, &mut found)?;
+    Ok(found)
 }
 
-/// The slot of field `a` of this type, from its bytes.
+/// The content of field `a` of this type, from its bytes.
 fn one(kind: &str, bytes: &[u8]) -> Result<RawField<'static>, Reason> {
     let plan = Box::leak(Box::new(plan(&schema([("a", kind)]))));
-    let [slot, ..] = read(plan, bytes.to_vec().leak()).map_err(|error| error.reason())?;
-    Ok(slot)
+    let [content, ..] = read(plan, bytes.to_vec().leak()).map_err(|error| error.reason())?;
+    Ok(content)
 }
 
-/// Whether a field that nobody reads is passed.
-fn passes(kind: &str, bytes: &[u8]) -> Result<(), Reason> {
+/// Skips an unknown field.
+fn skips(kind: &str, bytes: &[u8]) -> Result<(), Reason> {
     read(&plan(&schema([("x", kind)])), bytes)
         .map(drop)
         .map_err(|error| error.reason())
@@ -89,61 +89,61 @@ fn integers_beyond_their_width_are_malformed() {
     assert_eq!(one("\"long\"", &longest), Ok(RawField::Integer(i64::MIN)));
     let mut beyond = longest;
     beyond[9] = 2;
-    assert_eq!(passes("\"long\"", &beyond), INVALID);
-    assert_eq!(passes("\"long\"", &[0x80; 11]), INVALID);
-    assert_eq!(passes("\"long\"", &[0x80]), INVALID);
+    assert_eq!(skips("\"long\"", &beyond), INVALID);
+    assert_eq!(skips("\"long\"", &[0x80; 11]), INVALID);
+    assert_eq!(skips("\"long\"", &[0x80]), INVALID);
     let mut int = Vec::new();
     write::long(i64::from(i32::MAX) + 1, &mut int);
-    assert_eq!(passes("\"int\"", &int), INVALID);
-    assert_eq!(passes("\"long\"", &int), Ok(()));
+    assert_eq!(skips("\"int\"", &int), INVALID);
+    assert_eq!(skips("\"long\"", &int), Ok(()));
 }
 
 #[test]
 fn lengths_and_indexes_stay_within_what_is_there() {
     for kind in ["\"string\"", "\"bytes\""] {
-        assert_eq!(passes(kind, &[1]), INVALID, "a negative length");
-        assert_eq!(passes(kind, &[4, b'x']), INVALID, "a length beyond the end");
+        assert_eq!(skips(kind, &[1]), INVALID, "a negative length");
+        assert_eq!(skips(kind, &[4, b'x']), INVALID, "a length beyond the end");
         let mut huge = Vec::new();
         write::long(i64::MAX, &mut huge);
-        assert_eq!(passes(kind, &huge), INVALID);
+        assert_eq!(skips(kind, &huge), INVALID);
     }
     let symbols = r#"{"type":"enum","name":"E","symbols":["X","Y"]}"#;
     for kind in [symbols, r#"["null","null_not"]"#] {
         let kind = kind.replace("\"null_not\"", "\"boolean\"");
         for index in [4, 1, 0x7e] {
-            assert_eq!(passes(&kind, &[index, 0]), INVALID, "{kind} {index}");
+            assert_eq!(skips(&kind, &[index, 0]), INVALID, "{kind} {index}");
         }
     }
-    assert_eq!(passes("\"boolean\"", &[1]), Ok(()));
-    assert_eq!(passes("\"boolean\"", &[2]), INVALID);
+    assert_eq!(skips("\"boolean\"", &[1]), Ok(()));
+    assert_eq!(skips("\"boolean\"", &[2]), INVALID);
     let vast = r#"{"type":"fixed","name":"F","size":9223372036854775807}"#;
-    assert_eq!(passes(vast, &[0; 9]), INVALID);
+    assert_eq!(skips(vast, &[0; 9]), INVALID);
 }
 
 #[test]
 fn only_texts_that_are_read_must_be_utf_8() {
     assert_eq!(one("\"string\"", &[2, 0xff]), Err(Reason::InvalidAvro));
-    assert_eq!(passes("\"string\"", &[2, 0xff]), Ok(()));
+    assert_eq!(skips("\"string\"", &[2, 0xff]), Ok(()));
 }
 
 #[test]
 fn blocks_may_give_their_size_and_then_it_must_be_true() {
     let array = r#"{"type":"array","items":"int"}"#;
-    assert_eq!(passes(array, &[0]), Ok(()));
-    assert_eq!(passes(array, &[4, 2, 2, 2, 2, 0]), Ok(()));
-    assert_eq!(passes(array, &[3, 4, 2, 2, 2, 2, 0]), Ok(()));
+    assert_eq!(skips(array, &[0]), Ok(()));
+    assert_eq!(skips(array, &[4, 2, 2, 2, 2, 0]), Ok(()));
+    assert_eq!(skips(array, &[3, 4, 2, 2, 2, 2, 0]), Ok(()));
     assert_eq!(
-        passes(array, &[3, 2, 2, 2, 0]),
+        skips(array, &[3, 2, 2, 2, 0]),
         INVALID,
         "two items of two bytes, said to be one"
     );
-    assert_eq!(passes(array, &[3, 6, 2, 2, 0]), INVALID);
-    assert_eq!(passes(array, &[3, 1, 2, 2, 0]), INVALID, "a negative size");
-    assert_eq!(passes(array, &[3, 40, 2, 2, 0]), INVALID);
-    assert_eq!(passes(array, &[4, 2]), INVALID);
+    assert_eq!(skips(array, &[3, 6, 2, 2, 0]), INVALID);
+    assert_eq!(skips(array, &[3, 1, 2, 2, 0]), INVALID, "a negative size");
+    assert_eq!(skips(array, &[3, 40, 2, 2, 0]), INVALID);
+    assert_eq!(skips(array, &[4, 2]), INVALID);
     let map = r#"{"type":"map","values":"int"}"#;
-    assert_eq!(passes(map, &[2, 2, b'k', 2, 0]), Ok(()));
-    assert_eq!(passes(map, &[2, 4, b'k', 2]), INVALID);
+    assert_eq!(skips(map, &[2, 2, b'k', 2, 0]), Ok(()));
+    assert_eq!(skips(map, &[2, 4, b'k', 2]), INVALID);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn false_counts_of_values_without_bytes_end_soon() {
         }
         bytes.push(0);
         for kind in [nothing, empty] {
-            assert_eq!(passes(kind, &bytes), INVALID);
+            assert_eq!(skips(kind, &bytes), INVALID);
             assert_eq!(one(kind, &bytes), Err(Reason::InvalidAvro));
         }
     }
@@ -167,18 +167,18 @@ fn false_counts_of_values_without_bytes_end_soon() {
     let mut bytes = Vec::new();
     write::long(10_000, &mut bytes);
     bytes.push(0);
-    assert_eq!(passes(nothing, &bytes), Ok(()));
+    assert_eq!(skips(nothing, &bytes), Ok(()));
 }
 
 #[test]
 fn recursion_ends_at_its_limit() {
     let list = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
     // Each link is a union and a record, and the last holds a union and a null.
-    assert_eq!(passes(list, &[&[2; 31][..], &[0]].concat()), Ok(()));
-    assert_eq!(passes(list, &[&[2; 32][..], &[0]].concat()), INVALID);
-    assert_eq!(passes(list, &[2; 1 << 20]), INVALID);
+    assert_eq!(skips(list, &[&[2; 31][..], &[0]].concat()), Ok(()));
+    assert_eq!(skips(list, &[&[2; 32][..], &[0]].concat()), INVALID);
+    assert_eq!(skips(list, &[2; 1 << 20]), INVALID);
     let endless = r#"{"type":"record","name":"L","fields":[{"name":"next","type":"L"}]}"#;
-    assert_eq!(passes(endless, &[]), INVALID);
+    assert_eq!(skips(endless, &[]), INVALID);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_record_of_a_union_is_read_and_another_branch_is_no_record() {
 }
 
 #[test]
-fn bytes_after_the_record_are_told() {
+fn bytes_after_the_record_are_refused() {
     let plan = plan(&schema([("a", "\"int\"")]));
     assert_eq!(
         read(&plan, &[2, 0]).unwrap_err().reason(),
@@ -207,10 +207,10 @@ fn bytes_after_the_record_are_told() {
 struct Typed {
     kind: String,
     value: Value,
-    slot: Expected,
+    content: Expected,
 }
 
-/// What the slot of a known field holds, owned.
+/// The content of a known field, owned.
 #[derive(Debug, Clone, PartialEq)]
 enum Expected {
     Null,
@@ -223,8 +223,8 @@ enum Expected {
 }
 
 impl Expected {
-    fn of(slot: &RawField<'_>) -> Option<Self> {
-        Some(match slot {
+    fn of(content: &RawField<'_>) -> Option<Self> {
+        Some(match content {
             RawField::Absent | RawField::Number(_) => return None,
             RawField::Null => Self::Null,
             RawField::Text(text) => Self::Text(text.as_str().to_owned()),
@@ -237,11 +237,11 @@ impl Expected {
     }
 }
 
-fn typed(kind: &str, value: Value, slot: Expected) -> Typed {
+fn typed(kind: &str, value: Value, content: Expected) -> Typed {
     Typed {
         kind: kind.to_owned(),
         value,
-        slot,
+        content,
     }
 }
 
@@ -353,7 +353,11 @@ fn any_typed() -> impl Strategy<Value = Typed> {
                             Expected::Null,
                         )
                     } else {
-                        typed(&kind, Value::Union(branch, Box::new(item.value)), item.slot)
+                        typed(
+                            &kind,
+                            Value::Union(branch, Box::new(item.value)),
+                            item.content,
+                        )
                     })
                 }
             ),
@@ -394,7 +398,7 @@ prop_compose! {
             .unwrap()
             .write_value_to_vec(Value::Record(values.collect()))
             .unwrap();
-        let fields = fields.into_iter().map(|(name, field)| (name.to_owned(), field.slot));
+        let fields = fields.into_iter().map(|(name, field)| (name.to_owned(), field.content));
         Written { schema, body, fields: fields.collect() }
     }
 }
@@ -416,10 +420,10 @@ proptest! {
     #[test]
     fn known_fields_of_any_schema_are_read_and_the_rest_is_passed(written in written()) {
         let plan = plan(&written.schema);
-        let slots = read(&plan, &written.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        for (name, slot) in NAMES.iter().zip(&slots) {
+        let found = read(&plan, &written.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        for (name, content) in NAMES.iter().zip(&found) {
             let expected = written.fields.iter().find(|(field, _)| field == name);
-            prop_assert_eq!(Expected::of(slot).map(minimal), expected.map(|(_, slot)| slot.clone()));
+            prop_assert_eq!(Expected::of(content).map(minimal), expected.map(|(_, content)| content.clone()));
         }
     }
 

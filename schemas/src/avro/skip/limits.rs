@@ -6,8 +6,8 @@ use crate::avro::{Plan, write};
 use crate::malformed::Reason;
 use crate::raw_field::RawField;
 
-/// A plan of one field that nobody reads, of this type.
-fn plan(kind: &str) -> Plan<1> {
+/// A plan of one field of this type, which is skipped.
+fn plan(kind: &str) -> Plan {
     let text = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{kind}}}]}}"#);
     Plan::compile(&text, &[], &["total"]).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
@@ -148,8 +148,8 @@ fn bytes_of_a_compressed_container_are_no_record() {
     ] {
         let body = [magic, &[0xff; 64]].concat();
         let plan = plan("\"string\"");
-        let mut slots = [RawField::Absent];
-        let malformed = plan.read(&body, &mut slots).expect_err("it was taken");
+        let mut found = [RawField::Absent];
+        let malformed = plan.read(&body, &mut found).expect_err("it was taken");
         let reason = malformed.reason();
         assert!(
             matches!(reason, Reason::InvalidAvro | Reason::TrailingBytes),

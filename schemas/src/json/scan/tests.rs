@@ -5,21 +5,21 @@ use super::*;
 
 static NAMES: Names<3> = Names::of(["a", "b", "total"]);
 
-fn found(bytes: &[u8]) -> Result<Fields<'_, 3>, Malformed> {
-    let mut fields = Fields::none();
-    read(bytes, &NAMES, &mut fields)?;
-    Ok(fields)
+fn found(bytes: &[u8]) -> Result<Found<'_, 3>, Malformed> {
+    let mut found = Found::none();
+    read(bytes, &NAMES, &mut found)?;
+    Ok(found)
 }
 
-fn fields(json: &str) -> Fields<'_, 3> {
+fn fields(json: &str) -> Found<'_, 3> {
     found(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
-/// What the fields hold, none of them with escapes.
-fn slots(json: &str) -> [RawField<'_>; 3] {
-    let fields = fields(json);
-    assert!(!fields.has_escapes(), "{json}");
-    fields.slots
+/// The contents of the fields, none of which has escapes.
+fn contents(json: &str) -> [RawField<'_>; 3] {
+    let found = fields(json);
+    assert!(!found.has_escapes(), "{json}");
+    found.fields
 }
 
 fn reason(json: impl AsRef<[u8]>) -> Option<Reason> {
@@ -35,22 +35,22 @@ fn number(text: &str) -> RawField<'_> {
 }
 
 #[test]
-fn known_fields_are_kept_and_unknown_ones_are_passed() {
+fn known_fields_are_kept_and_unknown_ones_are_skipped() {
     let json =
         " {\"x\":[{\"a\":1},[],{},\"]\"],\"total\":1.50e+2,\t\"a\":\"é\",\r\n\"y\":{\"b\":null}} ";
     assert_eq!(
-        slots(json),
+        contents(json),
         [text("é"), RawField::Absent, number("1.50e+2")]
     );
     assert_eq!(
-        slots("{}"),
+        contents("{}"),
         [RawField::Absent, RawField::Absent, RawField::Absent]
     );
     assert_eq!(
-        slots(r#"{"a":null,"b":-0}"#),
+        contents(r#"{"a":null,"b":-0}"#),
         [RawField::Null, number("-0"), RawField::Absent]
     );
-    let kinds = |json| slots(json)[0].kind();
+    let kinds = |json| contents(json)[0].kind();
     assert_eq!(kinds(r#"{"a":true}"#), "a boolean");
     assert_eq!(kinds(r#"{"a":false}"#), "a boolean");
     assert_eq!(kinds(r#"{"a":[1]}"#), "an array");
@@ -63,7 +63,7 @@ fn names_and_texts_are_compared_unescaped() {
     let fields = fields(json);
     assert!(fields.has_escapes());
     assert_eq!(
-        fields.slots_with(&fields.unescaped()),
+        fields.with(&fields.unescaped()),
         [
             text("\"\\/\u{8}\u{c}\n\r\té😀"),
             RawField::Absent,
@@ -83,7 +83,7 @@ fn a_name_is_found_however_it_is_written_and_whatever_follows() {
         r#"{"x":"a name longer than two words","a name longer than two words":0,"total":1}"#,
     ] {
         assert_eq!(
-            slots(json),
+            contents(json),
             [RawField::Absent, RawField::Absent, number("1")],
             "{json}"
         );
@@ -96,7 +96,7 @@ fn a_name_is_found_however_it_is_written_and_whatever_follows() {
         r#"{"total":3,"a":1,"b":2}"#,
     ] {
         assert_eq!(
-            slots(json),
+            contents(json),
             [number("1"), number("2"), number("3")],
             "{json}"
         );
@@ -108,7 +108,7 @@ fn a_string_ends_where_it_ends_at_every_length() {
     // Plain, with an escape at every place, and with a character that is not ASCII there.
     for length in 0..40 {
         let plain = "x".repeat(length);
-        assert_eq!(slots(&format!("{{\"a\":\"{plain}\"}}"))[0], text(&plain));
+        assert_eq!(contents(&format!("{{\"a\":\"{plain}\"}}"))[0], text(&plain));
         for at in 0..length {
             let (start, end) = plain.split_at(at);
             for (written, meant) in [("\\\"", "\""), ("\\\\", "\\"), ("\\u00e9", "é")] {
@@ -118,7 +118,7 @@ fn a_string_ends_where_it_ends_at_every_length() {
                 assert_eq!(texts[0].as_deref(), Some(&*format!("{start}{meant}{end}")));
             }
             let other = format!("{start}é{end}");
-            assert_eq!(slots(&format!("{{\"a\":\"{other}\"}}"))[0], text(&other));
+            assert_eq!(contents(&format!("{{\"a\":\"{other}\"}}"))[0], text(&other));
             let json = format!("{{\"a\":\"{start}\n{end}\"}}");
             assert_eq!(reason(&json), Some(Reason::InvalidJson));
             let mut json = format!("{{\"a\":\"{start}?{end}\"}}").into_bytes();
@@ -138,12 +138,12 @@ fn a_field_that_is_read_must_not_be_repeated() {
     ] {
         assert_eq!(reason(json), Some(Reason::RepeatedField), "{json}");
     }
-    // Nobody reads these.
+    // These are not read.
     assert_eq!(reason(r#"{"x":1,"x":2,"y":{"a":1,"a":2}}"#), None);
 }
 
 #[test]
-fn of_several_faults_the_same_one_is_told_wherever_they_are() {
+fn faults_have_an_order_of_precedence_wherever_they_are() {
     let table = [
         (r#"{"a":1,"a":2,"b":}"#, Reason::InvalidJson),
         (r#"{"a":1,"a":2} x"#, Reason::TrailingBytes),
@@ -161,7 +161,7 @@ fn of_several_faults_the_same_one_is_told_wherever_they_are() {
 }
 
 #[test]
-fn another_top_level_than_an_object_is_told_apart_from_broken_json() {
+fn another_top_level_than_an_object_is_no_broken_json() {
     for json in ["null", "true", "1", "\"x\"", "[]", " [{}] "] {
         assert_eq!(reason(json), Some(Reason::NotAnObject), "{json}");
     }
@@ -172,7 +172,7 @@ fn another_top_level_than_an_object_is_told_apart_from_broken_json() {
 }
 
 #[test]
-fn syntax_is_checked_to_the_last_byte_also_in_fields_that_nobody_reads() {
+fn syntax_is_checked_to_the_last_byte_also_in_unknown_fields() {
     for value in [
         "",
         "nul",
@@ -321,7 +321,7 @@ proptest! {
         let expected = serde_json::from_str::<String>(&format!("\"{body}\"")).ok();
         let found = found(json.as_bytes()).ok().map(|fields| {
             let texts = fields.unescaped();
-            match fields.slots_with(&texts)[0] {
+            match fields.with(&texts)[0] {
                 RawField::Text(text) => text.as_str().to_owned(),
                 other => panic!("{other:?}"),
             }

@@ -61,11 +61,11 @@ proptest! {
     }
 
     #[test]
-    fn without_faults_every_record_is_counted_once_and_no_letter_is_repeated(records in records()) {
+    fn without_faults_every_record_is_counted_once_and_no_dead_letter_is_repeated(records in records()) {
         let total = records.len() as u64;
         let world = Run::new(World::new(records)).finish();
         prop_assert_eq!(world.tallies.records(), total);
-        prop_assert_eq!(world.letters.len() as u64, world.tallies.dead.values().sum::<u64>());
+        prop_assert_eq!(world.dead_letters.len() as u64, world.tallies.dead.values().sum::<u64>());
         prop_assert_eq!(world.rows.len() as u64, world.tallies.inserted);
     }
 

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use runtime::dead_letter;
 use runtime::record::{OwnedRecord, Positions};
-use runtime::stepping::Stepping as _;
 use schemas::Reason;
 
-use super::{IDLE, State};
-use crate::batch::MAX_RECORDS;
+use super::State;
+use crate::limits::{IDLE_POLL, MAX_BATCH_RECORDS};
 use crate::ports::WriteError;
 use model::{Fault, Port, Run, World, avro, record, refused_amount, voucher};
 
@@ -39,9 +38,9 @@ fn many(count: usize) -> Vec<OwnedRecord> {
 
 fn reasons(world: &World) -> Vec<String> {
     world
-        .letters
+        .dead_letters
         .iter()
-        .map(|letter| letter.header(dead_letter::REASON))
+        .map(|dead_letter| dead_letter.header(dead_letter::REASON))
         .collect()
 }
 
@@ -63,13 +62,13 @@ fn a_record_that_comes_alone_is_written_at_once() {
     run.until("committed", |world| world.commits == 1);
     let took = run.world().now - before;
     // The poll that found the queue empty does not wait: none has a timeout.
-    assert!(took < IDLE, "{took:?}");
+    assert!(took < IDLE_POLL, "{took:?}");
 }
 
 #[test]
 fn a_long_queue_is_written_in_bounded_batches() {
-    let world = run(many(MAX_RECORDS * 2 + 1));
-    assert_eq!(world.statements, [MAX_RECORDS, MAX_RECORDS, 1]);
+    let world = run(many(MAX_BATCH_RECORDS * 2 + 1));
+    assert_eq!(world.statements, [MAX_BATCH_RECORDS, MAX_BATCH_RECORDS, 1]);
 }
 
 /// The group's answer, three records, and an empty queue.
@@ -84,10 +83,13 @@ fn the_next_batch_is_read_while_one_is_written_and_waits_for_it() {
         .faults_at
         .insert(Port::Table, vec![Fault::Slow; 10].into());
     let mut run = Run::new(world);
-    run.until("a look at the statement", |world| {
+    run.until("polls of the statement", |world| {
         world.faults_at[&Port::Table].len() < 8
     });
-    assert_eq!((run.task.batch.rows(), run.task.ahead.rows()), (3, 97));
+    assert_eq!(
+        (run.task.machine.batch.rows(), run.task.machine.next.rows()),
+        (3, 97)
+    );
     assert_eq!(run.world().statements, [3]);
     let world = run.finish();
     assert_eq!(world.statements, [3, 97]);
@@ -103,17 +105,17 @@ fn a_consumer_that_is_lost_during_a_write_is_replaced_after_it() {
 }
 
 #[test]
-fn a_circuit_that_opens_takes_back_the_batch_ahead_too() {
+fn a_circuit_that_opens_undoes_the_next_batch_too() {
     let refused = |n| voucher(0, &format!("{n}"), &format!("{n}"), 13);
     let mut records: Vec<_> = (0..1200).map(refused).collect();
     records.extend((1200..1300).map(|n| voucher(0, &format!("{n}"), &format!("{n}"), 5)));
     let polls = [vec![Fault::None; 1201], vec![Fault::Slow]].concat();
     let mut run = Run::new(with_faults(records, Port::Poll, polls));
     run.until("open", |world| world.circuit_openings == 1);
-    assert!(run.task.batch.is_empty() && run.task.ahead.is_empty());
+    assert!(run.task.machine.batch.is_empty() && run.task.machine.next.is_empty());
     let world = run.world();
     assert_eq!(
-        (world.commits, world.letters.len(), world.rows.len()),
+        (world.commits, world.dead_letters.len(), world.rows.len()),
         (0, 0, 0)
     );
 }
@@ -138,7 +140,7 @@ fn the_first_record_of_an_identity_is_the_row_whatever_its_echoes_say() {
             "{:?}",
             world.statements
         );
-        assert!(world.letters.is_empty());
+        assert!(world.dead_letters.is_empty());
     }
 }
 
@@ -149,7 +151,7 @@ fn tombstones_are_skipped_and_counted_and_delete_nothing() {
 }
 
 #[test]
-fn a_record_that_cant_be_used_is_a_letter_as_it_came() {
+fn a_record_that_cant_be_used_is_a_dead_letter_as_it_came() {
     let junk = record(0, "17", Some(b"\xffjunk"));
     let world = run(vec![
         voucher(0, "1", "a", 5),
@@ -157,15 +159,18 @@ fn a_record_that_cant_be_used_is_a_letter_as_it_came() {
         voucher(0, "2", "b", 5),
     ]);
     assert_eq!(world.rows.len(), 2, "the records around it flow");
-    let [letter] = &world.letters[..] else {
-        panic!("{:?}", world.letters);
+    let [dead_letter] = &world.dead_letters[..] else {
+        panic!("{:?}", world.dead_letters);
     };
-    assert_eq!((&letter.key, &letter.value), (&junk.key, &junk.value));
-    assert_eq!(letter.headers[0], junk.headers[0]);
-    assert_eq!(letter.header(dead_letter::REASON), "invalid_json");
-    assert_eq!(letter.header(dead_letter::TOPIC), "vouchers");
-    assert_eq!(letter.header(dead_letter::OFFSET), "1");
-    assert_eq!(letter.header(dead_letter::SERVICE), "sink");
+    assert_eq!(
+        (&dead_letter.key, &dead_letter.value),
+        (&junk.key, &junk.value)
+    );
+    assert_eq!(dead_letter.headers[0], junk.headers[0]);
+    assert_eq!(dead_letter.header(dead_letter::REASON), "invalid_json");
+    assert_eq!(dead_letter.header(dead_letter::TOPIC), "vouchers");
+    assert_eq!(dead_letter.header(dead_letter::OFFSET), "1");
+    assert_eq!(dead_letter.header(dead_letter::SERVICE), "sink");
     assert_eq!(world.tallies.dead[&Reason::InvalidJson], 1);
 }
 
@@ -191,19 +196,23 @@ fn a_row_that_the_database_refuses_is_found_alone_and_its_neighbours_dont_suffer
     assert_eq!(reasons(&world), ["rejected_by_database"]);
     assert!(world.statements.len() <= 13, "{:?}", world.statements);
     assert_eq!(world.failed_for_data, 6);
-    let message = world.letters[0].header(dead_letter::MESSAGE);
+    let message = world.dead_letters[0].header(dead_letter::MESSAGE);
     assert!(message.contains("no 13, says the trigger"), "{message}");
     assert!(!message.contains("secret-code"), "{message}");
 }
 
 #[test]
-fn a_code_of_another_order_is_a_letter_that_names_the_order() {
+fn a_code_of_another_order_is_a_dead_letter_that_names_the_order() {
     let world = run(vec![voucher(0, "1", "same", 5), voucher(0, "2", "same", 5)]);
     assert_eq!(world.rows, world.expected_rows());
     assert_eq!(reasons(&world), ["code_taken"]);
-    let letter = &world.letters[0];
-    assert_eq!(letter.header(dead_letter::OFFSET), "1", "the later record");
-    let message = letter.header(dead_letter::MESSAGE);
+    let dead_letter = &world.dead_letters[0];
+    assert_eq!(
+        dead_letter.header(dead_letter::OFFSET),
+        "1",
+        "the later record"
+    );
+    let message = dead_letter.header(dead_letter::MESSAGE);
     assert!(
         message.contains("order 1 of campaign order-reward"),
         "{message}"
@@ -212,9 +221,9 @@ fn a_code_of_another_order_is_a_letter_that_names_the_order() {
 }
 
 #[test]
-fn two_writers_of_one_voucher_that_meet_make_no_letter() {
+fn two_writers_of_one_voucher_that_meet_make_no_dead_letter() {
     let world = run_with(many(1), Port::Table, vec![Fault::Race; 2]);
-    assert_eq!((world.rows.len(), world.letters.len()), (1, 0));
+    assert_eq!((world.rows.len(), world.dead_letters.len()), (1, 0));
     assert_eq!(world.statements.len(), 3);
 }
 
@@ -243,16 +252,16 @@ fn a_database_that_is_away_is_waited_for_and_nothing_is_dead() {
         run.until("20 seconds", |world| world.now > Duration::from_secs(20));
         {
             let mut world = run.world();
-            assert!(world.standing.is_some(), "not ready");
+            assert!(world.blocked.is_some(), "not ready");
             assert!(world.kept_alive > 100, "the group is polled");
             assert!(world.statements.len() < 30, "with longer and longer pauses");
-            assert_eq!((world.commits, world.letters.len()), (0, 0));
+            assert_eq!((world.commits, world.dead_letters.len()), (0, 0));
             world.database = None;
         }
         assert!(run.task.is_idle(), "a stop does not wait for it");
         let world = run.finish();
         assert_eq!(world.rows.len(), 10);
-        assert_eq!(world.standing, None, "ready again");
+        assert_eq!(world.blocked, None, "ready again");
     }
 }
 
@@ -265,7 +274,7 @@ fn a_statement_without_an_answer_lets_the_group_be_polled() {
     assert_eq!(run.world().kept_alive, 0, "not for a quick one");
     run.until("ten seconds", |world| left(world) < 5);
     assert!(run.world().kept_alive > 100);
-    assert!(run.world().standing.is_some(), "not ready");
+    assert!(run.world().blocked.is_some(), "not ready");
     assert!(matches!(run.task.state, State::Writing { .. }));
     let world = run.finish();
     assert_eq!((world.statements.len(), world.rows.len()), (1, 10));
@@ -279,19 +288,19 @@ fn rows_whose_answer_was_lost_are_written_once() {
 }
 
 #[test]
-fn offsets_wait_until_the_letters_are_acknowledged() {
+fn offsets_wait_until_the_dead_letters_are_acknowledged() {
     let mut world = World::new(vec![record(0, "1", Some(b"junk")), voucher(0, "2", "b", 5)]);
-    world.broker_refuses_letters = true;
+    world.broker_refuses_dead_letters = true;
     let mut run = Run::new(world);
     run.until("20 seconds", |world| world.now > Duration::from_secs(20));
     {
         let mut world = run.world();
         assert_eq!((world.commits, world.rows.len()), (0, 1));
-        assert!(world.standing.is_some(), "not ready");
-        world.broker_refuses_letters = false;
+        assert!(world.blocked.is_some(), "not ready");
+        world.broker_refuses_dead_letters = false;
     }
     let world = run.finish();
-    assert_eq!(world.letters.len(), 1);
+    assert_eq!(world.dead_letters.len(), 1);
 }
 
 #[test]
@@ -315,7 +324,7 @@ fn a_record_whose_schema_is_not_known_yet_waits_and_those_before_it_do_not() {
 }
 
 #[test]
-fn an_unknown_schema_is_a_letter() {
+fn an_unknown_schema_is_a_dead_letter() {
     assert_eq!(
         reasons(&run(vec![avro(0, "1", "a", 9)])),
         ["unknown_schema"]
@@ -323,31 +332,34 @@ fn an_unknown_schema_is_a_letter() {
 }
 
 #[test]
-fn when_most_records_are_dead_the_flow_stands_still_until_the_cause_is_gone() {
+fn when_most_records_are_dead_letters_the_task_pauses_until_the_cause_is_fixed() {
     let junk = (0..1001).map(|_| record(0, "1", Some(b"junk"))).collect();
     let mut run = Run::new(World::new(junk));
     run.until("two rounds", |world| world.now > Duration::from_secs(15));
     {
         let world = run.world();
-        assert_eq!((world.commits, world.letters.len()), (0, 0));
-        assert_eq!(world.circuit_openings, 1);
-        let why = world.standing.clone().unwrap();
+        assert_eq!((world.commits, world.dead_letters.len()), (0, 0));
+        assert_eq!(world.circuit_openings, 2);
+        let why = world.blocked.clone().unwrap();
         assert!(why.contains("invalid_json 1000"), "{why}");
         assert!(world.kept_alive > 100, "the group is polled");
     }
-    // The topic is mended: as if an operator had deleted the junk.
-    let mended = World::new(many(1001));
-    run.world().inputs = mended.inputs;
+    // The cause is fixed: as if an operator had deleted the junk.
+    let fixed = World::new(many(1001));
+    run.world().inputs = fixed.inputs;
     let world = run.finish();
-    assert_eq!((world.rows.len(), world.letters.len()), (1001, 0));
-    assert_eq!(world.standing, None);
+    assert_eq!((world.rows.len(), world.dead_letters.len()), (1001, 0));
+    assert_eq!(world.blocked, None);
 }
 
 #[test]
 fn a_person_can_accept_the_dead_letters() {
     let junk = (0..1001).map(|_| record(0, "1", Some(b"junk"))).collect();
     let world = Run::with_breaker(World::new(junk), true).finish();
-    assert_eq!((world.letters.len(), world.circuit_openings), (1001, 0));
+    assert_eq!(
+        (world.dead_letters.len(), world.circuit_openings),
+        (1001, 0)
+    );
 }
 
 #[test]
@@ -359,8 +371,8 @@ fn a_database_that_refuses_most_rows_opens_the_circuit_too() {
     let mut run = Run::new(World::new(refused));
     run.until("open", |world| world.circuit_openings == 1);
     let world = run.world();
-    assert_eq!((world.commits, world.letters.len()), (0, 0));
-    let why = world.standing.clone().unwrap();
+    assert_eq!((world.commits, world.dead_letters.len()), (0, 0));
+    let why = world.blocked.clone().unwrap();
     assert!(why.contains("rejected_by_database"), "{why}");
 }
 
@@ -376,12 +388,16 @@ fn a_partition_that_is_taken_away_during_a_write_is_committed_by_its_next_owner(
     run.until("a statement", |world| !world.statements.is_empty());
     run.world().revoke();
     run.until("both rows", |world| world.rows.len() == 2);
-    assert_eq!(run.world().letters.len(), 0, "the next owner's");
+    assert_eq!(run.world().dead_letters.len(), 0, "the next owner's");
     run.until("a commit", |world| world.commits == 1);
     {
         let world = run.world();
         assert_eq!(world.committed, Positions::from([(0, 2), (1, 1)]));
-        assert_eq!(world.letters.len(), 1, "its next owner's, here ourselves");
+        assert_eq!(
+            world.dead_letters.len(),
+            1,
+            "its next owner's, here ourselves"
+        );
     }
     assert_eq!(run.finish().tallies.existing, 1);
 }
@@ -404,9 +420,9 @@ fn a_consumer_that_cant_go_on_is_replaced() {
 #[test]
 fn a_task_without_partitions_is_ready_once_it_has_joined() {
     let mut run = Run::new(World::new(Vec::new()));
-    run.world().standing = Some("joining the group".to_owned());
+    run.world().blocked = Some("joining the group".to_owned());
     run.until("joined", |world| world.partitions == 2);
     run.step();
-    assert_eq!(run.world().standing, None);
+    assert_eq!(run.world().blocked, None);
     assert!(run.task.is_idle());
 }

@@ -1,7 +1,7 @@
 //! A small model of Kafka and Postgres, with faults at any call.
 //!
 //! It checks what must hold at every moment: no offset is committed past a record that is neither a
-//! row nor a letter, and committed offsets never go back.
+//! row nor a dead letter, and committed offsets never go back.
 
 mod ports;
 
@@ -11,19 +11,19 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
+use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter;
 use runtime::kafka::AssignmentChange;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
-use runtime::stepping::{Step, Stepping as _};
+use runtime::stepping::Driver;
 use rust_decimal::Decimal;
-use schemas::{Body, Malformed, Payload, Reason, SchemaId, Voucher, VoucherPlan, WriterSchema};
+use schemas::{Malformed, Payload, Reason, SchemaId, ValueFormat, Voucher, VoucherPlan};
 
 use crate::columns::Columns;
 use crate::ports::{VoucherIdentity, WriteError, Written};
 use crate::tally::Tally;
-use crate::task::{Ports, Task};
+use crate::task::{Ports, Settings, Task};
 
 /// What goes wrong at one call; a call that can't go wrong like this goes well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) enum Fault {
 pub(super) enum Port {
     Poll,
     Table,
-    Letters,
+    DeadLetters,
     Commit,
     Rewind,
 }
@@ -64,15 +64,15 @@ pub(super) type StoredRow = (String, Decimal, String);
 /// A row's identity.
 pub(super) type Key = (String, String);
 
-/// A letter in the topic.
+/// A dead letter in the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StoredLetter {
+pub(super) struct StoredDeadLetter {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: Vec<Header>,
 }
 
-impl StoredLetter {
+impl StoredDeadLetter {
     pub(super) fn header(&self, name: &str) -> String {
         let (_, value) = self.headers.iter().find(|(n, _)| n == name).unwrap();
         String::from_utf8(value.clone().unwrap()).unwrap()
@@ -96,13 +96,13 @@ pub(super) struct World {
     pub(super) faults_at: BTreeMap<Port, VecDeque<Fault>>,
     /// The database gives no answers, or only this one.
     pub(super) database: Option<WriteError>,
-    pub(super) broker_refuses_letters: bool,
-    /// Larger letters are refused.
-    pub(super) max_letter_bytes: Option<usize>,
-    /// So many times the first letter is refused, however small it is.
-    pub(super) refused_letters: usize,
+    pub(super) broker_refuses_dead_letters: bool,
+    /// Larger dead letters are refused.
+    pub(super) max_dead_letter_bytes: Option<usize>,
+    /// So many times the first dead letter is refused, however small it is.
+    pub(super) refused_dead_letters: usize,
     pub(super) reduced: usize,
-    /// When a letter was refused for another reason than its size.
+    /// When a dead letter was refused for another reason than its size.
     pub(super) blocked_at: Vec<Duration>,
     /// A marker follows the last record of each partition.
     pub(super) markers: bool,
@@ -120,15 +120,15 @@ pub(super) struct World {
 
     pub(super) rows: BTreeMap<Key, StoredRow>,
     pub(super) statements: Vec<usize>,
-    under_way: Option<Columns>,
+    in_flight: Option<Columns>,
     /// No earlier has the statement under way an answer.
     answered_at: Duration,
 
-    pub(super) letters: Vec<StoredLetter>,
-    unacknowledged: Vec<StoredLetter>,
+    pub(super) dead_letters: Vec<StoredDeadLetter>,
+    unacknowledged: Vec<StoredDeadLetter>,
 
     pub(super) tallies: Tally,
-    pub(super) standing: Option<String>,
+    pub(super) blocked: Option<String>,
     pub(super) circuit_openings: usize,
     pub(super) partitions: usize,
     pub(super) failed_for_data: usize,
@@ -138,7 +138,7 @@ pub(super) struct World {
 pub(super) const STATEMENT: Duration = Duration::from_millis(5);
 
 /// Rows of this amount fail for a reason that may be the database's.
-pub(super) fn doubtful_amount() -> Decimal {
+pub(super) fn ambiguous_amount() -> Decimal {
     Decimal::from(17)
 }
 
@@ -208,13 +208,13 @@ impl World {
     /// A new member without anything of the old one.
     fn restart(&mut self) {
         if self.killed.take() == Some(Fault::KilledAfter) {
-            if let Some(columns) = self.under_way.take() {
+            if let Some(columns) = self.in_flight.take() {
                 let _ = self.apply(&columns);
             }
-            let letters = std::mem::take(&mut self.unacknowledged);
-            self.letters.extend(letters);
+            let dead_letters = std::mem::take(&mut self.unacknowledged);
+            self.dead_letters.extend(dead_letters);
         }
-        self.under_way = None;
+        self.in_flight = None;
         self.unacknowledged.clear();
         self.join();
     }
@@ -249,8 +249,8 @@ impl World {
                     "no 13, says the trigger of {code}"
                 )));
             }
-            if amount == doubtful_amount() {
-                return Err(WriteError::Doubtful {
+            if amount == ambiguous_amount() {
+                return Err(WriteError::Ambiguous {
                     why: format!("the trigger has no time for {code}"),
                     others_pass: columns.len() == 1,
                 });
@@ -287,11 +287,15 @@ impl World {
 
     pub(super) fn is_done(&self, record: &OwnedRecord) -> bool {
         let place = (record.partition, record.offset);
-        let is_letter = || self.letters.iter().any(|letter| letter.place() == place);
+        let has_dead_letter = || {
+            self.dead_letters
+                .iter()
+                .any(|dead_letter| dead_letter.place() == place)
+        };
         match voucher_of(record) {
             None if record.value.is_none() => true,
-            None => is_letter(),
-            Some(voucher) => self.rows.contains_key(&voucher.0) || is_letter(),
+            None => has_dead_letter(),
+            Some(voucher) => self.rows.contains_key(&voucher.0) || has_dead_letter(),
         }
     }
 
@@ -301,7 +305,7 @@ impl World {
         let vouchers = self.inputs.values().flatten().filter_map(voucher_of);
         for (key, row) in vouchers {
             let code_is_taken = rows.values().any(|(code, ..)| *code == row.0);
-            let is_refused = row.1 == refused_amount() || row.1 == doubtful_amount();
+            let is_refused = row.1 == refused_amount() || row.1 == ambiguous_amount();
             if !rows.contains_key(&key) && !code_is_taken && !is_refused {
                 rows.insert(key, row);
             }
@@ -324,12 +328,12 @@ impl World {
 /// A record's voucher, when it has one that can be decoded.
 fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
     let key = record.key.as_deref();
-    let body = match Payload::of(record.value.as_deref()).ok()? {
-        Payload::Unframed(value) => Body::Json(value),
-        Payload::Framed { schema_id, body } if schema_id == SCHEMA => schema().body(body),
+    let (bytes, format) = match Payload::of(record.value.as_deref()).ok()? {
+        Payload::Unframed(bytes) => (bytes, ValueFormat::Json),
+        Payload::Framed { schema_id, body } if schema_id == SCHEMA => (body, schema().as_ref()),
         _ => return None,
     };
-    let voucher = Voucher::read(key, body).ok()?;
+    let voucher = Voucher::read(key, bytes, format).ok()?;
     let identity = (voucher.campaign.to_string(), voucher.order_id.to_string());
     let code = voucher.code.to_string();
     Some((identity, (code, voucher.amount, String::new())))
@@ -338,9 +342,9 @@ fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
 /// The one schema that the registry knows.
 const SCHEMA: SchemaId = SchemaId::Id(7);
 
-fn schema() -> &'static WriterSchema<VoucherPlan> {
-    static SCHEMA: OnceLock<WriterSchema<VoucherPlan>> = OnceLock::new();
-    SCHEMA.get_or_init(|| WriterSchema::Avro(VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap()))
+fn schema() -> &'static ValueFormat<VoucherPlan> {
+    static SCHEMA: OnceLock<ValueFormat<VoucherPlan>> = OnceLock::new();
+    SCHEMA.get_or_init(|| ValueFormat::Avro(VoucherPlan::compile(schemas::VOUCHER_AVSC).unwrap()))
 }
 
 /// One handle for all ports.
@@ -365,12 +369,12 @@ impl SchemaSource for Schemas {
         }
     }
 
-    fn known(&mut self, id: SchemaId) -> Option<&WriterSchema<VoucherPlan>> {
+    fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<VoucherPlan>> {
         (id == SCHEMA && self.asked >= 3).then(schema)
     }
 }
 
-pub(super) type ModelTask = Task<Outside, Outside, Outside, Schemas, Outside, Outside>;
+pub(super) type ModelTask = Driver<Task<Outside, Outside, Outside, Schemas, Outside, Outside>>;
 
 /// A world with one task in it.
 pub(super) struct Run {
@@ -398,7 +402,7 @@ impl Run {
     }
 
     pub(super) fn step(&mut self) {
-        if let Step::Stop(failure) = self.task.step() {
+        if let Err(failure) = self.task.step() {
             panic!("stopped: {failure}");
         }
         if self.world().killed.is_some() {
@@ -447,11 +451,14 @@ fn task(outside: &Outside, accept_dead_letters: bool) -> ModelTask {
         clock: outside.clone(),
         observer: outside.clone(),
     };
-    let breaker = CircuitBreaker::new(&CircuitBreakerSettings {
-        dead_letter_limit: 500,
-        accept_dead_letters,
-    });
-    Task::new(ports, "vouchers".to_owned(), breaker)
+    let settings = Settings {
+        topic: "vouchers".to_owned(),
+        breaker: CircuitBreakerSettings {
+            dead_letter_limit: 500,
+            accept_dead_letters,
+        },
+    };
+    Driver::new(Task::new(ports, settings))
 }
 
 /// A record of `order` in `partition`; its offset is given by the world.
@@ -477,10 +484,8 @@ fn value(order: &str, code: &str, amount: u32, schema_id: Option<u32>) -> Vec<u8
         expires_at: None,
     };
     let mut value = Vec::new();
-    match schema_id {
-        Some(id) => voucher.write_avro(id, &mut value).unwrap(),
-        None => voucher.write_json(&mut value),
-    }
+    let format = schema_id.map_or(ValueFormat::Json, ValueFormat::Avro);
+    voucher.write(format, &mut value).unwrap();
     value
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use runtime::kafka::{Outgoing, Polled, TRANSACTION_TIMEOUT};
 use runtime::record::{InputRecord, Positions};
-use simulator::consumer::Consumer;
-use simulator::kafka::{Broker, ORDER_STATUS, TOPICS, VOUCHERS};
-use simulator::producer::{Answer, Producer};
+use simulator::clients::consumer::Consumer;
+use simulator::clients::producer::{Answer, Producer};
 use simulator::random::Random;
 use simulator::world::World;
+use simulator::world::kafka::{Broker, ORDER_STATUS, TOPICS, VOUCHERS};
 
 use super::script::{self, Kafka, Name, Step, Topic};
 

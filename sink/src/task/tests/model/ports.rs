@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::dead_letter::OutgoingDeadLetter;
+use runtime::flow::FlowObserver;
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Positions};
+use runtime::refusals::Refusal;
 
-use super::{Fault, Outside, Port, STATEMENT, StoredLetter, World};
+use super::{Fault, Outside, Port, STATEMENT, StoredDeadLetter, World};
 use crate::columns::Columns;
 use crate::ports::{
-    Cause, DeadLetterRecord, DeadLetters, Drained, Observer, Refusal, Source, Table, WriteError,
-    Written,
+    DeadLetters, Drained, Observer, Source, Table, WriteError, WriteFailure, Written,
 };
 use crate::tally::Tally;
 
@@ -105,7 +107,7 @@ impl Source for Outside {
 impl Table for Outside {
     fn start(&mut self, columns: Columns) {
         let mut world = self.0.borrow_mut();
-        assert!(world.under_way.is_none(), "one statement at a time");
+        assert!(world.in_flight.is_none(), "one statement at a time");
         assert!(!columns.is_empty(), "a statement has rows");
         let keys: Vec<_> = columns
             .campaigns
@@ -118,7 +120,7 @@ impl Table for Outside {
         );
         world.statements.push(columns.len());
         world.answered_at = world.now + STATEMENT;
-        world.under_way = Some(columns);
+        world.in_flight = Some(columns);
     }
 
     fn poll(&mut self, timeout: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
@@ -136,7 +138,7 @@ impl Table for Outside {
         if world.killed.is_some() {
             return None;
         }
-        let columns = world.under_way.take()?;
+        let columns = world.in_flight.take()?;
         let result = match (fault, world.database.clone()) {
             (_, Some(error)) => Err(error),
             (Fault::Away, _) => Err(WriteError::Unavailable("scripted".to_owned())),
@@ -153,29 +155,32 @@ impl Table for Outside {
 }
 
 impl World {
-    fn is_too_large(&self, letter: &StoredLetter) -> bool {
+    fn is_too_large(&self, dead_letter: &StoredDeadLetter) -> bool {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers = letter.headers.iter().map(|(_, value)| length(value));
-        let bytes = length(&letter.key) + length(&letter.value) + headers.sum::<usize>();
-        self.max_letter_bytes.is_some_and(|max| bytes > max)
+        let headers = dead_letter.headers.iter().map(|(_, value)| length(value));
+        let bytes = length(&dead_letter.key) + length(&dead_letter.value) + headers.sum::<usize>();
+        self.max_dead_letter_bytes.is_some_and(|max| bytes > max)
     }
 
     fn refuses_some(&self) -> bool {
-        let letters = &self.unacknowledged;
-        !letters.is_empty()
-            && (self.refused_letters > 0 || letters.iter().any(|letter| self.is_too_large(letter)))
+        let dead_letters = &self.unacknowledged;
+        !dead_letters.is_empty()
+            && (self.refused_dead_letters > 0
+                || dead_letters
+                    .iter()
+                    .any(|dead_letter| self.is_too_large(dead_letter)))
     }
 
     /// The first one when it is so scripted, else those that are too large; others are written.
     fn refuse_some(&mut self) -> Drained {
-        let blocks = self.refused_letters > 0;
-        self.refused_letters = self.refused_letters.saturating_sub(1);
+        let blocks = self.refused_dead_letters > 0;
+        self.refused_dead_letters = self.refused_dead_letters.saturating_sub(1);
         let mut refused = Vec::new();
-        for (index, letter) in std::mem::take(&mut self.unacknowledged)
+        for (index, dead_letter) in std::mem::take(&mut self.unacknowledged)
             .into_iter()
             .enumerate()
         {
-            let too_large = !blocks && self.is_too_large(&letter);
+            let too_large = !blocks && self.is_too_large(&dead_letter);
             if too_large || blocks && index == 0 {
                 let why = "scripted".to_owned();
                 refused.push(Refused {
@@ -184,7 +189,7 @@ impl World {
                     why,
                 });
             } else {
-                self.letters.push(letter);
+                self.dead_letters.push(dead_letter);
             }
         }
         Drained::Refused(refused)
@@ -192,32 +197,32 @@ impl World {
 }
 
 impl DeadLetters for Outside {
-    fn send(&mut self, letter: &DeadLetterRecord<'_>) -> Result<(), String> {
+    fn send(&mut self, dead_letter: &OutgoingDeadLetter<'_>) -> Result<(), String> {
         let mut world = self.0.borrow_mut();
-        if world.fault(Port::Letters) == Fault::Away {
+        if world.fault(Port::DeadLetters) == Fault::Away {
             return Err("scripted".to_owned());
         }
-        world.unacknowledged.push(StoredLetter {
-            key: letter.key.map(<[u8]>::to_vec),
-            value: letter.value.map(<[u8]>::to_vec),
-            headers: letter.headers.to_vec(),
+        world.unacknowledged.push(StoredDeadLetter {
+            key: dead_letter.key.map(<[u8]>::to_vec),
+            value: dead_letter.value.map(<[u8]>::to_vec),
+            headers: dead_letter.headers.clone(),
         });
         Ok(())
     }
 
     fn drain(&mut self, timeout: Duration) -> Drained {
         let mut world = self.0.borrow_mut();
-        match world.fault(Port::Letters) {
+        match world.fault(Port::DeadLetters) {
             Fault::Slow => {
                 world.now += timeout;
                 Drained::NotYet
             }
             Fault::Away => Drained::Failed("scripted".to_owned()),
             _ if world.refuses_some() => world.refuse_some(),
-            _ if world.broker_refuses_letters => Drained::Failed("scripted".to_owned()),
+            _ if world.broker_refuses_dead_letters => Drained::Failed("scripted".to_owned()),
             fault => {
-                let letters = std::mem::take(&mut world.unacknowledged);
-                world.letters.extend(letters);
+                let dead_letters = std::mem::take(&mut world.unacknowledged);
+                world.dead_letters.extend(dead_letters);
                 if fault == Fault::AnswerLost {
                     Drained::Failed("the answer was lost".to_owned())
                 } else {
@@ -240,47 +245,45 @@ impl Clock for Outside {
 }
 
 impl Observer for Outside {
-    fn written(&mut self, _: Duration) {}
-
-    fn write_failed(&mut self, cause: Cause) {
-        self.0.borrow_mut().failed_for_data += usize::from(cause == Cause::Data);
+    fn flow(&mut self) -> &mut dyn FlowObserver {
+        self
     }
 
-    fn refused(&mut self, letters: usize, refusal: Refusal) {
+    fn write_failed(&mut self, failure: WriteFailure) {
+        self.0.borrow_mut().failed_for_data += usize::from(failure == WriteFailure::Data);
+    }
+
+    fn settled(&mut self, tally: &Tally) {
+        self.0.borrow_mut().tallies.add(tally);
+    }
+}
+
+impl FlowObserver for Outside {
+    fn assigned(&mut self, partitions: usize) {
+        self.0.borrow_mut().partitions = partitions;
+    }
+
+    fn healthy(&mut self) {
+        self.0.borrow_mut().blocked = None;
+    }
+
+    fn blocked(&mut self, reason: &str) {
+        self.0.borrow_mut().blocked = Some(reason.to_owned());
+    }
+
+    fn circuit_opened(&mut self, reason: &str) {
+        self.blocked(reason);
+        self.0.borrow_mut().circuit_openings += 1;
+    }
+
+    fn refused(&mut self, dead_letters: usize, refusal: Refusal) {
         let mut world = self.0.borrow_mut();
         match refusal {
-            Refusal::Reduced => world.reduced += letters,
+            Refusal::Reduced => world.reduced += dead_letters,
             Refusal::Blocked => {
                 let now = world.now;
                 world.blocked_at.push(now);
             }
         }
-    }
-
-    fn settled(&mut self, tally: &Tally) {
-        let all = &mut self.0.borrow_mut().tallies;
-        all.inserted += tally.inserted;
-        all.existing += tally.existing;
-        all.different += tally.different;
-        all.tombstones += tally.tombstones;
-        for (reason, count) in &tally.dead {
-            *all.dead.entry(*reason).or_default() += count;
-        }
-    }
-
-    fn assigned(&mut self, partitions: usize) {
-        self.0.borrow_mut().partitions = partitions;
-    }
-
-    fn flowing(&mut self) {
-        self.0.borrow_mut().standing = None;
-    }
-
-    fn standing(&mut self, reason: &str) {
-        self.0.borrow_mut().standing = Some(reason.to_owned());
-    }
-
-    fn circuit(&mut self, open: bool) {
-        self.0.borrow_mut().circuit_openings += usize::from(open);
     }
 }

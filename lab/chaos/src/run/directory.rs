@@ -1,0 +1,46 @@
+//! The folder of a run.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// The folder of a run: `target/chaos/PID`. It is removed if every promise was kept, else renamed to
+/// `failed-SEED`.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    failed: PathBuf,
+}
+
+impl Directory {
+    pub(super) fn create(seed: u64) -> Result<Self> {
+        let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/chaos");
+        // Folders of runs that were killed.
+        for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+            let owner = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
+            if owner.is_some_and(|pid| !stack::is_alive(pid)) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let path = all.join(std::process::id().to_string());
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Self {
+            failed: all.join(format!("failed-{seed}")),
+            path,
+        })
+    }
+
+    pub(super) fn close(self, kept: bool) {
+        if !kept {
+            let _ = std::fs::remove_dir_all(&self.path);
+            return;
+        }
+        let _ = std::fs::remove_dir_all(&self.failed);
+        let place = match std::fs::rename(&self.path, &self.failed) {
+            Ok(()) => &self.failed,
+            Err(_) => &self.path,
+        };
+        let _ = writeln!(std::io::stderr(), "journal and logs: {}", place.display());
+    }
+}

@@ -1,0 +1,48 @@
+//! Parts of pages that are made from the code.
+//!
+//! `UPDATE_DOCS=1 cargo test --test documentation` writes them anew.
+
+use anyhow::{Context, Result};
+
+use crate::project;
+
+const BEGIN: &str = "<!-- generated: begin -->\n";
+const END: &str = "<!-- generated: end -->\n";
+
+/// Compares the generated part of a page with what it should be, or writes it.
+pub(crate) fn compare(page: &str, expected: &str) -> Result<()> {
+    let path = project().join(page);
+    let text = std::fs::read_to_string(&path)?;
+    let (before, rest) = text.split_once(BEGIN).context(BEGIN)?;
+    let (written, after) = rest.split_once(END).context(END)?;
+    let expected = format!("\n{expected}\n");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}"))?;
+        return Ok(());
+    }
+    let mut lines = written.lines().zip(expected.lines());
+    assert!(
+        written == expected,
+        "{page} is not what the code says, at {:?}; \
+         UPDATE_DOCS=1 cargo test --test documentation writes it anew",
+        lines.find(|(old, new)| old != new)
+    );
+    Ok(())
+}
+
+/// A row of a table.
+pub(crate) fn row(cells: &[&str]) -> String {
+    let cells = cells.iter().map(|cell| match *cell {
+        "" => " |".to_owned(),
+        cell => format!(" {cell} |"),
+    });
+    format!("|{}\n", cells.collect::<String>())
+}
+
+/// A text in a cell of a table.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
+        .replace('<', "&lt;")
+        .replace('*', "\\*")
+}

@@ -1,0 +1,60 @@
+//! Public names of the code in the documents: metrics, and reasons of dead letters.
+
+use anyhow::Result;
+use runtime::metrics::{self, Kind};
+use schemas::Reason;
+
+use crate::generated::{compare, escaped, row};
+use crate::{markdown, project};
+
+#[test]
+fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
+    let mut table = row(&["metric", "kind", "meaning"]) + &row(&["---", "---", "---"]);
+    for metric in metrics::ALL {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Seconds => "histogram",
+        };
+        table += &row(&[&format!("`{}`", metric.name), kind, &escaped(metric.help)]);
+    }
+    compare("docs/monitoring.md", &table)
+}
+
+/// `sink_rows_total` of a span such as `sink_rows_total{outcome="different"}`. Tables of migrations
+/// and files have names alike.
+fn metric(code: &str) -> Option<&str> {
+    let name = code.split_once('{').map_or(code, |(name, _)| name);
+    let prefixes = ["producer_", "processor_", "sink_", "kafka_", "http_"];
+    let is_ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let is_other = name.ends_with("_migrations") || name.contains('.');
+    (is_ours && !is_other).then_some(name)
+}
+
+#[test]
+fn every_metric_that_a_document_names_exists() -> Result<()> {
+    for document in crate::documents()? {
+        let text = std::fs::read_to_string(&document)?;
+        for name in markdown::code_spans(&text).into_iter().filter_map(metric) {
+            assert!(
+                metrics::ALL.iter().any(|metric| metric.name == name),
+                "{} names {name}, which is no metric",
+                crate::name(&document)
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_reason_of_a_dead_letter_is_explained() -> Result<()> {
+    let page = std::fs::read_to_string(project().join("docs/dead-letters.md"))?;
+    let explained = markdown::code_spans(&page);
+    for reason in Reason::ALL {
+        assert!(
+            explained.contains(&reason.as_str()),
+            "docs/dead-letters.md does not explain the reason {reason}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! The processor's ports over the model.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use processor::batch::{Batch, Topics};
+use processor::evaluate::SharedEvaluator;
+use processor::limits::BatchLimits;
+use processor::ports::Log;
+use processor::task::{Guarantee, Ports, Settings, Task};
+use runtime::circuit_breaker::CircuitBreakerSettings;
+use runtime::kafka::{
+    AssignmentChange, CommitError, Membership, Outgoing, Polled, Stage, TransactionError,
+    Unfinished,
+};
+use runtime::lifecycle::Failure;
+use runtime::record::Positions;
+use runtime::registry::{Lookup, SchemaSource};
+use runtime::stepping::Driver;
+use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, ValueFormat};
+
+use super::silent::Silent;
+use crate::clients::consumer::{Consumer, Read, shifted};
+use crate::clients::producers::Producers;
+use crate::mutation::Mutation;
+use crate::world::kafka::ORDER_STATUS;
+use crate::world::kafka::group::SESSION_TIMEOUT;
+use crate::world::workload::SCHEMA_ID;
+use crate::world::{ProcessClock, ProcessId, Shared};
+
+/// A processor of the model.
+pub type ProcessorTask = Driver<Task<SimulatedLog, Schemas, ProcessClock, Silent>>;
+
+/// Starts a processor. `instance` is its stable name.
+pub fn start(
+    world: &Shared,
+    id: ProcessId,
+    instance: &str,
+    evaluator: &SharedEvaluator,
+    schema: &Arc<ValueFormat<OrderStatusPlan>>,
+) -> ProcessorTask {
+    let transactional_id = format!("processor/{instance}/0");
+    let guarantee = world.borrow().guarantee;
+    let log = SimulatedLog {
+        world: Shared::clone(world),
+        consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
+        producers: Producers::new(id, &transactional_id, guarantee == Guarantee::ExactlyOnce),
+        late: None,
+        beside: None,
+    };
+    let schemas = Schemas {
+        clock: ProcessClock {
+            world: Shared::clone(world),
+            id,
+        },
+        schema: Arc::clone(schema),
+    };
+    let clock = ProcessClock {
+        world: Shared::clone(world),
+        id,
+    };
+    let ports = Ports {
+        log,
+        schemas,
+        clock,
+        observer: Silent,
+    };
+    let topics = Topics {
+        source: "order-status".to_owned(),
+        vouchers: "vouchers".to_owned(),
+        dead_letters: "order-status.dlq".to_owned(),
+    };
+    let settings = Settings {
+        guarantee,
+        evaluator: Arc::clone(evaluator),
+        batch: Batch::new(topics, ValueFormat::Json),
+        limits: BatchLimits {
+            records: FULL_BATCH,
+            ..BatchLimits::default()
+        },
+        // The workload has as many dead letters as it likes.
+        breaker: CircuitBreakerSettings::NEVER,
+        transactional_id,
+    };
+    Driver::new(Task::new(ports, settings))
+}
+
+/// So few that a backlog is one soon.
+const FULL_BATCH: usize = 4;
+
+/// A transaction that is finished beside the loop.
+#[derive(Debug)]
+struct Beside {
+    positions: Positions,
+    timeout: Duration,
+    stage: Stage,
+}
+
+/// The port.
+#[derive(Debug)]
+pub struct SimulatedLog {
+    world: Shared,
+    consumer: Consumer,
+    producers: Producers,
+    /// A planted bug's offsets, to be committed after the transaction.
+    late: Option<Positions>,
+    beside: Option<Beside>,
+}
+
+impl Log for SimulatedLog {
+    type Record<'a> = Read;
+
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.producers.reopen(&mut self.world.borrow_mut());
+        Ok(())
+    }
+
+    fn open_consumer(&mut self) -> Result<(), Failure> {
+        self.consumer.reopen();
+        Ok(())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        SESSION_TIMEOUT
+    }
+
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        self.consumer
+            .look_for_our_name(&mut self.world.borrow_mut(), time)
+    }
+
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producers.init(world, timeout)
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Polled<Read> {
+        self.consumer.poll(&mut self.world.borrow_mut(), timeout)
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.consumer.take_changes()
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        self.consumer.keep_alive(&mut self.world.borrow_mut(), time);
+    }
+
+    fn rewind(&mut self, _: Duration) -> Result<(), String> {
+        self.consumer.rewind(&mut self.world.borrow_mut())
+    }
+
+    fn positions(&mut self) -> Positions {
+        self.consumer.positions()
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.consumer
+            .commit(&mut self.world.borrow_mut(), positions)
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.producers.begin()
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.producers
+            .current()
+            .send(&mut self.world.borrow_mut(), record)
+    }
+
+    fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producers.current().drain(world, timeout)
+    }
+
+    fn send_offsets(
+        &mut self,
+        positions: &Positions,
+        timeout: Duration,
+    ) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        if world.has(Mutation::OffsetsOutsideTransaction) {
+            self.late = Some(positions.clone());
+            return Ok(());
+        }
+        let consumer = &self.consumer;
+        self.producers
+            .current()
+            .send_offsets(world, timeout, |world, identity| {
+                if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
+                    return Ok(false);
+                }
+                let positions = shifted(world, positions);
+                if world.has(Mutation::OffsetsBeforeVouchers) {
+                    world.broker.groups[ORDER_STATUS].commit(&positions);
+                    return Ok(true);
+                }
+                let time = world.now;
+                world
+                    .broker
+                    .add_offsets(identity, ORDER_STATUS, &positions, time)
+                    .map(|()| true)
+            })
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producers.current().end(world, true, timeout)?;
+        if let Some(late) = self.late.take() {
+            let _ = self.consumer.commit(world, &late);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        let world = &mut self.world.borrow_mut();
+        self.consumer.heartbeat(world);
+        self.producers.current().end(world, false, timeout)
+    }
+
+    fn begin_finish(&mut self, positions: &Positions, timeout: Duration) -> bool {
+        self.beside = Some(Beside {
+            positions: positions.clone(),
+            timeout,
+            stage: Stage::SendingOffsets,
+        });
+        true
+    }
+
+    /// A stage now and then: the loop reads on, or dies, between two of them.
+    fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
+        {
+            let world = &mut self.world.borrow_mut();
+            if world.random.per_mille(500) {
+                world.spend(self.consumer.id(), timeout);
+                return None;
+            }
+        }
+        let Beside {
+            positions,
+            timeout,
+            stage,
+        } = self.beside.take()?;
+        let (done, next) = match stage {
+            Stage::SendingOffsets => (
+                self.send_offsets(&positions, timeout),
+                Some(Stage::Draining),
+            ),
+            Stage::Draining => (self.drain(timeout), Some(Stage::Committing)),
+            Stage::Committing => (self.commit(timeout), None),
+        };
+        match (done, next) {
+            (Err(_), _) if self.world.borrow().has(Mutation::UnfinishedIsCommitted) => Some(Ok(())),
+            (Err(error), _) => Some(Err(Unfinished { stage, error })),
+            (Ok(()), None) => Some(Ok(())),
+            (Ok(()), Some(stage)) => {
+                self.beside = Some(Beside {
+                    positions,
+                    timeout,
+                    stage,
+                });
+                None
+            }
+        }
+    }
+
+    fn poll_fetched(&mut self) -> Polled<Read> {
+        self.consumer.poll_fetched(&mut self.world.borrow_mut())
+    }
+}
+
+/// The registry: one schema, when it is there.
+#[derive(Debug)]
+pub struct Schemas {
+    clock: ProcessClock,
+    schema: Arc<ValueFormat<OrderStatusPlan>>,
+}
+
+impl SchemaSource for Schemas {
+    type Plan = OrderStatusPlan;
+
+    fn lookup(&mut self, id: SchemaId) -> Lookup<'_, OrderStatusPlan> {
+        let world = self.clock.world.borrow();
+        if world.time_of(self.clock.id) < world.registry_away {
+            return Lookup::Pending;
+        }
+        if id == SchemaId::Id(SCHEMA_ID) {
+            Lookup::Known(&self.schema)
+        } else {
+            Lookup::Bad(Malformed::new(Reason::UnknownSchema, "not registered"))
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! A consumer group: static members, generations, cooperative rebalances, committed offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use runtime::kafka::AssignmentChange;
+use runtime::record::{Partition, Positions};
+
+use super::log::ProducerId;
+use crate::random::Random;
+
+/// The number of a member; a process that joins anew has a new one.
+pub type MemberId = u64;
+
+/// A member that sends nothing for so long is removed.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the coordinator does not know a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotMember {
+    /// It was silent for too long.
+    Expired,
+    /// Another process joined with its instance id.
+    Fenced,
+}
+
+#[derive(Debug)]
+struct Member {
+    instance: String,
+    generation: i32,
+    assigned: BTreeSet<Partition>,
+    heard: Duration,
+}
+
+/// The coordinator's view of one group.
+#[derive(Debug)]
+pub struct Group {
+    partitions: Partition,
+    generation: i32,
+    next_member: MemberId,
+    members: BTreeMap<MemberId, Member>,
+    target: BTreeMap<Partition, MemberId>,
+    committed: Positions,
+    /// Offsets of transactions that have no end yet.
+    pending: BTreeMap<ProducerId, Positions>,
+    /// Offsets beyond the end of the log, as after a truncation, until a person puts them right.
+    astray: Positions,
+    /// A committed offset that went back: none may.
+    pub went_back: Option<String>,
+}
+
+/// So far beyond the end that no record ever gets there.
+const ASTRAY: i64 = 1_000_000;
+
+impl Group {
+    /// A group without members, of a topic with so many partitions.
+    pub fn new(partitions: Partition) -> Self {
+        Self {
+            partitions,
+            generation: 0,
+            next_member: 0,
+            members: BTreeMap::new(),
+            target: BTreeMap::new(),
+            committed: Positions::new(),
+            pending: BTreeMap::new(),
+            astray: Positions::new(),
+            went_back: None,
+        }
+    }
+
+    /// Adds a member. One with a known instance id takes its predecessor's place without a
+    /// rebalance, and fences it.
+    pub fn join(&mut self, instance: &str, now: Duration, random: &mut Random) -> MemberId {
+        self.next_member += 1;
+        let id = self.next_member;
+        let predecessor = self
+            .members
+            .iter()
+            .find(|(_, member)| member.instance == instance)
+            .map(|(id, _)| *id);
+        self.members.insert(
+            id,
+            Member {
+                instance: instance.to_owned(),
+                generation: self.generation,
+                assigned: BTreeSet::new(),
+                heard: now,
+            },
+        );
+        if let Some(predecessor) = predecessor {
+            self.members.remove(&predecessor);
+            for owner in self
+                .target
+                .values_mut()
+                .filter(|owner| **owner == predecessor)
+            {
+                *owner = id;
+            }
+        } else {
+            self.rebalance(random);
+        }
+        id
+    }
+
+    /// Returns whether a member has this instance id.
+    pub fn has_instance(&self, instance: &str) -> bool {
+        self.members
+            .values()
+            .any(|member| member.instance == instance)
+    }
+
+    /// Removes a member.
+    pub fn remove(&mut self, id: MemberId, random: &mut Random) {
+        if self.members.remove(&id).is_some() {
+            self.rebalance(random);
+        }
+    }
+
+    /// Removes members whose session has expired.
+    pub fn expire(&mut self, now: Duration, random: &mut Random) {
+        let silent: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| now.saturating_sub(member.heard) > SESSION_TIMEOUT)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            self.remove(id, random);
+        }
+    }
+
+    /// Begins a new generation. Mostly sticky; a partition that moves is free once its owner has learned
+    /// of the generation.
+    pub fn rebalance(&mut self, random: &mut Random) {
+        self.generation += 1;
+        let ids: Vec<_> = self.members.keys().copied().collect();
+        if ids.is_empty() {
+            self.target.clear();
+            return;
+        }
+        let shift = random.place(ids.len());
+        for partition in 0..self.partitions {
+            let place = usize::try_from(partition).unwrap_or(0);
+            let fair = ids[(place + shift) % ids.len()];
+            let keeps = self
+                .target
+                .get(&partition)
+                .is_some_and(|owner| self.members.contains_key(owner));
+            if !keeps || random.per_mille(500) {
+                self.target.insert(partition, fair);
+            }
+        }
+    }
+
+    /// Notes the background thread's heartbeat. The member may learn the new generation before its
+    /// application polls.
+    pub fn heartbeat(&mut self, id: MemberId, now: Duration, learns: bool) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.heard = now;
+            if learns {
+                member.generation = self.generation;
+            }
+        }
+    }
+
+    /// Does what a poll does: learns the generation, gives up what moves, takes what is free.
+    ///
+    /// # Errors
+    /// See [`NotMember`].
+    pub fn sync(
+        &mut self,
+        id: MemberId,
+        instance: &str,
+        now: Duration,
+    ) -> Result<Vec<AssignmentChange>, NotMember> {
+        let taken: BTreeSet<_> = self
+            .members
+            .iter()
+            .filter(|(other, _)| **other != id)
+            .flat_map(|(_, member)| member.assigned.iter().copied())
+            .collect();
+        let target: BTreeSet<_> = self
+            .target
+            .iter()
+            .filter(|(_, owner)| **owner == id)
+            .map(|(partition, _)| *partition)
+            .collect();
+        self.status(id, instance)?;
+        let Some(member) = self.members.get_mut(&id) else {
+            return Err(NotMember::Expired);
+        };
+        member.heard = now;
+        member.generation = self.generation;
+        let revoked: Vec<_> = member.assigned.difference(&target).copied().collect();
+        let assigned: Vec<_> = target
+            .iter()
+            .filter(|partition| !taken.contains(partition) && !member.assigned.contains(partition))
+            .copied()
+            .collect();
+        member
+            .assigned
+            .retain(|partition| target.contains(partition));
+        member.assigned.extend(&assigned);
+        let mut changes = Vec::new();
+        if !revoked.is_empty() {
+            changes.push(AssignmentChange::Revoked(revoked));
+        }
+        if !assigned.is_empty() {
+            changes.push(AssignmentChange::Assigned(assigned));
+        }
+        Ok(changes)
+    }
+
+    fn status(&self, id: MemberId, instance: &str) -> Result<(), NotMember> {
+        if self.members.contains_key(&id) {
+            return Ok(());
+        }
+        let replaced = self
+            .members
+            .iter()
+            .any(|(other, member)| *other > id && member.instance == instance);
+        Err(if replaced {
+            NotMember::Fenced
+        } else {
+            NotMember::Expired
+        })
+    }
+
+    /// Returns whether the coordinator accepts offsets from this member now.
+    pub fn accepts(&self, id: MemberId) -> bool {
+        self.members
+            .get(&id)
+            .is_some_and(|member| member.generation == self.generation)
+    }
+
+    /// Commits offsets outside of a transaction; the caller asked [`accepts`](Self::accepts).
+    pub fn commit(&mut self, positions: &Positions) {
+        for (partition, offset) in positions {
+            self.astray.remove(partition);
+            let before = self.committed.insert(*partition, *offset).unwrap_or(0);
+            if *offset < before {
+                self.went_back = Some(format!("partition {partition}: {before} to {offset}"));
+            }
+        }
+    }
+
+    /// Keeps offsets until the end of the producer's transaction.
+    pub fn add_pending(&mut self, producer: ProducerId, positions: &Positions) {
+        self.pending.entry(producer).or_default().extend(
+            positions
+                .iter()
+                .map(|(partition, offset)| (*partition, *offset)),
+        );
+    }
+
+    /// The log no longer reaches to the group's offset.
+    pub fn lead_astray(&mut self, partition: Partition) {
+        self.astray
+            .insert(partition, self.committed_offset(partition) + ASTRAY);
+    }
+
+    /// A person puts the offsets right that are beyond the end of the log.
+    pub fn put_right(&mut self) {
+        self.astray.clear();
+    }
+
+    /// The producer's transaction ended.
+    pub fn settle(&mut self, producer: ProducerId, commit: bool) {
+        if let Some(positions) = self.pending.remove(&producer)
+            && commit
+        {
+            self.commit(&positions);
+        }
+    }
+
+    /// The producer's transaction gets no marker here: its offsets stay pending as those of
+    /// `hanging`.
+    pub fn hang(&mut self, producer: ProducerId, hanging: ProducerId) {
+        if let Some(positions) = self.pending.remove(&producer) {
+            self.add_pending(hanging, &positions);
+        }
+    }
+
+    /// Whether offsets of this producer's transaction are pending.
+    pub fn is_pending(&self, producer: ProducerId) -> bool {
+        self.pending.contains_key(&producer)
+    }
+
+    /// Whether offsets of any transaction are pending.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The committed offset (0: none yet); none while a transaction holds one back.
+    pub fn stable_offset(&self, partition: Partition) -> Option<i64> {
+        let unstable = self
+            .pending
+            .values()
+            .any(|one| one.contains_key(&partition));
+        let offset = || match self.astray.get(&partition) {
+            Some(offset) => *offset,
+            None => self.committed_offset(partition),
+        };
+        (!unstable).then(offset)
+    }
+
+    /// The committed offset, whatever is under way.
+    pub fn committed_offset(&self, partition: Partition) -> i64 {
+        self.committed.get(&partition).copied().unwrap_or(0)
+    }
+}

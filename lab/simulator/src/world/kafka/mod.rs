@@ -1,0 +1,289 @@
+//! A model of Kafka: what of it the promises rest on, and no more.
+
+pub mod group;
+pub mod log;
+pub mod relayed;
+pub mod transactions;
+
+use std::time::Duration;
+
+use runtime::record::{Partition, Positions};
+
+use crate::random::Random;
+use group::Group;
+use log::{PartitionLog, ProducerId, Record};
+use transactions::{Coordinator, Ending, ProducerIdentity, Refused};
+
+/// The topics, by number.
+pub const TOPICS: [&str; 5] = [
+    "order-status",
+    "vouchers",
+    "order-status.dlq",
+    "vouchers.dlq",
+    "relayed",
+];
+/// `order-status`.
+pub const ORDER_STATUS: usize = 0;
+/// `vouchers`.
+pub const VOUCHERS: usize = 1;
+/// `order-status.dlq`.
+pub const ORDER_STATUS_DLQ: usize = 2;
+/// `vouchers.dlq`.
+pub const VOUCHERS_DLQ: usize = 3;
+/// What the relay publishes: an `order-status` of its own, since what the processor reads has its
+/// expectations written down place by place.
+pub const RELAYED: usize = 4;
+/// Those that are compacted: they take no record without a key.
+pub const COMPACTED: [usize; 2] = [ORDER_STATUS, RELAYED];
+
+/// The broker: topics, two groups, one transaction coordinator.
+#[derive(Debug)]
+pub struct Broker {
+    topics: [Vec<PartitionLog>; 5],
+    /// The processor's group and the sink's, by the number of the topic that they read.
+    pub groups: [Group; 2],
+    /// All transactional ids.
+    pub transactions: Coordinator,
+    /// The broker forgets markers: those of the processors' transactions, now and then.
+    pub forgets_markers: bool,
+    hanging: Vec<Hanging>,
+    forgotten: ProducerId,
+    /// A relayed order whose newest record is not its highest version: none may be.
+    pub regression: Option<String>,
+}
+
+impl Broker {
+    /// Empty topics with so many partitions each.
+    pub fn new(partitions: Partition) -> Self {
+        let topic = || (0..partitions).map(|_| PartitionLog::default()).collect();
+        Self {
+            topics: [topic(), topic(), topic(), topic(), topic()],
+            forgets_markers: false,
+            hanging: Vec::new(),
+            forgotten: FIRST_HANGING,
+            regression: None,
+            groups: [Group::new(partitions), Group::new(partitions)],
+            transactions: Coordinator::default(),
+        }
+    }
+
+    /// A topic's partitions.
+    pub fn topic(&self, topic: usize) -> &[PartitionLog] {
+        &self.topics[topic]
+    }
+
+    /// One partition.
+    pub fn log(&self, topic: usize, partition: Partition) -> &PartitionLog {
+        &self.topics[topic][index(partition)]
+    }
+
+    /// One partition, to be written.
+    pub fn log_mut(&mut self, topic: usize, partition: Partition) -> &mut PartitionLog {
+        &mut self.topics[topic][index(partition)]
+    }
+
+    /// The partition of a key, the same for every producer.
+    pub fn partition_of(&self, key: Option<&[u8]>) -> Partition {
+        let hash = key.unwrap_or_default().iter().fold(7_u32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(*byte))
+        });
+        let count = self.topics[ORDER_STATUS].len() as u32;
+        Partition::try_from(hash % count).unwrap_or(0)
+    }
+
+    /// Appends outside of a transaction.
+    pub fn append(&mut self, topic: usize, record: Record) {
+        let partition = self.partition_of(record.key.as_deref());
+        self.log_mut(topic, partition).append(record, None);
+    }
+
+    /// Appends within the producer's transaction.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn produce(
+        &mut self,
+        identity: ProducerIdentity,
+        topic: usize,
+        record: Record,
+        now: Duration,
+    ) -> Result<(), Refused> {
+        let partition = self.partition_of(record.key.as_deref());
+        self.transactions
+            .add(identity, Some((topic, partition)), now)?;
+        self.log_mut(topic, partition)
+            .append(record, Some(identity.producer));
+        Ok(())
+    }
+
+    /// Takes over a transactional id.
+    pub fn init(&mut self, id: &str, fences: bool) -> ProducerIdentity {
+        let (identity, ending) = self.transactions.init(id, fences);
+        self.finish_for(ending);
+        identity
+    }
+
+    /// Adds a group's offsets to the producer's transaction; the caller checked the member.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn add_offsets(
+        &mut self,
+        identity: ProducerIdentity,
+        group: usize,
+        positions: &Positions,
+        now: Duration,
+    ) -> Result<(), Refused> {
+        self.transactions.add(identity, None, now)?;
+        self.groups[group].add_pending(identity.producer, positions);
+        Ok(())
+    }
+
+    /// Ends a transaction.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn end(&mut self, identity: ProducerIdentity, commit: bool) -> Result<(), Refused> {
+        match self.transactions.end(identity, commit)? {
+            // Of what its owner aborts nothing is forgotten: it would not take over its id then.
+            Some(ending) if !commit => self.finish(ending),
+            ending => self.finish_for(ending),
+        }
+        Ok(())
+    }
+
+    /// What time does: silent members are put out, old transactions aborted.
+    pub fn expire(&mut self, now: Duration, random: &mut Random) {
+        for group in &mut self.groups {
+            group.expire(now, random);
+        }
+        for ending in self.transactions.expire(now) {
+            self.finish_for(Some(ending));
+        }
+    }
+
+    /// A person looks after what went astray: offsets, and markers that were forgotten.
+    pub fn put_right(&mut self) {
+        self.forgets_markers = false;
+        for one in std::mem::take(&mut self.hanging) {
+            let commit = one.commit;
+            self.end_one(&one, commit);
+        }
+        for group in &mut self.groups {
+            group.put_right();
+        }
+    }
+
+    /// What whoever has taken over a producer's id does: a transaction of it that holds back
+    /// offsets of the group is aborted wherever it hangs. Where its offsets count, what hangs of it
+    /// in a topic is left alone. `group_wide` is a planted bug: offsets that anybody's transaction
+    /// holds back are taken for its own.
+    pub fn end_hanging(&mut self, identity: ProducerIdentity, group_wide: bool) {
+        let group = &self.groups[ORDER_STATUS];
+        let (ours, others) = std::mem::take(&mut self.hanging)
+            .into_iter()
+            .partition::<Vec<_>, _>(|one| {
+                one.owner == identity.producer
+                    && (group.is_pending(one.id) || group_wide && group.has_pending())
+            });
+        self.hanging = others;
+        for one in ours {
+            self.end_one(&one, false);
+        }
+    }
+
+    fn end_one(&mut self, one: &Hanging, commit: bool) {
+        for (topic, partition) in &one.places {
+            self.log_mut(*topic, *partition).mark(one.id, commit);
+        }
+        self.groups[ORDER_STATUS].settle(one.id, commit);
+    }
+
+    /// Forgets markers of a processor's transaction: of an abort all, the offsets' included; of a
+    /// commit the one of one partition, while the offsets count.
+    fn forget(&mut self, ending: &mut Ending) {
+        let group = &mut self.groups[ORDER_STATUS];
+        if !group.is_pending(ending.producer) {
+            return;
+        }
+        self.forgotten += 1;
+        let id = self.forgotten;
+        let places: Vec<_> = if ending.commit {
+            ending.partitions.pop_first().into_iter().collect()
+        } else {
+            group.hang(ending.producer, id);
+            std::mem::take(&mut ending.partitions).into_iter().collect()
+        };
+        for (topic, partition) in &places {
+            self.log_mut(*topic, *partition).hang(ending.producer, id);
+        }
+        self.hanging.push(Hanging {
+            owner: ending.producer,
+            id,
+            commit: ending.commit,
+            places,
+        });
+    }
+
+    /// Ends a transaction that its owner did not end itself.
+    fn finish_for(&mut self, ending: Option<Ending>) {
+        let Some(mut ending) = ending else { return };
+        if self.forgets_markers {
+            self.forget(&mut ending);
+        }
+        self.finish(ending);
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        let Ending {
+            producer,
+            commit,
+            partitions,
+        } = ending;
+        for (topic, partition) in partitions {
+            self.log_mut(topic, partition).mark(producer, commit);
+            if commit && topic == RELAYED {
+                let regression = relayed::regression(self.log(topic, partition));
+                self.regression = self.regression.take().or(regression);
+            }
+        }
+        for group in &mut self.groups {
+            group.settle(producer, commit);
+        }
+    }
+
+    /// A batch of another producer's transaction, in one go (the relay's).
+    pub fn append_in_transaction(&mut self, records: Vec<Record>, commit: bool) {
+        const RELAY: ProducerId = 0;
+        let mut touched = std::collections::BTreeSet::new();
+        for record in records {
+            let partition = self.partition_of(record.key.as_deref());
+            self.log_mut(ORDER_STATUS, partition)
+                .append(record, Some(RELAY));
+            touched.insert(partition);
+        }
+        for partition in touched {
+            self.log_mut(ORDER_STATUS, partition).mark(RELAY, commit);
+        }
+    }
+}
+
+/// A transaction without markers in some places. Kafka ends it with the next marker of the same
+/// producer, whichever that is; the model keeps it apart from later ones, as if a person wrote the
+/// marker before.
+#[derive(Debug)]
+struct Hanging {
+    owner: ProducerId,
+    /// The producer that it belongs to from now on.
+    id: ProducerId,
+    commit: bool,
+    places: Vec<(usize, Partition)>,
+}
+
+/// Above the ids of all producers.
+const FIRST_HANGING: ProducerId = 1_000_000;
+
+/// A partition's place in its topic.
+fn index(partition: Partition) -> usize {
+    usize::try_from(partition).unwrap_or(0)
+}

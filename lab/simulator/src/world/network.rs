@@ -1,0 +1,65 @@
+//! Requests that are still in the network when their sender has given up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::database::Row;
+use super::kafka::transactions::{ProducerIdentity, Refused};
+
+/// A request's number, to ask for its answer.
+pub type Ticket = u64;
+
+/// A request that may arrive late.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// The end of a transaction.
+    End {
+        /// Under which epoch.
+        identity: ProducerIdentity,
+        /// Whether it commits or aborts.
+        commit: bool,
+    },
+    /// A statement.
+    Insert(Vec<Row>),
+    /// The deletion of the outbox's rows of these ids.
+    Delete(Vec<i64>),
+}
+
+/// All requests in flight, and the answers to those that arrived.
+#[derive(Debug, Default)]
+pub struct Network {
+    in_flight: Vec<(Duration, Ticket, Request)>,
+    answers: BTreeMap<Ticket, Result<(), Refused>>,
+    last_ticket: Ticket,
+}
+
+impl Network {
+    /// Sends a request that arrives at `due`.
+    pub fn send(&mut self, due: Duration, request: Request) -> Ticket {
+        self.last_ticket += 1;
+        self.in_flight.push((due, self.last_ticket, request));
+        self.last_ticket
+    }
+
+    /// Takes the first request that is due.
+    pub fn take_due(&mut self, now: Duration) -> Option<(Ticket, Request)> {
+        let (place, _) = self
+            .in_flight
+            .iter()
+            .enumerate()
+            .filter(|(_, (due, ..))| *due <= now)
+            .min_by_key(|(_, (due, ticket, _))| (*due, *ticket))?;
+        let (_, ticket, request) = self.in_flight.swap_remove(place);
+        Some((ticket, request))
+    }
+
+    /// Keeps the answer to a request that arrived.
+    pub fn answer(&mut self, ticket: Ticket, answer: Result<(), Refused>) {
+        self.answers.insert(ticket, answer);
+    }
+
+    /// Returns the answer to a request, once it arrived.
+    pub fn answer_to(&self, ticket: Ticket) -> Option<Result<(), Refused>> {
+        self.answers.get(&ticket).copied()
+    }
+}

@@ -1,0 +1,141 @@
+//! The topics and their schemas, created as the product itself creates them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use runtime::kafka::KafkaSettings;
+use runtime::provision;
+use runtime::registry::{Registry, RegistrySettings};
+use runtime::settings::{TopicSettings, dead_letters_of};
+
+use crate::process::pause;
+
+pub use runtime::provision::{DEAD_LETTER_ROOM, MAX_MESSAGE_BYTES, PARTITIONS};
+
+/// The names of the topics, and the number of partitions of the first two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Order statuses; compacted.
+    pub order_status: String,
+    /// Vouchers; kept for ever.
+    pub vouchers: String,
+    /// Partitions of both.
+    pub partitions: i32,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            order_status: "order-status".to_owned(),
+            vouchers: "vouchers".to_owned(),
+            partitions: PARTITIONS,
+        }
+    }
+}
+
+impl Topics {
+    /// Returns the topics of one test: the default names with a suffix.
+    #[must_use]
+    pub fn with_suffix(suffix: &str, partitions: i32) -> Self {
+        Self {
+            order_status: format!("order-status-{suffix}"),
+            vouchers: format!("vouchers-{suffix}"),
+            partitions,
+        }
+    }
+
+    /// Returns the processor's dead-letter topic.
+    #[must_use]
+    pub fn order_status_dead_letters(&self) -> String {
+        dead_letters_of(&self.order_status)
+    }
+
+    /// Returns the sink's dead-letter topic.
+    #[must_use]
+    pub fn vouchers_dead_letters(&self) -> String {
+        dead_letters_of(&self.vouchers)
+    }
+
+    fn settings(&self) -> TopicSettings {
+        TopicSettings {
+            order_status_topic: self.order_status.clone(),
+            vouchers_topic: self.vouchers.clone(),
+        }
+    }
+}
+
+/// Creates the topics; those that exist stay as they are.
+pub(super) async fn create(servers: &str, topics: &Topics) -> Result<()> {
+    let kafka = KafkaSettings {
+        kafka_bootstrap_servers: servers.to_owned(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    };
+    let plans = provision::topic_plans(&topics.settings(), topics.partitions);
+    provision::create_topics(&kafka, &plans).await?;
+    Ok(())
+}
+
+/// Waits until this broker knows the leader of every partition. The controller answers first; the
+/// brokers' metadata follows.
+pub(super) async fn wait_until_known(broker: &str, topics: &Topics) -> Result<()> {
+    const DEADLINE: Duration = Duration::from_secs(30);
+    let names = [
+        topics.order_status.clone(),
+        topics.vouchers.clone(),
+        topics.order_status_dead_letters(),
+        topics.vouchers_dead_letters(),
+    ];
+    let begun = Instant::now();
+    loop {
+        let (asked, names) = (broker.to_owned(), names.clone());
+        let unknown = tokio::task::spawn_blocking(move || unknown_topic(&asked, &names)).await?;
+        let missing = match unknown {
+            Ok(None) => return Ok(()),
+            Ok(Some(topic)) => format!("it does not know all leaders of {topic}"),
+            Err(error) => error.to_string(),
+        };
+        if begun.elapsed() > DEADLINE {
+            bail!("broker {broker} did not know the new topics within 30 s: {missing}");
+        }
+        pause().await;
+    }
+}
+
+/// Returns a topic of which the broker does not know every leader.
+fn unknown_topic(broker: &str, names: &[String]) -> Result<Option<String>> {
+    let observer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .create()?;
+    for name in names {
+        let metadata = observer.fetch_metadata(Some(name), Duration::from_secs(5))?;
+        let is_known = metadata.topics().iter().any(|topic| {
+            let partitions = topic.partitions();
+            !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+        });
+        if !is_known {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Registers both schemas.
+pub(super) async fn register_schemas(registry: &str, topics: &Topics) -> Result<()> {
+    Ok(provision::register_schemas(&client(registry)?, &topics.settings()).await?)
+}
+
+/// Registers one schema; returns its id.
+pub(super) async fn register_schema(registry: &str, subject: &str, schema: &str) -> Result<i64> {
+    Ok(
+        provision::register_schema(&client(registry)?, subject, schema)
+            .await?
+            .into(),
+    )
+}
+
+fn client(url: &str) -> Result<Registry> {
+    Registry::of(&RegistrySettings::at(url))?.context("the registry has no URL")
+}

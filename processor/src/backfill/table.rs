@@ -1,0 +1,86 @@
+//! Compares planned vouchers with the rows of the sink's table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use runtime::lifecycle::Failure;
+use runtime::postgres::{Database, Timeouts, message_of};
+use runtime::replay::RowState;
+use runtime::settings::Secret;
+use rust_decimal::Decimal;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::planned::PlannedVoucher;
+
+const TIMEOUTS: Timeouts = Timeouts {
+    statement: "60s",
+    lock: "10s",
+};
+
+const SELECT_ROWS: &str = "SELECT order_id, code, amount, currency FROM vouchers \
+     WHERE campaign = $1 AND order_id = ANY($2)";
+
+/// The vouchers table of the sink, which is only read here.
+#[derive(Debug, Clone)]
+pub struct VouchersTable {
+    pool: PgPool,
+    campaign: String,
+}
+
+impl VouchersTable {
+    /// Refers to the rows of a campaign. Does not connect yet.
+    ///
+    /// # Errors
+    /// Exit code 2 for an invalid URL.
+    pub fn new(url: &Secret, campaign: &str, connections: u16) -> Result<Self, Failure> {
+        let database = Database::new(url, "backfill", TIMEOUTS)?.for_reading();
+        let options = PgPoolOptions::new()
+            .max_connections(u32::from(connections))
+            .acquire_timeout(Duration::from_secs(10));
+        Ok(Self {
+            pool: database.pool(options),
+            campaign: campaign.to_owned(),
+        })
+    }
+
+    /// Sets the state of each voucher. Compares the codes only if `with_codes`.
+    ///
+    /// # Errors
+    /// Exit code 1 with the error of the database.
+    pub async fn compare(
+        &self,
+        vouchers: &mut [PlannedVoucher],
+        with_codes: bool,
+    ) -> Result<(), Failure> {
+        let ids: Vec<&str> = vouchers.iter().map(|one| one.order_id.as_str()).collect();
+        let rows: Vec<(String, String, Decimal, String)> = sqlx::query_as(SELECT_ROWS)
+            .bind(&self.campaign)
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| {
+                Failure::failed(format!(
+                    "DATABASE_URL: cannot read the sink's table vouchers: {}",
+                    message_of(&error)
+                ))
+            })?;
+        let rows: HashMap<_, _> = rows
+            .into_iter()
+            .map(|(order_id, code, amount, currency)| (order_id, (code, amount, currency)))
+            .collect();
+        for voucher in vouchers {
+            voucher.state = Some(match rows.get(&voucher.order_id) {
+                None => RowState::New,
+                Some((code, amount, currency))
+                    if *amount == voucher.amount
+                        && *currency == voucher.currency
+                        && (!with_codes || *code == voucher.code) =>
+                {
+                    RowState::Existing
+                }
+                Some(_) => RowState::Different,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! A consumer that can't go on is replaced; a process whose name another process has ends.
+
+use std::time::Duration;
+
+use runtime::assignment::Assignment;
+use runtime::clock::Clock;
+use runtime::kafka::Membership;
+use runtime::lifecycle::Failure;
+use runtime::registry::SchemaSource;
+use schemas::OrderStatusPlan;
+
+use super::setbacks::Setbacks;
+use super::{State, Task};
+use crate::limits::{NAME_LOOKUP, NAME_LOOKUP_MARGIN};
+use crate::ports::{Log, Observer};
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Replaces the consumer: another member has its name, or librdkafka gave up.
+    ///
+    /// Of two processes with one name one has to end and the other to go on. The group takes joins
+    /// one after the other, so whoever was replaced last is alone in that and the other is never
+    /// replaced again. Fences of producers come in no such order and would end both.
+    pub(super) fn rejoin(&mut self, why: &str) -> Result<State, Failure> {
+        tracing::warn!(why, "the consumer can't go on; joining the group again");
+        self.forget_batches();
+        self.assignment = Assignment::default();
+        self.deferred.clear();
+        // Whose partitions these are is not known any more.
+        self.setbacks = Setbacks::new();
+        self.report_blocked(&format!("joining the group again: {why}"));
+        if self.ports.log.is_fenced() {
+            self.ports.observer.fenced();
+            let now = self.now();
+            if self.fences.note(now) {
+                return Ok(self.begin_to_look_for_another());
+            }
+        }
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<State, Failure> {
+        self.ports.log.open_consumer()?;
+        Ok(State::WaitingToOpen {
+            until: self.back_off(),
+        })
+    }
+
+    /// By the end of this state a member that sends no heartbeat is gone.
+    fn begin_to_look_for_another(&self) -> State {
+        State::LookingForAnother {
+            until: self.now() + self.ports.log.session_timeout() + NAME_LOOKUP_MARGIN,
+        }
+    }
+
+    /// Finds out whether another process has this task's name, or whether the task was fenced by joins
+    /// of its own: the client repeats a join that a coordinator did not answer for a while, and the
+    /// coordinator then answers both.
+    ///
+    /// This task is no member meanwhile. A member of its name that stays for longer than a session
+    /// timeout therefore gets its heartbeats from another process, and this one ends. A member that
+    /// disappears was its own earlier self, and a coordinator that does not answer is an outage:
+    /// neither is another process.
+    pub(super) fn look_for_another(&mut self, until: Duration) -> Result<State, Failure> {
+        match self.ports.log.look_for_our_name(NAME_LOOKUP) {
+            Membership::Present if self.now() >= until => Err(self.another_has_our_name()),
+            Membership::Present => Ok(State::LookingForAnother { until }),
+            // No session timeout runs during a rebalance.
+            Membership::Rebalancing => Ok(self.begin_to_look_for_another()),
+            Membership::Absent | Membership::Unknown => {
+                tracing::info!("no other process has this task's name; joining the group again");
+                self.fences.forget();
+                self.join()
+            }
+        }
+    }
+
+    fn another_has_our_name(&self) -> Failure {
+        Failure::failed(format!(
+            "another process keeps taking over \"{}\"; each instance needs a PROCESSOR_INSTANCE_ID \
+             of its own (the default is the host's name)",
+            self.transactional_id
+        ))
+    }
+}

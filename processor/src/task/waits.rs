@@ -1,0 +1,80 @@
+//! Waiting: no record is taken, and the group is polled so that the task stays a member.
+
+use std::time::Duration;
+
+use runtime::circuit_breaker::PAUSE;
+use runtime::clock::Clock;
+use runtime::registry::{Lookup, SchemaSource};
+use schemas::{OrderStatusPlan, SchemaId};
+
+use super::{State, Task};
+use crate::limits::{PAUSE_STEP, SCHEMA_POLL};
+use crate::ports::{Log, Observer};
+
+impl<L, S, C, O> Task<L, S, C, O>
+where
+    L: Log,
+    S: SchemaSource<Plan = OrderStatusPlan>,
+    C: Clock,
+    O: Observer,
+{
+    pub(super) fn wait_for_schema(&mut self, schema_id: SchemaId) -> State {
+        let is_pending = matches!(self.ports.schemas.lookup(schema_id), Lookup::Pending);
+        if self.held.is_none() || !is_pending {
+            return State::Reading;
+        }
+        self.stay_in_group(SCHEMA_POLL);
+        State::WaitingForSchema { schema_id }
+    }
+
+    pub(super) fn open_circuit(&mut self) -> State {
+        let why = self.breaker.to_string();
+        tracing::error!("{why}");
+        self.ports.observer.flow().circuit_opened(&why);
+        self.forget_batches();
+        // The offsets of earlier batches, which are acknowledged: each trial would write them again.
+        let deferred = self.deferred.positions();
+        if self.ports.log.commit_offsets(deferred).is_ok() {
+            self.assignment.note_committed(&self.deferred.take());
+        }
+        State::CircuitOpen {
+            until: self.now() + PAUSE,
+        }
+    }
+
+    /// Waits for a short time. Returns `waiting` until `until`, and `then` from then on.
+    pub(super) fn wait(&mut self, waiting: State, until: Duration, then: State) -> State {
+        let left = until.saturating_sub(self.now());
+        if left.is_zero() {
+            return then;
+        }
+        self.stay_in_group(left.min(PAUSE_STEP));
+        waiting
+    }
+
+    /// Polls the group without taking records. Returns whether a partition of the current batch was
+    /// taken away.
+    pub(super) fn stay_in_group(&mut self, time: Duration) -> bool {
+        self.ports.log.keep_alive(time);
+        self.follow_assignment()
+    }
+
+    /// Follows what rebalances did. Returns whether a partition of the current batch was taken away.
+    pub(super) fn follow_assignment(&mut self) -> bool {
+        let mut is_batch_cut = false;
+        let changes = self.ports.log.take_changes();
+        let has_changed = self.assignment.apply(changes, |partition| {
+            is_batch_cut |= self.batch.next_offset(partition).is_some();
+            self.batch.forget(partition);
+            self.next.batch.forget(partition);
+            self.deferred.forget(partition);
+            self.setbacks.forget(partition);
+            self.held.take_if(|held| held.partition == partition);
+        });
+        if has_changed {
+            let partitions = self.assignment.len();
+            self.ports.observer.flow().assigned(partitions);
+        }
+        is_batch_cut
+    }
+}

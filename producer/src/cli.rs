@@ -1,0 +1,44 @@
+//! The command line of `producer`: its commands, and what a signal does to each.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::lifecycle;
+use runtime::telemetry::{self, LogSettings};
+
+use crate::check::{self, CheckSettings};
+use crate::service;
+use crate::settings::RunSettings;
+
+/// Accepts orders over HTTP and publishes their status changes to Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Logging, the same for every command.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// The commands of `producer`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Accept orders over HTTP and publish their status changes to Kafka until stopped.
+    Run(Box<RunSettings>),
+    /// Check dependencies and configuration. --fix creates missing topics and tables and registers
+    /// schemas.
+    Check(Box<CheckSettings>),
+}
+
+impl Cli {
+    /// Runs the command and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        telemetry::start(&self.log);
+        match self.command {
+            Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
+            Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The OpenAPI description of the API, as far as it is the same for all routes; the rest is at each
+//! route's handler.
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, SecurityRequirement};
+use utoipa::{IntoResponses, OpenApi};
+
+use super::problem::{PROBLEM_JSON, ProblemDetails};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Orders",
+        description = "Places orders and changes their status. Every change is published; an order \
+                       that is sent may earn a voucher. Errors are RFC 9457 problems."
+    ),
+    tags(
+        (name = "orders", description = "Orders"),
+        (name = "old system", description = "As the system before answered; for its clients"),
+    ),
+    components(schemas(ProblemDetails))
+)]
+struct Description;
+
+/// Returns the description without its routes.
+pub(super) fn new() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+/// Completes the description once it has its routes: every error is a problem, and a key is required or
+/// not.
+pub(super) fn complete(
+    mut api: utoipa::openapi::OpenApi,
+    requires_key: bool,
+) -> utoipa::openapi::OpenApi {
+    for path in api.paths.paths.values_mut() {
+        for operation in operations(path) {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && status.starts_with(['4', '5'])
+                {
+                    let problem = Ref::from_schema_name("Problem");
+                    let content = ContentBuilder::new().schema(Some(problem)).build();
+                    let content = RefOr::T(content);
+                    response.content.insert(PROBLEM_JSON.to_owned(), content);
+                }
+            }
+        }
+    }
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("One of the keys of API_KEYS_FILE"))
+        .build();
+    api.components
+        .get_or_insert_default()
+        .add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    if requires_key {
+        api.security = Some(vec![SecurityRequirement::new(
+            "api_key",
+            std::iter::empty::<String>(),
+        )]);
+    }
+    api
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.post, &mut path.patch]
+        .into_iter()
+        .flatten()
+}
+
+// The comments of the variants are the API's description of them.
+/// The errors of every route. What a route lists after this replaces the same status here.
+#[derive(Debug, IntoResponses)]
+#[allow(dead_code)]
+pub(super) enum RouteErrors {
+    /// No key
+    #[response(status = 401)]
+    Unauthorized,
+    /// The rate of the key is used up
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds until there is room for one more")))]
+    RateLimited,
+    /// Broken
+    #[response(status = 500)]
+    Internal,
+    /// Try again later
+    #[response(status = 503)]
+    Unavailable,
+}
+
+/// The further errors of a route that takes a change as JSON; listed after [`RouteErrors`].
+#[derive(Debug, IntoResponses)]
+#[allow(dead_code)]
+pub(super) enum ChangeErrors {
+    /// Malformed
+    #[response(status = 400)]
+    Malformed,
+    /// The body did not arrive in time
+    #[response(status = 408)]
+    SlowBody,
+    /// Too long
+    #[response(status = 413)]
+    TooLong,
+    /// No JSON
+    #[response(status = 415)]
+    NoJson,
+    /// Try again later; outcome-unknown and timed-out: with the same idempotency key
+    #[response(status = 503)]
+    Unavailable,
+}

@@ -1,0 +1,121 @@
+//! Publishing: the batch in one transaction, then the deletion of its rows.
+
+use runtime::kafka::{Outgoing, TransactionError};
+
+use super::{Relay, State};
+use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION};
+use crate::relay::ports::{Observer, Outbox, Timer, Topic};
+
+impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
+    pub(super) fn publish(&mut self) -> State {
+        self.deadline = self.now() + MAX_TRANSACTION;
+        if let Err(error) = self.ports.topic.begin() {
+            return self.recover(State::Publishing, error);
+        }
+        match self.send_batch() {
+            Ok(()) => State::Draining,
+            // The producer's queue is larger than a batch: no room means that the broker takes nothing.
+            Err(TransactionError::Retriable(why)) => {
+                self.recover(State::Publishing, TransactionError::Abortable(why))
+            }
+            Err(error) => self.recover(State::Publishing, error),
+        }
+    }
+
+    fn send_batch(&mut self) -> Result<(), TransactionError> {
+        for row in self.batch.rows() {
+            self.value.clear();
+            let written = row.write(self.settings.format, &mut self.value);
+            written.map_err(|error| {
+                tracing::error!(
+                    row = error.id,
+                    order = row.order_id,
+                    "outbox row {} can't be written: {}; it and all later rows wait for a person",
+                    error.id,
+                    error.why
+                );
+                TransactionError::Abortable(format!("row {}: {}", error.id, error.why))
+            })?;
+            self.ports.topic.send(&Outgoing {
+                topic: &self.settings.topic,
+                key: Some(row.order_id.as_bytes()),
+                value: Some(&self.value),
+                headers: row.trace_header().as_slice(),
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain(&mut self) -> State {
+        match self.ports.topic.drain(BROKER_CALL) {
+            Ok(()) => State::Committing,
+            // The client itself sends again what it must, and no end of the transaction is in the
+            // network.
+            Err(TransactionError::Retriable(_)) => {
+                self.wait_for_broker(State::Draining, "acknowledge the records")
+            }
+            Err(error) => self.recover(State::Draining, error),
+        }
+    }
+
+    pub(super) fn commit(&mut self) -> State {
+        match self.ports.topic.commit(BROKER_CALL) {
+            Ok(()) => {
+                self.ports.observer.published(self.batch.len());
+                self.progress_at = self.now();
+                State::Deleting
+            }
+            // The commit is under way, and only its own answer says how it ends.
+            Err(TransactionError::Retriable(_)) => {
+                self.interrupted = true;
+                self.wait_for_broker(State::Committing, "commit the transaction")
+            }
+            Err(error) => self.recover(State::Committing, error),
+        }
+    }
+
+    pub(super) fn delete(&mut self) -> State {
+        match self.ports.outbox.delete(self.batch.ids()) {
+            Ok(()) => {
+                self.note_answer();
+                self.batch.clear();
+                self.backoff.reset();
+                self.report_health();
+                self.resume_at = self.collect_until;
+                if self.interrupted {
+                    State::Opening
+                } else {
+                    State::Reading
+                }
+            }
+            Err(error) => self.wait_for_outbox(State::Deleting, &error),
+        }
+    }
+
+    /// Aborts the transaction, after all its records are acknowledged: an abort must not overtake the
+    /// registration of the first record with the coordinator (confluentinc/librdkafka#4849).
+    pub(super) fn abort(&mut self) -> State {
+        let aborted = match self.ports.topic.drain(BROKER_CALL) {
+            Err(TransactionError::Retriable(why)) => Err(TransactionError::Retriable(why)),
+            _ => self.ports.topic.abort(BROKER_CALL),
+        };
+        match aborted {
+            Ok(()) => {
+                self.pause();
+                if self.interrupted {
+                    State::Opening
+                } else {
+                    State::Publishing
+                }
+            }
+            Err(TransactionError::Retriable(_)) => {
+                self.interrupted = true;
+                self.wait_for_broker(State::Aborting, "abort the transaction")
+            }
+            Err(TransactionError::Abortable(why)) => {
+                self.recover(State::Aborting, TransactionError::Fatal(why))
+            }
+            Err(error) => self.recover(State::Aborting, error),
+        }
+    }
+}

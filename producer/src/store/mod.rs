@@ -1,0 +1,36 @@
+//! All SQL of the ingress, and the only place that knows the columns of its tables.
+//!
+//! One statement does one step for a whole group of changes: arrays in, rows out. Postgres pads arrays
+//! of unequal length with NULL and reports nothing, so the arrays of a statement are filled in one pass
+//! over the same rows.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `orders` | `orders`, and the rows of `outbox` that are written with them |
+//! | `order_ids` | the sequences of the old routes |
+//! | `idempotency_keys` | answers that are stored under idempotency keys |
+//! | `outbox` | how many events wait; reading and deleting them is the relay's |
+//! | `session` | what the writers' sessions and transactions are set to |
+
+pub(crate) mod idempotency_keys;
+pub(crate) mod order_ids;
+pub(crate) mod orders;
+pub(crate) mod outbox;
+pub(crate) mod session;
+
+use runtime::postgres::WriteProbe;
+
+/// What the writers and the relay write, tried on an order whose id no client can send: it begins with
+/// a control character.
+pub(crate) const WRITES: WriteProbe = WriteProbe(&[
+    "INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
+     VALUES (E'\\x01probe', 'PENDING', 0, 'EUR', '[]', 1, now(), now())
+     ON CONFLICT (order_id) DO NOTHING",
+    "UPDATE orders SET version = version WHERE order_id = E'\\x01probe'",
+    "INSERT INTO outbox (order_id, version, status, total, currency, occurred_at)
+     VALUES (E'\\x01probe', 1, 'PENDING', 0, 'EUR', now())",
+    "DELETE FROM outbox WHERE id < 0",
+    "INSERT INTO idempotency_keys (api_key_id, key, request_hash, status, body, created_at)
+     VALUES (E'\\x01probe', '', '', 0, '', now())
+     ON CONFLICT (api_key_id, key) DO NOTHING",
+]);

@@ -1,0 +1,16 @@
+//! Questions about the cluster, asked by clients that are in no group.
+//!
+//! | module | subject | used by |
+//! |---|---|---|
+//! | `broker_probe` | whether the brokers answer for a topic | each service, beside its loops |
+//! | `group_members` | whether a group has a static member of a name | a processor task that was fenced |
+//! | `access_control` | what this user may not do, and the command that allows it | commands and `check` |
+
+mod access_control;
+mod broker_probe;
+mod group_members;
+
+pub(super) use access_control::explained;
+pub use access_control::{Right, committed_offsets, is_refusal};
+pub use broker_probe::BrokerProbe;
+pub use group_members::{Membership, MembershipObserver};

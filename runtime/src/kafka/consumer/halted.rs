@@ -1,0 +1,130 @@
+//! Halted partitions: taken from the client after an error, and retried from the same offset.
+//!
+//! After some errors the client would go on behind what it could not read (a batch with a wrong
+//! checksum), and records would be skipped. The other partitions are fetched meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset as KafkaOffset;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+
+use super::blocked::{Blocked, Cause};
+use super::fetch_queue::FetchError;
+use super::limits::{FIRST_RETRY_PAUSE, LOG_RANGE_TIMEOUT, MAX_RETRY_PAUSE};
+use super::subscription::Subscription;
+use crate::kafka::background_call::BackgroundCall;
+use crate::kafka::partition_list;
+use crate::record::{Offset, Partition};
+
+/// A partition that was taken from the client. It stays here while it is retried, until a record or
+/// its end has come.
+pub(super) struct Halted {
+    /// Where it is retried.
+    pub(super) resume_at: KafkaOffset,
+    /// When; `None` while it is fetched, and where a person has to decide.
+    pub(super) retry_at: Option<Instant>,
+    pause: Duration,
+    /// The request for the first offset of its log and the one past its last.
+    log_range: Option<BackgroundCall<(Offset, Offset)>>,
+}
+
+impl Subscription {
+    /// Returns the halted partitions that are due for a retry, and where each resumes.
+    pub(super) fn due_retries(&self) -> Vec<(Partition, KafkaOffset)> {
+        let now = Instant::now();
+        let halted = self.halted.iter();
+        let due = halted.filter(|(_, halted)| halted.retry_at.is_some_and(|at| at <= now));
+        due.map(|(partition, halted)| (*partition, halted.resume_at))
+            .collect()
+    }
+
+    /// Handles an error that the client has for a partition.
+    pub(super) fn fetch_failed(&mut self, error: FetchError) {
+        let FetchError {
+            code,
+            partition,
+            offset,
+            why,
+        } = error;
+        self.note_error(&KafkaError::MessageConsumption(code));
+        let fetched = &self.positions.fetched;
+        let Some(partition) = partition.filter(|one| fetched.contains_key(one)) else {
+            return;
+        };
+        if let Err(error) = self.halt(partition, offset, Cause::of(code, &why)) {
+            tracing::warn!(%error, partition, "cannot take a partition from the client");
+        }
+    }
+
+    /// Takes a partition from the client. `error_offset` is reported where the position is unknown.
+    fn halt(
+        &mut self,
+        partition: Partition,
+        error_offset: Option<Offset>,
+        cause: Cause,
+    ) -> Result<(), KafkaError> {
+        let resume_at = self.positions.resume_at(partition);
+        let list = partition_list(&self.topic, [(partition, KafkaOffset::Invalid)])?;
+        self.queue.client().incremental_unassign(&list)?;
+        self.context().set_pending([partition]);
+        self.positions.fetched.remove(&partition);
+        let before = self.halted.get(&partition);
+        let pause = before.map_or(FIRST_RETRY_PAUSE, |before| {
+            (before.pause * 2).min(MAX_RETRY_PAUSE)
+        });
+        let log_range =
+            matches!(cause, Cause::OutOfRange { .. }).then(|| self.request_log_range(partition));
+        self.halted.insert(
+            partition,
+            Halted {
+                resume_at,
+                retry_at: cause.may_pass().then(|| Instant::now() + pause),
+                pause,
+                log_range,
+            },
+        );
+        let position = match resume_at {
+            KafkaOffset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        self.blocked.report(Blocked {
+            topic: self.topic.clone(),
+            partition: Some(partition),
+            offset: position.or(error_offset),
+            cause,
+        });
+        Ok(())
+    }
+
+    fn request_log_range(&self, partition: Partition) -> BackgroundCall<(Offset, Offset)> {
+        let (client, topic) = (Arc::clone(self.queue.client()), self.topic.clone());
+        BackgroundCall::start(move || client.fetch_watermarks(&topic, partition, LOG_RANGE_TIMEOUT))
+    }
+
+    /// Adds what the logs hold to the reports of partitions whose offset is out of range.
+    pub(super) fn add_log_ranges(&mut self) {
+        for (partition, halted) in &mut self.halted {
+            let request = halted.log_range.as_ref();
+            let Some(answer) = request.and_then(|request| request.answer(Duration::ZERO)) else {
+                continue;
+            };
+            halted.log_range = None;
+            if let (Ok(range), Some(blocked)) = (answer, self.blocked.get(*partition)) {
+                let blocked = Blocked {
+                    cause: Cause::OutOfRange { held: Some(range) },
+                    ..blocked.clone()
+                };
+                tracing::error!(topic = blocked.topic, partition, "{blocked}");
+                self.blocked.report(blocked);
+            }
+        }
+    }
+
+    /// Notes that a partition brought a record, or is at its end.
+    pub(super) fn mark_healthy(&mut self, partition: Partition) {
+        self.halted.remove(&partition);
+        self.blocked.clear(Some(partition));
+    }
+}

@@ -1,0 +1,84 @@
+//! Timeouts, intervals and bounds of a consumer, each with its reason.
+
+use std::time::Duration;
+
+// Committed offsets.
+
+/// Timeout of one request for committed offsets. A coordinator that is far away or throttled answers
+/// within it; after it the request is sent again.
+pub(super) const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open transaction that holds one offset back delays the answer for all partitions of a request.
+/// After this long each partition is requested by itself as well.
+pub(super) const REQUEST_SINGLY_AFTER: Duration = Duration::from_secs(1);
+
+/// Requests that are open at the same time. Each has a thread.
+pub(super) const MAX_OPEN_REQUESTS: usize = 32;
+
+/// How long a new request is waited for at once: most coordinators answer within milliseconds, and a
+/// partition that starts now starts a poll earlier. Other partitions' records wait meanwhile.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(20);
+
+/// The same while no partition is fetched, so that no record waits.
+pub(super) const FIRST_WAIT_WITHOUT_RECORDS: Duration = Duration::from_millis(200);
+
+/// Pause before offsets are requested again that were not returned, or that are not settled.
+pub(super) const REQUEST_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// A partition whose offset is unknown for this long is reported as blocked. Shorter delays are
+/// those of a usual rebalance.
+pub(super) const OFFSET_UNKNOWN_AFTER: Duration = Duration::from_secs(5);
+
+/// How long after a lost connection committed offsets may be out of date: the broker that was away
+/// may still be loading the group.
+pub(super) const DISTRUST_AFTER_OUTAGE: Duration = Duration::from_secs(10);
+
+/// After an outage an offset counts once the coordinator has returned it unchanged for this long.
+pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+// Blocked partitions.
+
+/// Pause before a halted partition is fetched again; doubled each time, up to [`MAX_RETRY_PAUSE`].
+pub(super) const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A partition whose cause has gone resumes within this time.
+pub(super) const MAX_RETRY_PAUSE: Duration = Duration::from_secs(8);
+
+/// Timeout of the request for the offsets that a log holds. Only a sentence waits for the answer.
+pub(super) const LOG_RANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Interval between two requests for the ends of the logs. A partition that does not move is
+/// reported after two answers, so within 8 to 12 s.
+pub(super) const LOG_ENDS_INTERVAL: Duration = Duration::from_secs(4);
+
+/// Timeout of one such request: it ends before the next one is due.
+pub(super) const LOG_ENDS_TIMEOUT: Duration = LOG_ENDS_INTERVAL;
+
+/// A member that is in no group for this long is reported. A usual rejoin takes less.
+pub(super) const MEMBERSHIP_LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// Interval between two checks for blocked partitions. Bounds how late `/readyz` sees a change.
+pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+
+// Records and events.
+
+/// Under a sustained load the client's events are polled after this many records. Bounds how late a
+/// rebalance is noticed, at a cost of one call in 500.
+pub(super) const RECORDS_PER_EVENT_POLL: u32 = 500;
+
+/// How long one wait for a record may take in `first_records`, which has a deadline of its own.
+pub(super) const FIRST_RECORD_WAIT: Duration = Duration::from_millis(100);
+
+// Commit and close.
+
+/// Timeout of a commit. librdkafka's own call waits without a limit (`rd_kafka_commit`), and a loop
+/// that waits here does not poll its group.
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the drop of a consumer waits for its close. The client tells its group, and waits for
+/// the coordinator without a limit; after this time it goes on closing in the background.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a member that leaves its group waits for its partitions to be revoked. Shorter than
+/// [`CLOSE_TIMEOUT`], which includes it.
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,47 @@
+//! A member of a consumer group that reads one topic.
+//!
+//! The loops hold a [`Subscription`]. It calls everything else, on the caller's thread:
+//!
+//! ```text
+//! Subscription::poll
+//!  ├─ serves events, when there is no record and at least every 500 records
+//!  │   ├─ rebalance         callbacks of the client: partitions are assigned and revoked
+//!  │   ├─ start_offsets     begins to fetch the assigned partitions whose offsets are known
+//!  │   │   ├─ committed_offsets   asks the group coordinator, without blocking
+//!  │   │   └─ unsettled_offsets   distrusts its answer shortly after an outage
+//!  │   ├─ halted            takes a partition with an error from the client, and retries it
+//!  │   └─ stalled           compares positions with the ends of the logs
+//!  └─ takes the next record
+//!      ├─ fetch_queue       librdkafka's queue of records
+//!      └─ read_positions    the next offset of each partition
+//! Subscription::rewind      back to the committed offsets, after a transaction was aborted
+//! Subscription::blocked     what the others found, as sentences (`blocked`)
+//! ```
+//!
+//! An *assigned* partition belongs to this member. It is *fetched* once the client was given a start
+//! offset for it; until then, and while it is *halted* after an error, it is *pending*. A partition
+//! that brings no records although it has some is *blocked*, and reported.
+//!
+//! A loop is never held inside a call: what can block runs on a thread of its own, or has a timeout.
+//! `limits` has all timeouts and bounds.
+
+mod blocked;
+mod committed_offsets;
+mod fetch_queue;
+mod first_record;
+mod halted;
+mod limits;
+mod read_positions;
+mod rebalance;
+mod rewind;
+mod stalled;
+mod start_offsets;
+mod subscription;
+mod unsettled_offsets;
+
+pub use blocked::{Blocked, Cause};
+pub use fetch_queue::FetchedRecord;
+pub(super) use fetch_queue::{FetchError, FetchQueue, Fetched};
+pub use first_record::{FirstRecord, first_records};
+pub use rebalance::AssignmentChange;
+pub use subscription::{CommitError, Polled, Subscription};

@@ -1,0 +1,400 @@
+//! A member of a consumer group that reads one topic, owned by one thread.
+//!
+//! Rebalances happen inside [`Subscription::poll`] and [`Subscription::keep_alive`], on the caller's
+//! thread: between two polls the assignment does not change. So a loop that finishes its transaction
+//! before it polls again never loses a partition in the middle of one.
+//!
+//! Partitions are never paused. Records come through a queue of their own, which a loop leaves alone
+//! while it waits for something else and polls the group. The client prefetches into that queue,
+//! within its bounds.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
+
+use super::blocked::{Blocked, BlockedPartitions, Cause};
+use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
+use super::halted::Halted;
+use super::limits::{
+    COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, RECORDS_PER_EVENT_POLL,
+};
+use super::read_positions::ReadPositions;
+use super::rebalance::{AssignmentChange, RebalanceContext};
+use super::rewind::Rewind;
+use super::stalled::{StallDetector, StallReport};
+use super::start_offsets::StartOffsets;
+use super::unsettled_offsets::UnsettledOffsets;
+use crate::kafka::config::create_client;
+use crate::kafka::partition_list;
+use crate::lifecycle::Failure;
+use crate::record::{Partition, Positions};
+
+/// What a poll brought.
+#[derive(Debug)]
+pub enum Polled<R> {
+    /// A record.
+    Record(R),
+    /// Nothing within the given time, or an event of the group was handled.
+    Nothing,
+    /// The client can't go on (fenced, or a fatal error): build a new one.
+    Fatal(String),
+}
+
+/// What the client's queue of events brought.
+enum Event {
+    None,
+    /// An event, which was handled.
+    Handled,
+    /// The client can't go on.
+    Fatal(String),
+}
+
+/// Why offsets were not committed. Nothing is lost: the records are processed again.
+#[derive(Debug, Clone)]
+pub enum CommitError {
+    /// The group has rebalanced: the partitions may belong to another member.
+    NotOwner(KafkaError),
+    /// The broker did not answer. A later commit includes these offsets.
+    Unavailable(KafkaError),
+}
+
+/// A group member's connection to its topic.
+pub struct Subscription {
+    pub(super) queue: FetchQueue<RebalanceContext>,
+    pub(super) topic: String,
+    pub(super) positions: ReadPositions,
+    pub(super) start_offsets: StartOffsets,
+    pub(super) unsettled: UnsettledOffsets,
+    pub(super) halted: BTreeMap<Partition, Halted>,
+    /// The rewind whose offsets are being requested.
+    pub(super) rewind: Option<Rewind>,
+    pub(super) blocked: BlockedPartitions,
+    stalls: StallDetector,
+    changes: Vec<AssignmentChange>,
+    next_health_check: Instant,
+    /// The client's events are polled after this many records.
+    records_until_events: u32,
+    /// Why the client can't go on. The next poll returns it.
+    failure: Option<String>,
+}
+
+/// Rounds up to whole milliseconds, in which the client waits. Its wrapper spins through the rest.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(time.as_micros().div_ceil(1000) as u64)
+}
+
+impl Subscription {
+    /// Joins the group of `config` and subscribes to `topic`. Does not wait for the broker.
+    /// A static member keeps its place in the group when the subscription is dropped, unless
+    /// [`leaves_on_close`](Self::leaves_on_close) was called.
+    ///
+    /// # Errors
+    /// Exit code 2 when librdkafka refuses the configuration.
+    pub fn join(config: &ClientConfig, topic: &str) -> Result<Self, Failure> {
+        let consumer: BaseConsumer<RebalanceContext> =
+            create_client(config, RebalanceContext::default(), "consumer")?;
+        consumer.subscribe(&[topic]).map_err(|error| {
+            Failure::bad_setting(format!("cannot subscribe to {topic}: {error}"))
+        })?;
+        Ok(Self {
+            queue: FetchQueue::new(consumer),
+            topic: topic.to_owned(),
+            positions: ReadPositions::default(),
+            start_offsets: StartOffsets::default(),
+            unsettled: UnsettledOffsets::default(),
+            halted: BTreeMap::new(),
+            rewind: None,
+            blocked: BlockedPartitions::default(),
+            stalls: StallDetector::default(),
+            changes: Vec::new(),
+            next_health_check: Instant::now(),
+            records_until_events: 0,
+            failure: None,
+        })
+    }
+
+    /// Has this member leave the group when the subscription is dropped, so that the other members
+    /// take over its partitions at once.
+    #[must_use]
+    pub fn leaves_on_close(mut self) -> Self {
+        self.queue.leave_on_close();
+        self
+    }
+
+    pub(super) fn context(&self) -> &RebalanceContext {
+        self.queue.client().context()
+    }
+
+    /// Returns the next record, waiting for it up to `timeout`.
+    pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
+        if let Some(why) = self.failure.take() {
+            return Polled::Fatal(why);
+        }
+        let has_partitions = !self.positions.fetched.is_empty();
+        if self.records_until_events == 0 {
+            // Without a partition there are only events to wait for.
+            let wait = if has_partitions {
+                Duration::ZERO
+            } else {
+                timeout
+            };
+            match self.serve_events(wait) {
+                // Not after an event: more may follow it, and the queue of records is woken once.
+                Event::None => self.records_until_events = RECORDS_PER_EVENT_POLL,
+                Event::Handled => return Polled::Nothing,
+                Event::Fatal(why) => return Polled::Fatal(why),
+            }
+        }
+        let timeout = if self.positions.fetched.is_empty() {
+            Duration::ZERO
+        } else {
+            whole_millis(timeout)
+        };
+        self.next_record(timeout)
+    }
+
+    /// Returns the next record if the client has fetched it already. Does not poll the group, so no
+    /// rebalance happens.
+    pub fn poll_fetched(&mut self) -> Polled<FetchedRecord<'_>> {
+        self.next_record(Duration::ZERO)
+    }
+
+    fn next_record(&mut self, mut timeout: Duration) -> Polled<FetchedRecord<'_>> {
+        loop {
+            match self.queue.next(timeout) {
+                Fetched::Record(partition, offset) => {
+                    self.records_until_events = self.records_until_events.saturating_sub(1);
+                    if self.positions.advance(partition, offset) {
+                        return Polled::Record(self.queue.record());
+                    }
+                }
+                Fetched::End(partition, end) => {
+                    self.positions.set(partition, end);
+                    if !self.blocked.is_empty() {
+                        self.mark_healthy(partition);
+                    }
+                }
+                Fetched::Nothing => {
+                    self.records_until_events = 0;
+                    self.stalls.note_drained();
+                    return Polled::Nothing;
+                }
+                Fetched::Error(error) => {
+                    self.records_until_events = 0;
+                    self.fetch_failed(error);
+                    return Polled::Nothing;
+                }
+            }
+            // Other partitions may have fetched records.
+            timeout = Duration::ZERO;
+        }
+    }
+
+    /// Serves the client's events, above all rebalances, waiting for one up to `timeout`.
+    fn serve_events(&mut self, timeout: Duration) -> Event {
+        self.start_pending_partitions();
+        self.check_health();
+        let event = self.queue.client().poll(timeout);
+        let event = event.map(|polled| polled.map(drop));
+        if self.apply_changes() {
+            return Event::Handled;
+        }
+        match event {
+            None => Event::None,
+            // Every fetched partition is forwarded to the queue of records. If one is not, its record
+            // must not be lost: a new client reads everything again.
+            Some(Ok(())) => Event::Fatal("a record came among the events".to_owned()),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let fatal = self.queue.client().client().fatal_error();
+                Event::Fatal(fatal.map_or_else(|| code.to_string(), |(_, reason)| reason))
+            }
+            // The client recovers from all other errors by itself: lost connections, an unknown topic
+            // that may still be created, a late poll.
+            Some(Err(error)) => {
+                self.note_error(&error);
+                Event::Handled
+            }
+        }
+    }
+
+    /// Applies what rebalances did. Returns whether there was any.
+    fn apply_changes(&mut self) -> bool {
+        let changes = self.context().take_changes();
+        for change in &changes {
+            if let AssignmentChange::Revoked(partitions) = change {
+                for partition in partitions {
+                    self.positions.forget(*partition);
+                    self.positions.fetched.remove(partition);
+                    self.halted.remove(partition);
+                    self.unsettled.forget(*partition);
+                    self.blocked.clear(Some(*partition));
+                }
+            }
+        }
+        if self.positions.fetched.is_empty() {
+            // Log ends are no longer requested, so no answer would clear it.
+            self.clear_unknown_ends();
+        }
+        let any = !changes.is_empty();
+        self.changes.extend(changes);
+        any
+    }
+
+    pub(super) fn note_error(&self, error: &KafkaError) {
+        self.context().note_error(error);
+        tracing::debug!(%error, topic = self.topic, "poll");
+    }
+
+    /// Brings [`blocked`](Self::blocked) up to date.
+    fn check_health(&mut self) {
+        let now = Instant::now();
+        if now < self.next_health_check {
+            return;
+        }
+        self.next_health_check = now + HEALTH_INTERVAL;
+        match self.context().membership_lost_since() {
+            Some(since) if since.elapsed() >= MEMBERSHIP_LOST_AFTER => {
+                self.report_all_blocked(Cause::NotAMember);
+            }
+            Some(_) => {}
+            None => self
+                .blocked
+                .clear_if(None, |cause| matches!(cause, Cause::NotAMember)),
+        }
+        for (partition, offset) in self.blocked.offsets() {
+            let next = self.positions.next_offset(partition);
+            if next.is_some_and(|next| next > offset) {
+                self.mark_healthy(partition);
+            }
+        }
+        let positions = &self.positions;
+        let report = self
+            .stalls
+            .check(self.queue.client(), &self.topic, || positions.of_fetched());
+        if let Some(report) = report {
+            self.report_stalls(report);
+        }
+    }
+
+    fn report_stalls(&mut self, report: StallReport) {
+        match report.ends_unknown {
+            Some(why) => self.report_all_blocked(Cause::EndUnknown { why }),
+            None => self.clear_unknown_ends(),
+        }
+        let positions = self.positions.of_fetched();
+        for (partition, end) in report.stalled {
+            if self.blocked.get(partition).is_none() {
+                self.blocked.report(Blocked {
+                    topic: self.topic.clone(),
+                    partition: Some(partition),
+                    offset: positions.get(&partition).copied(),
+                    cause: Cause::NoProgress { end },
+                });
+            }
+        }
+    }
+
+    fn clear_unknown_ends(&mut self) {
+        self.blocked
+            .clear_if(None, |cause| matches!(cause, Cause::EndUnknown { .. }));
+    }
+
+    fn report_all_blocked(&mut self, cause: Cause) {
+        self.blocked.report(Blocked {
+            topic: self.topic.clone(),
+            partition: None,
+            offset: None,
+            cause,
+        });
+    }
+
+    /// Returns which assigned partitions are blocked, and why. Empty when all are healthy: each
+    /// brings records, or is at its end.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        self.blocked.all()
+    }
+
+    /// Takes what rebalances did since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.apply_changes();
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Polls the group for `time` while the loop waits for something else. Takes no record.
+    pub fn keep_alive(&mut self, time: Duration) {
+        match self.serve_events(whole_millis(time)) {
+            Event::None => {}
+            Event::Handled => self.records_until_events = 0,
+            // The client reports it only once.
+            Event::Fatal(why) => self.failure = Some(why),
+        }
+    }
+
+    /// Returns the next offsets to read, past control records. A partition is included once a record
+    /// of it was returned, or its end reached, since it was assigned or rewound.
+    pub fn positions(&self) -> Positions {
+        self.positions.next_offsets()
+    }
+
+    /// Commits `positions` and waits some seconds for the answer.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub fn commit(&self, positions: &Positions) -> Result<(), CommitError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(positions).map_err(CommitError::Unavailable)?;
+        self.queue
+            .commit(&list, COMMIT_TIMEOUT)
+            .map_err(|error| match error.rdkafka_error_code() {
+                Some(
+                    RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::RebalanceInProgress
+                    | RDKafkaErrorCode::FencedInstanceId
+                    // The next poll returns it. A loop that waits for its commit would never poll.
+                    | RDKafkaErrorCode::Fatal,
+                ) => CommitError::NotOwner(error),
+                _ => CommitError::Unavailable(error),
+            })
+    }
+
+    /// Declares this client unusable. The next poll returns [`Polled::Fatal`] with this reason.
+    pub fn fail(&mut self, why: &str) {
+        self.failure.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Returns whether the client can't go on. The next poll returns why.
+    pub(super) fn has_failed(&mut self) -> bool {
+        if let Some((_, why)) = self.queue.client().client().fatal_error() {
+            self.fail(&why);
+        }
+        self.failure.is_some()
+    }
+
+    /// Returns whether another member has joined with this member's `group.instance.id`.
+    pub fn is_fenced(&self) -> bool {
+        let fatal = self.queue.client().client().fatal_error();
+        fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+
+    /// Returns offsets of this topic as a transaction takes them.
+    ///
+    /// # Errors
+    /// When an offset is negative, which no record has.
+    pub fn list(&self, positions: &Positions) -> Result<TopicPartitionList, KafkaError> {
+        let offsets = positions.iter();
+        let offsets = offsets.map(|(partition, next)| (*partition, KafkaOffset::Offset(*next)));
+        partition_list(&self.topic, offsets)
+    }
+
+    /// Returns this member's identity and its current generation, with which the coordinator fences
+    /// the offsets of a former owner.
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.queue.client().group_metadata()
+    }
+}

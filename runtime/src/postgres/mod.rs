@@ -1,0 +1,28 @@
+//! Access to Postgres, the same for all services.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `database_url` | `DATABASE_URL`: one server or several, as connect options |
+//! | `url_parameters` | the URL's parameters and libpq's environment variables: supported or refused |
+//! | `database` | connections: session settings, and the proof that the server is a primary |
+//! | `pooler` | the proof that a session is not shared with other clients |
+//! | `unwritable` | errors that mean that a database takes no writes at all |
+//! | `write_probe` | the proof that a service's tables take its writes |
+//! | `migrations` | bringing the schema up to date; which newer schemas this version works with |
+//!
+//! The services build a [`Database`] from the URL, call [`migrate`] at the start, and then connect.
+//! TLS is as the URL's `sslmode` says. Why every connection that writes is proven to be on a primary:
+//! ADR 0021.
+
+mod database;
+mod database_url;
+mod migrations;
+mod pooler;
+mod unwritable;
+mod url_parameters;
+mod write_probe;
+
+pub use database::{Database, Timeouts, within};
+pub use migrations::{Applied, MigrationError, migrate, migrator};
+pub use unwritable::{Refusal, Unwritable, message_of};
+pub use write_probe::WriteProbe;

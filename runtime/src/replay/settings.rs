@@ -1,0 +1,23 @@
+//! The flags of a backfill that both services have.
+
+use clap::Args;
+
+use crate::settings::whole;
+
+/// How a range is replayed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Backfill")]
+pub struct ReplaySettings {
+    /// Write the records that cannot be used to the dead letter topic. Without this flag they are
+    /// only counted.
+    #[arg(long)]
+    pub dead_letters: bool,
+
+    /// Maximum number of records per second, all threads together.
+    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into(), "records"))]
+    pub rate: Option<u32>,
+
+    /// Number of threads that share the partitions.
+    #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]
+    pub threads: u16,
+}

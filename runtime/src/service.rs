@@ -1,0 +1,161 @@
+//! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker
+//! probe and the supervised parts. It is the same for all three services.
+//!
+//! A service creates a [`Service`], adds its health parts, then a listener and its other parts, and
+//! supervises them until shutdown. Health parts come before the listener: a service without parts is ready.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::health::{self, Health};
+use crate::http::{self, ConnectionLimits};
+use crate::kafka::{BrokerProbe, KafkaSettings};
+use crate::lifecycle::{Failure, Shutdown, Supervisor};
+use crate::metrics;
+use crate::registry::RegistrySettings;
+use crate::settings::TopicSettings;
+use crate::stepping::{DRAIN, StateMachine, drive};
+
+/// Settings that the services share: how they reach Kafka and the schema registry, and which topics
+/// they use.
+#[derive(Debug, Clone, Args)]
+pub struct SharedSettings {
+    /// The brokers, and properties of the clients.
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    /// The schema registry, and how to authenticate with it.
+    #[command(flatten)]
+    pub registry: RegistrySettings,
+    /// The names of the topics.
+    #[command(flatten)]
+    pub topics: TopicSettings,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    /// What the parts report about themselves, as `/readyz` shows it.
+    pub health: Health,
+    /// The parts.
+    pub supervisor: Supervisor,
+    metrics: PrometheusHandle,
+}
+
+impl Service {
+    /// Installs the metrics of the service `name` and returns a service without parts.
+    ///
+    /// # Errors
+    /// When the process has a metrics recorder already.
+    pub fn new(name: &str, shutdown: Shutdown) -> Result<Self, Failure> {
+        Ok(Self {
+            health: Health::new(),
+            supervisor: Supervisor::new(shutdown),
+            metrics: metrics::install(name)?,
+        })
+    }
+
+    /// Returns the shutdown that the parts watch.
+    pub fn shutdown(&self) -> Shutdown {
+        self.supervisor.shutdown().clone()
+    }
+
+    /// Returns the routes `/livez`, `/readyz` and `/metrics`.
+    pub fn routes(&self) -> Router {
+        health::routes(self.health.clone(), self.metrics.clone(), self.shutdown())
+    }
+
+    /// Serves health and metrics. They answer until all other parts have ended, so that a shutdown
+    /// can be watched.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn serve_health(&mut self, address: SocketAddr) -> Result<(), Failure> {
+        let listener = http::bind(address).await?;
+        let routes = self.routes();
+        self.supervisor.last_task("http", |shutdown| {
+            http::serve(listener, routes, ConnectionLimits::HEALTH, shutdown)
+        });
+        Ok(())
+    }
+
+    /// Serves an API until shutdown, then completes its open requests and calls `drained`.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn serve_api(
+        &mut self,
+        address: SocketAddr,
+        routes: Router,
+        limits: ConnectionLimits,
+        drained: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Failure> {
+        let listener = http::bind(address).await?;
+        let shutdown = self.shutdown();
+        self.supervisor.task("http", async move {
+            let served = http::serve(listener, routes, limits, shutdown).await;
+            drained();
+            served
+        });
+        Ok(())
+    }
+
+    /// Asks the brokers for `topic` every two seconds. While they do not answer, the service is not
+    /// ready.
+    ///
+    /// # Errors
+    /// Exit code 2 for Kafka settings that cannot work; 1 when no thread can be started.
+    pub fn probe_brokers(&mut self, kafka: &KafkaSettings, topic: &str) -> Result<(), Failure> {
+        let part = self.health.part("kafka", "connecting");
+        let probe = BrokerProbe::new(kafka, topic, part, true)?;
+        let shutdown = self.shutdown();
+        self.supervisor.thread("broker-probe", move || {
+            probe.run(&shutdown);
+            Ok(())
+        })
+    }
+
+    /// Adds the health parts of `count` tasks, so that the service is not ready before they run.
+    pub fn expect_tasks(&self, count: u16) {
+        for number in 0..count {
+            self.health
+                .part(format!("task-{number}"), "waiting for topics");
+        }
+    }
+
+    /// Runs a service whose work is one flow, see [`run_tasks`].
+    ///
+    /// # Errors
+    /// The first part's failure, or how many parts did not end in time.
+    pub async fn run_flow(
+        mut self,
+        flow: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    ) -> Result<(), Failure> {
+        self.supervisor.task("flow", flow);
+        // The flow reports its own tasks that did not end within DRAIN; the rest is for that.
+        self.supervisor.run(DRAIN + Duration::from_secs(3)).await
+    }
+}
+
+/// Adds `count` tasks to the parts of a flow, each on its own thread, and runs them until shutdown.
+///
+/// # Errors
+/// When a task cannot be made; the first part's failure; how many parts did not end in time.
+pub async fn run_tasks<T: StateMachine + Send + 'static>(
+    mut parts: Supervisor,
+    count: u16,
+    mut task: impl FnMut(u16) -> Result<T, Failure>,
+) -> Result<(), Failure> {
+    for number in 0..count {
+        let task = task(number)?;
+        let shutdown = parts.shutdown().clone();
+        parts.thread(format!("task-{number}"), move || {
+            drive(task, || false, &shutdown)
+        })?;
+    }
+    parts.run(DRAIN).await
+}

@@ -1,0 +1,62 @@
+//! The command line of `sink`: its commands, and what a signal does to each.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::lifecycle;
+use runtime::telemetry::{self, LogSettings};
+
+use crate::backfill::{self, BackfillSettings};
+use crate::check::{self, CheckSettings};
+use crate::dead_letters::{self, DeadLettersSettings};
+use crate::redrive::{self, RedriveSettings};
+use crate::service;
+use crate::settings::RunSettings;
+
+/// Writes vouchers to Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "sink", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Logging, the same for every command.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// The commands of `sink`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read vouchers from Kafka and write rows to Postgres until stopped.
+    Run(Box<RunSettings>),
+    /// Write the rows of a range of vouchers, for example of all vouchers to an empty database.
+    Backfill(Box<BackfillSettings>),
+    /// Write the rows of open dead letters, from their original bytes.
+    Redrive(Box<RedriveSettings>),
+    /// List dead letters by reason, show one in full, or discard them.
+    DeadLetters(Box<DeadLettersSettings>),
+    /// Check dependencies and configuration. --fix creates missing topics and tables and registers
+    /// schemas.
+    Check(Box<CheckSettings>),
+}
+
+impl Cli {
+    /// Runs the command and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        telemetry::start(&self.log);
+        match self.command {
+            Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
+            Command::Backfill(settings) => {
+                lifecycle::run(|shutdown| backfill::run(*settings, shutdown))
+            }
+            Command::Redrive(settings) => {
+                lifecycle::run(|shutdown| redrive::run(*settings, shutdown))
+            }
+            Command::DeadLetters(settings) => {
+                lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
+            }
+            Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! After the rows are durable: the batch is settled, and its offsets are committed with those of later
+//! batches.
+
+use runtime::clock::Clock;
+use runtime::kafka::CommitError;
+use runtime::registry::SchemaSource;
+use schemas::VoucherPlan;
+
+use super::{State, Task};
+use crate::ports::{DeadLetters, Observer, Source, Table};
+
+impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+where
+    K: Source,
+    T: Table,
+    D: DeadLetters,
+    S: SchemaSource<Plan = VoucherPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Returns the state that follows once all rows of the current batch are settled.
+    pub(super) fn end_writing(&mut self) -> State {
+        if self.batch.dead().next().is_some() {
+            return State::DeadLettering { sent: None };
+        }
+        self.settle_batch();
+        self.after_batch()
+    }
+
+    /// Notes that the current batch is durable. Its offsets are to be committed.
+    pub(super) fn settle_batch(&mut self) {
+        let now = self.now();
+        self.deferred.add(self.batch.positions(), now);
+        self.ports.observer.settled(self.batch.tally());
+        self.batch.clear();
+        self.breaker_before = self.breaker.clone();
+        self.backoff.reset();
+        self.report_health();
+    }
+
+    /// Returns the state that commits offsets when they are due, or when the next occasion may be long
+    /// in coming.
+    pub(super) fn after_batch(&self) -> State {
+        if self.held.is_some() || self.deferred.are_due(self.now()) {
+            self.commit_at_once()
+        } else {
+            State::Reading
+        }
+    }
+
+    /// Returns the state that commits offsets now. A consumer that can't go on commits nothing: the
+    /// durable records are processed again, which is idempotent.
+    pub(super) const fn commit_at_once(&self) -> State {
+        match self.consumer_failure {
+            None => State::CommittingOffsets,
+            Some(_) => State::Reading,
+        }
+    }
+
+    pub(super) fn commit_offsets(&mut self) -> State {
+        match self.ports.source.commit_offsets(self.deferred.positions()) {
+            Ok(()) => self.assignment.note_committed(&self.deferred.take()),
+            // The new owner of the partitions does the same again, which is idempotent.
+            Err(CommitError::NotOwner(error)) => {
+                tracing::debug!(%error, "offsets not committed: the group moved on");
+                self.deferred.clear();
+            }
+            Err(CommitError::Unavailable(error)) => {
+                self.report_blocked(&format!("can't commit offsets: {error}"));
+                return State::WaitingToCommit {
+                    until: self.pause_ends(),
+                };
+            }
+        }
+        self.backoff.reset();
+        self.report_health();
+        State::Reading
+    }
+}

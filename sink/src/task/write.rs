@@ -1,0 +1,220 @@
+//! Writing: the current batch's rows, in one statement; after a refusal for its data, in bisected parts.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use runtime::clock::Clock;
+use runtime::registry::SchemaSource;
+use schemas::{Malformed, VoucherPlan};
+
+use super::read::Filled;
+use super::{State, Task};
+use crate::bisection::Bisection;
+use crate::decide::{code_taken, rejected};
+use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
+use crate::ports::{
+    DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, WriteFailure, Written,
+};
+
+impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
+where
+    K: Source,
+    T: Table,
+    D: DeadLetters,
+    S: SchemaSource<Plan = VoucherPlan>,
+    C: Clock,
+    O: Observer,
+{
+    /// Writes the current part, and prefetches the next batch meanwhile. `since` is when the part's
+    /// statement was started.
+    pub(super) fn write(&mut self, bisection: Bisection, since: Option<Duration>) -> State {
+        let Some(part) = bisection.current() else {
+            return self.end_writing();
+        };
+        let (since, timeout) = match since {
+            None => {
+                let mut columns = std::mem::take(&mut self.columns);
+                columns.fill(&self.batch, part.clone());
+                self.ports.table.start(columns);
+                // The first poll only sends the statement, without waiting for it.
+                (self.now(), Duration::ZERO)
+            }
+            Some(since) => (since, self.prefetch(since)),
+        };
+        let Some((columns, result)) = self.ports.table.poll(timeout) else {
+            return self.wait_for_answer(bisection, since);
+        };
+        self.columns = columns;
+        match result {
+            Ok(written) => self.note_written(bisection, &written, since),
+            Err(error) => self.recover(bisection, part, error),
+        }
+    }
+
+    /// Prefetches records while a statement is in flight. Returns how long the step may wait for the
+    /// statement after that.
+    fn prefetch(&mut self, since: Duration) -> Duration {
+        let is_quick = self.now().saturating_sub(since) < QUICK_STATEMENT;
+        if is_quick
+            && matches!(
+                self.fill(Duration::ZERO, PREFETCHED_PER_STEP),
+                Filled::Partly
+            )
+        {
+            Duration::ZERO
+        } else {
+            WAIT_STEP
+        }
+    }
+
+    fn wait_for_answer(&mut self, bisection: Bisection, since: Duration) -> State {
+        let waited = self.now().saturating_sub(since);
+        if waited >= SLOW_STATEMENT {
+            self.report_blocked("the database has not answered a statement for seconds");
+        }
+        if waited >= QUICK_STATEMENT {
+            self.stay_in_group(Duration::ZERO);
+        }
+        State::Writing {
+            bisection,
+            since: Some(since),
+        }
+    }
+
+    fn note_written(
+        &mut self,
+        mut bisection: Bisection,
+        written: &Written,
+        since: Duration,
+    ) -> State {
+        let Written {
+            inserted,
+            different,
+        } = written;
+        let outcomes = self.columns.tally(&self.batch, *inserted, different);
+        self.batch.add_outcomes(&outcomes);
+        self.report_different(different);
+        let took = self.now().saturating_sub(since);
+        self.ports.observer.written(took);
+        self.backoff.reset();
+        self.lone_failures.note_written(*inserted);
+        bisection.settle();
+        State::Writing {
+            bisection,
+            since: None,
+        }
+    }
+
+    /// Logs one line for the statement, not for each row, and without the codes.
+    fn report_different(&self, different: &[usize]) {
+        if let Some(&place) = different.first() {
+            tracing::warn!(
+                campaign = self.columns.campaigns.get(place),
+                order_id = self.columns.order_ids.get(place),
+                others = different.len() - 1,
+                "a row is there with another code, amount or currency than its record; the row is kept"
+            );
+        }
+    }
+
+    /// Returns the state that follows an error of the statement for `part`.
+    fn recover(
+        &mut self,
+        mut bisection: Bisection,
+        part: Range<usize>,
+        error: WriteError,
+    ) -> State {
+        let row = part.start;
+        match error {
+            WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Ambiguous { .. }
+                if part.len() > 1 =>
+            {
+                self.ports.observer.write_failed(WriteFailure::Data);
+                bisection.bisect();
+                State::Writing {
+                    bisection,
+                    since: None,
+                }
+            }
+            WriteError::Data(sentence) => {
+                let sentence = without_code(self.batch.code(row), &sentence);
+                self.reject(bisection, row, rejected(&sentence))
+            }
+            WriteError::CodeClash {
+                holder: Some(holder),
+            } if !self.is_of(row, &holder) => {
+                let VoucherIdentity { campaign, order_id } = holder;
+                let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
+                self.reject(bisection, row, cause)
+            }
+            WriteError::Ambiguous { why, others_pass } => {
+                let why = without_code(self.batch.code(row), &why);
+                if self.lone_failures.note_failure(others_pass) {
+                    tracing::error!(
+                        campaign = self.batch.campaign(row),
+                        order_id = self.batch.order_id(row),
+                        why,
+                        "the database does not accept this row and accepts others; it becomes a \
+                         dead letter"
+                    );
+                    return self.reject(bisection, row, rejected(&why));
+                }
+                self.report_blocked(&format!("waiting for the database: {why}"));
+                self.write_again(bisection)
+            }
+            // Another writer of this very voucher was quicker, or the holder is gone: once more.
+            WriteError::CodeClash { .. } => self.write_again(bisection),
+            WriteError::Conflict(why) => {
+                tracing::debug!(why, "two transactions met");
+                self.write_again(bisection)
+            }
+            WriteError::Unavailable(why) => {
+                if self.backoff.attempts() == 0 {
+                    tracing::warn!(why, "the database is away; waiting, nothing is lost");
+                }
+                self.report_blocked(&format!("waiting for the database: {why}"));
+                self.write_again(bisection)
+            }
+            WriteError::NeedsPerson(why) => {
+                tracing::error!(
+                    why,
+                    "the database has to be fixed; waiting, nothing is lost"
+                );
+                self.report_blocked(&format!("the database has to be fixed: {why}"));
+                self.write_again(bisection)
+            }
+        }
+    }
+
+    fn is_of(&self, row: usize, identity: &VoucherIdentity) -> bool {
+        self.batch.campaign(row) == identity.campaign
+            && self.batch.order_id(row) == identity.order_id
+    }
+
+    fn write_again(&mut self, bisection: Bisection) -> State {
+        self.ports.observer.write_failed(WriteFailure::Unavailable);
+        State::WaitingForDatabase {
+            bisection,
+            until: self.pause_ends(),
+        }
+    }
+
+    /// Makes a row a dead letter that was refused alone, unless there are too many of them.
+    fn reject(&mut self, mut bisection: Bisection, row: usize, cause: Malformed) -> State {
+        self.batch.reject(row, cause);
+        // The breaker had counted the row as good.
+        if self.circuit_opens_within_batch() {
+            return self.open_circuit();
+        }
+        bisection.settle();
+        State::Writing {
+            bisection,
+            since: None,
+        }
+    }
+}
+
+/// Removes the code from a sentence of the database, such as a trigger's: codes are never logged.
+fn without_code(code: &str, sentence: &str) -> String {
+    sentence.replace(code, "****")
+}
