@@ -252,7 +252,8 @@ impl FlowSettings {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .or_else(|_| std::env::var("HOSTNAME"))
             .unwrap_or_default();
-        identifier(MAX_INSTANCE_ID)(host.trim()).map_err(|error| {
+        let host = host.trim();
+        identifier(MAX_INSTANCE_ID)(host).map_err(|error| {
             Failure::bad_setting(format!(
                 "PROCESSOR_INSTANCE_ID is not set and the host name {host:?} cannot be used: {error}"
             ))

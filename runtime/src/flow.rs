@@ -28,7 +28,8 @@ pub trait FlowObserver {
         let _ = reason;
     }
 
-    /// The circuit breaker has opened, for this reason. It is closed once partitions are read again.
+    /// The circuit breaker has opened, for this reason. It counts as closed once partitions are read
+    /// again, or are blocked for another reason.
     fn circuit_opened(&mut self, reason: &str) {
         let _ = reason;
     }
@@ -131,12 +132,14 @@ impl FlowObserver for FlowMonitor {
     }
 
     fn blocked(&mut self, reason: &str) {
+        // Another reason than the circuit: its pause is over.
+        self.circuit_open.set(0);
         self.part.not_ready(reason);
     }
 
     fn circuit_opened(&mut self, reason: &str) {
         self.circuit_open.set(1);
-        self.blocked(reason);
+        self.part.not_ready(reason);
     }
 
     fn refused(&mut self, records: usize, refusal: Refusal) {

@@ -117,7 +117,7 @@ impl Cluster {
                 unreachable(&self.settings, "this user may not list the brokers")
             }
             Unanswered::Other(why) => {
-                let cause = self.client.context().cause();
+                let cause = self.client.context().take_cause();
                 unreachable(&self.settings, &cause.unwrap_or(why))
             }
         })?;

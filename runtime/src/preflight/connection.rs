@@ -12,12 +12,9 @@ use rdkafka::consumer::ConsumerContext;
 pub(super) struct LastFailure(Mutex<Option<String>>);
 
 impl LastFailure {
-    /// Returns the cause, if a connection failed.
-    pub(super) fn cause(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Returns the cause, if a connection failed since the last call.
+    pub(super) fn take_cause(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

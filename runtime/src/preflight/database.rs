@@ -132,9 +132,11 @@ fn advice(why: Unwritable, service: &str) -> String {
 }
 
 fn unreachable(error: &str) -> CheckResult {
+    let says_so = error.starts_with("cannot connect");
+    let prefix = if says_so { "" } else { "cannot connect: " };
     CheckResult::fail(
         SUBJECT,
-        format!("cannot connect: {error}"),
+        format!("{prefix}{error}"),
         "start it, or correct DATABASE_URL (host, port, user, password, database, sslmode)",
     )
 }

@@ -58,8 +58,12 @@ pub fn topics_exist_blocking(
                 return Err(Failure::failed(result.sentence()));
             }
             Err(error) => {
-                let error = client.context().cause().unwrap_or(error.to_string());
-                tracing::warn!(error, "cannot connect to Kafka at {servers}; trying again");
+                let cause = client.context().take_cause();
+                tracing::warn!(
+                    %error,
+                    cause,
+                    "cannot connect to Kafka at {servers}; trying again"
+                );
                 std::thread::sleep(backoff.next_pause());
             }
         }

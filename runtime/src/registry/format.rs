@@ -47,12 +47,15 @@ pub async fn value_format_for_command(
     topic: &str,
     schema: &str,
 ) -> Result<ValueFormat, Failure> {
-    let mut why = format!("the registry has not answered for the schema of {topic}");
+    let mut why = format!(
+        "the registry has not answered for the schema of {}",
+        subject_of(topic)
+    );
     let format = value_format(registry, topic, schema, |last| last.clone_into(&mut why));
     match tokio::time::timeout(COMMAND_WAIT, format).await {
         Ok(format) => Ok(format),
         Err(_) => Err(Failure::failed(format!(
-            "{why}; run this again when it can"
+            "{why}; run this command again when the registry answers"
         ))),
     }
 }
