@@ -186,6 +186,19 @@ mod tests {
     }
 
     #[test]
+    fn an_open_circuit_is_in_the_metrics_until_the_task_is_blocked_for_another_reason() {
+        let (recorder, metrics) = recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let part = Health::new().part("task-0", "joining");
+            let mut monitor = FlowMonitor::new(part, 0, NAMES);
+            monitor.circuit_opened("too many dead letters");
+            assert_shown(&metrics, "t_circuit_open{task=\"0\"} 1");
+            monitor.blocked("waiting for the broker");
+            assert_shown(&metrics, "t_circuit_open{task=\"0\"} 0");
+        });
+    }
+
+    #[test]
     fn a_blocked_partition_is_in_the_metrics_and_makes_the_task_not_ready_until_it_is_read() {
         let (recorder, metrics) = recorder();
         let health = Health::new();

@@ -4,6 +4,8 @@
 //! row nor a dead letter, and committed offsets never go back.
 
 mod ports;
+mod records;
+mod run;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,19 +13,19 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter;
 use runtime::kafka::AssignmentChange;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
-use runtime::stepping::Driver;
 use rust_decimal::Decimal;
 use schemas::{Malformed, Payload, Reason, SchemaId, ValueFormat, Voucher, VoucherPlan};
 
 use crate::columns::Columns;
 use crate::ports::{VoucherIdentity, WriteError, Written};
 use crate::tally::Tally;
-use crate::task::{Ports, Settings, Task};
+
+pub(super) use records::{avro, record, voucher};
+pub(super) use run::Run;
 
 /// What goes wrong at one call; a call that can't go wrong like this goes well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -372,131 +374,4 @@ impl SchemaSource for Schemas {
     fn known(&mut self, id: SchemaId) -> Option<&ValueFormat<VoucherPlan>> {
         (id == SCHEMA && self.asked >= 3).then(schema)
     }
-}
-
-pub(super) type ModelTask = Driver<Task<Outside, Outside, Outside, Schemas, Outside, Outside>>;
-
-/// A world with one task in it.
-pub(super) struct Run {
-    pub(super) outside: Outside,
-    pub(super) task: ModelTask,
-    accept_dead_letters: bool,
-}
-
-impl Run {
-    pub(super) fn new(world: World) -> Self {
-        Self::with_breaker(world, false)
-    }
-
-    pub(super) fn with_breaker(world: World, accept_dead_letters: bool) -> Self {
-        let outside = Outside(Rc::new(RefCell::new(world)));
-        Self {
-            task: task(&outside, accept_dead_letters),
-            outside,
-            accept_dead_letters,
-        }
-    }
-
-    pub(super) fn world(&self) -> std::cell::RefMut<'_, World> {
-        self.outside.0.borrow_mut()
-    }
-
-    pub(super) fn step(&mut self) {
-        if let Err(failure) = self.task.step() {
-            panic!("stopped: {failure}");
-        }
-        if self.world().killed.is_some() {
-            self.kill();
-        }
-    }
-
-    /// The process ends at once, and another starts.
-    pub(super) fn kill(&mut self) {
-        self.world().restart();
-        self.task = task(&self.outside, self.accept_dead_letters);
-    }
-
-    /// Steps until `done`; the number of steps is bounded, since faults end.
-    pub(super) fn until(&mut self, what: &str, done: impl Fn(&World) -> bool) {
-        for _ in 0..20_000 {
-            if done(&self.world()) {
-                return;
-            }
-            self.step();
-        }
-        let world = self.world();
-        panic!(
-            "did not happen: {what}; {:?}, committed {:?}, rows {:?}",
-            self.task.state, world.committed, world.rows,
-        );
-    }
-
-    pub(super) fn finish(mut self) -> World {
-        self.until("all offsets committed", |world| {
-            world.committed == world.end()
-        });
-        while !self.task.is_idle() {
-            self.step();
-        }
-        std::mem::take(&mut *self.world())
-    }
-}
-
-fn task(outside: &Outside, accept_dead_letters: bool) -> ModelTask {
-    let ports = Ports {
-        source: outside.clone(),
-        table: outside.clone(),
-        dead_letters: outside.clone(),
-        schemas: Schemas::default(),
-        clock: outside.clone(),
-        observer: outside.clone(),
-    };
-    let settings = Settings {
-        topic: "vouchers".to_owned(),
-        breaker: CircuitBreakerSettings {
-            dead_letter_limit: 500,
-            accept_dead_letters,
-        },
-    };
-    Driver::new(Task::new(ports, settings))
-}
-
-/// A record of `order` in `partition`; its offset is given by the world.
-pub(super) fn record(partition: Partition, order: &str, value: Option<&[u8]>) -> OwnedRecord {
-    OwnedRecord {
-        partition,
-        timestamp_millis: Some(1_780_000_000_000),
-        key: Some(order.as_bytes().to_vec()),
-        value: value.map(<[u8]>::to_vec),
-        headers: vec![("source.offset".to_owned(), Some(b"5".to_vec()))],
-        ..OwnedRecord::default()
-    }
-}
-
-fn value(order: &str, code: &str, amount: u32, schema_id: Option<u32>) -> Vec<u8> {
-    let voucher = Voucher {
-        campaign: "order-reward".into(),
-        order_id: order.into(),
-        code: code.into(),
-        amount: amount.into(),
-        currency: "EUR".parse().unwrap(),
-        issued_at: schemas::Timestamp::from_millis(1_780_000_000_000),
-        expires_at: None,
-    };
-    let mut value = Vec::new();
-    let format = schema_id.map_or(ValueFormat::Json, ValueFormat::Avro);
-    voucher.write(format, &mut value).unwrap();
-    value
-}
-
-pub(super) fn voucher(partition: Partition, order: &str, code: &str, amount: u32) -> OwnedRecord {
-    record(partition, order, Some(&value(order, code, amount, None)))
-}
-
-pub(super) fn avro(partition: Partition, order: &str, code: &str, schema_id: u32) -> OwnedRecord {
-    record(
-        partition,
-        order,
-        Some(&value(order, code, 5, Some(schema_id))),
-    )
 }
