@@ -262,3 +262,43 @@ fn offsets_that_the_coordinator_refuses_are_reported_and_requested_again() {
         read.len() == 1 && blocked.is_empty()
     });
 }
+
+#[test]
+fn a_partition_that_stands_although_its_log_goes_on_is_restarted_at_its_position() {
+    let cluster = Cluster::start();
+    cluster.write(0, 2);
+    let mut member = cluster.member();
+    read_until(&mut member, "the first records", |read, _| read.len() == 2);
+    // librdkafka checks its position with a new leader, and fetches nothing until it has an answer.
+    let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH;
+    cluster
+        .0
+        .request_errors(RDKafkaApiKey::OffsetForLeaderEpoch, &[fenced; 10_000]);
+    cluster.0.partition_leader(TOPIC, 0, Some(1)).unwrap();
+    cluster.write(0, 3);
+    cluster.write(1, 1);
+    let mut was_reported = false;
+    let mut returned = Vec::new();
+    let end = Instant::now() + DEADLINE;
+    while returned.len() < 4 || !member.blocked().is_empty() {
+        let blocked = member.blocked();
+        was_reported |= blocked_for(&blocked, 0, "no_progress");
+        assert!(
+            Instant::now() < end,
+            "waited for all records; returned {returned:?}, blocked {blocked:?}"
+        );
+        match member.poll(SLICE) {
+            Polled::Record(record) => returned.push((record.partition(), record.offset())),
+            Polled::Nothing => {}
+            Polled::Fatal(why) => panic!("{why}"),
+        }
+    }
+    assert!(was_reported, "until the partition moves it is blocked");
+    returned.sort_unstable();
+    assert_eq!(
+        returned,
+        [(0, 2), (0, 3), (0, 4), (1, 0)],
+        "each record once"
+    );
+    assert_eq!(member.positions(), Positions::from([(0, 5), (1, 1)]));
+}

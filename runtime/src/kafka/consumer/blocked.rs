@@ -157,8 +157,8 @@ impl fmt::Display for Blocked {
             Cause::FetchFailed { why } => write!(f, ": {why}"),
             Cause::NoProgress { end } => write!(
                 f,
-                ": no records come although its log goes on to offset {end}; check that its leader \
-                 and its replicas are healthy"
+                ": no records come although its log goes on to offset {end}; its fetch is restarted \
+                 from time to time; check that its leader and its replicas are healthy"
             ),
             Cause::EndUnknown { why } => write!(
                 f,

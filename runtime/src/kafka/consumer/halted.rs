@@ -1,7 +1,10 @@
-//! Halted partitions: taken from the client after an error, and retried from the same offset.
+//! Halted partitions: taken from the client, and fetched again from the same offset.
 //!
 //! After some errors the client would go on behind what it could not read (a batch with a wrong
-//! checksum), and records would be skipped. The other partitions are fetched meanwhile.
+//! checksum), and records would be skipped. So a partition with an error is halted and retried after
+//! a pause. The other partitions are fetched meanwhile.
+//!
+//! A stalled partition is restarted in the same way, without a pause.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +21,10 @@ use crate::kafka::background_call::BackgroundCall;
 use crate::kafka::partition_list;
 use crate::record::{Offset, Partition};
 
-/// A partition that was taken from the client. It stays here while it is retried, until a record or
-/// its end has come.
+/// A partition that was taken from the client. It stays here while it is fetched again, until a
+/// record or its end has come.
 pub(super) struct Halted {
-    /// Where it is retried.
+    /// Where it is fetched again.
     pub(super) resume_at: KafkaOffset,
     /// When; `None` while it is fetched, and where a person has to decide.
     pub(super) retry_at: Option<Instant>,
@@ -58,18 +61,65 @@ impl Subscription {
         }
     }
 
-    /// Takes a partition from the client. `error_offset` is reported where the position is unknown.
+    /// Fetches a stalled partition anew from its position.
+    ///
+    /// After a change of leader librdkafka (2.12) checks its position with the new leader and fetches
+    /// nothing until that has succeeded, which can take longer than the outage. A partition that is
+    /// assigned at an offset without a leader epoch is fetched without this check.
+    pub(super) fn restart(&mut self, partition: Partition) {
+        let resume_at = match self.take_from_client(partition) {
+            Ok(resume_at) => resume_at,
+            Err(error) => {
+                tracing::warn!(%error, partition, "cannot restart a stalled partition");
+                return;
+            }
+        };
+        let before = self.halted.get(&partition);
+        let pause = before.map_or(FIRST_RETRY_PAUSE, |before| before.pause);
+        self.halted.insert(
+            partition,
+            Halted {
+                resume_at,
+                retry_at: Some(Instant::now()),
+                pause,
+                log_range: None,
+            },
+        );
+        tracing::warn!(
+            topic = self.topic,
+            partition,
+            position = ?resume_at,
+            "restarting the fetch of a partition that does not move although its log goes on"
+        );
+    }
+
+    /// Takes a partition from the client, and returns where it resumes. What the client has
+    /// prefetched of it and not returned yet is discarded and fetched again.
+    fn take_from_client(&mut self, partition: Partition) -> Result<KafkaOffset, KafkaError> {
+        let resume_at = self.positions.resume_at(partition);
+        let list = partition_list(&self.topic, [(partition, KafkaOffset::Invalid)])?;
+        let client = self.queue.client();
+        client.incremental_unassign(&list)?;
+        // The client's main thread stops the fetch after it has answered, and then forgets to which
+        // queue the partition is forwarded. It handles its requests in order: once it has answered
+        // this one, the partition can be forwarded and assigned again.
+        if let Err(error) = client.assignment() {
+            tracing::debug!(%error, partition, "the client does not return its assignment");
+        }
+        self.context().set_pending([partition]);
+        self.positions.fetched.remove(&partition);
+        self.stalls.reset(partition);
+        Ok(resume_at)
+    }
+
+    /// Halts a partition after an error. `error_offset` is reported where the position is unknown.
     fn halt(
         &mut self,
         partition: Partition,
         error_offset: Option<Offset>,
         cause: Cause,
     ) -> Result<(), KafkaError> {
-        let resume_at = self.positions.resume_at(partition);
-        let list = partition_list(&self.topic, [(partition, KafkaOffset::Invalid)])?;
-        self.queue.client().incremental_unassign(&list)?;
-        self.context().set_pending([partition]);
-        self.positions.fetched.remove(&partition);
+        let resume_at = self.take_from_client(partition)?;
         let before = self.halted.get(&partition);
         let pause = before.map_or(FIRST_RETRY_PAUSE, |before| {
             (before.pause * 2).min(MAX_RETRY_PAUSE)

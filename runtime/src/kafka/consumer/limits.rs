@@ -48,11 +48,27 @@ pub(super) const MAX_RETRY_PAUSE: Duration = Duration::from_secs(8);
 pub(super) const LOG_RANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval between two requests for the ends of the logs. A partition that does not move is
-/// reported after two answers, so within 8 to 12 s.
+/// reported after two answers. Also how long the ends may be unknown before that is reported.
 pub(super) const LOG_ENDS_INTERVAL: Duration = Duration::from_secs(4);
 
-/// Timeout of one such request: it ends before the next one is due.
+/// The same within [`QUICK_AFTER_OUTAGE`] of a lost connection. Leaders move then, and that is what
+/// partitions were seen to stall after. Longer than most fetches take.
+pub(super) const QUICK_LOG_ENDS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after a lost connection partitions are checked more often. Long enough for brokers to
+/// come back in turn and for leaders to move back to them.
+pub(super) const QUICK_AFTER_OUTAGE: Duration = Duration::from_secs(30);
+
+/// Timeout of one such request. Only one is open at a time, so a broker that is throttled has this
+/// long for its answer at the quick interval, too.
 pub(super) const LOG_ENDS_TIMEOUT: Duration = LOG_ENDS_INTERVAL;
+
+/// Pause between the first and the second restart of a stalled partition. It doubles for as long as
+/// the partition does not move, because a restart discards a fetch that may only be slow.
+pub(super) const FIRST_RESTART_PAUSE: Duration = Duration::from_secs(8);
+
+/// The longest pause between two restarts: a fetch that takes less succeeds in the end.
+pub(super) const MAX_RESTART_PAUSE: Duration = Duration::from_secs(64);
 
 /// A member that is in no group for this long is reported. A usual rejoin takes less.
 pub(super) const MEMBERSHIP_LOST_AFTER: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@
 //!  │   ├─ start_offsets     begins to fetch the assigned partitions whose offsets are known
 //!  │   │   ├─ committed_offsets   asks the group coordinator, without blocking
 //!  │   │   └─ unsettled_offsets   distrusts its answer shortly after an outage
-//!  │   ├─ halted            takes a partition with an error from the client, and retries it
+//!  │   ├─ halted            takes a partition from the client, and fetches it again
 //!  │   └─ stalled           compares positions with the ends of the logs
 //!  └─ takes the next record
 //!      ├─ fetch_queue       librdkafka's queue of records
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! An *assigned* partition belongs to this member. It is *fetched* once the client was given a start
-//! offset for it; until then, and while it is *halted* after an error, it is *pending*. A partition
+//! offset for it; until then, and while it is *halted*, it is *pending*. A partition
 //! that brings no records although it has some is *blocked*, and reported.
 //!
 //! A loop is never held inside a call: what can block runs on a thread of its own, or has a timeout.

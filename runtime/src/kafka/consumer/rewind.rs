@@ -116,6 +116,7 @@ impl Subscription {
         for (partition, offset) in offsets {
             self.positions.forget(*partition);
             self.unsettled.forget(*partition);
+            self.stalls.reset(*partition);
             if let Some(start) = self.positions.fetched.get_mut(partition) {
                 *start = *offset;
                 fetched.push((*partition, *offset));

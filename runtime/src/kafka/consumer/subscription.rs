@@ -19,12 +19,13 @@ use super::blocked::{Blocked, BlockedPartitions, Cause};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::halted::Halted;
 use super::limits::{
-    COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, RECORDS_PER_EVENT_POLL,
+    COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, QUICK_AFTER_OUTAGE,
+    RECORDS_PER_EVENT_POLL,
 };
 use super::read_positions::ReadPositions;
 use super::rebalance::{AssignmentChange, RebalanceContext};
 use super::rewind::Rewind;
-use super::stalled::{StallDetector, StallReport};
+use super::stalled::{StallDetector, StallReport, Stalled};
 use super::start_offsets::StartOffsets;
 use super::unsettled_offsets::UnsettledOffsets;
 use crate::kafka::config::create_client;
@@ -72,7 +73,7 @@ pub struct Subscription {
     /// The rewind whose offsets are being requested.
     pub(super) rewind: Option<Rewind>,
     pub(super) blocked: BlockedPartitions,
-    stalls: StallDetector,
+    pub(super) stalls: StallDetector,
     changes: Vec<AssignmentChange>,
     next_health_check: Instant,
     /// The client's events are polled after this many records.
@@ -195,8 +196,9 @@ impl Subscription {
 
     /// Serves the client's events, above all rebalances, waiting for one up to `timeout`.
     fn serve_events(&mut self, timeout: Duration) -> Event {
-        self.start_pending_partitions();
+        // In this order a partition that is restarted is assigned again at once.
         self.check_health();
+        self.start_pending_partitions();
         let event = self.queue.client().poll(timeout);
         let event = event.map(|polled| polled.map(drop));
         if self.apply_changes() {
@@ -230,6 +232,7 @@ impl Subscription {
                     self.positions.fetched.remove(partition);
                     self.halted.remove(partition);
                     self.unsettled.forget(*partition);
+                    self.stalls.forget(*partition);
                     self.blocked.clear(Some(*partition));
                 }
             }
@@ -248,7 +251,7 @@ impl Subscription {
         tracing::debug!(%error, topic = self.topic, "poll");
     }
 
-    /// Brings [`blocked`](Self::blocked) up to date.
+    /// Brings [`blocked`](Self::blocked) up to date, and restarts stalled partitions.
     fn check_health(&mut self) {
         let now = Instant::now();
         if now < self.next_health_check {
@@ -270,10 +273,11 @@ impl Subscription {
                 self.mark_healthy(partition);
             }
         }
-        let positions = &self.positions;
+        let after_outage = self.context().connection_lost_within(QUICK_AFTER_OUTAGE);
+        let (client, positions) = (self.queue.client(), &self.positions);
         let report = self
             .stalls
-            .check(self.queue.client(), &self.topic, || positions.of_fetched());
+            .check(client, &self.topic, after_outage, || positions.of_fetched());
         if let Some(report) = report {
             self.report_stalls(report);
         }
@@ -285,7 +289,12 @@ impl Subscription {
             None => self.clear_unknown_ends(),
         }
         let positions = self.positions.of_fetched();
-        for (partition, end) in report.stalled {
+        for Stalled {
+            partition,
+            end,
+            restart,
+        } in report.stalled
+        {
             if self.blocked.get(partition).is_none() {
                 self.blocked.report(Blocked {
                     topic: self.topic.clone(),
@@ -293,6 +302,9 @@ impl Subscription {
                     offset: positions.get(&partition).copied(),
                     cause: Cause::NoProgress { end },
                 });
+            }
+            if restart {
+                self.restart(partition);
             }
         }
     }
