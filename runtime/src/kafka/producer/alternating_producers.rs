@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 
+use super::adaptive_timeout::AdaptiveTimeout;
 use super::bounded_producer::Producer;
 use super::call::AbandonedCalls;
 use super::hanging_transactions::{HangingTransactions, TransactionScope};
@@ -34,6 +35,8 @@ pub struct Producers {
     /// The index of the producer whose turn it is.
     turn: usize,
     abandoned_calls: AbandonedCalls,
+    /// Kept over [`open`](Self::open): the new clients' calls may be as slow as the old ones' were.
+    abandon_timeout: AdaptiveTimeout,
     opened: Instant,
     takeover_timeout: Duration,
 }
@@ -54,6 +57,7 @@ impl Producers {
             hanging: None,
             turn: 0,
             abandoned_calls: AbandonedCalls::default(),
+            abandon_timeout: AdaptiveTimeout::doubling(),
             opened: Instant::now(),
             takeover_timeout: FIRST_TAKEOVER_TIMEOUT,
         }
@@ -88,7 +92,11 @@ impl Producers {
         }
         self.opened = Instant::now();
         for config in &self.configs {
-            let producer = Producer::counting(config, self.abandoned_calls.clone())?;
+            let producer = Producer::sharing(
+                config,
+                self.abandoned_calls.clone(),
+                self.abandon_timeout.clone(),
+            )?;
             self.all.push(producer);
         }
         if let Some((settings, scope)) = &self.scope {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::adaptive_timeout::AdaptiveTimeout;
 use super::call::{AbandonedCalls, Call};
 use super::call_thread::CallThread;
 use super::client::Client;
@@ -33,22 +34,33 @@ impl Producer {
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
     pub fn new(config: &ClientConfig) -> Result<Self, Failure> {
-        Self::counting(config, AbandonedCalls::default())
+        Self::sharing(
+            config,
+            AbandonedCalls::default(),
+            AdaptiveTimeout::longest(),
+        )
     }
 
-    /// Builds the client, and counts its abandoned calls in `abandoned`.
-    pub(super) fn counting(
+    /// Builds the client. Its owner's other producers share the count of abandoned calls, and the
+    /// timeout after which a call is abandoned.
+    pub(super) fn sharing(
         config: &ClientConfig,
         abandoned: AbandonedCalls,
+        abandon_timeout: AdaptiveTimeout,
     ) -> Result<Self, Failure> {
         let client = Arc::new(Client::new(config)?);
         let id = config.get("transactional.id").unwrap_or_default();
-        let calls =
-            CallThread::start(Arc::clone(&client), id.to_owned(), abandoned).map_err(|error| {
-                Failure::failed(format!(
-                    "cannot start a thread for a Kafka producer: {error}"
-                ))
-            })?;
+        let calls = CallThread::start(
+            Arc::clone(&client),
+            id.to_owned(),
+            abandoned,
+            abandon_timeout,
+        )
+        .map_err(|error| {
+            Failure::failed(format!(
+                "cannot start a thread for a Kafka producer: {error}"
+            ))
+        })?;
         Ok(Self { client, calls })
     }
 

@@ -51,6 +51,13 @@ impl Call {
 }
 
 impl CallKind {
+    /// Returns whether the call, repeated after it timed out, goes on where it stopped. Adding offsets
+    /// begins again with its first request (`rd_kafka_txn_op_send_offsets_to_transaction`), so a
+    /// timeout that is too short for it is too short for every repetition.
+    pub(super) const fn resumes(self) -> bool {
+        !matches!(self, Self::End(Stage::SendingOffsets))
+    }
+
     /// Returns librdkafka's name of the call.
     pub(super) const fn as_str(self) -> &'static str {
         match self {

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 
+use super::adaptive_timeout::AdaptiveTimeout;
 use super::call::{AbandonedCalls, Call, CallKind};
 use super::client::Client;
-use super::limits::{ABANDON_AFTER, CALL_TIMEOUT, CLOSE_TIMEOUT};
+use super::limits::{CLOSE_TIMEOUT, RETURN_MARGIN};
 use super::transaction::{GroupOffsets, Stage, TransactionError, Unfinished};
 use crate::metrics as names;
 
@@ -41,8 +42,13 @@ impl RunningCall {
         Self {
             kind,
             started,
-            deadline: started + timeout + ABANDON_AFTER,
+            deadline: started + timeout + RETURN_MARGIN,
         }
+    }
+
+    /// Returns whether the call has lasted at least as long as the timeout that it was made with.
+    fn has_timed_out(&self, now: Instant) -> bool {
+        now + RETURN_MARGIN >= self.deadline
     }
 
     fn not_returned(&self) -> TransactionError {
@@ -80,6 +86,7 @@ struct State {
 struct Shared {
     transactional_id: String,
     abandoned_calls: AbandonedCalls,
+    abandon_timeout: AdaptiveTimeout,
     state: Mutex<State>,
     job_added: Condvar,
     /// Signals a result, and the destruction of the client.
@@ -107,6 +114,7 @@ impl CallThread {
         client: Arc<Client>,
         transactional_id: String,
         abandoned_calls: AbandonedCalls,
+        abandon_timeout: AdaptiveTimeout,
     ) -> std::io::Result<Self> {
         // A rate needs the counter to exist before the first event.
         counter!(names::KAFKA_CALLS_GIVEN_UP, "transactional_id" => transactional_id.clone())
@@ -114,6 +122,7 @@ impl CallThread {
         let shared = Arc::new(Shared {
             transactional_id,
             abandoned_calls,
+            abandon_timeout,
             state: Mutex::default(),
             job_added: Condvar::new(),
             result_added: Condvar::new(),
@@ -240,8 +249,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands calls to the thread. `timeout` is how long the caller waits; each call is made with the
+    /// longer of this and what the adaptive timeout gives it.
     fn hand_over(&self, state: &mut State, calls: VecDeque<Call>, timeout: Duration) {
-        let timeout = timeout.max(CALL_TIMEOUT);
+        let adapted = self.abandon_timeout.current();
+        let timeout = timeout.max(adapted.saturating_sub(RETURN_MARGIN));
         state.running = calls
             .front()
             .map(|call| RunningCall::start(call.kind(), timeout));
@@ -298,6 +310,7 @@ impl Shared {
         );
         counter!(names::KAFKA_CALLS_GIVEN_UP, "transactional_id" => id.clone()).increment(1);
         self.abandoned_calls.add();
+        self.abandon_timeout.note_exceeded(running.kind);
         let why = format!("{call} of {id} has not returned for {took:?} and is abandoned");
         state.abandoned = Some(why.clone());
         TransactionError::Fatal(why)
@@ -353,6 +366,9 @@ impl Shared {
             );
             return false;
         }
+        if let Some(running) = state.running {
+            self.adapt_timeout(running, &result);
+        }
         if result.is_ok() && next.is_some() && !state.stops_after_call && !state.is_closed {
             state.running = next;
             return true;
@@ -362,5 +378,19 @@ impl Shared {
         drop(state);
         self.result_added.notify_one();
         false
+    }
+
+    /// Adapts the timeout of later calls to one that has returned.
+    fn adapt_timeout(&self, call: RunningCall, result: &Result<(), TransactionError>) {
+        let now = Instant::now();
+        match result {
+            Ok(()) => self
+                .abandon_timeout
+                .note_success(call.kind, now - call.started),
+            Err(_) if call.has_timed_out(now) && !call.kind.resumes() => {
+                self.abandon_timeout.note_exceeded(call.kind);
+            }
+            Err(_) => {}
+        }
     }
 }

@@ -1,19 +1,29 @@
 //! Timeouts and bounds of a producer, each with its reason.
 //!
-//! The transaction's own timeout is [`TRANSACTION_TIMEOUT`](crate::kafka::TRANSACTION_TIMEOUT).
+//! The transaction's own timeout is [`TRANSACTION_TIMEOUT`].
 
 use std::time::Duration;
 
+use crate::kafka::TRANSACTION_TIMEOUT;
+
 // Calls that can block.
 
-/// Timeout that a call is made with, unless its caller waits longer: several round trips to a slow
-/// broker, and a coordinator that moved and was found again.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+/// A call that has not returned this long after it was made is abandoned, as some never return. A new
+/// client's first call takes up to five round trips (registering the offsets, finding the group's
+/// coordinator, connecting to it, committing them), so 500 ms for each are no fault. It is short
+/// because it adds up: in a rolling restart the new client may meet the next broker's stop. Doubled
+/// each time, up to [`MAX_ABANDON_TIMEOUT`].
+pub(super) const FIRST_ABANDON_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A call that has not returned this long after its timeout is abandoned, as some never return.
-/// With [`CALL_TIMEOUT`] that is 6 s after it was made: the flow then stops for less than 15 s, even
-/// when the broker's own failover takes 9 s of them.
-pub(super) const ABANDON_AFTER: Duration = Duration::from_secs(2);
+/// The longest time before a call is abandoned. It exceeds the transaction's timeout, after which the
+/// loops replace the producer anyway: more would be of no use.
+pub(super) const MAX_ABANDON_TIMEOUT: Duration = Duration::from_secs(12);
+
+const _: () = assert!(MAX_ABANDON_TIMEOUT.as_millis() > TRANSACTION_TIMEOUT.as_millis());
+
+/// A call is made with a timeout that ends this long before it is abandoned. A call that keeps to its
+/// timeout then returns in time, on a busy machine too, and its producer goes on.
+pub(super) const RETURN_MARGIN: Duration = Duration::from_secs(1);
 
 /// Abandoned calls of one owner that are too many. Each keeps a client with its threads and
 /// connections. Five, each followed by a new client that did no better, mean that only a new process

@@ -4,7 +4,8 @@
 //! alternating_producers    Producers: several transactional ids that take turns
 //!  ├─ bounded_producer     Producer: one client whose calls return in time
 //!  │   ├─ client           librdkafka's producer; local calls run on the caller's thread
-//!  │   └─ call_thread      makes the calls that can block (`call`)
+//!  │   └─ call_thread      makes the calls that can block (`call`), and abandons those that do not
+//!  │                       return in time (`adaptive_timeout`)
 //!  └─ hanging_transactions aborts what the ids left open, after a takeover
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! | `partitioner` | the partition of a key |
 //! | `limits` | all timeouts and bounds, with their reasons |
 
+mod adaptive_timeout;
 mod alternating_producers;
 mod bounded_producer;
 mod call;
