@@ -19,7 +19,6 @@ use crate::signing_keys::SigningKeys;
 use crate::task::Guarantee;
 
 // The commands backfill and explain take it by this name.
-pub(crate) use runtime::settings::group_name as group;
 
 /// Settings of `processor run`.
 #[derive(Debug, Clone, Args)]

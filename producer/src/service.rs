@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::backoff::Backoff;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::postgres::{Database, MigrationError};
 use runtime::registry::Registry;
 use runtime::service::Service;
 
@@ -106,7 +104,8 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     );
     let upkeep_database = database.clone();
     service.supervisor.task("upkeep", async move {
-        if migrated(&upkeep_database, &upkeep, &shutdown).await? {
+        let waiting = |error: &_| upkeep.report_outdated(error);
+        if database::migrate_when_possible(&upkeep_database, waiting, &shutdown).await? {
             upkeep.run(shutdown).await?;
         }
         Ok(())
@@ -127,34 +126,4 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     )?;
     tracing::info!(%address, "producer started");
     service.supervisor.run(DRAIN).await
-}
-
-/// Applies the migrations, and retries while the database is unavailable. Returns false when a
-/// shutdown was requested before they were applied.
-async fn migrated(
-    database: &Database,
-    upkeep: &Upkeep,
-    shutdown: &Shutdown,
-) -> Result<bool, Failure> {
-    let mut backoff = Backoff::outside();
-    loop {
-        let tried = tokio::select! {
-            tried = database::migrate(database) => tried,
-            () = shutdown.requested() => return Ok(false),
-        };
-        match tried {
-            Ok(()) => return Ok(true),
-            Err(MigrationError::Incompatible(why)) => {
-                return Err(Failure::failed(format!(
-                    "this version cannot work with the database: {why}; run the version that created \
-                     its tables, or a newer one"
-                )));
-            }
-            Err(MigrationError::Database(error)) => upkeep.report_outdated(&error),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next_pause()) => {}
-            () = shutdown.requested() => return Ok(false),
-        }
-    }
 }

@@ -111,7 +111,7 @@ impl Service {
     /// Exit code 2 for Kafka settings that cannot work; 1 when no thread can be started.
     pub fn probe_brokers(&mut self, kafka: &KafkaSettings, topic: &str) -> Result<(), Failure> {
         let part = self.health.part("kafka", "connecting");
-        let probe = BrokerProbe::new(kafka, topic, part, true)?;
+        let probe = BrokerProbe::new(kafka, topic, part)?;
         let shutdown = self.shutdown();
         self.supervisor.thread("broker-probe", move || {
             probe.run(&shutdown);

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use runtime::lifecycle::Failure;
-use runtime::preflight::{Check, CheckFlags, DatabaseSchema, Group};
+use runtime::preflight::{Check, CheckFlags, Group};
 use runtime::provision::{self, Subject};
 use runtime::service::SharedSettings;
 
-use crate::postgres::{self, Database};
 use crate::settings::{DatabaseSettings, FlowSettings, GroupSettings};
+use crate::target::{self, Database};
 
 /// Settings of `sink check`: those of `sink run`.
 #[derive(Debug, Clone, Args)]
@@ -39,12 +39,6 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let group = &settings.group.sink_group;
     let mut plans = provision::topic_plans(topics, provision::PARTITIONS);
     plans.retain(|plan| plan.belongs_to(&topics.vouchers_topic));
-    let schema = DatabaseSchema {
-        service: "sink",
-        migrator: &postgres::migrator(),
-        table: postgres::MIGRATIONS_TABLE,
-        writes: postgres::WRITES,
-    };
     let mut check = Check::new(&settings.shared, settings.check)?;
 
     check.topics(&plans).await;
@@ -57,7 +51,6 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
         })
         .await;
     check.schemas(&[Subject::voucher(topics)]).await;
-    let migrate = postgres::migrate_once(&database);
-    check.database(database.inner(), &schema, migrate).await;
+    target::check(&mut check, &database).await;
     check.finish()
 }

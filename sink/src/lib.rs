@@ -20,6 +20,7 @@
 //! | [`limits`] | every bound and interval of the loop and its statements, and the reason for each |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
+//! | [`target`] | which database the vouchers are written to |
 //! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`cli`] | the commands |
@@ -81,4 +82,5 @@ pub mod service;
 pub mod settings;
 pub mod string_column;
 pub mod tally;
+pub mod target;
 pub mod task;

@@ -10,8 +10,8 @@ use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
-use crate::postgres::{Database, DatabaseProbe, PostgresTable, migrate};
 use crate::settings::RunSettings;
+use crate::target::{Database, DatabaseProbe, VouchersTable, migrate};
 use crate::task::{self, Ports, Task};
 
 /// The default port of health and metrics.
@@ -91,7 +91,7 @@ impl Flow {
             .part(format!("task-{number}"), "joining the group");
         let ports = Ports {
             source: KafkaSource::join(&shared.kafka, topic, group, number)?,
-            table: PostgresTable::new(self.database.clone())?,
+            table: VouchersTable::new(self.database.clone())?,
             dead_letters: KafkaDeadLetters::new(
                 &shared.kafka,
                 shared.topics.voucher_dead_letters(),
@@ -111,7 +111,7 @@ impl Flow {
 
 type LiveTask = Task<
     KafkaSource,
-    PostgresTable,
+    VouchersTable,
     KafkaDeadLetters,
     SchemaCache<VoucherPlan>,
     MonotonicClock,

@@ -7,7 +7,6 @@ use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, group_name, whole};
 
 // The backfill command takes it by this name.
-pub(crate) use runtime::settings::group_name as group;
 
 /// Settings of `sink run`.
 #[derive(Debug, Clone, Args)]

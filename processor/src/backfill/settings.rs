@@ -8,10 +8,10 @@ use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
 use runtime::replay::ReplaySettings;
-use runtime::settings::{Secret, TopicSettings};
+use runtime::settings::{Secret, TopicSettings, group_name};
 
 use crate::campaign_history::HistoryFlags;
-use crate::settings::{KeySettings, RuleSettings, group};
+use crate::settings::{KeySettings, RuleSettings};
 
 /// All settings of `processor backfill`.
 #[derive(Debug, Clone, Args)]
@@ -75,7 +75,7 @@ pub struct Backfill {
     pub name: Option<String>,
 
     /// The consumer group of `processor run`. Its offsets stay as they are.
-    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group)]
+    #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group_name)]
     pub processor_group: String,
 }
 

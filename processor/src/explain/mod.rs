@@ -19,11 +19,11 @@ use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, blocking};
 use runtime::output;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
-use runtime::settings::{Secret, TopicSettings};
+use runtime::settings::{Secret, TopicSettings, group_name};
 use schemas::OrderId;
 
 use crate::explainer::Explainer;
-use crate::settings::{GroupSettings, RuleSettings, group};
+use crate::settings::{GroupSettings, RuleSettings};
 use search::Search;
 use trace::Gap;
 
@@ -67,7 +67,7 @@ pub struct ExplainSettings {
     pub group: GroupSettings,
 
     /// The consumer group of `sink run`, whose dead letters are shown as well.
-    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group_name)]
     pub sink_group: String,
 }
 

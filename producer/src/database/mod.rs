@@ -3,7 +3,7 @@
 mod fault;
 mod timestamp;
 
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, Shutdown};
 use runtime::postgres::{self, Database, MigrationError, Timeouts};
 use runtime::settings::Secret;
 use sqlx::migrate::Migrator;
@@ -49,6 +49,19 @@ pub fn pool(database: &Database, connections: u32) -> PgPool {
 /// See [`MigrationError`].
 pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
     postgres::migrate(database, migrator(), MIGRATIONS_TABLE).await
+}
+
+/// Brings the schema up to date, and waits for the database. Returns false when a shutdown was requested
+/// before.
+///
+/// # Errors
+/// See [`postgres::migrate_when_possible`].
+pub async fn migrate_when_possible(
+    database: &Database,
+    waiting: impl FnMut(&sqlx::Error),
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
+    postgres::migrate_when_possible(database, migrator, MIGRATIONS_TABLE, waiting, shutdown).await
 }
 
 /// Returns the migrations that this version knows.

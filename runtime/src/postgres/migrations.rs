@@ -20,6 +20,8 @@ use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, SqlSafeStr};
 
 use super::database::Database;
 use super::unwritable::message_of;
+use crate::backoff::Backoff;
+use crate::lifecycle::{Failure, Shutdown};
 
 /// Timeout of a connect. The caller of [`migrate`] tries again after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -219,6 +221,41 @@ pub async fn migrate(
     let done = migrator.run(&pool).await;
     pool.close().await;
     Ok(done?)
+}
+
+/// Brings the schema up to date as [`migrate`] does, and tries again while the database is unavailable
+/// or refuses it. `waiting` gets each error. Returns false when a shutdown was requested before.
+///
+/// # Errors
+/// Exit code 1 for a schema that this version cannot work with.
+pub async fn migrate_when_possible(
+    database: &Database,
+    migrator: impl Fn() -> Migrator,
+    table: &str,
+    mut waiting: impl FnMut(&Error),
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
+    let mut backoff = Backoff::outside();
+    loop {
+        let tried = tokio::select! {
+            tried = migrate(database, migrator(), table) => tried,
+            () = shutdown.requested() => return Ok(false),
+        };
+        match tried {
+            Ok(()) => return Ok(true),
+            Err(MigrationError::Incompatible(why)) => {
+                return Err(Failure::failed(format!(
+                    "this version cannot work with the database: {why}; run the version that created \
+                     its tables, or a newer one"
+                )));
+            }
+            Err(MigrationError::Database(error)) => waiting(&error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_pause()) => {}
+            () = shutdown.requested() => return Ok(false),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,6 @@ mod url_parameters;
 mod write_probe;
 
 pub use database::{Database, Timeouts, within};
-pub use migrations::{Applied, MigrationError, migrate, migrator};
+pub use migrations::{Applied, MigrationError, migrate, migrate_when_possible, migrator};
 pub use unwritable::{Refusal, Unwritable, message_of};
 pub use write_probe::WriteProbe;

@@ -15,16 +15,16 @@ use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
 use runtime::replay::{
     RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration, numbers, replay,
 };
-use runtime::settings::TopicSettings;
+use runtime::settings::{TopicSettings, group_name};
 use runtime::stepping::drive;
 use serde_json::json;
 
 use self::source::BackfillDeadLetters;
 use crate::kafka::KafkaDeadLetters;
 use crate::ports::Observer;
-use crate::postgres::{Database, PostgresTable, migrate};
-use crate::settings::{DatabaseSettings, group};
+use crate::settings::DatabaseSettings;
 use crate::tally::Tally;
+use crate::target::{Database, VouchersTable, migrate};
 use crate::task::{self, Ports, Task};
 
 /// What `sink backfill` reads from flags and environment variables.
@@ -49,7 +49,7 @@ pub struct BackfillSettings {
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// The consumer group of `sink run`. Its offsets stay as they are.
-    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group_name)]
     pub sink_group: String,
 
     /// Print the result as JSON.
@@ -85,7 +85,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
         source.reopen()?;
         let ports = Ports {
             source,
-            table: PostgresTable::new(database.clone())?,
+            table: VouchersTable::new(database.clone())?,
             dead_letters: dead_letters(&settings)?,
             schemas,
             clock: MonotonicClock::new(),

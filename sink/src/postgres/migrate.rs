@@ -1,6 +1,5 @@
 //! The schema of the vouchers, migrated at the start.
 
-use runtime::backoff::Backoff;
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::postgres::{self, MigrationError, WriteProbe, message_of};
@@ -30,28 +29,19 @@ pub(crate) const WRITES: WriteProbe = WriteProbe(&[
 /// # Errors
 /// Exit code 1 when a migration was changed after it ran, or the schema's floor is above this version.
 pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut backoff = Backoff::outside();
-    loop {
-        match migrate_once(database).await {
-            Ok(()) => return Ok(()),
-            Err(MigrationError::Database(error)) => {
-                part.not_ready(format!(
-                    "the vouchers' schema can't be migrated: {}",
-                    message_of(&error)
-                ));
-            }
-            Err(MigrationError::Incompatible(why)) => {
-                return Err(Failure::failed(format!(
-                    "this version can't work with the vouchers' schema: {why}; run the version of \
-                     the sink that made it, or a newer one"
-                )));
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next_pause()) => {}
-            () = shutdown.requested() => return Ok(()),
-        }
-    }
+    let waiting = |error: &_| {
+        let message = message_of(error);
+        part.not_ready(format!("the vouchers' schema can't be migrated: {message}"));
+    };
+    postgres::migrate_when_possible(
+        database.inner(),
+        migrator,
+        MIGRATIONS_TABLE,
+        waiting,
+        shutdown,
+    )
+    .await
+    .map(|_| ())
 }
 
 /// Migrates the schema without waiting for anything.

@@ -14,8 +14,8 @@ use runtime::lifecycle::{Failure, Shutdown};
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
 use runtime::settings::TopicSettings;
 
-use crate::postgres::{Database, PostgresTable};
 use crate::settings::{DatabaseSettings, GroupSettings};
+use crate::target::{Database, VouchersTable};
 use redriver::Redriver;
 use rehearsal::Rehearsal;
 
@@ -55,11 +55,11 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         .group
         .dead_letter_topic(settings.kafka, &settings.topics);
     if settings.redrive.dry_run {
-        let table = Rehearsal::of(PostgresTable::for_rehearsal(database)?);
+        let table = Rehearsal::of(VouchersTable::for_rehearsal(database)?);
         let redriver = Redriver::new(schemas, table);
         redrive(dead_letters, settings.redrive, redriver, shutdown).await
     } else {
-        let redriver = Redriver::new(schemas, PostgresTable::new(database)?);
+        let redriver = Redriver::new(schemas, VouchersTable::new(database)?);
         redrive(dead_letters, settings.redrive, redriver, shutdown).await
     }
 }

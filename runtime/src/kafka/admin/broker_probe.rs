@@ -30,26 +30,19 @@ pub struct BrokerProbe {
     servers: String,
     topic: String,
     part: Part,
-    required: bool,
 }
 
 impl BrokerProbe {
-    /// Creates a probe. With `required`, an outage makes the service not ready; otherwise degraded.
+    /// Creates a probe. An outage makes the service not ready.
     ///
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
-    pub fn new(
-        settings: &KafkaSettings,
-        topic: &str,
-        part: Part,
-        required: bool,
-    ) -> Result<Self, Failure> {
+    pub fn new(settings: &KafkaSettings, topic: &str, part: Part) -> Result<Self, Failure> {
         Ok(Self {
             client: create_client(&settings.observer()?, ProbeContext::default(), "client")?,
             servers: settings.kafka_bootstrap_servers.clone(),
             topic: topic.to_owned(),
             part,
-            required,
         })
     }
 
@@ -58,8 +51,7 @@ impl BrokerProbe {
         while !shutdown.is_requested() {
             match self.check() {
                 Ok(()) => self.part.ready(),
-                Err(reason) if self.required => self.part.not_ready(reason),
-                Err(reason) => self.part.degraded(reason),
+                Err(reason) => self.part.not_ready(reason),
             }
             // The client's events have to be served during the pause.
             let until = Instant::now() + INTERVAL;
@@ -165,7 +157,7 @@ mod tests {
             kafka_properties_file: None,
         };
         let part = Health::new().part("broker", "starting");
-        let probe = BrokerProbe::new(&settings, "order-status", part, true).unwrap();
+        let probe = BrokerProbe::new(&settings, "order-status", part).unwrap();
         let message = probe.check().unwrap_err();
         for part in [
             format!("Kafka at {address} does not answer: ").as_str(),
