@@ -35,6 +35,9 @@ pub struct BackfillSettings {
     /// The names of the topics.
     #[command(flatten)]
     pub topics: TopicSettings,
+    /// Who runs the backfill and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
     /// The campaign's rule.
     #[command(flatten)]
     pub rule: RuleSettings,
@@ -44,9 +47,6 @@ pub struct BackfillSettings {
     /// Whether the rule and the keys are compared with earlier vouchers.
     #[command(flatten)]
     pub history: HistoryFlags,
-    /// Who runs the backfill and why, and where that is recorded.
-    #[command(flatten)]
-    pub audit: AuditSettings,
     /// Write nothing; show what would be written.
     #[arg(long)]
     pub dry_run: bool,

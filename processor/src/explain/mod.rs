@@ -63,13 +63,12 @@ pub struct ExplainSettings {
     /// The campaign's rule, by which the records are explained.
     #[command(flatten)]
     pub rule: RuleSettings,
-    /// The consumer group of the processor.
-    #[command(flatten)]
-    pub group: GroupSettings,
-
     /// Who reveals codes and why, and where that is recorded.
     #[command(flatten)]
     pub audit: AuditSettings,
+    /// The consumer group of the processor.
+    #[command(flatten)]
+    pub group: GroupSettings,
 
     /// The consumer group of `sink run`, whose dead letters are shown as well.
     #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group)]

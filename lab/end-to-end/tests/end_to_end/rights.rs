@@ -57,6 +57,17 @@ use Resource::{
     SinkGroup, Transactions, Vouchers, VouchersDlq, VouchersStates,
 };
 
+const REDRIVE: &[&str] = &["redrive", "--by=ana", "--why=a test"];
+
+/// Its note says why.
+const DISCARD: &[&str] = &[
+    "dead-letters",
+    "discard",
+    "--every",
+    "--note=a test",
+    "--by=ana",
+];
+
 /// The table of docs/access-rights.md, but for `run`, which `access.rs` has.
 const COMMANDS: &[Granted] = &[
     Granted {
@@ -114,10 +125,8 @@ const COMMANDS: &[Granted] = &[
             "--name",
             "rights",
             "--dead-letters",
-            "--by",
-            "ana",
-            "--why",
-            "a test",
+            "--by=ana",
+            "--why=a test",
         ],
         rights: &[
             (Read, &[OrderStatus, Vouchers, BackfillGroups]),
@@ -136,7 +145,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-redrive",
         service: "processor",
-        arguments: &["redrive", "--by", "ana", "--why", "a test"],
+        arguments: REDRIVE,
         rights: &[
             (Read, &[OrderStatusDlq, OrderStatusStates, Vouchers]),
             (
@@ -153,15 +162,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-discard",
         service: "processor",
-        arguments: &[
-            "dead-letters",
-            "discard",
-            "--every",
-            "--note",
-            "a test",
-            "--by",
-            "ana",
-        ],
+        arguments: DISCARD,
         rights: &[
             (Read, &[OrderStatusDlq, OrderStatusStates]),
             (
@@ -189,9 +190,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-reveal",
         service: "processor",
-        arguments: &[
-            "explain", "17", "--reveal", "--by", "ana", "--why", "a test",
-        ],
+        arguments: &["explain", "17", "--reveal", "--by=ana", "--why=a test"],
         rights: &[
             (
                 Read,
@@ -223,14 +222,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "sink-backfill",
         service: "sink",
-        arguments: &[
-            "backfill",
-            "--dead-letters",
-            "--by",
-            "ana",
-            "--why",
-            "a test",
-        ],
+        arguments: &["backfill", "--dead-letters", "--by=ana", "--why=a test"],
         rights: &[(Read, &[Vouchers]), (Write, &[VouchersDlq, Audit])],
     },
     Granted {
@@ -242,7 +234,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "sink-redrive",
         service: "sink",
-        arguments: &["redrive", "--by", "ana", "--why", "a test"],
+        arguments: REDRIVE,
         rights: &[
             (Read, &[VouchersDlq, VouchersStates]),
             (
@@ -254,15 +246,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "sink-discard",
         service: "sink",
-        arguments: &[
-            "dead-letters",
-            "discard",
-            "--every",
-            "--note",
-            "a test",
-            "--by",
-            "ana",
-        ],
+        arguments: DISCARD,
         rights: &[
             (Read, &[VouchersDlq, VouchersStates]),
             (
