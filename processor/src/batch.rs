@@ -8,6 +8,7 @@ mod tally;
 
 use std::ops::Range;
 
+use runtime::audit::{AuditCounts, AuditTrail};
 use runtime::dead_letter::{self, Cause, Extent, OutgoingDeadLetter};
 use runtime::kafka::Outgoing;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
@@ -77,6 +78,8 @@ pub struct Batch {
     group: Option<String>,
     /// Whether records that can't be used are only counted.
     only_counts_dead: bool,
+    /// Writes the audit record of the batch.
+    audit: Option<AuditTrail>,
     arena: Arena,
     outputs: Vec<Output>,
     partitions: Vec<PartitionOutcome>,
@@ -127,6 +130,7 @@ impl Batch {
             run: None,
             group: None,
             only_counts_dead: false,
+            audit: None,
             arena: Arena::default(),
             outputs: Vec::new(),
             partitions: Vec::new(),
@@ -141,6 +145,7 @@ impl Batch {
             run: self.run.clone(),
             group: self.group.clone(),
             only_counts_dead: self.only_counts_dead,
+            audit: self.audit.clone(),
             ..Self::new(self.topics.clone(), self.format)
         }
     }
@@ -166,6 +171,14 @@ impl Batch {
         self
     }
 
+    /// Adds an audit record to what is written, also where all records earn nothing: the numbers of
+    /// a run are the sums over its audit records.
+    #[must_use]
+    pub fn audited(mut self, audit: Option<AuditTrail>) -> Self {
+        self.audit = audit;
+        self
+    }
+
     /// The topics that the records come from and go to.
     pub const fn topics(&self) -> &Topics {
         &self.topics
@@ -188,10 +201,10 @@ impl Batch {
 
     /// Returns whether anything is to be written. If not, the offsets need no transaction.
     pub fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || (self.audit.is_some() && !self.is_empty())
     }
 
-    /// The number of records to be written.
+    /// The number of records to be written, without the audit record.
     pub fn outputs(&self) -> usize {
         self.outputs.len()
     }
@@ -335,7 +348,8 @@ impl Batch {
         self.outputs.retain(|output| output.source != partition);
     }
 
-    /// Calls `write` with every record to be written, in the order of their sources.
+    /// Calls `write` with every record to be written, in the order of their sources, and with the
+    /// audit record after them.
     ///
     /// # Errors
     /// The first error of `write`.
@@ -354,7 +368,24 @@ impl Batch {
                 headers: &headers,
             })?;
         }
-        Ok(())
+        match &self.audit {
+            Some(audit) => audit.send(self.audit_counts(), write),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what the audit record says. It counts what is written, and the records of the
+    /// partitions that are still here.
+    fn audit_counts(&self) -> AuditCounts {
+        let outputs = self.outputs.iter();
+        let dead_letters = outputs.filter(|output| output.extent.is_some());
+        let dead_letters = dead_letters.count() as u64;
+        AuditCounts {
+            records: self.tallies().map(Tally::records).sum(),
+            vouchers: self.outputs.len() as u64 - dead_letters,
+            dead_letters,
+            ..AuditCounts::default()
+        }
     }
 
     /// Removes the records to be written, and keeps positions and outcomes.

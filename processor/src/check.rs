@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Args;
+use runtime::audit::AuditTopic;
 use runtime::lifecycle::Failure;
 use runtime::preflight::{Check, CheckFlags, CheckResult, Group, newest_record};
 use runtime::provision::{self, Subject};
@@ -41,6 +42,9 @@ pub struct CheckSettings {
     /// Brokers, schema registry and topics.
     #[command(flatten)]
     pub shared: SharedSettings,
+    /// The topic of audit records.
+    #[command(flatten)]
+    pub audit: AuditTopic,
 }
 
 /// Checks the dependencies and prints the report.
@@ -52,11 +56,11 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let keys = settings.keys.signing_keys_if_set()?;
     let SharedSettings { kafka, topics, .. } = &settings.shared;
     let group = &settings.group.processor_group;
+    let mut plans = provision::topic_plans(topics, settings.partitions);
+    plans.extend(settings.audit.plan(topics)?);
     let mut check = Check::new(&settings.shared, settings.check)?;
 
-    check
-        .topics(&provision::topic_plans(topics, settings.partitions))
-        .await;
+    check.topics(&plans).await;
     let producer = match settings.flow.processing_guarantee {
         Guarantee::ExactlyOnce => kafka.transactional_producer("check")?,
         Guarantee::AtLeastOnce => kafka.producer()?,

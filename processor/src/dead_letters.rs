@@ -49,6 +49,8 @@ impl GroupSettings {
 }
 
 impl OwnerFlags for OwnerSettings {
+    const SERVICE: &'static str = "processor";
+
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic {
         let campaign = &self.campaign.voucher_campaign;
         self.group.dead_letter_topic(kafka, topics, campaign)
@@ -56,6 +58,8 @@ impl OwnerFlags for OwnerSettings {
 }
 
 impl OwnerFlags for ReaderSettings {
+    const SERVICE: &'static str = "processor";
+
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic {
         let campaign = &self.rule.voucher_campaign;
         self.group.dead_letter_topic(kafka, topics, campaign)

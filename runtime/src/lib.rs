@@ -22,6 +22,7 @@
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
+//! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
 //! | [`output`], [`text_table`], [`wording`] | standard output; aligned tables; counts in sentences |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
@@ -32,6 +33,7 @@
 #![deny(unsafe_code)] // kafka/consumer/fetch_queue.rs alone allows it, and says why
 
 pub mod assignment;
+pub mod audit;
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;

@@ -50,20 +50,29 @@ impl TopicPlan {
     }
 }
 
-/// Returns all topics; order statuses and vouchers have `partitions` partitions.
-pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
-    let source = MAX_MESSAGE_BYTES.to_string();
-    let dead = (MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM).to_string();
-    let kept_forever = |name: &str, partitions, largest: &str| TopicPlan {
+/// Returns a topic whose records are kept for ever.
+fn kept_forever(name: &str, partitions: i32, max_message_bytes: usize) -> TopicPlan {
+    TopicPlan {
         name: name.to_owned(),
         partitions,
         config: vec![
             ("cleanup.policy", "delete".to_owned()),
             ("retention.ms", "-1".to_owned()),
             ("retention.bytes", "-1".to_owned()),
-            ("max.message.bytes", largest.to_owned()),
+            ("max.message.bytes", max_message_bytes.to_string()),
         ],
-    };
+    }
+}
+
+/// Returns the topic of audit records. Its one partition keeps the records of all runs in order.
+pub fn audit_plan(name: &str) -> TopicPlan {
+    kept_forever(name, 1, MAX_MESSAGE_BYTES)
+}
+
+/// Returns all topics but that of audit records; order statuses and vouchers have `partitions`
+/// partitions.
+pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
+    const MAX_DEAD_LETTER_BYTES: usize = MAX_MESSAGE_BYTES + DEAD_LETTER_ROOM;
     let latest_state = |name| TopicPlan {
         name,
         partitions: 1,
@@ -78,12 +87,16 @@ pub fn topic_plans(topics: &TopicSettings, partitions: i32) -> Vec<TopicPlan> {
                 ("min.compaction.lag.ms", WEEK_MS.to_owned()),
                 // A replay that takes longer would miss that an order was deleted.
                 ("delete.retention.ms", WEEK_MS.to_owned()),
-                ("max.message.bytes", source.clone()),
+                ("max.message.bytes", MAX_MESSAGE_BYTES.to_string()),
             ],
         },
-        kept_forever(&topics.vouchers_topic, partitions, &source),
-        kept_forever(&topics.order_status_dead_letters(), 1, &dead),
-        kept_forever(&topics.voucher_dead_letters(), 1, &dead),
+        kept_forever(&topics.vouchers_topic, partitions, MAX_MESSAGE_BYTES),
+        kept_forever(
+            &topics.order_status_dead_letters(),
+            1,
+            MAX_DEAD_LETTER_BYTES,
+        ),
+        kept_forever(&topics.voucher_dead_letters(), 1, MAX_DEAD_LETTER_BYTES),
         latest_state(states_of(&topics.order_status_dead_letters())),
         latest_state(states_of(&topics.voucher_dead_letters())),
     ]

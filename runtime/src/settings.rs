@@ -155,6 +155,18 @@ pub fn group_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Parses a sentence that a person writes about what they do: a note, or a reason.
+///
+/// # Errors
+/// What to write instead.
+pub fn sentence(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > 1024 || text.chars().any(char::is_control) {
+        return Err("write a sentence of at most 1 KiB, on one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses a currency.
 ///
 /// # Errors
@@ -241,6 +253,14 @@ mod tests {
         assert!(topic("orders/status").is_err());
         assert!(topic(&"a".repeat(MAX_TOPIC)).is_ok());
         assert!(topic(&"a".repeat(MAX_TOPIC + 1)).is_err());
+    }
+
+    #[test]
+    fn a_sentence_is_one_line() {
+        assert_eq!(sentence(" a test ").as_deref(), Ok("a test"));
+        for wrong in ["", " ", "a\nb", &"a".repeat(1025)] {
+            assert!(sentence(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

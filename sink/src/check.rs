@@ -1,6 +1,7 @@
 //! `sink check`: the dependencies of the sink.
 
 use clap::Args;
+use runtime::audit::AuditTopic;
 use runtime::lifecycle::Failure;
 use runtime::preflight::{Check, CheckFlags, Group};
 use runtime::provision::{self, Subject};
@@ -27,6 +28,9 @@ pub struct CheckSettings {
     /// Brokers, schema registry and topics.
     #[command(flatten)]
     pub shared: SharedSettings,
+    /// The topic of audit records.
+    #[command(flatten)]
+    pub audit: AuditTopic,
 }
 
 /// Checks the dependencies and prints the report.
@@ -39,6 +43,7 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     let group = &settings.group.sink_group;
     let mut plans = provision::topic_plans(topics, provision::PARTITIONS);
     plans.retain(|plan| plan.belongs_to(&topics.vouchers_topic));
+    plans.extend(settings.audit.plan(topics)?);
     let mut check = Check::new(&settings.shared, settings.check)?;
 
     check.topics(&plans).await;

@@ -27,12 +27,16 @@ pub struct ReaderSettings {
 }
 
 impl OwnerFlags for GroupSettings {
+    const SERVICE: &'static str = "sink";
+
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic {
         DeadLetterTopic::new(kafka, topics.vouchers_topic.clone(), self.owner())
     }
 }
 
 impl OwnerFlags for ReaderSettings {
+    const SERVICE: &'static str = "sink";
+
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic {
         self.group.dead_letter_topic(kafka, topics)
     }

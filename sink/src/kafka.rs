@@ -163,10 +163,6 @@ impl DeadLetters for KafkaDeadLetters {
 impl KafkaDeadLetters {
     /// Describes the error without what it would mean for a transaction, since there is none.
     fn sentence(&self, error: &TransactionError) -> String {
-        let (TransactionError::Retriable(why)
-        | TransactionError::Abortable(why)
-        | TransactionError::Fatal(why)
-        | TransactionError::Fenced(why)) = error;
-        format!("{}: {why}", self.topic)
+        format!("{}: {}", self.topic, error.why())
     }
 }

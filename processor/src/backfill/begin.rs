@@ -29,8 +29,9 @@ const SLICE: Duration = Duration::from_secs(2);
 /// How long a call is repeated until the broker answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Checks that the topics exist, and that the vouchers would not differ from the campaign's earlier
-/// ones. A dry run checks the same, to report that the backfill would be refused.
+/// Checks that the topics exist, that of audit records included, and that the vouchers would not
+/// differ from the campaign's earlier ones. A dry run checks the same, to report that the backfill
+/// would be refused.
 ///
 /// # Errors
 /// Exit code 1 for a missing topic; see [`campaign_history::require_same`].
@@ -42,7 +43,9 @@ pub(super) async fn check(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let topics = Topics::of(&settings.topics);
-    preflight::topics_exist(&settings.kafka, topics.names(), shutdown).await?;
+    let mut required = topics.names();
+    required.extend(settings.audit.topic.audit_topic.clone());
+    preflight::topics_exist(&settings.kafka, required, shutdown).await?;
     let compared = Compared {
         kafka: &settings.kafka,
         registry,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use runtime::audit::{Action, Audit, AuditCounts, run_name};
 use runtime::health::Health;
 use runtime::kafka::{RangeEvent, RangeReader};
 use runtime::lifecycle::{Failure, Shutdown};
@@ -57,6 +58,11 @@ struct Shared {
 
 /// Evaluates the range, and prints what a backfill would do.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    // A dry run has no effect that is recorded, but it may reveal codes.
+    let audit = match settings.reveal {
+        true => settings.audit.open("processor", &settings.topics, None)?,
+        false => None,
+    };
     let has_key = settings.keys.voucher_signing_key.is_some()
         || settings.keys.voucher_signing_keys_file.is_some();
     let keys = if has_key {
@@ -91,6 +97,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     };
     let (rule, keys) = (evaluator.rule(), has_key.then(|| evaluator.keys()));
     let checked = check(&settings, rule, keys, registry.as_ref(), &shutdown).await;
+    if let Some(audit) = audit {
+        record_reveal(audit, &settings).await?;
+    }
     let listing = match &settings.output {
         Some(path) => Some(Mutex::new(Listing::create(path, settings.reveal)?)),
         None => None,
@@ -167,6 +176,20 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         took: replayed.took,
     };
     report.print(settings.json)
+}
+
+/// Records that the codes of the range are about to be listed.
+async fn record_reveal(audit: Audit, settings: &BackfillSettings) -> Result<(), Failure> {
+    let trail = audit.of(Action {
+        run: run_name("reveal"),
+        run_number: None,
+        command: "backfill --dry-run --reveal",
+        group: settings.backfill.processor_group.clone(),
+        what: settings.range_in_words(),
+    });
+    trail
+        .write(&settings.kafka, None, AuditCounts::default())
+        .await
 }
 
 fn disk_failure(error: &io::Error) -> Failure {

@@ -5,6 +5,7 @@
 //! (resolved once,       (the loop's port   evaluate, batch            vouchers (source.run)
 //!  stored with a Plan)   over a range)                                order-status.dlq, if asked for
 //!                                                                     offsets of GROUP/backfill/NAME
+//!                                                                     audit record, if asked for
 //! ```
 //!
 //! | module | contents |

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::audit::Action;
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
 use runtime::flow::FlowObserver;
@@ -28,6 +29,7 @@ use crate::task::{self, Guarantee, Ports, Task};
 /// Runs the backfill, and prints its result.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator = Arc::new(settings.rule.evaluator(settings.keys.signing_keys()?)?);
+    let audit = settings.audit.open("processor", &settings.topics, None)?;
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
     let plan = Plan::of(&settings, &evaluator, true);
@@ -67,6 +69,15 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         "backfill"
     );
 
+    let audit = audit.map(|audit| {
+        audit.of(Action {
+            run: name.clone(),
+            run_number: Some(plan.run),
+            command: "backfill",
+            group: settings.backfill.processor_group.clone(),
+            what: settings.range_in_words(),
+        })
+    });
     let totals = Totals::default();
     let known = KnownSchemas::default();
     let health = Health::new();
@@ -87,7 +98,8 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         )?;
         let batch = Batch::new(topics.clone(), format)
             .of_run(&name)
-            .of_group(&settings.backfill.processor_group);
+            .of_group(&settings.backfill.processor_group)
+            .audited(audit.clone());
         let ports = Ports {
             log,
             schemas,

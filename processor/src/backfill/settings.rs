@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, FromArgMatches};
+use runtime::audit::AuditSettings;
 use runtime::command_line::without_empty_variables;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
@@ -34,6 +35,9 @@ pub struct BackfillSettings {
     /// The names of the topics.
     #[command(flatten)]
     pub topics: TopicSettings,
+    /// Who runs the backfill and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
     /// The campaign's rule.
     #[command(flatten)]
     pub rule: RuleSettings,
@@ -91,6 +95,11 @@ impl BackfillSettings {
             .try_get_matches_from(std::iter::empty::<&str>())
             .and_then(|matches| RuleSettings::from_arg_matches(&matches))
             .map_err(Failure::bad_setting)
+    }
+
+    /// Returns the part of the order statuses that is read, for a person.
+    pub fn range_in_words(&self) -> String {
+        self.range.describe(&self.topics.order_status_topic)
     }
 
     /// Returns the group under which the progress of `name` is committed.

@@ -14,6 +14,7 @@ mod table;
 mod trace;
 
 use clap::Args;
+use runtime::audit::{Action, Audit, AuditCounts, AuditSettings, run_name};
 use runtime::dead_letter::{DeadLetterOwner, DeadLetterTopic};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, blocking};
@@ -62,6 +63,9 @@ pub struct ExplainSettings {
     /// The campaign's rule, by which the records are explained.
     #[command(flatten)]
     pub rule: RuleSettings,
+    /// Who reveals codes and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
     /// The consumer group of the processor.
     #[command(flatten)]
     pub group: GroupSettings,
@@ -77,12 +81,17 @@ fn order_id(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Prints everything that is found about the order.
+/// Prints everything that is found about the order. That codes are revealed is recorded first, if an
+/// audit is kept.
 ///
 /// # Errors
-/// Exit code 1 when nothing is found, or, after printing what was found, when a topic or the table
-/// could not be read; 2 for wrong settings.
+/// Exit code 1 when nothing is found, or the audit record cannot be written, or, after printing what
+/// was found, when a topic or the table could not be read; 2 for wrong settings.
 pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
+    let audit = match settings.reveal {
+        true => settings.audit.open("processor", &settings.topics, None)?,
+        false => None,
+    };
     let registry = Registry::of(&settings.registry)?;
     let database = settings
         .database_url
@@ -118,6 +127,9 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         voucher_schemas: SchemaCache::for_command(registry),
         all_partitions: settings.all_partitions,
     };
+    if let Some(audit) = audit {
+        record_reveal(audit, &settings).await?;
+    }
     let order_id = settings.order_id.clone();
     let mut trace = blocking("explain", move || search.run(&order_id)).await?;
     if let Some(options) = database {
@@ -142,4 +154,18 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         ))),
         None => Ok(()),
     }
+}
+
+/// Records that the codes of the order are about to be shown.
+async fn record_reveal(audit: Audit, settings: &ExplainSettings) -> Result<(), Failure> {
+    let trail = audit.of(Action {
+        run: run_name("reveal"),
+        run_number: None,
+        command: "explain --reveal",
+        group: settings.group.processor_group.clone(),
+        what: format!("order {}", settings.order_id),
+    });
+    trail
+        .write(&settings.kafka, None, AuditCounts::default())
+        .await
 }

@@ -5,6 +5,7 @@
 //! order-status.dlq ───▶ open and selected? ──▶ the live loop's evaluation ──▶ one transaction:
 //! order-status.dlq.state ──┘                    (current code and rule)         vouchers
 //!                                                                               order-status.dlq.state
+//!                                                                               audit record
 //! ```
 //! Nothing is written to `order-status`: an old status would replace a newer one of its key.
 
@@ -63,6 +64,7 @@ pub struct RedriveSettings {
 /// campaign's earlier vouchers; 1 when the broker or the registry does not answer, which is no
 /// attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let audit = settings.redrive.open_audit("processor", &settings.topics)?;
     let evaluator = settings.rule.evaluator(settings.keys.signing_keys()?)?;
     let registry = Registry::of(&settings.registry)?;
     let topics = Topics::of(&settings.topics);
@@ -94,5 +96,5 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         settings
             .group
             .dead_letter_topic(settings.kafka, &settings.topics, &campaign);
-    redrive(dead_letters, settings.redrive, redriver, shutdown).await
+    redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
 }

@@ -15,6 +15,9 @@ pub struct DeadLetterState {
     pub at: String,
     /// The run that wrote this state, as vouchers carry it in `source.run`.
     pub run: String,
+    /// Who ran it; none where no audit was kept. Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// How a dead letter was resolved. Every variant but `Failed` is final.
@@ -107,6 +110,7 @@ impl DeadLetterState {
             attempts,
             at: Timestamp::from(chrono::Utc::now()).to_string(),
             run: run.to_owned(),
+            by: None,
         }
     }
 
@@ -127,6 +131,7 @@ mod tests {
             attempts,
             at: "2026-11-23T09:30:00Z".to_owned(),
             run: "redrive".to_owned(),
+            by: None,
         }
     }
 
@@ -168,6 +173,16 @@ mod tests {
                 "{resolution}"
             );
         }
+    }
+
+    #[test]
+    fn who_decided_is_kept_where_it_is_known() {
+        let mut decided = state(failed(), 2);
+        decided.by = Some("ana".to_owned());
+        let bytes = decided.to_bytes();
+        assert!(String::from_utf8_lossy(&bytes).ends_with(r#""run":"redrive","by":"ana"}"#));
+        let read: DeadLetterState = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read, decided);
     }
 
     #[test]

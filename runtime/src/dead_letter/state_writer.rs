@@ -1,11 +1,13 @@
-//! Writes how dead letters were resolved, in one transaction with the records that belong to it.
+//! Writes how dead letters were resolved, in one transaction with the records that belong to it and
+//! with its audit record.
 //!
 //! The transactions are those of a command: what fails is reported to the person and ends the
 //! command. Running the command again continues after the last committed transaction.
 
 use std::time::{Duration, Instant};
 
-use super::{DeadLetterId, DeadLetterState, StateKey};
+use super::{DeadLetterId, DeadLetterState, Resolution, StateKey};
+use crate::audit::{AuditCounts, AuditTrail};
 use crate::kafka::{KafkaSettings, Outgoing, Producer, TransactionError, retry_until};
 use crate::lifecycle::Failure;
 use crate::record::Header;
@@ -53,6 +55,7 @@ pub struct StateWriter {
     producer: Producer,
     group: String,
     topic: String,
+    audit: Option<AuditTrail>,
 }
 
 fn transactional_id(group: &str) -> String {
@@ -64,16 +67,23 @@ impl StateWriter {
     pub const MAX_STATES: usize = 500;
 
     /// Takes over the transactional id `GROUP/redrive`, which ends a transaction that a predecessor
-    /// left open. All states of this group that exist can be read afterwards.
+    /// left open. All states of this group that exist can be read afterwards. With `audit`, every
+    /// transaction has its audit record.
     ///
     /// # Errors
     /// Exit code 1 when the broker does not answer, 2 for settings that cannot work.
-    pub fn open(settings: &KafkaSettings, group: String, topic: String) -> Result<Self, Failure> {
+    pub fn open(
+        settings: &KafkaSettings,
+        group: String,
+        topic: String,
+        audit: Option<AuditTrail>,
+    ) -> Result<Self, Failure> {
         let config = settings.transactional_producer(&transactional_id(&group))?;
         let writer = Self {
             producer: Producer::new(&config)?,
             group,
             topic,
+            audit,
         };
         writer.until_answered(|producer| producer.init(SLICE))?;
         Ok(writer)
@@ -116,14 +126,22 @@ impl StateWriter {
                 headers: &headers,
             })?;
         }
+        let by = self.audit.as_ref().map(|audit| audit.by().to_owned());
         for (id, state) in states {
             let key = StateKey::Of(id.clone(), self.group.clone());
+            let state = DeadLetterState {
+                by: by.clone(),
+                ..state.clone()
+            };
             self.send(&Outgoing {
                 topic: &self.topic,
                 key: Some(key.to_string().as_bytes()),
                 value: Some(&state.to_bytes()),
                 headers: &[],
             })?;
+        }
+        if let Some(audit) = &self.audit {
+            audit.send(counts_of(states), |record| self.send(record))?;
         }
         self.until_answered(|producer| producer.drain(SLICE))?;
         self.until_answered(|producer| producer.commit(SLICE))
@@ -156,5 +174,71 @@ impl StateWriter {
                  repeated)"
             )),
         })
+    }
+}
+
+/// Returns what an audit record says about a transaction with these states.
+fn counts_of(states: &[(DeadLetterId, DeadLetterState)]) -> AuditCounts {
+    let mut counts = AuditCounts::default();
+    for (_, state) in states {
+        counts.records += 1;
+        match state.resolution {
+            Resolution::Voucher { .. } => counts.vouchers += 1,
+            Resolution::Row { existed: false } => counts.rows += 1,
+            _ => {}
+        }
+        if state.resolution.is_final() {
+            counts.dead_letters_closed += 1;
+        } else {
+            counts.dead_letters_open += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_record_counts_what_became_of_the_dead_letters() {
+        let skipped = Resolution::Skipped {
+            campaign: None,
+            reason: "status".to_owned(),
+            message: String::new(),
+        };
+        let failed = Resolution::Failed {
+            reason: "invalid_json".to_owned(),
+            message: String::new(),
+        };
+        let voucher = Resolution::Voucher {
+            campaign: "order-reward".to_owned(),
+        };
+        let discarded = Resolution::Discarded {
+            note: "a test order".to_owned(),
+        };
+        let resolutions = [
+            voucher.clone(),
+            voucher,
+            Resolution::Row { existed: false },
+            Resolution::Row { existed: true },
+            skipped,
+            failed,
+            discarded,
+        ];
+        let id: DeadLetterId = "order-status/0/1@0011223344556677".parse().unwrap();
+        let states = resolutions
+            .map(|resolution| (id.clone(), DeadLetterState::now(resolution, 2, "redrive")));
+        assert_eq!(
+            counts_of(&states),
+            AuditCounts {
+                records: 7,
+                vouchers: 2,
+                rows: 1,
+                dead_letters: 0,
+                dead_letters_closed: 6,
+                dead_letters_open: 1,
+            }
+        );
     }
 }

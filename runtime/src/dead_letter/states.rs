@@ -197,6 +197,7 @@ mod tests {
             attempts: 2,
             at: AT.to_owned(),
             run: "redrive".to_owned(),
+            by: None,
         }
     }
 

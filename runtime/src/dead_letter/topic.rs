@@ -4,6 +4,7 @@ use super::{
     Counts, DeadLetter, DeadLetterFilter, DeadLetterOwner, DeadLetterState, DeadLetterStates,
     NotADeadLetter, StateWriter,
 };
+use crate::audit::AuditTrail;
 use crate::kafka::{KafkaSettings, TopicRange};
 use crate::lifecycle::Failure;
 use crate::record::InputRecord;
@@ -141,15 +142,18 @@ impl DeadLetterTopic {
         }
     }
 
-    /// Opens the writer of the group's states. Only one redrive or discard of a group can write
-    /// them at a time.
+    /// Opens the writer of the group's states, and of the audit records of their transactions. Only
+    /// one redrive or discard of a group can write them at a time.
     ///
     /// # Errors
-    /// Exit code 1 when the topic does not exist; see [`StateWriter::open`].
-    pub fn state_writer(&self) -> Result<StateWriter, Failure> {
+    /// Exit code 1 when a topic does not exist; see [`StateWriter::open`].
+    pub fn state_writer(&self, audit: Option<AuditTrail>) -> Result<StateWriter, Failure> {
         let topic = states_of(&self.name());
         // Fails before anything is evaluated; otherwise only the first write would.
         TopicRange::whole(&self.kafka, &topic)?;
-        StateWriter::open(&self.kafka, self.owner.group.clone(), topic)
+        if let Some(audit) = &audit {
+            audit.require_topic(&self.kafka)?;
+        }
+        StateWriter::open(&self.kafka, self.owner.group.clone(), topic, audit)
     }
 }

@@ -121,7 +121,7 @@ fn flaw(name: &str, wanted: &str, value: &str, cleanup: Cleanup) -> Option<Flaw>
         ),
         "cleanup.policy" => (
             true,
-            "so only the last record of a key is kept, but of two vouchers under one key the first counts",
+            "so only the last record of a key is kept, but earlier ones count as well",
         ),
         "retention.ms" | "retention.bytes" => {
             (true, "so records are deleted that must be kept forever")

@@ -1,9 +1,13 @@
 //! `sink backfill`: writes the rows of a part of the vouchers, such as into an empty or a second
 //! database, beside the live group. The loop, its batches and its table are those of `sink run`.
+//!
+//! Rows are not part of a Kafka transaction. If an audit is kept, one record is written before the
+//! first row and one after the last.
 
 mod source;
 
 use clap::Args;
+use runtime::audit::{Action, AuditCounts, AuditSettings, Phase, run_name};
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
 use runtime::flow::FlowObserver;
@@ -55,6 +59,10 @@ pub struct BackfillSettings {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Who runs the backfill and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
 }
 
 /// Writes the rows, and prints how many were new.
@@ -64,10 +72,25 @@ pub struct BackfillSettings {
 /// end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.kafka.check()?;
+    let audit = settings.audit.open("sink", &settings.topics, None)?;
     let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let topic = &settings.topics.vouchers_topic;
     let range = settings.range.resolve(&settings.kafka, topic).await?;
+    let audit = audit.map(|audit| {
+        audit.of(Action {
+            run: run_name("backfill"),
+            run_number: None,
+            command: "backfill",
+            group: settings.sink_group.clone(),
+            what: settings.range.describe(topic),
+        })
+    });
+    if let Some(audit) = &audit {
+        audit
+            .write(&settings.kafka, Some(Phase::Begin), AuditCounts::default())
+            .await?;
+    }
     let health = Health::new();
     migrate(&database, &health.part("postgres", "connecting"), &shutdown).await?;
 
@@ -100,13 +123,40 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     })
     .await?;
     let printed = print(&settings, &totals.tally(), &replayed);
-    match replayed.failure {
+    let recorded = match &audit {
+        Some(audit) => {
+            let counts = counts_of(&totals.tally(), settings.replay.dead_letters);
+            audit.write(&settings.kafka, Some(Phase::End), counts).await
+        }
+        None => Ok(()),
+    };
+    let ended = match replayed.failure {
         Some(failure) => Err(failure),
         None if replayed.is_complete => printed,
         None => Err(Failure::interrupted(
             "stopped before the end; the rows that were written are kept, and the same command writes \
              the rest",
         )),
+    };
+    match (ended, recorded) {
+        (Err(failure), Err(unrecorded)) => {
+            tracing::error!(%unrecorded, "the end of the backfill is not recorded");
+            Err(failure)
+        }
+        (ended, recorded) => ended.and(recorded),
+    }
+}
+
+/// Returns what the last audit record says.
+fn counts_of(tally: &Tally, wrote_dead_letters: bool) -> AuditCounts {
+    AuditCounts {
+        records: tally.records(),
+        rows: tally.inserted,
+        dead_letters: match wrote_dead_letters {
+            true => tally.dead.values().sum(),
+            false => 0,
+        },
+        ..AuditCounts::default()
     }
 }
 

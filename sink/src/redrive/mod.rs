@@ -1,8 +1,9 @@
 //! `sink redrive`: evaluates the dead letters of the vouchers again, from their original bytes.
 //!
-//! The row is written first, through the live loop's decoder and statement, then the resolution. A
-//! redrive that is killed between the two is repeated by the next run; writing the row again has no
-//! effect. A dry run does the same, and rolls every statement back.
+//! The row is written first, through the live loop's decoder and statement, then the resolution, in
+//! one Kafka transaction with the audit record if an audit is kept. A redrive that is killed between
+//! the two is repeated by the next run; writing the row again has no effect. A dry run does the same,
+//! and rolls every statement back.
 
 mod redriver;
 mod rehearsal;
@@ -48,6 +49,7 @@ pub struct RedriveSettings {
 /// Exit code 2 for wrong settings; 1 when the broker, the registry or the database does not answer,
 /// which is no attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let audit = settings.redrive.open_audit("sink", &settings.topics)?;
     let database = Database::new(&settings.database.database_url)?;
     let registry = Registry::of(&settings.registry)?;
     let schemas = SchemaCache::for_command(registry);
@@ -57,9 +59,9 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     if settings.redrive.dry_run {
         let table = Rehearsal::of(VouchersTable::for_rehearsal(database)?);
         let redriver = Redriver::new(schemas, table);
-        redrive(dead_letters, settings.redrive, redriver, shutdown).await
+        redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
     } else {
         let redriver = Redriver::new(schemas, VouchersTable::new(database)?);
-        redrive(dead_letters, settings.redrive, redriver, shutdown).await
+        redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
     }
 }

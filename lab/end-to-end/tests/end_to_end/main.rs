@@ -4,6 +4,7 @@
 
 mod access;
 mod api_keys;
+mod audit;
 mod avro;
 mod backfill;
 mod blocked;

@@ -40,6 +40,8 @@ enum Resource {
     Vouchers,
     VouchersDlq,
     VouchersStates,
+    /// The topic of audit records. A command with rights on it keeps an audit.
+    Audit,
     ProcessorGroup,
     SinkGroup,
     /// Groups that begin with `processor/backfill/`.
@@ -51,9 +53,20 @@ enum Resource {
 
 use Operation::{Describe, DescribeConfigs, Read, Write};
 use Resource::{
-    BackfillGroups, Cluster, OrderStatus, OrderStatusDlq, OrderStatusStates, ProcessorGroup,
+    Audit, BackfillGroups, Cluster, OrderStatus, OrderStatusDlq, OrderStatusStates, ProcessorGroup,
     SinkGroup, Transactions, Vouchers, VouchersDlq, VouchersStates,
 };
+
+const REDRIVE: &[&str] = &["redrive", "--by=ana", "--why=a test"];
+
+/// Its note says why.
+const DISCARD: &[&str] = &[
+    "dead-letters",
+    "discard",
+    "--every",
+    "--note=a test",
+    "--by=ana",
+];
 
 /// The table of docs/access-rights.md, but for `run`, which `access.rs` has.
 const COMMANDS: &[Granted] = &[
@@ -78,6 +91,7 @@ const COMMANDS: &[Granted] = &[
                     OrderStatusStates,
                     VouchersDlq,
                     VouchersStates,
+                    Audit,
                     ProcessorGroup,
                 ],
             ),
@@ -90,6 +104,7 @@ const COMMANDS: &[Granted] = &[
                     Vouchers,
                     VouchersDlq,
                     VouchersStates,
+                    Audit,
                     Cluster,
                 ],
             ),
@@ -105,12 +120,19 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-backfill",
         service: "processor",
-        arguments: &["backfill", "--name", "rights", "--dead-letters"],
+        arguments: &[
+            "backfill",
+            "--name",
+            "rights",
+            "--dead-letters",
+            "--by=ana",
+            "--why=a test",
+        ],
         rights: &[
             (Read, &[OrderStatus, Vouchers, BackfillGroups]),
             (
                 Write,
-                &[Vouchers, OrderStatusDlq, Transactions("processor/")],
+                &[Vouchers, OrderStatusDlq, Audit, Transactions("processor/")],
             ),
         ],
     },
@@ -123,7 +145,7 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-redrive",
         service: "processor",
-        arguments: &["redrive"],
+        arguments: REDRIVE,
         rights: &[
             (Read, &[OrderStatusDlq, OrderStatusStates, Vouchers]),
             (
@@ -131,6 +153,7 @@ const COMMANDS: &[Granted] = &[
                 &[
                     OrderStatusStates,
                     Vouchers,
+                    Audit,
                     Transactions("processor/redrive"),
                 ],
             ),
@@ -139,12 +162,12 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "processor-discard",
         service: "processor",
-        arguments: &["dead-letters", "discard", "--every", "--note", "a test"],
+        arguments: DISCARD,
         rights: &[
             (Read, &[OrderStatusDlq, OrderStatusStates]),
             (
                 Write,
-                &[OrderStatusStates, Transactions("processor/redrive")],
+                &[OrderStatusStates, Audit, Transactions("processor/redrive")],
             ),
         ],
     },
@@ -165,14 +188,33 @@ const COMMANDS: &[Granted] = &[
         )],
     },
     Granted {
+        user: "processor-reveal",
+        service: "processor",
+        arguments: &["explain", "17", "--reveal", "--by=ana", "--why=a test"],
+        rights: &[
+            (
+                Read,
+                &[
+                    OrderStatus,
+                    OrderStatusDlq,
+                    OrderStatusStates,
+                    Vouchers,
+                    VouchersDlq,
+                    VouchersStates,
+                ],
+            ),
+            (Write, &[Audit]),
+        ],
+    },
+    Granted {
         user: "sink-check",
         service: "sink",
         arguments: &["check"],
         rights: &[
-            (Describe, &[VouchersDlq, VouchersStates, SinkGroup]),
+            (Describe, &[VouchersDlq, VouchersStates, Audit, SinkGroup]),
             (
                 DescribeConfigs,
-                &[Vouchers, VouchersDlq, VouchersStates, Cluster],
+                &[Vouchers, VouchersDlq, VouchersStates, Audit, Cluster],
             ),
             (Read, &[Vouchers]),
         ],
@@ -180,8 +222,8 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "sink-backfill",
         service: "sink",
-        arguments: &["backfill", "--dead-letters"],
-        rights: &[(Read, &[Vouchers]), (Write, &[VouchersDlq])],
+        arguments: &["backfill", "--dead-letters", "--by=ana", "--why=a test"],
+        rights: &[(Read, &[Vouchers]), (Write, &[VouchersDlq, Audit])],
     },
     Granted {
         user: "sink-dead-letters",
@@ -192,19 +234,25 @@ const COMMANDS: &[Granted] = &[
     Granted {
         user: "sink-redrive",
         service: "sink",
-        arguments: &["redrive"],
+        arguments: REDRIVE,
         rights: &[
             (Read, &[VouchersDlq, VouchersStates]),
-            (Write, &[VouchersStates, Transactions("sink/redrive")]),
+            (
+                Write,
+                &[VouchersStates, Audit, Transactions("sink/redrive")],
+            ),
         ],
     },
     Granted {
         user: "sink-discard",
         service: "sink",
-        arguments: &["dead-letters", "discard", "--every", "--note", "a test"],
+        arguments: DISCARD,
         rights: &[
             (Read, &[VouchersDlq, VouchersStates]),
-            (Write, &[VouchersStates, Transactions("sink/redrive")]),
+            (
+                Write,
+                &[VouchersStates, Audit, Transactions("sink/redrive")],
+            ),
         ],
     },
 ];
@@ -250,6 +298,7 @@ impl Resource {
                 format!("{}.state", topics.vouchers_dead_letters()),
                 false,
             ),
+            Audit => ("--topic", audit_topic(system), false),
             ProcessorGroup => ("--group", system.processor_group(), false),
             SinkGroup => ("--group", system.sink_group(), false),
             BackfillGroups => ("--group", format!("{}/backfill/", group("processor")), true),
@@ -266,6 +315,10 @@ impl Resource {
         }
         arguments
     }
+}
+
+fn audit_topic(system: &TestSystem) -> String {
+    format!("audit-{}", system.name)
 }
 
 /// Grants each command its rights: one call of the tool for each resource and operation.
@@ -311,12 +364,17 @@ async fn run(system: &TestSystem, granted: &Granted, user: &str, address: &str) 
         "producer" => &system.orders_url,
         _ => &system.vouchers_url,
     };
-    let environment = [
+    let audit = audit_topic(system);
+    let mut environment = vec![
         ("KAFKA_BOOTSTRAP_SERVERS", address),
         ("KAFKA_PROPERTIES", &properties),
         ("DATABASE_URL", database),
         ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
     ];
+    let mut resources = granted.rights.iter().flat_map(|(_, resources)| *resources);
+    if resources.any(|resource| matches!(resource, Audit)) {
+        environment.push(("AUDIT_TOPIC", &audit));
+    }
     system
         .run_service(granted.service, granted.arguments, &environment)
         .await
@@ -372,6 +430,15 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
     .await?;
     system.settled().await;
     drop((producer, processor, sink));
+
+    let audit = audit_topic(&system);
+    let fixed = system
+        .run_processor(&["check", "--fix"], &[("AUDIT_TOPIC", &audit)])
+        .await?;
+    assert!(
+        fixed.stdout.contains(&format!("made  topic {audit}")),
+        "{fixed:?}"
+    );
 
     // Without a right, or without the right to read: each command says what it lacks.
     grant(&system).await?;

@@ -1,5 +1,6 @@
 //! The loop against a small model of Kafka: faults at any call, and what must hold all the same.
 
+mod audit;
 mod model;
 mod refusals;
 
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use runtime::audit::AuditTrail;
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::kafka::Membership;
 use runtime::record::{OwnedRecord, Positions};
@@ -23,6 +25,11 @@ use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Watch, Written, framed, re
 
 /// Steps until everything is committed. The number of steps is bounded: faults end, so must it.
 fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
+    run_audited(kafka, guarantee, None)
+}
+
+/// The same, with audit records as a backfill writes them.
+fn run_audited(kafka: Kafka, guarantee: Guarantee, audit: Option<AuditTrail>) -> (Kafka, Watch) {
     let topics = Topics {
         source: "order-status".to_owned(),
         vouchers: "vouchers".to_owned(),
@@ -50,7 +57,7 @@ fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
     let settings = Settings {
         guarantee,
         evaluator: Arc::new(evaluator),
-        batch: Batch::new(topics, ValueFormat::Json),
+        batch: Batch::new(topics, ValueFormat::Json).audited(audit),
         limits: BatchLimits::default(),
         breaker: CircuitBreakerSettings {
             dead_letter_limit: 500,

@@ -20,6 +20,9 @@ use crate::ports::{Log, Observer};
 /// How long the group keeps a member that sends no heartbeat.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// The topic of audit records.
+pub(super) const AUDIT: &str = "audit";
+
 /// What goes wrong at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -74,7 +77,10 @@ pub(super) struct Kafka {
     pub(super) refused_dead_letters: usize,
     /// After an abort the record at this offset of partition 0 comes so many polls late.
     pub(super) late: Option<(Offset, usize)>,
+    /// The values of all committed audit records.
+    pub(super) audit: Vec<Vec<u8>>,
     /// Of the open transaction.
+    pub(super) open_audit: Vec<Vec<u8>>,
     pub(super) sent: usize,
     pub(super) refused: Vec<Refused>,
     /// How many records each aborted transaction left behind, and when it was aborted.
@@ -256,12 +262,18 @@ impl Log for Kafka {
         self.answer()?;
         self.sent = 0;
         self.refused.clear();
+        self.open_audit.clear();
         self.open = Some((Vec::new(), Positions::new()));
         Ok(())
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
         self.answer()?;
+        if record.topic == AUDIT {
+            self.sent += 1;
+            self.open_audit.extend(record.value.map(<[u8]>::to_vec));
+            return Ok(());
+        }
         let number = |name: &str| -> Option<i64> {
             let (_, value) = record.headers.iter().find(|(header, _)| *header == name)?;
             std::str::from_utf8((*value)?).ok()?.parse().ok()
@@ -328,6 +340,7 @@ impl Log for Kafka {
         self.answer()?;
         let (records, positions) = self.open.take().unwrap();
         self.written.extend(records);
+        self.audit.append(&mut self.open_audit);
         self.commit_positions(positions);
         if fault == Fault::DoneThenFatal {
             return Err(TransactionError::Fatal("the answer was lost".to_owned()));

@@ -5,11 +5,13 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{print, print_json, run_name};
+use super::{print, print_json, trail};
+use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
     Counts, DeadLetterFilter, DeadLetterState, DeadLetterTopic, Resolution, Seen, StateWriter,
 };
 use crate::lifecycle::Failure;
+use crate::settings::{TopicSettings, sentence};
 
 /// Which dead letters are discarded, and why.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +21,7 @@ pub struct DiscardArgs {
     pub filter: DeadLetterFilter,
 
     /// Why they will never be used. The note is kept with each of them.
-    #[arg(long, value_parser = note)]
+    #[arg(long, value_parser = sentence)]
     pub note: String,
 
     /// Discard every open dead letter. Required when no dead letter is selected.
@@ -33,33 +35,51 @@ pub struct DiscardArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Who discards them, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
 }
 
-fn note(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() || text.len() > 1024 || text.chars().any(char::is_control) {
-        return Err("write a sentence of at most 1 KiB, on one line".to_owned());
+impl DiscardArgs {
+    /// Returns where the command is recorded, if it is. The note says why.
+    ///
+    /// # Errors
+    /// See [`AuditSettings::open`].
+    pub fn open_audit(
+        &self,
+        service: &'static str,
+        topics: &TopicSettings,
+    ) -> Result<Option<Audit>, Failure> {
+        match self.dry_run {
+            true => Ok(None),
+            false => self.audit.open(service, topics, Some(&self.note)),
+        }
     }
-    Ok(text.to_owned())
 }
 
 /// Discards the open dead letters that are selected.
 ///
 /// # Errors
 /// Exit code 2 when none is selected; 1 when the topics cannot be read or written.
-pub fn discard(topic: &DeadLetterTopic, args: &DiscardArgs) -> Result<(), Failure> {
+pub fn discard(
+    topic: &DeadLetterTopic,
+    args: &DiscardArgs,
+    audit: Option<Audit>,
+) -> Result<(), Failure> {
     if args.filter.is_all() && !args.every {
         return Err(Failure::bad_setting(
             "select dead letters with --letter, --key, --reason, --from or --to, or discard all of \
              them with --every",
         ));
     }
+    let run = run_name("discard");
+    let audit = trail(audit, "dead-letters discard", &run, topic, topic.name());
     let writer = match args.dry_run {
         true => None,
-        false => Some(topic.state_writer()?),
+        false => Some(topic.state_writer(audit)?),
     };
     let mut states = topic.all_states()?;
-    let run = run_name("discard");
     let mut counts = Counts::default();
     let mut discarded = Vec::new();
     topic.for_each_own(

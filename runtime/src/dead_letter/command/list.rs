@@ -89,9 +89,14 @@ impl Row {
         }
     }
 
-    /// Returns how it was resolved, or why it is open.
+    /// Returns how it was resolved and by whom, as far as that is known, or why it is open.
     fn summary(&self) -> String {
         match &self.state {
+            Some(DeadLetterState {
+                resolution,
+                by: Some(by),
+                ..
+            }) => format!("{resolution} (by {by})"),
             Some(state) => state.resolution.to_string(),
             None => format!("{}: {}", self.reason, self.message),
         }

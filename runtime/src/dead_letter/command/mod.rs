@@ -14,6 +14,8 @@ pub use show::{Reading, ShowArgs, show};
 
 use schemas::Timestamp;
 
+use super::DeadLetterTopic;
+use crate::audit::{Action, Audit, AuditTrail};
 use crate::lifecycle::Failure;
 use crate::output::{print, print_line};
 
@@ -25,8 +27,20 @@ pub(super) fn time(millis: Option<i64>) -> Option<String> {
     millis.map(|millis| Timestamp::from_millis(millis).to_string())
 }
 
-/// Returns the name of a run that begins now, as vouchers and states carry it.
-pub(super) fn run_name(command: &str) -> String {
-    let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-    format!("{command}/{now}")
+/// Begins the audit records of a run on dead letters of `topic`, or on what `what` names.
+pub(super) fn trail(
+    audit: Option<Audit>,
+    command: &'static str,
+    run: &str,
+    topic: &DeadLetterTopic,
+    what: String,
+) -> Option<AuditTrail> {
+    let action = Action {
+        run: run.to_owned(),
+        run_number: None,
+        command,
+        group: topic.owner().group.clone(),
+        what,
+    };
+    audit.map(|audit| audit.of(action))
 }

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{print, print_json, run_name};
+use super::{print, print_json, trail};
+use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
     Counts, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterState, DeadLetterTopic,
     OwnedOutgoing, Resolution, Seen, ShownBytes, StateWriter,
 };
 use crate::lifecycle::{Failure, Shutdown, blocking};
 use crate::replay::RowCounts;
+use crate::settings::TopicSettings;
 use crate::text_table::aligned;
 
 /// Which dead letters are redriven, and how.
@@ -33,6 +35,27 @@ pub struct RedriveArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Who redrives them and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
+}
+
+impl RedriveArgs {
+    /// Returns where the command is recorded, if it is.
+    ///
+    /// # Errors
+    /// See [`AuditSettings::open`].
+    pub fn open_audit(
+        &self,
+        service: &'static str,
+        topics: &TopicSettings,
+    ) -> Result<Option<Audit>, Failure> {
+        match self.dry_run {
+            true => Ok(None),
+            false => self.audit.open(service, topics, None),
+        }
+    }
 }
 
 /// Evaluates the original of a dead letter as the service does today.
@@ -67,11 +90,12 @@ pub struct Redriven {
 pub async fn redrive(
     topic: DeadLetterTopic,
     args: RedriveArgs,
+    audit: Option<Audit>,
     mut service: impl Redrive + Send + 'static,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     blocking("redrive", move || {
-        redrive_all(&topic, &args, &mut service, &shutdown)
+        redrive_all(&topic, &args, audit, &mut service, &shutdown)
     })
     .await
 }
@@ -79,16 +103,18 @@ pub async fn redrive(
 fn redrive_all(
     topic: &DeadLetterTopic,
     args: &RedriveArgs,
+    audit: Option<Audit>,
     service: &mut impl Redrive,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
+    let run = run_name("redrive");
+    let audit = trail(audit, "redrive", &run, topic, topic.name());
     // Before the states are read, because it ends the transaction that a killed redrive left open.
     let writer = match args.dry_run {
         true => None,
-        false => Some(topic.state_writer()?),
+        false => Some(topic.state_writer(audit)?),
     };
     let mut states = topic.all_states()?;
-    let run = run_name("redrive");
     let mut report = RedriveReport::default();
     let mut transaction = Transaction::default();
     let mut counts = Counts::default();

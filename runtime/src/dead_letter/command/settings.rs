@@ -11,6 +11,9 @@ use crate::settings::TopicSettings;
 
 /// The flags of a service that say whose dead letters a command is about.
 pub trait OwnerFlags: Args {
+    /// The name of the service, as audit records have it.
+    const SERVICE: &'static str;
+
     /// Returns the dead letters of that owner.
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic;
 }
@@ -59,10 +62,22 @@ struct Invocation<A: Args, O: Args> {
     owner: O,
 }
 
+/// The same, with the dead letters that are meant.
+struct Started<A, O> {
+    args: A,
+    topics: TopicSettings,
+    owner: O,
+    dead_letters: DeadLetterTopic,
+}
+
 impl<A: Args, O: OwnerFlags> Invocation<A, O> {
-    fn start(self) -> (A, O, DeadLetterTopic) {
-        let topic = self.owner.dead_letter_topic(self.kafka, &self.topics);
-        (self.args, self.owner, topic)
+    fn start(self) -> Started<A, O> {
+        Started {
+            dead_letters: self.owner.dead_letter_topic(self.kafka, &self.topics),
+            args: self.args,
+            topics: self.topics,
+            owner: self.owner,
+        }
     }
 }
 
@@ -76,18 +91,34 @@ impl<O: OwnerFlags, R: ReaderFlags> DeadLettersSettings<O, R> {
         const COMMAND: &str = "dead-letters";
         match self.action {
             None => {
-                let (args, _, topic) = self.list.start();
-                blocking(COMMAND, move || list(&topic, &args)).await
+                let Started {
+                    args, dead_letters, ..
+                } = self.list.start();
+                blocking(COMMAND, move || list(&dead_letters, &args)).await
             }
             Some(Action::Discard(invocation)) => {
-                let (args, _, topic) = invocation.start();
-                blocking(COMMAND, move || discard(&topic, &args)).await
+                let Started {
+                    args,
+                    topics,
+                    dead_letters,
+                    ..
+                } = invocation.start();
+                let audit = args.open_audit(O::SERVICE, &topics)?;
+                blocking(COMMAND, move || discard(&dead_letters, &args, audit)).await
             }
             Some(Action::Show(invocation)) => {
-                let (args, owner, topic) = invocation.start();
+                let Started {
+                    args,
+                    topics,
+                    owner,
+                    dead_letters,
+                } = invocation.start();
+                let audit = args.open_audit(R::SERVICE, &topics)?;
                 let read = owner.into_reader()?;
                 blocking(COMMAND, move || {
-                    show(&topic, &args, |dead_letter| read(dead_letter, args.reveal))
+                    show(&dead_letters, &args, audit, |dead_letter| {
+                        read(dead_letter, args.reveal)
+                    })
                 })
                 .await
             }

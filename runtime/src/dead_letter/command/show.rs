@@ -4,12 +4,14 @@ use clap::Args;
 use schemas::printable;
 use serde_json::{Value, json};
 
-use super::{print, print_json, time};
+use super::{print, print_json, time, trail};
+use crate::audit::{Audit, AuditCounts, AuditSettings, run_name};
 use crate::dead_letter::{
     Counts, DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetterTopic, MissingOriginal,
     Omitted, OriginFilter, Seen, ShownBytes,
 };
 use crate::lifecycle::Failure;
+use crate::settings::TopicSettings;
 use crate::wording::count;
 
 /// Which dead letter is shown, and how.
@@ -26,6 +28,27 @@ pub struct ShowArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Who reveals codes and why, and where that is recorded.
+    #[command(flatten)]
+    pub audit: AuditSettings,
+}
+
+impl ShowArgs {
+    /// Returns where the command is recorded: only if it reveals codes.
+    ///
+    /// # Errors
+    /// See [`AuditSettings::open`].
+    pub fn open_audit(
+        &self,
+        service: &'static str,
+        topics: &TopicSettings,
+    ) -> Result<Option<Audit>, Failure> {
+        match self.reveal {
+            true => self.audit.open(service, topics, None),
+            false => Ok(None),
+        }
+    }
 }
 
 /// How a service reads the original of a dead letter today.
@@ -41,15 +64,23 @@ pub struct Reading {
     pub secret: bool,
 }
 
-/// Prints one dead letter; `read` evaluates its original as the service does today.
+/// Prints one dead letter; `read` evaluates its original as the service does today. With `audit`, it
+/// is first recorded that codes are revealed.
 ///
 /// # Errors
-/// Exit code 1 when there is no such dead letter, or the topics cannot be read.
+/// Exit code 1 when there is no such dead letter, the topics cannot be read, or the audit record
+/// cannot be written.
 pub fn show(
     topic: &DeadLetterTopic,
     args: &ShowArgs,
+    audit: Option<Audit>,
     read: impl FnOnce(&DeadLetter) -> Result<Reading, Failure>,
 ) -> Result<(), Failure> {
+    let run = run_name("reveal");
+    let what = format!("dead letter {} of {}", args.origin, topic.source());
+    if let Some(audit) = trail(audit, "dead-letters show --reveal", &run, topic, what) {
+        audit.write_blocking(topic.kafka(), None, AuditCounts::default())?;
+    }
     let mut states = topic.states()?;
     let filter = DeadLetterFilter {
         origin: vec![args.origin.clone()],
@@ -218,13 +249,17 @@ impl Page<'_> {
             resolution,
             at,
             run,
+            by,
             ..
         } = state;
         let condition = match resolution.is_final() {
             true => "closed",
             false => "open",
         };
-        format!("{condition}; {resolution} ({run}, {at})")
+        let by = by
+            .as_ref()
+            .map_or_else(String::new, |by| format!(", by {by}"));
+        format!("{condition}; {resolution} ({run}, {at}{by})")
     }
 
     fn value_is_missing(&self) -> bool {

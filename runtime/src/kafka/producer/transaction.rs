@@ -38,6 +38,13 @@ impl fmt::Display for TransactionError {
 }
 
 impl TransactionError {
+    /// Returns the cause alone, without what it means for a transaction.
+    pub fn why(&self) -> &str {
+        let (Self::Retriable(why) | Self::Abortable(why) | Self::Fatal(why) | Self::Fenced(why)) =
+            self;
+        why
+    }
+
     /// Tests the flags in librdkafka's order: fatal, abort, retry. An error without a flag is a bug
     /// of ours and treated as fatal (rdkafka.h, "Transactional producer API").
     pub(super) fn of(error: KafkaError) -> Self {

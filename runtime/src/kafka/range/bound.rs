@@ -55,6 +55,16 @@ impl RangeSettings {
             .map(|partitions| partitions.iter().copied().collect())
     }
 
+    /// Describes the part of `topic` as the settings name it, for a person.
+    pub fn describe(&self, topic: &str) -> String {
+        let mut text = format!("{topic} from {} to {}", self.from, self.to);
+        if let Some(chosen) = self.chosen() {
+            let chosen: Vec<_> = chosen.iter().map(ToString::to_string).collect();
+            text += &format!(", partitions {}", chosen.join(","));
+        }
+        text
+    }
+
     /// Asks the broker which offsets of `topic` the settings stand for now.
     ///
     /// # Errors
