@@ -8,7 +8,7 @@ import { h, replace } from './dom.js';
 import { buildFooter, buildHeader } from './frame.js';
 import { goToLogin, navigate } from './navigate.js';
 import { matchRoute } from './routes.js';
-import { forgetSession, loadSession, session } from './session.js';
+import { forgetSession, loadSession, onSession, session } from './session.js';
 import { stream } from './stream.js';
 
 const main = document.getElementById('main');
@@ -44,6 +44,7 @@ async function show({ initial = false } = {}) {
 
 function element(module, params) {
   const view = document.createElement(module.tag);
+  view.classList.add('view');
   view.params = params;
   view.query = new URLSearchParams(location.search);
   view.session = session();
@@ -120,25 +121,37 @@ document.addEventListener('click', (event) => {
 
 onUnauthorized(() => {
   forgetSession();
-  stream.pause();
-  stream.resume();
   goToLogin();
 });
+
+// The stream is open in every view, so that the header's state is true and the end of a run is announced
+// wherever the reader is.
+onSession((signal) => {
+  stream.subscribe('run', (run) => announceRun(run), { signal });
+});
+
+const ENDED = { done: 'is done', failed: 'has failed', stopped: 'was stopped' };
+
+function announceRun(run) {
+  const ended = ENDED[run.state];
+  if (ended) announce(`The ${run.dry_run ? 'dry run of the ' : ''}${run.kind} ${ended}.`);
+}
 
 // EventSource tells no status. When the stream is lost, the session may have ended: ask.
 stream.addEventListener('lost', () => {
   if (session()) loadSession().catch(() => {});
 });
 
-let wasLive = false;
+let lost = false;
+stream.addEventListener('lost', () => {
+  if (!lost) announce('The connection to the console is lost. It is being restored.');
+  lost = true;
+});
 stream.addEventListener('state', () => {
-  if (stream.state === 'live') {
-    if (wasLive) announce('Live updates are running.');
-    wasLive = true;
-  } else if (stream.state === 'paused') {
-    announce('Live updates are paused.');
-  } else if (wasLive) {
-    announce('The connection to the console is lost. It is being restored.');
+  if (stream.state === 'paused') announce('Live updates are paused.');
+  if (stream.state === 'live' && lost) {
+    lost = false;
+    announce('The connection to the console is restored.');
   }
 });
 

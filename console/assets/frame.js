@@ -37,7 +37,7 @@ export function buildHeader(element) {
     h(
       'div',
       { class: 'header-inner' },
-      h('a', { class: 'brand', href: '/flow' }, brandMark(), h('span', null, 'checkout')),
+      h('a', { class: 'brand', href: '/flow' }, icon('brand'), h('span', null, 'checkout')),
       navigation,
       buildLive(),
       account.element,
@@ -94,6 +94,7 @@ function buildLive() {
   const badge = stateBadge(stream.state);
   const button = h('button', { type: 'button', class: 'button quiet icon-button', onclick: toggle });
   const element = h('div', { class: 'live' }, badge, button);
+  let connected = false;
   show();
   stream.addEventListener('state', show);
 
@@ -105,7 +106,10 @@ function buildLive() {
   function show() {
     const paused = stream.state === 'paused';
     const label = paused ? 'Resume live updates' : 'Pause live updates';
-    badge.update(stream.state);
+    // Until the first connection there was none that could be lost.
+    connected ||= stream.state === 'live';
+    const connecting = stream.state === 'reconnecting' && !connected;
+    badge.update(stream.state, connecting ? 'Connecting' : undefined);
     if (button.title === label) return;
     button.title = label;
     button.setAttribute('aria-label', label);
@@ -142,9 +146,4 @@ function buildAccount() {
       signOut.hidden = !who || who.name === 'anyone';
     },
   };
-}
-
-function brandMark() {
-  const mark = icon('brand');
-  return mark;
 }

@@ -60,12 +60,6 @@ class Stream extends EventTarget {
     this.#update();
   }
 
-  /** Ends everything, after signing out. `resume` starts again. */
-  stop() {
-    this.#close();
-    this.#setState('reconnecting');
-  }
-
   #wanted() {
     const subscribed = this.#subscribers.flow.size + this.#subscribers.run.size > 0;
     return subscribed && !this.#paused && !document.hidden;

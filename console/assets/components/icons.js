@@ -12,6 +12,10 @@ const FILLED = {
   'stopped': 'M3 3h10v10H3Z',
   'pause': 'M3.5 2.5h3v11h-3ZM9.5 2.5h3v11h-3Z',
   'play': 'M4 2.2 13.5 8 4 13.8Z',
+  // A voucher, and the check mark cut out of it.
+  'brand':
+    'M2 2.5h12a1.5 1.5 0 0 1 1.5 1.5v2.2a1.8 1.8 0 0 0 0 3.6V12a1.5 1.5 0 0 1-1.5 1.5H2A1.5 1.5 0 0 1 .5 12V9.8a1.8 1.8 0 0 0 0-3.6V4A1.5 1.5 0 0 1 2 2.5Z' +
+    'M4.3 8.2 7 10.9 11.9 5.9 10.8 4.8 7 8.7 5.4 7.1Z',
 };
 
 const STROKED = {
@@ -35,7 +39,7 @@ export function icon(name) {
     'svg',
     { class: `icon icon-${name}`, viewBox: '0 0 16 16', 'aria-hidden': 'true', focusable: 'false' },
     filled
-      ? svg('path', { d: filled, fill: 'currentColor' })
+      ? svg('path', { d: filled, fill: 'currentColor', 'fill-rule': 'evenodd' })
       : svg('path', {
           d: STROKED[name] ?? STROKED.unknown,
           fill: 'none',
