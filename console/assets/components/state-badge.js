@@ -35,6 +35,13 @@ export function wordOf(state) {
   return STATES[state]?.[2] ?? String(state);
 }
 
+/** Returns the icon of a state, in its colour. Its word must stand beside it. */
+export function stateIcon(state) {
+  const element = icon((STATES[state] ?? STATES.unknown)[0]);
+  element.classList.add(toneOf(state));
+  return element;
+}
+
 /**
  * Shows a state.
  *
