@@ -23,6 +23,7 @@
 //! | [`value`] | a record's value without its framing |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
+//! | [`key_file`] | keys of clients in a file that may change while the service runs |
 //! | [`output`], [`text_table`], [`wording`] | standard output; aligned tables; counts in sentences |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
@@ -42,6 +43,7 @@ pub mod flow;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod key_file;
 pub mod lifecycle;
 pub mod metrics;
 pub mod output;
