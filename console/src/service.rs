@@ -8,24 +8,19 @@ use runtime::http::ConnectionLimits;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::CONSOLE_KEYS;
 use runtime::service::Service;
+use runtime::stepping::DRAIN;
 
 use crate::Console;
 use crate::http::session::{Access, Sessions};
-use crate::runs::Runs;
-use crate::scrape::Live;
+use crate::runs::{MAX_RUNNING, Runs};
+use crate::scrape::{Live, Targets};
 use crate::settings::{Inherited, RunSettings};
-
-/// How long a stop may take: runs are asked to end, which takes them up to 20 s.
-const DRAIN: Duration = Duration::from_secs(25);
 
 /// The limits of the listener. A page has one stream, and over HTTP/1.1 up to five more connections.
 const CONNECTIONS: ConnectionLimits = ConnectionLimits {
     connections: 512,
     idle: Duration::from_secs(75),
 };
-
-/// Commands that run at once.
-const MAX_RUNNING: usize = 4;
 
 /// How often `CONSOLE_KEYS_FILE` is read. A key that is taken out of it works for up to two periods.
 const KEYS_PERIOD: Duration = Duration::from_secs(1);
@@ -45,7 +40,10 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let mut service = Service::new("console", shutdown.clone())?;
     let sessions = match access {
         Access::Anyone(role) => {
-            tracing::warn!("no key is needed: everybody who reaches {address} is {}", role.as_str());
+            tracing::warn!(
+                "no key is needed: everybody who reaches {address} has the role {}",
+                role.as_str()
+            );
             Sessions::of_anyone(role)
         }
         Access::Keys(file) => {
@@ -56,7 +54,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
             Sessions::of_keys(keys)
         }
     };
-    let live = Live::new(settings.instances.targets(), client.clone());
+    let live = Live::new(Targets::from(&settings.instances), client.clone());
     let runs = Runs::new(MAX_RUNNING);
     let console = Console {
         settings: Arc::new(settings),
@@ -76,13 +74,10 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         scraping.await;
         Ok(())
     });
-    service.supervisor.task("runs", async move {
-        shutdown.requested().await;
-        runs.drain().await;
-        Ok(())
-    });
+    service.supervisor.task("runs", runs.run(shutdown));
     tracing::info!(%address, "console started");
-    service.supervisor.run(DRAIN).await
+    // The runs report those of theirs that did not end within DRAIN; the rest is for that.
+    service.supervisor.run(DRAIN + Duration::from_secs(3)).await
 }
 
 /// Returns the client of the services and the ingress. It uses no proxy: they are neighbours, and a proxy

@@ -86,7 +86,7 @@ impl Page {
             tokio::select! {
                 flow = self.live.next() => return event("flow", &*flow),
                 changed = self.changes.recv() => match changed {
-                    Ok(id) => if let Some(run) = self.runs.summary(&id) {
+                    Ok(id) => if let Some(run) = self.runs.summary(id) {
                         return event("run", &run);
                     },
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
