@@ -239,7 +239,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_is_a_sigterm_that_the_command_may_answer() {
-        let script = "trap 'echo stopping >&2; exit 143' TERM; echo ready >&2; while :; do sleep 0.1; done";
+        let script =
+            "trap 'echo stopping >&2; exit 143' TERM; echo ready >&2; while :; do sleep 0.1; done";
         let stop = CancellationToken::new();
         let mut lines = Vec::new();
         let ended = attend(start(script, Life::OfItsOwn), &stop, STOP_GRACE, |line| {

@@ -147,7 +147,10 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_plain = |byte: u8| {
             byte.is_ascii_alphanumeric()
-                || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':' | b',' | b'@' | b'=' | b'+')
+                || matches!(
+                    byte,
+                    b'.' | b'_' | b'-' | b'/' | b':' | b',' | b'@' | b'=' | b'+'
+                )
         };
         // Some shells replace a word that begins with an equals sign.
         if self.0.bytes().all(is_plain) && !self.0.is_empty() && !self.0.starts_with('=') {
@@ -168,12 +171,21 @@ mod tests {
         let mut line = CommandLine::new(Service::Processor, &["redrive"]).with_progress();
         line.value("--reason", "bad_json");
         line.flag("--dry-run");
-        assert_eq!(line.to_string(), "processor redrive --reason bad_json --dry-run");
+        assert_eq!(
+            line.to_string(),
+            "processor redrive --reason bad_json --dry-run"
+        );
         assert_eq!(
             line.words(),
             [
-                "processor", "redrive", "--reason", "bad_json", "--dry-run", "--json",
-                "--progress", "json"
+                "processor",
+                "redrive",
+                "--reason",
+                "bad_json",
+                "--dry-run",
+                "--json",
+                "--progress",
+                "json"
             ]
         );
     }

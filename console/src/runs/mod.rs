@@ -121,9 +121,8 @@ impl Runs {
         key: Option<&str>,
     ) -> Result<RunId, Refusal> {
         let now = Utc::now();
-        let line = request
-            .command(&who.name, now)
-            .map_err(Refusal::Invalid)?;
+        let line = request.command(&who.name, now).map_err(Refusal::Invalid)?;
+        line.check().map_err(Refusal::Invalid)?;
         let run = Run::new(request, &who.name, line.to_string(), now);
         let stop = run.stop.clone();
         let key = key.map(|key| Key {
@@ -146,11 +145,9 @@ impl Runs {
     /// Runs the command of `id` until it ends.
     async fn attend(&self, id: RunId, line: &CommandLine, stop: &CancellationToken) {
         let ended = match self.shared.launcher.start(line, Life::OfItsOwn) {
-            Ok(child) => {
-                attend(child, stop, STOP_GRACE, |line| self.note(id, line))
-                    .await
-                    .map_err(|error| format!("the command cannot be awaited: {error}"))
-            }
+            Ok(child) => attend(child, stop, STOP_GRACE, |line| self.note(id, line))
+                .await
+                .map_err(|error| format!("the command cannot be awaited: {error}")),
             Err(error) => Err(format!("the command could not be started: {error}")),
         };
         self.end(id, ended);

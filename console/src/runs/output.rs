@@ -160,7 +160,10 @@ mod tests {
 
     #[test]
     fn lines_are_found_wherever_the_reads_end() {
-        assert_eq!(lines(&[b"a", b"b\nc\r\n", b"", b"\nd"]), ["ab", "c", "", "d"]);
+        assert_eq!(
+            lines(&[b"a", b"b\nc\r\n", b"", b"\nd"]),
+            ["ab", "c", "", "d"]
+        );
         assert!(!lines(&[b"a\x1b[31m\xff\n"])[0].contains('\x1b'));
         assert!(lines(&[]).is_empty());
     }
@@ -218,7 +221,13 @@ mod tests {
         let cut = fitting(large.clone(), 300);
         assert_eq!(cut["cut"], json!(["letters"]));
         assert_eq!(cut["closed"], 3);
-        assert_eq!(fitting(large, 60), json!({"closed": 3, "cut": ["letters", "notes"]}));
-        assert_eq!(fitting(json!("a".repeat(99)), 50), json!({"cut": ["everything"]}));
+        assert_eq!(
+            fitting(large, 60),
+            json!({"closed": 3, "cut": ["letters", "notes"]})
+        );
+        assert_eq!(
+            fitting(json!("a".repeat(99)), 50),
+            json!({"cut": ["everything"]})
+        );
     }
 }

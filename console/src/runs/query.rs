@@ -38,8 +38,8 @@ impl Query {
     /// # Errors
     /// What to write instead.
     pub fn explain(order_id: &str, all_partitions: bool) -> Result<Self, String> {
-        let mut line = CommandLine::new(Service::Processor, &["explain"])
-            .about(values::order_id(order_id)?);
+        let mut line =
+            CommandLine::new(Service::Processor, &["explain"]).about(values::order_id(order_id)?);
         if all_partitions {
             line.flag("--all-partitions");
         }
@@ -152,7 +152,10 @@ mod tests {
             Query::reveal("17", reason).unwrap().command().to_string(),
             "processor explain --reveal --by ann --why 'a customer asks' 17"
         );
-        let reason = Reason { why: None, ..reason };
+        let reason = Reason {
+            why: None,
+            ..reason
+        };
         assert!(Query::reveal("17", reason).is_err());
     }
 
@@ -198,7 +201,10 @@ mod tests {
             Err(CommandFailed::Failed(message)) if message == "no such topic"
         ));
         for code in [Some(0), Some(137), None] {
-            assert!(matches!(answer(code, None, None), Err(CommandFailed::Failed(_))));
+            assert!(matches!(
+                answer(code, None, None),
+                Err(CommandFailed::Failed(_))
+            ));
         }
     }
 }

@@ -28,7 +28,9 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopRefused {
     /// There is no such run.
-    #[error("there is no such run: the console remembers the last {MAX_ENDED} since it was started")]
+    #[error(
+        "there is no such run: the console remembers the last {MAX_ENDED} since it was started"
+    )]
     NotFound,
     /// It has ended.
     #[error("the run has ended already")]
@@ -172,7 +174,8 @@ mod tests {
     use super::*;
 
     fn run(reason: &str) -> Run {
-        let request = json!({"kind": "redrive", "service": "sink", "dry_run": true, "reason": reason});
+        let request =
+            json!({"kind": "redrive", "service": "sink", "dry_run": true, "reason": reason});
         let request = serde_json::from_value(request).unwrap();
         Run::new(request, "ann", String::new(), DateTime::UNIX_EPOCH)
     }

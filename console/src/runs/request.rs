@@ -355,7 +355,8 @@ mod tests {
 
     #[test]
     fn a_discard_keeps_the_reason_as_its_note() {
-        let request = json!({"kind": "discard", "service": "processor", "ids": ["3/7"], "why": "test"});
+        let request =
+            json!({"kind": "discard", "service": "processor", "ids": ["3/7"], "why": "test"});
         assert!(!parse(request.clone()).is_dry_run());
         assert_eq!(
             line(request),
@@ -396,7 +397,10 @@ mod tests {
             json!({"kind": "backfill", "rule": {"min_total": 80}}),
             json!({"kind": "backfill", "voucher_signing_key": "x"}),
         ] {
-            assert!(serde_json::from_value::<RunRequest>(request.clone()).is_err(), "{request}");
+            assert!(
+                serde_json::from_value::<RunRequest>(request.clone()).is_err(),
+                "{request}"
+            );
         }
     }
 
@@ -412,7 +416,11 @@ mod tests {
                     "sent_from": "2026-12-01T00:00:00Z", "sent_until": "2027-01-01T00:00:00Z"}}),
             json!({"kind": "backfill", "name": "may", "rate": "500", "why": "w"}),
         ] {
-            assert_eq!(command(request.clone()).unwrap().check(), Ok(()), "{request}");
+            assert_eq!(
+                command(request.clone()).unwrap().check(),
+                Ok(()),
+                "{request}"
+            );
         }
     }
 }

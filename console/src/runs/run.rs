@@ -247,7 +247,8 @@ impl Run {
             _ => Some(self.log.error().unwrap_or_else(|| ended(state, status))),
         };
         if output.is_too_long() {
-            self.log.push("The result is too long to be shown; the command line prints it.".to_owned());
+            self.log
+                .push("The result is too long to be shown; the command line prints it.".to_owned());
         }
         self.result = result.map(|result| fitting(result, MAX_RESULT));
         self.close(state, sentence, at);
@@ -311,7 +312,8 @@ mod tests {
     fn a_view_is_the_summary_and_more() {
         let mut run = run();
         run.note("a line".to_owned());
-        let view = serde_json::to_value(ended(run, exit(0), r#"{"closed":2,"still_open":0}"#)).unwrap();
+        let view =
+            serde_json::to_value(ended(run, exit(0), r#"{"closed":2,"still_open":0}"#)).unwrap();
         let id: RunId = view["id"].as_str().unwrap().parse().unwrap();
         assert_eq!(view["id"], id.to_string());
         for (field, value) in [

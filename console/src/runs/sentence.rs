@@ -34,8 +34,15 @@ pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
     match request {
         RunRequest::Redrive(redrive) => {
             let (closed, open) = (number("closed")?, number("still_open")?);
-            let verb = if redrive.dry_run { "would close" } else { "closed" };
-            Some(format!("{verb} {}, still open {open}", dead_letters(closed)))
+            let verb = if redrive.dry_run {
+                "would close"
+            } else {
+                "closed"
+            };
+            Some(format!(
+                "{verb} {}, still open {open}",
+                dead_letters(closed)
+            ))
         }
         RunRequest::Discard(_) => {
             let discarded = result["discarded"].as_array()?.len() as u64;
@@ -81,7 +88,10 @@ mod tests {
         let log = "2026-11-23T09:30:00Z  INFO processor: begins\nerror: the first\n\
                    2026-11-23T09:30:01Z  WARN processor: again\nerror: there is no topic a:\nb\n";
         assert_eq!(error_of(log).unwrap(), "there is no topic a: b");
-        assert_eq!(error_of("2026-11-23T09:30:00Z  INFO error: not this\n"), None);
+        assert_eq!(
+            error_of("2026-11-23T09:30:00Z  INFO error: not this\n"),
+            None
+        );
     }
 
     #[test]
@@ -100,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_result_is_one_sentence() {
-        let redrive = |dry_run: bool| json!({"kind": "redrive", "service": "sink", "dry_run": dry_run});
+        let redrive =
+            |dry_run: bool| json!({"kind": "redrive", "service": "sink", "dry_run": dry_run});
         let result = json!({"closed": 1, "still_open": 2});
         assert_eq!(
             outcome_of(redrive(true), result.clone()).unwrap(),
@@ -117,7 +128,14 @@ mod tests {
             "3 vouchers to issue, 15.00 EUR in all; the backfill would be refused: no"
         );
         let done = json!({"already_done": true, "records": 0, "voucher_records": 0});
-        assert!(outcome_of(backfill(false), done).unwrap().contains("was done before"));
-        assert_eq!(outcome_of(backfill(false), json!({"records": "many"})), None);
+        assert!(
+            outcome_of(backfill(false), done)
+                .unwrap()
+                .contains("was done before")
+        );
+        assert_eq!(
+            outcome_of(backfill(false), json!({"records": "many"})),
+            None
+        );
     }
 }

@@ -116,10 +116,7 @@ async fn a_shutdown_stops_the_runs_and_waits_for_them() {
     runs.clone().run(shutdown).await.unwrap();
     let view = runs.get(id).unwrap();
     assert_eq!(view.summary.state, RunState::Stopped);
-    assert_eq!(
-        runs.start(preview(), &ann(), None),
-        Err(Refusal::Stopping)
-    );
+    assert_eq!(runs.start(preview(), &ann(), None), Err(Refusal::Stopping));
 }
 
 #[tokio::test]
@@ -157,7 +154,10 @@ async fn a_program_that_cannot_be_started_is_a_failed_run() {
     let view = end_of(&runs, id).await;
     assert_eq!(view.summary.state, RunState::Failed);
     let why = view.summary.summary.unwrap();
-    assert!(why.starts_with("the command could not be started: "), "{why}");
+    assert!(
+        why.starts_with("the command could not be started: "),
+        "{why}"
+    );
 }
 
 #[tokio::test]

@@ -38,9 +38,8 @@ pub(super) fn reason(text: &str) -> Result<&str, String> {
 /// Checks the id of a dead letter.
 pub(super) fn dead_letter(text: &str) -> Result<&str, String> {
     // A comma would separate two ids, and no topic has one in its name.
-    let legal = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@')
-    };
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@');
     let id = text.parse::<OriginFilter>();
     if id.is_err() || !text.bytes().all(legal) {
         return Err(format!(
@@ -107,7 +106,11 @@ mod tests {
         assert_eq!(order_id("a/b c"), Ok("a/b c"));
         assert_eq!(why(Some("  wrong schema ")), Ok("wrong schema"));
         assert_eq!(reason("invalid_total"), Ok("invalid_total"));
-        for id in ["3/41", "order-status/3/41", "order-status/3/41@0db467891ad02df3"] {
+        for id in [
+            "3/41",
+            "order-status/3/41",
+            "order-status/3/41@0db467891ad02df3",
+        ] {
             assert_eq!(dead_letter(id), Ok(id));
         }
         assert_eq!(bound("from", "-7d"), Ok("-7d"));
@@ -130,7 +133,11 @@ mod tests {
         for text in ["", "3", "3/4,3/5", "a b/3/4", "a/3/4/5", "3/x", "--every"] {
             assert!(dead_letter(text).is_err(), "{text}");
         }
-        assert!(bound("from", "yesterday").unwrap_err().starts_with("from: "));
+        assert!(
+            bound("from", "yesterday")
+                .unwrap_err()
+                .starts_with("from: ")
+        );
         assert!(name("a b").is_err() && name("").is_err());
         assert!(money("amount", "x").unwrap_err().starts_with("amount: "));
         assert!(currency("EURO").is_err());
