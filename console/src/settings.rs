@@ -165,7 +165,10 @@ impl BaseUrl {
 
 impl fmt::Debug for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0.as_str())
+        match has_credentials(&self.0) {
+            true => f.write_str("(a URL with a user or password)"),
+            false => write!(f, "{:?}", self.0.as_str()),
+        }
     }
 }
 
@@ -178,17 +181,45 @@ impl FromStr for BaseUrl {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(EXAMPLE.to_owned());
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(format!(
-                "a user or password is not supported here; {EXAMPLE}"
-            ));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
+        let is_refused_later = has_credentials(&url);
+        if !is_refused_later && (url.query().is_some() || url.fragment().is_some()) {
             return Err(format!(
                 "a query or fragment is not supported here; {EXAMPLE}"
             ));
         }
         Ok(Self(url))
+    }
+}
+
+/// A URL with a password is refused by [`RunSettings::check`]: the parser of flags would show it.
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+impl RunSettings {
+    /// Checks what is not checked as it is parsed.
+    ///
+    /// # Errors
+    /// Exit code 2 for a URL with a user or a password.
+    pub fn check(&self) -> Result<(), Failure> {
+        let instances = &self.instances;
+        let lists = [
+            ("CONSOLE_PRODUCER_URLS", &*instances.console_producer_urls),
+            ("CONSOLE_PROCESSOR_URLS", &*instances.console_processor_urls),
+            ("CONSOLE_SINK_URLS", &*instances.console_sink_urls),
+            (
+                "CONSOLE_ORDERS_URL",
+                self.orders.console_orders_url.as_slice(),
+            ),
+        ];
+        for (variable, urls) in lists {
+            if urls.iter().any(|url| has_credentials(url.url())) {
+                return Err(Failure::bad_setting(format!(
+                    "{variable}: a user or password in the URL is not supported; leave it out"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -370,12 +401,21 @@ mod tests {
             "",
             "127.0.0.1:9464",
             "ftp://host/",
-            "http://user@host/",
-            "http://user:password@host/",
             "http://host/?a=b",
             "http://host/#a",
         ] {
             assert!(wrong.parse::<BaseUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_shown() {
+        assert!(parse(&[]).unwrap().check().is_ok());
+        for flag in ["--console-sink-urls", "--console-orders-url"] {
+            let settings = parse(&[flag, "http://user:hunter2@host/"]).unwrap();
+            let message = settings.check().unwrap_err().to_string();
+            assert!(message.starts_with("CONSOLE_"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 
