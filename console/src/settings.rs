@@ -35,10 +35,9 @@ pub struct RunSettings {
     pub orders: OrdersSettings,
 }
 
+// The variables are not those of the services, because the console has the environment of the
+// services and passes it to the commands that it runs.
 /// The address, and the names under which it is reached.
-///
-/// The variables are not those of the services, because the console has the environment of the
-/// services and passes it to the commands that it runs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct ListenerSettings {
