@@ -204,9 +204,9 @@ impl Discard {
     fn command(&self, by: &str) -> Result<CommandLine, String> {
         let mut line = CommandLine::new(self.service, &["dead-letters", "discard"]);
         select(&mut line, &self.ids)?;
-        // The note says why in the audit record as well.
-        line.value("--note", values::why(self.why.as_deref())?);
-        line.value("--by", by);
+        let why = values::why(self.why.as_deref())?;
+        line.value("--note", why);
+        audit(&mut line, by, why);
         Ok(line)
     }
 }
@@ -360,7 +360,7 @@ mod tests {
         assert!(!parse(request.clone()).is_dry_run());
         assert_eq!(
             line(request),
-            "processor dead-letters discard --letter 3/7 --note test --by ann"
+            "processor dead-letters discard --letter 3/7 --note test --by ann --why test"
         );
         let request = json!({"kind": "discard", "service": "processor", "ids": ["3/7"]});
         assert!(command(request).is_err());
