@@ -43,14 +43,13 @@ export function sparkline({ title, format, capacity = 900, stepSeconds = 1, leas
     'figure',
     { class: `chart ${tone}`, 'aria-labelledby': titleId },
     h('figcaption', { id: titleId, class: 'chart-title' }, title),
-    h('p', { class: 'chart-value' }, now, ' ', when),
-    h('div', { class: 'chart-frame' }, plot, top),
+    h('p', { class: 'chart-value' }, now, ' ', when, top),
+    plot,
     h(
       'dl',
       { class: 'chart-extent' },
       h('div', null, h('dt', null, 'lowest'), lowest),
       h('div', null, h('dt', null, 'highest'), highest),
-      h('div', { class: 'chart-span', 'aria-hidden': 'true' }, `${Math.round((capacity * stepSeconds) / 60)} min`),
     ),
   );
 

@@ -68,6 +68,11 @@ export function millis(value) {
   return two(Math.floor(hours / 24), 'd', hours % 24, 'h');
 }
 
+/** As `millis`, with one unit: 200000 -> "3 min". */
+export function millisShort(value) {
+  return isNumber(value) && value >= 9_950 ? coarse(value) : millis(value);
+}
+
 /** As `millis`, of seconds. */
 export function seconds(value) {
   return isNumber(value) ? millis(value * 1000) : NONE;
@@ -156,7 +161,7 @@ function two(first, firstUnit, second, secondUnit) {
   return second === 0 ? `${first} ${firstUnit}` : `${first} ${firstUnit} ${second} ${secondUnit}`;
 }
 
-/** An age needs no second unit, and no fractions. */
+/** One unit and no fractions. */
 function coarse(value) {
   const whole = Math.floor(value / 1000);
   if (whole < 60) return `${whole} s`;

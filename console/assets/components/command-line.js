@@ -23,8 +23,8 @@ export function commandLine(command, { label = 'The same from a shell' } = {}) {
   const element = h(
     'div',
     { class: 'command' },
-    h('span', { class: 'command-label' }, label),
-    h('div', { class: 'command-box' }, code, button),
+    h('div', { class: 'command-head' }, h('span', { class: 'command-label' }, label), button),
+    code,
   );
   element.update = (value) => setText(code, value);
 

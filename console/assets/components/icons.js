@@ -10,6 +10,7 @@ const FILLED = {
   'not-ready': 'M8 1.2 14.8 8 8 14.8 1.2 8Z',
   'unreachable': 'M4 2 8 6 12 2l2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4Z',
   'stopped': 'M3 3h10v10H3Z',
+  'info': 'M6.6 6.6h2.8v7.4H6.6ZM6.6 2h2.8v2.8H6.6Z',
   'pause': 'M3.5 2.5h3v11h-3ZM9.5 2.5h3v11h-3Z',
   'play': 'M4 2.2 13.5 8 4 13.8Z',
   // A voucher, and the check mark cut out of it.
@@ -22,7 +23,6 @@ const STROKED = {
   'unknown': 'M8 3a5 5 0 1 1 0 10a5 5 0 1 1 0-10Z',
   'running': 'M8 2.5A5.5 5.5 0 1 1 2.5 8',
   'done': 'M2.5 8.5 6 12l7.5-8',
-  'info': 'M8 7.2V12M8 4v1',
   'copy': 'M5.5 5.5h8v8h-8ZM3 10.5H2.5v-8h8V3',
   'chevron': 'M4 6l4 4 4-4',
   'external': 'M9.5 2.5h4v4M13.5 2.5 7 9M11.5 9.5v4h-9v-9h4',

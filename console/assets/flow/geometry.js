@@ -59,16 +59,10 @@ function rail(from, to) {
   return { line: `M${x} ${round(from.bottom)}V${round(to.top) - ARROW + 1}`, arrow: arrowDown(x, round(to.top)) };
 }
 
-/** In the list: off the rail to the right, to the card of the dead letters. */
+/** In the list: beside the rail, down to the card of the dead letters. */
 function inset(from, to) {
-  const x = round(from.left + RAIL);
-  const y = round((to.top + to.bottom) / 2);
-  const end = round(to.left);
-  const corner = Math.min(CORNER, end - x - ARROW);
-  return {
-    line: `M${x} ${round(from.bottom)}V${y - corner}Q${x} ${y} ${x + corner} ${y}H${end - ARROW + 1}`,
-    arrow: arrowRight(end, y),
-  };
+  const x = round(to.left + RAIL);
+  return { line: `M${x} ${round(from.bottom)}V${round(to.top) - ARROW + 1}`, arrow: arrowDown(x, round(to.top)) };
 }
 
 function arrowRight(x, y) {

@@ -8,7 +8,7 @@ import { icon } from '../components/icons.js';
 import { toneOf, wordOf, stateIcon } from '../components/state-badge.js';
 import { h, replace, setAttribute, setText, svg } from '../dom.js';
 import { plural } from '../format.js';
-import { cardFigure, EDGES, edgeLook, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf } from './model.js';
+import { BEHIND_SECONDS, cardFigure, EDGES, edgeLook, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf } from './model.js';
 import { route } from './geometry.js';
 
 const LINES = 4;
@@ -23,7 +23,7 @@ export function flowMap({ onOpen, detailId, signal }) {
   const cards = new Map(NODES.map((node) => [node.id, card(node, onOpen, detailId)]));
   const edges = new Map(EDGES.map((edge) => [edge.id, edgeFigures(edge, lines)]));
   const grid = h('div', { class: 'flow-grid' }, lines, inPathOrder(cards, edges));
-  const element = h('div', { class: 'flow-map', role: 'group', 'aria-label': 'The path of an order' }, grid);
+  const element = h('div', { class: 'flow-map', role: 'group', 'aria-label': 'The path of an order' }, grid, legend());
 
   function draw() {
     const box = grid.getBoundingClientRect();
@@ -57,6 +57,14 @@ export function flowMap({ onOpen, detailId, signal }) {
   return element;
 }
 
+function legend() {
+  return h(
+    'p',
+    { class: 'legend' },
+    `A thicker line carries more each second. A dashed line is at least ${BEHIND_SECONDS} s late. Select a node to open it.`,
+  );
+}
+
 // The order in the document is the order of the path, which is the order of the Tab key and of a screen
 // reader, and the order of the list on a narrow screen.
 function inPathOrder(cards, edges) {
@@ -84,8 +92,8 @@ function card(node, onOpen, detailId) {
       dataset: { node: node.id },
       onclick: () => onOpen(node.id),
     },
-    h('span', { class: 'node-head' }, label, count, state),
-    h('span', { class: 'node-figure' }, value, ' ', name),
+    h('span', { class: 'node-head' }, label, state),
+    h('span', { class: 'node-figure' }, value, ' ', name, ' ', count),
   );
   let shown = null;
   return {

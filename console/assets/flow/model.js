@@ -1,7 +1,7 @@
 // The path of an order as the page draws it: which nodes and edges there are, what their figures mean,
 // and how an edge looks. Pure: a Flow of the API in, values out.
 
-import { compact, millis, NONE, number, rate, seconds } from '../format.js';
+import { compact, millis, millisShort, NONE, number, rate, seconds } from '../format.js';
 
 /** From how many seconds of lag on an edge is drawn as one that holds the flow up. */
 export const BEHIND_SECONDS = 5;
@@ -57,8 +57,10 @@ export function edgesOf(flow) {
 /** Returns the texts of an edge: the rate, and lines for the lag and the latency as far as they are known. */
 export function edgeTexts(edge) {
   const lines = [];
-  if (edge.lag_records !== null) lines.push(`${compact(edge.lag_records)} waiting`);
-  if (edge.lag_seconds !== null) lines.push(edge.lag_seconds > 0 ? `${seconds(edge.lag_seconds)} late` : 'on time');
+  if (edge.lag_records !== null) lines.push(`lag ${compact(edge.lag_records)}`);
+  if (edge.lag_seconds !== null) {
+    lines.push(edge.lag_seconds > 0 ? `${millisShort(edge.lag_seconds * 1000)} late` : 'on time');
+  }
   if (edge.p50_millis !== null) lines.push(`p50 ${millis(edge.p50_millis)}`);
   if (edge.p99_millis !== null) lines.push(`p99 ${millis(edge.p99_millis)}`);
   return { rate: rate(edge.rate_per_second), lines };

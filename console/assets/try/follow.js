@@ -90,7 +90,8 @@ export function followOrder(orderId, { signal }) {
   }
 }
 
-function hopItem(hop, longest) {
+/** Shows one hop; `longest` is the slowest hop of the order, for the length of the bar. */
+export function hopItem(hop, longest) {
   const took = hop.millis_since_previous;
   return h(
     'li',

@@ -36,7 +36,7 @@ class FlowView extends View {
     this.table = flowTable({ onOpen, detailId });
     this.detail = nodeDetail({ id: detailId, onClose: () => this.#close() });
     this.charts = flowCharts();
-    this.picture = h('div', { class: 'card picture' }, this.map, this.table, legend());
+    this.picture = h('div', { class: 'card picture' }, this.map, this.table);
     replace(
       this,
       h(
@@ -155,14 +155,6 @@ class FlowView extends View {
     this.#show(null);
     opener?.focus();
   }
-}
-
-function legend() {
-  return h(
-    'p',
-    { class: 'legend' },
-    'A thicker line carries more each second. A dashed line is more than 5 s late. Select a node to open it.',
-  );
 }
 
 customElements.define(tag, FlowView);
