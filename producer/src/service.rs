@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
+use runtime::http;
 use runtime::lifecycle::{Failure, Shutdown};
+use runtime::metrics::API_KEYS;
 use runtime::registry::Registry;
 use runtime::service::Service;
 
@@ -11,7 +14,7 @@ use crate::database;
 use crate::http::auth::Keys;
 use crate::http::{Access, Api, router};
 use crate::ingress::{Gate, Ingress, Queue, Upkeep, VacuumWatch, Wakeup, Writer};
-use crate::limits::MAX_QUEUED_CHANGES;
+use crate::limits::{API_KEYS_PERIOD, MAX_QUEUED_CHANGES};
 use crate::relay::{self, RelaySettings, SharedLowWater};
 use crate::settings::RunSettings;
 
@@ -52,9 +55,11 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     );
     let keys = key_file.map(|file| {
         let (known, reload) = file.watched();
-        service
-            .supervisor
-            .task("api-keys", reload.run(shutdown.clone()));
+        let counted = |keys: usize| gauge!(API_KEYS).set(keys as f64);
+        service.supervisor.task(
+            "api-keys",
+            reload.run(API_KEYS_PERIOD, counted, shutdown.clone()),
+        );
         let rate = settings.access.key_rate();
         Keys { known, rate }
     });
@@ -65,14 +70,9 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let routes = router(api, &access, service.routes());
     // Until the last request is answered it may bring a change, so the writers go on until then.
     let drained = move || ingress.close();
-    service
-        .serve_api(
-            address,
-            routes,
-            settings.ingress.connection_limits(),
-            drained,
-        )
-        .await?;
+    let listener = http::bind(address, "HTTP_ADDR").await?;
+    let limits = settings.ingress.connection_limits();
+    service.serve_api(listener, routes, limits, drained);
 
     for number in 0..settings.ingress.order_writers {
         let writer = Writer::new(

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 use runtime::http::ConnectionLimits;
+use runtime::key_file::KeyFile;
 use runtime::lifecycle::Failure;
 use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, currency, whole};
 use schemas::Currency;
 
 use crate::http::Limits;
-use crate::http::auth::{KeyFile, KeyRate};
+use crate::http::auth::{ApiKeys, KeyRate};
 use crate::relay::OutboxName;
 
 /// The port of the system that this one replaces.
@@ -168,7 +169,7 @@ impl RunSettings {
     /// # Errors
     /// Exit code 2 for a file that cannot be read or contains no key, and for a public address
     /// without keys.
-    pub fn api_keys(&self) -> Result<Option<KeyFile>, Failure> {
+    pub fn api_keys(&self) -> Result<Option<KeyFile<ApiKeys>>, Failure> {
         let address = self.address();
         let Some(path) = &self.access.api_keys_file else {
             if address.ip().is_loopback() || self.access.insecure {
@@ -181,7 +182,7 @@ impl RunSettings {
                 address.port()
             )));
         };
-        KeyFile::open(path).map(Some)
+        KeyFile::open("API_KEYS_FILE", path).map(Some)
     }
 }
 

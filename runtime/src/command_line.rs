@@ -1,10 +1,10 @@
-//! Reads flags and environment variables, the same way for all three services.
+//! Reads flags and environment variables, the same way for all services.
 //!
 //! An empty variable counts as unset, which is what `FOO=` in a Compose file means. A variable whose
 //! name is nearly one of the command's variables, while that one is unset, is refused: with a
 //! misspelt amount the service would issue vouchers of the default amount.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -16,12 +16,20 @@ use crate::output;
 /// Parses the command line and runs `body` with it. Prints the help to standard output, and an error
 /// to standard error with exit code 2.
 pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
+    run_with(std::env::args_os(), body)
+}
+
+/// Like [`run`], with other arguments than those of the process. The first one is the program's name.
+pub fn run_with<C: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    body: impl FnOnce(C) -> ExitCode,
+) -> ExitCode {
     let command = without_empty_variables(C::command());
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let is_set = !value.is_empty();
         is_set.then(|| name.into_string().ok()).flatten()
     });
-    let matches = command.clone().try_get_matches();
+    let matches = command.clone().try_get_matches_from(arguments);
     let invoked = match &matches {
         Ok(matches) => matches.subcommand_name(),
         Err(_) => None,

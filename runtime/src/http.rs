@@ -67,14 +67,14 @@ impl ConnectionLimits {
     };
 }
 
-/// Binds `address`.
+/// Binds `address`, which `variable` sets.
 ///
 /// # Errors
 /// Exit code 1, naming the address and the variable to change.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::failed(format!(
-            "cannot listen on {address}: {error}; stop the process that uses it, or set HTTP_ADDR to \
+            "cannot listen on {address}: {error}; stop the process that uses it, or set {variable} to \
              another address"
         ))
     })?;

@@ -24,7 +24,9 @@
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
+//! | [`key_file`] | keys of clients in a file that may change while the service runs |
 //! | [`output`], [`text_table`], [`wording`] | standard output; aligned tables; counts in sentences |
+//! | [`progress`] | how far a command is, as lines of JSON |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!
@@ -44,11 +46,13 @@ pub mod flow;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod key_file;
 pub mod lifecycle;
 pub mod metrics;
 pub mod output;
 pub mod postgres;
 pub mod preflight;
+pub mod progress;
 pub mod provision;
 pub mod record;
 pub mod refusals;

@@ -113,6 +113,16 @@ metrics! {
         "Status events published.";
     RELAY_TRANSACTIONS Counter "producer_relay_transactions_total"
         "The relay's transactions; outcome: committed, failed.";
+    CONSOLE_REQUESTS Counter "console_http_requests_total"
+        "Requests answered by the console; by route (files: pages and their files), method and status.";
+    CONSOLE_PAGES Gauge "console_pages"
+        "Pages that are open. While there are none, the console asks the services nothing.";
+    CONSOLE_SESSIONS Gauge "console_sessions"
+        "Sessions that were signed in and not out; those that have expired are removed at the next sign-in.";
+    CONSOLE_SIGN_INS Counter "console_sign_ins_total"
+        "Attempts to sign in; outcome: accepted, refused (an unknown key), too_many (from one address).";
+    CONSOLE_KEYS Gauge "console_keys"
+        "Keys in CONSOLE_KEYS_FILE when it was last read.";
 }
 
 /// Histogram buckets in seconds: from a fast local transaction to an outage.

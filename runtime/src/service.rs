@@ -1,5 +1,5 @@
 //! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker
-//! probe and the supervised parts. It is the same for all three services.
+//! probe and the supervised parts. It is the same for all services.
 //!
 //! A service creates a [`Service`], adds its health parts, then a listener and its other parts, and
 //! supervises them until shutdown. Health parts come before the listener: a service without parts is ready.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
 
 use crate::health::{self, Health};
 use crate::http::{self, ConnectionLimits};
@@ -75,7 +76,7 @@ impl Service {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn serve_health(&mut self, address: SocketAddr) -> Result<(), Failure> {
-        let listener = http::bind(address).await?;
+        let listener = http::bind(address, "HTTP_ADDR").await?;
         let routes = self.routes();
         self.supervisor.last_task("http", |shutdown| {
             http::serve(listener, routes, ConnectionLimits::HEALTH, shutdown)
@@ -84,24 +85,19 @@ impl Service {
     }
 
     /// Serves an API until shutdown, then completes its open requests and calls `drained`.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub async fn serve_api(
+    pub fn serve_api(
         &mut self,
-        address: SocketAddr,
+        listener: TcpListener,
         routes: Router,
         limits: ConnectionLimits,
         drained: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Failure> {
-        let listener = http::bind(address).await?;
+    ) {
         let shutdown = self.shutdown();
         self.supervisor.task("http", async move {
             let served = http::serve(listener, routes, limits, shutdown).await;
             drained();
             served
         });
-        Ok(())
     }
 
     /// Asks the brokers for `topic` every two seconds. While they do not answer, the service is not

@@ -99,7 +99,11 @@ impl HttpSettings {
     }
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
+/// Parses an address to listen on.
+///
+/// # Errors
+/// What to write instead.
+pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| {
         "write an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for all \
          interfaces"

@@ -181,6 +181,20 @@ impl TestSystem {
             .env("DATABASE_URL", &self.vouchers_url))
     }
 
+    /// Returns `console run`, whose commands are about this flow, to be adapted and started.
+    ///
+    /// # Errors
+    /// When the services do not compile.
+    pub async fn console_command(&self, instance: &str) -> Result<ServiceCommand> {
+        let command = self.command("console", instance).await?;
+        Ok(command
+            .address_variable("CONSOLE_HTTP_ADDR")
+            .env("PROCESSOR_GROUP", self.processor_group())
+            .env("SINK_GROUP", self.sink_group())
+            .env("VOUCHER_SIGNING_KEY", SIGNING_KEY)
+            .env("DATABASE_URL", &self.vouchers_url))
+    }
+
     /// Starts a producer and waits until it is ready.
     ///
     /// # Errors

@@ -42,20 +42,32 @@ fn words(value: &Value) -> Vec<String> {
 /// The `--help` of a command line, which says every flag and variable that it knows.
 fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
     let (name, rest) = command.split_first().context("an empty command")?;
-    let binary = match name.as_str() {
-        "producer" => &binaries.producer,
-        "processor" => &binaries.processor,
-        "sink" => &binaries.sink,
-        other => anyhow::bail!("the image has no {other}"),
-    };
+    let binary = binaries.of(name)?;
     let subcommand = rest.first().context("no subcommand")?;
-    let output = Command::new(binary)
-        .arg(subcommand)
-        .arg("--help")
-        .output()?;
+    let mut help = help_of(binary, &[subcommand.as_str()])?;
+    if name == "console" {
+        // Its environment is also that of the commands that it runs.
+        for words in RUN_BY_THE_CONSOLE {
+            help += &help_of(binary, words)?;
+        }
+    }
+    Ok(help)
+}
+
+/// Commands that the console runs, which read between them all settings that it hands on.
+const RUN_BY_THE_CONSOLE: [&[&str]; 4] = [
+    &["exec", "processor", "explain"],
+    &["exec", "processor", "backfill"],
+    &["exec", "processor", "redrive"],
+    &["exec", "sink", "redrive"],
+];
+
+fn help_of(binary: &Path, words: &[&str]) -> Result<String> {
+    let output = Command::new(binary).args(words).arg("--help").output()?;
     anyhow::ensure!(
         output.status.success(),
-        "{command:?} is no command of {name}"
+        "{words:?} is no command of {}",
+        binary.display()
     );
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -85,7 +97,7 @@ async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<
             );
         }
     }
-    assert_eq!(ours, 4, "setup, producer, processor, sink");
+    assert_eq!(ours, 5, "setup, producer, processor, sink, console");
     Ok(())
 }
 
@@ -112,8 +124,14 @@ fn images_are_pinned_and_dependencies_exist() -> Result<()> {
 #[test]
 fn the_dockerfile_builds_what_is_in_the_workspace_and_does_not_run_as_root() -> Result<()> {
     let text = std::fs::read_to_string(project().join("deploy/Dockerfile"))?;
-    for service in ["producer", "processor", "sink"] {
-        assert!(text.contains(&format!("-p {service}")) && project().join(service).is_dir());
+    for (service, package) in [
+        ("producer", "producer"),
+        ("processor", "processor"),
+        ("sink", "sink"),
+        ("console", "checkout-console"),
+    ] {
+        assert!(text.contains(&format!("-p {package}")) && project().join(service).is_dir());
+        assert!(text.contains(&format!("target/release/{service} ")));
     }
     for line in text.lines().filter(|line| line.starts_with("FROM ")) {
         assert!(

@@ -1,6 +1,6 @@
 //! Evaluates one dead letter with the evaluation and the batch of the live loop.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 
 use runtime::dead_letter::command::{Redrive, Redriven};
@@ -8,10 +8,11 @@ use runtime::dead_letter::{DeadLetter, OwnedOutgoing, Resolution};
 use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, not_answered};
 use runtime::replay::{RowCounts, RowState};
-use schemas::{Currency, ValueFormat};
+use schemas::{Currency, ValueFormat, decimal};
 use tokio::runtime::Handle;
 
 use crate::backfill::planned::PlannedVoucher;
+use crate::backfill::preview::sum;
 use crate::backfill::table::VouchersTable;
 use crate::batch::{Batch, Topics};
 use crate::evaluate::{Evaluation, Evaluator};
@@ -23,6 +24,8 @@ pub(super) struct Redriver {
     explainer: Explainer,
     topics: Topics,
     format: ValueFormat,
+    /// The orders whose voucher an earlier dead letter issued: another one is an echo.
+    issued: HashSet<String>,
     comparison: Option<Comparison>,
 }
 
@@ -30,14 +33,12 @@ pub(super) struct Redriver {
 struct Comparison {
     table: VouchersTable,
     runtime: Handle,
-    /// The orders whose voucher an earlier dead letter would issue: another one is an echo.
-    issued: HashSet<String>,
     rows: RowCounts,
 }
 
 impl Comparison {
-    fn compare(&mut self, mut voucher: PlannedVoucher) -> Result<(), Failure> {
-        if !self.issued.insert(voucher.order_id.clone()) {
+    fn compare(&mut self, mut voucher: PlannedVoucher, is_echo: bool) -> Result<(), Failure> {
+        if is_echo {
             self.rows.note(RowState::Existing);
             return Ok(());
         }
@@ -64,6 +65,7 @@ impl Redriver {
             evaluator,
             topics,
             format,
+            issued: HashSet::new(),
             comparison: None,
         }
     }
@@ -74,7 +76,6 @@ impl Redriver {
         self.comparison = Some(Comparison {
             table,
             runtime: Handle::current(),
-            issued: HashSet::new(),
             rows: RowCounts::default(),
         });
         self
@@ -95,8 +96,10 @@ impl Redrive for Redriver {
             Evaluation::Wait { schema_id } => return Err(not_answered(schema_id)),
             Evaluation::Voucher(issued) => {
                 batch.issue(record, &issued, evaluator);
+                let is_echo = !self.issued.insert(issued.order_id.to_string());
                 if let Some(comparison) = &mut self.comparison {
-                    comparison.compare(PlannedVoucher::of(evaluator, record, &issued, true))?;
+                    let voucher = PlannedVoucher::of(evaluator, record, &issued, true);
+                    comparison.compare(voucher, is_echo)?;
                 }
                 Resolution::Voucher {
                     campaign: evaluator.rule().campaign.clone(),
@@ -122,6 +125,14 @@ impl Redrive for Redriver {
 
     fn rows(&self) -> Option<RowCounts> {
         self.comparison.as_ref().map(|comparison| comparison.rows)
+    }
+
+    fn sums(&self) -> BTreeMap<String, String> {
+        let rule = self.evaluator.rule();
+        let sum = sum(self.issued.len() as u64, rule.amount).map(decimal::as_money);
+        sum.map(|sum| (rule.currency.to_string(), sum.to_string()))
+            .into_iter()
+            .collect()
     }
 }
 

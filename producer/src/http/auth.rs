@@ -3,11 +3,9 @@
 //! | module | subject |
 //! |---|---|
 //! | `api_keys` | the keys, and the text of their file |
-//! | `key_file` | the file, read again when it changes |
 //! | `rate` | how many requests a client may make |
 
 mod api_keys;
-mod key_file;
 mod rate;
 
 use axum::extract::Request;
@@ -18,7 +16,6 @@ use tokio::sync::watch;
 use super::problem::Problem;
 
 pub use api_keys::ApiKeys;
-pub use key_file::{KeyFile, Reload};
 pub(super) use rate::Allowance;
 pub use rate::KeyRate;
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Version};
 use hyper::Request;
@@ -58,6 +59,7 @@ impl Connections {
                 answer(
                     router.clone(),
                     request,
+                    peer,
                     Arc::clone(&activity),
                     shutdown.clone(),
                 )
@@ -102,16 +104,18 @@ impl Drop for Open {
     }
 }
 
-/// Passes the request to the router. The request is in progress until its response is complete.
+/// Passes the request to the router, with the address of its client. The request is in progress until its response is complete.
 async fn answer(
     mut router: Router,
     request: Request<Incoming>,
+    peer: SocketAddr,
     activity: Arc<Activity>,
     shutdown: Shutdown,
 ) -> Result<hyper::Response<ResponseBody>, std::convert::Infallible> {
     let multiplexed = request.version() == Version::HTTP_2;
     let in_progress = InProgress::begin(&activity, multiplexed);
-    let request = RequestBody::wrap(request, &activity);
+    let mut request = RequestBody::wrap(request, &activity);
+    request.extensions_mut().insert(ConnectInfo(peer));
     let mut response = router.call(request).await?;
     if shutdown.is_announced() && !multiplexed {
         response

@@ -6,7 +6,7 @@
 //! | `threads` | one thread for each share of the partitions, until all have ended |
 //! | `input` | a share as the input of a live loop |
 //! | `pace` | bounds the records per second of all threads together |
-//! | `progress` | how far the shares are, as a progress bar or log lines |
+//! | `progress` | how far the shares are, as a progress bar, log lines or JSON |
 //! | `totals` | adds up what the threads committed |
 //! | `rows` | how vouchers compare with the rows of the table |
 //! | `report` | the result as lines of text |

@@ -1,4 +1,4 @@
-//! How far a replay is: a progress bar on a terminal, log lines elsewhere.
+//! How far a replay is: a progress bar on a terminal, log lines elsewhere, JSON for programs.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::kafka::TopicRange;
+use crate::progress::{ProgressFormat, ProgressLines};
 use crate::record::Positions;
 
 /// The interval between two log lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// The interval between two updates of the progress bar.
+/// The interval between two updates of the progress.
 const UPDATE_EVERY: Duration = Duration::from_millis(200);
 
 /// How far one thread is with its share.
@@ -62,12 +63,33 @@ impl ShareProgress {
 /// Shows the progress of all threads until it is dropped.
 pub(super) struct ProgressDisplay {
     task: tokio::task::JoinHandle<()>,
-    bar: ProgressBar,
+    end: End,
+}
+
+/// What is left to do when the threads have ended.
+enum End {
+    Clear(ProgressBar),
+    Line {
+        total: u64,
+        threads: Vec<Arc<ShareProgress>>,
+    },
 }
 
 impl ProgressDisplay {
     /// Shows how many of `total` offsets are done. Must be called within a Tokio runtime.
-    pub(super) fn start(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
+    pub(super) fn start(
+        total: u64,
+        threads: Vec<Arc<ShareProgress>>,
+        format: ProgressFormat,
+    ) -> Self {
+        match format {
+            ProgressFormat::Text => Self::text(total, threads),
+            ProgressFormat::Json => Self::json(total, threads),
+        }
+    }
+
+    /// Shows a bar on a terminal, and writes log lines elsewhere.
+    fn text(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(
             Some(total),
@@ -86,7 +108,7 @@ impl ProgressDisplay {
         let task = tokio::spawn(async move {
             let mut last_line = tokio::time::Instant::now();
             loop {
-                let done = threads.iter().map(|thread| thread.offsets()).sum();
+                let done = offsets(&threads);
                 shown.set_position(done);
                 if !terminal && last_line.elapsed() >= LINE_EVERY {
                     last_line = tokio::time::Instant::now();
@@ -100,13 +122,39 @@ impl ProgressDisplay {
                 tokio::time::sleep(UPDATE_EVERY).await;
             }
         });
-        Self { task, bar }
+        Self {
+            task,
+            end: End::Clear(bar),
+        }
     }
+
+    /// Writes a line of JSON each second, and one at the end.
+    fn json(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
+        let shown = threads.clone();
+        let task = tokio::spawn(async move {
+            let mut lines = ProgressLines::default();
+            loop {
+                lines.note(offsets(&shown), Some(total));
+                tokio::time::sleep(UPDATE_EVERY).await;
+            }
+        });
+        Self {
+            task,
+            end: End::Line { total, threads },
+        }
+    }
+}
+
+fn offsets(threads: &[Arc<ShareProgress>]) -> u64 {
+    threads.iter().map(|thread| thread.offsets()).sum()
 }
 
 impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         self.task.abort();
-        self.bar.finish_and_clear();
+        match &self.end {
+            End::Clear(bar) => bar.finish_and_clear(),
+            End::Line { total, threads } => ProgressLines::end(offsets(threads), Some(*total)),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::progress::ProgressSettings;
 use crate::settings::whole;
 
 /// How a range is replayed.
@@ -20,4 +21,8 @@ pub struct ReplaySettings {
     /// Number of threads that share the partitions.
     #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]
     pub threads: u16,
+
+    /// How progress is reported.
+    #[command(flatten)]
+    pub progress: ProgressSettings,
 }

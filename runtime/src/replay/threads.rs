@@ -77,7 +77,11 @@ where
     for work in work {
         threads.spawn_blocking(work);
     }
-    let display = ProgressDisplay::start(range.offsets(), progress.clone());
+    let display = ProgressDisplay::start(
+        range.offsets(),
+        progress.clone(),
+        settings.progress.progress,
+    );
     let (mut results, mut failure) = (Vec::new(), None);
     while let Some(ended) = threads.join_next().await {
         let ended = ended.map_err(|error| Failure::failed(format!("backfill: {error}")));
@@ -105,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::{Span, Times};
+    use crate::progress::{ProgressFormat, ProgressSettings};
 
     fn range() -> TopicRange {
         TopicRange {
@@ -118,6 +123,9 @@ mod tests {
         dead_letters: false,
         rate: None,
         threads: 2,
+        progress: ProgressSettings {
+            progress: ProgressFormat::Text,
+        },
     };
 
     fn commit_all(share: &Share) {

@@ -1,5 +1,6 @@
 //! Evaluates one dead letter with the decoder and the statement of the live loop.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use runtime::backoff::Backoff;
@@ -7,7 +8,8 @@ use runtime::dead_letter::command::{Redrive, Redriven};
 use runtime::dead_letter::{DeadLetter, Resolution};
 use runtime::lifecycle::Failure;
 use runtime::registry::{SchemaSource, not_answered};
-use schemas::{Malformed, VoucherPlan};
+use rust_decimal::Decimal;
+use schemas::{Currency, Malformed, VoucherPlan, decimal};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
@@ -26,11 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
+    /// What the new rows are worth.
+    sums: BTreeMap<Currency, Decimal>,
 }
 
 impl<S, T> Redriver<S, T> {
     pub(super) const fn new(schemas: S, table: T) -> Self {
-        Self { schemas, table }
+        Self {
+            schemas,
+            table,
+            sums: BTreeMap::new(),
+        }
     }
 }
 
@@ -59,6 +67,14 @@ where
             outputs: Vec::new(),
         })
     }
+
+    fn sums(&self) -> BTreeMap<String, String> {
+        let money = |sum: &Decimal| decimal::as_money(*sum).to_string();
+        self.sums
+            .iter()
+            .map(|(currency, sum)| (currency.to_string(), money(sum)))
+            .collect()
+    }
 }
 
 impl<S, T: Table> Redriver<S, T> {
@@ -74,6 +90,9 @@ impl<S, T: Table> Redriver<S, T> {
                     return Ok(row_differs(batch));
                 }
                 Ok(Written { inserted, .. }) => {
+                    if inserted > 0 {
+                        self.add(batch);
+                    }
                     return Ok(Resolution::Row {
                         existed: inserted == 0,
                     });
@@ -117,6 +136,13 @@ impl<S, T: Table> Redriver<S, T> {
             }
             std::thread::sleep(backoff.next_pause());
         }
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        let row = batch.row(0);
+        let sum = self.sums.entry(row.currency).or_default();
+        // No amount has more than 15 digits before the point: a sum does not overflow.
+        *sum = sum.saturating_add(row.amount);
     }
 }
 
@@ -201,11 +227,8 @@ mod tests {
 
     const GOOD: &str = r#"{"campaign":"order-reward","order_id":"17","code":"SECRET","amount":"5.00","currency":"EUR","issued_at":"2026-01-01T00:00:00Z","expires_at":null}"#;
 
-    fn redriven(
-        value: Option<&str>,
-        answers: impl IntoIterator<Item = Result<Written, WriteError>>,
-    ) -> Result<Resolution, Failure> {
-        let dead_letter = DeadLetter {
+    fn dead_letter(value: Option<&str>) -> DeadLetter {
+        DeadLetter {
             omitted: None,
             id: "vouchers/0/7@00112233445566ff".parse().unwrap(),
             group: None,
@@ -221,13 +244,19 @@ mod tests {
                 value: value.map(|value| value.as_bytes().to_vec()),
                 ..OwnedRecord::default()
             },
-        };
+        }
+    }
+
+    fn redriven(
+        value: Option<&str>,
+        answers: impl IntoIterator<Item = Result<Written, WriteError>>,
+    ) -> Result<Resolution, Failure> {
         let table = PreparedTable {
             answers: answers.into_iter().collect(),
             under_way: None,
         };
         Redriver::new(NoRegistry, table)
-            .redrive(&dead_letter, "redrive")
+            .redrive(&dead_letter(value), "redrive")
             .map(|redriven| redriven.resolution)
     }
 
@@ -236,6 +265,23 @@ mod tests {
             inserted,
             different: Vec::new(),
         })
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_new_rows() {
+        let table = PreparedTable {
+            answers: [written(1), written(0), written(1)].into(),
+            under_way: None,
+        };
+        let mut redriver = Redriver::new(NoRegistry, table);
+        assert!(redriver.sums().is_empty());
+        for _ in 0..3 {
+            redriver
+                .redrive(&dead_letter(Some(GOOD)), "redrive")
+                .unwrap();
+        }
+        let sums = BTreeMap::from([("EUR".to_owned(), "10.00".to_owned())]);
+        assert_eq!(redriver.sums(), sums);
     }
 
     #[test]

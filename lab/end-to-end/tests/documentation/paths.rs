@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{documents, files, markdown, name, project};
 
 /// Folders whose files are named in documents. Transactional ids such as `processor/redrive` are none.
-const FOLDERS: [&str; 16] = [
+const FOLDERS: [&str; 18] = [
     "schemas/src/",
     "schemas/tests",
     "runtime/src/",
@@ -18,6 +18,8 @@ const FOLDERS: [&str; 16] = [
     "sink/src/",
     "sink/tests",
     "sink/migrations",
+    "console/src/",
+    "console/assets",
     "lab/",
     "deploy/",
     "docs/",

@@ -27,11 +27,12 @@ impl Table {
     }
 }
 
-fn services() -> [Command; 3] {
+fn services() -> [Command; 4] {
     [
         producer::cli::Cli::command(),
         processor::cli::Cli::command(),
         sink::cli::Cli::command(),
+        console::cli::Cli::command(),
     ]
 }
 
@@ -51,7 +52,9 @@ fn commands() -> Vec<(String, Command)> {
 
 fn below(command: &Command, name: &str, found: &mut Vec<(String, Command)>) {
     let subcommands = command.get_subcommands();
-    for subcommand in subcommands.filter(|subcommand| subcommand.get_name() != "help") {
+    let shown =
+        |subcommand: &&Command| !subcommand.is_hide_set() && subcommand.get_name() != "help";
+    for subcommand in subcommands.filter(shown) {
         let name = format!("{name} {}", subcommand.get_name());
         found.push((name.clone(), subcommand.clone()));
         below(subcommand, &name, found);
@@ -126,7 +129,7 @@ fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
 /// its commands.
 fn names(having: &[String], all: &[String]) -> String {
     let mut parts = Vec::new();
-    for service in ["producer", "processor", "sink"] {
+    for service in ["producer", "processor", "sink", "console"] {
         let (mut having, all) = (of(service, having), of(service, all));
         let missing: Vec<_> = all.iter().filter(|name| !having.contains(name)).collect();
         // A command stands for those below it when they have the setting too.

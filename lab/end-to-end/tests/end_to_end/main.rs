@@ -63,3 +63,4 @@ mod texts;
 mod unwritable;
 mod verdicts;
 mod voucher;
+mod web_console;

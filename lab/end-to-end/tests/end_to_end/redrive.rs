@@ -106,16 +106,28 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
         dry["existing"],
         json!({"new": 2, "existing": 1, "different": 0})
     );
-    let redriven = system
-        .run_processor(&["redrive", "--json"], &[])
-        .await?
-        .json()?;
+    // Another number than the preview's: nothing is written.
+    let surprised = ["redrive", "--expect", "3"];
+    let surprised = system.run_processor(&surprised, &[]).await?;
+    assert_eq!(surprised.code, 2, "{}", surprised.stderr);
+    assert!(surprised.stderr.contains("4 dead letters are open"));
+    assert!(surprised.stderr.contains("nothing was written"));
+    let agreed = ["redrive", "--json", "--expect", "4", "--progress", "json"];
+    let agreed = system.run_processor(&agreed, &[]).await?;
+    let mut lines = agreed.stderr.lines();
+    let progress = lines.rfind(|line| line.starts_with("{\"progress\""));
+    assert_eq!(
+        progress,
+        Some(r#"{"progress":{"done":4,"total":4,"per_second":null}}"#)
+    );
+    let redriven = agreed.json()?;
     for answer in [&dry, &redriven] {
         assert_eq!(
             answer["outcomes"],
             json!({"voucher": 3, "skipped: threshold": 1})
         );
         assert_eq!(answer["letters"][0]["attempts"], 3);
+        assert_eq!(answer["sums"], json!({"EUR": "15.00"}));
     }
     let listed = system
         .run_processor(&["dead-letters", "--json"], &[])

@@ -11,18 +11,13 @@ async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(
     service("processor", arguments, environment).await
 }
 
-/// The same of any of the three.
+/// The same of any service.
 async fn service(
     name: &str,
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<(i32, String)> {
-    let binaries = binaries().await?;
-    let binary = match name {
-        "producer" => &binaries.producer,
-        "processor" => &binaries.processor,
-        _ => &binaries.sink,
-    };
+    let binary = binaries().await?.of(name)?;
     let run = tokio::process::Command::new(binary)
         .args(arguments)
         .env_clear()
@@ -232,7 +227,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
 const DATABASE: &str = "postgres://u:hunter2@h/d";
 
 #[tokio::test]
-async fn producer_and_sink_refuse_what_they_could_not_do() -> Result<()> {
+async fn the_other_services_refuse_what_they_could_not_do() -> Result<()> {
     let wrong: &[(&str, &str, &str, &str)] = &[
         ("producer", "DATABASE_URL", "", "--database-url"),
         ("sink", "DATABASE_URL", "", "--database-url"),
@@ -289,6 +284,43 @@ async fn producer_and_sink_refuse_what_they_could_not_do() -> Result<()> {
         ("producer", "OLD_ROUTES_WITHOUT_KEY", "yes", "true, false"),
         ("producer", "API_KEY_RATE", "10", "--api-keys-file"),
         ("producer", "OUTBOX_NAME", "a/b", "letters, digits"),
+        (
+            "console",
+            "CONSOLE_KEYS_FILE",
+            "",
+            "nobody may use the console",
+        ),
+        (
+            "console",
+            "CONSOLE_KEYS_FILE",
+            "/nowhere/keys",
+            "cannot read /nowhere/keys",
+        ),
+        (
+            "console",
+            "CONSOLE_KEY_FILE",
+            "/nowhere/keys",
+            "write CONSOLE_KEYS_FILE",
+        ),
+        (
+            "console",
+            "CONSOLE_WITHOUT_KEYS",
+            "admin",
+            "viewer, operator",
+        ),
+        ("console", "CONSOLE_HTTP_ADDR", "9466", "127.0.0.1:8080"),
+        (
+            "console",
+            "CONSOLE_SINK_URLS",
+            "http://u:hunter2@h",
+            "a user or password in the URL is not supported",
+        ),
+        (
+            "console",
+            "CONSOLE_ORDERS_KEY_FILE",
+            "/nowhere/key",
+            "--console-orders-url",
+        ),
     ];
     for (name, variable, value, expected) in wrong {
         let mut environment = vec![("DATABASE_URL", DATABASE)];
@@ -311,6 +343,7 @@ async fn an_empty_variable_counts_as_unset() -> Result<()> {
         ("processor", "VOUCHER_SIGNING_KEY is not set"),
         ("producer", "--database-url"),
         ("sink", "--database-url"),
+        ("console", "CONSOLE_KEYS_FILE"),
     ] {
         let (code, help) = service(name, &["run", "--help"], &[]).await?;
         assert_eq!((code, help.as_str()), (0, ""));
@@ -322,11 +355,17 @@ async fn an_empty_variable_counts_as_unset() -> Result<()> {
     Ok(())
 }
 
-/// Of all three services.
+/// Of all services.
 const VARIABLES: &[&str] = &[
     "API_KEYS_FILE",
     "API_KEY_BURST",
     "API_KEY_RATE",
+    "CONSOLE_HOSTS",
+    "CONSOLE_HTTP_ADDR",
+    "CONSOLE_KEYS_FILE",
+    "CONSOLE_ORDERS_URL",
+    "CONSOLE_SINK_URLS",
+    "CONSOLE_WITHOUT_KEYS",
     "DATABASE_POOL",
     "DATABASE_URL",
     "DEAD_LETTER_LIMIT",

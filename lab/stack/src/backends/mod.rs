@@ -153,9 +153,22 @@ impl Backends {
     /// When the broker refuses.
     pub async fn create_topics(&self, topics: &Topics) -> Result<()> {
         topics::create(self.bootstrap_servers(), topics).await?;
+        self.wait_until_known(&topics.names()).await
+    }
+
+    /// Creates a topic of audit records likewise.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn create_audit_topic(&self, name: &str) -> Result<()> {
+        topics::create_audit(self.bootstrap_servers(), name).await?;
+        self.wait_until_known(&[name.to_owned()]).await
+    }
+
+    async fn wait_until_known(&self, names: &[String]) -> Result<()> {
         if self.brokers().len() > 1 {
             let brokers = self.bootstrap_servers().split(',');
-            try_join_all(brokers.map(|broker| topics::wait_until_known(broker, topics))).await?;
+            try_join_all(brokers.map(|broker| topics::wait_until_known(broker, names))).await?;
         }
         Ok(())
     }

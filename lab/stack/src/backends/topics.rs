@@ -58,6 +58,16 @@ impl Topics {
         dead_letters_of(&self.vouchers)
     }
 
+    /// Returns the topics that records are written to.
+    pub(super) fn names(&self) -> [String; 4] {
+        [
+            self.order_status.clone(),
+            self.vouchers.clone(),
+            self.order_status_dead_letters(),
+            self.vouchers_dead_letters(),
+        ]
+    }
+
     fn settings(&self) -> TopicSettings {
         TopicSettings {
             order_status_topic: self.order_status.clone(),
@@ -68,29 +78,32 @@ impl Topics {
 
 /// Creates the topics; those that exist stay as they are.
 pub(super) async fn create(servers: &str, topics: &Topics) -> Result<()> {
-    let kafka = KafkaSettings {
-        kafka_bootstrap_servers: servers.to_owned(),
-        kafka_properties: None,
-        kafka_properties_file: None,
-    };
     let plans = provision::topic_plans(&topics.settings(), topics.partitions);
-    provision::create_topics(&kafka, &plans).await?;
+    provision::create_topics(&kafka(servers), &plans).await?;
     Ok(())
 }
 
-/// Waits until this broker knows the leader of every partition. The controller answers first; the
-/// brokers' metadata follows.
-pub(super) async fn wait_until_known(broker: &str, topics: &Topics) -> Result<()> {
+/// Creates the topic of audit records; if it exists it stays as it is.
+pub(super) async fn create_audit(servers: &str, name: &str) -> Result<()> {
+    provision::create_topics(&kafka(servers), &[provision::audit_plan(name)]).await?;
+    Ok(())
+}
+
+fn kafka(servers: &str) -> KafkaSettings {
+    KafkaSettings {
+        kafka_bootstrap_servers: servers.to_owned(),
+        kafka_properties: None,
+        kafka_properties_file: None,
+    }
+}
+
+/// Waits until this broker knows the leader of every partition of the topics. The controller answers
+/// first; the brokers' metadata follows.
+pub(super) async fn wait_until_known(broker: &str, names: &[String]) -> Result<()> {
     const DEADLINE: Duration = Duration::from_secs(30);
-    let names = [
-        topics.order_status.clone(),
-        topics.vouchers.clone(),
-        topics.order_status_dead_letters(),
-        topics.vouchers_dead_letters(),
-    ];
     let begun = Instant::now();
     loop {
-        let (asked, names) = (broker.to_owned(), names.clone());
+        let (asked, names) = (broker.to_owned(), names.to_vec());
         let unknown = tokio::task::spawn_blocking(move || unknown_topic(&asked, &names)).await?;
         let missing = match unknown {
             Ok(None) => return Ok(()),

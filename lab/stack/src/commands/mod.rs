@@ -102,7 +102,7 @@ struct DemoArguments {
 
 #[derive(Debug, Args)]
 struct UpArguments {
-    /// Also build and start producer, processor and sink
+    /// Also build and start producer, processor, sink and console
     #[arg(long)]
     services: bool,
     #[command(flatten)]

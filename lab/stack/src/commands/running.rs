@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::backends::{Backends, Options, Topics};
 use crate::services::environment::{Environment, EnvironmentFile};
-use crate::services::{ServiceBinaries, Services};
+use crate::services::{AUDIT_TOPIC, ServiceBinaries, Services};
 
 /// Everything that runs. Dropping it ends every process.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl Running {
         let logs = backends.directory().join("logs");
         let services = match binaries {
             Some(binaries) => {
+                backends.create_audit_topic(AUDIT_TOPIC).await?;
                 Some(Services::start(&binaries, &environment, &logs, &progress).await?)
             }
             None => None,

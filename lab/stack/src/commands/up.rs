@@ -33,14 +33,18 @@ pub(super) async fn run(options: Options, with_services: bool) -> Result<()> {
 }
 
 fn what_next(running: &Running) -> String {
+    let console = match &running.services {
+        Some(services) => format!("\nconsole   {}\n", services.console.url("")),
+        None => String::new(),
+    };
     let mut text = format!(
-        "\nReady. In another shell:\n\n  . {}\n  cargo stack tool kafka-topics -- --list\n  cargo stack tool kafka-console-producer -- --topic order-status --reader-property parse.key=true\n",
+        "{console}\nReady. In another shell:\n\n  . {}\n  cargo stack tool kafka-topics -- --list\n  cargo stack tool kafka-console-producer -- --topic order-status --reader-property parse.key=true\n",
         running.environment_file()
     );
     match &running.services {
         Some(services) => text.push_str(&format!(
-            "\nOrders are accepted at http://{} (documentation: /docs)\n",
-            services.producer.http_addr()
+            "\nOrders are accepted at {} (documentation: /docs)\n",
+            services.producer.url("")
         )),
         None => text.push_str(
             "  DATABASE_URL=\"$ORDERS_DATABASE_URL\" cargo run --bin producer -- run\n  cargo run --bin processor -- run\n  DATABASE_URL=\"$VOUCHERS_DATABASE_URL\" cargo run --bin sink -- run\n",

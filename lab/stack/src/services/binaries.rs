@@ -12,11 +12,11 @@ use crate::install::prerequisites;
 use crate::process::Child;
 use crate::progress::{Progress, Step};
 
-/// Names a folder with ready `producer`, `processor` and `sink` binaries, which are used as they
-/// are instead of built.
+/// Names a folder with ready `producer`, `processor`, `sink` and `console` binaries, which are used as
+/// they are instead of built.
 pub const BINARIES_VARIABLE: &str = "CHECKOUT_BIN_DIR";
 
-const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
+const SERVICES: [&str; 4] = ["producer", "processor", "sink", "console"];
 
 /// Where the services' binaries are.
 #[derive(Clone, Debug)]
@@ -27,10 +27,12 @@ pub struct ServiceBinaries {
     pub processor: PathBuf,
     /// Vouchers into Postgres.
     pub sink: PathBuf,
+    /// The page about the others.
+    pub console: PathBuf,
 }
 
 impl ServiceBinaries {
-    /// Builds the three services in the profile of this program. Those of [`BINARIES_VARIABLE`] or,
+    /// Builds the services in the profile of this program. Those of [`BINARIES_VARIABLE`] or,
     /// without cargo, those next to this program are used as they are.
     ///
     /// # Errors
@@ -42,7 +44,7 @@ impl ServiceBinaries {
     pub(crate) async fn build_with(progress: &Progress) -> Result<Self> {
         if let Some(folder) = std::env::var_os(BINARIES_VARIABLE) {
             return Self::in_folder(Path::new(&folder)).with_context(|| {
-                format!("{BINARIES_VARIABLE} names a folder without all three services")
+                format!("{BINARIES_VARIABLE} names a folder without all of the services")
             });
         }
         let cargo = std::env::var_os("CARGO")
@@ -77,6 +79,7 @@ impl ServiceBinaries {
             "producer" => Ok(&self.producer),
             "processor" => Ok(&self.processor),
             "sink" => Ok(&self.sink),
+            "console" => Ok(&self.console),
             _ => bail!("there is no service {service}"),
         }
     }
@@ -96,6 +99,7 @@ impl ServiceBinaries {
             producer: binary("producer")?,
             processor: binary("processor")?,
             sink: binary("sink")?,
+            console: binary("console")?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The producer, the processor and the sink on the running backends.
+//! The producer, the processor and the sink on the running backends, and the console beside them.
 
 mod binaries;
 pub(crate) mod environment;
@@ -18,16 +18,20 @@ pub use service::{Service, ServiceCommand};
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The three running services.
+/// The topic in which the console's commands record who did what.
+pub(crate) const AUDIT_TOPIC: &str = "audit";
+
+/// The running services.
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) producer: Service,
     pub(crate) processor: Service,
     pub(crate) sink: Service,
+    pub(crate) console: Service,
 }
 
 impl Services {
-    /// Starts the three at the same time and waits until all of them are ready.
+    /// Starts all of them and waits until they are ready.
     pub(crate) async fn start(
         binaries: &ServiceBinaries,
         environment: &Environment,
@@ -49,34 +53,53 @@ impl Services {
             command("sink", &binaries.sink).env("DATABASE_URL", &environment.vouchers_database_url);
         let (producer, processor, sink) =
             tokio::try_join!(producer.start(), processor.start(), sink.start())?;
-        tokio::try_join!(
-            producer.wait_ready(READY_DEADLINE),
-            processor.wait_ready(READY_DEADLINE),
-            sink.wait_ready(READY_DEADLINE)
-        )?;
-        step.done(&format!(
-            "Services         producer {}, processor {}, sink {}",
-            producer.http_addr(),
-            processor.http_addr(),
-            sink.http_addr()
-        ));
-        Ok(Self {
+        // Its commands have the environment of the services whose commands they are.
+        let console = command("console", &binaries.console)
+            .address_variable("CONSOLE_HTTP_ADDR")
+            .env("DATABASE_URL", &environment.vouchers_database_url)
+            .env("VOUCHER_SIGNING_KEY", &environment.signing_key)
+            .env("AUDIT_TOPIC", AUDIT_TOPIC)
+            .env("CONSOLE_WITHOUT_KEYS", "operator")
+            .env("CONSOLE_PRODUCER_URLS", producer.url(""))
+            .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
+            .env("CONSOLE_SINK_URLS", sink.url(""))
+            .env("CONSOLE_ORDERS_URL", producer.url(""))
+            .start()
+            .await?;
+        let services = Self {
             producer,
             processor,
             sink,
-        })
+            console,
+        };
+        let ready = services
+            .all()
+            .map(|service| service.wait_ready(READY_DEADLINE));
+        futures::future::try_join_all(ready).await?;
+        step.done(&format!(
+            "Services         producer {}, processor {}, sink {}, console {}",
+            services.producer.http_addr(),
+            services.processor.http_addr(),
+            services.sink.http_addr(),
+            services.console.http_addr()
+        ));
+        Ok(services)
     }
 
-    fn all(&self) -> [&Service; 3] {
-        [&self.producer, &self.processor, &self.sink]
+    /// In the order in which they stop: the console, whose commands use the others, and then in the
+    /// direction of the data flow, so that each drains into the next.
+    fn all(&self) -> [&Service; 4] {
+        [&self.console, &self.producer, &self.processor, &self.sink]
     }
 
     /// Returns the variables that name the services' addresses.
-    pub(crate) fn addresses(&self) -> [(&'static str, String); 3] {
+    pub(crate) fn addresses(&self) -> [(&'static str, String); 4] {
         [
             ("PRODUCER_HTTP_ADDR", self.producer.http_addr().to_owned()),
             ("PROCESSOR_HTTP_ADDR", self.processor.http_addr().to_owned()),
             ("SINK_HTTP_ADDR", self.sink.http_addr().to_owned()),
+            // Not CONSOLE_HTTP_ADDR, which a second console would take for its own address.
+            ("CONSOLE_URL", self.console.url("")),
         ]
     }
 
@@ -94,7 +117,7 @@ impl Services {
         Ok(())
     }
 
-    /// Stops the services in the direction of the data flow, so that each drains into the next.
+    /// Stops the services, one after the other.
     pub(crate) async fn stop(self) -> Result<()> {
         for service in self.all() {
             let status = service.terminate(STOP_DEADLINE).await?;

@@ -44,6 +44,17 @@ const SETTINGS: &[&str] = &[
     "PROCESSING_GUARANTEE",
     "PROCESSOR_INSTANCE_ID",
     "DEAD_LETTER_LIMIT",
+    "AUDIT_TOPIC",
+    "AUDIT_BY",
+    "CONSOLE_HTTP_ADDR",
+    "CONSOLE_HOSTS",
+    "CONSOLE_KEYS_FILE",
+    "CONSOLE_WITHOUT_KEYS",
+    "CONSOLE_PRODUCER_URLS",
+    "CONSOLE_PROCESSOR_URLS",
+    "CONSOLE_SINK_URLS",
+    "CONSOLE_ORDERS_URL",
+    "CONSOLE_ORDERS_KEY_FILE",
     "LOG_FORMAT",
 ];
 
@@ -54,6 +65,7 @@ pub struct ServiceCommand {
     binary: PathBuf,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
+    address_variable: &'static str,
     log: PathBuf,
 }
 
@@ -67,8 +79,16 @@ impl ServiceCommand {
             binary: binary.to_owned(),
             arguments: vec!["run".to_owned()],
             environment: BTreeMap::new(),
+            address_variable: "HTTP_ADDR",
             log: logs.join(format!("{name}.log")),
         }
+    }
+
+    /// Names the variable that sets the service's HTTP address, where it is not `HTTP_ADDR`.
+    #[must_use]
+    pub const fn address_variable(mut self, name: &'static str) -> Self {
+        self.address_variable = name;
+        self
     }
 
     /// Sets an environment variable.
@@ -90,7 +110,7 @@ impl ServiceCommand {
     /// # Errors
     /// When there is no such binary, no free port, or the log cannot be written.
     pub async fn start(self) -> Result<Service> {
-        let (http_addr, port) = match self.environment.get("HTTP_ADDR") {
+        let (http_addr, port) = match self.environment.get(self.address_variable) {
             Some(address) => (address.clone(), None),
             None => {
                 let port = Port::free()?;
@@ -116,7 +136,7 @@ impl ServiceCommand {
             command.env_remove(name);
         }
         command
-            .env("HTTP_ADDR", http_addr)
+            .env(self.address_variable, http_addr)
             // There is no load balancer that has to notice first.
             .env("HTTP_SHUTDOWN_DELAY", "0")
             .envs(&self.environment);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use runtime::key_file::FileKeys;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
@@ -76,6 +77,16 @@ impl ApiKeys {
         Some(Caller {
             client: key.client.clone(),
         })
+    }
+}
+
+impl FileKeys for ApiKeys {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn count(&self) -> usize {
+        self.count()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands `dead-letters` and `redrive`, which are the same for every service.
 
 mod discard;
+mod expected;
 mod list;
 mod redrive;
 mod settings;

@@ -13,6 +13,7 @@ use crate::dead_letter::{
     OwnedOutgoing, Resolution, Seen, ShownBytes, StateWriter,
 };
 use crate::lifecycle::{Failure, Shutdown, blocking};
+use crate::progress::{ProgressFormat, ProgressLines, ProgressSettings};
 use crate::replay::RowCounts;
 use crate::settings::TopicSettings;
 use crate::text_table::aligned;
@@ -27,6 +28,15 @@ pub struct RedriveArgs {
     /// Write nothing; show how each dead letter would be resolved.
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Number of open dead letters that are selected, as --dry-run counted them. Write nothing if
+    /// there are more or fewer.
+    #[arg(long, value_name = "COUNT", conflicts_with = "dry_run")]
+    pub expect: Option<u64>,
+
+    /// How progress is reported.
+    #[command(flatten)]
+    pub progress: ProgressSettings,
 
     /// Number of dead letters that are listed. All of them are counted.
     #[arg(long, default_value_t = 20)]
@@ -71,6 +81,13 @@ pub trait Redrive {
     fn rows(&self) -> Option<RowCounts> {
         None
     }
+
+    /// Returns what the vouchers or rows are worth that were issued or written so far, or would be
+    /// in a dry run: the sum of each currency. A second voucher of an order, or a row that existed,
+    /// adds nothing.
+    fn sums(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 }
 
 /// The result of an evaluation, with the records that have to be written.
@@ -110,6 +127,8 @@ fn redrive_all(
     let run = run_name("redrive");
     let audit = trail(audit, "redrive", &run, topic, topic.name());
     // Before the states are read, because it ends the transaction that a killed redrive left open.
+    // What is expected is counted before both, because the writer also ends a redrive that runs.
+    let expected = super::expected::expected(topic, args)?;
     let writer = match args.dry_run {
         true => None,
         false => Some(topic.state_writer(audit)?),
@@ -118,6 +137,7 @@ fn redrive_all(
     let mut report = RedriveReport::default();
     let mut transaction = Transaction::default();
     let mut counts = Counts::default();
+    let mut progress = Progress::of(&args.progress, args.expect);
     topic.for_each_own(
         &mut states,
         &args.filter,
@@ -127,6 +147,12 @@ fn redrive_all(
                 return Err(Failure::interrupted(
                     "stopped; run redrive again for the dead letters that are still open",
                 ));
+            }
+            if expected
+                .as_ref()
+                .is_some_and(|ids| !ids.contains(&dead_letter.id))
+            {
+                return Ok(());
             }
             if !dead_letter.is_open(state) || counts.note(&dead_letter, state) == Seen::Repeat {
                 return Ok(());
@@ -141,6 +167,7 @@ fn redrive_all(
             };
             let attempts = dead_letter.attempts_now(state).saturating_add(1);
             report.note(&dead_letter, &redriven.resolution, attempts, args.limit);
+            progress.note(report.total());
             if let Some(writer) = &writer {
                 transaction.push(dead_letter.id, attempts, redriven, &run);
                 if transaction.is_full() {
@@ -153,14 +180,44 @@ fn redrive_all(
     if let Some(writer) = &writer {
         transaction.write(writer)?;
     }
+    progress.end(report.total());
     if args.json {
         let mut json = report.json(&run, args.dry_run, topic, &counts);
+        json["sums"] = json!(service.sums());
         if let Some(rows) = service.rows() {
             json["existing"] = rows.json();
         }
         print_json(&json)
     } else {
         print(&report.text(args.dry_run, topic, &counts, service.rows()))
+    }
+}
+
+/// Reports how many dead letters were evaluated, if a program asked for that.
+struct Progress {
+    lines: Option<ProgressLines>,
+    total: Option<u64>,
+}
+
+impl Progress {
+    fn of(settings: &ProgressSettings, total: Option<u64>) -> Self {
+        let is_json = settings.progress == ProgressFormat::Json;
+        Self {
+            lines: is_json.then(ProgressLines::default),
+            total,
+        }
+    }
+
+    fn note(&mut self, done: u64) {
+        if let Some(lines) = &mut self.lines {
+            lines.note(done, self.total);
+        }
+    }
+
+    fn end(self, done: u64) {
+        if self.lines.is_some() {
+            ProgressLines::end(done, self.total);
+        }
     }
 }
 
@@ -218,6 +275,10 @@ struct Row {
 }
 
 impl RedriveReport {
+    const fn total(&self) -> u64 {
+        self.closed + self.open
+    }
+
     fn note(
         &mut self,
         dead_letter: &DeadLetter,
@@ -277,7 +338,7 @@ impl RedriveReport {
         counts: &Counts,
         table_rows: Option<RowCounts>,
     ) -> String {
-        let total = self.closed + self.open;
+        let total = self.total();
         let others = counts.other_groups_note();
         if total == 0 {
             return format!(

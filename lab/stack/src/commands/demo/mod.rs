@@ -21,6 +21,7 @@ use sqlx::postgres::PgPoolOptions;
 use super::running::Running;
 use super::signals::StopSignals;
 use crate::backends::Options;
+use crate::services::Services;
 use latency::Latency;
 use orders::{Ingress, Placed};
 use report::Report;
@@ -213,13 +214,16 @@ impl Demo {
 
 /// Returns lines to paste into another shell.
 fn to_play_with(running: &Running) -> String {
-    let producer = running
-        .services
-        .as_ref()
-        .map(|all| all.producer.http_addr());
-    let producer = producer.unwrap_or_default();
+    let Some(Services {
+        producer, console, ..
+    }) = &running.services
+    else {
+        return String::new();
+    };
+    let (producer, console) = (producer.http_addr(), console.http_addr());
     format!(
-        "\n  to play with, in another shell\n\
+        "\n  console      http://{console}   see the flow, place an order, mend a dead letter\n\
+         \n  to play with, in another shell\n\
          \x20   . {env}\n\
          \x20   curl -s http://{producer}/orders -H 'content-type: application/json' \\\n\
          \x20        -d '{{\"order_id\":\"mine-1\",\"total\":\"100.00\",\"currency\":\"EUR\",\"products\":[]}}'\n\

@@ -1,22 +1,33 @@
-//! `API_KEYS_FILE`, read again when it changes: keys are added and removed without a restart.
+//! A file of keys, read again when it changes: keys are added and removed without a restart.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use metrics::gauge;
-use runtime::lifecycle::{Failure, Shutdown};
-use runtime::metrics::API_KEYS;
-use runtime::settings::read_secret_file;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::ApiKeys;
-use crate::limits::API_KEYS_PERIOD;
+use crate::lifecycle::{Failure, Shutdown};
+use crate::settings::read_secret_file;
+
+/// Keys that are valid together.
+pub trait FileKeys: Sized + Send + Sync + 'static {
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// A sentence that names the line, never a key.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// Returns how many keys there are.
+    fn count(&self) -> usize;
+}
 
 /// The file as it was read at the start.
 #[derive(Debug)]
-pub struct KeyFile {
+pub struct KeyFile<K> {
+    /// The variable that names the file.
+    variable: &'static str,
     path: PathBuf,
-    keys: ApiKeys,
+    keys: K,
     text: TextDigest,
 }
 
@@ -27,16 +38,17 @@ fn digest(text: &str) -> TextDigest {
     Sha256::digest(text.as_bytes()).into()
 }
 
-impl KeyFile {
-    /// Reads the file.
+impl<K: FileKeys> KeyFile<K> {
+    /// Reads the file at `path`, which `variable` names.
     ///
     /// # Errors
     /// Exit code 2 for a file that can't be read, or holds no keys.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
-        let text = read_secret_file("API_KEYS_FILE", path)?;
-        let keys = ApiKeys::parse(&text)
-            .map_err(|error| Failure::bad_setting(format!("API_KEYS_FILE: {error}")))?;
+    pub fn open(variable: &'static str, path: &Path) -> Result<Self, Failure> {
+        let text = read_secret_file(variable, path)?;
+        let keys = K::parse(&text)
+            .map_err(|error| Failure::bad_setting(format!("{variable}: {error}")))?;
         Ok(Self {
+            variable,
             path: path.to_owned(),
             keys,
             text: digest(&text),
@@ -44,9 +56,10 @@ impl KeyFile {
     }
 
     /// Returns the keys, and the part that updates them when the file changes.
-    pub fn watched(self) -> (watch::Receiver<ApiKeys>, Reload) {
+    pub fn watched(self) -> (watch::Receiver<K>, Reload<K>) {
         let (sender, keys) = watch::channel(self.keys);
         let reload = Reload {
+            variable: self.variable,
             path: self.path,
             seen: Seen::new(self.text),
             sender,
@@ -57,37 +70,48 @@ impl KeyFile {
 
 /// Reads the file again for as long as the service runs.
 #[derive(Debug)]
-pub struct Reload {
+pub struct Reload<K> {
+    variable: &'static str,
     path: PathBuf,
     seen: Seen,
-    sender: watch::Sender<ApiKeys>,
+    sender: watch::Sender<K>,
 }
 
-impl Reload {
-    /// Reads the file until shutdown. A request is checked against the keys of the moment it arrives. A file
-    /// that is wrong leaves the keys as they are.
+impl<K: FileKeys> Reload<K> {
+    /// Reads the file every `period` until shutdown. A request is checked against the keys of the moment it
+    /// arrives. A file that is wrong leaves the keys as they are. `counted` receives the number of keys in
+    /// each period.
     ///
     /// # Errors
     /// None; the supervisor expects this type.
-    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Failure> {
+    pub async fn run(
+        mut self,
+        period: Duration,
+        counted: impl Fn(usize) + Send,
+        shutdown: Shutdown,
+    ) -> Result<(), Failure> {
+        let variable = self.variable;
         loop {
-            gauge!(API_KEYS).set(self.sender.borrow().count() as f64);
+            counted(self.sender.borrow().count());
             tokio::select! {
-                () = tokio::time::sleep(API_KEYS_PERIOD) => {}
+                () = tokio::time::sleep(period) => {}
                 () = shutdown.requested() => return Ok(()),
             }
             let read = tokio::fs::read_to_string(&self.path).await;
-            match self.seen.check(read.map_err(|error| error.to_string())) {
+            match self
+                .seen
+                .check::<K>(read.map_err(|error| error.to_string()))
+            {
                 Check::Same => {}
                 Check::Changed(keys) => {
                     tracing::info!(
                         keys = keys.count(),
-                        "API_KEYS_FILE has changed and was read again"
+                        "{variable} has changed and was read again"
                     );
                     self.sender.send_replace(keys);
                 }
                 Check::Wrong(why) => tracing::warn!(
-                    "API_KEYS_FILE: {}: {why}; the keys stay as they were",
+                    "{variable}: {}: {why}; the keys stay as they were",
                     self.path.display()
                 ),
             }
@@ -108,11 +132,11 @@ struct Seen {
 
 /// What a check of the file found.
 #[derive(Debug)]
-enum Check {
+enum Check<K> {
     /// Nothing to do.
     Same,
     /// These keys are valid from now on.
-    Changed(ApiKeys),
+    Changed(K),
     /// The file can't be used, for this reason; reported once.
     Wrong(String),
 }
@@ -128,7 +152,7 @@ impl Seen {
 
     /// Accepts a text when two checks in a row found it, so that a file that is being written is not read
     /// in part.
-    fn check(&mut self, read: Result<String, String>) -> Check {
+    fn check<K: FileKeys>(&mut self, read: Result<String, String>) -> Check<K> {
         let text = match read {
             Ok(text) => text,
             Err(why) => {
@@ -145,7 +169,7 @@ impl Seen {
             self.new = Some(found);
             return Check::Same;
         }
-        match ApiKeys::parse(&text) {
+        match K::parse(&text) {
             Ok(keys) => {
                 *self = Self::new(found);
                 Check::Changed(keys)
@@ -154,7 +178,7 @@ impl Seen {
         }
     }
 
-    fn wrong(&mut self, why: String) -> Check {
+    fn wrong<K>(&mut self, why: String) -> Check<K> {
         if self.reported.as_ref() == Some(&why) {
             return Check::Same;
         }
@@ -167,7 +191,28 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn check(seen: &mut Seen, text: &str) -> Check {
+    /// One word a line.
+    #[derive(Debug)]
+    struct Words(Vec<String>);
+
+    impl FileKeys for Words {
+        fn parse(text: &str) -> Result<Self, String> {
+            let words: Vec<_> = text.lines().map(str::to_owned).collect();
+            if words.is_empty() {
+                return Err("no key is in it".to_owned());
+            }
+            match words.iter().position(|word| word.contains(' ')) {
+                Some(at) => Err(format!("line {}: a key is one word", at + 1)),
+                None => Ok(Self(words)),
+            }
+        }
+
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    fn check(seen: &mut Seen, text: &str) -> Check<Words> {
         seen.check(Ok(text.to_owned()))
     }
 
@@ -180,28 +225,23 @@ mod tests {
         let Check::Changed(keys) = check(&mut seen, "new\nold\n") else {
             panic!("the second check did not count");
         };
-        assert_eq!(keys.count(), 2);
-        assert!(keys.identify(b"new").is_some());
+        assert_eq!(keys.0, ["new", "old"]);
         assert!(matches!(check(&mut seen, "new\nold\n"), Check::Same));
     }
 
     #[test]
-    fn a_wrong_file_changes_nothing_and_is_reported_once_without_its_text() {
+    fn a_wrong_file_changes_nothing_and_is_reported_once() {
         let mut seen = Seen::new(digest("old\n"));
-        for wrong in ["", "# none\n", "hunter 2\n"] {
+        for wrong in ["", "hunter 2\n"] {
             assert!(matches!(check(&mut seen, wrong), Check::Same));
-            if let Check::Wrong(why) = check(&mut seen, wrong) {
-                assert!(!why.contains("hunter"), "{why}");
-            } else {
-                assert_eq!(wrong, "# none\n", "the same was reported of the empty one");
-            }
+            assert!(matches!(check(&mut seen, wrong), Check::Wrong(_)));
             assert!(matches!(check(&mut seen, wrong), Check::Same));
         }
-        let gone = || Err("No such file".to_owned());
-        assert!(matches!(seen.check(gone()), Check::Wrong(_)));
-        assert!(matches!(seen.check(gone()), Check::Same));
+        let gone = |seen: &mut Seen| seen.check::<Words>(Err("No such file".to_owned()));
+        assert!(matches!(gone(&mut seen), Check::Wrong(_)));
+        assert!(matches!(gone(&mut seen), Check::Same));
         // Back as it was: the next fault is reported again.
         assert!(matches!(check(&mut seen, "old\n"), Check::Same));
-        assert!(matches!(seen.check(gone()), Check::Wrong(_)));
+        assert!(matches!(gone(&mut seen), Check::Wrong(_)));
     }
 }

@@ -1,0 +1,17 @@
+// What stands where a list or a picture will be: why it is empty, and what to do.
+
+import { h } from '../dom.js';
+
+/**
+ * @param {{title: string, text?: string|Node|Array, actions?: Node[], level?: number}} content
+ * @returns {HTMLElement}
+ */
+export function emptyState({ title, text, actions = [], level = 2 }) {
+  return h(
+    'div',
+    { class: 'empty' },
+    h(`h${level}`, { class: 'empty-title' }, title),
+    text ? h('p', { class: 'empty-text' }, text) : null,
+    actions.length > 0 ? h('div', { class: 'actions' }, actions) : null,
+  );
+}

@@ -1,0 +1,110 @@
+// What `processor explain --json` found about an order, in one sentence: pure.
+
+/**
+ * Returns whether the order has its voucher, and why.
+ *
+ * @param {object} found the JSON of `processor explain ORDER_ID --json`
+ * @returns {{tone: 'ok'|'warn'|'bad'|'muted'|'info', title: string, text: string}}
+ */
+export function storyOf(found) {
+  const vouchers = found.vouchers.filter((record) => record.role === 'voucher' && record.voucher);
+  const open = found.dead_letters.filter((letter) => letter.open);
+  if (vouchers.length > 0) return issued(found, vouchers, open);
+  if ((found.rows ?? []).length > 0) {
+    return {
+      tone: 'warn',
+      title: 'It has a row and no voucher record',
+      text:
+        'The table has a voucher of this order, and no voucher record was found. The record may be in a ' +
+        'partition that was not read, or may not have been readable.',
+    };
+  }
+  if (open.length > 0) {
+    return {
+      tone: 'bad',
+      title: 'No voucher: a record could not be used',
+      text: `${sentence(open[0].message)} Correct the cause, then redrive the dead letter.`,
+    };
+  }
+  return notIssued(found);
+}
+
+function issued({ rows }, vouchers, open) {
+  const { amount } = vouchers[0].voucher;
+  if (rows === null || rows === undefined) {
+    return {
+      tone: 'ok',
+      title: `Its voucher of ${amount} is issued`,
+      text: 'Whether the sink has written its row is not known: the table was not read.',
+    };
+  }
+  if (rows.length > 0) {
+    return {
+      tone: 'ok',
+      title: `It has its voucher of ${amount}`,
+      text: 'The voucher is in the table. Whatever is sent again or replayed, there is no second one.',
+    };
+  }
+  if (open.length > 0) {
+    return {
+      tone: 'bad',
+      title: 'Its voucher is issued, and has no row',
+      text: `The sink could not write it: ${sentence(open[0].message)}`,
+    };
+  }
+  return {
+    tone: 'warn',
+    title: 'Its voucher is issued, and has no row yet',
+    text: 'The sink writes rows within seconds when it is not behind. See the flow for its lag.',
+  };
+}
+
+function notIssued({ records }) {
+  if (records.length === 0) {
+    return { tone: 'muted', title: 'No voucher', text: 'No record of the order is left in the topic.' };
+  }
+  if (records.some((record) => record.verdict === 'eligible')) {
+    return {
+      tone: 'info',
+      title: 'It earns a voucher that is not issued yet',
+      text: 'The processor issues vouchers within seconds when it is not behind. See the flow for its lag.',
+    };
+  }
+  return { tone: 'muted', title: 'No voucher', text: sentence(decisive(records).words) };
+}
+
+/**
+ * Returns the record whose decision explains best why there is no voucher: the last one that was sent, or
+ * else the last one. "Not sent" of the order's first record explains nothing when a later one was sent.
+ */
+export function decisive(records) {
+  const inOrder = inOrderOfTime(records);
+  const early = new Set(['status', 'tombstone']);
+  return inOrder.findLast((record) => !early.has(record.reason)) ?? inOrder.at(-1);
+}
+
+/** Returns the records in the order of their times; those of one partition always in that of their offsets. */
+export function inOrderOfTime(records) {
+  return [...records].sort((a, b) => {
+    if (a.partition === b.partition) return a.offset - b.offset;
+    return String(a.written ?? '').localeCompare(String(b.written ?? ''));
+  });
+}
+
+/** Returns a text as a sentence: with a capital letter at its start and a full stop at its end. */
+export function sentence(text) {
+  const words = String(text ?? '').trim();
+  if (words === '') return '';
+  const start = words[0].toUpperCase() + words.slice(1);
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}
+
+/** Returns the partitions that were read, in words. */
+export function extentText(found) {
+  const others = found.partitions_read.filter((partition) => partition !== found.partition);
+  const home = `Partition ${found.partition} of the ${found.partitions} of ${found.topic}`;
+  if (found.partitions_read.length >= found.partitions)
+    return `All partitions of ${found.topic} were read (${found.partitions}).`;
+  if (others.length === 0) return `${home} was read: that of the key.`;
+  return `${home} was read, that of the key, and for other forms of the key: ${others.join(', ')}.`;
+}

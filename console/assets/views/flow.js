@@ -1,0 +1,160 @@
+// The whole path, live: what flows, how late it is, what is wrong, and the last 15 minutes.
+
+import { get, isAborted } from '../api.js';
+import { emptyState } from '../components/empty-state.js';
+import { problemBox } from '../components/problem.js';
+import { View } from '../components/view.js';
+import { h, replace, setText, uniqueId } from '../dom.js';
+import { flowCharts } from '../flow/charts.js';
+import { nodeDetail } from '../flow/detail.js';
+import { History } from '../flow/history.js';
+import { flowMap } from '../flow/map.js';
+import { flowTable } from '../flow/table.js';
+import { warningStrip } from '../flow/warnings.js';
+import { clock, utc } from '../format.js';
+import { stream } from '../stream.js';
+
+export const tag = 'view-flow';
+
+export function title() {
+  return 'Flow';
+}
+
+class FlowView extends View {
+  #history = new History();
+  #flow = null;
+  #open = null;
+
+  build() {
+    const detailId = uniqueId('node');
+    const onOpen = (id) => this.#toggle(id);
+    this.at = h('time', { class: 'flow-at' });
+    this.failure = h('div');
+    this.hint = h('div');
+    this.warnings = warningStrip({ onOpen: (id) => this.#show(id, { focus: true }) });
+    this.map = flowMap({ onOpen, detailId, signal: this.signal });
+    this.table = flowTable({ onOpen, detailId });
+    this.detail = nodeDetail({ id: detailId, onClose: () => this.#close() });
+    this.charts = flowCharts();
+    this.picture = h('div', { class: 'card picture' }, this.map, this.table);
+    replace(
+      this,
+      h(
+        'div',
+        { class: 'view-head' },
+        h('h1', null, 'Flow'),
+        h('div', { class: 'actions' }, this.at, this.#twins()),
+      ),
+      this.failure,
+      this.warnings,
+      this.picture,
+      this.hint,
+      this.detail,
+      this.charts,
+    );
+    this.#showTwin(this.query.get('as') === 'table');
+    this.#show(this.query.get('node'));
+    stream.subscribe('flow', (flow) => this.#receive(flow), { signal: this.signal });
+    // After a pause the charts have a gap that the console can fill: it goes on while another page is open.
+    this.listen(stream, 'opened', () => this.#load());
+    this.#load();
+  }
+
+  async #load() {
+    try {
+      const { flow, history } = await get('/api/flow', { signal: this.signal });
+      replace(this.failure);
+      this.#history.replace(history);
+      this.#receive(flow);
+      this.charts.update(this.#history);
+    } catch (error) {
+      if (isAborted(error) || this.#flow) return;
+      replace(this.failure, problemBox(error, { retry: () => this.#load() }));
+    }
+  }
+
+  #receive(flow) {
+    this.#flow = flow;
+    setText(this.at, `${flow.stale ? 'Last seen' : 'As of'} ${clock(flow.at)}`);
+    this.at.dateTime = flow.at;
+    this.at.title = utc(flow.at);
+    this.at.classList.toggle('warn', Boolean(flow.stale));
+    this.picture.classList.toggle('stale', Boolean(flow.stale));
+    this.warnings.update(flow);
+    this.#updatePicture();
+    this.detail.update(flow);
+    this.#history.append(flow);
+    this.charts.update(this.#history);
+    this.#updateHint();
+  }
+
+  // Only the twin that is shown is kept up to date.
+  #updatePicture() {
+    const shown = this.table.hidden ? this.map : this.table;
+    shown.update(this.#flow);
+  }
+
+  // Nothing wrong and nothing flowing is what a newcomer sees first.
+  #updateHint() {
+    const values = this.#history.values('order-status-processor.rate');
+    const quiet = values.every((value) => !value) && this.#flow.warnings.length === 0;
+    if (quiet === Boolean(this.hint.firstChild)) return;
+    replace(
+      this.hint,
+      quiet
+        ? emptyState({
+            title: 'No order in the last 15 minutes',
+            text: 'The path is idle. Place an order and watch it go through.',
+            actions: [h('a', { class: 'button primary', href: '/try' }, 'Place an order')],
+          })
+        : null,
+    );
+  }
+
+  #twins() {
+    this.twins = [
+      h('button', { type: 'button', onclick: () => this.#selectTwin(false) }, 'Drawing'),
+      h('button', { type: 'button', onclick: () => this.#selectTwin(true) }, 'Table'),
+    ];
+    return h('div', { class: 'switch', role: 'group', 'aria-label': 'Show the flow as' }, this.twins);
+  }
+
+  #selectTwin(table) {
+    this.#showTwin(table);
+    this.setQuery({ as: table ? 'table' : null });
+  }
+
+  #showTwin(table) {
+    this.map.hidden = table;
+    this.table.hidden = !table;
+    for (const [at, button] of this.twins.entries()) {
+      button.setAttribute('aria-pressed', String((at === 1) === table));
+    }
+    this.#updatePicture();
+  }
+
+  #toggle(id) {
+    this.#show(id === this.#open ? null : id);
+  }
+
+  #show(id, { focus = false } = {}) {
+    this.#open = id;
+    this.map.setOpen(id);
+    this.table.setOpen(id);
+    this.detail.show(id);
+    this.detail.update(this.#flow);
+    this.setQuery({ node: id });
+    if (!id) return;
+    this.detail.scrollIntoView({ block: 'nearest' });
+    if (focus) this.detail.querySelector('button')?.focus({ preventScroll: true });
+  }
+
+  // The focus goes back to what opened the panel.
+  #close() {
+    const opener = this.picture.querySelector('[aria-expanded="true"]:not([hidden] *)');
+    this.#show(null);
+    opener?.focus();
+  }
+}
+
+customElements.define(tag, FlowView);

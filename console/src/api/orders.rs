@@ -1,0 +1,249 @@
+//! `/api/orders`: an order explained, followed and revealed by `processor explain`; placed and changed at
+//! the ingress.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::path::{self, OrderPath};
+use super::{ask, parse, with_command};
+use crate::Console;
+use crate::http::problem::Problem;
+use crate::http::session::{Identity, Operator};
+use crate::runs::{Query, Reason};
+
+/// How long the ingress may take to answer. It answers within a second, or waits for its database.
+const INGRESS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most bytes of the ingress's answer that are passed on. An order has at most 500 products.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// The headers of a page's request that the ingress gets too.
+const FORWARDED: [&str; 2] = ["idempotency-key", "traceparent"];
+
+/// How an order is searched.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExplainParameters {
+    #[serde(default)]
+    all_partitions: bool,
+}
+
+/// Why somebody wants to see codes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevealBody {
+    why: Option<String>,
+}
+
+/// The status that an order shall have.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct StatusBody {
+    status: String,
+}
+
+/// What the ingress answered.
+#[derive(Debug, Serialize)]
+pub(super) struct Forwarded {
+    status: u16,
+    /// How long the answer took.
+    millis: u64,
+    /// The answer's JSON; its text when it is none.
+    body: Value,
+}
+
+/// `GET /api/orders/{id}`
+pub(super) async fn explain(
+    State(console): State<Console>,
+    _: Identity,
+    Path(id): Path<String>,
+    Parameters(how): Parameters<ExplainParameters>,
+) -> Result<Json<Value>, Problem> {
+    let query = Query::explain(&id, how.all_partitions).map_err(Problem::bad_request)?;
+    let found = ask(&console.runs, &query).await?;
+    explained(&id, found, &query)
+}
+
+/// `POST /api/orders/{id}/reveal`
+pub(super) async fn reveal(
+    State(console): State<Console>,
+    Operator(who): Operator,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let RevealBody { why } = parse(&body)?;
+    let reason = Reason {
+        by: &who.name,
+        why: why.as_deref(),
+    };
+    let query = Query::reveal(&id, reason).map_err(Problem::bad_request)?;
+    tracing::info!(by = who.name, order_id = id, "codes are revealed");
+    let found = ask(&console.runs, &query).await?;
+    explained(&id, found, &query)
+}
+
+/// `GET /api/orders/{id}/path`
+pub(super) async fn path(
+    State(console): State<Console>,
+    _: Identity,
+    Path(id): Path<String>,
+) -> Result<Json<OrderPath>, Problem> {
+    let query = Query::explain(&id, false).map_err(Problem::bad_request)?;
+    let found = ask(&console.runs, &query).await?;
+    path::of(&id, found).map(Json).map_err(|error| {
+        tracing::error!(%error, "the JSON of explain is not as expected");
+        Problem::internal()
+    })
+}
+
+/// `POST /api/orders`
+pub(super) async fn place(
+    State(console): State<Console>,
+    Operator(who): Operator,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Forwarded>, Problem> {
+    let answer = forward(&console, Method::POST, &["orders"], &headers, body).await?;
+    let order_id = answer.body["order_id"].as_str().unwrap_or_default();
+    tracing::info!(
+        by = who.name,
+        order_id,
+        status = answer.status,
+        "an order was sent to the ingress"
+    );
+    Ok(Json(answer))
+}
+
+/// `POST /api/orders/{id}/status`
+pub(super) async fn set_status(
+    State(console): State<Console>,
+    Operator(who): Operator,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Forwarded>, Problem> {
+    let wanted: StatusBody = parse(&body)?;
+    if matches!(id.as_str(), "." | "..") {
+        return Err(Problem::bad_request(
+            "the orders . and .. cannot be reached by a URL",
+        ));
+    }
+    let body = Bytes::from(json!(wanted).to_string());
+    let path = ["orders", id.as_str()];
+    let answer = forward(&console, Method::PATCH, &path, &headers, body).await?;
+    tracing::info!(
+        by = who.name,
+        order_id = id,
+        wanted = wanted.status,
+        status = answer.status,
+        "a change of an order was sent to the ingress"
+    );
+    Ok(Json(answer))
+}
+
+/// Answers with what `explain` found.
+fn explained(id: &str, found: Value, query: &Query) -> Result<Json<Value>, Problem> {
+    if found["found"] == false {
+        return Err(Problem::not_found(not_found(id, &found)));
+    }
+    Ok(Json(with_command(found, query)))
+}
+
+fn not_found(id: &str, found: &Value) -> String {
+    let topic = found["topic"]
+        .as_str()
+        .unwrap_or("the topic of order statuses");
+    let mut sentence = format!(
+        "order {} is not in {topic}, and has no voucher and no dead letter",
+        schemas::printable(id)
+    );
+    for gap in found["not_looked_at"].as_array().into_iter().flatten() {
+        let text = |name: &str| gap[name].as_str().unwrap_or_default().to_owned();
+        sentence += &format!("; not read: {}, because {}", text("what"), text("why"));
+    }
+    sentence
+}
+
+/// Passes a request on to the ingress, with the key that it wants.
+async fn forward(
+    console: &Console,
+    method: Method,
+    path: &[&str],
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Forwarded, Problem> {
+    let Some(ingress) = &console.settings.orders.console_orders_url else {
+        return Err(Problem::conflict(
+            "orders can be followed here, and not placed: CONSOLE_ORDERS_URL is not set",
+        ));
+    };
+    let url = ingress.join(path.iter().copied());
+    let mut request = console
+        .http
+        .request(method, url)
+        .header(CONTENT_TYPE, "application/json")
+        .timeout(INGRESS_TIMEOUT)
+        .body(body);
+    for name in FORWARDED {
+        if let Some(value) = headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    if let Some(key) = &console.orders_key {
+        request = request.bearer_auth(key.reveal());
+    }
+    let started = Instant::now();
+    let response = request.send().await.map_err(|error| no_answer(&error))?;
+    let status = response.status().as_u16();
+    let bytes = limited(response).await?;
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Forwarded {
+        status,
+        millis,
+        body: serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()),
+    })
+}
+
+/// Reads an answer up to [`MAX_ANSWER`] bytes.
+async fn limited(mut response: reqwest::Response) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
+        if bytes.len() + chunk.len() > MAX_ANSWER {
+            return Err(Problem::bad_gateway(format!(
+                "the ingress answered with more than {MAX_ANSWER} bytes"
+            )));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Whether the change was made is not known when the ingress was reached and its answer was not.
+fn no_answer(error: &reqwest::Error) -> Problem {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        why += &format!(": {cause}");
+        source = cause.source();
+    }
+    if error.is_connect() {
+        return Problem::bad_gateway(format!("the ingress cannot be reached: {why}"));
+    }
+    let sentence = format!(
+        "the ingress did not answer, and may have done it all the same; look for the order before you \
+         repeat it: {why}"
+    );
+    match error.is_timeout() {
+        true => Problem::timed_out(sentence),
+        false => Problem::bad_gateway(sentence),
+    }
+}

@@ -1,0 +1,332 @@
+//! The way of an order from the ingress to its row, hop by hop, from what `explain` found: pure.
+//!
+//! Times are those of the records and the row: clocks of different machines. An order has several
+//! records; the way is that of the record which earned the voucher, or of the newest.
+
+use std::collections::BTreeMap;
+
+use schemas::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The way of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct OrderPath {
+    order_id: String,
+    /// Whether anything is known about the order.
+    found: bool,
+    /// Whether nothing more is to come.
+    complete: bool,
+    hops: Vec<Hop>,
+}
+
+/// A place that the order passes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Hop {
+    name: &'static str,
+    /// When it arrived there.
+    at: Option<String>,
+    /// How long it took from the hop before; none when that is not known, or was later by its clock.
+    millis_since_previous: Option<i64>,
+    state: HopState,
+    /// What happened there, in a sentence.
+    text: String,
+}
+
+/// Whether the order has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum HopState {
+    Done,
+    Waiting,
+    /// It never comes here.
+    None,
+}
+
+/// The JSON of `processor explain`, as far as it is read here.
+#[derive(Debug, Deserialize)]
+struct Explained {
+    found: bool,
+    topic: String,
+    records: Vec<Record>,
+    vouchers: Vec<VoucherRecord>,
+    rows: Option<Vec<Row>>,
+    dead_letters: Vec<DeadLetter>,
+    not_looked_at: Vec<Gap>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Record {
+    partition: i32,
+    offset: i64,
+    written: Option<String>,
+    verdict: String,
+    words: String,
+    fields: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VoucherRecord {
+    written: Option<String>,
+    role: String,
+    source: Option<String>,
+    voucher: Option<Voucher>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Voucher {
+    campaign: String,
+    amount: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    campaign: String,
+    created_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeadLetter {
+    letter: String,
+    reason: String,
+    message: String,
+    written: Option<String>,
+    open: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Gap {
+    what: String,
+    why: String,
+}
+
+/// Returns the way of an order, from the JSON of `processor explain`.
+///
+/// # Errors
+/// When the JSON is another than expected.
+pub(super) fn of(order_id: &str, found: Value) -> Result<OrderPath, serde_json::Error> {
+    let explained: Explained = serde_json::from_value(found)?;
+    let mut hops = explained.hops();
+    time(&mut hops);
+    Ok(OrderPath {
+        order_id: order_id.to_owned(),
+        found: explained.found,
+        complete: hops.iter().all(|hop| hop.state != HopState::Waiting),
+        hops,
+    })
+}
+
+impl Explained {
+    fn hops(&self) -> Vec<Hop> {
+        let voucher = self.vouchers.iter().find(|record| record.role == "voucher");
+        let record = self.record(voucher);
+        vec![
+            ingress(record),
+            self.order_status(record),
+            self.voucher(record, voucher),
+            self.row(record, voucher),
+            self.dead_letter(record),
+        ]
+    }
+
+    /// Returns the record that earned the voucher, or else the newest.
+    fn record(&self, voucher: Option<&VoucherRecord>) -> Option<&Record> {
+        let source = voucher.and_then(|voucher| voucher.source.as_ref());
+        self.records
+            .iter()
+            .find(|record| Some(&self.place(record)) == source)
+            .or_else(|| {
+                let written = |record: &&Record| record.written.as_deref().and_then(millis);
+                self.records.iter().max_by_key(written)
+            })
+    }
+
+    fn place(&self, record: &Record) -> String {
+        format!("{}/{}/{}", self.topic, record.partition, record.offset)
+    }
+
+    fn order_status(&self, record: Option<&Record>) -> Hop {
+        let Some(record) = record else {
+            return Hop::waiting("order-status", format!("no record in {} yet", self.topic));
+        };
+        let field = |name| record.fields.get(name).map_or("?", String::as_str);
+        let text = match record.fields.is_empty() {
+            true => self.place(record),
+            false => format!(
+                "{}: {}, {}",
+                self.place(record),
+                field("status"),
+                field("total")
+            ),
+        };
+        Hop::done("order-status", record.written.clone(), text)
+    }
+
+    fn voucher(&self, record: Option<&Record>, voucher: Option<&VoucherRecord>) -> Hop {
+        const NAME: &str = "voucher";
+        if let Some(VoucherRecord {
+            written,
+            voucher: Some(voucher),
+            ..
+        }) = voucher
+        {
+            let text = format!("{} of {}", voucher.amount, voucher.campaign);
+            return Hop::done(NAME, written.clone(), text);
+        }
+        match record {
+            None => Hop::waiting(NAME, "after its record"),
+            Some(record) if record.is_pending() => {
+                Hop::waiting(NAME, "the order is not sent yet; a sent order may earn one")
+            }
+            Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, &record.words),
+            Some(record) => Hop::none(NAME, &record.words),
+        }
+    }
+
+    fn row(&self, record: Option<&Record>, voucher: Option<&VoucherRecord>) -> Hop {
+        const NAME: &str = "row";
+        let campaign = voucher
+            .and_then(|record| record.voucher.as_ref())
+            .map(|voucher| &voucher.campaign);
+        let mut rows = self.rows.iter().flatten();
+        if let Some(row) = rows.find(|row| campaign.is_none_or(|name| *name == row.campaign)) {
+            let text = format!("the voucher of {} is in Postgres", row.campaign);
+            return Hop::done(NAME, Some(row.created_at.clone()), text);
+        }
+        if let Some(refused) = self.refused_voucher() {
+            return Hop::none(NAME, format!("the sink refused it, {}", refused.reason));
+        }
+        let expected = match record {
+            None => true,
+            Some(record) => {
+                campaign.is_some() || record.is_pending() || record.verdict == "eligible"
+            }
+        };
+        match (expected, &self.rows) {
+            (false, _) => Hop::none(NAME, "without a voucher there is no row"),
+            (true, Some(_)) => Hop::waiting(NAME, "after its voucher"),
+            (true, None) => self.unread_row(),
+        }
+    }
+
+    /// Returns the hop of a table that was not read.
+    fn unread_row(&self) -> Hop {
+        const NAME: &str = "row";
+        match self
+            .not_looked_at
+            .iter()
+            .find(|gap| gap.what.contains("table"))
+        {
+            Some(gap) => Hop::waiting(NAME, format!("{} cannot be read: {}", gap.what, gap.why)),
+            None => Hop::none(
+                NAME,
+                "not looked at: DATABASE_URL is not set for the console",
+            ),
+        }
+    }
+
+    fn dead_letter(&self, record: Option<&Record>) -> Hop {
+        const NAME: &str = "dead-letter";
+        let place = record.map(|record| self.place(record));
+        let own = self
+            .dead_letters
+            .iter()
+            .find(|dead_letter| Some(&dead_letter.letter) == place.as_ref())
+            .or_else(|| self.refused_voucher());
+        match own {
+            Some(dead_letter) => {
+                let state = if dead_letter.open { "open" } else { "closed" };
+                let DeadLetter {
+                    reason, message, ..
+                } = dead_letter;
+                let text = format!("{state}, {reason}: {message}");
+                Hop::done(NAME, dead_letter.written.clone(), text)
+            }
+            None if record.is_some_and(|record| record.verdict == "dead") => {
+                Hop::waiting(NAME, "the record cannot be used")
+            }
+            None => Hop::none(NAME, "none"),
+        }
+    }
+
+    /// Returns the dead letter of the voucher, which the sink wrote, while it is open.
+    fn refused_voucher(&self) -> Option<&DeadLetter> {
+        let prefix = format!("{}/", self.topic);
+        self.dead_letters
+            .iter()
+            .find(|dead_letter| dead_letter.open && !dead_letter.letter.starts_with(&prefix))
+    }
+}
+
+impl Record {
+    /// Returns whether the order can still be sent.
+    fn is_pending(&self) -> bool {
+        self.verdict == "skipped"
+            && self
+                .fields
+                .get("status")
+                .is_some_and(|status| status == "PENDING")
+    }
+}
+
+fn ingress(record: Option<&Record>) -> Hop {
+    const NAME: &str = "ingress";
+    let Some(record) = record else {
+        return Hop::none(NAME, "not known before its record is there");
+    };
+    match record.fields.get("occurred_at") {
+        Some(at) => Hop::done(NAME, Some(at.clone()), "the order changed"),
+        None => Hop::none(NAME, "the record does not say when the order changed"),
+    }
+}
+
+impl Hop {
+    fn new(
+        name: &'static str,
+        state: HopState,
+        at: Option<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            at,
+            millis_since_previous: None,
+            state,
+            text: text.into(),
+        }
+    }
+
+    fn done(name: &'static str, at: Option<String>, text: impl Into<String>) -> Self {
+        Self::new(name, HopState::Done, at, text)
+    }
+
+    fn waiting(name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(name, HopState::Waiting, None, text)
+    }
+
+    fn none(name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(name, HopState::None, None, text)
+    }
+}
+
+/// Sets how long each hop took from the one before that has a time.
+fn time(hops: &mut [Hop]) {
+    let mut before = None;
+    for hop in hops {
+        let Some(at) = hop.at.as_deref().and_then(millis) else {
+            continue;
+        };
+        hop.millis_since_previous = before
+            .map(|before| at - before)
+            .filter(|millis| *millis >= 0);
+        before = Some(at);
+    }
+}
+
+fn millis(time: &str) -> Option<i64> {
+    let time = Timestamp::parse_rfc3339(time).ok()?;
+    Some(time.as_millis())
+}
+
+#[cfg(test)]
+mod tests;

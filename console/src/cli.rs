@@ -1,0 +1,98 @@
+//! The command line of `console`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::command_line;
+use runtime::lifecycle::{self, Failure};
+use runtime::telemetry::{self, LogSettings};
+
+use crate::service;
+use crate::settings::RunSettings;
+
+/// Shows the flow in a browser, and runs the commands of the services from there.
+#[derive(Debug, Parser)]
+#[command(name = "console", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Logging, the same for every command.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// The commands of `console`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the console until stopped. The environment is that of the services: the commands that pages
+    /// run inherit it.
+    Run(Box<RunSettings>),
+    /// Run a command of the processor or the sink, as the console does for its pages.
+    #[command(hide = true, subcommand, disable_help_subcommand = true)]
+    Exec(Exec),
+}
+
+/// The command that is run: the name of its service, then its arguments.
+#[derive(Debug, Subcommand)]
+pub enum Exec {
+    /// Any words.
+    #[command(external_subcommand)]
+    Words(Vec<OsString>),
+}
+
+impl Cli {
+    /// Runs the command and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(settings) => {
+                telemetry::start(&self.log);
+                lifecycle::run(|shutdown| service::run(*settings, shutdown))
+            }
+            Command::Exec(Exec::Words(words)) => exec(words),
+        }
+    }
+}
+
+/// Runs a service's own command line in this process. One binary is enough for the console, and what a
+/// page runs is what its command line says.
+fn exec(words: Vec<OsString>) -> ExitCode {
+    let program = words.first().and_then(|word| word.to_str());
+    match program {
+        Some("processor") => command_line::run_with(words, processor::cli::Cli::run),
+        Some("sink") => command_line::run_with(words, sink::cli::Cli::run),
+        _ => lifecycle::exit(&Failure::bad_setting(
+            "write the service first: console exec processor COMMAND, or console exec sink COMMAND",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_words_of_a_command_are_passed_on_as_they_are() {
+        let words = ["processor", "explain", "--json", "--", "-17"];
+        let all = ["console", "exec"].iter().chain(&words);
+        let cli = Cli::try_parse_from(all).unwrap();
+        let Command::Exec(Exec::Words(passed)) = cli.command else {
+            panic!("{:?}", cli.command);
+        };
+        assert_eq!(passed, words);
+    }
+
+    #[test]
+    fn exec_is_not_shown() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("run") && !help.contains("exec"), "{help}");
+    }
+}

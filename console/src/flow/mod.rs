@@ -1,0 +1,381 @@
+//! What was scraped, as a picture of the flow: a pure function of the rounds of the last minute.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `recent` | rates, increases, latencies and gauges of a service, over all of its instances |
+//! | `latency` | percentiles from buckets |
+//! | `nodes`, `edges` | how each place is, and what moves between them |
+//! | `warnings` | what is wrong, worst first, and each cause once |
+//! | `text` | numbers and lists in sentences |
+//!
+//! Nothing is invented: a number that is not known is `None`, and not 0.
+
+mod edges;
+mod latency;
+mod nodes;
+mod recent;
+#[cfg(test)]
+mod testing;
+mod text;
+mod warnings;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::scrape::{Service, Window};
+use recent::Recent;
+
+/// The flow at one time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Flow {
+    /// When the services were asked.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: DateTime<Utc>,
+    /// Whether nobody has asked the services for a while.
+    pub stale: bool,
+    /// The places of the path, in its order.
+    pub nodes: Vec<Node>,
+    /// What moves between them.
+    pub edges: Vec<Edge>,
+    /// What is wrong, worst first.
+    pub warnings: Vec<Warning>,
+}
+
+/// A place of the path, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeId {
+    /// The HTTP ingress.
+    Ingress,
+    /// Events that are committed and not published yet.
+    Outbox,
+    /// The topic of order statuses.
+    OrderStatus,
+    /// The processor.
+    Processor,
+    /// The topic of the processor's dead letters.
+    #[serde(rename = "order-status.dlq")]
+    OrderStatusDeadLetters,
+    /// The topic of vouchers.
+    Vouchers,
+    /// The sink.
+    Sink,
+    /// The table of vouchers.
+    Postgres,
+    /// The topic of the sink's dead letters.
+    #[serde(rename = "vouchers.dlq")]
+    VoucherDeadLetters,
+}
+
+/// What a place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeKind {
+    /// Processes of this product.
+    Service,
+    /// A topic of Kafka.
+    Topic,
+    /// A table of Postgres.
+    Table,
+    /// A topic of dead letters.
+    DeadLetters,
+}
+
+/// How something is; the greater, the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nobody says.
+    Unknown,
+    /// It can do its work.
+    Ready,
+    /// It can do its work, and something is worth a look.
+    Degraded,
+    /// It cannot do its work.
+    NotReady,
+    /// It gives no answer.
+    Unreachable,
+}
+
+/// A place of the path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Node {
+    /// Which place.
+    pub id: NodeId,
+    /// Its name for people.
+    pub label: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The worst state of its instances, or what the services say of a topic or a table.
+    pub state: State,
+    /// Why, unless it is ready.
+    pub sentence: Option<String>,
+    /// The processes of a service.
+    pub instances: Vec<Instance>,
+    /// A few numbers, the most useful one first.
+    pub figures: Vec<Figure>,
+}
+
+/// One process of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    /// Host and port.
+    pub address: String,
+    /// Its worst part, or that it gives no answer.
+    pub state: State,
+    /// Why, unless it is ready.
+    pub sentence: Option<String>,
+    /// Its parts by name, as `/readyz` has them.
+    pub parts: Vec<Part>,
+}
+
+/// A part of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Its name, such as `task-0`.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+    /// Why, unless it is ready.
+    pub sentence: Option<String>,
+}
+
+/// A number with its meaning, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Figure {
+    /// What it counts.
+    pub label: &'static str,
+    /// The number, with its unit.
+    pub value: String,
+}
+
+/// What moves between two places. Numbers that are not known are `None`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Edge {
+    /// Its name.
+    pub id: &'static str,
+    /// Where it begins.
+    pub from: NodeId,
+    /// Where it ends.
+    pub to: NodeId,
+    /// Records, rows or requests a second, over the last 10 seconds.
+    pub rate_per_second: Option<f64>,
+    /// Records that wait at its beginning.
+    pub lag_records: Option<u64>,
+    /// Age of the oldest of them, in seconds; 0 when none waits.
+    pub lag_seconds: Option<f64>,
+    /// The median duration, over the last minute, in milliseconds.
+    pub p50_millis: Option<f64>,
+    /// The 99th percentile, likewise.
+    pub p99_millis: Option<f64>,
+}
+
+/// How urgent a warning is; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Something does not do its work.
+    Critical,
+    /// Something will not, or some records are affected.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// How urgent it is.
+    pub severity: Severity,
+    /// The place that it concerns.
+    pub node: NodeId,
+    /// A sentence that says what is wrong, and what to do where that is known.
+    pub text: String,
+    /// The section of the documentation on it.
+    pub help: Option<&'static str>,
+}
+
+/// The last minutes of what charts show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct History {
+    /// Time between two values of a series.
+    pub step_seconds: u32,
+    /// The time of the last value of each series.
+    #[serde(serialize_with = "rfc3339")]
+    pub until: DateTime<Utc>,
+    /// Values by the name of the series, oldest first, all of one length; `None` is a gap.
+    pub series: BTreeMap<&'static str, Vec<Option<f32>>>,
+}
+
+/// The series of a [`History`], in the order of [`ChartValues`].
+pub(crate) const SERIES: [&str; 12] = [
+    "ingress-outbox.rate",
+    "order-status-processor.rate",
+    "order-status-processor.lag_records",
+    "order-status-processor.lag_seconds",
+    "vouchers-sink.rate",
+    "vouchers-sink.lag_records",
+    "vouchers-sink.lag_seconds",
+    "ingress.p99_millis",
+    "processor.p99_millis",
+    "sink.p99_millis",
+    "dead_letters.rate",
+    "outbox.rows",
+];
+
+/// One value of each series. Single precision is enough for a chart.
+pub(crate) type ChartValues = [Option<f32>; SERIES.len()];
+
+impl Flow {
+    /// Returns the flow at `at`, the time of the last round of `window`. `services` are those whose
+    /// instances are known to the console.
+    pub(crate) fn of(window: &Window, services: &[Service], at: DateTime<Utc>) -> Self {
+        let recent = Recent::of(window);
+        Self {
+            at,
+            stale: window.is_empty(),
+            nodes: nodes::nodes(&recent, services),
+            edges: edges::edges(&recent),
+            warnings: warnings::warnings(&recent, services),
+        }
+    }
+
+    /// Returns what charts show of this flow.
+    pub(crate) fn chart_values(&self) -> ChartValues {
+        let edge = |id: &str| self.edges.iter().find(|edge| edge.id == id);
+        let rate = |id| edge(id)?.rate_per_second;
+        let records = |id| edge(id)?.lag_records.map(|records| records as f64);
+        let seconds = |id| edge(id)?.lag_seconds;
+        let p99 = |id| edge(id)?.p99_millis;
+        [
+            rate("ingress-outbox"),
+            rate("order-status-processor"),
+            records("order-status-processor"),
+            seconds("order-status-processor"),
+            rate("vouchers-sink"),
+            records("vouchers-sink"),
+            seconds("vouchers-sink"),
+            p99("ingress-outbox"),
+            p99("processor-vouchers"),
+            p99("sink-postgres"),
+            recent::sum([rate("processor-dlq"), rate("sink-dlq")]),
+            records("outbox-order-status"),
+        ]
+        .map(|value| value.map(|value| value as f32))
+    }
+}
+
+impl NodeId {
+    /// Returns the place of a service.
+    pub(crate) const fn of(service: Service) -> Self {
+        match service {
+            Service::Producer => Self::Ingress,
+            Service::Processor => Self::Processor,
+            Service::Sink => Self::Sink,
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::testing::{PROCESSOR, PRODUCER, Rounds, SINK};
+    use super::*;
+
+    #[test]
+    fn a_flow_without_a_scrape_is_unknown_and_stale() {
+        let flow = Flow::of(&Window::default(), &Service::ALL, DateTime::UNIX_EPOCH);
+        assert!(flow.stale);
+        assert!(flow.warnings.is_empty());
+        assert_eq!((flow.nodes.len(), flow.edges.len()), (9, 8));
+        assert!(flow.nodes.iter().all(|node| node.state == State::Unknown));
+        assert!(flow.edges.iter().all(|edge| edge.rate_per_second.is_none()));
+        assert_eq!(flow.chart_values(), [None; SERIES.len()]);
+    }
+
+    #[test]
+    fn the_json_is_that_of_the_api() {
+        let mut rounds = Rounds::default();
+        rounds.ready(PRODUCER, "").ready(SINK, "");
+        rounds.ready(
+            PROCESSOR,
+            "processor_records_total{outcome=\"voucher\"} 100\n",
+        );
+        rounds.end_round().ready(PRODUCER, "").ready(SINK, "");
+        rounds.not_ready(
+            PROCESSOR,
+            r#"{"task-0":"not ready: paused: 612 of the last 1000 records are dead letters"}"#,
+            "processor_records_total{outcome=\"voucher\"} 150\n\
+             checkout_consumer_lag_records{group=\"g\",topic=\"order-status\",partition=\"0\"} 7\n\
+             checkout_consumer_lag_seconds{group=\"g\",topic=\"order-status\"} 1.25\n",
+        );
+        let flow = serde_json::to_value(rounds.flow()).unwrap();
+        assert_eq!(flow["at"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(flow["stale"], false);
+        let node = &flow["nodes"][3];
+        assert_eq!(node["id"], "processor");
+        assert_eq!(node["kind"], "service");
+        assert_eq!(node["state"], "not-ready");
+        assert_eq!(node["instances"][0]["parts"][0]["name"], "task-0");
+        assert_eq!(node["instances"][0]["parts"][0]["state"], "not-ready");
+        assert_eq!(flow["nodes"][4]["id"], "order-status.dlq");
+        assert_eq!(flow["nodes"][4]["kind"], "dead-letters");
+        assert_eq!(
+            flow["edges"][2],
+            json!({
+                "id": "order-status-processor", "from": "order-status", "to": "processor",
+                "rate_per_second": 50.0, "lag_records": 7, "lag_seconds": 1.25,
+                "p50_millis": null, "p99_millis": null,
+            })
+        );
+        assert_eq!(
+            flow["warnings"][0],
+            json!({
+                "severity": "critical", "node": "processor",
+                "text": "The processor is paused: 612 of the last 1000 records are dead letters",
+                "help": "docs/troubleshooting.md#the-circuit-breaker-is-open",
+            })
+        );
+    }
+
+    #[test]
+    fn charts_show_what_the_edges_say() {
+        let mut rounds = Rounds::default();
+        rounds.ready(
+            PROCESSOR,
+            "processor_records_total{outcome=\"dead_letter\"} 1\n",
+        );
+        rounds.end_round().ready(
+            PROCESSOR,
+            "processor_records_total{outcome=\"dead_letter\"} 4\n",
+        );
+        let values = rounds.flow().chart_values();
+        let value = |name: &str| values[SERIES.iter().position(|known| *known == name).unwrap()];
+        assert_eq!(value("order-status-processor.rate"), Some(3.0));
+        assert_eq!(value("dead_letters.rate"), Some(3.0));
+        assert_eq!(value("vouchers-sink.rate"), None);
+    }
+
+    #[test]
+    fn a_history_is_json_with_gaps() {
+        let history = History {
+            step_seconds: 1,
+            until: DateTime::UNIX_EPOCH,
+            series: BTreeMap::from([("outbox.rows", vec![None, Some(2.5)])]),
+        };
+        assert_eq!(
+            serde_json::to_value(history).unwrap(),
+            json!({
+                "step_seconds": 1, "until": "1970-01-01T00:00:00.000Z",
+                "series": {"outbox.rows": [null, 2.5]},
+            })
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! `/api/session`: who is signed in, signing in and out.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::cookie;
+use super::problem::Problem;
+use super::session::{Identity, is_secure};
+use crate::Console;
+use crate::settings::Role;
+
+/// The version of the console, which is that of its commands.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a page asks first.
+#[derive(Debug, Serialize)]
+pub(super) struct SessionAnswer {
+    #[serde(flatten)]
+    identity: Identity,
+    /// Whether this person may place and change orders, and there is an ingress for it.
+    can_place_orders: bool,
+    /// Whether a key was needed, so that signing out means something.
+    signed_in: bool,
+    audit_topic: Option<String>,
+    campaign: Option<String>,
+    version: &'static str,
+}
+
+/// `GET /api/session`
+pub(super) async fn show(
+    State(console): State<Console>,
+    identity: Identity,
+) -> Json<SessionAnswer> {
+    let has_ingress = console.settings.orders.console_orders_url.is_some();
+    Json(SessionAnswer {
+        can_place_orders: has_ingress && identity.role >= Role::Operator,
+        signed_in: console.sessions.need_a_key(),
+        audit_topic: console.inherited.audit_topic.clone(),
+        campaign: console.inherited.campaign.clone(),
+        version: VERSION,
+        identity,
+    })
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    key: String,
+}
+
+/// `POST /api/session`
+///
+/// # Errors
+/// 400 for another body, 401 for an unknown key, 429 after too many attempts.
+pub(super) async fn sign_in(
+    State(console): State<Console>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let secure = is_secure(request.headers());
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX)
+        .await
+        .map_err(|_| Problem::bad_request("the body ended early"))?;
+    // The parser's message is not passed on: it could quote a key.
+    let body: SignIn = serde_json::from_slice(&body)
+        .map_err(|_| Problem::bad_request("write an object with the key: {\"key\": \"...\"}"))?;
+    // Whoever pastes a key often brings a space or a line's end along.
+    let key = body.key.trim();
+    let Some(token) = console.sessions.sign_in(peer, key.as_bytes())? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let set = [(SET_COOKIE, cookie::set(&token, secure))];
+    Ok((StatusCode::NO_CONTENT, set).into_response())
+}
+
+/// `DELETE /api/session`
+pub(super) async fn sign_out(
+    State(console): State<Console>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    console.sessions.sign_out(&headers);
+    let removed = cookie::remove().map(|value| (SET_COOKIE, value));
+    (StatusCode::NO_CONTENT, AppendHeaders(removed))
+}

@@ -1,0 +1,251 @@
+//! A command of a service as a list of words, for a process and for a person: pure.
+//!
+//! No shell ever sees the words. The line that pages show is made from the same words, quoted so that
+//! it can be pasted into a shell.
+
+use std::fmt;
+
+use clap::CommandFactory;
+use runtime::command_line::without_empty_variables;
+use serde::{Deserialize, Serialize};
+
+use super::sentence::error_of;
+
+/// A service whose commands the console runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// `processor`.
+    Processor,
+    /// `sink`.
+    Sink,
+}
+
+impl Service {
+    /// Returns the name of its program.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processor => "processor",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// A command line of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    service: Service,
+    /// The command and its flags, as a person would write them.
+    words: Vec<String>,
+    /// Flags that only change how the result and the progress are written.
+    output: &'static [&'static str],
+    /// The last word, where the command takes one without a flag.
+    subject: Option<String>,
+}
+
+/// How a result is printed.
+const JSON: &[&str] = &["--json"];
+
+/// How a result and the progress until then are printed.
+const JSON_WITH_PROGRESS: &[&str] = &["--json", "--progress", "json"];
+
+impl CommandLine {
+    /// Returns the command without flags.
+    pub(super) fn new(service: Service, command: &[&str]) -> Self {
+        Self {
+            service,
+            words: command.iter().map(|word| (*word).to_owned()).collect(),
+            output: JSON,
+            subject: None,
+        }
+    }
+
+    /// Has the command write its progress as JSON too.
+    #[must_use]
+    pub(super) fn with_progress(mut self) -> Self {
+        self.output = JSON_WITH_PROGRESS;
+        self
+    }
+
+    /// Adds a flag without a value.
+    pub(super) fn flag(&mut self, flag: &str) {
+        self.words.push(flag.to_owned());
+    }
+
+    /// Adds a flag with its value. A value that begins with a dash is written into the same word, so
+    /// that it cannot be read as another flag.
+    pub(super) fn value(&mut self, flag: &str, value: impl fmt::Display) {
+        let value = value.to_string();
+        if value.starts_with('-') {
+            self.words.push(format!("{flag}={value}"));
+        } else {
+            self.words.push(flag.to_owned());
+            self.words.push(value);
+        }
+    }
+
+    /// Sets the word that the command takes without a flag.
+    #[must_use]
+    pub(super) fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Returns the words of the process: the service, then its arguments.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![self.service.as_str().to_owned()];
+        words.extend(self.words.iter().cloned());
+        words.extend(self.output.iter().map(|word| (*word).to_owned()));
+        words.extend(self.subject_words());
+        words
+    }
+
+    /// Returns the last word, behind `--` when it could be read as a flag.
+    fn subject_words(&self) -> Vec<String> {
+        match &self.subject {
+            None => Vec::new(),
+            Some(subject) if subject.starts_with('-') => vec!["--".to_owned(), subject.clone()],
+            Some(subject) => vec![subject.clone()],
+        }
+    }
+
+    /// Parses the words as the command will, without running it.
+    ///
+    /// # Errors
+    /// The sentence with which the command would end with exit code 2.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let command = match self.service {
+            Service::Processor => processor::cli::Cli::command(),
+            Service::Sink => sink::cli::Cli::command(),
+        };
+        without_empty_variables(command)
+            .try_get_matches_from(self.words())
+            .map(drop)
+            .map_err(|error| {
+                let text = error.to_string();
+                error_of(&text).unwrap_or(text)
+            })
+    }
+}
+
+/// Formats the line that a person would type: without the flags of the output, and with every word
+/// quoted that a POSIX shell would not take as it is.
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.service.as_str())?;
+        for word in self.words.iter().chain(&self.subject_words()) {
+            write!(f, " {}", Quoted(word))?;
+        }
+        Ok(())
+    }
+}
+
+/// A word as a POSIX shell reads it back.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'.' | b'_' | b'-' | b'/' | b':' | b',' | b'@' | b'=' | b'+'
+                )
+        };
+        // Some shells replace a word that begins with an equals sign.
+        if self.0.bytes().all(is_plain) && !self.0.is_empty() && !self.0.starts_with('=') {
+            f.write_str(self.0)
+        } else {
+            // Nothing is special within single quotes but the quote itself.
+            write!(f, "'{}'", self.0.replace('\'', r"'\''"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_the_words_of_the_process_without_the_flags_of_the_output() {
+        let mut line = CommandLine::new(Service::Processor, &["redrive"]).with_progress();
+        line.value("--reason", "bad_json");
+        line.flag("--dry-run");
+        assert_eq!(
+            line.to_string(),
+            "processor redrive --reason bad_json --dry-run"
+        );
+        assert_eq!(
+            line.words(),
+            [
+                "processor",
+                "redrive",
+                "--reason",
+                "bad_json",
+                "--dry-run",
+                "--json",
+                "--progress",
+                "json"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_is_never_read_as_a_flag() {
+        let mut line = CommandLine::new(Service::Processor, &["backfill"]);
+        line.value("--from", "-7d");
+        assert_eq!(
+            line.words(),
+            ["processor", "backfill", "--from=-7d", "--json"]
+        );
+        let line = CommandLine::new(Service::Processor, &["explain"]).about("--help");
+        assert_eq!(
+            line.words(),
+            ["processor", "explain", "--json", "--", "--help"]
+        );
+        assert_eq!(line.to_string(), "processor explain -- --help");
+    }
+
+    #[test]
+    fn a_shell_reads_the_shown_line_as_the_same_words() {
+        let hostile = [
+            "",
+            "two words",
+            "it's",
+            "$(touch /tmp/x)",
+            "`id`",
+            "a;b|c&d>e<f",
+            "\"quoted\"",
+            "back\\slash",
+            "*?[a]{b}~!#",
+            "=ls",
+            "größe €",
+        ];
+        for word in hostile {
+            let line = CommandLine::new(Service::Sink, &["explain"]).about(word);
+            // `printf` is the shell's own view of the words, one a line.
+            let shown = line.to_string();
+            let arguments = shown.strip_prefix("sink ").unwrap();
+            let output = std::process::Command::new("/bin/sh")
+                .args(["-c", &format!("printf '%s\\n' {arguments}")])
+                .output()
+                .unwrap();
+            let words = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(words, format!("explain\n{word}\n"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_commands_own_parser_says_what_is_wrong() {
+        let mut line = CommandLine::new(Service::Processor, &["backfill"]);
+        line.flag("--dry-run");
+        assert_eq!(line.check(), Ok(()));
+        line.value("--from", "yesterday");
+        let why = line.check().unwrap_err();
+        assert!(
+            why.starts_with("invalid value 'yesterday' for '--from <FROM>': write a time"),
+            "{why}"
+        );
+        assert!(!why.contains("--help"), "{why}");
+    }
+}

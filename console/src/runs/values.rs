@@ -1,0 +1,149 @@
+//! Checks the values of requests by their type before they become words of a command: pure.
+
+use runtime::dead_letter::OriginFilter;
+use runtime::kafka::Bound;
+use schemas::{OrderId, Timestamp, decimal};
+
+/// The longest reason of an action. The note of a discarded dead letter has the same limit.
+const MAX_WHY: usize = 1024;
+
+/// The longest word for the reason of a dead letter.
+const MAX_REASON: usize = 64;
+
+/// Checks an order id.
+pub(super) fn order_id(text: &str) -> Result<&str, String> {
+    OrderId::new(text)
+        .map(|_| text)
+        .map_err(|error| error.to_string())
+}
+
+/// Checks why somebody acts: one sentence, as the commands take it.
+pub(super) fn why(text: Option<&str>) -> Result<&str, String> {
+    let text = text.unwrap_or_default().trim();
+    if text.is_empty() || text.len() > MAX_WHY || text.contains(char::is_control) {
+        return Err("why: write a sentence of at most 1 KiB, on one line".to_owned());
+    }
+    Ok(text)
+}
+
+/// Checks the reason of dead letters.
+pub(super) fn reason(text: &str) -> Result<&str, String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if text.is_empty() || text.len() > MAX_REASON || !text.bytes().all(legal) {
+        return Err("reason: write one word, such as invalid_total".to_owned());
+    }
+    Ok(text)
+}
+
+/// Checks the id of a dead letter.
+pub(super) fn dead_letter(text: &str) -> Result<&str, String> {
+    // A comma would separate two ids, and no topic has one in its name.
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@');
+    let id = text.parse::<OriginFilter>();
+    if id.is_err() || !text.bytes().all(legal) {
+        return Err(format!(
+            "{}: write the id of a dead letter as the list shows it, such as order-status/3/41",
+            schemas::printable(text)
+        ));
+    }
+    Ok(text)
+}
+
+/// Checks a bound of a range.
+pub(super) fn bound<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
+    Bound::parse(text)
+        .map(|_| text)
+        .map_err(|why| format!("{name}: {why}"))
+}
+
+/// Checks the name of a backfill.
+pub(super) fn name(text: &str) -> Result<&str, String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(legal) {
+        return Err("name: write 1 to 64 letters, digits, '.', '_' or '-'".to_owned());
+    }
+    Ok(text)
+}
+
+/// Checks an amount of money, which is text so that it never is a binary float.
+pub(super) fn money<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
+    decimal::parse(text)
+        .map(|_| text)
+        .map_err(|why| format!("{name}: {why}; write an amount such as 100.00"))
+}
+
+/// Checks a currency.
+pub(super) fn currency(text: &str) -> Result<&str, String> {
+    runtime::settings::currency(text)
+        .map(|_| text)
+        .map_err(|why| format!("currency: {why}"))
+}
+
+/// Checks a time.
+pub(super) fn time<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
+    Timestamp::parse_rfc3339(text)
+        .map(|_| text)
+        .map_err(|_| format!("{name}: write a time with its zone, such as 2026-12-01T00:00:00Z"))
+}
+
+/// Checks the pace of a backfill: records a second, or the word that lifts the limit.
+pub(super) fn rate(text: &str) -> Result<&str, String> {
+    let is_number = text.parse::<u32>().is_ok_and(|rate| rate > 0);
+    if is_number || text == "max" {
+        Ok(text)
+    } else {
+        Err("rate: write a whole number of records a second, at least 1".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_their_type_pass_as_they_are() {
+        assert_eq!(order_id("a/b c"), Ok("a/b c"));
+        assert_eq!(why(Some("  wrong schema ")), Ok("wrong schema"));
+        assert_eq!(reason("invalid_total"), Ok("invalid_total"));
+        for id in [
+            "3/41",
+            "order-status/3/41",
+            "order-status/3/41@0db467891ad02df3",
+        ] {
+            assert_eq!(dead_letter(id), Ok(id));
+        }
+        assert_eq!(bound("from", "-7d"), Ok("-7d"));
+        assert_eq!(name("may.2_-"), Ok("may.2_-"));
+        assert_eq!(money("amount", "7.50"), Ok("7.50"));
+        assert_eq!(currency("EUR"), Ok("EUR"));
+        assert_eq!(rate("100"), Ok("100"));
+    }
+
+    #[test]
+    fn others_are_refused_with_what_to_write() {
+        assert!(order_id("").is_err() && order_id("a\nb").is_err());
+        for text in [None, Some(" "), Some("a\nb")] {
+            assert!(why(text).unwrap_err().starts_with("why: "), "{text:?}");
+        }
+        assert!(why(Some(&"a".repeat(1025))).is_err());
+        for text in ["", "a,b", "a b", "a/b"] {
+            assert!(reason(text).is_err(), "{text}");
+        }
+        for text in ["", "3", "3/4,3/5", "a b/3/4", "a/3/4/5", "3/x", "--every"] {
+            assert!(dead_letter(text).is_err(), "{text}");
+        }
+        assert!(
+            bound("from", "yesterday")
+                .unwrap_err()
+                .starts_with("from: ")
+        );
+        assert!(name("a b").is_err() && name("").is_err());
+        assert!(money("amount", "x").unwrap_err().starts_with("amount: "));
+        assert!(currency("EURO").is_err());
+        for text in ["0", "-1", "1.5", "fast", ""] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert!(time("sent_from", "2026-12-01").is_err());
+    }
+}

@@ -1,0 +1,432 @@
+//! The settings of `console run`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use reqwest::Url;
+use runtime::key_file::KeyFile;
+use runtime::lifecycle::Failure;
+use runtime::settings::{Secret, read_secret_file, socket_address};
+use serde::Serialize;
+
+use crate::http::keys::ConsoleKeys;
+use crate::http::session::Access;
+
+/// The default port, beside those of the processor and the sink.
+const DEFAULT_PORT: u16 = 9466;
+
+/// Settings of `console run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunSettings {
+    /// The address, and the names under which it is reached.
+    #[command(flatten)]
+    pub listener: ListenerSettings,
+    /// Who may use the console.
+    #[command(flatten)]
+    pub access: AccessSettings,
+    /// The instances that are shown.
+    #[command(flatten)]
+    pub instances: InstanceSettings,
+    /// Where orders are placed.
+    #[command(flatten)]
+    pub orders: OrdersSettings,
+}
+
+// The variables are not those of the services, because the console has the environment of the
+// services and passes it to the commands that it runs.
+/// The address, and the names under which it is reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct ListenerSettings {
+    /// Address of pages, API, health and metrics.
+    #[arg(long, env = "CONSOLE_HTTP_ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)), value_parser = socket_address)]
+    pub console_http_addr: SocketAddr,
+
+    /// Host names under which browsers and scrapers reach the console, separated by commas, without
+    /// ports. localhost and IP addresses are always accepted.
+    #[arg(long, env = "CONSOLE_HOSTS", value_delimiter = ',', value_parser = host_name)]
+    pub console_hosts: Vec<String>,
+}
+
+/// Who may use the console.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessSettings {
+    /// File of keys, one per line: NAME ROLE KEY. ROLE is viewer or operator; KEY is the key itself
+    /// (at least 16 characters), or sha256: and its hex digest. Read again when it changes.
+    #[arg(long, env = "CONSOLE_KEYS_FILE")]
+    pub console_keys_file: Option<PathBuf>,
+
+    /// Give everybody who reaches the address this role, without a key. For a laptop.
+    #[arg(
+        long,
+        env = "CONSOLE_WITHOUT_KEYS",
+        value_enum,
+        ignore_case = true,
+        conflicts_with = "console_keys_file"
+    )]
+    pub console_without_keys: Option<Role>,
+
+    /// Listen on a public address without keys.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// The instances that are shown.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Services")]
+pub struct InstanceSettings {
+    /// Base URLs of the producers' /metrics and /readyz, separated by commas, such as
+    /// http://127.0.0.1:54322. A host name with several addresses is several instances.
+    #[arg(
+        long,
+        env = "CONSOLE_PRODUCER_URLS",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub console_producer_urls: Vec<BaseUrl>,
+
+    /// Base URLs of the processors' /metrics and /readyz.
+    #[arg(
+        long,
+        env = "CONSOLE_PROCESSOR_URLS",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub console_processor_urls: Vec<BaseUrl>,
+
+    /// Base URLs of the sinks' /metrics and /readyz.
+    #[arg(
+        long,
+        env = "CONSOLE_SINK_URLS",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub console_sink_urls: Vec<BaseUrl>,
+}
+
+/// Where orders are placed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Orders")]
+pub struct OrdersSettings {
+    /// Base URL of the ingress where operators may place and change orders [default: they may not].
+    #[arg(long, env = "CONSOLE_ORDERS_URL", value_name = "URL")]
+    pub console_orders_url: Option<BaseUrl>,
+
+    /// File with the API key that the ingress wants.
+    #[arg(long, env = "CONSOLE_ORDERS_KEY_FILE", requires = "console_orders_url")]
+    pub console_orders_key_file: Option<PathBuf>,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Look at everything that is not secret, and preview what a command would do.
+    Viewer,
+    /// Run commands that change something, place orders, and reveal codes.
+    Operator,
+}
+
+impl Role {
+    /// Returns its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// The URL below which a service answers, without a slash at its end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// Returns the URL itself.
+    pub const fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Returns the URL of `segments` below it, each escaped.
+    pub fn join<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.0.clone();
+        // Only a URL that cannot be a base has no segments, and such a one is not parsed.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match has_credentials(&self.0) {
+            true => f.write_str("(a URL with a user or password)"),
+            false => write!(f, "{:?}", self.0.as_str()),
+        }
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXAMPLE: &str = "write a URL such as http://127.0.0.1:54322";
+        let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {EXAMPLE}"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(EXAMPLE.to_owned());
+        }
+        let is_refused_later = has_credentials(&url);
+        if !is_refused_later && (url.query().is_some() || url.fragment().is_some()) {
+            return Err(format!(
+                "a query or fragment is not supported here; {EXAMPLE}"
+            ));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// A URL with a password is refused by [`RunSettings::check`]: the parser of flags would show it.
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+impl RunSettings {
+    /// Checks what is not checked as it is parsed.
+    ///
+    /// # Errors
+    /// Exit code 2 for a URL with a user or a password.
+    pub fn check(&self) -> Result<(), Failure> {
+        let instances = &self.instances;
+        let lists = [
+            ("CONSOLE_PRODUCER_URLS", &*instances.console_producer_urls),
+            ("CONSOLE_PROCESSOR_URLS", &*instances.console_processor_urls),
+            ("CONSOLE_SINK_URLS", &*instances.console_sink_urls),
+            (
+                "CONSOLE_ORDERS_URL",
+                self.orders.console_orders_url.as_slice(),
+            ),
+        ];
+        for (variable, urls) in lists {
+            if urls.iter().any(|url| has_credentials(url.url())) {
+                return Err(Failure::bad_setting(format!(
+                    "{variable}: a user or password in the URL is not supported; leave it out"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AccessSettings {
+    /// Returns who may use the console that listens on `address`.
+    ///
+    /// # Errors
+    /// Exit code 2 for a file that cannot be read or is wrong, when neither keys nor a role is set,
+    /// and for a public address without keys.
+    pub fn access(&self, address: SocketAddr) -> Result<Access, Failure> {
+        match (&self.console_keys_file, self.console_without_keys) {
+            (Some(path), _) => {
+                KeyFile::<ConsoleKeys>::open("CONSOLE_KEYS_FILE", path).map(Access::Keys)
+            }
+            (None, Some(role)) if address.ip().is_loopback() || self.insecure => {
+                Ok(Access::Anyone(role))
+            }
+            (None, Some(role)) => Err(Failure::bad_setting(format!(
+                "CONSOLE_HTTP_ADDR {address} is a public address and CONSOLE_WITHOUT_KEYS makes \
+                 everybody {} there: set CONSOLE_KEYS_FILE instead, listen on 127.0.0.1:{}, or add \
+                 --insecure",
+                role.with_article(),
+                address.port()
+            ))),
+            (None, None) => Err(Failure::bad_setting(
+                "nobody may use the console: set CONSOLE_KEYS_FILE to a file with lines of NAME ROLE KEY \
+                 (create a key with: openssl rand -hex 32), or on a laptop CONSOLE_WITHOUT_KEYS to viewer \
+                 or operator",
+            )),
+        }
+    }
+}
+
+impl Role {
+    const fn with_article(self) -> &'static str {
+        match self {
+            Self::Viewer => "a viewer",
+            Self::Operator => "an operator",
+        }
+    }
+}
+
+impl OrdersSettings {
+    /// Returns the API key of the ingress, or `None` when none is set.
+    ///
+    /// # Errors
+    /// Exit code 2 for a file that cannot be read, or holds no key.
+    pub fn key(&self) -> Result<Option<Secret>, Failure> {
+        let Some(path) = &self.console_orders_key_file else {
+            return Ok(None);
+        };
+        let text = read_secret_file("CONSOLE_ORDERS_KEY_FILE", path)?;
+        let key = text.trim();
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::bad_setting(
+                "CONSOLE_ORDERS_KEY_FILE: write one API key into it, visible ASCII without spaces",
+            ));
+        }
+        Ok(Some(Secret::new(key)))
+    }
+}
+
+/// What the commands read from the environment that they inherit, and pages name. Flags of the console
+/// would not reach the commands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inherited {
+    /// `AUDIT_TOPIC`: where the commands record who did what; `None`: they do not.
+    pub audit_topic: Option<String>,
+    /// `VOUCHER_CAMPAIGN`.
+    pub campaign: Option<String>,
+}
+
+impl Inherited {
+    /// Reads the environment. A variable that is empty is not set.
+    pub fn read() -> Self {
+        let of = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            audit_topic: of("AUDIT_TOPIC"),
+            campaign: of("VOUCHER_CAMPAIGN"),
+        }
+    }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > 253 || !name.bytes().all(legal) {
+        return Err(
+            "write host names without scheme and port, such as console.example.com".to_owned(),
+        );
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: RunSettings,
+    }
+
+    fn parse(flags: &[&str]) -> Result<RunSettings, clap::Error> {
+        Cli::try_parse_from(["console"].iter().chain(flags)).map(|cli| cli.settings)
+    }
+
+    fn access(flags: &[&str]) -> Result<Access, Failure> {
+        let settings = parse(flags).unwrap();
+        settings.access.access(settings.listener.console_http_addr)
+    }
+
+    #[test]
+    fn somebody_must_be_allowed() {
+        let failure = access(&[]).unwrap_err();
+        assert_eq!(failure.code(), 2);
+        let message = failure.to_string();
+        for variable in ["CONSOLE_KEYS_FILE", "CONSOLE_WITHOUT_KEYS"] {
+            assert!(message.contains(variable), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_without_keys_is_refused_unless_insecure() {
+        let laptop = ["--console-without-keys", "operator"];
+        assert!(matches!(
+            access(&laptop),
+            Ok(Access::Anyone(Role::Operator))
+        ));
+        let public = [laptop.as_slice(), &["--console-http-addr", "0.0.0.0:80"]].concat();
+        let message = access(&public).unwrap_err().to_string();
+        assert!(message.contains("--insecure"), "{message}");
+        assert!(access(&[public.as_slice(), &["--insecure"]].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_key_file_is_refused_without_showing_the_key() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "ann admin 0123456789abcdef").unwrap();
+        let path = file.path().to_str().unwrap();
+        let failure = access(&["--console-keys-file", path]).unwrap_err();
+        let message = failure.to_string();
+        assert_eq!(failure.code(), 2);
+        assert!(message.contains("line 1") && !message.contains("0123456789abcdef"));
+        assert!(
+            parse(&[
+                "--console-keys-file",
+                path,
+                "--console-without-keys",
+                "viewer"
+            ])
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn urls_are_lists_of_bases() {
+        let settings = parse(&[
+            "--console-processor-urls",
+            "http://127.0.0.1:9464,http://processor:9464/",
+        ])
+        .unwrap();
+        let urls = &settings.instances.console_processor_urls;
+        let metrics: Vec<_> = urls.iter().map(|url| url.join(["metrics"])).collect();
+        assert_eq!(metrics[0].as_str(), "http://127.0.0.1:9464/metrics");
+        assert_eq!(metrics[1].as_str(), "http://processor:9464/metrics");
+        let below: BaseUrl = "https://shop.example.com/ingress".parse().unwrap();
+        let order = below.join(["orders", "a/../b?c"]);
+        assert_eq!(
+            order.as_str(),
+            "https://shop.example.com/ingress/orders/a%2F..%2Fb%3Fc"
+        );
+        for wrong in [
+            "",
+            "127.0.0.1:9464",
+            "ftp://host/",
+            "http://host/?a=b",
+            "http://host/#a",
+        ] {
+            assert!(wrong.parse::<BaseUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_shown() {
+        assert!(parse(&[]).unwrap().check().is_ok());
+        for flag in ["--console-sink-urls", "--console-orders-url"] {
+            let settings = parse(&[flag, "http://user:hunter2@host/"]).unwrap();
+            let message = settings.check().unwrap_err().to_string();
+            assert!(message.starts_with("CONSOLE_"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names() {
+        let settings = parse(&["--console-hosts", "Console.example.com., console"]).unwrap();
+        assert_eq!(
+            settings.listener.console_hosts,
+            ["console.example.com", "console"]
+        );
+        for wrong in ["https://console", "console:80", "a b", ""] {
+            assert!(parse(&["--console-hosts", wrong]).is_err(), "{wrong}");
+        }
+    }
+}
