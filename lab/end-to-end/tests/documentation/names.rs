@@ -25,7 +25,14 @@ fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
 /// and files have names alike.
 fn metric(code: &str) -> Option<&str> {
     let name = code.split_once('{').map_or(code, |(name, _)| name);
-    let prefixes = ["producer_", "processor_", "sink_", "kafka_", "http_"];
+    let prefixes = [
+        "checkout_",
+        "producer_",
+        "processor_",
+        "sink_",
+        "kafka_",
+        "http_",
+    ];
     let is_ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
     let is_other = name.ends_with("_migrations") || name.contains('.');
     (is_ours && !is_other).then_some(name)
