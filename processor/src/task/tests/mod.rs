@@ -1,5 +1,6 @@
 //! The loop against a small model of Kafka: faults at any call, and what must hold all the same.
 
+mod lag;
 mod model;
 mod refusals;
 
