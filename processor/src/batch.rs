@@ -11,6 +11,7 @@ use std::ops::Range;
 use runtime::audit::{AuditCounts, AuditTrail};
 use runtime::dead_letter::{self, Cause, Extent, OutgoingDeadLetter};
 use runtime::kafka::Outgoing;
+use runtime::latency::RecordTimes;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::settings::TopicSettings;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
@@ -24,14 +25,14 @@ use crate::rule::Skip;
 
 /// Headers of a voucher's record: where it comes from and what made it.
 pub mod headers {
+    pub use runtime::replay::SOURCE_RUN;
+
     /// The topic of the order status.
     pub const SOURCE_TOPIC: &str = "source.topic";
     /// Its partition.
     pub const SOURCE_PARTITION: &str = "source.partition";
     /// Its offset.
     pub const SOURCE_OFFSET: &str = "source.offset";
-    /// The backfill or redrive that issued it; absent in the live flow.
-    pub const SOURCE_RUN: &str = "source.run";
     /// The rule's fingerprint.
     pub const VOUCHER_RULE: &str = "voucher.rule";
     /// The signing key's id.
@@ -119,6 +120,10 @@ struct PartitionOutcome {
     partition: Partition,
     next: Offset,
     tally: Tally,
+    /// The timestamp of the first record.
+    first: Option<i64>,
+    /// The times of the orders that earned a voucher, without those that are replayed.
+    vouchers: RecordTimes,
 }
 
 impl Batch {
@@ -230,9 +235,25 @@ impl Batch {
         self.partitions.iter().map(|one| &one.tally)
     }
 
+    /// Returns the timestamp of the oldest record, in milliseconds since the epoch. The first of a
+    /// partition stands for all of it.
+    pub fn oldest(&self) -> Option<i64> {
+        self.partitions.iter().filter_map(|one| one.first).min()
+    }
+
+    /// Returns the times of the orders that earned a voucher, without those that are replayed.
+    pub fn voucher_times(&self) -> RecordTimes {
+        let mut times = RecordTimes::default();
+        for one in &self.partitions {
+            times.extend(one.vouchers);
+        }
+        times
+    }
+
     /// Adds a record that earns nothing.
     pub fn skip(&mut self, record: &impl InputRecord, skip: Skip) {
-        *self.advance(record).skipped.entry(skip).or_default() += 1;
+        let tally = &mut self.advance(record).tally;
+        *tally.skipped.entry(skip).or_default() += 1;
     }
 
     /// Adds a record that earned a voucher.
@@ -255,10 +276,13 @@ impl Batch {
         arena.add_header(headers::VOUCHER_RULE, evaluator.fingerprint().as_bytes());
         let key_id = evaluator.key_id(issued.sent_at);
         arena.add_header(headers::VOUCHER_KEY_ID, key_id.as_bytes());
-        if let Some(parent) = record
-            .header(TRACEPARENT)
-            .and_then(|value| TraceParent::parse(&value))
-        {
+        let (mut parent, mut is_replayed) = (None, self.run.is_some());
+        record.each_header(&mut |name, value| match name {
+            TRACEPARENT => parent = value.and_then(TraceParent::parse),
+            headers::SOURCE_RUN => is_replayed = true,
+            _ => {}
+        });
+        if let Some(parent) = parent {
             arena.add_header(TRACEPARENT, parent.child().to_string().as_bytes());
         }
         self.outputs.push(Output {
@@ -269,7 +293,11 @@ impl Batch {
             value: Some(value),
             headers: first_header..arena.header_count(),
         });
-        self.advance(record).vouchers += 1;
+        let outcome = self.advance(record);
+        outcome.tally.vouchers += 1;
+        if let Some(written) = record.timestamp_millis().filter(|_| !is_replayed) {
+            outcome.vouchers.add(written);
+        }
     }
 
     /// Adds a record that can't be used. Its dead letter carries the original as far as `extent` says.
@@ -282,7 +310,7 @@ impl Batch {
         if !self.only_counts_dead {
             self.write_dead_letter(record, malformed, extent);
         }
-        let dead = &mut self.advance(record).dead;
+        let dead = &mut self.advance(record).tally.dead;
         *dead.entry(malformed.reason()).or_default() += 1;
     }
 
@@ -402,8 +430,9 @@ impl Batch {
         self.records = 0;
     }
 
-    /// Moves the position of the record's partition past the record, and returns its tally.
-    fn advance(&mut self, record: &impl InputRecord) -> &mut Tally {
+    /// Moves the position of the record's partition past the record, and returns the partition's
+    /// outcome.
+    fn advance(&mut self, record: &impl InputRecord) -> &mut PartitionOutcome {
         self.records += 1;
         let partition = record.partition();
         let mut partitions = self.partitions.iter();
@@ -414,6 +443,8 @@ impl Batch {
                     partition,
                     next: 0,
                     tally: Tally::default(),
+                    first: record.timestamp_millis(),
+                    vouchers: RecordTimes::default(),
                 });
                 self.partitions.len() - 1
             }
@@ -424,6 +455,6 @@ impl Batch {
             "offsets of a partition only grow"
         );
         outcome.next = record.offset() + 1;
-        &mut outcome.tally
+        outcome
     }
 }

@@ -155,6 +155,10 @@ impl Log for KafkaLog {
         self.subscription.blocked()
     }
 
+    fn unread_since(&self) -> Option<i64> {
+        self.subscription.unread_since()
+    }
+
     fn waits_for_offsets(&self) -> bool {
         self.subscription.waits_for_offsets()
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 use runtime::flow::{FlowMetrics, FlowMonitor, FlowObserver};
+use runtime::group_lag::TaskLag;
 use runtime::health::Part;
+use runtime::latency::{self, RecordTimes};
 use runtime::metrics as names;
 use schemas::Reason;
 
@@ -28,12 +30,14 @@ pub struct TaskObserver {
     aborted: Counter,
     unknown: Counter,
     seconds: Histogram,
+    order_to_voucher: Histogram,
     fenced: Counter,
 }
 
 impl TaskObserver {
-    /// Registers the metrics of the task of this number, which reports its readiness as `part`.
-    pub fn new(task: u16, part: Part) -> Self {
+    /// Registers the metrics of the task of this number, which reports its readiness as `part` and how
+    /// far it is behind as `lag`.
+    pub fn new(task: u16, part: Part, lag: TaskLag) -> Self {
         let records =
             |outcome: &'static str| counter!(names::PROCESSOR_RECORDS, "outcome" => outcome);
         let transactions =
@@ -46,7 +50,7 @@ impl TaskObserver {
             blocked_offset: names::PROCESSOR_BLOCKED_OFFSET,
         };
         Self {
-            flow: FlowMonitor::new(part, task, flow),
+            flow: FlowMonitor::new(part, lag, task, flow),
             vouchers: records("voucher"),
             skipped: records("skipped"),
             dead: records("dead_letter"),
@@ -72,6 +76,7 @@ impl TaskObserver {
             aborted: transactions("aborted"),
             unknown: transactions("unknown"),
             seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
+            order_to_voucher: histogram!(names::ORDER_TO_VOUCHER_SECONDS),
             fenced: counter!(names::PROCESSOR_FENCED),
         }
     }
@@ -104,6 +109,10 @@ impl Observer for TaskObserver {
         if written > 0 {
             self.seconds.record(took);
         }
+    }
+
+    fn vouchers_committed(&mut self, orders: RecordTimes) {
+        latency::record(&self.order_to_voucher, orders);
     }
 
     fn transaction_ended(&mut self, end: TransactionEnd) {

@@ -11,6 +11,7 @@ use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, Refused,
     TransactionError, Unfinished,
 };
+use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
 
@@ -75,6 +76,12 @@ pub trait Log {
     /// Returns why assigned partitions are neither read nor at their end; empty when all are.
     fn blocked(&self) -> Vec<Blocked> {
         Vec::new()
+    }
+
+    /// Returns about when the oldest unread record was written, in milliseconds since the epoch; `None`
+    /// when every assigned partition was read to its end.
+    fn unread_since(&self) -> Option<i64> {
+        None
     }
 
     /// Returns whether assigned partitions are not read yet because the group has not given their
@@ -160,6 +167,10 @@ pub trait Observer {
     fn flow(&mut self) -> &mut dyn FlowObserver;
     /// These outcomes are durable. The first record that had to be written was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
+    /// The vouchers of orders of these times are durable.
+    fn vouchers_committed(&mut self, orders: RecordTimes) {
+        let _ = orders;
+    }
     /// A transaction ended.
     fn transaction_ended(&mut self, end: TransactionEnd) {
         let _ = end;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use runtime::clock::MonotonicClock;
+use runtime::group_lag::GroupLag;
 use runtime::health::Health;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
@@ -43,6 +44,10 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         instance,
         "processor started"
     );
+    let lag = service.lags.add(
+        &settings.group.processor_group,
+        &settings.shared.topics.order_status_topic,
+    );
     let flow = Flow {
         settings,
         evaluator,
@@ -50,6 +55,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         registry,
         schemas: KnownSchemas::default(),
         health: service.health.clone(),
+        lag,
     };
     service.run_flow(flow.run(shutdown)).await
 }
@@ -62,6 +68,7 @@ struct Flow {
     registry: Option<Registry>,
     schemas: KnownSchemas<OrderStatusPlan>,
     health: Health,
+    lag: GroupLag,
 }
 
 impl Flow {
@@ -113,7 +120,7 @@ impl Flow {
             log,
             schemas,
             clock: MonotonicClock::new(),
-            observer: TaskObserver::new(number, part),
+            observer: TaskObserver::new(number, part, self.lag.task()),
         };
         let settings = task::Settings {
             guarantee,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use metrics::{Counter, Gauge, counter, gauge};
 
+use crate::group_lag::TaskLag;
 use crate::health::Part;
 use crate::kafka::Blocked;
 use crate::refusals::Refusal;
@@ -38,6 +39,12 @@ pub trait FlowObserver {
     fn refused(&mut self, records: usize, refusal: Refusal) {
         let _ = (records, refusal);
     }
+
+    /// The oldest record whose outcome is not durable has this timestamp, in milliseconds since the
+    /// epoch; `None` when every outcome is. Called after every step of the loop.
+    fn unsettled_since(&mut self, timestamp: Option<i64>) {
+        let _ = timestamp;
+    }
 }
 
 /// The names of a service's metrics of its flow.
@@ -58,6 +65,7 @@ pub struct FlowMetrics {
 /// Reports one task's flow to `/readyz` and to the metrics.
 pub struct FlowMonitor {
     part: Part,
+    lag: TaskLag,
     names: FlowMetrics,
     partitions: Gauge,
     circuit_open: Gauge,
@@ -71,11 +79,13 @@ pub struct FlowMonitor {
 type Labels = (String, String, &'static str);
 
 impl FlowMonitor {
-    /// Reports the task of this number as `part`. Nothing is blocked yet.
-    pub fn new(part: Part, task: u16, names: FlowMetrics) -> Self {
+    /// Reports the task of this number as `part`, and how far it is behind as `lag`. Nothing is blocked
+    /// yet.
+    pub fn new(part: Part, lag: TaskLag, task: u16, names: FlowMetrics) -> Self {
         let task = task.to_string();
         Self {
             part,
+            lag,
             names,
             partitions: gauge!(names.partitions, "task" => task.clone()),
             circuit_open: gauge!(names.circuit_open, "task" => task),
@@ -149,6 +159,10 @@ impl FlowObserver for FlowMonitor {
         }
         .increment(records as u64);
     }
+
+    fn unsettled_since(&mut self, timestamp: Option<i64>) {
+        self.lag.set(timestamp);
+    }
 }
 
 fn labels(blocked: &Blocked) -> Labels {
@@ -163,6 +177,7 @@ mod tests {
     use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
     use super::*;
+    use crate::group_lag::GroupLags;
     use crate::health::Health;
     use crate::kafka::Cause;
 
@@ -173,6 +188,10 @@ mod tests {
         blocked: "t_blocked",
         blocked_offset: "t_blocked_offset",
     };
+
+    fn lag() -> TaskLag {
+        GroupLags::default().add("processor", "order-status").task()
+    }
 
     fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -190,7 +209,7 @@ mod tests {
         let (recorder, metrics) = recorder();
         metrics::with_local_recorder(&recorder, || {
             let part = Health::new().part("task-0", "joining");
-            let mut monitor = FlowMonitor::new(part, 0, NAMES);
+            let mut monitor = FlowMonitor::new(part, lag(), 0, NAMES);
             monitor.circuit_opened("too many dead letters");
             assert_shown(&metrics, "t_circuit_open{task=\"0\"} 1");
             monitor.blocked("waiting for the broker");
@@ -209,7 +228,7 @@ mod tests {
             cause: Cause::OutOfRange { held: None },
         };
         metrics::with_local_recorder(&recorder, || {
-            let mut flow = FlowMonitor::new(health.part("task-0", "joining"), 0, NAMES);
+            let mut flow = FlowMonitor::new(health.part("task-0", "joining"), lag(), 0, NAMES);
             flow.partitions_blocked(&[blocked]);
             assert!(!health.is_ready());
             let labels = r#"{topic="order-status",partition="3",reason="out_of_range"}"#;
@@ -227,7 +246,7 @@ mod tests {
         let (recorder, metrics) = recorder();
         let health = Health::new();
         metrics::with_local_recorder(&recorder, || {
-            let mut flow = FlowMonitor::new(health.part("task-2", "joining"), 2, NAMES);
+            let mut flow = FlowMonitor::new(health.part("task-2", "joining"), lag(), 2, NAMES);
             flow.circuit_opened("too many dead letters");
             assert!(!health.is_ready());
             assert_shown(&metrics, r#"t_circuit_open{task="2"} 1"#);

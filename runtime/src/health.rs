@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::lifecycle::Shutdown;
@@ -142,12 +141,16 @@ impl Part {
 
 /// Returns the routes of health and metrics: `/livez` answers as long as the process does, `/readyz`
 /// answers 503 with the reasons while the service cannot do its work or a shutdown is announced, and
-/// `/metrics` is Prometheus text.
-pub fn routes(health: Health, metrics: PrometheusHandle, shutdown: Shutdown) -> Router {
+/// `/metrics` is the Prometheus text that `metrics` returns.
+pub fn routes(
+    health: Health,
+    metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
+    shutdown: Shutdown,
+) -> Router {
     Router::new()
         .route("/livez", get(|| async { "OK" }))
         .route("/readyz", get(readyz).with_state((health, shutdown)))
-        .route("/metrics", get(move || async move { metrics.render() }))
+        .route("/metrics", get(move || async move { metrics() }))
 }
 
 async fn readyz(State((health, shutdown)): State<(Health, Shutdown)>) -> Response {

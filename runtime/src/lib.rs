@@ -17,6 +17,7 @@
 //! | [`deferred_offsets`] | offsets of durable work, one commit for many batches |
 //! | [`refusals`] | what is done about records that the broker refuses |
 //! | [`flow`] | what a task reports about its flow: readiness and metrics |
+//! | [`group_lag`], [`latency`] | how old unsettled records are; how long records took |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
@@ -43,10 +44,12 @@ pub mod command_line;
 pub mod dead_letter;
 pub mod deferred_offsets;
 pub mod flow;
+pub mod group_lag;
 pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod key_file;
+pub mod latency;
 pub mod lifecycle;
 pub mod metrics;
 pub mod output;

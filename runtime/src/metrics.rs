@@ -37,6 +37,16 @@ macro_rules! metrics {
 }
 
 metrics! {
+    CONSUMER_LAG_RECORDS Gauge "checkout_consumer_lag_records"
+        "Offsets between the position of this instance and the end of the committed records of a partition (its last stable offset), as the brokers returned it within the last seconds; by group, topic and partition. 0 at the end, whether transaction markers follow the last record or not, and for a partition that this instance does not read any more.";
+    CONSUMER_LAG_SECONDS Gauge "checkout_consumer_lag_seconds"
+        "Age of the oldest record whose outcome is not durable, over all partitions of this instance; by group and topic. Where such a record is still to be read, the age of the record before it, or the time since the partition was last at its end, whichever is less. 0 when every partition was read to its end and every outcome is durable.";
+    ORDER_TO_VOUCHER_SECONDS Seconds "checkout_order_to_voucher_seconds"
+        "Time from the timestamp of an order status to the commit of its voucher: of the oldest and of the newest order of each batch that earned one. Without backfills and redrives.";
+    VOUCHER_TO_ROW_SECONDS Seconds "checkout_voucher_to_row_seconds"
+        "Time from the timestamp of a voucher record to the commit of its row: of the oldest and of the newest such record of each batch. Without vouchers of backfills and redrives.";
+    OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds"
+        "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
     PROCESSOR_RECORDS Counter "processor_records_total"
         "Order statuses whose outcome was committed; outcome: voucher, skipped, dead_letter.";
     PROCESSOR_SKIPPED Counter "processor_skipped_total"
@@ -132,7 +142,7 @@ const BUCKETS: &[f64] = &[
 ];
 
 /// Installs the metrics recorder of the process and describes every metric whose name starts with
-/// `service`, or with `http` or `kafka`, which every service has.
+/// `service`, or with `http`, `kafka` or `checkout`, which several services have.
 ///
 /// # Errors
 /// When the process has a recorder already.
@@ -147,7 +157,7 @@ pub fn install(service: &str) -> Result<PrometheusHandle, Failure> {
         .install_recorder()
         .map_err(|error| Failure::failed(format!("metrics: {error}")))?;
     let is_ours = |name: &str| {
-        [service, "http_", "kafka_"]
+        [service, "http_", "kafka_", "checkout_"]
             .iter()
             .any(|start| name.starts_with(start))
     };

@@ -13,6 +13,7 @@ use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
+use crate::group_lag::GroupLags;
 use crate::health::{self, Health};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
@@ -44,6 +45,8 @@ pub struct Service {
     pub health: Health,
     /// The parts.
     pub supervisor: Supervisor,
+    /// How far the groups are behind that the service reads as.
+    pub lags: GroupLags,
     metrics: PrometheusHandle,
 }
 
@@ -56,6 +59,7 @@ impl Service {
         Ok(Self {
             health: Health::new(),
             supervisor: Supervisor::new(shutdown),
+            lags: GroupLags::default(),
             metrics: metrics::install(name)?,
         })
     }
@@ -67,7 +71,12 @@ impl Service {
 
     /// Returns the routes `/livez`, `/readyz` and `/metrics`.
     pub fn routes(&self) -> Router {
-        health::routes(self.health.clone(), self.metrics.clone(), self.shutdown())
+        let (lags, metrics) = (self.lags.clone(), self.metrics.clone());
+        let render = move || {
+            lags.update();
+            metrics.render()
+        };
+        health::routes(self.health.clone(), render, self.shutdown())
     }
 
     /// Serves health and metrics. They answer until all other parts have ended, so that a shutdown

@@ -7,7 +7,9 @@
 use std::ops::Range;
 
 use runtime::dead_letter::{Cause, Extent, OutgoingDeadLetter};
+use runtime::latency::RecordTimes;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
+use runtime::replay::SOURCE_RUN;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 use rust_decimal::Decimal;
 use schemas::{Currency, Malformed, Reason, Timestamp, Voucher};
@@ -27,6 +29,8 @@ pub struct Batch {
     rows: Vec<Row>,
     dead: Vec<Dead>,
     positions: Positions,
+    /// The timestamp of the oldest record.
+    oldest: Option<i64>,
     tally: Tally,
     /// Whether a partition was taken away, so that no record may be added any more.
     closed: bool,
@@ -158,6 +162,7 @@ impl Batch {
         self.rows.clear();
         self.dead.clear();
         self.positions.clear();
+        self.oldest = None;
         self.tally = Tally::default();
         self.closed = false;
     }
@@ -181,6 +186,33 @@ impl Batch {
     /// The next offset of each partition that has records here and is still assigned.
     pub const fn positions(&self) -> &Positions {
         &self.positions
+    }
+
+    /// The timestamp of the oldest record, in milliseconds since the epoch.
+    pub const fn oldest(&self) -> Option<i64> {
+        self.oldest
+    }
+
+    /// Returns the times of the records whose rows were written, without vouchers of backfills and
+    /// redrives.
+    pub fn row_times(&self) -> RecordTimes {
+        let mut times = RecordTimes::default();
+        for row in &self.rows {
+            let record = &self.records[row.record];
+            if let (Some(written), None) = (record.timestamp_millis, record.dead)
+                // Headers are searched only where it matters.
+                && !times.contain(written)
+                && !self.is_replayed(record)
+            {
+                times.add(written);
+            }
+        }
+        times
+    }
+
+    fn is_replayed(&self, record: &StoredRecord) -> bool {
+        let mut headers = self.headers[record.headers.clone()].iter();
+        headers.any(|header| &self.text[header.name.clone()] == SOURCE_RUN)
     }
 
     /// The outcomes of the records.
@@ -287,10 +319,12 @@ impl Batch {
             let value = value.map(|value| append(&mut self.bytes, value));
             self.headers.push(StoredHeader { name, value });
         });
+        let timestamp_millis = record.timestamp_millis();
+        self.oldest = self.oldest.into_iter().chain(timestamp_millis).min();
         self.records.push(StoredRecord {
             partition: record.partition(),
             offset: record.offset(),
-            timestamp_millis: record.timestamp_millis(),
+            timestamp_millis,
             key,
             value,
             headers: first_header..self.headers.len(),

@@ -71,6 +71,10 @@ impl Source for KafkaSource {
         self.subscription.blocked()
     }
 
+    fn unread_since(&self) -> Option<i64> {
+        self.subscription.unread_since()
+    }
+
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
         self.subscription
             .rewind(timeout)

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 use runtime::flow::{FlowMetrics, FlowMonitor, FlowObserver};
+use runtime::group_lag::TaskLag;
 use runtime::health::Part;
+use runtime::latency::{self, RecordTimes};
 use runtime::metrics as names;
 use schemas::Reason;
 
@@ -25,13 +27,15 @@ pub struct TaskObserver {
     dead: Counter,
     reasons: BTreeMap<Reason, Counter>,
     batch_seconds: Histogram,
+    voucher_to_row: Histogram,
     data_errors: Counter,
     outages: Counter,
 }
 
 impl TaskObserver {
-    /// Registers the metrics of the task of this number, which reports its readiness as `part`.
-    pub fn new(task: u16, part: Part) -> Self {
+    /// Registers the metrics of the task of this number, which reports its readiness as `part` and how
+    /// far it is behind as `lag`.
+    pub fn new(task: u16, part: Part, lag: TaskLag) -> Self {
         let rows = |outcome: &'static str| counter!(names::SINK_ROWS, "outcome" => outcome);
         let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
         let flow = FlowMetrics {
@@ -42,7 +46,7 @@ impl TaskObserver {
             blocked_offset: names::SINK_BLOCKED_OFFSET,
         };
         Self {
-            flow: FlowMonitor::new(part, task, flow),
+            flow: FlowMonitor::new(part, lag, task, flow),
             inserted: rows("inserted"),
             existing: rows("existing"),
             different: rows("different"),
@@ -58,6 +62,7 @@ impl TaskObserver {
                 })
                 .collect(),
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
+            voucher_to_row: histogram!(names::VOUCHER_TO_ROW_SECONDS),
             data_errors: errors("data"),
             outages: errors("unavailable"),
         }
@@ -71,6 +76,10 @@ impl Observer for TaskObserver {
 
     fn written(&mut self, took: Duration) {
         self.batch_seconds.record(took);
+    }
+
+    fn rows_committed(&mut self, vouchers: RecordTimes) {
+        latency::record(&self.voucher_to_row, vouchers);
     }
 
     fn write_failed(&mut self, failure: WriteFailure) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
 use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
+use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
 
@@ -35,6 +36,12 @@ pub trait Source {
     /// Returns why assigned partitions are neither read nor at their end; empty when all are.
     fn blocked(&self) -> Vec<Blocked> {
         Vec::new()
+    }
+
+    /// Returns about when the oldest unread record was written, in milliseconds since the epoch; `None`
+    /// when every assigned partition was read to its end.
+    fn unread_since(&self) -> Option<i64> {
+        None
     }
 
     /// Reads every assigned partition again from the group's committed offset.
@@ -164,6 +171,10 @@ pub trait Observer {
     /// The rows of a statement are durable, so long after it was started.
     fn written(&mut self, took: Duration) {
         let _ = took;
+    }
+    /// The rows of a whole batch are durable, for vouchers of these times.
+    fn rows_committed(&mut self, vouchers: RecordTimes) {
+        let _ = vouchers;
     }
     /// A statement failed and is executed again.
     fn write_failed(&mut self, failure: WriteFailure) {

@@ -1,6 +1,7 @@
 //! `sink run`: wires the ports and the tasks.
 
 use runtime::clock::MonotonicClock;
+use runtime::group_lag::GroupLag;
 use runtime::health::{Health, Part};
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
@@ -38,12 +39,17 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         tasks = settings.flow.tasks,
         "sink started"
     );
+    let lag = service.lags.add(
+        &settings.group.sink_group,
+        &settings.shared.topics.vouchers_topic,
+    );
     let flow = Flow {
         settings,
         database,
         registry,
         schemas: KnownSchemas::default(),
         health: service.health.clone(),
+        lag,
         postgres,
     };
     service.run_flow(flow.run(shutdown)).await
@@ -56,6 +62,7 @@ struct Flow {
     registry: Option<Registry>,
     schemas: KnownSchemas<VoucherPlan>,
     health: Health,
+    lag: GroupLag,
     /// The state of the database in `/readyz`.
     postgres: Part,
 }
@@ -99,7 +106,7 @@ impl Flow {
             )?,
             schemas: SchemaCache::new(self.registry.clone(), self.schemas.clone(), registry_part),
             clock: MonotonicClock::new(),
-            observer: TaskObserver::new(number, part),
+            observer: TaskObserver::new(number, part, self.lag.task()),
         };
         let settings = task::Settings {
             topic: topic.clone(),

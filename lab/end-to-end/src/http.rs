@@ -1,5 +1,7 @@
 //! What a service answers over HTTP: its metrics and its readiness.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::Value;
 use stack::Service;
@@ -25,6 +27,20 @@ pub async fn metric(service: &Service, name: &str, labels: &str) -> Result<u64> 
                 .ok()
         })
         .sum())
+}
+
+/// Returns the value of each series of a metric, by its labels as they are written.
+///
+/// # Errors
+/// When the service does not answer.
+pub async fn series(service: &Service, name: &str) -> Result<BTreeMap<String, f64>> {
+    let text = reqwest::get(service.url("/metrics")).await?.text().await?;
+    let of_the_name = text.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        let is_whole_name = labels.is_empty() || labels.starts_with('{');
+        Some((labels.to_owned(), value.parse::<f64>().ok()?)).filter(|_| is_whole_name)
+    });
+    Ok(of_the_name.collect())
 }
 
 /// Returns the status code and the body of `/readyz`.

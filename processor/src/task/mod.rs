@@ -36,9 +36,11 @@
 //! | `start` | Opening, Initializing, Rewinding |
 //! | `waits`, `rejoin` | all states that wait |
 //! | `recover` | which state follows an error |
+//! | `lag` | after every step: how old the oldest unsettled record is |
 
 mod fences;
 mod fill;
+mod lag;
 mod prefetch;
 mod read;
 mod recover;
@@ -187,6 +189,9 @@ pub struct Task<L, S, C, O> {
     /// A record that was read and is in no batch: its schema isn't known yet, or it gets a batch of its
     /// own.
     held: Option<OwnedRecord>,
+    /// The timestamp of the oldest record that was read, and forgotten after a failure. Until a batch is
+    /// committed, or nothing is left to be read.
+    forgotten: Option<i64>,
     /// When the open transaction is given up.
     deadline: Duration,
     /// Whether a call of the open transaction had to be repeated.
@@ -217,7 +222,7 @@ where
     type State = State;
 
     fn step(&mut self, state: State) -> Result<State, Failure> {
-        match state {
+        let next = match state {
             // The way of a batch.
             State::Reading => self.read(),
             State::Producing => Ok(self.produce()),
@@ -239,7 +244,9 @@ where
             State::WaitingToOpen { until } => Ok(self.wait(state, until, State::Opening)),
             State::WaitingToRewind { until } => Ok(self.wait(state, until, State::Rewinding)),
             State::LookingForAnother { until } => self.look_for_another(until),
-        }
+        };
+        self.report_lag();
+        next
     }
 
     fn is_idle(&self, state: &State) -> bool {
@@ -284,6 +291,7 @@ where
             batch: settings.batch,
             batch_began: Duration::ZERO,
             held: None,
+            forgotten: None,
             deadline: Duration::ZERO,
             interrupted: false,
             breaker_before: breaker.clone(),

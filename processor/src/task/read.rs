@@ -135,6 +135,9 @@ where
     /// Commits the offsets past the control records at the end of the last transactions, so that the
     /// group shows no lag when it is idle. Every record that was read is committed already.
     fn commit_what_is_read(&mut self) {
+        if self.assignment.has_joined() && self.ports.log.unread_since().is_none() {
+            self.forgotten = None;
+        }
         let positions = self.ports.log.positions();
         if positions.len() >= self.assignment.len() {
             // Every partition was read to its end. A record that failed may be gone, by compaction:

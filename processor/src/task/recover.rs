@@ -82,6 +82,7 @@ where
 
     /// Forgets all that was read and not committed.
     pub(super) fn forget_batches(&mut self) {
+        self.forgotten = self.oldest_read();
         self.batch.clear();
         self.next.clear();
         self.held = None;

@@ -199,7 +199,9 @@ where
         let took = self.now().saturating_sub(self.batch_began);
         let observer = &mut self.ports.observer;
         observer.committed(self.batch.tallies(), took);
+        observer.vouchers_committed(self.batch.voucher_times());
         self.batch.clear();
+        self.forgotten = None;
         self.breaker_before = self.breaker.clone();
         self.backoff.reset();
     }

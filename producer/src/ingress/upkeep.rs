@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
+use runtime::clock::{age_of, unix_millis};
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::metrics::OUTBOX_ROWS;
+use runtime::metrics::{OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS};
 use runtime::postgres::{Database, Unwritable, message_of, within};
 use sqlx::{Error, PgConnection, PgPool};
 
@@ -21,6 +22,7 @@ use crate::limits::{
 };
 use crate::relay::SharedLowWater;
 use crate::store;
+use crate::store::outbox::Backlog;
 use old_keys::OldKeys;
 
 /// Measures, deletes and reports, over a connection of its own: readers that occupy the whole pool must
@@ -85,11 +87,11 @@ impl Upkeep {
             // Without an answer the next measurement comes soon.
             let mut pause = UPKEEP_PERIOD;
             match self.measure().await {
-                Ok(Backlog { rows, took }) => {
+                Ok(Measurement { backlog, took }) => {
                     pause = UPKEEP_PERIOD.max(took * UPKEEP_COST_FACTOR);
                     last_answer = Instant::now();
                     self.postgres.ready();
-                    self.report_backlog(rows);
+                    self.report_backlog(backlog);
                     let is_due =
                         last_delete.is_none_or(|at: Instant| at.elapsed() >= DELETE_KEYS_PERIOD);
                     if is_due && self.delete_some_old_keys().await {
@@ -142,7 +144,7 @@ impl Upkeep {
     }
 
     /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
-    async fn measure(&mut self) -> Result<Backlog, Error> {
+    async fn measure(&mut self) -> Result<Measurement, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -160,18 +162,22 @@ impl Upkeep {
                 self.gate.open();
             }
             let begun = Instant::now();
-            let rows = store::outbox::backlog(&mut connection, from, limit).await?;
+            let backlog = store::outbox::backlog(&mut connection, from, limit).await?;
             let took = begun.elapsed();
-            Ok(Backlog { rows, took })
+            Ok(Measurement { backlog, took })
         };
-        let backlog = within(UPKEEP_ANSWER_TIMEOUT, measuring).await?;
+        let measurement = within(UPKEEP_ANSWER_TIMEOUT, measuring).await?;
         self.connection = Some(connection);
-        Ok(backlog)
+        Ok(measurement)
     }
 
-    fn report_backlog(&self, rows: i64) {
+    fn report_backlog(&self, Backlog { rows, since }: Backlog) {
         // Exact to 2^52 rows.
         gauge!(OUTBOX_ROWS).set(rows as f64);
+        let age = since.map_or(Duration::ZERO, |since| {
+            age_of(since.as_millis(), unix_millis())
+        });
+        gauge!(OUTBOX_OLDEST_SECONDS).set(age);
         let full = rows >= self.outbox_limit;
         self.gate.set_backlog_full(full);
         if full {
@@ -208,7 +214,7 @@ impl Upkeep {
 }
 
 /// The events that wait to be published, and how long counting them took.
-struct Backlog {
-    rows: i64,
+struct Measurement {
+    backlog: Backlog,
     took: Duration,
 }

@@ -9,7 +9,7 @@
 //! | `orders` | `orders`, and the rows of `outbox` that are written with them |
 //! | `order_ids` | the sequences of the old routes |
 //! | `idempotency_keys` | answers that are stored under idempotency keys |
-//! | `outbox` | how many events wait; reading and deleting them is the relay's |
+//! | `outbox` | how many events wait, and since when; reading and deleting them is the relay's |
 //! | `session` | what the writers' sessions and transactions are set to |
 
 pub(crate) mod idempotency_keys;

@@ -28,3 +28,7 @@ pub use rows::{RowCounts, RowState};
 pub use settings::ReplaySettings;
 pub use threads::{Replayed, Share, replay};
 pub use totals::Totals;
+
+/// The header of a voucher's record that names the backfill or redrive that issued it. Absent in the
+/// live flow.
+pub const SOURCE_RUN: &str = "source.run";

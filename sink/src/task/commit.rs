@@ -33,6 +33,7 @@ where
         self.deferred.add(self.batch.positions(), now);
         self.ports.observer.settled(self.batch.tally());
         self.batch.clear();
+        self.forgotten = None;
         self.breaker_before = self.breaker.clone();
         self.backoff.reset();
         self.report_health();

@@ -42,9 +42,11 @@
 //! | `dead_letters` | DeadLettering |
 //! | `commit` | CommittingOffsets |
 //! | `waits` | all states that wait |
+//! | `lag` | after every step: how old the oldest unsettled record is |
 
 mod commit;
 mod dead_letters;
+mod lag;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -169,6 +171,9 @@ pub struct Task<K, T, D, S, C, O> {
     columns: Columns,
     /// A record that was read after those of the next batch and whose schema isn't known yet.
     held: Option<OwnedRecord>,
+    /// The timestamp of the oldest record that was read, and forgotten after a failure. Until a batch is
+    /// settled, or nothing is left to be read.
+    forgotten: Option<i64>,
     /// Why the consumer can't go on. The current batch is settled before the consumer is replaced.
     consumer_failure: Option<String>,
 
@@ -198,7 +203,7 @@ where
     type State = State;
 
     fn step(&mut self, state: State) -> Result<State, Failure> {
-        match state {
+        let next = match state {
             // The way of a batch.
             State::Reading => Ok(self.read()),
             State::Writing { bisection, since } => Ok(self.write(bisection, since)),
@@ -215,7 +220,9 @@ where
             State::CircuitOpen { until } => Ok(self.wait_for_circuit(until)),
             State::Rewinding { not_before } => Ok(self.rewind(not_before)),
             State::Rejoining { until } => self.rejoin(until),
-        }
+        };
+        self.report_lag();
+        next
     }
 
     fn is_idle(&self, state: &State) -> bool {
@@ -253,6 +260,7 @@ where
             next: Batch::default(),
             columns: Columns::default(),
             held: None,
+            forgotten: None,
             consumer_failure: None,
             breaker_before: breaker.clone(),
             breaker,
@@ -302,6 +310,7 @@ where
 
     /// Forgets all that was read and not settled.
     fn forget_batches(&mut self) {
+        self.forgotten = self.oldest_read();
         self.batch.clear();
         self.next.clear();
         self.held = None;

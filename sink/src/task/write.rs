@@ -29,6 +29,8 @@ where
     /// statement was started.
     pub(super) fn write(&mut self, bisection: Bisection, since: Option<Duration>) -> State {
         let Some(part) = bisection.current() else {
+            let observer = &mut self.ports.observer;
+            observer.rows_committed(self.batch.row_times());
             return self.end_writing();
         };
         let (since, timeout) = match since {

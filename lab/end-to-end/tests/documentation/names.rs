@@ -26,6 +26,7 @@ fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
 fn metric(code: &str) -> Option<&str> {
     let name = code.split_once('{').map_or(code, |(name, _)| name);
     let prefixes = [
+        "checkout_",
         "producer_",
         "processor_",
         "sink_",

@@ -1,13 +1,76 @@
-//! What others see of the services: counters from their beginning on, and traces.
+//! What others see of the services: counters from their beginning on, lag and latencies, and traces.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use end_to_end::system::TestSystem;
+use end_to_end::backends::own_postgres;
+use end_to_end::http::{metric, series};
+use end_to_end::system::{TestSystem, ready};
+use end_to_end::topic::{self, NewRecord};
 use end_to_end::wait;
 use reqwest::Client;
 use schemas::Reason;
 use serde_json::json;
+use stack::Service;
+
+const RECORDS: &str = "checkout_consumer_lag_records";
+const SECONDS: &str = "checkout_consumer_lag_seconds";
+const TO_VOUCHER: &str = "checkout_order_to_voucher_seconds_count";
+const TO_ROW: &str = "checkout_voucher_to_row_seconds_count";
+
+/// The lag of a service: the records by partition, and the seconds.
+#[derive(Debug)]
+struct Lag {
+    records: BTreeMap<String, f64>,
+    seconds: f64,
+}
+
+impl Lag {
+    async fn of(service: &Service) -> Result<Self> {
+        let seconds = series(service, SECONDS).await?;
+        Ok(Self {
+            records: series(service, RECORDS).await?,
+            seconds: *seconds.values().next().context("no lag in seconds")?,
+        })
+    }
+
+    /// Whether the lag of all four partitions is known, and there is none.
+    fn is_none(&self) -> bool {
+        self.records.len() == 4
+            && self.records.values().all(|records| *records == 0.0)
+            && self.seconds == 0.0
+    }
+}
+
+async fn catches_up(service: &Service) -> Result<Lag> {
+    let what = format!("{} to have no lag", service.name());
+    let lag = || Lag::of(service);
+    wait::until(&what, lag, |lag| lag.as_ref().is_ok_and(Lag::is_none)).await
+}
+
+fn sent(order_id: &str) -> NewRecord {
+    let value = format!(r#"{{"order_id":"{order_id}","status":"SENT","total":100}}"#);
+    NewRecord::new(order_id, value)
+}
+
+/// Places an order over HTTP and sends it.
+async fn send_order(producer: &Service, order_id: &str) -> Result<()> {
+    let order = json!({"order_id": order_id, "total": "100.00"});
+    let place = Client::new().post(producer.url("/orders")).json(&order);
+    let path = format!("/orders/{order_id}");
+    let send = Client::new().patch(producer.url(&path));
+    for request in [place, send.json(&json!({"status": "SENT"}))] {
+        request.send().await?.error_for_status()?;
+    }
+    Ok(())
+}
+
+async fn has_row(system: &TestSystem, order_id: &str) {
+    let what = format!("the voucher of {order_id}");
+    let rows = || async { system.vouchers_of(order_id).await.unwrap_or_default() };
+    wait::until(&what, rows, |rows| !rows.is_empty()).await;
+}
 
 /// An increase from nothing to one is no increase to Prometheus: a counter has to be seen at 0 first.
 #[tokio::test]
@@ -24,6 +87,118 @@ async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
             assert!(metrics.lines().any(|one| one == line), "no {line}");
         }
     }
+    Ok(())
+}
+
+/// The relay and the processor write in transactions, whose markers take offsets behind the records.
+#[tokio::test]
+async fn at_the_end_of_its_topic_a_service_has_no_lag_although_markers_follow_the_last_record()
+-> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let (producer, processor, sink) =
+        tokio::try_join!(system.producer(), system.processor(), system.sink())?;
+    send_order(&producer, "17").await?;
+    has_row(&system, "17").await;
+    for (service, topic) in [
+        (&processor, &system.topics.order_status),
+        (&sink, &system.topics.vouchers),
+    ] {
+        let records = topic::read(system.brokers(), topic).await?.len();
+        let nobody = format!("nobody-{}", system.name);
+        let offsets = topic::lag(system.brokers(), &nobody, topic).await?;
+        assert!(offsets > i64::try_from(records)?, "no marker in {topic}");
+        catches_up(service).await?;
+        // For longer than it takes until the brokers are asked for the ends again.
+        let mut looks = 0;
+        let lag = || Lag::of(service);
+        wait::until("two hundred looks", lag, |lag| {
+            looks += 1;
+            looks == 200 || !lag.as_ref().is_ok_and(Lag::is_none)
+        })
+        .await?;
+        assert_eq!(looks, 200, "{} shows a lag again", service.name());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result<()> {
+    let backends = own_postgres("lag", |_| {}).await;
+    let system = TestSystem::on(Arc::new(backends), false).await?;
+    let (processor, sink) = tokio::try_join!(system.processor(), system.sink())?;
+    system.write_orders(vec![sent("before")]).await?;
+    has_row(&system, "before").await;
+    catches_up(&sink).await?;
+
+    system.backends.postgres().stop().await?;
+    // More than the sink reads before it has written any.
+    let orders = (0..5_000).map(|number| sent(&format!("{number}")));
+    system.write_orders(orders.collect()).await?;
+    let lag = || Lag::of(&sink);
+    wait::until("a lag that grows", lag, |lag| {
+        let is_behind = |lag: &Lag| lag.records.values().any(|records| *records > 0.0);
+        lag.as_ref()
+            .is_ok_and(|lag| is_behind(lag) && lag.seconds > 2.0)
+    })
+    .await?;
+    catches_up(&processor).await?;
+
+    system.backends.postgres().start().await?;
+    system.backends.postgres().wait_ready().await?;
+    catches_up(&sink).await?;
+    let inserted = metric(&sink, "sink_rows_total", "outcome=\"inserted\"").await?;
+    assert_eq!(inserted, 5_001);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let (processor, sink) = tokio::try_join!(system.processor(), system.sink())?;
+    assert_eq!(metric(&processor, TO_VOUCHER, "").await?, 0);
+    assert_eq!(metric(&sink, TO_ROW, "").await?, 0);
+    system.write_orders(vec![sent("17")]).await?;
+    has_row(&system, "17").await;
+    for (service, name) in [(&processor, TO_VOUCHER), (&sink, TO_ROW)] {
+        let count = || metric(service, name, "");
+        wait::until(name, count, |count| *count.as_ref().unwrap_or(&0) > 0).await?;
+    }
+    system
+        .run_processor(&["backfill", "--name", "again", "--json"], &[])
+        .await?
+        .json()?;
+    let existing = || metric(&sink, "sink_rows_total", "outcome=\"existing\"");
+    wait::until("the voucher again", existing, |existing| {
+        *existing.as_ref().unwrap_or(&0) == 1
+    })
+    .await?;
+    assert_eq!(metric(&processor, TO_VOUCHER, "").await?, 1);
+    assert_eq!(metric(&sink, TO_ROW, "").await?, 1);
+    Ok(())
+}
+
+/// Without Kafka the ingress accepts orders all the same, and they wait.
+#[tokio::test]
+async fn the_age_of_the_first_order_that_waits_to_be_published_grows() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let command = system.producer_command("1").await?;
+    let producer = ready(command.env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")).await?;
+    send_order(&producer, "17").await?;
+    let age = || series(&producer, "checkout_outbox_oldest_seconds");
+    wait::until("an age of two seconds", age, |age| {
+        let is_old = |age: &BTreeMap<String, f64>| age.values().any(|age| *age > 2.0);
+        age.as_ref().is_ok_and(is_old)
+    })
+    .await?;
+    producer.kill().await?;
+    let producer = system.producer().await?;
+    let age = || series(&producer, "checkout_outbox_oldest_seconds");
+    wait::until("no order that waits", age, |age| {
+        let is_empty = |age: &BTreeMap<String, f64>| age.values().any(|age| *age == 0.0);
+        age.as_ref().is_ok_and(is_empty)
+    })
+    .await?;
+    assert_eq!(system.order_records().await?.len(), 2);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The loop against a small model of Kafka: faults at any call, and what must hold all the same.
 
 mod audit;
+mod lag;
 mod model;
 mod refusals;
 

@@ -8,6 +8,7 @@ use runtime::flow::FlowObserver;
 use runtime::kafka::{
     AssignmentChange, CommitError, Membership, Outgoing, Polled, Refused, TransactionError,
 };
+use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
 use runtime::refusals::Refusal;
@@ -175,6 +176,13 @@ impl Log for Kafka {
         self.answer()?;
         self.inits += 1;
         Ok(())
+    }
+
+    fn unread_since(&self) -> Option<i64> {
+        let unread = self.positions.iter().filter_map(|(partition, position)| {
+            self.inputs[partition].get(usize::try_from(*position).ok()?)
+        });
+        unread.filter_map(|record| record.timestamp_millis).min()
     }
 
     fn waits_for_offsets(&self) -> bool {
@@ -418,6 +426,10 @@ pub(super) struct Watch {
     pub(super) reduced: usize,
     /// How often a record was found blocked.
     pub(super) refused: usize,
+    /// Since when there were unsettled records: every change.
+    pub(super) unsettled: Vec<Option<i64>>,
+    /// The times of the orders whose vouchers were committed, batch by batch.
+    pub(super) vouchers: Vec<RecordTimes>,
 }
 
 impl Observer for &mut Watch {
@@ -427,6 +439,10 @@ impl Observer for &mut Watch {
 
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, _: Duration) {
         self.records += tallies.map(Tally::records).sum::<u64>();
+    }
+
+    fn vouchers_committed(&mut self, orders: RecordTimes) {
+        self.vouchers.push(orders);
     }
 }
 
@@ -446,13 +462,22 @@ impl FlowObserver for Watch {
             Refusal::Blocked => self.refused += records,
         }
     }
+
+    fn unsettled_since(&mut self, timestamp: Option<i64>) {
+        if self.unsettled.last() != Some(&timestamp) {
+            self.unsettled.push(timestamp);
+        }
+    }
 }
+
+/// The timestamp of the records.
+pub(super) const WRITTEN: i64 = 1_780_000_000_000;
 
 pub(super) fn record(partition: Partition, offset: Offset, value: Option<Vec<u8>>) -> OwnedRecord {
     OwnedRecord {
         partition,
         offset,
-        timestamp_millis: Some(1_780_000_000_000),
+        timestamp_millis: Some(WRITTEN),
         key: Some(format!("{partition}-{offset}").into_bytes()),
         value,
         headers: Vec::new(),

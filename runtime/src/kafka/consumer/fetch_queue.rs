@@ -267,6 +267,13 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
         }
     }
 
+    /// Returns the record that came last; `None` when something else came after it.
+    pub(in crate::kafka) fn last_record(&self) -> Option<FetchedRecord<'_>> {
+        let message = self.message.as_ref()?.native();
+        let is_record = message.err == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        is_record.then_some(FetchedRecord(message))
+    }
+
     /// Returns the record that [`next`](Self::next) has announced.
     ///
     /// # Panics

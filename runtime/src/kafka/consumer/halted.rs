@@ -109,6 +109,7 @@ impl Subscription {
         self.context().set_pending([partition]);
         self.positions.fetched.remove(&partition);
         self.stalls.reset(partition);
+        self.lag.note_interrupted(partition);
         Ok(resume_at)
     }
 

@@ -14,8 +14,9 @@
 //!  └─ takes the next record
 //!      ├─ fetch_queue       librdkafka's queue of records
 //!      └─ read_positions    the next offset of each partition
-//! Subscription::rewind      back to the committed offsets, after a transaction was aborted
-//! Subscription::blocked     what the others found, as sentences (`blocked`)
+//! Subscription::rewind        back to the committed offsets, after a transaction was aborted
+//! Subscription::blocked       what the others found, as sentences (`blocked`)
+//! Subscription::unread_since  how far the subscription is behind in time (`lag`)
 //! ```
 //!
 //! An *assigned* partition belongs to this member. It is *fetched* once the client was given a start
@@ -30,6 +31,7 @@ mod committed_offsets;
 mod fetch_queue;
 mod first_record;
 mod halted;
+mod lag;
 mod limits;
 mod read_positions;
 mod rebalance;

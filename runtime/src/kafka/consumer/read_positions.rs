@@ -35,6 +35,11 @@ impl ReadPositions {
         }
     }
 
+    /// Returns whether this partition was read last.
+    pub(super) fn is_latest(&self, partition: Partition) -> bool {
+        self.latest.is_some_and(|(latest, _)| latest == partition)
+    }
+
     /// Sets the next offset of a partition, and returns the one before.
     pub(super) fn set(&mut self, partition: Partition, next: Offset) -> Option<Offset> {
         self.next.extend(self.latest.replace((partition, next)));

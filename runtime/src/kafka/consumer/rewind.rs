@@ -117,6 +117,7 @@ impl Subscription {
             self.positions.forget(*partition);
             self.unsettled.forget(*partition);
             self.stalls.reset(*partition);
+            self.lag.note_rewound(*partition);
             if let Some(start) = self.positions.fetched.get_mut(partition) {
                 *start = *offset;
                 fetched.push((*partition, *offset));

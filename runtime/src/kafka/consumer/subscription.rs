@@ -18,6 +18,7 @@ use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use super::blocked::{Blocked, BlockedPartitions, Cause};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::halted::Halted;
+use super::lag::ConsumerLag;
 use super::limits::{
     COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, QUICK_AFTER_OUTAGE,
     RECORDS_PER_EVENT_POLL,
@@ -28,10 +29,11 @@ use super::rewind::Rewind;
 use super::stalled::{StallDetector, StallReport, Stalled};
 use super::start_offsets::StartOffsets;
 use super::unsettled_offsets::UnsettledOffsets;
+use crate::clock::unix_millis;
 use crate::kafka::config::create_client;
 use crate::kafka::partition_list;
 use crate::lifecycle::Failure;
-use crate::record::{Partition, Positions};
+use crate::record::{InputRecord as _, Partition, Positions};
 
 /// What a poll brought.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub struct Subscription {
     pub(super) rewind: Option<Rewind>,
     pub(super) blocked: BlockedPartitions,
     pub(super) stalls: StallDetector,
+    pub(super) lag: ConsumerLag,
     changes: Vec<AssignmentChange>,
     next_health_check: Instant,
     /// The client's events are polled after this many records.
@@ -100,8 +103,11 @@ impl Subscription {
         consumer.subscribe(&[topic]).map_err(|error| {
             Failure::bad_setting(format!("cannot subscribe to {topic}: {error}"))
         })?;
+        // Of a configuration without a group the client has just refused to subscribe.
+        let group = config.get("group.id").unwrap_or_default();
         Ok(Self {
             queue: FetchQueue::new(consumer),
+            lag: ConsumerLag::new(group, topic),
             topic: topic.to_owned(),
             positions: ReadPositions::default(),
             start_offsets: StartOffsets::default(),
@@ -168,12 +174,18 @@ impl Subscription {
             match self.queue.next(timeout) {
                 Fetched::Record(partition, offset) => {
                     self.records_until_events = self.records_until_events.saturating_sub(1);
+                    let is_first_of_several = !self.positions.is_latest(partition);
                     if self.positions.advance(partition, offset) {
+                        if is_first_of_several {
+                            let timestamp = self.queue.record().timestamp_millis();
+                            self.lag.note_read(partition, timestamp);
+                        }
                         return Polled::Record(self.queue.record());
                     }
                 }
                 Fetched::End(partition, end) => {
                     self.positions.set(partition, end);
+                    self.lag.note_end(partition);
                     if !self.blocked.is_empty() {
                         self.mark_healthy(partition);
                     }
@@ -201,6 +213,7 @@ impl Subscription {
         self.start_pending_partitions();
         let event = self.queue.client().poll(timeout);
         let event = event.map(|polled| polled.map(drop));
+        self.sample_lag();
         if self.apply_changes() {
             return Event::Handled;
         }
@@ -222,18 +235,38 @@ impl Subscription {
         }
     }
 
+    /// Looks at the clock and at the last record, which is not done for each record.
+    fn sample_lag(&mut self) {
+        self.lag.set_time(unix_millis());
+        if let Some(record) = self.queue.last_record() {
+            let (partition, next) = (record.partition(), record.offset() + 1);
+            // Otherwise it was read before a rewind.
+            if self.positions.next_offset(partition) == Some(next) {
+                self.lag.note_read(partition, record.timestamp_millis());
+            }
+        }
+    }
+
     /// Applies what rebalances did. Returns whether there was any.
     fn apply_changes(&mut self) -> bool {
         let changes = self.context().take_changes();
         for change in &changes {
-            if let AssignmentChange::Revoked(partitions) = change {
-                for partition in partitions {
-                    self.positions.forget(*partition);
-                    self.positions.fetched.remove(partition);
-                    self.halted.remove(partition);
-                    self.unsettled.forget(*partition);
-                    self.stalls.forget(*partition);
-                    self.blocked.clear(Some(*partition));
+            match change {
+                AssignmentChange::Assigned(partitions) => {
+                    for partition in partitions {
+                        self.lag.note_assigned(*partition);
+                    }
+                }
+                AssignmentChange::Revoked(partitions) => {
+                    for partition in partitions {
+                        self.positions.forget(*partition);
+                        self.positions.fetched.remove(partition);
+                        self.halted.remove(partition);
+                        self.unsettled.forget(*partition);
+                        self.stalls.forget(*partition);
+                        self.blocked.clear(Some(*partition));
+                        self.lag.forget(*partition);
+                    }
                 }
             }
         }
@@ -289,6 +322,9 @@ impl Subscription {
             None => self.clear_unknown_ends(),
         }
         let positions = self.positions.of_fetched();
+        if let Some(ends) = &report.ends {
+            self.lag.compare(ends, &positions);
+        }
         for Stalled {
             partition,
             end,
@@ -327,6 +363,13 @@ impl Subscription {
     /// brings records, or is at its end.
     pub fn blocked(&self) -> Vec<Blocked> {
         self.blocked.all()
+    }
+
+    /// Returns about when the oldest unread record of the assigned partitions was written, in
+    /// milliseconds since the epoch; `None` when every partition was read to its end, as far as is
+    /// known.
+    pub fn unread_since(&self) -> Option<i64> {
+        self.lag.unread_since()
     }
 
     /// Takes what rebalances did since the last call, in order.

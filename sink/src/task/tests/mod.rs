@@ -2,6 +2,7 @@
 //! under faults at any call.
 
 mod anything_fails;
+mod lag;
 mod model;
 mod set_aside;
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use runtime::dead_letter;
 use runtime::kafka::AssignmentChange;
+use runtime::latency::RecordTimes;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use rust_decimal::Decimal;
@@ -24,7 +25,7 @@ use crate::columns::Columns;
 use crate::ports::{VoucherIdentity, WriteError, Written};
 use crate::tally::Tally;
 
-pub(super) use records::{avro, record, voucher};
+pub(super) use records::{WRITTEN, avro, record, voucher};
 pub(super) use run::Run;
 
 /// What goes wrong at one call; a call that can't go wrong like this goes well.
@@ -134,6 +135,10 @@ pub(super) struct World {
     pub(super) circuit_openings: usize,
     pub(super) partitions: usize,
     pub(super) failed_for_data: usize,
+    /// Since when there were unsettled records: every change.
+    pub(super) unsettled: Vec<Option<i64>>,
+    /// The times of the vouchers whose rows were committed, batch by batch.
+    pub(super) row_times: Vec<RecordTimes>,
 }
 
 /// How long a statement takes: a few records are read meanwhile.

@@ -7,6 +7,7 @@ use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
+use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{OwnedRecord, Positions};
 use runtime::refusals::Refusal;
@@ -57,6 +58,14 @@ impl Source for Outside {
         world.now += time;
         world.kept_alive += 1;
         world.serve_group();
+    }
+
+    fn unread_since(&self) -> Option<i64> {
+        let world = self.0.borrow();
+        let unread = world.fetched.iter().filter_map(|(partition, position)| {
+            world.inputs[partition].get(usize::try_from(*position).ok()?)
+        });
+        unread.filter_map(|record| record.timestamp_millis).min()
     }
 
     fn rewind(&mut self, _: Duration) -> Result<(), String> {
@@ -249,6 +258,10 @@ impl Observer for Outside {
         self
     }
 
+    fn rows_committed(&mut self, vouchers: RecordTimes) {
+        self.0.borrow_mut().row_times.push(vouchers);
+    }
+
     fn write_failed(&mut self, failure: WriteFailure) {
         self.0.borrow_mut().failed_for_data += usize::from(failure == WriteFailure::Data);
     }
@@ -284,6 +297,13 @@ impl FlowObserver for Outside {
                 let now = world.now;
                 world.blocked_at.push(now);
             }
+        }
+    }
+
+    fn unsettled_since(&mut self, timestamp: Option<i64>) {
+        let mut world = self.0.borrow_mut();
+        if world.unsettled.last() != Some(&timestamp) {
+            world.unsettled.push(timestamp);
         }
     }
 }

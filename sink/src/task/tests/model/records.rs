@@ -3,6 +3,9 @@
 use runtime::record::{OwnedRecord, Partition};
 use schemas::{ValueFormat, Voucher};
 
+/// The timestamp of the records.
+pub(in crate::task::tests) const WRITTEN: i64 = 1_780_000_000_000;
+
 /// A record of `order` in `partition`; its offset is given by the world.
 pub(in crate::task::tests) fn record(
     partition: Partition,
@@ -11,7 +14,7 @@ pub(in crate::task::tests) fn record(
 ) -> OwnedRecord {
     OwnedRecord {
         partition,
-        timestamp_millis: Some(1_780_000_000_000),
+        timestamp_millis: Some(WRITTEN),
         key: Some(order.as_bytes().to_vec()),
         value: value.map(<[u8]>::to_vec),
         headers: vec![("source.offset".to_owned(), Some(b"5".to_vec()))],

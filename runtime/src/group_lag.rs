@@ -1,0 +1,133 @@
+//! The lag of a consumer group in seconds: how old the oldest record is that is not settled.
+//!
+//! A task only says since when it has unsettled records. Their age is computed when the metrics are
+//! read, so it grows while a task waits, and no task reads a clock for it. The metric has one value for
+//! all tasks of the process, that of the task which is furthest behind.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{Gauge, gauge};
+
+use crate::clock::{age_of, unix_millis};
+use crate::metrics::CONSUMER_LAG_SECONDS;
+
+/// The lags of all groups that the process reads as. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct GroupLags(Arc<Mutex<Vec<GroupLag>>>);
+
+impl GroupLags {
+    /// Adds the lag of `group` on `topic` to the metrics. It is 0 until a task has read a record.
+    pub fn add(&self, group: &str, topic: &str) -> GroupLag {
+        let lag = GroupLag(Arc::new(Shared {
+            seconds: gauge!(
+                CONSUMER_LAG_SECONDS,
+                "group" => group.to_owned(), "topic" => topic.to_owned()
+            ),
+            tasks: Mutex::default(),
+        }));
+        lock(&self.0).push(lag.clone());
+        lag
+    }
+
+    /// Brings the metrics up to date, before they are read.
+    pub fn update(&self) {
+        let now = unix_millis();
+        for lag in lock(&self.0).iter() {
+            lag.0.seconds.set(lag.age(now));
+        }
+    }
+}
+
+/// The lag of one group on one topic. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GroupLag(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    seconds: Gauge,
+    /// The oldest timestamp of each task.
+    tasks: Mutex<Vec<Arc<AtomicI64>>>,
+}
+
+/// The timestamp of a task whose records are all settled.
+const ALL_SETTLED: i64 = i64::MAX;
+
+impl GroupLag {
+    /// Adds a task.
+    pub fn task(&self) -> TaskLag {
+        let oldest = Arc::new(AtomicI64::new(ALL_SETTLED));
+        lock(&self.0.tasks).push(Arc::clone(&oldest));
+        TaskLag(oldest)
+    }
+
+    /// Returns the age of the oldest record that is not settled; zero when all are.
+    fn age(&self, now: i64) -> Duration {
+        let tasks = lock(&self.0.tasks);
+        let oldest = tasks.iter().map(|task| task.load(Ordering::Relaxed)).min();
+        match oldest {
+            None | Some(ALL_SETTLED) => Duration::ZERO,
+            Some(oldest) => age_of(oldest, now),
+        }
+    }
+}
+
+/// What one task contributes to the lag of its group.
+#[derive(Debug)]
+pub struct TaskLag(Arc<AtomicI64>);
+
+impl TaskLag {
+    /// Sets the timestamp of the task's oldest record that is not settled, in milliseconds since the
+    /// epoch; `None` when all are.
+    pub fn set(&self, oldest: Option<i64>) {
+        self.0
+            .store(oldest.unwrap_or(ALL_SETTLED), Ordering::Relaxed);
+    }
+}
+
+/// What is behind these locks is valid even if a thread has panicked while it held one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn the_lag_is_that_of_the_task_that_is_furthest_behind() {
+        let lag = GroupLags::default().add("processor", "order-status");
+        assert_eq!(lag.age(9_000), Duration::ZERO, "there is no task");
+        let (one, other) = (lag.task(), lag.task());
+        assert_eq!(lag.age(9_000), Duration::ZERO, "nothing was read");
+        one.set(Some(8_000));
+        other.set(Some(5_000));
+        assert_eq!(lag.age(9_000), Duration::from_secs(4));
+        assert_eq!(lag.age(9_500), Duration::from_millis(4_500), "it grows");
+        other.set(None);
+        assert_eq!(lag.age(9_000), Duration::from_secs(1));
+        one.set(None);
+        assert_eq!(lag.age(9_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_metric_says_group_and_topic_and_is_brought_up_to_date() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let lags = GroupLags::default();
+            let task = lags.add("sink", "vouchers").task();
+            lags.update();
+            let series = r#"checkout_consumer_lag_seconds{group="sink",topic="vouchers"}"#;
+            let shown = metrics.render();
+            assert!(shown.contains(&format!("{series} 0\n")), "{shown}");
+            task.set(Some(0));
+            lags.update();
+            let shown = metrics.render();
+            assert!(!shown.contains(&format!("{series} 0\n")), "{shown}");
+        });
+    }
+}
