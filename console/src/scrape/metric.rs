@@ -4,13 +4,6 @@ use runtime::metrics as names;
 
 use super::exposition::Series;
 
-/// Metrics of lag and latency, which have the prefix that all metrics of the product will have.
-pub(super) const LAG_RECORDS: &str = "checkout_consumer_lag_records";
-pub(super) const LAG_SECONDS: &str = "checkout_consumer_lag_seconds";
-const ORDER_TO_VOUCHER_SECONDS: &str = "checkout_order_to_voucher_seconds";
-const VOUCHER_TO_ROW_SECONDS: &str = "checkout_voucher_to_row_seconds";
-const OUTBOX_OLDEST_SECONDS: &str = "checkout_outbox_oldest_seconds";
-
 /// A service whose instances are scraped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
@@ -180,14 +173,14 @@ pub(super) fn gauge_of(name: &str) -> Option<Gauge> {
         names::BULK_SPOOL_BYTES => Gauge::SpoolBytes,
         names::LOCKED_CHANGES => Gauge::LockedChanges,
         names::OUTBOX_ROWS => Gauge::OutboxRows,
-        OUTBOX_OLDEST_SECONDS => Gauge::OutboxOldest,
+        names::OUTBOX_OLDEST_SECONDS => Gauge::OutboxOldest,
         names::OUTBOX_DEAD_ROWS => Gauge::OutboxDeadRows,
         names::RELAY_ACTIVE => Gauge::RelayActive,
         names::PROCESSOR_PARTITIONS | names::SINK_PARTITIONS => Gauge::Partitions,
         names::PROCESSOR_CIRCUIT_OPEN | names::SINK_CIRCUIT_OPEN => Gauge::CircuitsOpen,
         names::KAFKA_CALLS_ABANDONED => Gauge::CallsAbandoned,
-        LAG_RECORDS => Gauge::LagRecords,
-        LAG_SECONDS => Gauge::LagSeconds,
+        names::CONSUMER_LAG_RECORDS => Gauge::LagRecords,
+        names::CONSUMER_LAG_SECONDS => Gauge::LagSeconds,
         _ => return None,
     })
 }
@@ -196,9 +189,9 @@ pub(super) fn gauge_of(name: &str) -> Option<Gauge> {
 pub(super) fn histogram_of(series: &Series<'_>) -> Option<Histogram> {
     Some(match series.name.strip_suffix("_bucket")? {
         names::HTTP_REQUEST_SECONDS if changes_one_order(series) => Histogram::OrderRequests,
-        ORDER_TO_VOUCHER_SECONDS => Histogram::OrderToVoucher,
+        names::ORDER_TO_VOUCHER_SECONDS => Histogram::OrderToVoucher,
         names::PROCESSOR_TRANSACTION_SECONDS => Histogram::Transaction,
-        VOUCHER_TO_ROW_SECONDS => Histogram::VoucherToRow,
+        names::VOUCHER_TO_ROW_SECONDS => Histogram::VoucherToRow,
         names::SINK_BATCH_SECONDS => Histogram::Batch,
         _ => return None,
     })

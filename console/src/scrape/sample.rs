@@ -8,7 +8,7 @@ use runtime::metrics as names;
 use super::counts::{Buckets, Labelled};
 use super::exposition::{Series, series};
 use super::metric::{
-    COUNTERS, Counter, GAUGES, Gauge, HISTOGRAMS, Histogram, LAG_RECORDS, LAG_SECONDS, Service,
+    COUNTERS, Counter, GAUGES, Gauge, HISTOGRAMS, Histogram, Service,
     counter_of, gauge_of, histogram_of,
 };
 use super::readiness::Status;
@@ -167,7 +167,7 @@ impl Numbers {
 impl Details {
     fn add(&mut self, series: &Series<'_>) {
         match series.name {
-            LAG_SECONDS | LAG_RECORDS if self.topic.is_none() => {
+            names::CONSUMER_LAG_SECONDS | names::CONSUMER_LAG_RECORDS if self.topic.is_none() => {
                 self.topic = series.label("topic").map(Into::into);
             }
             names::PROCESSOR_BLOCKED | names::SINK_BLOCKED
