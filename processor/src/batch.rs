@@ -77,7 +77,7 @@ pub struct Batch {
     format: ValueFormat,
     run: Option<String>,
     group: Option<String>,
-    /// Whether records that can't be used are only counted.
+    /// Whether records that cannot be used are only counted.
     only_counts_dead: bool,
     /// Writes the audit record of the batch.
     audit: Option<AuditTrail>,
@@ -169,7 +169,7 @@ impl Batch {
         self
     }
 
-    /// Only counts the records that can't be used: their dead letters were written by the live flow.
+    /// Only counts the records that cannot be used: their dead letters were written by the live flow.
     #[must_use]
     pub const fn without_dead_letters(mut self) -> Self {
         self.only_counts_dead = true;
@@ -261,7 +261,7 @@ impl Batch {
         let arena = &mut self.arena;
         let voucher = evaluator.voucher(issued);
         let value_from = arena.bytes.len();
-        // A rule whose amount the schema can't hold is refused at the start (Evaluator::new).
+        // A rule whose amount the schema cannot hold is refused at the start (Evaluator::new).
         let written = voucher.write(self.format, &mut arena.bytes);
         debug_assert!(written.is_ok(), "the rule's amount fits the schema");
         let value = value_from..arena.bytes.len();
@@ -300,7 +300,7 @@ impl Batch {
         }
     }
 
-    /// Adds a record that can't be used. Its dead letter carries the original as far as `extent` says.
+    /// Adds a record that cannot be used. Its dead letter carries the original as far as `extent` says.
     pub fn add_dead_letter(
         &mut self,
         record: &impl InputRecord,

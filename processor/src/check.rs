@@ -91,18 +91,18 @@ async fn newest_orders(check: &Check, settings: &CheckSettings, rule: &Rule) -> 
     };
     let records = match check.newest_records(topic).await {
         Ok(records) => records,
-        Err(error) => return vec![newest::unread(&topic.name, &error)],
+        Err(error) => return vec![newest_records::unread(&topic.name, &error)],
     };
     let timestamps = records.iter().filter_map(|record| record.timestamp_millis);
     let clock = newest_record(&topic.name, SystemTime::now(), timestamps.max());
-    let context = newest::Context {
+    let context = newest_records::Context {
         topic: topic.name.clone(),
         partitions: topic.partitions.len(),
         registry: check.registry().cloned(),
         rule: rule.clone(),
         default_currency: settings.rule.order_default_currency,
     };
-    let mut results = newest::judge(context, records).await;
+    let mut results = newest_records::judge(context, records).await;
     results.extend(clock);
     results
 }
@@ -124,7 +124,7 @@ async fn history(
         keys,
     })
     .await;
-    Some(result.unwrap_or_else(|error| newest::unread(&vouchers.name, &error)))
+    Some(result.unwrap_or_else(|error| newest_records::unread(&vouchers.name, &error)))
 }
 
 /// Warns of a missing signing key: without one, everything else can still be checked.

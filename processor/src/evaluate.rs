@@ -22,7 +22,7 @@ pub enum Evaluation<'k> {
     Voucher(Issued<'k>),
     /// It is well formed, but earns no voucher.
     Skip(Skip),
-    /// It can't be used, and becomes a dead letter.
+    /// It cannot be used, and becomes a dead letter.
     Dead(Malformed),
     /// The registry is being asked for its schema. Evaluate it again later.
     Wait {
@@ -55,7 +55,7 @@ impl Evaluator {
     /// Returns the evaluator of one campaign.
     ///
     /// # Errors
-    /// If a voucher's schema can't hold the rule's amount exactly.
+    /// If a voucher's schema cannot hold the rule's amount exactly.
     pub fn new(
         rule: Rule,
         keys: SigningKeys,

@@ -40,7 +40,7 @@ impl KafkaLog {
     /// producers.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub fn new(
         settings: &KafkaSettings,
         topics: &Topics,

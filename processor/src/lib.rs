@@ -27,7 +27,7 @@
 //! | [`explainer`] | explains the decision about one record, by the same decoder and rule |
 //! | [`check`], [`verify`] | `processor check`, `processor verify` |
 //! | [`campaign_history`] | by which rule and keys a campaign's vouchers were issued |
-//! | [`newest`] | the newest order statuses, judged for [`check`]: keys, values, times |
+//! | [`newest_records`] | the newest order statuses, judged for [`check`]: keys, values, times |
 //!
 //! What is deliberately absent: state, clocks and look-ups in the evaluation. A voucher is a pure
 //! function of the record, the rule and the keys, so that a replay gives the same voucher.
@@ -46,7 +46,7 @@ pub mod explain;
 pub mod explainer;
 pub mod kafka;
 pub mod limits;
-pub mod newest;
+pub mod newest_records;
 pub mod observer;
 pub mod ports;
 pub mod redrive;

@@ -27,13 +27,13 @@ pub trait Log {
     /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
-    /// Only for settings that can't work.
+    /// Only for settings that cannot work.
     fn open_producer(&mut self) -> Result<(), Failure>;
 
     /// Builds a new member of the group. Does not wait.
     ///
     /// # Errors
-    /// Only for settings that can't work.
+    /// Only for settings that cannot work.
     fn open_consumer(&mut self) -> Result<(), Failure>;
 
     /// Returns whether the consumer died because the group has given its name to another member.
@@ -133,7 +133,7 @@ pub trait Log {
 
     /// Begins to finish the open transaction on another thread:
     /// [stage](runtime::kafka::Stage) after stage, each within `timeout`. Returns false where that
-    /// can't be done; the stages are then called one after the other.
+    /// cannot be done; the stages are then called one after the other.
     fn begin_finish(&mut self, positions: &Positions, timeout: Duration) -> bool {
         let _ = (positions, timeout);
         false

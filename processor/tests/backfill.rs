@@ -65,7 +65,7 @@ fn order(id: usize, total: u32, sent_second: u32, length: usize) -> Vec<OwnedRec
         .collect()
 }
 
-/// Orders whose records are interleaved, with a few that can't be used.
+/// Orders whose records are interleaved, with a few that cannot be used.
 fn topic() -> impl Strategy<Value = Vec<OwnedRecord>> {
     let orders = prop::collection::vec((90..110_u32, 0..60_u32, 1..=4_usize), 1..12);
     let places = prop::collection::vec(any::<prop::sample::Index>(), 0..64);

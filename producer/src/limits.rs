@@ -159,22 +159,22 @@ pub(crate) const LOCK_TIMEOUT: &str = "4s";
 /// How long a request waits for a connection of the pool.
 pub(crate) const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 
-// Upkeep.
+// Maintenance.
 
 /// The pause between two measurements of the backlog. At 20,000 events a second `OUTBOX_LIMIT` is
 /// overshot by half of that.
-pub(crate) const UPKEEP_PERIOD: Duration = Duration::from_millis(500);
+pub(crate) const MAINTENANCE_PERIOD: Duration = Duration::from_millis(500);
 
 /// That pause is at least this many times what the last measurement took, so that measuring takes at
 /// most a tenth of a connection's time.
-pub(crate) const UPKEEP_COST_FACTOR: u32 = 10;
+pub(crate) const MAINTENANCE_COST_FACTOR: u32 = 10;
 
-/// How long upkeep's connect may take.
-pub(crate) const UPKEEP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long maintenance's connect may take.
+pub(crate) const MAINTENANCE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an answer to upkeep may take. Longer than [`STATEMENT_TIMEOUT`], so that normally the
+/// How long an answer to maintenance may take. Longer than [`STATEMENT_TIMEOUT`], so that normally the
 /// server decides.
-pub(crate) const UPKEEP_ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+pub(crate) const MAINTENANCE_ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Up to this number the backlog is counted; beyond it, it is estimated by the span of its ids.
 pub(crate) const MAX_COUNTED_EVENTS: i64 = 10_000;

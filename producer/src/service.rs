@@ -13,7 +13,7 @@ use runtime::service::Service;
 use crate::database;
 use crate::http::auth::Keys;
 use crate::http::{Access, Api, router};
-use crate::ingress::{Gate, Ingress, Queue, Upkeep, VacuumWatch, Wakeup, Writer};
+use crate::ingress::{Gate, Ingress, Maintenance, Queue, VacuumWatch, Wakeup, Writer};
 use crate::limits::{API_KEYS_PERIOD, MAX_QUEUED_CHANGES};
 use crate::relay::{self, RelaySettings, SharedLowWater};
 use crate::settings::RunSettings;
@@ -95,18 +95,18 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     service
         .supervisor
         .task("vacuum", vacuum.run(shutdown.clone()));
-    let upkeep = Upkeep::new(
+    let maintenance = Maintenance::new(
         database.clone(),
         pool,
         gate,
         (low_water.clone(), settings.ingress.outbox_limit),
         (postgres, backlog),
     );
-    let upkeep_database = database.clone();
-    service.supervisor.task("upkeep", async move {
-        let waiting = |error: &_| upkeep.report_outdated(error);
-        if database::migrate_when_possible(&upkeep_database, waiting, &shutdown).await? {
-            upkeep.run(shutdown).await?;
+    let maintenance_database = database.clone();
+    service.supervisor.task("maintenance", async move {
+        let waiting = |error: &_| maintenance.report_outdated(error);
+        if database::migrate_when_possible(&maintenance_database, waiting, &shutdown).await? {
+            maintenance.run(shutdown).await?;
         }
         Ok(())
     });

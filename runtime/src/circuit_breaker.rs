@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use schemas::Reason;
 
-/// How many of the last records are counted. The breaker stays closed until it has seen so many.
+/// How many of the last records are counted. The breaker stays closed until it has seen this number.
 pub const WINDOW: usize = 1000;
 
 /// How long a breaker stays open before the same records are tried again. A trial evaluates up to
@@ -53,7 +53,7 @@ fn per_mille(text: &str) -> Result<u16, String> {
 /// The outcomes of the last [`WINDOW`] records. Pure: a copy made before a batch undoes the batch.
 #[derive(Clone)]
 pub struct CircuitBreaker {
-    /// The most dead letters among the window that are accepted; `None` accepts any number.
+    /// The maximum number of dead letters among the window that are accepted; `None` accepts any number.
     max_dead: Option<u16>,
     window: Vec<Option<Reason>>,
     next: usize,

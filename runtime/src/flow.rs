@@ -11,7 +11,7 @@ use crate::refusals::Refusal;
 
 /// Watches a task's flow of records. Never changes what the task does.
 pub trait FlowObserver {
-    /// So many partitions are assigned. The first call says that the task has joined its group.
+    /// `partitions` partitions are assigned. The first call says that the task has joined its group.
     fn assigned(&mut self, partitions: usize) {
         let _ = partitions;
     }
@@ -35,7 +35,7 @@ pub trait FlowObserver {
         let _ = reason;
     }
 
-    /// The broker refused to write so many records.
+    /// The broker refused to write this number of records.
     fn refused(&mut self, records: usize, refusal: Refusal) {
         let _ = (records, refusal);
     }

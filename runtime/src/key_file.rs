@@ -42,7 +42,7 @@ impl<K: FileKeys> KeyFile<K> {
     /// Reads the file at `path`, which `variable` names.
     ///
     /// # Errors
-    /// Exit code 2 for a file that can't be read, or holds no keys.
+    /// Exit code 2 for a file that cannot be read, or holds no keys.
     pub fn open(variable: &'static str, path: &Path) -> Result<Self, Failure> {
         let text = read_secret_file(variable, path)?;
         let keys = K::parse(&text)
@@ -137,7 +137,7 @@ enum Check<K> {
     Same,
     /// These keys are valid from now on.
     Changed(K),
-    /// The file can't be used, for this reason; reported once.
+    /// The file cannot be used, for this reason; reported once.
     Wrong(String),
 }
 

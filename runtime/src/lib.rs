@@ -26,7 +26,7 @@
 //! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
 //! | [`key_file`] | keys of clients in a file that may change while the service runs |
-//! | [`output`], [`text_table`], [`wording`] | standard output; aligned tables; counts in sentences |
+//! | [`output`], [`text_table`], [`plural`] | standard output; aligned tables; counts in sentences |
 //! | [`progress`] | how far a command is, as lines of JSON |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
@@ -53,6 +53,7 @@ pub mod latency;
 pub mod lifecycle;
 pub mod metrics;
 pub mod output;
+pub mod plural;
 pub mod postgres;
 pub mod preflight;
 pub mod progress;
@@ -68,4 +69,3 @@ pub mod telemetry;
 pub mod text_table;
 pub mod trace_context;
 pub mod value;
-pub mod wording;

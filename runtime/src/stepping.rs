@@ -18,7 +18,7 @@ pub trait StateMachine {
     /// state.
     ///
     /// # Errors
-    /// Why the loop can't go on.
+    /// Why the loop cannot go on.
     fn step(&mut self, state: Self::State) -> Result<Self::State, Failure>;
 
     /// Returns whether a stop in `state` leaves nothing half done that a little more time would

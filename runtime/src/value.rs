@@ -3,10 +3,10 @@
 //! ```text
 //! value ── Payload::of ──▶ not framed ─────────────────────▶ JSON ────────┐
 //!                          framed, its schema is known ────▶ Avro or JSON ┴▶ read
-//!   │ its schema is not known yet, or what was read can't be parsed
+//!   │ its schema is not known yet, or what was read cannot be parsed
 //!   ▼
 //! headers ─ SchemaHeaders ▶ the schema that they name ─────▶ Avro or JSON ─▶ read
-//!   │ they name none, or this can't be parsed either
+//!   │ they name none, or this cannot be parsed either
 //!   ▼
 //! framed: the registry is asked for the schema; otherwise the record is a dead letter
 //! ```
@@ -20,9 +20,9 @@
 use schemas::{Malformed, Payload, Reason, SchemaHeaders, SchemaId, ValueFormat, foreign_framing};
 
 use crate::lifecycle::Failure;
+use crate::plural::count;
 use crate::record::InputRecord;
 use crate::registry::{Lookup, SchemaSource, not_answered};
-use crate::wording::count;
 
 /// What a record's value is.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ enum Unsettled<'a> {
 type Reader<'f, P, T> = dyn FnMut(&[u8], ValueFormat<&P>) -> Result<T, Malformed> + 'f;
 
 /// Decodes a record's value. `read` gets the value without its framing, and its format. It is called
-/// again with another framing if the first one can't be parsed.
+/// again with another framing if the first one cannot be parsed.
 #[inline]
 pub fn decode<S, T>(
     record: &impl InputRecord,

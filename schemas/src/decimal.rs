@@ -8,10 +8,10 @@ use rust_decimal::Decimal;
 
 use crate::swar;
 
-/// The most significant digits, and the most decimals. A [`Decimal`] can hold every such number.
+/// The maximum number of significant digits, and of decimals. A [`Decimal`] can hold every such number.
 const MAX_DIGITS: usize = 28;
 
-/// The most digits before the decimal point: amounts are below 10^15.
+/// The maximum number of digits before the decimal point: amounts are below 10^15.
 const MAX_INTEGER_DIGITS: i64 = 15;
 
 /// Numbers of this many digits fit into 64 bits. Nearly every amount has fewer.
@@ -28,7 +28,7 @@ const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
     powers
 };
 
-/// The most bytes of an unscaled value without leading zeros. They hold 155 digits.
+/// The maximum number of bytes of an unscaled value without leading zeros. They hold 155 digits.
 const MAX_UNSCALED_BYTES: usize = 64;
 
 /// Why something is no amount. All bounds apply to the exact value.

@@ -265,7 +265,7 @@ impl IdText<'_> {
     }
 }
 
-/// The most bytes that an integer of 64 bits is written with: `i64::MIN`, with its sign.
+/// The maximum number of bytes that an integer of 64 bits is written with: `i64::MIN`, with its sign.
 const MAX_INTEGER: usize = 20;
 
 /// An integer's decimal digits.

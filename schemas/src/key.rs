@@ -22,7 +22,7 @@ const MAGIC: u8 = 0;
 /// default before version 3).
 const FRAMINGS: [usize; 2] = [5, 9];
 
-/// The most bytes of a key that are shown in a message.
+/// The maximum number of bytes of a key that are shown in a message.
 const MAX_SHOWN: usize = 40;
 
 /// The form in which a writer put an order id into a record's key.
@@ -218,7 +218,7 @@ impl Guess {
             return match is_structure {
                 true => Self {
                     form: Err(
-                        "JSON, no string (in Kafka Connect, ExtractField$Key takes one field)",
+                        "JSON, but not a string (in Kafka Connect, ExtractField$Key takes one field)",
                     ),
                     text: Some(text.to_owned()),
                 },
@@ -423,7 +423,7 @@ mod tests {
             ),
             (
                 b"{\"id\":94}",
-                "the key is JSON, no string (in Kafka Connect, ",
+                "the key is JSON, but not a string (in Kafka Connect, ",
             ),
             (b"", "the key is empty (0x); "),
             (b"\xff", "the key is bytes that are no text (0xff); "),

@@ -9,7 +9,7 @@
 //! 3. One interpretation (`field`, [`OrderStatus`], [`Voucher`]) turns the array into a value, or into
 //!    the [`Malformed`] that names the first rule that is broken.
 //!
-//! Step 3 sees neither the format nor the order of the fields, so the result and its reason can't
+//! Step 3 sees neither the format nor the order of the fields, so the result and its reason cannot
 //! depend on them. Decimals never pass through a float, and nothing is rounded.
 //! Reading a well-formed record allocates nothing, unless a known field is a JSON string with escapes,
 //! or the record's key has the id in another form than its own bytes.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::printable::push_printable;
 
-/// The most bytes of a message, which is sent in a header of the dead letter.
+/// The maximum number of bytes of a message, which is sent in a header of the dead letter.
 const MAX_MESSAGE: usize = 1024;
 
-/// The most characters that are shown of a text that was found.
+/// The maximum number of characters that are shown of a text that was found.
 const MAX_QUOTE: usize = 64;
 
 macro_rules! reasons {
@@ -54,7 +54,7 @@ reasons! {
     RepeatedField = "repeated_field",
     /// The registry does not know the schema id.
     UnknownSchema = "unknown_schema",
-    /// The writer's schema can't be read, or is not that of a record.
+    /// The writer's schema cannot be read, or is not that of a record.
     UnsupportedSchema = "unsupported_schema",
     /// The value has a schema and no registry is set.
     RegistryNotConfigured = "registry_not_configured",
@@ -80,7 +80,7 @@ reasons! {
     InvalidCurrency = "invalid_currency",
     /// The version is no integer of 64 bits.
     InvalidVersion = "invalid_version",
-    /// A required time is absent, or a time can't be read.
+    /// A required time is absent, or a time cannot be read.
     InvalidTimestamp = "invalid_timestamp",
     /// A time is before 2000 or after 2099.
     TimestampOutOfRange = "timestamp_out_of_range",

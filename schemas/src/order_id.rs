@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::swar;
 
-/// The most bytes that an order id has.
+/// The maximum length of an order id in bytes.
 const MAX_BYTES: usize = 128;
 
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 128;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId<'a>(Cow<'a, [u8]>);
 
-/// The text can't be an order id.
+/// The text cannot be an order id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an order id is 1 to {MAX_BYTES} bytes of UTF-8 without control characters")]
 pub struct InvalidOrderId;

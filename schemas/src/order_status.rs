@@ -225,7 +225,7 @@ impl<'a> NewOrderStatus<'a> {
     /// Appends the value: JSON, or framed Avro of [`ORDER_STATUS_AVSC`].
     ///
     /// # Errors
-    /// In Avro, [`DecimalError`] for a total that the schema can't hold exactly: negative, 10^15 or
+    /// In Avro, [`DecimalError`] for a total that the schema cannot hold exactly: negative, 10^15 or
     /// more, or with more than 9 decimals. Nothing is appended then.
     pub fn write(&self, format: ValueFormat, out: &mut Vec<u8>) -> Result<(), DecimalError> {
         let Self {

@@ -36,7 +36,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// Appends a character, escaped if it is unprintable.
 pub(crate) fn push_printable(character: char, out: &mut String) {
     if is_unprintable(character) {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(out, "{}", character.escape_default());
     } else {
         out.push(character);

@@ -32,7 +32,7 @@ const FIELDS: [&str; 7] = [
 
 static NAMES: json::Names<{ FIELDS.len() }> = json::Names::of(FIELDS);
 
-/// The most characters that a code has.
+/// The maximum number of characters that a code has.
 const MAX_CODE: usize = 64;
 
 /// One voucher. Its identity is (`campaign`, `order_id`). Every field of a voucher that was read is
@@ -118,7 +118,7 @@ impl<'a> Voucher<'a> {
     /// Appends the value: JSON, or framed Avro of [`VOUCHER_AVSC`].
     ///
     /// # Errors
-    /// In Avro, [`DecimalError`] for an amount that the schema can't hold exactly: negative, 10^15 or
+    /// In Avro, [`DecimalError`] for an amount that the schema cannot hold exactly: negative, 10^15 or
     /// more, or with more than 9 decimals. Nothing is appended then.
     pub fn write(&self, format: ValueFormat, out: &mut Vec<u8>) -> Result<(), DecimalError> {
         let Self {

@@ -45,11 +45,11 @@ struct StoredRecord {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Range<usize>,
-    /// Why it can't be used, if so.
+    /// Why it cannot be used, if so.
     dead: Option<Reason>,
 }
 
-/// A record that can't be used, and its dead letter.
+/// A record that cannot be used, and its dead letter.
 #[derive(Debug, Clone)]
 struct Dead {
     record: usize,
@@ -103,7 +103,7 @@ impl Batch {
         });
     }
 
-    /// Adds a record that can't be used.
+    /// Adds a record that cannot be used.
     pub fn add_dead_letter(&mut self, record: &impl InputRecord, cause: Malformed) {
         let number = self.store(record, Some(cause.reason()));
         self.note_dead(number, cause);
@@ -345,7 +345,7 @@ impl Batch {
         match valid {
             Some(traceparent) => {
                 let start = self.text.len();
-                // Writing to a string can't fail.
+                // Writing to a string cannot fail.
                 let _ = std::fmt::Write::write_fmt(&mut self.text, format_args!("{traceparent}"));
                 start..self.text.len()
             }
@@ -373,7 +373,7 @@ pub struct BatchRecord<'a> {
     stored: &'a StoredRecord,
 }
 
-/// A record of the batch that can't be used.
+/// A record of the batch that cannot be used.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadRecord<'a> {
     /// Its number among the batch's dead records.
@@ -384,7 +384,7 @@ pub struct DeadRecord<'a> {
 }
 
 impl DeadRecord<'_> {
-    /// Returns why the record can't be used.
+    /// Returns why the record cannot be used.
     pub const fn cause(&self) -> &Malformed {
         &self.dead.cause
     }

@@ -36,7 +36,7 @@ impl Bisection {
     /// Bisects the current part, because one of its rows was refused.
     pub fn bisect(&mut self) {
         if let Some(part) = self.pending.pop() {
-            debug_assert!(part.len() > 1, "a single row can't be bisected");
+            debug_assert!(part.len() > 1, "a single row cannot be bisected");
             let middle = part.start + part.len() / 2;
             self.pending.push(middle..part.end);
             self.pending.push(part.start..middle);

@@ -117,7 +117,7 @@ impl Columns {
         assert_eq!(lengths, [self.rows.len(); 8], "one value a row");
     }
 
-    /// Counts the records of the rows, which are durable: so many rows are new, and those at the places
+    /// Counts the records of the rows, which are durable: `inserted` rows are new, and those at the places
     /// in `different` are there with another content than their records.
     pub fn tally(&self, batch: &Batch, inserted: u64, different: &[usize]) -> Tally {
         let differing = different.len() as u64;

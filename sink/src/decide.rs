@@ -19,7 +19,7 @@ pub enum Decision {
     Row,
     /// Its value is null.
     Tombstone,
-    /// It can't be used, and becomes a dead letter.
+    /// It cannot be used, and becomes a dead letter.
     Dead(Reason),
     /// The registry is being asked for its schema. It is not in the batch.
     Wait {

@@ -30,7 +30,7 @@ impl KafkaSource {
     /// Joins the group as the task of this number. Does not wait for the broker.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub fn join(
         settings: &KafkaSettings,
         topic: &str,
@@ -109,7 +109,7 @@ impl KafkaDeadLetters {
     /// broker.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub fn new(settings: &KafkaSettings, topic: String, group: &str) -> Result<Self, Failure> {
         let config = settings.producer()?;
         Ok(Self {

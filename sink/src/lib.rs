@@ -37,7 +37,7 @@
 //! # What an error does
 //! | what went wrong | what is done |
 //! |---|---|
-//! | a record can't be decoded, or its schema is unknown | dead letter |
+//! | a record cannot be decoded, or its schema is unknown | dead letter |
 //! | a null value | skipped: it deletes no voucher |
 //! | the row is there | nothing; `existing`, or `different` when its code, amount or currency differs |
 //! | a statement is refused for its data | bisected until the row is alone: dead letter `rejected_by_database` |

@@ -63,7 +63,7 @@ pub(crate) const SERVER_TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// How long a statement may be without an answer. Longer than [`SERVER_TIMEOUTS`], to distinguish a
-/// statement that can't be executed in time from a database that does not answer.
+/// statement that cannot be executed in time from a database that does not answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// How long a connect may take. A server that does not even answer a connect is asked again.

@@ -24,7 +24,7 @@ pub struct LoneFailures {
 }
 
 impl LoneFailures {
-    /// Notes that rows were written, so many of them new.
+    /// Notes that rows were written, `inserted` of them new.
     pub const fn note_written(&mut self, inserted: u64) {
         self.current = 0;
         if inserted > 0 {

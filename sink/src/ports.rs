@@ -60,10 +60,10 @@ pub trait Source {
     /// See [`CommitError`].
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError>;
 
-    /// Builds a new member in place of one that can't go on. Does not wait.
+    /// Builds a new member in place of one that cannot go on. Does not wait.
     ///
     /// # Errors
-    /// Only for settings that can't work.
+    /// Only for settings that cannot work.
     fn reopen(&mut self) -> Result<(), Failure>;
 }
 
@@ -108,7 +108,7 @@ pub enum WriteError {
     },
     /// Two transactions met: the same again, soon.
     Conflict(String),
-    /// The database is away, or can't right now: the same again, later.
+    /// The database is away, or cannot right now: the same again, later.
     Unavailable(String),
     /// A person has to fix the database, its rights or its schema: the same again, later.
     NeedsPerson(String),
@@ -137,7 +137,7 @@ pub trait DeadLetters {
     /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
-    /// Only for settings that can't work.
+    /// Only for settings that cannot work.
     fn reopen(&mut self) -> Result<(), Failure>;
 }
 

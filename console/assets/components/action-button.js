@@ -1,4 +1,4 @@
-// A button whose work takes time: it can't be pressed twice, and says that it is working.
+// A button whose work takes time: it cannot be pressed twice, and says that it is working.
 
 import { h, replace } from '../dom.js';
 import { icon } from './icons.js';

@@ -5,7 +5,7 @@ import { skipWords } from './reasons.js';
 
 /**
  * Returns what became of the records that were read: the eligible ones, then the skipped ones by reason,
- * then those that can't be used. Kinds without records are left out, except the eligible ones.
+ * then those that cannot be used. Kinds without records are left out, except the eligible ones.
  *
  * @returns {Array<{kind: 'eligible'|'skipped'|'unusable', reason: string|null, label: string,
  *   records: number, example: object|null}>}
@@ -78,7 +78,7 @@ export function extentOf(range) {
 }
 
 /**
- * Returns why a previewed backfill can't be run as it is, or null when it can.
+ * Returns why a previewed backfill cannot be run as it is, or null when it can.
  *
  * @param {object} request the dry run's request
  * @param {object} result its result

@@ -22,7 +22,7 @@ use crate::runs::{Query, Reason};
 /// How long the ingress may take to answer. It answers within a second, or waits for its database.
 const INGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The most bytes of the ingress's answer that are passed on. An order has at most 500 products.
+/// The maximum number of bytes of the ingress's answer that are passed on. An order has at most 500 products.
 const MAX_ANSWER: usize = 256 * 1024;
 
 /// The headers of a page's request that the ingress gets too.

@@ -9,10 +9,10 @@ use super::sentence::error_in;
 /// The most bytes that are kept of a result while a command writes it.
 pub(super) const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 
-/// The most bytes of a line that are kept.
+/// The maximum number of bytes of a line that are kept.
 pub(super) const MAX_LINE: usize = 2 * 1024;
 
-/// The most bytes of a result that stay in memory when a run has ended.
+/// The maximum number of bytes of a result that stay in memory when a run has ended.
 pub(super) const MAX_RESULT: usize = 1024 * 1024;
 
 /// The field of a result that names the fields which were left out of it.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{CommandLine, Service};
 use super::values;
 
-/// The most dead letters that one request names. More are selected by their reason.
+/// The maximum number of dead letters that one request names. More are selected by their reason.
 const MAX_IDS: usize = 500;
 
 /// What to run.

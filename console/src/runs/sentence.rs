@@ -74,7 +74,7 @@ pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
 }
 
 fn dead_letters(count: u64) -> String {
-    runtime::wording::count(count, "dead letter")
+    runtime::plural::count(count, "dead letter")
 }
 
 #[cfg(test)]

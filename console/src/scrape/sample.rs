@@ -8,8 +8,8 @@ use runtime::metrics as names;
 use super::counts::{Buckets, Labelled};
 use super::exposition::{Series, series};
 use super::metric::{
-    COUNTERS, Counter, GAUGES, Gauge, HISTOGRAMS, Histogram, Service,
-    counter_of, gauge_of, histogram_of,
+    COUNTERS, Counter, GAUGES, Gauge, HISTOGRAMS, Histogram, Service, counter_of, gauge_of,
+    histogram_of,
 };
 use super::readiness::Status;
 

@@ -1,4 +1,4 @@
-//! The containers' files can't be run where there is no container engine: they are held to what
+//! The containers' files cannot be run where there is no container engine: they are held to what
 //! the binaries say of themselves.
 
 use std::collections::BTreeMap;

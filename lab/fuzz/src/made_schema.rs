@@ -5,16 +5,16 @@ use std::collections::HashSet;
 
 use crate::script::Script;
 
-/// The most levels of types. Below them only leaves are chosen.
+/// The maximum number of levels of types. Below them only leaves are chosen.
 const MAX_DEPTH: usize = 8;
 
-/// The most types of a schema. More would find nothing new.
+/// The maximum number of types of a schema. More would find nothing new.
 const MAX_TYPES: usize = 64;
 
-/// The most bytes of a body. More would find nothing new.
+/// The maximum number of bytes of a body. More would find nothing new.
 const MAX_BODY: usize = 1024;
 
-/// The most values that are written. A record that holds itself twice has 2^80 of them.
+/// The maximum number of values that are written. A record that holds itself twice has 2^80 of them.
 const MAX_VALUES: usize = 2000;
 
 /// The fields that are read, and some that are not.

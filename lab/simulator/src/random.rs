@@ -29,7 +29,7 @@ impl Random {
         from + self.below(to - from + 1)
     }
 
-    /// True so many times of a thousand.
+    /// Returns true with a probability of `chance` in a thousand.
     pub const fn per_mille(&mut self, chance: u64) -> bool {
         self.below(1000) < chance
     }

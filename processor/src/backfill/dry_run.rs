@@ -14,11 +14,11 @@ use runtime::replay::{RowCounts, Share, replay};
 use schemas::{OrderStatusPlan, SchemaId};
 use tokio::runtime::Handle;
 
-use super::begin::{check, preview};
+use super::admission::{check, preview};
 use super::listing::Listing;
 use super::orders::{By, Orders};
 use super::plan::Plan;
-use super::planned::PlannedVoucher;
+use super::planned_voucher::PlannedVoucher;
 use super::preview::Preview;
 use super::preview_report::{CurrentRule, PreviewReport};
 use super::report::AlreadyDone;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use runtime::lifecycle::Failure;
 use runtime::replay::RowState;
 
-use super::planned::PlannedVoucher;
+use super::planned_voucher::PlannedVoucher;
 
 const COLUMNS: &str = "order_id,code,amount,currency,issued_at,expires_at,partition,offset,state";
 

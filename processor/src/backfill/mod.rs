@@ -13,14 +13,14 @@
 //! | [`settings`] | flags and environment variables |
 //! | [`plan`] | what a run does, stored with its offsets: pure |
 //! | [`start`] | what a start does, depending on what is stored under its name: pure |
-//! | `begin` | checks what would refuse a run, and begins it |
+//! | `admission` | checks what would refuse a run, and begins it |
 //! | [`offsets`] | the offsets of a named backfill, with the plan as their metadata |
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
 //! | [`mod@run`] | runs a loop on each thread, over a share of the partitions |
 //! | [`dry_run`] | evaluates a range without writing anything |
 //! | [`preview`] | the records of a dry run by outcome: pure |
 //! | [`orders`] | the distinct eligible orders of a dry run |
-//! | [`planned`] | a voucher that would be issued |
+//! | [`planned_voucher`] | a voucher that would be issued |
 //! | [`table`] | compares planned vouchers with the sink's table |
 //! | [`listing`] | lists planned vouchers in a file |
 //! | [`report`], [`preview_report`] | the result of a backfill and of a dry run, as text or JSON |
@@ -30,14 +30,14 @@
 //! `GROUP/backfill/NAME/n`, with the same partitions at every start. Taking it over ends the
 //! transaction that a predecessor left open, before the offsets are read.
 
-mod begin;
+mod admission;
 pub mod dry_run;
 pub mod listing;
 pub mod log;
 pub mod offsets;
 pub mod orders;
 pub mod plan;
-pub mod planned;
+pub mod planned_voucher;
 pub mod preview;
 pub mod preview_report;
 pub mod report;

@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The most orders in memory: the capacity of a hash table of 2^20 buckets, 18 MiB.
+/// The maximum number of orders in memory: the capacity of a hash table of 2^20 buckets, 18 MiB.
 const MAX_IN_MEMORY: usize = 7 << 17;
 
-/// The most runs on disk. Each new order is searched in all of them, so more are merged into one.
+/// The maximum number of runs on disk. Each new order is searched in all of them, so more are merged into one.
 const MAX_RUNS: usize = 8;
 
 /// Entries per block of a run. The first of each block is kept in memory; one read brings the

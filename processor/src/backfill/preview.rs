@@ -77,7 +77,7 @@ impl Preview {
     }
 }
 
-/// Returns the sum of so many vouchers of `amount`; `None` when no decimal holds it.
+/// Returns the sum of `vouchers` vouchers of `amount`; `None` when no decimal holds it.
 pub fn sum(vouchers: u64, amount: Decimal) -> Option<Decimal> {
     Decimal::from(vouchers).checked_mul(amount)
 }

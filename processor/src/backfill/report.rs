@@ -6,8 +6,8 @@ use std::time::Duration;
 use runtime::kafka::TopicRange;
 use runtime::lifecycle::Failure;
 use runtime::output;
+use runtime::plural::count;
 use runtime::replay::{ReportLines, numbers, seconds, speed};
-use runtime::wording::count;
 use schemas::Timestamp;
 use serde_json::{Map, Value, json};
 

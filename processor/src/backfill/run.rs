@@ -14,7 +14,7 @@ use runtime::replay::{Totals, replay};
 use runtime::stepping::drive;
 use schemas::VOUCHER_AVSC;
 
-use super::begin::{begin, check, preview};
+use super::admission::{begin, check, preview};
 use super::log::RangeLog;
 use super::plan::Plan;
 use super::report::{AlreadyDone, BackfillReport};

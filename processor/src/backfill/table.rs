@@ -10,7 +10,7 @@ use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::planned::PlannedVoucher;
+use super::planned_voucher::PlannedVoucher;
 
 const TIMEOUTS: Timeouts = Timeouts {
     statement: "60s",

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
+use runtime::plural::count;
 use runtime::record::{InputRecord, Offset, Partition};
-use runtime::wording::count;
 use rust_decimal::Decimal;
 use schemas::{Currency, Timestamp, decimal};
 

@@ -15,7 +15,7 @@ use super::judgement::{Fields, Judgement};
 /// The offsets of each partition that are read first. The vouchers of a running campaign are there.
 const FIRST: i64 = 200;
 
-/// Each span reaches so many times further back than the one before, so that few spans are read.
+/// By how many times further back each span reaches than the one before, so that few spans are read.
 const GROWTH: i64 = 10;
 
 /// How far back vouchers are read.
@@ -23,7 +23,7 @@ const GROWTH: i64 = 10;
 pub(super) enum Depth {
     /// To the beginning of the topic.
     Everything,
-    /// At most so many offsets of each partition.
+    /// At most this number of offsets of each partition.
     Newest(i64),
 }
 

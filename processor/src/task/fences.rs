@@ -16,7 +16,7 @@ pub(super) struct Fences {
 }
 
 impl Fences {
-    /// Notes a fence. Returns whether there were so many that another process may have the name.
+    /// Notes a fence. Returns whether there were enough of them that another process may have the name.
     pub(super) fn note(&mut self, now: Duration) -> bool {
         self.times.push_back(now);
         while self

@@ -10,7 +10,7 @@ use runtime::registry::SchemaSource;
 use schemas::{OrderStatusPlan, SchemaId};
 
 use super::Task;
-use super::setbacks::Setbacks;
+use super::failures::TaskFailures;
 use crate::batch::Batch;
 use crate::evaluate::{Evaluation, Evaluator};
 
@@ -27,7 +27,7 @@ pub(super) enum Received {
     CircuitOpened,
     /// No record is waiting, or an event of the group was handled.
     Nothing,
-    /// The consumer can't go on.
+    /// The consumer cannot go on.
     Fatal(String),
 }
 
@@ -45,7 +45,7 @@ pub(super) struct BatchFiller<'t, S, C> {
     clock: &'t C,
     breaker: &'t mut CircuitBreaker,
     held: &'t mut Option<OwnedRecord>,
-    setbacks: &'t Setbacks,
+    failures: &'t TaskFailures,
     batch: &'t mut Batch,
     /// When the first record was read that is to be written; without any, the batch's first.
     began: &'t mut Duration,
@@ -64,7 +64,7 @@ impl<L, S, C, O> Task<L, S, C, O> {
             clock: &self.ports.clock,
             breaker: &mut self.breaker,
             held: &mut self.held,
-            setbacks: &self.setbacks,
+            failures: &self.failures,
             batch,
             began,
         };
@@ -84,7 +84,7 @@ where
             Polled::Nothing => return Received::Nothing,
             Polled::Fatal(why) => return Received::Fatal(why),
         };
-        if self.setbacks.is_blocked(&record) && !self.batch.is_empty() {
+        if self.failures.is_blocked(&record) && !self.batch.is_empty() {
             *self.held = Some(OwnedRecord::of(&record));
             return Received::Isolated;
         }
@@ -115,7 +115,7 @@ where
             Evaluation::Skip(skip) => self.batch.skip(record, skip),
             Evaluation::Voucher(issued) => self.batch.issue(record, &issued, self.evaluator),
             Evaluation::Dead(malformed) => {
-                let extent = self.setbacks.extent_of(record);
+                let extent = self.failures.extent_of(record);
                 self.batch.add_dead_letter(record, &malformed, extent);
             }
             Evaluation::Wait { .. } => unreachable!("returned above"),

@@ -38,6 +38,7 @@
 //! | `recover` | which state follows an error |
 //! | `lag` | after every step: how old the oldest unsettled record is |
 
+mod failures;
 mod fences;
 mod fill;
 mod lag;
@@ -45,7 +46,6 @@ mod prefetch;
 mod read;
 mod recover;
 mod rejoin;
-mod setbacks;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -70,9 +70,9 @@ use crate::batch::Batch;
 use crate::evaluate::SharedEvaluator;
 use crate::limits::BatchLimits;
 use crate::ports::{Log, Observer};
+use failures::TaskFailures;
 use fences::Fences;
 use prefetch::NextBatch;
-use setbacks::Setbacks;
 use unstable_offsets::UnstableOffsets;
 
 /// Whether a voucher record may be written twice after a crash.
@@ -208,7 +208,7 @@ pub struct Task<L, S, C, O> {
     unstable_rewinds: UnstableOffsets,
     /// Failed attempts to read the offsets at which new partitions begin.
     unstable_starts: UnstableOffsets,
-    setbacks: Setbacks,
+    failures: TaskFailures,
     backoff: Backoff,
 }
 
@@ -301,7 +301,7 @@ where
             fences: Fences::default(),
             unstable_rewinds: UnstableOffsets::default(),
             unstable_starts: UnstableOffsets::default(),
-            setbacks: Setbacks::new(),
+            failures: TaskFailures::new(),
             backoff: Backoff::outside(),
         }
     }
@@ -321,7 +321,7 @@ where
 
     /// Reports which partitions are read, unless the same failure keeps coming back.
     fn report_health(&mut self) {
-        if !self.assignment.has_joined() || self.setbacks.are_serious() {
+        if !self.assignment.has_joined() || self.failures.are_serious() {
             return;
         }
         let blocked = self.ports.log.blocked();

@@ -98,7 +98,7 @@ where
         batch.records() >= self.limits.records
             || batch.outputs() >= self.limits.outputs
             || batch.bytes() >= self.limits.bytes
-            || self.setbacks.end_batch(batch)
+            || self.failures.end_batch(batch)
     }
 
     /// Returns the state that writes the batch, commits its offsets, or waits for the schema that ended
@@ -142,7 +142,7 @@ where
         if positions.len() >= self.assignment.len() {
             // Every partition was read to its end. A record that failed may be gone, by compaction:
             // nothing is left then that could fail again.
-            self.setbacks.note_progress(&positions);
+            self.failures.note_progress(&positions);
         }
         let uncommitted = self.assignment.uncommitted(positions);
         if !uncommitted.is_empty() && self.ports.log.commit_offsets(&uncommitted).is_ok() {

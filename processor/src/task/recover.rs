@@ -41,8 +41,8 @@ where
     /// Returns the state that follows an error in `state`.
     pub(super) fn recover(&mut self, state: State, error: TransactionError) -> State {
         tracing::warn!(%error, ?state, "a transaction failed; nothing is lost");
-        self.setbacks.note_failure();
-        if !self.learn_refusals() && self.setbacks.are_serious() {
+        self.failures.note_failure();
+        if !self.learn_refusals() && self.failures.are_serious() {
             self.report_blocked(&format!(
                 "the same records were not committed again: {error}"
             ));
@@ -73,7 +73,7 @@ where
     /// Forgets the batches, and returns when the pause before the next attempt ends.
     pub(super) fn back_off(&mut self) -> Duration {
         self.forget_batches();
-        let pause = match self.setbacks.blocked_pause() {
+        let pause = match self.failures.blocked_pause() {
             Some(pause) => pause,
             None => self.backoff.next_pause(),
         };
@@ -100,7 +100,7 @@ where
     /// about them, and returns whether a record is blocked.
     pub(super) fn learn_refusals(&mut self) -> bool {
         let refused = self.ports.log.take_refused();
-        let remedies = self.setbacks.learn(&self.batch, &refused);
+        let remedies = self.failures.learn(&self.batch, &refused);
         let topics = self.batch.topics();
         let source = &topics.source;
         for (origin, _, why) in &remedies.reduced {
@@ -124,7 +124,7 @@ where
             partition = origin.partition,
             offset = origin.offset,
             why,
-            "the broker refuses what this record became; it is tried again after a pause of up to \
+            "the broker refuses the voucher or the dead letter of this record; it is sent again after a pause of up to \
              30 s, and the partitions of this task wait for it"
         );
         flow.refused(1, Refusal::Blocked);

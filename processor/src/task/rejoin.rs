@@ -1,4 +1,4 @@
-//! A consumer that can't go on is replaced; a process whose name another process has ends.
+//! A consumer that cannot go on is replaced; a process whose name another process has ends.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use runtime::lifecycle::Failure;
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
-use super::setbacks::Setbacks;
+use super::failures::TaskFailures;
 use super::{State, Task};
 use crate::limits::{NAME_LOOKUP, NAME_LOOKUP_MARGIN};
 use crate::ports::{Log, Observer};
@@ -27,12 +27,12 @@ where
     /// one after the other, so whoever was replaced last is alone in that and the other is never
     /// replaced again. Fences of producers come in no such order and would end both.
     pub(super) fn rejoin(&mut self, why: &str) -> Result<State, Failure> {
-        tracing::warn!(why, "the consumer can't go on; joining the group again");
+        tracing::warn!(why, "the consumer cannot go on; joining the group again");
         self.forget_batches();
         self.assignment = Assignment::default();
         self.deferred.clear();
         // Whose partitions these are is not known any more.
-        self.setbacks = Setbacks::new();
+        self.failures = TaskFailures::new();
         self.report_blocked(&format!("joining the group again: {why}"));
         if self.ports.log.is_fenced() {
             self.ports.observer.fenced();

@@ -55,7 +55,7 @@ where
                 State::Reading
             }
             Err(why) => {
-                self.report_blocked(&format!("can't read the group's offsets: {why}"));
+                self.report_blocked(&format!("cannot read the group's offsets: {why}"));
                 let now = self.now();
                 if self.is_transactional() && self.unstable_rewinds.note_unstable(now) {
                     return Self::search_for_hanging_transactions();
@@ -81,7 +81,7 @@ where
     /// they left hanging.
     pub(super) fn search_for_hanging_transactions() -> State {
         tracing::warn!(
-            "the group has not given its offsets for longer than a transaction may take; searching \
+            "the group has not returned its offsets for longer than a transaction may take; searching \
              for hanging transactions"
         );
         State::Opening

@@ -68,7 +68,7 @@ where
             self.batch.forget(partition);
             self.next.batch.forget(partition);
             self.deferred.forget(partition);
-            self.setbacks.forget(partition);
+            self.failures.forget(partition);
             self.held.take_if(|held| held.partition == partition);
         });
         if has_changed {

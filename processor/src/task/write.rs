@@ -132,7 +132,7 @@ where
                 tracing::debug!(%error, "offsets not committed yet");
                 // The outcomes remain valid, and a later commit covers these offsets.
                 self.batch.clear_outputs();
-                self.report_blocked(&format!("can't commit offsets: {error}"));
+                self.report_blocked(&format!("cannot commit offsets: {error}"));
                 let pause = self.backoff.next_pause();
                 if self.stay_in_group(pause) {
                     self.forget_batches();
@@ -194,7 +194,7 @@ where
 
     /// Counts the batch, whose records are durable up to `positions`, and empties it.
     fn finish_batch(&mut self, positions: &Positions) {
-        self.setbacks.note_progress(positions);
+        self.failures.note_progress(positions);
         self.report_health();
         let took = self.now().saturating_sub(self.batch_began);
         let observer = &mut self.ports.observer;

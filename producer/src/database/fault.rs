@@ -14,7 +14,7 @@ pub enum Fault {
     /// connection and the other rows can still be used.
     Locked,
     /// The statement failed, perhaps because of one of its rows: it took too long, a trigger or a
-    /// damaged page stopped it, or a stored value can't be read. The connection and the other rows can
+    /// damaged page stopped it, or a stored value cannot be read. The connection and the other rows can
     /// still be used.
     Statement,
     /// The database is away, or unable for now: repeat later, on a new connection.
@@ -31,7 +31,7 @@ pub fn fault_of(error: &Error) -> Fault {
     }
     match error {
         Error::Database(error) => error.code().map_or(Fault::Away, |code| by_code(&code)),
-        // A value that Postgres can't represent, such as a decimal out of its type's range.
+        // A value that Postgres cannot represent, such as a decimal out of its type's range.
         Error::Encode(_) => Fault::Data,
         Error::Decode(_) | Error::ColumnDecode { .. } => Fault::Statement,
         _ => Fault::Away,
@@ -42,7 +42,7 @@ fn by_code(code: &str) -> Fault {
     match code {
         "40001" | "40P01" => Fault::Conflict,
         "55P03" => Fault::Locked,
-        // statement_timeout, an operator's cancel; pages that can't be read.
+        // statement_timeout, an operator's cancel; pages that cannot be read.
         "57014" | "58030" | "XX000" | "XX001" | "XX002" => Fault::Statement,
         // Cardinality; a trigger's RAISE and ASSERT.
         "21000" | "P0001" | "P0004" => Fault::Data,

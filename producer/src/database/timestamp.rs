@@ -8,7 +8,7 @@ use sqlx::{ColumnIndex, Row};
 /// Returns the time in a column of type `timestamptz`.
 ///
 /// # Errors
-/// A time that `chrono` can't represent, such as `infinity`; sqlx itself would panic at it.
+/// A time that `chrono` cannot represent, such as `infinity`; sqlx itself would panic at it.
 pub fn timestamp(
     row: &PgRow,
     column: impl ColumnIndex<PgRow> + Copy,

@@ -61,7 +61,7 @@ pub(super) fn admit(keys: Option<&Keys>, mut request: Request) -> Result<Request
 }
 
 impl Keys {
-    /// Refuses an unknown key before anything is counted: it can't use up another client's rate.
+    /// Refuses an unknown key before anything is counted: it cannot use up another client's rate.
     fn admit(&self, headers: &HeaderMap) -> Result<(Caller, Allowance), Problem> {
         let caller = bearer(headers)
             .and_then(|key| self.known.borrow().identify(key))

@@ -57,7 +57,7 @@ pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
 }
 
 /// Digests what is asked for, not how it is written: the order of fields, white space, or `100.0` for
-/// `100` don't make another request. Every part has its length before it, so that parts can't be
+/// `100` don't make another request. Every part has its length before it, so that parts cannot be
 /// mistaken for each other.
 fn request_hash(action: &Action) -> [u8; 32] {
     let mut hash = Sha256::new();

@@ -32,7 +32,7 @@ pub(super) struct ListQuery {
     /// Only orders of this status.
     #[param(value_type = StatusText, inline, required = false)]
     status: Option<String>,
-    /// The most orders of a page, 1 to 1000. A page may have fewer and not be the last one: it ends
+    /// The maximum number of orders of a page, 1 to 1000. A page may have fewer and not be the last one: it ends
     /// at 4 MiB too.
     #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
@@ -47,7 +47,7 @@ pub(super) struct ListQuery {
 pub(super) struct OrderPage {
     /// The orders.
     orders: Vec<Order>,
-    /// The ids of orders of this page that are left out because their rows can't be read: something
+    /// The ids of orders of this page that are left out because their rows cannot be read: something
     /// else has written to them, and an operator has to mend them. Absent where there are none.
     #[schema(required = false)]
     unreadable: Vec<String>,
@@ -143,7 +143,7 @@ impl Text {
         true
     }
 
-    /// Names an order whose row can't be read. There is always room for the ids of a page.
+    /// Names an order whose row cannot be read. There is always room for the ids of a page.
     fn leave_out(&mut self, order_id: &str) -> bool {
         self.unreadable.push(order_id.to_owned());
         true
@@ -163,7 +163,7 @@ impl Text {
 
 /// Adds a member of strings to an object that has some already.
 fn add_member(json: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
-    // Strings can't fail to serialise.
+    // Strings cannot fail to serialise.
     let value = serde_json::to_vec(value).unwrap_or_default();
     json.extend_from_slice(format!(",\"{name}\":").as_bytes());
     json.extend_from_slice(&value);

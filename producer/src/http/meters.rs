@@ -34,7 +34,7 @@ pub(super) struct Meter {
 
 impl Meters {
     /// Returns the metrics of a request, by the template of its route. A path without a route is counted
-    /// as `other`, so that a client can't make up labels.
+    /// as `other`, so that a client cannot make up labels.
     pub(super) fn of(&self, request: &Request) -> Meter {
         let route = request
             .extensions()

@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `orders`, `list`, `bulk`, `old` | the routes |
+//! | `orders`, `list`, `bulk`, `deprecated` | the routes |
 //! | `requests`, `answers` | bodies of requests, and of answers |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | `answer_memory` | bounds the memory of answers that clients have not read yet |
@@ -15,6 +15,7 @@ mod answer_memory;
 mod answers;
 pub mod auth;
 mod bulk;
+mod deprecated;
 mod description;
 mod etag;
 mod guard;
@@ -22,7 +23,6 @@ mod idempotency;
 mod json;
 mod list;
 mod meters;
-mod old;
 mod orders;
 pub mod parse;
 mod problem;
@@ -156,8 +156,8 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
         .routes(routes!(orders::get_order, orders::set_status))
         .layer(from_fn_with_state(orders, guard::around));
     let old = OpenApiRouter::new()
-        .routes(routes!(old::create))
-        .routes(routes!(old::status_update))
+        .routes(routes!(deprecated::create))
+        .routes(routes!(deprecated::status_update))
         .layer(from_fn_with_state(old, guard::around));
     let (routes, description) = OpenApiRouter::with_openapi(description::new())
         .merge(orders)
@@ -166,8 +166,8 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
     let description = description::complete(description, access.keys.is_some());
 
     Router::new()
-        .route("/healthz", get(old::healthz))
-        .route("/readiness", get(old::readiness))
+        .route("/healthz", get(deprecated::healthz))
+        .route("/readiness", get(deprecated::readiness))
         .with_state(api.clone())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .merge(health)

@@ -99,7 +99,7 @@ pub(super) async fn place_order(
         RouteErrors,
         ChangeErrors,
         (status = 404, description = "No such order"),
-        (status = 409, description = "The status can't follow the order's"),
+        (status = 409, description = "The status cannot follow the order's"),
         (status = 412, description = "The order has changed"),
         (status = 422, description = "No status, or the idempotency key stands for another request"),
     )

@@ -99,7 +99,7 @@ pub fn bulk_lines(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Result<Vec<u8>,
 /// Parses the value of `If-Match`.
 ///
 /// # Errors
-/// 400, also for bytes that a header can't have.
+/// 400, also for bytes that a header cannot have.
 pub fn if_match(value: &[u8]) -> Result<Option<Precondition>, Refused> {
     Ok(etag::if_match(&one_header(IF_MATCH, value)?)?)
 }
@@ -107,7 +107,7 @@ pub fn if_match(value: &[u8]) -> Result<Option<Precondition>, Refused> {
 /// Parses the value of `Idempotency-Key`.
 ///
 /// # Errors
-/// 400, also for bytes that a header can't have.
+/// 400, also for bytes that a header cannot have.
 pub fn idempotency_key(value: &[u8]) -> Result<String, Refused> {
     let name = HeaderName::from_static(idempotency::IDEMPOTENCY_KEY);
     let action = Action::SetStatus {

@@ -41,7 +41,7 @@ pub(super) enum Problem {
         /// Until one more request is accepted.
         seconds: u64,
     },
-    /// The change can't be made.
+    /// The change cannot be made.
     Refused(ChangeRefused),
     /// The change was not made, or the orders were not read.
     NotDone(NotDone),
@@ -72,7 +72,7 @@ pub(super) struct ProblemDetails {
     /// The order's version, where a precondition failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
-    /// The order's status, where another one can't follow it.
+    /// The order's status, where another one cannot follow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "CANCELLED")]
     current_status: Option<&'static str>,
@@ -206,7 +206,7 @@ const fn kind_of_refusal(why: &ChangeRefused) -> (StatusCode, &'static str, &'st
         ChangeRefused::Transition { .. } => (
             S::CONFLICT,
             "transition-refused",
-            "The status can't follow the order's status",
+            "The status cannot follow the order's status",
         ),
         ChangeRefused::PreconditionFailed { .. } => (
             S::PRECONDITION_FAILED,
@@ -228,7 +228,7 @@ fn detail_of_refusal(why: &ChangeRefused) -> String {
         }
         ChangeRefused::OrderNotFound => "no order has this id".to_owned(),
         ChangeRefused::Transition { current, wanted } => format!(
-            "the order is {current}, which {wanted} can't follow \
+            "the order is {current}, which {wanted} cannot follow \
              (PENDING -> SENT -> DELIVERED, PENDING or SENT -> CANCELLED)"
         ),
         ChangeRefused::PreconditionFailed { version } => {
@@ -278,7 +278,7 @@ const fn kind_of_not_done(why: &NotDone) -> (StatusCode, &'static str, &'static 
         NotDone::Unreadable(_) => (
             S::INTERNAL_SERVER_ERROR,
             "order-unreadable",
-            "The stored order can't be read",
+            "The stored order cannot be read",
         ),
         NotDone::Closing => (
             S::SERVICE_UNAVAILABLE,

@@ -69,11 +69,11 @@ pub enum Outcome {
         /// Its body.
         body: Vec<u8>,
     },
-    /// The change can't be made.
+    /// The change cannot be made.
     Refused(ChangeRefused),
 }
 
-/// Why a change can't be made, whenever it is repeated.
+/// Why a change cannot be made, whenever it is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeRefused {
     /// An order of this id exists.
@@ -83,7 +83,7 @@ pub enum ChangeRefused {
     },
     /// The order does not exist.
     OrderNotFound,
-    /// The status can't follow the order's current one.
+    /// The status cannot follow the order's current one.
     Transition {
         /// The current status.
         current: Status,
@@ -116,7 +116,7 @@ pub enum NotDone {
     TablesLocked,
     /// The statement failed for this reason, although this request was alone in it.
     StatementFailed(String),
-    /// The stored order of this id can't be read.
+    /// The stored order of this id cannot be read.
     Unreadable(String),
     /// The database takes no writes.
     Unwritable(Unwritable),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::change::NotDone;
 
-/// Whether changes are accepted; shared by ingress, writers and upkeep.
+/// Whether changes are accepted; shared by ingress, writers and maintenance.
 #[derive(Debug)]
 pub struct Gate {
     backlog_full: AtomicBool,

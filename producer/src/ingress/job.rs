@@ -28,11 +28,11 @@ pub(super) enum CommitPath {
 
 /// How a change is tried next, after what has stopped it so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Care {
+pub(super) enum Retry {
     /// Nothing has stopped it.
-    Normal,
+    Grouped,
     /// A lock or a statement timeout stopped its group, perhaps because of this change.
-    Careful,
+    ShortTimeouts,
     /// It stopped its group even alone: it is tried once more, by itself, with the normal timeouts.
     Alone,
 }
@@ -53,7 +53,7 @@ pub(super) struct Job {
     pub(super) attempt: Option<Attempt>,
     /// Whether another session changed the same order while this change was on a fast path.
     pub(super) overtaken: bool,
-    pub(super) care: Care,
+    pub(super) retry: Retry,
     pub(super) ticket: Ticket,
     /// What no other change may have while this one is written: its order, its idempotency key.
     pub(super) conflict_keys: Vec<ConflictKey>,
@@ -97,7 +97,7 @@ impl Job {
             change,
             attempt: None,
             overtaken: false,
-            care: Care::Normal,
+            retry: Retry::Grouped,
             ticket: 0,
             conflict_keys: Vec::new(),
             ready_since: Instant::now(),
@@ -139,10 +139,10 @@ impl Job {
     /// nothing: no answer under a key, no earlier try that may still be in progress in the server, no
     /// lock.
     pub(super) const fn path(&self) -> CommitPath {
-        match self.care {
-            Care::Careful => return CommitPath::Careful,
-            Care::Alone => return CommitPath::Transaction,
-            Care::Normal => {}
+        match self.retry {
+            Retry::ShortTimeouts => return CommitPath::Careful,
+            Retry::Alone => return CommitPath::Transaction,
+            Retry::Grouped => {}
         }
         if self.change.claim.is_some() || self.attempt.is_some() || self.overtaken {
             return CommitPath::Transaction;
@@ -153,7 +153,7 @@ impl Job {
         }
     }
 
-    pub(super) fn is_late(&self, now: Instant) -> bool {
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
         now >= self.deadline
     }
 
@@ -165,7 +165,7 @@ impl Job {
     /// Notes that another session holds a lock that this change needs, and returns when the change is
     /// to be tried again: never later than its deadline.
     pub(super) fn met_lock(&mut self, now: Instant) -> Instant {
-        self.care = Care::Careful;
+        self.retry = Retry::ShortTimeouts;
         let wait = self.lock_wait.get_or_insert_with(LockWait::new);
         let until = now + wait.next_pause;
         wait.next_pause = (wait.next_pause * 2).min(MAX_LOCK_PAUSE);

@@ -17,15 +17,15 @@
 //! | `writer` | the loop: take, commit, bisect or wait, answer |
 //! | `gate` | when no change is accepted: too large a backlog, a database that is away |
 //! | `wakeup` | wakes relays when there are new events |
-//! | `upkeep` | measures the backlog, deletes old idempotency keys, probes the database |
+//! | `maintenance` | measures the backlog, deletes old idempotency keys, probes the database |
 //! | `vacuum` | reports who holds vacuum back |
 
 mod change;
 mod conflicts;
 mod gate;
 mod job;
+mod maintenance;
 mod queue;
-mod upkeep;
 mod vacuum;
 mod wakeup;
 mod writer;
@@ -38,8 +38,8 @@ use tokio::sync::oneshot;
 pub use crate::store::idempotency_keys::Claim;
 pub use change::{Action, Change, ChangeRefused, NotDone, Outcome, Precondition};
 pub use gate::Gate;
+pub use maintenance::Maintenance;
 pub use queue::Queue;
-pub use upkeep::Upkeep;
 pub use vacuum::VacuumWatch;
 pub use wakeup::Wakeup;
 pub use writer::Writer;

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, ones
 
 use super::change::{Change, NotDone, Outcome};
 use super::conflicts::{ConflictKey, Conflicts, Ticket};
-use super::job::{Care, Job};
+use super::job::{Job, Retry};
 use crate::limits::{
     MAX_GROUP_CHANGES, MAX_LOCKED_CHANGES_PER_GROUP, SECOND_WRITER_CHANGES, SECOND_WRITER_DELAY,
 };
@@ -43,7 +43,7 @@ struct State {
     conflicts: Conflicts,
     last_ticket: Ticket,
     /// Writers that have a group.
-    at_work: usize,
+    groups_in_progress: usize,
     closed: bool,
 }
 
@@ -188,23 +188,23 @@ impl Queue {
             let work = self.work.notified();
             let (jobs, left) = {
                 let mut state = self.lock();
-                (state.take(Instant::now()), state.left())
+                (state.take(Instant::now()), state.remaining())
             };
             if !jobs.is_empty() {
-                if matches!(left, Left::Ready | Left::Paused(_)) {
+                if matches!(left, Remaining::Ready | Remaining::Paused(_)) {
                     self.work.notify_one();
                 }
                 return Some(Group::new(Arc::clone(self), jobs));
             }
             match left {
-                Left::Ready => {
+                Remaining::Ready => {
                     let _ = tokio::time::timeout(SECOND_WRITER_DELAY, work).await;
                 }
-                Left::Paused(until) => {
+                Remaining::Paused(until) => {
                     let _ = tokio::time::timeout_at(until.into(), work).await;
                 }
-                Left::Nothing => work.await,
-                Left::End => {
+                Remaining::Nothing => work.await,
+                Remaining::End => {
                     // The other writers wait too.
                     self.work.notify_one();
                     return None;
@@ -219,14 +219,14 @@ impl Queue {
     /// is notified of what becomes ready.
     fn release(&self, group: &[Held]) {
         let mut state = self.lock();
-        state.at_work -= 1;
+        state.groups_in_progress -= 1;
         for held in group {
-            let care = if held.met_lock {
-                Care::Careful
+            let retry = if held.met_lock {
+                Retry::ShortTimeouts
             } else {
-                Care::Normal
+                Retry::Grouped
             };
-            state.leave(held.ticket, &held.keys, care);
+            state.leave(held.ticket, &held.keys, retry);
         }
         let closed = state.closed;
         drop(state);
@@ -238,7 +238,7 @@ impl Queue {
 
     /// Answers the changes whose deadline has passed; called while `why` holds up all changes.
     pub(super) fn give_up_late(&self, why: &NotDone) {
-        let late = self.lock().take_late(Instant::now());
+        let late = self.lock().take_overdue(Instant::now());
         for job in late {
             job.give_up(why);
         }
@@ -258,7 +258,7 @@ impl Queue {
 
 /// What is left once a writer has taken what it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum Remaining {
     /// Changes that another writer may take once they have waited long enough.
     Ready,
     /// Changes that are to be tried again from this time on.
@@ -291,7 +291,7 @@ impl State {
         }
         let most = self.ready.len().min(MAX_GROUP_CHANGES);
         let taken: Vec<Job> = self.ready.drain(..most).collect();
-        self.at_work += usize::from(!taken.is_empty());
+        self.groups_in_progress += usize::from(!taken.is_empty());
         taken
     }
 
@@ -304,59 +304,59 @@ impl State {
         }
     }
 
-    fn left(&self) -> Left {
+    fn remaining(&self) -> Remaining {
         if !self.ready.is_empty() {
-            Left::Ready
+            Remaining::Ready
         } else if let Some(((until, _), _)) = self.paused.first_key_value() {
-            Left::Paused(*until)
+            Remaining::Paused(*until)
         } else if self.closed && self.blocked.is_empty() {
-            Left::End
+            Remaining::End
         } else {
-            Left::Nothing
+            Remaining::Nothing
         }
     }
 
     fn needs_writer(&self, now: Instant) -> bool {
         let has_waited =
             |job: &Job| now.saturating_duration_since(job.ready_since) >= SECOND_WRITER_DELAY;
-        self.at_work == 0
+        self.groups_in_progress == 0
             || self.closed
             || self.ready.len() >= SECOND_WRITER_CHANGES
             || self.ready.front().is_some_and(has_waited)
     }
 
-    /// Releases the keys of a change. Changes that waited for it alone become ready, with this care.
-    fn leave(&mut self, ticket: Ticket, keys: &[ConflictKey], care: Care) {
+    /// Releases the keys of a change. Changes that waited for it alone become ready, and are retried in this way.
+    fn leave(&mut self, ticket: Ticket, keys: &[ConflictKey], retry: Retry) {
         for next in self.conflicts.leave(ticket, keys) {
             let holds_all = |job: &Job| self.conflicts.holds_all(job.ticket, &job.conflict_keys);
             if self.blocked.get(&next).is_some_and(holds_all)
                 && let Some(mut job) = self.blocked.remove(&next)
             {
                 job.ready_since = Instant::now();
-                if care != Care::Normal {
-                    job.care = care;
+                if retry != Retry::Grouped {
+                    job.retry = retry;
                 }
                 self.ready.push_back(job);
             }
         }
     }
 
-    fn take_late(&mut self, now: Instant) -> Vec<Job> {
-        let is_late = |job: &Job| job.is_late(now);
+    fn take_overdue(&mut self, now: Instant) -> Vec<Job> {
+        let is_overdue = |job: &Job| job.is_overdue(now);
         let mut late: Vec<Job> = self
             .blocked
-            .extract_if(|_, job| is_late(job))
+            .extract_if(|_, job| is_overdue(job))
             .map(|(_, job)| job)
             .collect();
-        let paused = self.paused.extract_if(.., |_, job| is_late(job));
+        let paused = self.paused.extract_if(.., |_, job| is_overdue(job));
         late.extend(paused.map(|(_, job)| job));
         let (ready_late, ready) = std::mem::take(&mut self.ready)
             .into_iter()
-            .partition(is_late);
+            .partition(is_overdue);
         self.ready = ready;
         late.extend::<VecDeque<Job>>(ready_late);
         for job in &late {
-            self.leave(job.ticket, &job.conflict_keys, Care::Normal);
+            self.leave(job.ticket, &job.conflict_keys, Retry::Grouped);
         }
         late
     }

@@ -6,7 +6,7 @@
 //!                                └─ lock or time-out: bisected ─▶ alone: paused; or tried once more
 //! ```
 //!
-//! The fault of one change fails no other change of its group: a group that can't be written together
+//! The fault of one change fails no other change of its group: a group that cannot be written together
 //! is bisected until the change at fault is alone, and the parts that were not tried yet go first.
 //!
 //! | module | subject |
@@ -37,7 +37,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::change::NotDone;
 use super::gate::Gate;
-use super::job::{Care, CommitPath, Job};
+use super::job::{CommitPath, Job, Retry};
 use super::queue::{Group, Queue};
 use super::wakeup::Wakeup;
 use crate::database::{Fault, fault_of};
@@ -149,7 +149,8 @@ impl Writer {
                 Next::Again => parts.push_front(jobs),
                 Next::Carefully => {
                     count_group("locked");
-                    jobs.iter_mut().for_each(|job| job.care = Care::Careful);
+                    jobs.iter_mut()
+                        .for_each(|job| job.retry = Retry::ShortTimeouts);
                     parts.push_back(jobs);
                 }
                 Next::Bisect(why) if jobs.len() == 1 => {
@@ -265,7 +266,7 @@ impl Writer {
         if let [job] = jobs {
             tracing::warn!(%error, "Postgres does not write {}", job.subject());
         }
-        let is_alone = jobs.iter().all(|job| job.care == Care::Alone);
+        let is_alone = jobs.iter().all(|job| job.retry == Retry::Alone);
         if path == CommitPath::Careful || is_alone || matches!(stopped, Stopped::Data) {
             Next::Bisect(stopped)
         } else {
@@ -321,8 +322,8 @@ fn settle_alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job
     match why {
         Stopped::Data => job.fail(NotDone::DataRefused),
         Stopped::Lock => group.pause(job),
-        Stopped::Statement(_) if job.care == Care::Careful => {
-            job.care = Care::Alone;
+        Stopped::Statement(_) if job.retry == Retry::ShortTimeouts => {
+            job.retry = Retry::Alone;
             return Some(vec![job]);
         }
         Stopped::Statement(error) => {
@@ -336,7 +337,7 @@ fn settle_alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job
 /// Answers changes whose deadline has passed, and returns the others.
 fn without_late(group: &mut Group, jobs: Vec<Job>, why: &NotDone) -> Vec<Job> {
     let now = Instant::now();
-    let (late, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_late(now));
+    let (late, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_overdue(now));
     for job in late {
         group.give_up(job, why);
     }

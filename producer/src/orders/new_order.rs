@@ -43,14 +43,14 @@ pub enum InvalidProduct {
     /// The name is empty or too long.
     #[error("a product's name is 1 to {MAX_PRODUCT_NAME} bytes")]
     NameLength,
-    /// Such as a NUL, which Postgres can't store.
+    /// Such as a NUL, which Postgres cannot store.
     #[error("a product's name has no control characters")]
     ControlCharacter,
 }
 
 impl NewOrder {
     /// Passes everything that distinguishes this request from others to `part`, in an order that never
-    /// changes, because digests of it are stored. All fields are destructured, so that a further one can't be
+    /// changes, because digests of it are stored. All fields are destructured, so that a further one cannot be
     /// forgotten.
     pub fn for_each_part(&self, mut part: impl FnMut(&str)) {
         let Self {
@@ -78,7 +78,7 @@ impl NewOrder {
     }
 
     /// Returns the order as it is placed: with its id, its products, and the time. All fields are
-    /// destructured, so that a further one can't be forgotten.
+    /// destructured, so that a further one cannot be forgotten.
     pub fn placed(&self, order_id: String, products: Vec<Product>, at: Timestamp) -> Order {
         let Self {
             id: _,

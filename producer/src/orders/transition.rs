@@ -9,7 +9,7 @@ pub enum Transition {
     Changed,
     /// It has the status already: no new version, no event.
     Unchanged,
-    /// The status can't follow the current one.
+    /// The status cannot follow the current one.
     Refused,
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use runtime::kafka::TRANSACTION_TIMEOUT;
 
-/// The most rows of one read.
+/// The maximum number of rows of one read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimits {
     /// Rows in the order of their ids, which one transaction publishes. More would add latency and
@@ -54,16 +54,16 @@ pub(super) const STANDBY_POLL: Duration = Duration::from_millis(500);
 /// it ([`outbox_postgres`](super::outbox_postgres)).
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// A holder of the lock that publishes nothing for this long, because it can't, lets another instance
+/// A holder of the lock that publishes nothing for this long, because it cannot, lets another instance
 /// try.
 pub(super) const MAX_WITHOUT_PROGRESS: Duration = Duration::from_secs(30);
 
-/// Fences in spite of the lock that make a rival certain. One alone may come from a relay that slept
+/// Fences in spite of the lock that make a competing producer certain. One alone may come from a relay that slept
 /// between its lock and its fence.
-pub(super) const MIN_RIVAL_FENCES: u32 = 2;
+pub(super) const MIN_COMPETITOR_FENCES: u32 = 2;
 
-/// A rival that has not fenced this relay for this long is gone.
-pub(super) const RIVAL_MEMORY: Duration = Duration::from_secs(300);
+/// A competing producer that has not fenced this relay for this long is gone.
+pub(super) const COMPETITOR_MEMORY: Duration = Duration::from_secs(300);
 
 // The broker.
 

@@ -82,7 +82,7 @@ impl LowWater {
             && self.highest.saturating_sub(self.mark) >= stride
     }
 
-    /// Notes the list of the writers that have not ended; `None` when the server can't list them this time.
+    /// Notes the list of the writers that have not ended; `None` when the server cannot list them this time.
     pub(super) fn note_writers(&mut self, now: Duration, writers: Option<Writers>) {
         self.list_at = now + WRITERS_INTERVAL;
         let Some(writers) = writers else { return };

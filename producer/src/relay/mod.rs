@@ -54,7 +54,7 @@
 //!
 //! The relay waits without end, and without losing anything, for Postgres, the broker, the registry
 //! and the topic. The ingress accepts orders meanwhile. A batch that the broker refuses for its data,
-//! or a row that the schema can't hold, would block all later rows. The ingress's bounds (an id of 128
+//! or a row that the schema cannot hold, would block all later rows. The ingress's bounds (an id of 128
 //! bytes, a total of two decimals below 10^15) make both impossible. If one comes all the same, the log
 //! has an error with the rows' ids at every attempt, the health part says so, and the backlog grows
 //! until a person fixes it. Leaving the row out would be worse: its order's status would be lost

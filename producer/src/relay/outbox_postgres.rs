@@ -242,7 +242,7 @@ fn no_answer(timeout: Duration) -> OutboxError {
 }
 
 /// Returns whether the session goes on after this error: the server refused a statement, or returned a
-/// row that can't be decoded. Class 57P is a server that ends sessions, 08 a broken connection, 25006 a
+/// row that cannot be decoded. Class 57P is a server that ends sessions, 08 a broken connection, 25006 a
 /// server that is no primary any more.
 fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
@@ -261,7 +261,7 @@ fn decode(row: &PgRow) -> sqlx::Result<Row> {
         tracing::error!(
             row = id,
             %error,
-            "outbox row {id} can't be read; it and all later rows wait for a person"
+            "outbox row {id} cannot be read; it and all later rows wait until somebody repairs it"
         );
         sqlx::Error::Decode(format!("outbox row {id}: {error}").into())
     })

@@ -22,7 +22,7 @@ pub trait Outbox {
     /// See [`OutboxError`].
     fn try_lock(&mut self) -> Result<bool, OutboxError>;
 
-    /// Ends the session, and with it the lock. Never fails: what can't be ended from here is ended by
+    /// Ends the session, and with it the lock. Never fails: what cannot be ended from here is ended by
     /// the server.
     fn close(&mut self);
 
@@ -41,7 +41,7 @@ pub trait Outbox {
 
     /// Returns the transactions that may have taken ids and whose rows may not be visible yet. A
     /// transaction that is not listed has ended, or takes its first id after the call. `None` when the
-    /// server can't list them.
+    /// server cannot list them.
     ///
     /// # Errors
     /// See [`OutboxError`].
@@ -89,7 +89,7 @@ pub trait Topic {
     /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
-    /// Why the client can't be built.
+    /// Why the client cannot be built.
     fn open(&mut self) -> Result<(), String>;
 
     /// Drops the producer.
@@ -156,7 +156,7 @@ pub trait Observer {
     fn blocked(&mut self, reason: &str) {
         let _ = reason;
     }
-    /// So many rows are in the topic for good.
+    /// `rows` rows are in the topic for good.
     fn published(&mut self, rows: usize) {
         let _ = rows;
     }

@@ -53,7 +53,7 @@ pub struct RelaySettings {
 /// Must be called within a Tokio runtime.
 ///
 /// # Errors
-/// Exit code 2 for Kafka settings that can't work; 1 when no thread can be started.
+/// Exit code 2 for Kafka settings that cannot work; 1 when no thread can be started.
 pub fn spawn(
     supervisor: &mut Supervisor,
     settings: RelaySettings,

@@ -28,7 +28,7 @@ impl KafkaTopic {
     /// Builds the port. Does not connect yet.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work.
+    /// Exit code 2 for settings that cannot work.
     pub(super) fn new(
         settings: &KafkaSettings,
         topic: &str,

@@ -25,13 +25,13 @@ macro_rules! select_orders {
     };
 }
 
-/// A row of `orders`. A row whose values can't be read, because something other than this service has
+/// A row of `orders`. A row whose values cannot be read, because something other than this service has
 /// written them, is a value too: the other rows of the same statement are still read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredOrder {
     /// The order's id.
     pub(crate) order_id: String,
-    /// The order, or why it can't be read.
+    /// The order, or why it cannot be read.
     pub(crate) order: Result<Order, String>,
 }
 
@@ -183,7 +183,7 @@ pub(crate) enum FoundOrder {
     Absent,
     /// Another session has locked it.
     Locked,
-    /// Its row can't be read.
+    /// Its row cannot be read.
     Unreadable,
     /// This is it.
     Order(Order),

@@ -19,7 +19,7 @@ const FIRST: &str = "SELECT occurred_at FROM outbox WHERE id >= $1 ORDER BY id L
 pub(crate) struct Backlog {
     /// How many.
     pub(crate) rows: i64,
-    /// When the change of the first one was made; `None` when no event waits, or when its time can't
+    /// When the change of the first one was made; `None` when no event waits, or when its time cannot
     /// be read.
     pub(crate) since: Option<Timestamp>,
 }
@@ -65,7 +65,7 @@ async fn rows(connection: &mut PgConnection, from: i64, limit: i64) -> sqlx::Res
     }
 }
 
-/// Returns when the change of the first event was made. A row that can't be read is the relay's to
+/// Returns when the change of the first event was made. A row that cannot be read is the relay's to
 /// report.
 async fn first(connection: &mut PgConnection, from: i64) -> sqlx::Result<Option<Timestamp>> {
     let row = sqlx::query(FIRST)

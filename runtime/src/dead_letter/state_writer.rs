@@ -63,7 +63,7 @@ fn transactional_id(group: &str) -> String {
 }
 
 impl StateWriter {
-    /// The most states in one transaction. Keeps it far below the transaction timeout.
+    /// The maximum number of states in one transaction. Keeps it far below the transaction timeout.
     pub const MAX_STATES: usize = 500;
 
     /// Takes over the transactional id `GROUP/redrive`, which ends a transaction that a predecessor

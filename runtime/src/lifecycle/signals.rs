@@ -29,7 +29,9 @@ impl Signals {
             signal(SignalKind::interrupt()),
         );
         let (Ok(terminate), Ok(interrupt)) = signals else {
-            tracing::warn!("cannot watch for signals: a stop will be abrupt, and still safe");
+            tracing::warn!(
+                "cannot watch for signals: a signal ends the process at once, without finishing its batch; nothing is lost"
+            );
             return None;
         };
         Some(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{Failure, Shutdown};
-use crate::wording::count;
+use crate::plural::count;
 
 /// How long the last parts may take to end after all others have ended.
 const LAST_PARTS: Duration = Duration::from_secs(1);

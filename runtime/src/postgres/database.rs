@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Error, PgConnection, Row};
 
 use super::database_url::servers;
 use super::pooler;
-use super::unwritable::{Refusal, Unwritable, message_of};
+use super::unwritable::{ConnectionRefusal, Unwritable, message_of};
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
@@ -30,12 +30,12 @@ const SESSION_SETTINGS: [(&str, &str); 4] = [
 
 /// Makes commits durable: requests are answered, and offsets committed, because this session has
 /// committed. The present value is set explicitly, so that a reload of the server's configuration
-/// can't weaken it; a stricter one stays.
+/// cannot weaken it; a stricter one stays.
 const SET_DURABLE_COMMIT: &str = "SELECT set_config('synchronous_commit', \
      coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)";
 
 /// Proves that this server takes writes. A standby answers queries and grants advisory locks, but it
-/// can't assign a transaction id.
+/// cannot assign a transaction id.
 const PROVE_PRIMARY: &str = "SELECT CASE \
      WHEN pg_is_in_recovery() THEN 'standby' \
      WHEN current_setting('transaction_read_only')::boolean THEN 'read-only' \
@@ -75,7 +75,7 @@ impl Database {
     /// sessions in `pg_stat_activity`.
     ///
     /// # Errors
-    /// Exit code 2 for a URL that can't be used. The message does not contain the URL, which contains
+    /// Exit code 2 for a URL that cannot be used. The message does not contain the URL, which contains
     /// a password.
     pub fn new(
         url: &Secret,
@@ -121,7 +121,7 @@ impl Database {
     /// be a primary that takes writes, and commits of the session are durable.
     ///
     /// # Errors
-    /// The database's; a [`Refusal`] in [`Error::Configuration`]; [`Error::Io`] when there is no answer
+    /// The database's; a [`ConnectionRefusal`] in [`Error::Configuration`]; [`Error::Io`] when there is no answer
     /// in time.
     pub async fn connect(&self, time: Duration) -> Result<PgConnection, Error> {
         self.first_server(time, |server| Box::pin(self.open(server)))
@@ -132,7 +132,7 @@ impl Database {
     /// configuration may have made them read-only.
     ///
     /// # Errors
-    /// The database's; a [`Refusal`] in [`Error::Configuration`].
+    /// The database's; a [`ConnectionRefusal`] in [`Error::Configuration`].
     pub async fn confirm_writable(&self, connection: &mut PgConnection) -> Result<(), Error> {
         let rows = sqlx::raw_sql(PROVE_WRITABLE).fetch_all(connection).await?;
         self.check_proof(rows.last(), self.last_primary())
@@ -233,7 +233,7 @@ impl Database {
         self.check_proof(rows.last(), server)
     }
 
-    /// Returns a [`Refusal`] unless this row proves that the server takes writes.
+    /// Returns a [`ConnectionRefusal`] unless this row proves that the server takes writes.
     fn check_proof(&self, proof: Option<&PgRow>, server: &PgConnectOptions) -> Result<(), Error> {
         let proof: &str = proof.ok_or(Error::RowNotFound)?.try_get(0)?;
         match proof {
@@ -246,7 +246,7 @@ impl Database {
 
 fn refusal(server: &PgConnectOptions, why: Unwritable) -> Error {
     let server = address_of(server);
-    Refusal { server, why }.into()
+    ConnectionRefusal { server, why }.into()
 }
 
 /// Returns the statements that set up and prove a session.
@@ -312,7 +312,8 @@ fn combined(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
         };
     }
     let shares_sessions = |(_, error): &(&PgConnectOptions, Error)| {
-        Refusal::of(error).is_some_and(|refusal| refusal.why == Unwritable::SharedSessions)
+        ConnectionRefusal::of(error)
+            .is_some_and(|refusal| refusal.why == Unwritable::SharedSessions)
     };
     if let Some(found) = errors.iter().position(shares_sessions) {
         return errors.swap_remove(found).1;
@@ -320,13 +321,13 @@ fn combined(mut errors: Vec<(&PgConnectOptions, Error)>) -> Error {
     let standbys: Option<Vec<String>> = errors
         .iter()
         .map(|(_, error)| {
-            Refusal::of(error)
+            ConnectionRefusal::of(error)
                 .filter(|refusal| refusal.why == Unwritable::Standby)
                 .map(|refusal| refusal.server.clone())
         })
         .collect();
     if let Some(standbys) = standbys {
-        return Refusal {
+        return ConnectionRefusal {
             server: standbys.join(" and at "),
             why: Unwritable::Standby,
         }

@@ -13,7 +13,7 @@ use crate::settings::Secret;
 /// Returns the connect options of each server of the URL, in its order.
 ///
 /// # Errors
-/// Exit code 2 for a URL that can't be used. The message does not contain the URL, which contains a
+/// Exit code 2 for a URL that cannot be used. The message does not contain the URL, which contains a
 /// password.
 pub(super) fn servers(url: &Secret) -> Result<Vec<PgConnectOptions>, Failure> {
     let bad = |why: &str| Failure::bad_setting(format!("DATABASE_URL: {why}"));

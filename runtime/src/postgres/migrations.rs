@@ -53,7 +53,7 @@ pub fn migrator(table: &'static str, migrations: &[(i64, &'static str, &'static 
 pub enum MigrationError {
     /// An error of the database, which may pass or can be repaired.
     Database(Error),
-    /// This version can't work with the schema.
+    /// This version cannot work with the schema.
     Incompatible(String),
 }
 
@@ -179,7 +179,7 @@ fn newest(migrator: &Migrator) -> i64 {
     versions.max().unwrap_or_default()
 }
 
-/// Returns the minimum version in a comment. One that can't be read forbids every version: a guess
+/// Returns the minimum version in a comment. One that cannot be read forbids every version: a guess
 /// could lose data.
 fn minimum_in(comment: &str) -> i64 {
     let Some((_, rest)) = comment.split_once(MINIMUM_VERSION) else {

@@ -24,5 +24,5 @@ mod write_probe;
 
 pub use database::{Database, Timeouts, within};
 pub use migrations::{Applied, MigrationError, migrate, migrate_when_possible, migrator};
-pub use unwritable::{Refusal, Unwritable, message_of};
+pub use unwritable::{ConnectionRefusal, Unwritable, message_of};
 pub use write_probe::WriteProbe;

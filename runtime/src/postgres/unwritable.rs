@@ -23,9 +23,9 @@ pub enum Unwritable {
 
 impl Unwritable {
     /// Returns why every write fails, if `error` means that: by SQLSTATE (appendix A of the manual), or
-    /// the [`Refusal`] of a new connection.
+    /// the [`ConnectionRefusal`] of a new connection.
     pub fn of(error: &Error) -> Option<Self> {
-        if let Some(refusal) = Refusal::of(error) {
+        if let Some(refusal) = ConnectionRefusal::of(error) {
             return Some(refusal.why);
         }
         let Error::Database(error) = error else {
@@ -53,16 +53,16 @@ impl Unwritable {
     }
 }
 
-/// A connection that was refused because it must not or can't be written through.
+/// A connection that was refused because it must not or cannot be written through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ConnectionRefusal {
     /// The server as `host:port`; several, joined, when none of them is the primary.
     pub server: String,
     /// Why.
     pub why: Unwritable,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     /// Returns the refusal that `error` wraps, if any.
     pub fn of(error: &Error) -> Option<&Self> {
         match error {
@@ -72,7 +72,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ConnectionRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let server = &self.server;
         match self.why {
@@ -95,10 +95,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ConnectionRefusal {}
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<ConnectionRefusal> for Error {
+    fn from(refusal: ConnectionRefusal) -> Self {
         Self::Configuration(Box::new(refusal))
     }
 }

@@ -1,5 +1,5 @@
 //! The parameters of `DATABASE_URL` and libpq's environment variables: each has its effect, or is
-//! refused. By itself sqlx ignores parameters that it does not know, and variables that it can't parse.
+//! refused. By itself sqlx ignores parameters that it does not know, and variables that it cannot parse.
 
 use std::fs::File;
 
@@ -187,11 +187,11 @@ fn several_hosts(place: &str) -> String {
     format!("{place} has several servers: write them before the database, host1:5432,host2:5432")
 }
 
-/// Returns why a parameter can't be used. The message contains its name only if it is known: a part of
+/// Returns why a parameter cannot be used. The message contains its name only if it is known: a part of
 /// an unencoded password may have become a parameter.
 fn unsupported(name: &str) -> String {
     match UNSUPPORTED.iter().find(|(names, _)| names.contains(&name)) {
-        Some((_, instead)) => format!("the parameter {name} can't be used: {instead}"),
+        Some((_, instead)) => format!("the parameter {name} cannot be used: {instead}"),
         None => format!(
             "the URL has an unknown parameter; write one of {SUPPORTED}, and percent-encode special \
              characters of the password"
@@ -267,7 +267,7 @@ impl TlsSettings {
             .flatten()
         {
             if let (false, Err(error)) = (file.starts_with("-----BEGIN"), File::open(file)) {
-                return Err(format!("{name}: can't read its file: {error}"));
+                return Err(format!("{name}: cannot read its file: {error}"));
             }
         }
         Ok(())
@@ -323,7 +323,7 @@ mod tests {
             (
                 "sslmode=verify-full&sslrootcert=/nowhere",
                 &[],
-                "sslrootcert: can't read",
+                "sslrootcert: cannot read",
             ),
             (
                 "sslmode=verify-full&sslrootcert=system",
@@ -351,14 +351,14 @@ mod tests {
             (
                 "application_name=a",
                 &[],
-                "application_name can't be used: leave it out",
+                "application_name cannot be used: leave it out",
             ),
-            ("connect_timeout=10", &[], "connect_timeout can't be used"),
+            ("connect_timeout=10", &[], "connect_timeout cannot be used"),
             ("passfile=/hunter2", &[], "PGPASSFILE"),
             ("service=a", &[], "service"),
             ("ssl=true", &[], "sslmode=verify-full"),
             ("schema=public", &[], "search_path"),
-            ("pgbouncer=true", &[], "pgbouncer can't be used"),
+            ("pgbouncer=true", &[], "pgbouncer cannot be used"),
             (
                 "hunter2=1@h/d",
                 &[],

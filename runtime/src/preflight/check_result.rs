@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::Failure;
 use crate::output;
-use crate::wording::count;
+use crate::plural::count;
 
 /// How serious a result is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use super::cluster::{BrokerFacts, TopicFacts};
 use super::topics::kept_uncompacted;
 use super::{WEEK, human_duration};
 use crate::kafka::{Blocked, Cause, FirstRecord};
+use crate::plural::count;
 use crate::record::{Offset, Partition};
-use crate::wording::count;
 
 /// A group and its unread records in one topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use rdkafka::ClientConfig;
 
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
+use crate::plural::count;
 use crate::provision::DEAD_LETTER_ROOM;
-use crate::wording::count;
 
 /// Checks broker settings that lose records or keep the services from working.
 pub(super) fn brokers(facts: &BrokerFacts) -> Vec<CheckResult> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
 use super::human_duration;
+use crate::plural::count;
 use crate::provision::TopicPlan;
-use crate::wording::count;
 
 /// Returns the result for topics that do not exist; `run` refuses to start with the same sentence.
 pub(super) fn missing(names: &str, servers: &str) -> CheckResult {

@@ -1,7 +1,7 @@
 //! Authentication at the registry: a user or a token, the trusted authorities, a client certificate.
 //!
 //! Tokens and certificates are replaced while services run, so the files are read before each request.
-//! That costs little, because each schema is requested once. If a file can't be used, the service logs
+//! That costs little, because each schema is requested once. If a file cannot be used, the service logs
 //! it and goes on with what it has.
 
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ impl Access {
     /// Reads the files.
     ///
     /// # Errors
-    /// Exit code 2 for settings that contradict each other and files that can't be used.
+    /// Exit code 2 for settings that contradict each other and files that cannot be used.
     pub(super) fn of(settings: &RegistrySettings) -> Result<Self, Failure> {
         let current = Current::of(read(settings)?)?;
         Ok(Self(Arc::new(Shared {
@@ -295,7 +295,7 @@ fn client(texts: &Texts) -> Result<Client, Failure> {
             "SCHEMA_REGISTRY_KEY_FILE: it is not the key of the first certificate of \
              SCHEMA_REGISTRY_CERTIFICATE_FILE",
         ),
-        None => Failure::failed("the HTTP client of the schema registry can't be made"),
+        None => Failure::failed("the HTTP client of the schema registry cannot be made"),
     })
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Config {
 
 /// What an answer that is no success is about.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum AnswerRefusal {
     /// About what was requested. The answer would always be the same.
     Final(String),
     /// About the client, the URL or the moment. The request is made again.
@@ -63,7 +63,7 @@ struct Body {
 ///   Apicurio's own API, which has other codes. In HTML it is a proxy's.
 /// - Every other status is about the client (401, 403), the URL (404 without the registry's code), the
 ///   moment (429), or the registry or a proxy (5xx).
-pub(super) fn refusal(status: StatusCode, body: &[u8], is_optional: bool) -> Refusal {
+pub(super) fn refusal(status: StatusCode, body: &[u8], is_optional: bool) -> AnswerRefusal {
     let said = serde_json::from_slice::<Body>(body).ok();
     let code = said.as_ref().map_or(0, |said| said.error_code);
     let says = said.map_or_else(|| status.to_string(), |said| said.message);
@@ -74,9 +74,9 @@ pub(super) fn refusal(status: StatusCode, body: &[u8], is_optional: bool) -> Ref
         _ => false,
     };
     if is_about_the_id {
-        Refusal::Final(says)
+        AnswerRefusal::Final(says)
     } else {
-        Refusal::Passing(format!("{says} (HTTP {status})"))
+        AnswerRefusal::Passing(format!("{says} (HTTP {status})"))
     }
 }
 
@@ -90,10 +90,10 @@ pub(super) fn advice(status: StatusCode, authorization: Option<&Authorization>) 
         }
         (StatusCode::UNAUTHORIZED, Some(source)) => format!(": it does not accept {source}"),
         (StatusCode::FORBIDDEN, None) => {
-            ": whoever has no user and no token has no right to this".to_owned()
+            ": a request without a user or a token has no right to this".to_owned()
         }
         (StatusCode::FORBIDDEN, Some(source)) => {
-            format!(": whom it knows by {source} has no right to this")
+            format!(": the user of {source} has no right to this")
         }
         _ => String::new(),
     }
@@ -105,7 +105,10 @@ mod tests {
 
     fn is_final(status: u16, body: &str) -> bool {
         let status = StatusCode::from_u16(status).unwrap();
-        matches!(refusal(status, body.as_bytes(), false), Refusal::Final(_))
+        matches!(
+            refusal(status, body.as_bytes(), false),
+            AnswerRefusal::Final(_)
+        )
     }
 
     #[test]
@@ -137,7 +140,10 @@ mod tests {
     fn the_missing_route_of_a_registry_is_final() {
         let optional = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            matches!(refusal(status, body.as_bytes(), true), Refusal::Final(_))
+            matches!(
+                refusal(status, body.as_bytes(), true),
+                AnswerRefusal::Final(_)
+            )
         };
         assert!(optional(
             404,

@@ -26,14 +26,14 @@ const LOOP_WAIT: Duration = Duration::from_millis(100);
 const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
 
 /// For how long after an unknown id further ones are requested only once, so that a stream of invented
-/// ids can't hold up the flow for [`NOT_FOUND_GRACE`] each.
+/// ids cannot hold up the flow for [`NOT_FOUND_GRACE`] each.
 const NO_GRACE_FOR: Duration = Duration::from_secs(60);
 
 /// For how long an id counts as unknown. This is no longer than the pause of a circuit breaker: the
 /// records that opened it may be readable at its next try.
 const UNKNOWN_TTL: Duration = Duration::from_secs(10);
 
-/// The most ids that are remembered as bad. Bounds the memory that invented ids can take.
+/// The maximum number of ids that are remembered as bad. Bounds the memory that invented ids can take.
 const MAX_BAD: usize = 10_000;
 
 /// What is known of a schema id.
@@ -207,7 +207,7 @@ impl<P> SchemaCache<P> {
             return Ok(format);
         }
         if let Some((malformed, since)) = self.bad.get(&id) {
-            // A schema that can't be used stays so. One that was unknown may have been registered.
+            // A schema that cannot be used stays so. One that was unknown may have been registered.
             if malformed.reason() != Reason::UnknownSchema || since.elapsed() < UNKNOWN_TTL {
                 return Err(Lookup::Bad(malformed.clone()));
             }

@@ -27,9 +27,9 @@ pub struct Registry {
 /// Why the registry gave no answer that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryError {
-    /// There is no such schema or subject, or there can't be one.
+    /// There is no such schema or subject, or there cannot be one.
     NotFound(String),
-    /// The schema is one that is not read, or this registry can't resolve such an id.
+    /// The schema is one that is not read, or this registry cannot resolve such an id.
     Unsupported(String),
     /// There was no answer, or none of a registry. The request can be made again.
     Unavailable(String),
@@ -49,7 +49,7 @@ impl Registry {
     /// Returns the registry of the settings, `None` if none is set. Does not connect.
     ///
     /// # Errors
-    /// Exit code 2 for settings that can't work, and files that can't be used.
+    /// Exit code 2 for settings that cannot work, and files that cannot be used.
     pub fn of(settings: &RegistrySettings) -> Result<Option<Self>, Failure> {
         match (&settings.schema_registry_url, settings.others().first()) {
             (Some(urls), _) => Ok(Some(Self {

@@ -31,7 +31,7 @@ pub async fn value_format(
         match registry.id_of(&subject, schema).await {
             Ok(id) => return ValueFormat::Avro(id),
             Err(error) => note(&format!(
-                "the schema of {subject} can't be looked up: {error}"
+                "the schema of {subject} cannot be looked up: {error}"
             )),
         }
         tokio::time::sleep(backoff.next_pause()).await;

@@ -11,13 +11,13 @@ use super::client::RegistryError;
 use super::schema::is_avro;
 use super::transport::{Request, Transport, json};
 
-/// The most schemas that one may refer to, directly and indirectly.
+/// The maximum number of schemas that one may refer to, directly and indirectly.
 const MAX_REFERENCES: usize = 100;
 
-/// The most steps of a chain of references.
+/// The maximum number of steps of a chain of references.
 const MAX_DEPTH: usize = 16;
 
-/// The most bytes of all texts together, as many as the longest schema may have.
+/// The maximum number of bytes of all texts together, as many as the longest schema may have.
 const MAX_REFERENCED_BYTES: usize = 1 << 20;
 
 /// Returns the texts of all schemas that `found` refers to, each after those that it refers to itself.

@@ -1,4 +1,4 @@
-//! Tests against a registry of canned answers, which a real one can't be made to give.
+//! Tests against a registry of canned answers, which a real one cannot be made to give.
 
 use std::collections::HashMap;
 use std::sync::Arc;

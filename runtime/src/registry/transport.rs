@@ -68,7 +68,7 @@ impl Transport {
     /// Checks the settings, without connecting.
     ///
     /// # Errors
-    /// Exit code 2 for settings that contradict each other and files that can't be used.
+    /// Exit code 2 for settings that contradict each other and files that cannot be used.
     pub(super) fn of(urls: &str, settings: &RegistrySettings) -> Result<Self, Failure> {
         let addresses = Address::list(urls).map_err(|how| bad(&format!(": {how}")))?;
         let access = Access::of(settings)?;
@@ -189,15 +189,17 @@ async fn ask<T>(
     }
     if answer.status().is_success() {
         return read(&String::from_utf8_lossy(&body)).map_err(|why| {
-            RegistryError::Unavailable(said(&format!("the answer is no registry's ({why})")))
+            RegistryError::Unavailable(said(&format!(
+                "the answer is not that of a schema registry ({why})"
+            )))
         });
     }
     Err(
         match answer::refusal(answer.status(), &body, request.is_optional) {
-            answer::Refusal::Final(why) => {
+            answer::AnswerRefusal::Final(why) => {
                 RegistryError::NotFound(format!("{}: {}", request.what, said(&why)))
             }
-            answer::Refusal::Passing(why) => {
+            answer::AnswerRefusal::Passing(why) => {
                 let advice = answer::advice(answer.status(), authorization);
                 RegistryError::Unavailable(said(&format!("{why}{advice}")))
             }
@@ -251,7 +253,7 @@ const TLS: &[(&str, &str)] = &[
     ),
     (
         "alert",
-        "it refuses the TLS connection; see to SCHEMA_REGISTRY_CERTIFICATE_FILE, if it asks for \
+        "it refuses the TLS connection; check SCHEMA_REGISTRY_CERTIFICATE_FILE, if it asks for \
          client certificates",
     ),
     (

@@ -6,13 +6,13 @@ use crate::text::Text;
 
 /// The place from which on the bytes do not follow the schema, and what is wrong there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(super) struct AvroFault {
     /// How many bytes follow from there on.
     left: usize,
     pub(super) what: &'static str,
 }
 
-impl Fault {
+impl AvroFault {
     #[cold]
     pub(super) fn malformed(self, field: &str, body: &[u8]) -> Malformed {
         let Self { left, what } = self;
@@ -35,7 +35,7 @@ impl<'a> Cursor<'a> {
     /// Reads an int or long: zigzag, in groups of seven bits, the lowest first. The fast path takes up
     /// to eight groups at once, such as a time in microseconds.
     #[inline(always)]
-    pub(super) fn long(&mut self) -> Result<i64, Fault> {
+    pub(super) fn long(&mut self) -> Result<i64, AvroFault> {
         let word = swar::first(self.rest);
         // The highest bit of each byte that is the last one of an integer. The padding behind the
         // record's end looks like such bytes.
@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads an int or long that is likely to have one byte: a branch, most lengths, a version.
     #[inline(always)]
-    pub(super) fn short(&mut self) -> Result<i64, Fault> {
+    pub(super) fn short(&mut self) -> Result<i64, AvroFault> {
         match *self.rest {
             [byte @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
@@ -64,14 +64,14 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn int(&mut self) -> Result<i32, Fault> {
+    pub(super) fn int(&mut self) -> Result<i32, AvroFault> {
         let fault = self.fault("an int beyond 32 bits");
         i32::try_from(self.short()?).map_err(|_| fault)
     }
 
     /// Reads a number from 0 and below `limit`: a union's branch, or an enum's symbol.
     #[inline(always)]
-    pub(super) fn index(&mut self, limit: usize) -> Result<usize, Fault> {
+    pub(super) fn index(&mut self, limit: usize) -> Result<usize, AvroFault> {
         let fault = self.fault("a branch or symbol that the schema does not have");
         match usize::try_from(self.short()?) {
             Ok(index) if index < limit => Ok(index),
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads the length of what follows, which is within the bytes that are left.
     #[inline(always)]
-    pub(super) fn length(&mut self) -> Result<usize, Fault> {
+    pub(super) fn length(&mut self) -> Result<usize, AvroFault> {
         let fault = self.fault("a length that is negative or beyond the record's end");
         match usize::try_from(self.short()?) {
             Ok(length) if length <= self.rest.len() => Ok(length),
@@ -91,7 +91,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads a length and as many bytes.
     #[inline(always)]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], AvroFault> {
         let length = self.length()?;
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
@@ -99,13 +99,13 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn text(&mut self) -> Result<Text<'a>, Fault> {
+    pub(super) fn text(&mut self) -> Result<Text<'a>, AvroFault> {
         let fault = self.fault("a string that is not UTF-8");
         Text::of(self.bytes()?).ok_or(fault)
     }
 
     #[inline(always)]
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], AvroFault> {
         let fault = self.fault("the record ends within a value");
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(fault)?;
         self.rest = rest;
@@ -113,8 +113,8 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn fault(&self, what: &'static str) -> Fault {
-        Fault {
+    pub(super) fn fault(&self, what: &'static str) -> AvroFault {
+        AvroFault {
             left: self.rest.len(),
             what,
         }
@@ -123,8 +123,8 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn on_copy<T>(
         &mut self,
-        read: impl FnOnce(&'a [u8]) -> Result<(T, &'a [u8]), Fault>,
-    ) -> Result<T, Fault> {
+        read: impl FnOnce(&'a [u8]) -> Result<(T, &'a [u8]), AvroFault>,
+    ) -> Result<T, AvroFault> {
         let (value, rest) = read(self.rest)?;
         self.rest = rest;
         Ok(value)
@@ -133,12 +133,12 @@ impl<'a> Cursor<'a> {
 
 /// The general path of [`Cursor::long`]: returns an integer of any length, and what follows it.
 #[inline(never)]
-fn any_long(bytes: &[u8]) -> Result<(i64, &[u8]), Fault> {
+fn any_long(bytes: &[u8]) -> Result<(i64, &[u8]), AvroFault> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let group = u64::from(byte & 0x7f);
         if at == 9 && *byte > 1 {
-            return Err(Fault {
+            return Err(AvroFault {
                 left: bytes.len(),
                 what: "an integer beyond 64 bits",
             });
@@ -148,7 +148,7 @@ fn any_long(bytes: &[u8]) -> Result<(i64, &[u8]), Fault> {
             return Ok((unzigzag(value), &bytes[at + 1..]));
         }
     }
-    Err(Fault {
+    Err(AvroFault {
         left: bytes.len(),
         what: "the record ends within an integer",
     })

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::malformed::{Malformed, Reason};
 use compiler::Compiler;
 
-/// The most bytes of a schema and all that it refers to. Schemas of thousands of fields have fewer.
+/// The maximum number of bytes of a schema and all that it refers to. Schemas of thousands of fields have fewer.
 const MAX_TEXT: usize = 1 << 20;
 
 /// How to read records that were written with one schema: which bytes are which known field, and how

@@ -2,7 +2,7 @@
 //!
 //! Source: Avro 1.12 specification, "Binary Encoding".
 
-use super::cursor::{Cursor, Fault};
+use super::cursor::{AvroFault, Cursor};
 use super::plan::{Content, KnownField, Plan, Root};
 use super::skip::{Skipper, values_of};
 use crate::malformed::{Malformed, Reason};
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a known field into `content`.
     #[inline(always)]
-    fn read(&mut self, field: &'a KnownField, content: &mut RawField<'a>) -> Result<(), Fault> {
+    fn read(&mut self, field: &'a KnownField, content: &mut RawField<'a>) -> Result<(), AvroFault> {
         let cursor = &mut self.cursor;
         let planned = if field.is_union {
             &field.contents[cursor.index(field.contents.len())?]
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
 
     /// Skips a value, by a copy of the cursor, so that this one stays in registers.
     #[inline(always)]
-    fn skip(&mut self, node: usize) -> Result<(), Fault> {
+    fn skip(&mut self, node: usize) -> Result<(), AvroFault> {
         let mut skipper = Skipper {
             nodes: &self.plan.nodes,
             cursor: self.cursor,

@@ -1,6 +1,6 @@
 //! Skips values that are not read, and checks how their types delimit their bytes.
 
-use super::cursor::{Cursor, Fault};
+use super::cursor::{AvroFault, Cursor};
 use super::plan::{Node, NodeId, Shape};
 
 /// How many levels of records, arrays, maps and unions a field may have.
@@ -30,7 +30,7 @@ pub(super) struct Skipper<'a> {
 
 impl Skipper<'_> {
     /// Skips one value. The UTF-8 of strings is not checked.
-    pub(super) fn skip(&mut self, id: NodeId, depth: usize) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self, id: NodeId, depth: usize) -> Result<(), AvroFault> {
         let nodes = self.nodes;
         let cursor = &mut self.cursor;
         self.values_left = match self.values_left.checked_sub(1) {
@@ -68,8 +68,8 @@ impl Skipper<'_> {
     /// ends them. A negative count is followed by the block's size in bytes, which must be right.
     fn blocks(
         &mut self,
-        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut item: impl FnMut(&mut Self) -> Result<(), AvroFault>,
+    ) -> Result<(), AvroFault> {
         loop {
             let count = self.cursor.long()?;
             if count == 0 {

@@ -10,7 +10,7 @@ use crate::raw_field::RawField;
 use crate::swar::{self, HIGHS};
 use crate::text::Text;
 
-/// The most levels of arrays and objects, the record itself included.
+/// The maximum number of levels of arrays and objects, the record itself included.
 const MAX_DEPTH: usize = 128;
 
 /// Reads the object that `bytes` holds. `found` is empty before. It is the caller's, because moving it
@@ -42,7 +42,7 @@ pub(crate) fn read<'a, const N: usize>(
 #[inline(never)]
 fn check<const N: usize>(
     bytes: &[u8],
-    kind: Result<Option<&'static str>, Fault>,
+    kind: Result<Option<&'static str>, JsonFault>,
     rest: &[u8],
     repeated: Option<usize>,
     names: &Names<N>,
@@ -78,13 +78,13 @@ fn check<const N: usize>(
 
 /// The place from which on the text is no JSON, and what was expected there.
 #[derive(Debug, Clone, Copy)]
-struct Fault {
+struct JsonFault {
     /// How many bytes follow from there on.
     left: usize,
     expected: &'static str,
 }
 
-impl Fault {
+impl JsonFault {
     fn malformed(self, bytes: &[u8]) -> Malformed {
         // The message does not show what was found, which may be a voucher's code.
         let Self { left, expected } = self;
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         &mut self,
         names: &Names<N>,
         found: &mut Found<'a, N>,
-    ) -> Result<Option<&'static str>, Fault> {
+    ) -> Result<Option<&'static str>, JsonFault> {
         self.space();
         if self.peek() != Some(b'{') {
             let kind = self.on_copy(|scanner| scanner.other_value(0))?.kind();
@@ -137,7 +137,7 @@ impl<'a> Scanner<'a> {
         &mut self,
         names: &Names<N>,
         found: &mut Found<'a, N>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), JsonFault> {
         let started = match self.rest {
             [b'"', text @ ..] => found.start(names, text),
             _ => None,
@@ -179,7 +179,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads any value. The text of a string is not kept.
-    fn other_value(&mut self, depth: usize) -> Result<RawField<'a>, Fault> {
+    fn other_value(&mut self, depth: usize) -> Result<RawField<'a>, JsonFault> {
         match self.peek() {
             Some(b'"') => self.skip_string().map(|()| RawField::Other("a string")),
             Some(b'-' | b'0'..=b'9') => self.number().map(RawField::Number),
@@ -199,16 +199,16 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks a value and skips it.
-    fn skip_value(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip_value(&mut self, depth: usize) -> Result<(), JsonFault> {
         self.other_value(depth).map(drop)
     }
 
-    fn skip_string(&mut self) -> Result<(), Fault> {
+    fn skip_string(&mut self) -> Result<(), JsonFault> {
         self.rest = &self.rest[1..];
         self.string().map(drop)
     }
 
-    fn skip_object(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip_object(&mut self, depth: usize) -> Result<(), JsonFault> {
         self.enter(depth)?;
         self.object(|scanner| {
             scanner.name()?;
@@ -217,7 +217,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    fn skip_array(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip_array(&mut self, depth: usize) -> Result<(), JsonFault> {
         self.enter(depth)?;
         self.rest = &self.rest[1..];
         self.space();
@@ -241,8 +241,8 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut member: impl FnMut(&mut Self) -> Result<(), JsonFault>,
+    ) -> Result<(), JsonFault> {
         self.rest = &self.rest[1..];
         self.space();
         if self.take(b'}') {
@@ -262,7 +262,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a member's name and the colon behind it.
-    fn name(&mut self) -> Result<Quoted<'a>, Fault> {
+    fn name(&mut self) -> Result<Quoted<'a>, JsonFault> {
         if !self.take(b'"') {
             return Err(self.fault("a field's name in quotes"));
         }
@@ -274,7 +274,7 @@ impl<'a> Scanner<'a> {
         Ok(name)
     }
 
-    fn enter(&self, depth: usize) -> Result<(), Fault> {
+    fn enter(&self, depth: usize) -> Result<(), JsonFault> {
         if depth > MAX_DEPTH {
             Err(self.fault("at most 128 levels of nesting"))
         } else {
@@ -284,7 +284,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string from behind its first quote on.
     #[inline(always)]
-    fn string(&mut self) -> Result<Quoted<'a>, Fault> {
+    fn string(&mut self) -> Result<Quoted<'a>, JsonFault> {
         let mut rest = self.rest;
         loop {
             let word = swar::first(rest);
@@ -311,7 +311,7 @@ impl<'a> Scanner<'a> {
     /// The general path of [`string`](Self::string), for escapes and faults.
     #[cold]
     #[inline(never)]
-    fn any_string(&mut self) -> Result<Quoted<'a>, Fault> {
+    fn any_string(&mut self) -> Result<Quoted<'a>, JsonFault> {
         // Bytes beyond ASCII are not looked for here, so there may be some.
         self.seen |= HIGHS;
         let start = self.rest;
@@ -326,7 +326,7 @@ impl<'a> Scanner<'a> {
                 }
                 [b'\\', rest @ ..] => {
                     has_escapes = true;
-                    let (_, length) = escape(rest).map_err(|fault| Fault {
+                    let (_, length) = escape(rest).map_err(|fault| JsonFault {
                         left: rest.len() - fault.after,
                         expected: fault.expected,
                     })?;
@@ -339,7 +339,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a number from its first byte on.
-    fn number(&mut self) -> Result<Text<'a>, Fault> {
+    fn number(&mut self) -> Result<Text<'a>, JsonFault> {
         let start = self.rest;
         self.take(b'-');
         if !self.take(b'0') {
@@ -357,7 +357,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads at least one digit.
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), JsonFault> {
         let start = self.rest.len();
         while let [b'0'..=b'9', rest @ ..] = self.rest {
             self.rest = rest;
@@ -369,7 +369,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), Fault> {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), JsonFault> {
         match self.rest.strip_prefix(literal) {
             Some(rest) => {
                 self.rest = rest;
@@ -404,15 +404,18 @@ impl<'a> Scanner<'a> {
 
     /// Calls `read` with a copy of the scanner, and takes over the copy's state.
     #[inline(always)]
-    fn on_copy<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn on_copy<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, JsonFault>,
+    ) -> Result<T, JsonFault> {
         let mut copy = *self;
         let result = read(&mut copy);
         *self = copy;
         result
     }
 
-    fn fault(&self, expected: &'static str) -> Fault {
-        Fault {
+    fn fault(&self, expected: &'static str) -> JsonFault {
+        JsonFault {
             left: self.rest.len(),
             expected,
         }

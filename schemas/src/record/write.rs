@@ -77,7 +77,7 @@ pub(crate) trait FieldValue {
     /// Appends the value as Avro.
     ///
     /// # Errors
-    /// [`DecimalError`] for a decimal that the schema can't hold exactly: negative, 10^15 or more, or
+    /// [`DecimalError`] for a decimal that the schema cannot hold exactly: negative, 10^15 or more, or
     /// with more than 9 decimals.
     fn write_avro(&self, out: &mut Vec<u8>) -> Result<(), DecimalError>;
 }
@@ -97,7 +97,7 @@ impl FieldValue for &str {
 /// A number in JSON, a long in Avro.
 impl FieldValue for i64 {
     fn write_json(&self, out: &mut Vec<u8>) {
-        // Writing to a vector can't fail.
+        // Writing to a vector cannot fail.
         let _ = write!(out, "{self}");
     }
 
@@ -110,7 +110,7 @@ impl FieldValue for i64 {
 /// A string in JSON, a timestamp-micros in Avro.
 impl FieldValue for Timestamp {
     fn write_json(&self, out: &mut Vec<u8>) {
-        // Writing to a vector can't fail.
+        // Writing to a vector cannot fail.
         let _ = write!(out, "\"{self}\"");
     }
 
@@ -120,11 +120,11 @@ impl FieldValue for Timestamp {
     }
 }
 
-/// In JSON a string with at least two decimals, so that a reader that takes numbers for floats can't
+/// In JSON a string with at least two decimals, so that a reader that takes numbers for floats cannot
 /// change it; a decimal in Avro.
 impl FieldValue for Decimal {
     fn write_json(&self, out: &mut Vec<u8>) {
-        // Writing to a vector can't fail.
+        // Writing to a vector cannot fail.
         let _ = write!(out, "\"{}\"", decimal::as_money(*self));
     }
 

@@ -15,7 +15,7 @@ pub enum Fault {
     Ambiguous,
     /// Two transactions met: the same again, soon.
     Conflict,
-    /// The database is away, or can't right now: the same again, later, on a new connection.
+    /// The database is away, or cannot right now: the same again, later, on a new connection.
     Away,
     /// A person has to fix rights or schema; then the same again.
     NeedsPerson,

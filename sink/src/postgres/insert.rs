@@ -93,7 +93,7 @@ impl Expectation {
         }
     }
 
-    /// Learns from the outcome of a statement of so many rows.
+    /// Learns from the outcome of a statement of `rows` rows.
     pub(super) fn learn(&mut self, rows: usize, written: &Written) {
         let inserted = usize::try_from(written.inserted).unwrap_or(usize::MAX);
         self.mostly_new = inserted.saturating_mul(2) >= rows;
@@ -164,7 +164,7 @@ pub(super) async fn insert(
 ///
 /// # Errors
 /// Postgres'.
-pub(super) async fn rehearse(
+pub(super) async fn insert_and_roll_back(
     connection: &mut PgConnection,
     columns: &Columns,
     expectation: Expectation,

@@ -31,7 +31,9 @@ pub(crate) const WRITES: WriteProbe = WriteProbe(&[
 pub async fn migrate(database: &Database, part: &Part, shutdown: &Shutdown) -> Result<(), Failure> {
     let waiting = |error: &_| {
         let message = message_of(error);
-        part.not_ready(format!("the vouchers' schema can't be migrated: {message}"));
+        part.not_ready(format!(
+            "the vouchers' schema cannot be migrated: {message}"
+        ));
     };
     postgres::migrate_when_possible(
         database.inner(),

@@ -58,7 +58,7 @@ impl DatabaseProbe {
         }
     }
 
-    /// Finds out whether rows can be written. At first, and after an answer that they can't, one is
+    /// Finds out whether rows can be written. At first, and after an answer that they cannot, one is
     /// written and rolled back. Later the tasks themselves meet what changes.
     async fn ask(&mut self) -> Result<(), Error> {
         let mut connection = match self.connection.take() {

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connect::Database;
 use super::fault::{Fault, fault_of, is_denied};
-use super::insert::{Expectation, canary, holder, insert, rehearse};
+use super::insert::{Expectation, canary, holder, insert, insert_and_roll_back};
 use crate::columns::Columns;
 use crate::limits::{ANSWER_TIMEOUT, CANARY_TIMEOUT};
 use crate::ports::{Table, WriteError, Written};
@@ -45,14 +45,14 @@ impl PostgresTable {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn for_rehearsal(database: Database) -> Result<Self, Failure> {
+    pub fn for_dry_run(database: Database) -> Result<Self, Failure> {
         Self::with(database, Effect::RolledBack)
     }
 
     /// Does not connect yet.
     ///
     /// # Errors
-    /// When the system can't start a Tokio runtime.
+    /// When the system cannot start a Tokio runtime.
     pub fn new(database: Database) -> Result<Self, Failure> {
         Self::with(database, Effect::Durable)
     }
@@ -142,7 +142,7 @@ async fn write(
     };
     let written = match effect {
         Effect::Durable => insert(&mut connection, columns, expectation).await,
-        Effect::RolledBack => rehearse(&mut connection, columns, expectation).await,
+        Effect::RolledBack => insert_and_roll_back(&mut connection, columns, expectation).await,
     };
     let error = match written {
         Ok(written) => return Ok((connection, written)),

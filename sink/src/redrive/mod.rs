@@ -5,8 +5,8 @@
 //! the two is repeated by the next run; writing the row again has no effect. A dry run does the same,
 //! and rolls every statement back.
 
+mod dry_run;
 mod redriver;
-mod rehearsal;
 
 use clap::Args;
 use runtime::dead_letter::command::{OwnerFlags as _, RedriveArgs, redrive};
@@ -17,8 +17,8 @@ use runtime::settings::TopicSettings;
 
 use crate::settings::{DatabaseSettings, GroupSettings};
 use crate::target::{Database, VouchersTable};
+use dry_run::DryRun;
 use redriver::Redriver;
-use rehearsal::Rehearsal;
 
 /// What `sink redrive` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
@@ -57,7 +57,7 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         .group
         .dead_letter_topic(settings.kafka, &settings.topics);
     if settings.redrive.dry_run {
-        let table = Rehearsal::of(VouchersTable::for_rehearsal(database)?);
+        let table = DryRun::of(VouchersTable::for_dry_run(database)?);
         let redriver = Redriver::new(schemas, table);
         redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
     } else {

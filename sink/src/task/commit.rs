@@ -49,7 +49,7 @@ where
         }
     }
 
-    /// Returns the state that commits offsets now. A consumer that can't go on commits nothing: the
+    /// Returns the state that commits offsets now. A consumer that cannot go on commits nothing: the
     /// durable records are processed again, which is idempotent.
     pub(super) const fn commit_at_once(&self) -> State {
         match self.consumer_failure {
@@ -67,7 +67,7 @@ where
                 self.deferred.clear();
             }
             Err(CommitError::Unavailable(error)) => {
-                self.report_blocked(&format!("can't commit offsets: {error}"));
+                self.report_blocked(&format!("cannot commit offsets: {error}"));
                 return State::WaitingToCommit {
                     until: self.pause_ends(),
                 };

@@ -79,7 +79,7 @@ pub struct Ports<K, T, D, S, C, O> {
     pub source: K,
     /// The table that they go to.
     pub table: T,
-    /// The topic for vouchers that can't be used.
+    /// The topic for vouchers that cannot be used.
     pub dead_letters: D,
     /// The schemas of the vouchers.
     pub schemas: S,
@@ -174,7 +174,7 @@ pub struct Task<K, T, D, S, C, O> {
     /// The timestamp of the oldest record that was read, and forgotten after a failure. Until a batch is
     /// settled, or nothing is left to be read.
     forgotten: Option<i64>,
-    /// Why the consumer can't go on. The current batch is settled before the consumer is replaced.
+    /// Why the consumer cannot go on. The current batch is settled before the consumer is replaced.
     consumer_failure: Option<String>,
 
     /// Has counted the records of the current batch, and not those of the next.

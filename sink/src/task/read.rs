@@ -21,7 +21,7 @@ enum Received {
     Added,
     /// A record that is held until its schema is known.
     AwaitsSchema { schema_id: SchemaId },
-    /// No record is waiting, an event of the group was handled, or the consumer can't go on.
+    /// No record is waiting, an event of the group was handled, or the consumer cannot go on.
     Nothing,
 }
 
@@ -29,7 +29,7 @@ enum Received {
 pub(super) enum Filled {
     /// As many records were polled as was asked for. More may be waiting.
     Partly,
-    /// No record is waiting, the batch is full, or the consumer can't go on.
+    /// No record is waiting, the batch is full, or the consumer cannot go on.
     Enough,
     /// A record is held until its schema is known.
     AwaitsSchema { schema_id: SchemaId },

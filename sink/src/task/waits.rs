@@ -88,7 +88,7 @@ where
             return State::Reading;
         }
         if let Err(why) = self.ports.source.rewind(REWIND) {
-            self.report_blocked(&format!("can't read the group's offsets: {why}"));
+            self.report_blocked(&format!("cannot read the group's offsets: {why}"));
             return State::Rewinding {
                 not_before: self.pause_ends(),
             };
@@ -99,7 +99,7 @@ where
 
     /// Gives the consumer up: another member has its name, or librdkafka gave up.
     pub(super) fn give_up_consumer(&mut self, why: &str) -> State {
-        tracing::warn!(why, "the consumer can't go on; joining the group again");
+        tracing::warn!(why, "the consumer cannot go on; joining the group again");
         self.report_blocked(&format!("joining the group again: {why}"));
         self.forget_batches();
         self.assignment = Assignment::default();

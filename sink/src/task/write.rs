@@ -114,7 +114,7 @@ where
                 campaign = self.columns.campaigns.get(place),
                 order_id = self.columns.order_ids.get(place),
                 others = different.len() - 1,
-                "a row is there with another code, amount or currency than its record; the row is kept"
+                "the table has a row with another code, amount or currency than its record; the row is kept"
             );
         }
     }

@@ -1,7 +1,7 @@
 //! The sections of the documentation that warnings lead to.
 
 pub(super) const DOWN: &str = "docs/troubleshooting.md#kafka-postgres-or-the-registry-is-down";
-pub(super) const UNREADABLE_BATCH: &str = "docs/troubleshooting.md#a-batch-cant-be-read";
+pub(super) const UNREADABLE_BATCH: &str = "docs/troubleshooting.md#a-batch-cannot-be-read";
 pub(super) const OUT_OF_RANGE: &str = "docs/troubleshooting.md#a-groups-offset-is-out-of-range";
 pub(super) const HANGING_TRANSACTION: &str =
     "docs/troubleshooting.md#a-hanging-transaction-blocks-a-partition";

@@ -214,14 +214,14 @@ fn a_blocked_partition_is_named_by_its_sentence_and_leads_to_its_section() {
 
 #[test]
 fn tasks_that_say_the_same_have_one_warning() {
-    let why = not_ready("can't read the group's offsets: not authorized");
+    let why = not_ready("cannot read the group's offsets: not authorized");
     let mut rounds = Rounds::default();
     rounds
         .ready(PRODUCER, "producer_relay_active 1\n")
         .ready(SINK, "");
     rounds.not_ready(PROCESSOR, &parts(&[("task-0", &why), ("task-1", &why)]), "");
     let text = only(&mut rounds).text;
-    assert!(text.starts_with("The processor is not ready (task-0 and task-1): can't read"));
+    assert!(text.starts_with("The processor is not ready (task-0 and task-1): cannot read"));
 }
 
 #[test]

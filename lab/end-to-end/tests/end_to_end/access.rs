@@ -263,7 +263,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         "it may write dead letters"
     );
 
-    // A letter that can be used by now, and one that can't: a voucher or a row, and an attempt.
+    // A letter that can be used by now, and one that cannot: a voucher or a row, and an attempt.
     let id = u32::try_from(system.backends.register_schema("probe", PROBE).await?)? + 1;
     system.write_orders(vec![late("late", 100, id)?]).await?;
     system

@@ -86,7 +86,7 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
     until_status(&producer, FIRST, StatusCode::UNAUTHORIZED).await;
     assert_eq!(status(&producer, SECOND).await, known);
 
-    // What can't be used changes nothing, and is told once.
+    // What cannot be used changes nothing, and is told once.
     let mut told = 0;
     for (text, words) in [
         ("", "no key is in it"),

@@ -22,7 +22,7 @@ fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| value.to_string())
 }
 
-/// As [`load::orders`], a few that can't be used, and repeats of the first hundred.
+/// As [`load::orders`], a few that cannot be used, and repeats of the first hundred.
 fn mixed() -> Vec<NewRecord> {
     let mut records = load::orders(0..1000);
     records.extend((0..7).map(|id| NewRecord::new(format!("bad-{id}"), "{")));

@@ -1,4 +1,4 @@
-//! Partitions that can't be read on: told with topic, partition and offset, and what a person does
+//! Partitions that cannot be read on: told with topic, partition and offset, and what a person does
 //! about each works.
 
 use std::os::unix::fs::FileExt as _;
@@ -123,7 +123,7 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
         .write_orders(vec![sent("3", BLOCKED), sent("4", NEIGHBOUR)])
         .await?;
 
-    let sentence = blocked(&processor, "can't be read").await;
+    let sentence = blocked(&processor, "cannot be read").await;
     let place = format!(
         "partition {BLOCKED} of {} is blocked at offset 1",
         system.topics.order_status
@@ -181,7 +181,7 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
     }
     flip_a_bit_of_order_2(&system)?;
     let processor = system.processor_command("a").await?.start().await?;
-    let sentence = blocked(&processor, "can't be read").await;
+    let sentence = blocked(&processor, "cannot be read").await;
     ensure!(sentence.contains("is blocked at offset 1:"), "{sentence}");
     has_vouchers(&system, 2).await?;
 
@@ -208,7 +208,7 @@ async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result
         .await?;
     ensure!(answer.code == 1, "{answer:?}");
     let place = format!("partition {BLOCKED} of {}", system.topics.order_status);
-    for said in [&place, "from offset 1", "can't be read"] {
+    for said in [&place, "from offset 1", "cannot be read"] {
         ensure!(answer.stderr.contains(said), "{answer:?}");
     }
     Ok(())

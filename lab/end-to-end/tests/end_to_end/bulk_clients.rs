@@ -26,7 +26,7 @@ use stack::Service;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Every so many lines are an order; the others are refused, with results of twice their length.
+/// One line of this number is an order; the others are refused, with results of twice their length.
 const EACH_ORDER: usize = 2000;
 
 /// The number of lines. Their results are far more than two sockets' buffers hold.

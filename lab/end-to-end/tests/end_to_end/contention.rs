@@ -121,7 +121,7 @@ async fn run(system: &TestSystem, statements: String) -> Result<()> {
     Ok(session.close().await?)
 }
 
-/// A writer's change of orders takes so many seconds before it holds any row.
+/// A writer's change of orders takes `seconds` seconds before it holds any row.
 async fn slow_down_writers(system: &TestSystem, seconds: &str) -> Result<()> {
     let function = format!(
         "CREATE OR REPLACE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

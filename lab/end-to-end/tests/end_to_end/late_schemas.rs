@@ -60,7 +60,7 @@ async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
     let system = TestSystem::on(Arc::clone(&backends), true).await?;
     let _processor = system.processor().await?;
 
-    // The one before it is a voucher: the processor is at the record that it can't read.
+    // The one before it is a voucher: the processor is at the record that it cannot read.
     let id = register(&backends, "probe").await? + 1;
     system
         .write_orders(vec![good_json(KEY), record("late", id)?])

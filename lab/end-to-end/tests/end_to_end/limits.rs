@@ -65,7 +65,7 @@ async fn a_record_at_the_topics_size_limit_is_a_dead_letter_as_a_whole() -> Resu
         ..NewRecord::new("17", "[")
     };
     let [mut bad, too_large] = largest(&bad, b'x', "");
-    // What can't be compressed: the letter is no smaller than it has to be.
+    // What cannot be compressed: the letter is no smaller than it has to be.
     if let Some(value) = &mut bad.value {
         value[1..].fill_with(|| rand::rng().random_range(1..=u8::MAX));
     }

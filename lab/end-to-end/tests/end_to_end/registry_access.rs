@@ -77,7 +77,7 @@ async fn voucher(system: &TestSystem, key: &str) {
     .await;
 }
 
-/// Writes an order with a new schema, and waits until the processor says why it can't be read.
+/// Writes an order with a new schema, and waits until the processor says why it cannot be read.
 async fn waits_because(system: &TestSystem, service: &Service, key: &str, why: &str) -> Result<()> {
     system
         .write_orders(vec![new_record(system, key).await?])

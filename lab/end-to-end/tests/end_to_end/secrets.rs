@@ -73,7 +73,7 @@ impl Said {
     }
 }
 
-/// A service that can't get what it needs; it says so, not ready.
+/// A service that cannot get what it needs; it says so, not ready.
 async fn waiting(command: ServiceCommand) -> Result<Service> {
     let service = command.start().await?;
     wait::until(

@@ -64,7 +64,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
         (
             "KAFKA_PROPERTIES",
             "isolation.level=read_uncommitted",
-            &["isolation.level", "can't be set"],
+            &["isolation.level", "cannot be set"],
         ),
         (
             "KAFKA_PROPERTIES",
@@ -259,7 +259,7 @@ async fn the_other_services_refuse_what_they_could_not_do() -> Result<()> {
             "producer",
             "DATABASE_URL",
             "postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere",
-            "sslrootcert: can't read",
+            "sslrootcert: cannot read",
         ),
         ("sink", "PGSSLMODE", "verify_full", "PGSSLMODE"),
         ("sink", "SINK_TASKS", "two", "tasks from 1 to 64"),

@@ -49,7 +49,7 @@ fn acknowledged(journal: &Journal) -> usize {
     journal.lock().map_or(0, |journal| journal.len())
 }
 
-/// Waits until so many orders are acknowledged. The relay of `idle` must not be active meanwhile.
+/// Waits until `enough` orders are acknowledged. The relay of `idle` must not be active meanwhile.
 async fn many_orders(journal: &Journal, enough: usize, idle: &Service) {
     let look = || async {
         assert!(!is_active(idle).await, "a relay is active on a standby");

@@ -14,7 +14,7 @@ use runtime::kafka::{
 };
 use runtime::record::Positions;
 
-/// A transaction of our own that lost its markers in a restart of the broker can't be had at will
+/// A transaction of our own that lost its markers in a restart of the broker cannot be had at will
 /// (`lab/chaos` meets it once in a hundred restarts): `hanging_transactions/tests.rs` has it.
 #[tokio::test]
 async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {

@@ -181,7 +181,7 @@ fn as_json(record: &RecordSchema, fields: &[(String, Value)]) -> Option<(String,
     ))
 }
 
-/// Returns a field's JSON text. `true` stands for every type that the field can't have.
+/// Returns a field's JSON text. `true` stands for every type that the field cannot have.
 fn field_json(name: &str, schema: &Schema, value: &Value) -> Option<String> {
     let is_time = matches!(name, "occurred_at" | "sent_at");
     Some(match (schema, value) {

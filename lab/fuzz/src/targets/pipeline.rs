@@ -232,7 +232,7 @@ fn sunk(record: &OwnedRecord) -> Decision {
         let trace = batch.traceparent(0);
         assert!(trace.is_empty() || trace.len() == 55, "{trace:?}");
         assert!(trace.is_empty() || record.header(TRACEPARENT).is_some());
-        // Postgres can't store this character in a text.
+        // Postgres cannot store this character in a text.
         for text in [batch.campaign(0), batch.order_id(0), batch.code(0), trace] {
             assert!(!text.contains('\0'), "{text:?}");
         }

@@ -250,7 +250,7 @@ impl Topic for SimulatedTopic {
         let Ok(status) = OrderStatus::read(record.key, value, ValueFormat::Json, Currency::EUR)
         else {
             let id = self.id;
-            world.violate(|| format!("process {id} relayed what it can't read itself"));
+            world.violate(|| format!("process {id} relayed what it cannot read itself"));
             return Ok(());
         };
         let version = status.version.unwrap_or_default().to_string();

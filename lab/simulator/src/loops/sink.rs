@@ -121,7 +121,7 @@ pub struct SimulatedTable {
     world: Shared,
     id: ProcessId,
     in_flight: Option<Columns>,
-    /// So many polls without a timeout come before the answer.
+    /// The number of polls without a timeout that come before the answer.
     polls: u64,
 }
 

@@ -96,7 +96,7 @@ pub struct World {
     pub guarantee: Guarantee,
     /// The planted bug.
     pub mutation: Option<Mutation>,
-    /// So many calls of a thousand meet a fault.
+    /// How many of a thousand calls meet a fault.
     pub fault_rate: u64,
     /// The broker is away until then.
     pub broker_away: Duration,

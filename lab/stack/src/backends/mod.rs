@@ -195,7 +195,7 @@ impl Backends {
     /// this one; [`Backends::run_tool`]'s does not.
     ///
     /// # Errors
-    /// When there is no such tool, or the jars can't be downloaded.
+    /// When there is no such tool, or the jars cannot be downloaded.
     pub async fn tool<A: Into<String>>(
         &self,
         name: &str,

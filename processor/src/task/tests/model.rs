@@ -74,9 +74,9 @@ pub(super) struct Kafka {
     pub(super) inits: usize,
     /// Larger records are refused.
     pub(super) max_bytes: Option<usize>,
-    /// So many dead letters are refused, however small they are, one after the other.
+    /// The number of dead letters that are refused, however small they are, one after the other.
     pub(super) refused_dead_letters: usize,
-    /// After an abort the record at this offset of partition 0 comes so many polls late.
+    /// After an abort the record at this offset of partition 0 comes late, by this number of polls.
     pub(super) late: Option<(Offset, usize)>,
     /// The values of all committed audit records.
     pub(super) audit: Vec<Vec<u8>>,

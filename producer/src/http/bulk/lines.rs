@@ -72,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// Returns a last line with the problem, because the rest can't be read. A line that was cut off is
+    /// Returns a last line with the problem, because the rest cannot be read. A line that was cut off is
     /// dropped.
     fn broken(&mut self, problem: Problem) -> Option<Line> {
         self.ended = true;

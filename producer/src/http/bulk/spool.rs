@@ -174,7 +174,7 @@ impl Results {
     /// Returns the next results; `None` after the last ones.
     ///
     /// # Errors
-    /// When a file can't be read, or the results were abandoned.
+    /// When a file cannot be read, or the results were abandoned.
     pub(super) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             let block = {

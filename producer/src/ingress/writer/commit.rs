@@ -2,7 +2,7 @@
 //!
 //! Most groups need one statement that writes orders and their events together, and that Postgres
 //! commits by itself: [`CommitPath::Place`], and [`CommitPath::SetStatus`] after it has read the orders.
-//! What that can't settle takes one transaction, in which rows are locked and stay as they are. It waits
+//! What that cannot settle takes one transaction, in which rows are locked and stay as they are. It waits
 //! for no row's lock: a change whose order another session has locked is left out, and the others are
 //! committed (ADR 0014).
 

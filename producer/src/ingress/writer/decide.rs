@@ -8,7 +8,7 @@ use crate::orders::{Order, Transition, transition};
 
 /// What is to be done about a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum ChangeDecision {
     /// Nothing to write.
     Answer(Outcome),
     /// Write the order like this, and its event.
@@ -24,9 +24,9 @@ pub(super) fn set_status(
     precondition: Option<&Precondition>,
     attempt: Option<&Attempt>,
     now: Timestamp,
-) -> Decision {
+) -> ChangeDecision {
     let Some(order) = order else {
-        return Decision::Answer(ChangeRefused::OrderNotFound.into());
+        return ChangeDecision::Answer(ChangeRefused::OrderNotFound.into());
     };
     if let Some(attempt) = attempt {
         // The row is locked, so the earlier transaction has ended, by a commit or a rollback.
@@ -34,21 +34,21 @@ pub(super) fn set_status(
             && order.updated_at == attempt.at
             && order.status == wanted;
         if is_ours {
-            return Decision::Answer(Outcome::Changed(order));
+            return ChangeDecision::Answer(Outcome::Changed(order));
         }
         if order.version > attempt.version {
-            return Decision::Unknown;
+            return ChangeDecision::Unknown;
         }
     }
     if precondition.is_some_and(|precondition| !precondition.holds(order.version)) {
         let version = order.version;
-        return Decision::Answer(ChangeRefused::PreconditionFailed { version }.into());
+        return ChangeDecision::Answer(ChangeRefused::PreconditionFailed { version }.into());
     }
     match transition(order.status, wanted) {
-        Transition::Unchanged => Decision::Answer(Outcome::Unchanged(order)),
+        Transition::Unchanged => ChangeDecision::Answer(Outcome::Unchanged(order)),
         Transition::Refused => {
             let current = order.status;
-            Decision::Answer(ChangeRefused::Transition { current, wanted }.into())
+            ChangeDecision::Answer(ChangeRefused::Transition { current, wanted }.into())
         }
         Transition::Changed => {
             // The clock of another instance may be ahead: an order's times never go back.
@@ -57,7 +57,7 @@ pub(super) fn set_status(
                 Status::Sent => order.sent_at.or(Some(at)),
                 _ => order.sent_at,
             };
-            Decision::Write(Order {
+            ChangeDecision::Write(Order {
                 status: wanted,
                 version: order.version + 1,
                 sent_at,
@@ -104,21 +104,22 @@ mod tests {
         }
     }
 
-    fn decide(order: &Order, wanted: Status) -> Decision {
+    fn decide(order: &Order, wanted: Status) -> ChangeDecision {
         set_status(Some(order.clone()), wanted, None, None, at(20))
     }
 
     #[test]
     fn sent_at_is_set_once_and_carried() {
-        let Decision::Write(sent) = decide(&order(Status::Pending, 1), Status::Sent) else {
+        let ChangeDecision::Write(sent) = decide(&order(Status::Pending, 1), Status::Sent) else {
             panic!("pending orders are sent");
         };
         assert_eq!((sent.version, sent.sent_at), (2, Some(at(20))));
-        let Decision::Write(delivered) = decide(&sent, Status::Delivered) else {
+        let ChangeDecision::Write(delivered) = decide(&sent, Status::Delivered) else {
             panic!("sent orders are delivered");
         };
         assert_eq!((delivered.version, delivered.sent_at), (3, Some(at(20))));
-        let Decision::Write(cancelled) = decide(&order(Status::Pending, 1), Status::Cancelled)
+        let ChangeDecision::Write(cancelled) =
+            decide(&order(Status::Pending, 1), Status::Cancelled)
         else {
             panic!("pending orders are cancelled");
         };
@@ -130,7 +131,7 @@ mod tests {
         let sent = order(Status::Sent, 2);
         assert_eq!(
             decide(&sent, Status::Sent),
-            Decision::Answer(Outcome::Unchanged(sent.clone()))
+            ChangeDecision::Answer(Outcome::Unchanged(sent.clone()))
         );
     }
 
@@ -143,7 +144,7 @@ mod tests {
             None,
             at(3),
         );
-        assert!(matches!(early, Decision::Write(order) if order.updated_at == at(10)));
+        assert!(matches!(early, ChangeDecision::Write(order) if order.updated_at == at(10)));
     }
 
     #[test]
@@ -158,7 +159,7 @@ mod tests {
                     None,
                     at(20)
                 ),
-                Decision::Answer(ChangeRefused::PreconditionFailed { version: 2 }.into())
+                ChangeDecision::Answer(ChangeRefused::PreconditionFailed { version: 2 }.into())
             );
         }
     }
@@ -182,18 +183,18 @@ mod tests {
         let arrived = order(Status::Sent, 2);
         assert_eq!(
             again(&arrived),
-            Decision::Answer(Outcome::Changed(arrived.clone()))
+            ChangeDecision::Answer(Outcome::Changed(arrived.clone()))
         );
         let not_arrived = order(Status::Pending, 1);
-        assert!(matches!(again(&not_arrived), Decision::Write(_)));
-        assert_eq!(again(&order(Status::Delivered, 3)), Decision::Unknown);
+        assert!(matches!(again(&not_arrived), ChangeDecision::Write(_)));
+        assert_eq!(again(&order(Status::Delivered, 3)), ChangeDecision::Unknown);
         let of_another = Order {
             updated_at: at(11),
             ..order(Status::Cancelled, 2)
         };
         assert!(matches!(
             again(&of_another),
-            Decision::Answer(Outcome::Refused(ChangeRefused::Transition { .. }))
+            ChangeDecision::Answer(Outcome::Refused(ChangeRefused::Transition { .. }))
         ));
     }
 

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::super::change::{Action, NotDone};
-use super::decide::{self, Decision};
+use super::decide::{self, ChangeDecision};
 use super::entry::{Entry, State, keep_written, now, remember_attempts, writes};
 use crate::orders::Order;
 use crate::store::orders::{self, FoundOrder, FoundOrders, OrderWrite};
@@ -101,9 +101,9 @@ fn decide_all(entries: &mut [Entry<'_>], mut found: FoundOrders) {
             at,
         );
         entry.state = match decision {
-            Decision::Answer(outcome) => State::Answer(Ok(outcome)),
-            Decision::Unknown => State::Answer(Err(NotDone::OutcomeUnknown)),
-            Decision::Write(order) => State::Write(order),
+            ChangeDecision::Answer(outcome) => State::Answer(Ok(outcome)),
+            ChangeDecision::Unknown => State::Answer(Err(NotDone::OutcomeUnknown)),
+            ChangeDecision::Write(order) => State::Write(order),
         };
     }
 }

@@ -20,15 +20,15 @@
 //! |---|---|
 //! | `read` | Reading, OpeningBacklog, Idle |
 //! | `publish` | Publishing, Draining, Committing, Deleting, Aborting |
-//! | `lead` | StandingBy, Opening, Fencing, Confirming, Fenced, and the heartbeat of the lock |
+//! | `leadership` | StandingBy, Opening, Fencing, Confirming, Fenced, and the heartbeat of the lock |
 //! | `recover` | which state follows an error |
 
 mod batch;
-mod lead;
+mod competing_producer;
+mod leadership;
 mod publish;
 mod read;
 mod recover;
-mod rival;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -44,7 +44,7 @@ use super::limits::{BROKER_CALL, HEARTBEAT};
 use super::low_water::LowWater;
 use super::ports::{Observer, Outbox, Timer, Topic};
 use batch::Batch;
-use rival::Rival;
+use competing_producer::CompetingProducer;
 
 /// The ports of one relay.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub struct Settings {
     pub topic: String,
     /// How values are written.
     pub format: ValueFormat,
-    /// The most rows of one read.
+    /// The maximum number of rows of one read.
     pub limits: ReadLimits,
 }
 
@@ -126,7 +126,7 @@ pub struct Relay<B, T, C, O> {
     /// The last value that was written, kept for its memory.
     value: Vec<u8>,
 
-    rival: Rival,
+    competing_producer: CompetingProducer,
     /// Until then nothing but heartbeats happens.
     resume_at: Duration,
     /// Until then rows are collected.
@@ -226,7 +226,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             low_water: LowWater::default(),
             batch: Batch::default(),
             value: Vec::new(),
-            rival: Rival::default(),
+            competing_producer: CompetingProducer::default(),
             resume_at: Duration::ZERO,
             collect_until: Duration::ZERO,
             heard_at: Duration::ZERO,
@@ -246,10 +246,10 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         self.heard_at = self.now();
     }
 
-    /// Reports that the outbox is being published, unless there is a rival.
+    /// Reports that the outbox is being published, unless there is a competing producer.
     fn report_health(&mut self) {
-        if self.rival.is_there(self.now()) {
-            let sentence = Rival::sentence(&self.settings.topic);
+        if self.competing_producer.is_there(self.now()) {
+            let sentence = CompetingProducer::sentence(&self.settings.topic);
             self.ports.observer.blocked(&sentence);
         } else {
             self.ports.observer.healthy();

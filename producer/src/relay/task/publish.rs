@@ -30,7 +30,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 tracing::error!(
                     row = error.id,
                     order = row.order_id,
-                    "outbox row {} can't be written: {}; it and all later rows wait for a person",
+                    "outbox row {} cannot be written: {}; it and all later rows wait until somebody repairs it",
                     error.id,
                     error.why
                 );

@@ -69,7 +69,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             Err(OutboxError::Refused(why)) => {
                 tracing::warn!(
                     why,
-                    "the outbox's writers can't be listed: reads walk more deleted rows than needed"
+                    "the outbox's writers cannot be listed: reads walk more deleted rows than needed"
                 );
                 let now = self.now();
                 self.low_water.note_writers_refused(now);
@@ -131,7 +131,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 }
 
-/// Returns how long after a read of so many rows the next one comes, at the earliest.
+/// Returns how long after a read of `rows` rows the next one comes, at the earliest.
 fn collection_of(rows: usize) -> Duration {
     u32::try_from(rows).map_or(MAX_COLLECTION, |rows| {
         COLLECTION_PER_ROW.saturating_mul(rows).min(MAX_COLLECTION)

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::RedriveArgs;
 use crate::dead_letter::{Counts, DeadLetterId, DeadLetterTopic, Seen};
 use crate::lifecycle::Failure;
-use crate::wording::count;
+use crate::plural::count;
 
 /// Returns the open dead letters that are selected, if their number is the expected one; `None` when
 /// no number is expected. A dead letter that arrives later is not among them.

@@ -9,8 +9,8 @@ use crate::dead_letter::{
     ShownBytes,
 };
 use crate::lifecycle::Failure;
+use crate::plural::count;
 use crate::text_table::aligned;
-use crate::wording::count;
 
 /// Which dead letters are listed.
 #[derive(Debug, Clone, Args)]

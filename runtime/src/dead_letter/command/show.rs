@@ -11,8 +11,8 @@ use crate::dead_letter::{
     Omitted, OriginFilter, Seen, ShownBytes,
 };
 use crate::lifecycle::Failure;
+use crate::plural::count;
 use crate::settings::TopicSettings;
-use crate::wording::count;
 
 /// Which dead letter is shown, and how.
 #[derive(Debug, Clone, Args)]

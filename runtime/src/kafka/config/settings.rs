@@ -113,7 +113,7 @@ impl KafkaSettings {
     /// Reads the user's properties, which replace ours.
     ///
     /// # Errors
-    /// Exit code 2 for those that can't be set.
+    /// Exit code 2 for those that cannot be set.
     fn user_properties(&self) -> Result<UserProperties, Failure> {
         let source = match (&self.kafka_properties, &self.kafka_properties_file) {
             (Some(text), _) => PropertiesSource::Variable(text.clone()),
@@ -129,7 +129,7 @@ impl KafkaSettings {
     /// Returns a consumer's configuration: read committed, start offsets and commits by the services.
     ///
     /// # Errors
-    /// Exit code 2 for properties that are wrong or can't be set.
+    /// Exit code 2 for properties that are wrong or cannot be set.
     pub fn consumer(&self, group: &str) -> Result<ClientConfig, Failure> {
         let user = self.user_properties()?;
         let mut config = self.base();
@@ -163,7 +163,7 @@ impl KafkaSettings {
     /// Returns an idempotent producer's configuration, with the partitioner of Kafka's own tools.
     ///
     /// # Errors
-    /// Exit code 2 for properties that are wrong or can't be set.
+    /// Exit code 2 for properties that are wrong or cannot be set.
     pub fn producer(&self) -> Result<ClientConfig, Failure> {
         let user = self.user_properties()?;
         let timeout = millis(TRANSACTION_TIMEOUT);
@@ -179,7 +179,7 @@ impl KafkaSettings {
             .set("message.max.bytes", "1000000000")
             // The bytes of one request; the rest of a large batch follows in the next.
             .set("batch.size", "1000000")
-            // A record can't wait longer for its delivery than its transaction may last.
+            // A record cannot wait longer for its delivery than its transaction may last.
             .set(
                 "message.timeout.ms",
                 user.get("transaction.timeout.ms").unwrap_or(&timeout),
@@ -193,7 +193,7 @@ impl KafkaSettings {
     /// Returns a transactional producer's configuration.
     ///
     /// # Errors
-    /// Exit code 2 for properties that are wrong or can't be set.
+    /// Exit code 2 for properties that are wrong or cannot be set.
     pub fn transactional_producer(&self, transactional_id: &str) -> Result<ClientConfig, Failure> {
         let mut config = self.producer()?;
         config.set("transactional.id", transactional_id);
@@ -209,7 +209,7 @@ impl KafkaSettings {
     /// Returns the configuration of a client that only asks about the cluster.
     ///
     /// # Errors
-    /// Exit code 2 for properties that are wrong or can't be set.
+    /// Exit code 2 for properties that are wrong or cannot be set.
     pub fn observer(&self) -> Result<ClientConfig, Failure> {
         let mut config = self.base();
         let user = self.user_properties()?;

@@ -35,7 +35,7 @@ pub enum Cause {
         /// The first offset that the log holds and the one past its last, once known.
         held: Option<(Offset, Offset)>,
     },
-    /// The batch at this offset can't be read.
+    /// The batch at this offset cannot be read.
     Unreadable {
         /// The client's message.
         why: String,
@@ -147,8 +147,8 @@ impl fmt::Display for Blocked {
             }
             Cause::Unreadable { why } => write!(
                 f,
-                ": the batch there can't be read: {why}; raise receive.message.max.bytes or skip \
-                 the batch: see \"A batch can't be read\" in docs/troubleshooting.md"
+                ": the batch there cannot be read: {why}; raise receive.message.max.bytes or skip \
+                 the batch: see \"A batch cannot be read\" in docs/troubleshooting.md"
             ),
             Cause::Refused { why } => write!(
                 f,

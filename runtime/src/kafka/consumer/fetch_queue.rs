@@ -229,7 +229,7 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
     /// librdkafka forgets it when the partition is unassigned.
     ///
     /// # Errors
-    /// When there can't be a topic of this name.
+    /// When there cannot be a topic of this name.
     pub(in crate::kafka) fn forward(&self, topic: &str, partition: Partition) -> KafkaResult<()> {
         let unknown = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition);
         let topic = CString::new(topic).map_err(|_| unknown.clone())?;

@@ -22,7 +22,7 @@ pub enum FirstRecord {
     Record(Option<i64>),
     /// No record up to the end of the log: transaction markers, or what compaction has left.
     End,
-    /// Something that can't be read.
+    /// Something that cannot be read.
     Blocked(Blocked),
     /// Nothing within the given time.
     Nothing,

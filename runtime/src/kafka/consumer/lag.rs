@@ -26,7 +26,7 @@ pub(super) struct ConsumerLag {
 
 /// The lag of an assigned partition.
 struct PartitionLag {
-    /// The metric, once the lag is known. The exporter can't remove a metric, so it is set to 0 when
+    /// The metric, once the lag is known. The exporter cannot remove a metric, so it is set to 0 when
     /// the partition is taken away.
     records: Option<Gauge>,
     /// Whether there are committed records past the position, or that is not known.

@@ -42,7 +42,7 @@ pub enum Polled<R> {
     Record(R),
     /// Nothing within the given time, or an event of the group was handled.
     Nothing,
-    /// The client can't go on (fenced, or a fatal error): build a new one.
+    /// The client cannot go on (fenced, or a fatal error): build a new one.
     Fatal(String),
 }
 
@@ -51,7 +51,7 @@ enum Event {
     None,
     /// An event, which was handled.
     Handled,
-    /// The client can't go on.
+    /// The client cannot go on.
     Fatal(String),
 }
 
@@ -81,7 +81,7 @@ pub struct Subscription {
     next_health_check: Instant,
     /// The client's events are polled after this many records.
     records_until_events: u32,
-    /// Why the client can't go on. The next poll returns it.
+    /// Why the client cannot go on. The next poll returns it.
     failure: Option<String>,
 }
 
@@ -423,7 +423,7 @@ impl Subscription {
         self.failure.get_or_insert_with(|| why.to_owned());
     }
 
-    /// Returns whether the client can't go on. The next poll returns why.
+    /// Returns whether the client cannot go on. The next poll returns why.
     pub(super) fn has_failed(&mut self) -> bool {
         if let Some((_, why)) = self.queue.client().client().fatal_error() {
             self.fail(&why);

@@ -116,7 +116,7 @@ impl Producers {
     /// Drops the search's clients on a thread of their own, because destroying a client can block.
     fn drop_search(&mut self) {
         if let Some(hanging) = self.hanging.take() {
-            // When the thread can't be started, the closure is dropped here.
+            // When the thread cannot be started, the closure is dropped here.
             let _ = std::thread::Builder::new().spawn(move || drop(hanging));
         }
     }

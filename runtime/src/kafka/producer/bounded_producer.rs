@@ -88,7 +88,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`TransactionError::Retriable`] when there was no room in time; otherwise
-    /// [`TransactionError::Abortable`]: an earlier record of the transaction failed, or this one can't
+    /// [`TransactionError::Abortable`]: an earlier record of the transaction failed, or this one cannot
     /// be sent at all.
     pub fn send(&self, record: &Outgoing<'_>, timeout: Duration) -> Result<(), TransactionError> {
         self.client.send(record, None, timeout)

@@ -20,8 +20,8 @@ use crate::kafka::admin::explained;
 use crate::kafka::client_log;
 use crate::kafka::config::create_client;
 use crate::lifecycle::Failure;
+use crate::plural::count;
 use crate::record::Partition;
-use crate::wording::count;
 
 /// librdkafka's producer. Its calls are those of [`Producer`](super::Producer), which has their
 /// documentation.

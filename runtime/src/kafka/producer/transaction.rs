@@ -18,7 +18,7 @@ pub enum TransactionError {
     Retriable(String),
     /// This transaction can only be aborted; the producer lives on.
     Abortable(String),
-    /// The producer can't be used any more, and whether its last transaction was committed may be
+    /// The producer cannot be used any more, and whether its last transaction was committed may be
     /// unknown: build a new one, and read the group's committed offsets.
     Fatal(String),
     /// As fatal: another producer took over the transactional id, or the transaction outlived its

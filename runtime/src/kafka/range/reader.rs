@@ -18,7 +18,7 @@ use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
 
-/// The most records of other times that one call skips. Bounds how long a stop waits, and allows a
+/// The maximum number of records of other times that one call skips. Bounds how long a stop waits, and allows a
 /// commit of offsets after each call.
 const MAX_PASSED: u32 = 20_000;
 
@@ -242,14 +242,14 @@ impl RangeReader {
             Cause::OutOfRange { .. } => {
                 "the log does not hold that offset; choose a range that it holds".to_owned()
             }
-            Cause::Unreadable { why } => format!("the batch at that offset can't be read: {why}"),
+            Cause::Unreadable { why } => format!("the batch at that offset cannot be read: {why}"),
             Cause::Refused { .. } => return Some(Failure::failed(&self.refusal)),
             _ => return None,
         };
         let partition = error.partition.unwrap_or_default();
         let offset = error.offset.unwrap_or_default();
         Some(Failure::failed(format!(
-            "partition {partition} of {} can't be read from offset {offset}: {what}",
+            "partition {partition} of {} cannot be read from offset {offset}: {what}",
             self.topic
         )))
     }
@@ -258,7 +258,7 @@ impl RangeReader {
     fn serve_events(&self) -> Result<(), Failure> {
         match self.queue.client().poll(Duration::ZERO) {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(Failure::failed(format!(
-                "{} can't be read any further: {code}",
+                "{} cannot be read any further: {code}",
                 self.topic
             ))),
             Some(Err(error)) => {
@@ -267,7 +267,7 @@ impl RangeReader {
             }
             // Every partition is redirected to the queue of records before it is read.
             Some(Ok(_)) => Err(Failure::failed(format!(
-                "{} can't be read any further: a record came among the client's events",
+                "{} cannot be read any further: a record came among the client's events",
                 self.topic
             ))),
             None => Ok(()),

@@ -28,7 +28,7 @@ use crate::tally::Tally;
 pub(super) use records::{WRITTEN, avro, record, voucher};
 pub(super) use run::Run;
 
-/// What goes wrong at one call; a call that can't go wrong like this goes well.
+/// What goes wrong at one call; a call that cannot go wrong like this goes well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
@@ -44,7 +44,7 @@ pub(super) enum Fault {
     Race,
     /// The group moves on: partition 0 is taken away at the next poll, and given back after it.
     Rebalance,
-    /// The consumer can't go on.
+    /// The consumer cannot go on.
     Fatal,
     /// The process is killed; what was under way is done, or (in `KilledBefore`) not.
     KilledAfter,
@@ -102,7 +102,7 @@ pub(super) struct World {
     pub(super) broker_refuses_dead_letters: bool,
     /// Larger dead letters are refused.
     pub(super) max_dead_letter_bytes: Option<usize>,
-    /// So many times the first dead letter is refused, however small it is.
+    /// How many times the first dead letter is refused, however small it is.
     pub(super) refused_dead_letters: usize,
     pub(super) reduced: usize,
     /// When a dead letter was refused for another reason than its size.

@@ -38,7 +38,7 @@ pub(super) enum Step {
     Append(Topic, Option<&'static str>, &'static str),
     /// Joins the topic's group under an instance id.
     Join(Name, Topic, &'static str),
-    /// Polls until the client says that it can't go on.
+    /// Polls until the client says that it cannot go on.
     PollsFatal(Name),
     /// Polls to the end of the partition.
     Polls(Name),

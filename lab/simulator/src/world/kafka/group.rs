@@ -53,7 +53,7 @@ pub struct Group {
 const ASTRAY: i64 = 1_000_000;
 
 impl Group {
-    /// A group without members, of a topic with so many partitions.
+    /// A group without members, of a topic with `partitions` partitions.
     pub fn new(partitions: Partition) -> Self {
         Self {
             partitions,

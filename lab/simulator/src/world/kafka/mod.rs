@@ -53,7 +53,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Empty topics with so many partitions each.
+    /// Empty topics with `partitions` partitions each.
     pub fn new(partitions: Partition) -> Self {
         let topic = || (0..partitions).map(|_| PartitionLog::default()).collect();
         Self {

@@ -31,7 +31,7 @@ enum Event {
     Kill(usize),
     /// The server ends the session that holds the lock; its relay sleeps and does not notice.
     EndHolder,
-    /// Postgres crashes, with so many deletes not on disk.
+    /// Postgres crashes, with this number of deletes not on disk.
     CrashPostgres(usize),
     /// A commit that was in the network arrives.
     Arrive,
@@ -434,7 +434,7 @@ fn a_row_that_turns_up_late_is_read_although_the_mark_has_moved() {
 }
 
 #[test]
-fn a_rival_of_the_holder_of_the_lock_is_reported_with_what_to_do() {
+fn a_competitor_of_the_holder_of_the_lock_is_reported_with_what_to_do() {
     let world = world();
     let mut relay = relay(&world);
     step_until(&mut relay, State::Idle);
@@ -451,7 +451,7 @@ fn a_rival_of_the_holder_of_the_lock_is_reported_with_what_to_do() {
 }
 
 #[test]
-fn a_relay_that_is_fenced_with_its_lock_lost_reports_no_rival() {
+fn a_relay_that_is_fenced_with_its_lock_lost_reports_no_competitor() {
     let world = world();
     let mut relay = relay(&world);
     step_until(&mut relay, State::Idle);

@@ -5,7 +5,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `names` | the names of each property; which properties can't be set, and what to do instead |
+//! | `names` | the names of each property; which properties cannot be set, and what to do instead |
 //! | `rules` | values and combinations that librdkafka accepts, and that would not do what they say |
 
 mod names;
@@ -63,7 +63,7 @@ impl UserProperties {
     /// comments.
     ///
     /// # Errors
-    /// Exit code 2 for text that is not `k=v`, and for properties that can't be set or would not do
+    /// Exit code 2 for text that is not `k=v`, and for properties that cannot be set or would not do
     /// what they say. The message contains no value, which may be a password.
     pub(super) fn parse(source: &PropertiesSource) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::bad_setting(format!("{}: {why}", source.name()));
@@ -86,7 +86,7 @@ impl UserProperties {
         let (name, value) = (name.trim(), value.trim());
         let property = canonical(name);
         if let Some(why) = why_refused(property) {
-            return Err(format!("{name} can't be set here: {why}"));
+            return Err(format!("{name} cannot be set here: {why}"));
         }
         if self.get(property).is_some() {
             let other = if name == property {

@@ -1,4 +1,4 @@
-//! Names of properties of librdkafka and of Kafka's Java client: aliases, and those that can't be set.
+//! Names of properties of librdkafka and of Kafka's Java client: aliases, and those that cannot be set.
 //! A property that is in none of these tables is passed to librdkafka.
 
 /// Aliases: another name of a property, and the name that the services use.
@@ -34,7 +34,7 @@ pub(in crate::kafka::config) fn canonical(name: &str) -> &str {
         .map_or(name, |(_, canonical)| canonical)
 }
 
-/// Returns why the property of this canonical name can't be set, and what to do instead.
+/// Returns why the property of this canonical name cannot be set, and what to do instead.
 pub(super) fn why_refused(name: &str) -> Option<&'static str> {
     // An entry that ends in a dot or an underscore is a prefix.
     let is_prefix = |listed: &str| listed.ends_with(['.', '_']) && name.starts_with(listed);
@@ -81,7 +81,7 @@ const CODE: &str = "it makes the client run code that is not the service's; leav
 
 const METRICS: &str = "the services have their own metrics, see /metrics; leave it out";
 
-/// Properties that can't be set, with the reason: first those of librdkafka that a promise rests on,
+/// Properties that cannot be set, with the reason: first those of librdkafka that a promise rests on,
 /// then those without effect, then those of Kafka's Java client.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["bootstrap.servers"], "set KAFKA_BOOTSTRAP_SERVERS"),

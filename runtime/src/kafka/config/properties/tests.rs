@@ -50,7 +50,7 @@ fn a_property_has_one_name_whichever_alias_is_written() {
     for (alias, name) in ALIASES {
         if why_refused(name).is_some() {
             let message = variable(&format!("{alias}=1")).unwrap_err();
-            assert!(message.contains("can't be set here"), "{alias}: {message}");
+            assert!(message.contains("cannot be set here"), "{alias}: {message}");
         }
     }
 }
@@ -61,10 +61,10 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("a=b,hunter2", &["name=value", r"\,"]),
     ("client.rack=", &["client.rack has no value"]),
     ("partitioner=random", &["same partition"]),
-    ("acks=1", &["acks can't be set", "survive a broker"]),
+    ("acks=1", &["acks cannot be set", "survive a broker"]),
     (
         "request.required.acks=0",
-        &["request.required.acks can't be set"],
+        &["request.required.acks cannot be set"],
     ),
     ("metadata.broker.list=a:9092", &["KAFKA_BOOTSTRAP_SERVERS"]),
     (
@@ -177,7 +177,7 @@ fn what_would_break_a_promise_or_do_nothing_is_refused_with_what_to_write() {
 }
 
 /// Properties that a user may set, by the names that the services use. The next release of librdkafka
-/// may have new ones: each has to be in this list or in the table of those that can't be set.
+/// may have new ones: each has to be in this list or in the table of those that cannot be set.
 const FREE: &[&str] = &[
     "api.version.request.timeout.ms",
     "batch.num.messages",
@@ -284,7 +284,7 @@ fn every_property_of_this_librdkafka_is_either_free_or_refused_by_one_name() {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
         let name = *cells.first()?;
         let is_property = cells.len() >= 6 && name.contains(['.', '_']);
-        // Callbacks and pointers can't be set as text.
+        // Callbacks and pointers cannot be set as text.
         (is_property || ["acks", "debug", "retries", "partitioner"].contains(&name))
             .then_some((name, line))
             .filter(|(_, line)| !line.contains("see dedicated API"))

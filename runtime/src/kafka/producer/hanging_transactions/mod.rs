@@ -154,7 +154,7 @@ impl Search {
         if !self.suspects.is_empty() {
             tracing::warn!(
                 partitions = ?self.partitions(),
-                "offsets of the group are held back by another's transaction; these partitions wait for its end"
+                "an open transaction of another producer holds back offsets of the group; these partitions wait until it ends"
             );
         }
         Ok(())
@@ -222,7 +222,7 @@ impl Search {
         }
         tracing::warn!(
             partitions = ?asked, records = ?open,
-            "a hanging transaction of ours held back the group's offsets; it is aborted"
+            "a hanging transaction of this transactional id held back the group's offsets; it was aborted"
         );
         Ok(())
     }

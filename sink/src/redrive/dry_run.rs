@@ -11,7 +11,7 @@ use crate::columns::Columns;
 use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
 /// A table that remembers what it would have written. For statements of one row.
-pub(super) struct Rehearsal<T> {
+pub(super) struct DryRun<T> {
     table: T,
     /// The rows that would exist by now.
     rows: BTreeMap<VoucherIdentity, Content>,
@@ -27,7 +27,7 @@ struct Content {
     currency: Currency,
 }
 
-impl<T> Rehearsal<T> {
+impl<T> DryRun<T> {
     /// `table` rolls its statements back.
     pub(super) const fn of(table: T) -> Self {
         Self {
@@ -70,7 +70,7 @@ fn row_of(columns: &Columns) -> (VoucherIdentity, Content) {
     )
 }
 
-impl<T: Table> Table for Rehearsal<T> {
+impl<T: Table> Table for DryRun<T> {
     fn start(&mut self, columns: Columns) {
         debug_assert_eq!(columns.len(), 1, "one dead letter at a time");
         let (identity, content) = row_of(&columns);
@@ -193,14 +193,14 @@ mod tests {
                 })
                 .collect();
             let table = |rolls_back| Model { rolls_back, rows: rows.clone(), under_way: None };
-            let mut rehearsal = Rehearsal::of(table(true));
+            let mut dry_run = DryRun::of(table(true));
             let mut run = table(false);
             for (order, code, amount) in dead_letters {
-                let rehearsed = answer(&mut rehearsal, columns(order, code, amount));
+                let dry = answer(&mut dry_run, columns(order, code, amount));
                 let written = answer(&mut run, columns(order, code, amount));
-                prop_assert_eq!(rehearsed, written);
+                prop_assert_eq!(dry, written);
             }
-            prop_assert_eq!(rehearsal.table.rows, rows);
+            prop_assert_eq!(dry_run.table.rows, rows);
         }
     }
 }

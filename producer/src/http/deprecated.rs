@@ -133,7 +133,7 @@ pub(super) async fn create(
         ChangeErrors,
         (status = 400, description = "Malformed, or the id is missing"),
         (status = 404, description = "No such order"),
-        (status = 409, description = "The status can't follow the order's"),
+        (status = 409, description = "The status cannot follow the order's"),
         (status = 422, description = "No status, or the idempotency key stands for another request"),
     )
 )]

@@ -17,8 +17,8 @@ use sqlx::{Error, PgConnection, PgPool};
 use super::gate::Gate;
 use crate::database::{Fault, fault_of};
 use crate::limits::{
-    CHANGE_TIMEOUT, DELETE_KEYS_PERIOD, UPKEEP_ANSWER_TIMEOUT, UPKEEP_CONNECT_TIMEOUT,
-    UPKEEP_COST_FACTOR, UPKEEP_PERIOD,
+    CHANGE_TIMEOUT, DELETE_KEYS_PERIOD, MAINTENANCE_ANSWER_TIMEOUT, MAINTENANCE_CONNECT_TIMEOUT,
+    MAINTENANCE_COST_FACTOR, MAINTENANCE_PERIOD,
 };
 use crate::relay::SharedLowWater;
 use crate::store;
@@ -28,7 +28,7 @@ use old_keys::OldKeys;
 /// Measures, deletes and reports, over a connection of its own: readers that occupy the whole pool must
 /// not make the database seem to be away.
 #[derive(Debug)]
-pub struct Upkeep {
+pub struct Maintenance {
     database: Database,
     connection: Option<PgConnection>,
     /// The pool of the reading routes, which follows the primary.
@@ -42,7 +42,7 @@ pub struct Upkeep {
     backlog: Part,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to be
     /// published, and reports to `postgres` and `backlog` why. Does not connect yet.
     pub fn new(
@@ -85,10 +85,10 @@ impl Upkeep {
         loop {
             let begun = Instant::now();
             // Without an answer the next measurement comes soon.
-            let mut pause = UPKEEP_PERIOD;
+            let mut pause = MAINTENANCE_PERIOD;
             match self.measure().await {
                 Ok(Measurement { backlog, took }) => {
-                    pause = UPKEEP_PERIOD.max(took * UPKEEP_COST_FACTOR);
+                    pause = MAINTENANCE_PERIOD.max(took * MAINTENANCE_COST_FACTOR);
                     last_answer = Instant::now();
                     self.postgres.ready();
                     self.report_backlog(backlog);
@@ -103,7 +103,7 @@ impl Upkeep {
                     last_answer = Instant::now();
                     let message = message_of(&error);
                     if self.gate.is_open() {
-                        pause = UPKEEP_PERIOD.max(begun.elapsed() * UPKEEP_COST_FACTOR);
+                        pause = MAINTENANCE_PERIOD.max(begun.elapsed() * MAINTENANCE_COST_FACTOR);
                         self.postgres.ready();
                         self.backlog
                             .degraded(format!("cannot count the events that wait: {message}"));
@@ -118,7 +118,7 @@ impl Upkeep {
                 () = tokio::time::sleep(pause) => {}
                 // A probe can succeed where the next write fails (a nearly full disk), so refused
                 // writes must not set the pace of the probes.
-                () = self.gate.refused() => tokio::time::sleep(UPKEEP_PERIOD).await,
+                () = self.gate.refused() => tokio::time::sleep(MAINTENANCE_PERIOD).await,
                 () = shutdown.requested() => return Ok(()),
             }
         }
@@ -148,7 +148,7 @@ impl Upkeep {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let connection = self.database.connect(UPKEEP_CONNECT_TIMEOUT).await?;
+                let connection = self.database.connect(MAINTENANCE_CONNECT_TIMEOUT).await?;
                 self.database.repoint(&self.readers);
                 connection
             }
@@ -166,7 +166,7 @@ impl Upkeep {
             let took = begun.elapsed();
             Ok(Measurement { backlog, took })
         };
-        let measurement = within(UPKEEP_ANSWER_TIMEOUT, measuring).await?;
+        let measurement = within(MAINTENANCE_ANSWER_TIMEOUT, measuring).await?;
         self.connection = Some(connection);
         Ok(measurement)
     }
@@ -197,7 +197,7 @@ impl Upkeep {
             return true;
         };
         let deleting = self.old_keys.delete_some(&mut connection);
-        match within(UPKEEP_ANSWER_TIMEOUT, deleting).await {
+        match within(MAINTENANCE_ANSWER_TIMEOUT, deleting).await {
             Ok(are_all_deleted) => {
                 self.connection = Some(connection);
                 are_all_deleted

@@ -9,7 +9,7 @@
 //!   30 s. Records that were read before it are committed without it, and an attempt leaves nothing
 //!   behind, because a refused record is not in the log.
 //!
-//! Only progress ends a setback: a commit ends failures, a commit past the record ends its block.
+//! Only progress ends this: a commit ends failures, a commit past the record ends its block.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use runtime::refusals::{Candidate, Remedies};
 use crate::batch::{Batch, OutputOrigin};
 use crate::limits::MAX_QUIET_FAILURES;
 
-/// The setbacks of one task.
+/// The failures of one task.
 #[derive(Debug)]
-pub(super) struct Setbacks {
+pub(super) struct TaskFailures {
     /// Dead letters that are to carry less than their whole original.
     extents: BTreeMap<(Partition, Offset), Extent>,
     /// The record whose output the broker refuses, whatever is left out of it.
@@ -36,7 +36,7 @@ pub(super) struct Setbacks {
     backoff: Backoff,
 }
 
-impl Setbacks {
+impl TaskFailures {
     pub(super) const fn new() -> Self {
         Self {
             extents: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use runtime::kafka::TransactionError;
 
-use super::rival::Rival;
+use super::competing_producer::CompetingProducer;
 use super::{Relay, State};
 use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION, STANDBY_POLL};
 use crate::relay::ports::{Observer, Outbox, Timer, Topic};
@@ -86,11 +86,11 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn handle_fence(&mut self) -> State {
         let holds_lock = self.ports.outbox.confirm().is_ok();
         let now = self.now();
-        if holds_lock && self.rival.note_fence(now) {
-            tracing::error!("{}", Rival::sentence(&self.settings.topic));
+        if holds_lock && self.competing_producer.note_fence(now) {
+            tracing::error!("{}", CompetingProducer::sentence(&self.settings.topic));
         }
-        if self.rival.is_there(now) {
-            self.stand_aside(&Rival::sentence(&self.settings.topic))
+        if self.competing_producer.is_there(now) {
+            self.stand_aside(&CompetingProducer::sentence(&self.settings.topic))
         } else {
             self.stand_aside("another relay took over the transactional id")
         }

@@ -7,7 +7,7 @@ use schemas::Reason;
 
 use super::Read;
 
-/// The most reasons that are reported with an example, those with the most records first.
+/// The maximum number of reasons that are reported with an example, those with the most records first.
 const MAX_REASONS: usize = 3;
 
 pub(super) fn judge(topic: &str, newest: &[Read<'_>]) -> CheckResult {
