@@ -62,6 +62,11 @@ impl TraceParent {
         (parsed.trace != 0 && parsed.span != 0).then_some(parsed)
     }
 
+    /// Returns the id of the trace, 32 hex digits, which viewers of traces search by.
+    pub fn trace_id(self) -> String {
+        format!("{:032x}", self.trace)
+    }
+
     /// Returns the same trace with a new span, which a service passes on.
     pub fn child(self) -> Self {
         Self {
@@ -97,6 +102,7 @@ mod tests {
     fn a_valid_header_survives_the_round_trip() {
         let parsed = TraceParent::parse(EXAMPLE.as_bytes()).unwrap();
         assert_eq!(parsed.to_string(), EXAMPLE);
+        assert_eq!(parsed.trace_id(), EXAMPLE[3..35]);
         let child = parsed.child().to_string();
         assert_eq!(child[..36], EXAMPLE[..36], "the trace id stays");
         assert_ne!(child, EXAMPLE, "the span is new");

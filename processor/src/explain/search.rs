@@ -7,6 +7,7 @@ use runtime::kafka::{FetchedRecord, KafkaSettings, TopicRange, partition_of};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, OwnedRecord, Partition};
 use runtime::registry::SchemaCache;
+use runtime::trace_context::{TRACEPARENT, TraceParent};
 use runtime::value;
 use schemas::{KeyForm, Timestamp, Voucher, VoucherPlan};
 
@@ -245,6 +246,10 @@ fn at(record: &impl InputRecord) -> RecordPosition {
         written: record
             .timestamp_millis()
             .map(|millis| Timestamp::from_millis(millis).to_string()),
+        trace_id: record
+            .header(TRACEPARENT)
+            .and_then(|value| TraceParent::parse(&value))
+            .map(TraceParent::trace_id),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use runtime::dead_letter::{DeadLetter, DeadLetterState};
 use runtime::text_table::aligned;
-use schemas::{KeyForm, printable};
+use schemas::{KeyForm, Timestamp, printable};
 use serde_json::{Value, json};
 
 use super::trace::{
     OrderTrace, RecordPosition, Role, SearchedTopic, StatusRecord, VoucherFields, VoucherRecord,
+    VoucherRow,
 };
 
 /// Replaces a code without `--reveal`.
@@ -154,6 +155,7 @@ impl OrderTrace {
                 "partition": status.at.partition,
                 "offset": status.at.offset,
                 "written": status.at.written,
+                "trace_id": status.at.trace_id,
                 "key_form": status.key.as_str(),
                 "verdict": status.explanation.verdict,
                 "reason": status.explanation.reason,
@@ -166,6 +168,7 @@ impl OrderTrace {
                 "partition": record.at.partition,
                 "offset": record.at.offset,
                 "written": record.at.written,
+                "trace_id": record.at.trace_id,
                 "role": record.role.as_str(),
                 "source": record.source,
                 "run": record.run,
@@ -180,13 +183,20 @@ impl OrderTrace {
                 "group": dead_letter.group,
                 "reason": dead_letter.reason,
                 "message": dead_letter.message,
+                "written": dead_letter
+                    .written_millis
+                    .map(|millis| Timestamp::from_millis(millis).to_string()),
                 "attempts": dead_letter.attempts_now(state.as_ref()),
                 "open": dead_letter.is_open(state.as_ref()),
                 "state": state,
             })
         });
         let rows = self.rows.as_ref().map(|rows| {
-            let rows = rows.iter().map(|row| fields_json(row, reveal));
+            let rows = rows.iter().map(|row| {
+                let mut fields = fields_json(&row.voucher, reveal);
+                fields["created_at"] = json!(row.created_at);
+                fields
+            });
             rows.collect::<Vec<_>>()
         });
         let gaps = self
@@ -254,13 +264,15 @@ fn shown(code: &str, reveal: bool) -> String {
     code.to_owned()
 }
 
-fn row_cells(row: &VoucherFields, reveal: bool) -> Vec<String> {
+fn row_cells(row: &VoucherRow, reveal: bool) -> Vec<String> {
+    let voucher = &row.voucher;
+    let expires_at = voucher.expires_at.as_deref();
     vec![
-        row.campaign.clone(),
-        row.amount.clone(),
-        shown(&row.code, reveal),
-        row.issued_at.clone(),
-        row.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+        voucher.campaign.clone(),
+        voucher.amount.clone(),
+        shown(&voucher.code, reveal),
+        voucher.issued_at.clone(),
+        expires_at.unwrap_or("never").to_owned(),
     ]
 }
 
@@ -293,6 +305,8 @@ fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use runtime::record::OwnedRecord;
+
     use super::super::trace::Gap;
     use super::*;
     use crate::explainer::Explanation;
@@ -319,6 +333,7 @@ mod tests {
                 partition: 3,
                 offset: 41,
                 written: Some("2026-11-23T09:30:00Z".to_owned()),
+                trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
             },
             key: KeyForm::Plain,
             is_misplaced: false,
@@ -332,12 +347,15 @@ mod tests {
                 ],
             },
         });
-        trace.rows = Some(vec![VoucherFields {
-            campaign: "order-reward".to_owned(),
-            code: "A527-R3XF-YDHK-X2AD".to_owned(),
-            amount: "5.00 EUR".to_owned(),
-            issued_at: "2026-11-23T09:30:00Z".to_owned(),
-            expires_at: None,
+        trace.rows = Some(vec![VoucherRow {
+            voucher: VoucherFields {
+                campaign: "order-reward".to_owned(),
+                code: "A527-R3XF-YDHK-X2AD".to_owned(),
+                amount: "5.00 EUR".to_owned(),
+                issued_at: "2026-11-23T09:30:00Z".to_owned(),
+                expires_at: None,
+            },
+            created_at: "2026-11-23T09:30:00.250Z".to_owned(),
         }]);
         trace
     }
@@ -349,6 +367,30 @@ mod tests {
             assert_eq!(trace().text(reveal).contains(code), seen);
             assert_eq!(trace().json(reveal).to_string().contains(code), seen);
         }
+    }
+
+    #[test]
+    fn json_says_when_each_hop_was_written() {
+        let mut trace = trace();
+        let dead_letter = DeadLetter {
+            id: "order-status/3/41@00112233445566ff".parse().unwrap(),
+            reason: "invalid_total".to_owned(),
+            message: String::new(),
+            service: "processor".to_owned(),
+            group: None,
+            attempts: 1,
+            place: (0, 0),
+            written_millis: Some(1_795_426_200_100),
+            original: OwnedRecord::default(),
+            omitted: None,
+        };
+        trace.dead_letters.push((dead_letter, None));
+        let json = trace.json(false);
+        let record = &json["records"][0];
+        assert_eq!(record["written"], "2026-11-23T09:30:00Z");
+        assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(json["rows"][0]["created_at"], "2026-11-23T09:30:00.250Z");
+        assert_eq!(json["dead_letters"][0]["written"], "2026-11-23T09:30:00.100Z");
     }
 
     #[test]

@@ -10,14 +10,14 @@ use rust_decimal::Decimal;
 use schemas::{Timestamp, decimal};
 use sqlx::Error;
 
-use super::trace::VoucherFields;
+use super::trace::{VoucherFields, VoucherRow};
 
 /// How long to wait for the database.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Selects by the whole primary key: by the order id alone it would scan the table.
-const ROWS: &str = "SELECT campaign, code, amount, currency, issued_at, expires_at FROM vouchers \
-     WHERE campaign = ANY($1) AND order_id = $2 ORDER BY campaign";
+const ROWS: &str = "SELECT campaign, code, amount, currency, issued_at, expires_at, created_at \
+     FROM vouchers WHERE campaign = ANY($1) AND order_id = $2 ORDER BY campaign";
 
 /// The time limits that the server enforces. They are short, because a person waits.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -41,7 +41,7 @@ pub(super) async fn rows(
     database: &Database,
     order_id: &str,
     campaigns: &[String],
-) -> Result<Vec<VoucherFields>, String> {
+) -> Result<Vec<VoucherRow>, String> {
     match tokio::time::timeout(TIMEOUT, select(database, order_id, campaigns)).await {
         Ok(Ok(rows)) => Ok(rows),
         Ok(Err(error)) => Err(message_of(&error)),
@@ -56,13 +56,14 @@ type Row = (
     String,
     DateTime<Utc>,
     Option<DateTime<Utc>>,
+    DateTime<Utc>,
 );
 
 async fn select(
     database: &Database,
     order_id: &str,
     campaigns: &[String],
-) -> Result<Vec<VoucherFields>, Error> {
+) -> Result<Vec<VoucherRow>, Error> {
     let mut connection = database.connect(TIMEOUT).await?;
     let rows: Vec<Row> = sqlx::query_as(ROWS)
         .bind(campaigns)
@@ -70,14 +71,17 @@ async fn select(
         .fetch_all(&mut connection)
         .await?;
     let time = |at| Timestamp::from(at).to_string();
-    let fields = rows.into_iter().map(
-        |(campaign, code, amount, currency, issued_at, expires_at)| VoucherFields {
-            campaign,
-            code,
-            amount: format!("{} {currency}", decimal::as_money(amount)),
-            issued_at: time(issued_at),
-            expires_at: expires_at.map(time),
+    let rows = rows.into_iter().map(
+        |(campaign, code, amount, currency, issued_at, expires_at, created_at)| VoucherRow {
+            voucher: VoucherFields {
+                campaign,
+                code,
+                amount: format!("{} {currency}", decimal::as_money(amount)),
+                issued_at: time(issued_at),
+                expires_at: expires_at.map(time),
+            },
+            created_at: time(created_at),
         },
     );
-    Ok(fields.collect())
+    Ok(rows.collect())
 }

@@ -21,7 +21,7 @@ pub(super) struct OrderTrace {
     /// The dead letters of the order statuses, then those of the vouchers.
     pub(super) dead_letters: Vec<(DeadLetter, Option<DeadLetterState>)>,
     /// The rows of the vouchers table; none when no database was named, or it could not be read.
-    pub(super) rows: Option<Vec<VoucherFields>>,
+    pub(super) rows: Option<Vec<VoucherRow>>,
     /// What could not be read. The rest is shown nevertheless.
     pub(super) gaps: Vec<Gap>,
 }
@@ -77,12 +77,13 @@ impl SearchedTopic {
     }
 }
 
-/// The position of a record, and when it was written.
+/// The position of a record, when it was written, and the trace that it is a part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RecordPosition {
     pub(super) partition: Partition,
     pub(super) offset: Offset,
     pub(super) written: Option<String>,
+    pub(super) trace_id: Option<String>,
 }
 
 /// A record of the order statuses.
@@ -119,6 +120,14 @@ pub(super) enum Role {
     Echo,
     /// The record cannot be read.
     Unreadable,
+}
+
+/// A row of the vouchers table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct VoucherRow {
+    pub(super) voucher: VoucherFields,
+    /// When the row was written.
+    pub(super) created_at: String,
 }
 
 /// The fields of a voucher, from a record or from a row.
@@ -270,7 +279,7 @@ mod tests {
         assert!(!trace.is_found());
         trace.rows = Some(Vec::new());
         assert!(!trace.is_found());
-        trace.rows = Some(vec![VoucherFields::default()]);
+        trace.rows = Some(vec![VoucherRow::default()]);
         assert!(trace.is_found());
     }
 

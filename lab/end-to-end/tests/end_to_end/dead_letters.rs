@@ -3,7 +3,7 @@
 use anyhow::Result;
 use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A letter as the processor writes it, of a record that today's code can read.
 pub(crate) fn letter(
@@ -77,8 +77,10 @@ async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() ->
     let show = ["dead-letters", "show", "0/3", "--json"];
     let shown = system.run_processor(&show, &[]).await?.json()?;
     assert_eq!(shown["fields"]["total"], "100.00 EUR");
-    let missing = ["dead-letters", "show", "0/9"];
-    assert_eq!(system.run_processor(&missing, &[]).await?.code, 1);
+    let missing = ["dead-letters", "show", "0/9", "--json"];
+    let answer = system.run_processor(&missing, &[]).await?;
+    let shown: Value = serde_json::from_str(&answer.stdout)?;
+    assert_eq!((answer.code, &shown["found"]), (1, &json!(false)));
 
     let all = ["dead-letters", "discard", "--note", "x"];
     assert_eq!(system.run_processor(&all, &[]).await?.code, 2, "of which?");

@@ -68,6 +68,12 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
     assert_eq!(good["vouchers"][0]["role"], "voucher");
     assert_eq!(good["vouchers"][1]["role"], "echo");
     assert_eq!(good["rows"][0]["amount"], "5.00 EUR");
+    let times = [
+        &good["records"][1]["written"],
+        &good["vouchers"][0]["written"],
+        &good["rows"][0]["created_at"],
+    ];
+    assert!(times.iter().all(|time| time.is_string()), "{times:?}");
     let code = system.vouchers_of("good").await?.remove(0).code;
     for (arguments, shown) in [
         (vec!["explain", "good"], false),
@@ -80,6 +86,7 @@ async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result
     let dead = explain("dead").await?;
     assert_eq!(dead["records"][0]["reason"], "unknown_status");
     assert_eq!(dead["dead_letters"][0]["open"], true);
+    assert!(dead["dead_letters"][0]["written"].is_string(), "{dead}");
 
     let everywhere = ["explain", "stray", "--all-partitions"];
     let told = system.run_processor(&everywhere, &[]).await?;

@@ -70,6 +70,10 @@ pub fn show(
     )?;
     let (dead_letter, state) = match found.len() {
         0 => {
+            // The exit code alone does not distinguish this from a broker that does not answer.
+            if args.json {
+                print_json(&json!({ "letter": args.origin.to_string(), "found": false }))?;
+            }
             return Err(Failure::failed(format!(
                 "{} has no dead letter whose original was read at {}; dead-letters --all lists them{}",
                 topic.name(),
@@ -267,6 +271,7 @@ impl Page<'_> {
             .collect();
         json!({
             "letter": dead_letter.id.origin.to_string(),
+            "found": true,
             "digest": dead_letter.id.digest.to_string(),
             "group": dead_letter.group,
             "reason": dead_letter.reason,
