@@ -390,7 +390,10 @@ mod tests {
         assert_eq!(record["written"], "2026-11-23T09:30:00Z");
         assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(json["rows"][0]["created_at"], "2026-11-23T09:30:00.250Z");
-        assert_eq!(json["dead_letters"][0]["written"], "2026-11-23T09:30:00.100Z");
+        assert_eq!(
+            json["dead_letters"][0]["written"],
+            "2026-11-23T09:30:00.100Z"
+        );
     }
 
     #[test]
