@@ -77,7 +77,11 @@ impl RangeReader {
         range: &TopicRange,
     ) -> Result<Self, Failure> {
         let refusal = settings.refusal_in_words(Right::read_topic(&range.topic));
-        Self::start(&settings.consumer(group)?, range, refusal)
+        let mut config = settings.consumer(group)?;
+        // The end of a span is usually a transaction's marker, which only a fetch without records
+        // shows to be the end. The broker holds such a fetch back for this long.
+        config.set("fetch.wait.max.ms", "20");
+        Self::start(&config, range, refusal)
     }
 
     fn start(config: &ClientConfig, range: &TopicRange, refusal: String) -> Result<Self, Failure> {
@@ -163,8 +167,12 @@ impl RangeReader {
                 Fetched::Record(partition, offset) => {
                     self.moved = true;
                     match self.progress.record(partition, offset) {
-                        Passed::Within => {
+                        passed @ (Passed::Within | Passed::Last) => {
                             self.positions.insert(partition, offset + 1);
+                            // The client would report the end only after one more fetch.
+                            if passed == Passed::Last {
+                                self.finish(partition);
+                            }
                             let timestamp = self.queue.record().timestamp_millis();
                             if self.times.contain(timestamp) {
                                 return Ok(RangeEvent::Record(self.queue.record()));
