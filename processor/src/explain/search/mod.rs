@@ -29,9 +29,9 @@ use super::searched::{How, SearchedTopic, Since};
 use super::trace::{Gap, OrderTrace, RecordPosition};
 use crate::explainer::Explainer;
 
-/// How much earlier than the ingress's time of a change its record may be stamped: the clocks of the
-/// ingress, the relay and the broker may differ by this.
-const CLOCK_TOLERANCE_MILLIS: i64 = 10_000;
+/// How much earlier than the ingress's time of a change its record may be stamped, because the clocks
+/// of two instances of the producer, or of the broker, differ. `check` warns of a larger difference.
+const CLOCK_TOLERANCE_MILLIS: i64 = 5_000;
 
 /// The topics to search, and how their records are read.
 pub(super) struct Search {
