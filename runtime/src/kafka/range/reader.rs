@@ -300,6 +300,7 @@ impl RangeReader {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
 
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -403,6 +404,25 @@ mod tests {
         let mut again = again.in_place_of(Some(reader));
         assert_eq!(read(&mut again, |_| false), [2, 5]);
         assert_eq!(again.left_out(), 3);
+    }
+
+    #[test]
+    fn reading_ends_where_it_is_told_to_and_says_how_far_it_came() {
+        let cluster = cluster();
+        let settings = settings(&cluster);
+        write(&settings, 6);
+        for (last, expected) in [(2, 3), (99, 6)] {
+            let mut offsets = Vec::new();
+            let reached = up_to(6).read_while(&settings, "test", |record| {
+                offsets.push(record.offset());
+                Ok(match record.offset() == last {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                })
+            });
+            assert_eq!(reached.unwrap(), Positions::from([(0, expected)]));
+            assert_eq!(offsets, (0..expected).collect::<Vec<_>>());
+        }
     }
 
     #[test]
