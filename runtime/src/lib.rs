@@ -20,6 +20,7 @@
 //! | [`group_lag`], [`latency`] | how old unsettled records are; how long records took |
 //! | [`postgres`] | the one way to reach a database |
 //! | [`replay`] | the pace and the progress of whoever reads a range |
+//! | [`scan_progress`] | a progress bar for a command that reads a long part of a topic |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
@@ -62,6 +63,7 @@ pub mod record;
 pub mod refusals;
 pub mod registry;
 pub mod replay;
+pub mod scan_progress;
 pub mod service;
 pub mod settings;
 pub mod stepping;

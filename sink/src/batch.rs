@@ -291,6 +291,12 @@ impl Batch {
         &self.text[self.rows[row].traceparent.clone()]
     }
 
+    /// Returns the position of the record that asks for a row.
+    pub fn position(&self, row: usize) -> (Partition, Offset) {
+        let record = &self.records[self.rows[row].record];
+        (record.partition, record.offset)
+    }
+
     /// Returns whether two rows are of one voucher.
     pub fn same_identity(&self, a: usize, b: usize) -> bool {
         self.order_id(a) == self.order_id(b) && self.campaign(a) == self.campaign(b)

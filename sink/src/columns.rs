@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use runtime::record::{Offset, Partition};
 use rust_decimal::Decimal;
 use schemas::{Currency, Timestamp, decimal};
 
@@ -29,6 +30,10 @@ pub struct Columns {
     pub expires_at: Vec<Option<Timestamp>>,
     /// W3C trace contexts; empty: none.
     pub traceparents: StringColumn,
+    /// The partitions of the records that ask for the rows.
+    pub record_partitions: Vec<Partition>,
+    /// The offsets of these records.
+    pub record_offsets: Vec<Offset>,
     /// The batch's number of each row.
     rows: Vec<usize>,
     echoes: Vec<Echo>,
@@ -81,6 +86,9 @@ impl Columns {
         self.issued_at.push(row.issued_at);
         self.expires_at.push(row.expires_at);
         self.traceparents.push(batch.traceparent(number));
+        let (partition, offset) = batch.position(number);
+        self.record_partitions.push(partition);
+        self.record_offsets.push(offset);
         self.rows.push(number);
     }
 
@@ -97,6 +105,8 @@ impl Columns {
         self.currencies.clear();
         self.issued_at.clear();
         self.expires_at.clear();
+        self.record_partitions.clear();
+        self.record_offsets.clear();
         self.rows.clear();
         self.echoes.clear();
     }
@@ -113,8 +123,10 @@ impl Columns {
             self.issued_at.len(),
             self.expires_at.len(),
             self.traceparents.len(),
+            self.record_partitions.len(),
+            self.record_offsets.len(),
         ];
-        assert_eq!(lengths, [self.rows.len(); 8], "one value a row");
+        assert_eq!(lengths, [self.rows.len(); 10], "one value a row");
     }
 
     /// Counts the records of the rows, which are durable: `inserted` rows are new, and those at the places
@@ -148,5 +160,53 @@ impl Columns {
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::record::OwnedRecord;
+    use schemas::Voucher;
+
+    use super::*;
+
+    /// Adds the record at this position, for an order.
+    fn add(batch: &mut Batch, (partition, offset): (Partition, Offset), order_id: &str) {
+        let record = OwnedRecord {
+            partition,
+            offset,
+            ..OwnedRecord::default()
+        };
+        let voucher = Voucher {
+            campaign: "order-reward".into(),
+            order_id: order_id.into(),
+            code: format!("CODE-{order_id}").into(),
+            amount: Decimal::new(500, 2),
+            currency: Currency::EUR,
+            issued_at: Timestamp::from_millis(0),
+            expires_at: None,
+        };
+        batch.add_row(&record, &voucher);
+    }
+
+    #[test]
+    fn a_row_has_the_position_of_the_first_record_of_its_identity() {
+        let mut batch = Batch::default();
+        for (position, order_id) in [
+            ((1, 40), "b"),
+            ((0, 7), "a"),
+            ((1, 41), "b"),
+            ((0, 1 << 40), "c"),
+        ] {
+            add(&mut batch, position, order_id);
+        }
+        let mut columns = Columns::default();
+        for _ in 0..2 {
+            columns.fill(&batch, 0..batch.rows());
+            assert_eq!(columns.record_partitions, [0, 1, 0]);
+            assert_eq!(columns.record_offsets, [7, 40, 1 << 40]);
+        }
+        columns.fill(&batch, 2..3);
+        assert_eq!(columns.record_offsets, [41]);
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
 use bench::legs::{
-    backfill, curves, decode, end_to_end, idle, ingress, memory, processor, relay, sink,
+    backfill, curves, decode, end_to_end, explain, idle, ingress, memory, processor, relay, sink,
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
@@ -48,6 +48,8 @@ enum Leg {
     EndToEnd,
     /// A full topic evaluated again.
     Backfill,
+    /// What happened to one order of a long topic.
+    Explain,
     /// The services at rest.
     Idle,
     /// The same work in growing amounts.
@@ -135,6 +137,9 @@ async fn on_the_stack(
     }
     if wanted(Leg::Backfill) {
         add(figures, backfill::dry_run(&rig).await.context("backfill")?);
+    }
+    if wanted(Leg::Explain) {
+        add(figures, explain::run(&rig).await.context("explain")?);
     }
     if wanted(Leg::Idle) {
         add(figures, idle::run(&rig).await.context("idle")?);

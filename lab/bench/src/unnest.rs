@@ -24,6 +24,8 @@ struct Columns {
     amounts: Vec<Decimal>,
     currencies: Vec<&'static str>,
     issued_at: Vec<DateTime<Utc>>,
+    record_partitions: Vec<i32>,
+    record_offsets: Vec<i64>,
 }
 
 /// The rows of the vouchers of a topic, prepared in advance.
@@ -58,6 +60,8 @@ impl Rows {
                 columns.amounts.push(voucher.amount);
                 columns.currencies.push("EUR");
                 columns.issued_at.push(voucher.issued_at.into());
+                columns.record_partitions.push(0);
+                columns.record_offsets.push(i64::from(number));
                 columns.order_ids.push(order_id);
             }
         }
@@ -94,8 +98,9 @@ impl Rows {
 
 async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<()> {
     sqlx::query(
-        "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::numeric[], $5::text[], $6::timestamptz[])
+        "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, record_partition, record_offset)
+         SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::numeric[], $5::text[], $6::timestamptz[],
+                              $7::integer[], $8::bigint[])
          ON CONFLICT (campaign, order_id) DO NOTHING",
     )
     .bind(&columns.campaigns)
@@ -104,6 +109,8 @@ async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<()> 
     .bind(&columns.amounts)
     .bind(&columns.currencies)
     .bind(&columns.issued_at)
+    .bind(&columns.record_partitions)
+    .bind(&columns.record_offsets)
     .execute(connection)
     .await?;
     Ok(())

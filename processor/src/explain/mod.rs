@@ -3,30 +3,45 @@
 //! | module | contents |
 //! |---|---|
 //! | here | the settings and the steps of the command |
-//! | `search` | searches the topics |
 //! | `table` | reads the vouchers table |
+//! | `orders` | reads the ingress's table of orders |
+//! | `search` | searches the topics, near what the two tables say |
+//! | `anchor` | what to read near a position or a time: pure |
+//! | `searched` | a topic, and how it was searched: pure |
+//! | `spans` | offsets that were read, and the rest: pure |
 //! | `trace` | everything that was found about the order: pure |
-//! | `show` | shows it as text or JSON: pure |
+//! | `missing` | records that are named somewhere and are not there: pure |
+//! | `show`, `json` | show it as text and as JSON: pure |
 
+mod anchor;
+mod json;
+mod missing;
+mod orders;
+#[cfg(test)]
+mod sample;
 mod search;
+mod searched;
 mod show;
+mod spans;
 mod table;
 mod trace;
 
 use clap::Args;
 use runtime::audit::{Action, Audit, AuditCounts, AuditSettings, run_name};
 use runtime::dead_letter::{DeadLetterOwner, DeadLetterTopic};
-use runtime::kafka::KafkaSettings;
+use runtime::kafka::{Bound, KafkaSettings};
 use runtime::lifecycle::{Failure, blocking};
 use runtime::output;
+use runtime::postgres::Database;
 use runtime::registry::{Registry, RegistrySettings, SchemaCache};
-use runtime::settings::{Secret, TopicSettings, group_name};
-use schemas::OrderId;
+use runtime::settings::{Secret, TopicSettings, group_name, whole};
+use schemas::{OrderId, Timestamp};
 
 use crate::explainer::Explainer;
 use crate::settings::{GroupSettings, RuleSettings};
-use search::Search;
-use trace::Gap;
+use orders::OrdersTable;
+use search::{Reach, Search};
+use trace::{Gap, OrderTrace};
 
 /// What `processor explain` reads from flags and environment variables.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +54,21 @@ pub struct ExplainSettings {
     #[arg(long)]
     pub all_partitions: bool,
 
+    /// Read the partitions of the order's key from beginning to end, even if a row or the ingress
+    /// says where the order's records are.
+    #[arg(long)]
+    pub scan: bool,
+
+    /// Read the topics from this time on, and nothing from before: RFC 3339, or relative to now (2h,
+    /// 7d).
+    #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
+
+    /// Number of offsets of each topic that are read near the order's records, if a row or the
+    /// ingress says where they are. Partitions that are shorter are read completely.
+    #[arg(long, value_name = "OFFSETS", default_value = "100000", value_parser = whole::<u64>(0..=u64::MAX, "offsets"))]
+    pub nearby: u64,
+
     /// Show voucher codes.
     #[arg(long)]
     pub reveal: bool,
@@ -47,9 +77,15 @@ pub struct ExplainSettings {
     #[arg(long)]
     pub json: bool,
 
-    /// URL of the sink's database. If set, the voucher's row is shown as well.
+    /// URL of the sink's database. If set, the voucher's row is shown as well, and says where the
+    /// voucher record is.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
+
+    /// URL of the ingress's database, which knows when an order of the ingress changed [default:
+    /// that of the sink, if the ingress's tables are there].
+    #[arg(long, env = "ORDERS_DATABASE_URL", hide_env_values = true)]
+    pub orders_database_url: Option<Secret>,
 
     /// How to connect to Kafka.
     #[command(flatten)]
@@ -81,6 +117,21 @@ fn order_id(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+/// Parses a time, or how long ago it was.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = || Bound::parse(&format!("-{text}"));
+    match Bound::parse(text)
+        .or_else(|_| ago())
+        .map(|bound| bound.at_this_moment())
+    {
+        Ok(Bound::Time(millis)) => Ok(Timestamp::from_millis(millis)),
+        _ => Err(
+            "write a time with its zone (2026-12-01T00:00:00Z), or how long ago (2h, 7d, 30m)"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Prints everything that is found about the order. That codes are revealed is recorded first, if an
 /// audit is kept.
 ///
@@ -93,11 +144,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         false => None,
     };
     let registry = Registry::of(&settings.registry)?;
-    let database = settings
-        .database_url
-        .as_ref()
-        .map(table::database)
-        .transpose()?;
+    let tables = Tables::of(&settings)?;
     let topics = &settings.topics;
     let search = Search {
         dead_letter_topics: [
@@ -125,22 +172,26 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
             registry.clone(),
         ),
         voucher_schemas: SchemaCache::for_command(registry),
-        all_partitions: settings.all_partitions,
+        reach: Reach {
+            all_partitions: settings.all_partitions,
+            scan: settings.scan,
+            since: settings.since,
+            nearby: settings.nearby,
+        },
     };
     if let Some(audit) = audit {
         record_reveal(audit, &settings).await?;
     }
-    let order_id = settings.order_id.clone();
-    let mut trace = blocking("explain", move || search.run(&order_id)).await?;
-    if let Some(options) = database {
-        let campaigns = trace.campaigns(&settings.rule.voucher_campaign);
-        match table::rows(&options, &trace.order_id, &campaigns).await {
-            Ok(rows) => trace.rows = Some(rows),
-            Err(why) => trace.gaps.push(Gap {
-                what: "the vouchers' table".to_owned(),
-                why,
-            }),
-        }
+    let mut trace = OrderTrace {
+        order_id: settings.order_id.clone(),
+        ..OrderTrace::default()
+    };
+    tables.ask(&mut trace).await;
+    let mut trace = blocking("explain", move || search.run(trace)).await?;
+    // The row may have been written while the topics were read.
+    if trace.lacks_row_of_record() {
+        tables.ask_for_rows(&mut trace).await;
+        trace.mark_echoes();
     }
     if settings.json {
         output::print_line(&format!("{:#}", trace.json(settings.reveal)))?;
@@ -168,4 +219,69 @@ async fn record_reveal(audit: Audit, settings: &ExplainSettings) -> Result<(), F
     trail
         .write(&settings.kafka, None, AuditCounts::default())
         .await
+}
+
+/// The tables that know something of an order, as far as their databases were named.
+struct Tables {
+    vouchers: Option<Database>,
+    orders: Option<OrdersTable>,
+}
+
+impl Tables {
+    fn of(settings: &ExplainSettings) -> Result<Self, Failure> {
+        let vouchers = settings.database_url.as_ref();
+        Ok(Self {
+            vouchers: vouchers.map(table::database).transpose()?,
+            orders: OrdersTable::of(settings.orders_database_url.as_ref(), vouchers)?,
+        })
+    }
+
+    /// Adds what the tables know. A table that cannot be read is a gap.
+    async fn ask(&self, trace: &mut OrderTrace) {
+        let order_id = trace.order_id.clone();
+        let order = async {
+            match &self.orders {
+                Some(orders) => orders.order(&order_id).await,
+                None => Ok(None),
+            }
+        };
+        let (order, ()) = tokio::join!(order, self.ask_for_rows(trace));
+        match order {
+            Ok(order) => trace.ingress = order,
+            Err(why) => trace.gaps.push(Gap {
+                what: "the orders' table".to_owned(),
+                why,
+            }),
+        }
+    }
+
+    async fn ask_for_rows(&self, trace: &mut OrderTrace) {
+        let Some(vouchers) = &self.vouchers else {
+            return;
+        };
+        match table::rows(vouchers, &trace.order_id).await {
+            Ok(rows) => trace.rows = Some(rows),
+            Err(why) => trace.gaps.push(Gap {
+                what: "the vouchers' table".to_owned(),
+                why,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_begins_at_a_time_or_so_long_ago() {
+        let at = since("2020-05-01T00:00:00Z").unwrap();
+        assert_eq!(at.to_string(), "2020-05-01T00:00:00Z");
+        let (two_hours, one_hour) = (since("2h").unwrap(), since("-1h").unwrap());
+        assert!(at < two_hours && two_hours < one_hour);
+        for wrong in ["", "-", "2", "2w", "--2h", "earliest", "0:5", "2026-05-01"] {
+            let message = since(wrong).unwrap_err();
+            assert!(message.contains("how long ago"), "{wrong}: {message}");
+        }
+    }
 }

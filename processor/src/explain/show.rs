@@ -1,13 +1,12 @@
-//! Shows what was found about an order, as text or JSON.
+//! Shows what was found about an order, as text.
 
 use runtime::dead_letter::{DeadLetter, DeadLetterState};
 use runtime::text_table::aligned;
-use schemas::{KeyForm, Timestamp, printable};
-use serde_json::{Value, json};
+use schemas::{KeyForm, printable};
 
+use super::searched::SearchedTopic;
 use super::trace::{
-    OrderTrace, RecordPosition, Role, SearchedTopic, StatusRecord, VoucherFields, VoucherRecord,
-    VoucherRow,
+    IngressOrder, OrderTrace, RecordPosition, StatusRecord, VoucherRecord, VoucherRow,
 };
 
 /// Replaces a code without `--reveal`.
@@ -25,13 +24,20 @@ impl OrderTrace {
             topic.name,
             also_read(topic)
         );
+        text += &self.ingress_line();
         text += &table(
-            "no record in the topic",
+            match topic.is_complete(&self.order_id) {
+                true => "no record in the topic",
+                false => "no record was found",
+            },
             &["record", "written", "status", "total", "verdict"],
             self.statuses.iter().map(|status| self.status_cells(status)),
         );
         text += &table(
-            "no voucher",
+            match self.vouchers_topic.is_complete(&self.order_id) {
+                true => "no voucher",
+                false => "no voucher was found",
+            },
             &[
                 "voucher record",
                 "written",
@@ -61,7 +67,34 @@ impl OrderTrace {
                     .map(|(dead_letter, state)| dead_letter_cells(dead_letter, state.as_ref())),
             );
         }
-        text + &self.misplaced_line() + &self.other_forms() + &self.gap_lines()
+        text += &self.misplaced_line();
+        text += &self.other_forms();
+        text += &lines(self.missing().iter().map(ToString::to_string));
+        text += &self.search_lines();
+        text + &lines(self.gaps.iter().map(ToString::to_string))
+    }
+
+    /// Returns a line about the order at the ingress.
+    fn ingress_line(&self) -> String {
+        let Some(order) = &self.ingress else {
+            return String::new();
+        };
+        let sent = match order.sent_at {
+            Some(at) => format!(", sent {at}"),
+            None => String::new(),
+        };
+        let IngressOrder {
+            status,
+            version,
+            created_at,
+            updated_at,
+            ..
+        } = order;
+        let status = printable(status);
+        format!(
+            "\nat the ingress: {status}, version {version}, placed {created_at}{sent}, last changed \
+             {updated_at}\n"
+        )
     }
 
     fn status_cells(&self, status: &StatusRecord) -> Vec<String> {
@@ -135,98 +168,18 @@ impl OrderTrace {
         text
     }
 
-    fn gap_lines(&self) -> String {
-        let lines = self
-            .gaps
-            .iter()
-            .map(|gap| format!("\n{}\n", printable(&gap.to_string())));
-        lines.collect()
-    }
-
-    pub(super) fn json(&self, reveal: bool) -> Value {
-        let statuses = self.statuses.iter().map(|status| {
-            let fields: serde_json::Map<_, _> = status
-                .explanation
-                .fields
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), json!(value)))
-                .collect();
-            json!({
-                "partition": status.at.partition,
-                "offset": status.at.offset,
-                "written": status.at.written,
-                "trace_id": status.at.trace_id,
-                "key_form": status.key.as_str(),
-                "verdict": status.explanation.verdict,
-                "reason": status.explanation.reason,
-                "words": status.explanation.message,
-                "fields": fields,
-            })
-        });
-        let vouchers = self.vouchers.iter().map(|record| {
-            json!({
-                "partition": record.at.partition,
-                "offset": record.at.offset,
-                "written": record.at.written,
-                "trace_id": record.at.trace_id,
-                "role": record.role.as_str(),
-                "source": record.source,
-                "run": record.run,
-                "voucher": record.voucher.as_ref().ok().map(|voucher| fields_json(voucher, reveal)),
-                "fault": record.voucher.as_ref().err(),
-            })
-        });
-        let dead_letters = self.dead_letters.iter().map(|(dead_letter, state)| {
-            json!({
-                "letter": dead_letter.id.origin.to_string(),
-                "digest": dead_letter.id.digest.to_string(),
-                "group": dead_letter.group,
-                "reason": dead_letter.reason,
-                "message": dead_letter.message,
-                "written": dead_letter
-                    .written_millis
-                    .map(|millis| Timestamp::from_millis(millis).to_string()),
-                "attempts": dead_letter.attempts_now(state.as_ref()),
-                "open": dead_letter.is_open(state.as_ref()),
-                "state": state,
-            })
-        });
-        let rows = self.rows.as_ref().map(|rows| {
-            let rows = rows.iter().map(|row| {
-                let mut fields = fields_json(&row.voucher, reveal);
-                fields["created_at"] = json!(row.created_at);
-                fields
-            });
-            rows.collect::<Vec<_>>()
-        });
-        let gaps = self
-            .gaps
-            .iter()
-            .map(|gap| json!({ "what": gap.what, "why": gap.why }));
-        json!({
-            "order_id": self.order_id,
-            "found": self.is_found(),
-            "topic": self.order_status.name,
-            "partitions": self.order_status.partitions,
-            "partition": self.order_status.home,
-            "partitions_read": self.order_status.read,
-            "records": statuses.collect::<Vec<_>>(),
-            "vouchers": vouchers.collect::<Vec<_>>(),
-            "rows": rows,
-            "dead_letters": dead_letters.collect::<Vec<_>>(),
-            "not_looked_at": gaps.collect::<Vec<_>>(),
-        })
+    /// Returns a line about each topic of which only a part was read.
+    fn search_lines(&self) -> String {
+        let topics = [&self.order_status, &self.vouchers_topic];
+        let notes = topics.map(|topic| topic.note(&self.order_id));
+        lines(notes.into_iter().flatten())
     }
 }
 
-impl Role {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Voucher => "voucher",
-            Self::Echo => "echo",
-            Self::Unreadable => "unreadable",
-        }
-    }
+/// Returns each sentence as a paragraph.
+fn lines(sentences: impl Iterator<Item = String>) -> String {
+    let lines = sentences.map(|sentence| format!("\n{}\n", printable(&sentence)));
+    lines.collect()
 }
 
 /// Returns a blank line and the table; without rows, the sentence `none`.
@@ -240,7 +193,7 @@ fn table(none: &str, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) 
 
 /// Returns a note about the partitions that were read beside that of the key.
 fn also_read(topic: &SearchedTopic) -> String {
-    let mut others = topic.read.clone();
+    let mut others = topic.partitions_read();
     others.remove(&topic.home);
     if others.is_empty() {
         String::new()
@@ -259,7 +212,8 @@ fn place(topic: &SearchedTopic, at: &RecordPosition) -> String {
     format!("{}/{}/{}", topic.name, at.partition, at.offset)
 }
 
-fn shown(code: &str, reveal: bool) -> String {
+/// Returns the code if it is revealed.
+pub(super) fn shown(code: &str, reveal: bool) -> String {
     let code = if reveal { code } else { MASKED };
     code.to_owned()
 }
@@ -293,107 +247,23 @@ fn dead_letter_cells(dead_letter: &DeadLetter, state: Option<&DeadLetterState>) 
     ]
 }
 
-fn fields_json(voucher: &VoucherFields, reveal: bool) -> Value {
-    json!({
-        "campaign": voucher.campaign,
-        "code": shown(&voucher.code, reveal),
-        "amount": voucher.amount,
-        "issued_at": voucher.issued_at,
-        "expires_at": voucher.expires_at,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use runtime::record::OwnedRecord;
+    use std::collections::BTreeMap;
 
+    use runtime::kafka::Span;
+    use schemas::Timestamp;
+
+    use super::super::sample::{CODE, trace};
+    use super::super::searched::How;
     use super::super::trace::Gap;
     use super::*;
-    use crate::explainer::Explanation;
-
-    fn trace() -> OrderTrace {
-        let mut trace = OrderTrace {
-            order_id: "17".to_owned(),
-            order_status: SearchedTopic {
-                name: "order-status".to_owned(),
-                partitions: 12,
-                home: 3,
-                read: [3].into(),
-            },
-            vouchers_topic: SearchedTopic {
-                name: "vouchers".to_owned(),
-                partitions: 12,
-                home: 3,
-                read: [3].into(),
-            },
-            ..OrderTrace::default()
-        };
-        trace.statuses.push(StatusRecord {
-            at: RecordPosition {
-                partition: 3,
-                offset: 41,
-                written: Some("2026-11-23T09:30:00Z".to_owned()),
-                trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
-            },
-            key: KeyForm::Plain,
-            is_misplaced: false,
-            explanation: Explanation {
-                verdict: "skipped",
-                reason: Some("threshold"),
-                message: "total 99.99 EUR is below 100.00".to_owned(),
-                fields: vec![
-                    ("status", "SENT".to_owned()),
-                    ("total", "99.99 EUR".to_owned()),
-                ],
-            },
-        });
-        trace.rows = Some(vec![VoucherRow {
-            voucher: VoucherFields {
-                campaign: "order-reward".to_owned(),
-                code: "A527-R3XF-YDHK-X2AD".to_owned(),
-                amount: "5.00 EUR".to_owned(),
-                issued_at: "2026-11-23T09:30:00Z".to_owned(),
-                expires_at: None,
-            },
-            created_at: "2026-11-23T09:30:00.250Z".to_owned(),
-        }]);
-        trace
-    }
 
     #[test]
     fn a_code_is_shown_only_with_reveal() {
         for (reveal, seen) in [(false, false), (true, true)] {
-            let code = "A527-R3XF-YDHK-X2AD";
-            assert_eq!(trace().text(reveal).contains(code), seen);
-            assert_eq!(trace().json(reveal).to_string().contains(code), seen);
+            assert_eq!(trace().text(reveal).contains(CODE), seen);
         }
-    }
-
-    #[test]
-    fn json_says_when_each_hop_was_written() {
-        let mut trace = trace();
-        let dead_letter = DeadLetter {
-            id: "order-status/3/41@00112233445566ff".parse().unwrap(),
-            reason: "invalid_total".to_owned(),
-            message: String::new(),
-            service: "processor".to_owned(),
-            group: None,
-            attempts: 1,
-            place: (0, 0),
-            written_millis: Some(1_795_426_200_100),
-            original: OwnedRecord::default(),
-            omitted: None,
-        };
-        trace.dead_letters.push((dead_letter, None));
-        let json = trace.json(false);
-        let record = &json["records"][0];
-        assert_eq!(record["written"], "2026-11-23T09:30:00Z");
-        assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c");
-        assert_eq!(json["rows"][0]["created_at"], "2026-11-23T09:30:00.250Z");
-        assert_eq!(
-            json["dead_letters"][0]["written"],
-            "2026-11-23T09:30:00.100Z"
-        );
     }
 
     #[test]
@@ -429,7 +299,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("StringSerializer"), "{text}");
-        assert_eq!(trace.json(false)["records"][0]["key_form"], "quoted");
     }
 
     #[test]
@@ -445,6 +314,61 @@ mod tests {
             text.ends_with("not read: the vouchers' table, because no server\n"),
             "{text}"
         );
-        assert_eq!(trace.json(false)["not_looked_at"][0]["why"], "no server");
+    }
+
+    #[test]
+    fn the_order_at_the_ingress_is_one_line() {
+        let mut trace = trace();
+        assert!(!trace.text(false).contains("at the ingress"));
+        trace.ingress = Some(IngressOrder {
+            status: "SENT".to_owned(),
+            version: 2,
+            created_at: Timestamp::from_millis(1_800_000_000_000),
+            sent_at: Some(Timestamp::from_millis(1_800_000_001_000)),
+            updated_at: Timestamp::from_millis(1_800_000_001_000),
+        });
+        let text = trace.text(false);
+        assert!(
+            text.contains(
+                "\nat the ingress: SENT, version 2, placed 2027-01-15T08:00:00Z, sent \
+                 2027-01-15T08:00:01Z, last changed 2027-01-15T08:00:01Z\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_was_not_read_is_not_claimed_to_be_absent() {
+        let mut trace = trace();
+        let complete = trace.text(false);
+        assert!(!complete.contains("--scan"), "{complete}");
+        trace.statuses.clear();
+        for topic in [&mut trace.order_status, &mut trace.vouchers_topic] {
+            topic.read = BTreeMap::new();
+            topic.note_read(3, Span { from: 40, to: 60 });
+            topic.how.insert(How::Times);
+        }
+        let text = trace.text(false);
+        for part in [
+            "\nno record was found\n",
+            "\nno voucher was found\n",
+            "\norder-status was searched by the order's times: 20 of the 100 offsets of partition 3.",
+            "\nvouchers was searched by the order's times: 20 of the 100 offsets of partition 3.",
+        ] {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_not_where_the_row_says_is_reported() {
+        let mut trace = trace();
+        if let Some(row) = trace.rows.iter_mut().flatten().next() {
+            row.record = Some((3, 40));
+        }
+        let text = trace.text(false);
+        assert!(
+            text.contains("\nvouchers/3/40 is no longer in the topic: compaction or retention"),
+            "{text}"
+        );
     }
 }

@@ -1,13 +1,13 @@
 //! Everything that was found about an order. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use runtime::dead_letter::{DeadLetter, DeadLetterState, Origin};
-use runtime::kafka::partition_of;
 use runtime::record::{Offset, Partition};
-use schemas::KeyForm;
+use schemas::{KeyForm, Timestamp};
 
+use super::searched::SearchedTopic;
 use crate::explainer::Explanation;
 
 /// Everything that was found about an order.
@@ -20,8 +20,14 @@ pub(super) struct OrderTrace {
     pub(super) vouchers: Vec<VoucherRecord>,
     /// The dead letters of the order statuses, then those of the vouchers.
     pub(super) dead_letters: Vec<(DeadLetter, Option<DeadLetterState>)>,
+    /// The dead letter topics that were read, with the number of their records.
+    pub(super) dead_letter_topics: Vec<(String, u64)>,
     /// The rows of the vouchers table; none when no database was named, or it could not be read.
     pub(super) rows: Option<Vec<VoucherRow>>,
+    /// The order as the ingress has it; none when the ingress does not know it, or was not asked.
+    pub(super) ingress: Option<IngressOrder>,
+    /// Where another record was found than the one that a row, a voucher or a dead letter names.
+    pub(super) replaced: BTreeSet<Origin>,
     /// What could not be read. The rest is shown nevertheless.
     pub(super) gaps: Vec<Gap>,
 }
@@ -33,47 +39,25 @@ pub(super) struct Gap {
     pub(super) why: String,
 }
 
-/// A topic, the partition to which the key belongs, and the partitions that were read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct SearchedTopic {
-    pub(super) name: String,
-    pub(super) partitions: i32,
-    /// The partition of the id's own bytes, by Kafka's default partitioner.
-    pub(super) home: Partition,
-    pub(super) read: BTreeSet<Partition>,
+/// An order as the ingress has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IngressOrder {
+    pub(super) status: String,
+    /// Grows by one with each change, and is part of each order status.
+    pub(super) version: i64,
+    pub(super) created_at: Timestamp,
+    pub(super) sent_at: Option<Timestamp>,
+    pub(super) updated_at: Timestamp,
 }
 
-impl SearchedTopic {
-    /// Refers to a topic; `None` when it has no partitions.
-    pub(super) fn new(name: &str, partitions: i32, order_id: &str) -> Option<Self> {
-        Some(Self {
-            name: name.to_owned(),
-            partitions,
-            home: partition_of(order_id.as_bytes(), partitions)?,
-            read: BTreeSet::new(),
-        })
-    }
-
-    /// Returns the partitions of the order's key in every form whose bytes are known. A key in a
-    /// registry's framing is not among them, because it begins with a schema id.
-    pub(super) fn homes(&self, order_id: &str) -> BTreeSet<Partition> {
-        let keys = KeyForm::ALL
-            .into_iter()
-            .filter_map(|form| form.bytes(order_id));
-        keys.filter_map(|key| partition_of(&key, self.partitions))
-            .collect()
-    }
-
-    /// Returns the partitions that were not read.
-    pub(super) fn unread(&self) -> BTreeSet<Partition> {
-        (0..self.partitions)
-            .filter(|partition| !self.read.contains(partition))
-            .collect()
-    }
-
-    /// Returns whether all partitions were read.
-    pub(super) fn was_read_whole(&self) -> bool {
-        self.unread().is_empty()
+impl IngressOrder {
+    /// Returns when the order changed: one time for each version, the newest last.
+    pub(super) fn changes(&self) -> Vec<Timestamp> {
+        let mut times = vec![self.created_at];
+        times.extend(self.sent_at);
+        times.push(self.updated_at);
+        times.dedup();
+        times
     }
 }
 
@@ -128,6 +112,8 @@ pub(super) struct VoucherRow {
     pub(super) voucher: VoucherFields,
     /// When the row was written.
     pub(super) created_at: String,
+    /// The position of the voucher record; none in a row of an earlier version.
+    pub(super) record: Option<(Partition, Offset)>,
 }
 
 /// The fields of a voucher, from a record or from a row.
@@ -142,14 +128,29 @@ pub(super) struct VoucherFields {
 }
 
 impl OrderTrace {
-    /// Distinguishes vouchers from echoes: the first record of each campaign is the voucher.
+    /// Distinguishes vouchers from echoes. The voucher of a campaign is the record that its row
+    /// names, or else the first one.
     pub(super) fn mark_echoes(&mut self) {
-        let mut seen = BTreeSet::new();
-        for record in &mut self.vouchers {
-            record.role = match &record.voucher {
-                Err(_) => Role::Unreadable,
-                Ok(voucher) if seen.insert(voucher.campaign.clone()) => Role::Voucher,
-                Ok(_) => Role::Echo,
+        self.vouchers
+            .sort_by_key(|record| (record.at.partition, record.at.offset));
+        let mut first = BTreeMap::new();
+        for (number, record) in self.vouchers.iter().enumerate() {
+            let Some(campaign) = campaign_of(record) else {
+                continue;
+            };
+            let position = Some((record.at.partition, record.at.offset));
+            let mut rows = self.rows.iter().flatten();
+            if rows.any(|row| row.record == position && row.voucher.campaign == campaign) {
+                first.insert(campaign, number);
+            } else {
+                first.entry(campaign).or_insert(number);
+            }
+        }
+        for (number, record) in self.vouchers.iter_mut().enumerate() {
+            record.role = match campaign_of(record) {
+                None => Role::Unreadable,
+                Some(campaign) if first.get(&campaign) == Some(&number) => Role::Voucher,
+                Some(_) => Role::Echo,
             };
         }
     }
@@ -161,49 +162,98 @@ impl OrderTrace {
             || !self.vouchers.is_empty()
             || !self.dead_letters.is_empty()
             || has_rows
+            || self.ingress.is_some()
     }
 
-    /// Returns the campaigns whose rows are read: the current one, and those that have vouchers.
-    pub(super) fn campaigns(&self, current: &str) -> Vec<String> {
-        let with_vouchers = self.vouchers.iter().filter_map(|record| {
-            let voucher = record.voucher.as_ref().ok()?;
-            Some(voucher.campaign.clone())
-        });
-        let all: BTreeSet<_> = std::iter::once(current.to_owned())
-            .chain(with_vouchers)
-            .collect();
-        all.into_iter().collect()
+    /// Returns whether there is a row of whose campaign no voucher record was found.
+    pub(super) fn lacks_record_of_row(&self) -> bool {
+        let mut rows = self.rows.iter().flatten();
+        rows.any(|row| !self.has_voucher_of(&row.voucher.campaign))
     }
 
-    /// Returns the partitions of the order statuses that vouchers and dead letters of the order
-    /// came from.
-    pub(super) fn sources(&self) -> BTreeSet<Partition> {
-        let topic = &self.order_status.name;
-        let vouchers = self.vouchers.iter().filter_map(|voucher| {
+    /// Returns whether a voucher record was found of whose campaign there was no row.
+    pub(super) fn lacks_row_of_record(&self) -> bool {
+        let Some(rows) = &self.rows else {
+            return false;
+        };
+        self.vouchers.iter().any(|record| match &record.voucher {
+            Ok(voucher) => !rows
+                .iter()
+                .any(|row| row.voucher.campaign == voucher.campaign),
+            Err(_) => false,
+        })
+    }
+
+    fn has_voucher_of(&self, campaign: &str) -> bool {
+        let mut readable = self
+            .vouchers
+            .iter()
+            .filter_map(|record| record.voucher.as_ref().ok());
+        readable.any(|voucher| voucher.campaign == campaign)
+    }
+
+    /// Returns whether the record of this version, or of a later one, was found.
+    pub(super) fn has_version(&self, version: i64) -> bool {
+        self.statuses.iter().any(|status| {
+            let found = status.explanation.field("version");
+            let found = found.and_then(|found| found.parse::<i64>().ok());
+            found >= Some(version)
+        })
+    }
+
+    /// Returns the positions of the voucher records that rows name.
+    pub(super) fn row_positions(&self) -> BTreeSet<(Partition, Offset)> {
+        let rows = self.rows.iter().flatten();
+        rows.filter_map(|row| row.record).collect()
+    }
+
+    /// Returns the positions in this topic that voucher records name as their sources.
+    pub(super) fn voucher_sources(&self, topic: &str) -> BTreeSet<(Partition, Offset)> {
+        let sources = self.vouchers.iter().filter_map(|voucher| {
             let source: Origin = voucher.source.as_ref()?.parse().ok()?;
-            (source.topic == *topic).then_some(source.partition)
+            Some(source)
         });
-        let dead_letters = self.dead_letters.iter().filter_map(|(dead_letter, _)| {
-            let origin = &dead_letter.id.origin;
-            (origin.topic == *topic).then_some(origin.partition)
-        });
-        vouchers.chain(dead_letters).collect()
+        positions_in(topic, sources)
+    }
+
+    /// Returns the positions in this topic whose records became dead letters.
+    pub(super) fn dead_letter_sources(&self, topic: &str) -> BTreeSet<(Partition, Offset)> {
+        let dead_letters = self.dead_letters.iter();
+        let origins = dead_letters.map(|(dead_letter, _)| dead_letter.id.origin.clone());
+        positions_in(topic, origins)
+    }
+
+    /// Returns the positions in this topic that vouchers and dead letters of the order came from.
+    pub(super) fn sources(&self, topic: &str) -> BTreeSet<(Partition, Offset)> {
+        let mut sources = self.voucher_sources(topic);
+        sources.extend(self.dead_letter_sources(topic));
+        sources
     }
 
     /// Returns the error for an order about which nothing was found. All partitions of the order
     /// statuses are read by then.
     pub(super) fn not_found(&self) -> String {
         let SearchedTopic {
-            name, partitions, ..
+            name,
+            partitions,
+            since,
+            ..
         } = &self.order_status;
         let vouchers = &self.vouchers_topic;
-        let advice = match vouchers.was_read_whole() {
-            true => "",
-            false => "; --all-partitions also finds vouchers that another partitioner placed",
+        let (since, advice) = match since {
+            Some(since) => (
+                format!(" from {} on", since.time),
+                "; without --since everything is read",
+            ),
+            None if vouchers.was_read_whole() => (String::new(), ""),
+            None => (
+                String::new(),
+                "; --all-partitions also finds vouchers that another partitioner placed",
+            ),
         };
         format!(
-            "order {} is in none of the {partitions} partitions of {name}, nor in {} or the dead \
-             letter topics{advice}{}",
+            "order {} is in none of the {partitions} partitions of {name}{since}, nor in {}{since} \
+             or the dead letter topics{advice}{}",
             self.order_id,
             vouchers.name,
             self.gap_note()
@@ -216,6 +266,20 @@ impl OrderTrace {
         let gaps: Vec<_> = self.gaps.iter().map(ToString::to_string).collect();
         (!gaps.is_empty()).then(|| gaps.join("; "))
     }
+}
+
+fn positions_in(
+    topic: &str,
+    origins: impl Iterator<Item = Origin>,
+) -> BTreeSet<(Partition, Offset)> {
+    let own = origins.filter(|origin| origin.topic == topic);
+    own.map(|origin| (origin.partition, origin.offset))
+        .collect()
+}
+
+fn campaign_of(record: &VoucherRecord) -> Option<String> {
+    let voucher = record.voucher.as_ref().ok()?;
+    Some(voucher.campaign.clone())
 }
 
 impl fmt::Display for Gap {
@@ -241,6 +305,21 @@ mod tests {
         }
     }
 
+    fn roles(trace: &OrderTrace) -> Vec<Role> {
+        trace.vouchers.iter().map(|record| record.role).collect()
+    }
+
+    fn row(campaign: &str, record: Option<(Partition, Offset)>) -> VoucherRow {
+        VoucherRow {
+            voucher: VoucherFields {
+                campaign: campaign.to_owned(),
+                ..VoucherFields::default()
+            },
+            record,
+            ..VoucherRow::default()
+        }
+    }
+
     #[test]
     fn of_each_campaign_the_first_record_is_the_voucher_and_later_ones_are_echoes() {
         let unreadable = VoucherRecord {
@@ -257,20 +336,89 @@ mod tests {
             ],
             ..OrderTrace::default()
         };
+        for (offset, record) in (0..).zip(&mut trace.vouchers) {
+            record.at.offset = offset;
+        }
         trace.mark_echoes();
-        let roles: Vec<_> = trace.vouchers.iter().map(|record| record.role).collect();
-        assert_eq!(
-            roles,
-            [
-                Role::Unreadable,
-                Role::Voucher,
-                Role::Voucher,
-                Role::Echo,
-                Role::Echo
-            ]
-        );
-        assert_eq!(trace.campaigns("b"), ["a", "b"]);
-        assert_eq!(trace.campaigns("c"), ["a", "b", "c"]);
+        let expected = [
+            Role::Unreadable,
+            Role::Voucher,
+            Role::Voucher,
+            Role::Echo,
+            Role::Echo,
+        ];
+        assert_eq!(roles(&trace), expected);
+        // The order in which they were read does not matter.
+        trace.vouchers.reverse();
+        trace.mark_echoes();
+        assert_eq!(roles(&trace), expected);
+    }
+
+    #[test]
+    fn the_record_that_a_row_names_is_the_voucher() {
+        let mut trace = OrderTrace {
+            vouchers: vec![voucher("a"), voucher("a")],
+            rows: Some(vec![row("a", Some((0, 9)))]),
+            ..OrderTrace::default()
+        };
+        trace.vouchers[1].at.offset = 9;
+        trace.mark_echoes();
+        assert_eq!(roles(&trace), [Role::Echo, Role::Voucher]);
+        // Of a row that names no record, or one that was not found, the first is the voucher.
+        for named in [None, Some((0, 7))] {
+            trace.rows = Some(vec![row("a", named)]);
+            trace.mark_echoes();
+            assert_eq!(roles(&trace), [Role::Voucher, Role::Echo]);
+        }
+    }
+
+    #[test]
+    fn a_row_without_its_record_and_a_record_without_its_row_are_noticed() {
+        let mut trace = OrderTrace {
+            vouchers: vec![voucher("a")],
+            ..OrderTrace::default()
+        };
+        assert!(!trace.lacks_record_of_row());
+        assert!(!trace.lacks_row_of_record(), "the table was not read");
+        trace.rows = Some(vec![row("b", None)]);
+        assert!(trace.lacks_record_of_row() && trace.lacks_row_of_record());
+        trace.rows = Some(vec![row("a", None), row("a", Some((0, 1)))]);
+        assert!(!trace.lacks_record_of_row() && !trace.lacks_row_of_record());
+    }
+
+    #[test]
+    fn a_version_is_found_in_its_record_or_a_later_one() {
+        let mut trace = OrderTrace::default();
+        assert!(!trace.has_version(1));
+        trace.statuses.push(StatusRecord {
+            at: RecordPosition::default(),
+            key: KeyForm::Plain,
+            is_misplaced: false,
+            explanation: Explanation {
+                verdict: "skipped",
+                reason: None,
+                message: String::new(),
+                fields: vec![("version", "2".to_owned())],
+            },
+        });
+        assert!(trace.has_version(1) && trace.has_version(2) && !trace.has_version(3));
+    }
+
+    #[test]
+    fn an_order_changes_once_for_each_version() {
+        let at = Timestamp::from_millis;
+        let mut order = IngressOrder {
+            status: "PENDING".to_owned(),
+            version: 1,
+            created_at: at(1),
+            sent_at: None,
+            updated_at: at(1),
+        };
+        assert_eq!(order.changes(), [at(1)]);
+        (order.sent_at, order.updated_at) = (Some(at(2)), at(2));
+        assert_eq!(order.changes(), [at(1), at(2)]);
+        order.updated_at = at(3);
+        assert_eq!(order.changes(), [at(1), at(2), at(3)]);
     }
 
     #[test]
@@ -281,23 +429,15 @@ mod tests {
         assert!(!trace.is_found());
         trace.rows = Some(vec![VoucherRow::default()]);
         assert!(trace.is_found());
-    }
-
-    #[test]
-    fn a_key_of_each_form_has_a_partition_of_its_own() {
-        let topic = SearchedTopic::new("order-status", 12, "94").unwrap();
-        let homes = topic.homes("94");
-        assert!(homes.contains(&topic.home));
-        for key in [
-            &b"94"[..],
-            b"\"94\"",
-            b"\x0494",
-            &94_i32.to_be_bytes(),
-            &94_i64.to_be_bytes(),
-        ] {
-            assert!(homes.contains(&partition_of(key, 12).unwrap()), "{key:?}");
-        }
-        assert_eq!(SearchedTopic::new("order-status", 0, "94"), None);
+        trace.rows = None;
+        trace.ingress = Some(IngressOrder {
+            status: "PENDING".to_owned(),
+            version: 1,
+            created_at: Timestamp::from_millis(1),
+            sent_at: None,
+            updated_at: Timestamp::from_millis(1),
+        });
+        assert!(trace.is_found());
     }
 
     #[test]

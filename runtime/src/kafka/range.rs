@@ -136,6 +136,38 @@ impl TopicRange {
         })
     }
 
+    /// Asks the broker where each of these times is, in milliseconds since the epoch: the offset of
+    /// each partition's first record that is not before the time, and the end of its span when there
+    /// is none within the span. Records before that offset are older, whatever the order of times.
+    /// Blocks its thread.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn offsets_for_times(
+        &self,
+        settings: &KafkaSettings,
+        times: &[i64],
+    ) -> Result<Vec<Positions>, Failure> {
+        let client: BaseConsumer = settings
+            .consumer("range")?
+            .create()
+            .map_err(|error| Failure::bad_setting(format!("Kafka client: {error}")))?;
+        let right = Right::describe_topic(&self.topic);
+        let found = times.iter().map(|millis| {
+            let time = Bound::Time(*millis);
+            let mut offsets = until_answered(settings, right, || {
+                beginnings(&client, &self.topic, &time, &self.spans)
+            })?;
+            for (partition, offset) in &mut offsets {
+                if let Some(span) = self.spans.get(partition) {
+                    *offset = clamp(*span, *offset, span.to).from;
+                }
+            }
+            Ok(offsets)
+        });
+        found.collect()
+    }
+
     /// Moves the end of each span from the last stable offset to the end of the log.
     pub(super) fn extend_to_the_ends_of_the_logs(
         &mut self,

@@ -21,11 +21,13 @@ macro_rules! insert {
     ($on_conflict:literal) => {
         concat!(
             "INSERT INTO vouchers (
-                 campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent
+                 campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent,
+                 record_partition, record_offset
              )
              SELECT UNNEST($1::text[]), UNNEST($2::text[]), UNNEST($3::text[]),
                     UNNEST($4::numeric[]), UNNEST($5::text[]), UNNEST($6::timestamptz[]),
-                    UNNEST($7::timestamptz[]), UNNEST($8::text[]) ",
+                    UNNEST($7::timestamptz[]), UNNEST($8::text[]), UNNEST($9::integer[]),
+                    UNNEST($10::bigint[]) ",
             $on_conflict
         )
     };
@@ -67,8 +69,10 @@ const HOLDER: &str = "SELECT campaign, order_id FROM vouchers WHERE code = $1";
 /// Finds out whether the table accepts statements at all: a durable transaction that takes the table's
 /// lock and writes to the write-ahead log, as a batch does, but inserts no row.
 const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', ''); \
-     INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent) \
-     SELECT campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent \
+     INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent, \
+     record_partition, record_offset) \
+     SELECT campaign, order_id, code, amount, currency, issued_at, expires_at, traceparent, \
+     record_partition, record_offset \
      FROM vouchers WHERE false";
 
 /// Checks what a commit would check.
@@ -204,6 +208,8 @@ async fn execute(
                 .map(|traceparent| (!traceparent.is_empty()).then_some(traceparent))
                 .bind_iter(),
         )
+        .bind(columns.record_partitions.iter().bind_iter())
+        .bind(columns.record_offsets.iter().bind_iter())
         .execute(connection);
     Ok(within(ANSWER_TIMEOUT, done).await?.rows_affected())
 }

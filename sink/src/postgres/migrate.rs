@@ -9,11 +9,18 @@ use super::connect::Database;
 
 /// The name of this service's migrations table, so that the producer's may live beside it.
 pub(crate) const MIGRATIONS_TABLE: &str = "sink_migrations";
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "vouchers",
-    include_str!("../../migrations/0001_vouchers.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "vouchers",
+        include_str!("../../migrations/0001_vouchers.sql"),
+    ),
+    (
+        2,
+        "record positions",
+        include_str!("../../migrations/0002_record_positions.sql"),
+    ),
+];
 
 /// A statement like the sink's, for an order whose id no client can send: it begins with a control
 /// character.

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod curves;
 pub mod decode;
 pub mod end_to_end;
+pub mod explain;
 pub mod idle;
 pub mod ingress;
 pub mod memory;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::sink_redrive::voucher;
 
-fn order(id: &str, status: &str, total: &str) -> NewRecord {
+pub(crate) fn order(id: &str, status: &str, total: &str) -> NewRecord {
     NewRecord::new(
         id,
         format!(r#"{{"order_id":"{id}","status":"{status}","total":{total}}}"#),

@@ -23,6 +23,7 @@ mod dead_letters;
 mod durable;
 mod exactly_once;
 mod explain;
+mod explain_search;
 mod framings;
 mod hostile_clients;
 mod http;

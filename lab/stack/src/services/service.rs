@@ -23,6 +23,7 @@ const SETTINGS: &[&str] = &[
     "PROCESSOR_GROUP",
     "SINK_GROUP",
     "DATABASE_URL",
+    "ORDERS_DATABASE_URL",
     "HTTP_ADDR",
     "API_KEYS_FILE",
     "API_KEY_RATE",

@@ -123,7 +123,8 @@ impl Bound {
     }
 
     /// Replaces an age with the time that it stands for now.
-    pub(crate) fn at_this_moment(&self) -> Self {
+    #[must_use]
+    pub fn at_this_moment(&self) -> Self {
         let Self::Ago(ago) = self else {
             return self.clone();
         };

@@ -50,6 +50,8 @@ pub(super) struct EarlyEnd {
 pub(super) enum Passed {
     /// It is part of the range.
     Within,
+    /// It has the last offset of its span, so the partition is read to its end.
+    Last,
     /// It is the first record behind the range, so the partition is read to its end.
     Behind,
     /// It was fetched before its partition was finished.
@@ -85,7 +87,8 @@ impl RangeProgress {
             self.early.remove(&partition);
         }
         match self.ends.get(&partition) {
-            Some(end) if offset < *end => Passed::Within,
+            Some(end) if offset + 1 < *end => Passed::Within,
+            Some(end) if offset < *end => Passed::Last,
             Some(_) => Passed::Behind,
             None => Passed::Late,
         }
@@ -186,9 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_record_behind_the_range_ends_it_too() {
+    fn the_last_record_of_the_range_or_the_first_behind_it_ends_it_too() {
         let mut progress = up_to(10);
-        assert_eq!(progress.record(0, 9), Passed::Within);
+        assert_eq!(progress.record(0, 8), Passed::Within);
+        assert_eq!(progress.record(0, 9), Passed::Last);
         assert_eq!(progress.record(0, 12), Passed::Behind);
         progress.finish(0);
         assert_eq!(progress.record(0, 13), Passed::Late);

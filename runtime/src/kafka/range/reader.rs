@@ -77,7 +77,11 @@ impl RangeReader {
         range: &TopicRange,
     ) -> Result<Self, Failure> {
         let refusal = settings.refusal_in_words(Right::read_topic(&range.topic));
-        Self::start(&settings.consumer(group)?, range, refusal)
+        let mut config = settings.consumer(group)?;
+        // The end of a span is usually a transaction's marker, which only a fetch without records
+        // shows to be the end. The broker holds such a fetch back for this long.
+        config.set("fetch.wait.max.ms", "20");
+        Self::start(&config, range, refusal)
     }
 
     fn start(config: &ClientConfig, range: &TopicRange, refusal: String) -> Result<Self, Failure> {
@@ -163,8 +167,12 @@ impl RangeReader {
                 Fetched::Record(partition, offset) => {
                     self.moved = true;
                     match self.progress.record(partition, offset) {
-                        Passed::Within => {
+                        passed @ (Passed::Within | Passed::Last) => {
                             self.positions.insert(partition, offset + 1);
+                            // The client would report the end only after one more fetch.
+                            if passed == Passed::Last {
+                                self.finish(partition);
+                            }
                             let timestamp = self.queue.record().timestamp_millis();
                             if self.times.contain(timestamp) {
                                 return Ok(RangeEvent::Record(self.queue.record()));
@@ -292,6 +300,7 @@ impl RangeReader {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
 
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -395,6 +404,25 @@ mod tests {
         let mut again = again.in_place_of(Some(reader));
         assert_eq!(read(&mut again, |_| false), [2, 5]);
         assert_eq!(again.left_out(), 3);
+    }
+
+    #[test]
+    fn reading_ends_where_it_is_told_to_and_says_how_far_it_came() {
+        let cluster = cluster();
+        let settings = settings(&cluster);
+        write(&settings, 6);
+        for (last, expected) in [(2, 3), (99, 6)] {
+            let mut offsets = Vec::new();
+            let reached = up_to(6).read_while(&settings, "test", |record| {
+                offsets.push(record.offset());
+                Ok(match record.offset() == last {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                })
+            });
+            assert_eq!(reached.unwrap(), Positions::from([(0, expected)]));
+            assert_eq!(offsets, (0..expected).collect::<Vec<_>>());
+        }
     }
 
     #[test]

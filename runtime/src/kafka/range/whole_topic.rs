@@ -1,12 +1,13 @@
 //! A whole topic, for commands that read everything that is in it.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::{Bound, RangeEvent, RangeReader, TopicRange};
 use crate::kafka::{FetchedRecord, KafkaSettings};
 use crate::lifecycle::Failure;
-use crate::record::Partition;
+use crate::record::{Partition, Positions};
 
 /// How long one call waits for a record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -57,15 +58,36 @@ impl TopicRange {
         group: &str,
         mut each: impl FnMut(&FetchedRecord<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.read_while(settings, group, |record| {
+            each(record).map(ControlFlow::Continue)
+        })
+        .map(|_| ())
+    }
+
+    /// Calls `each` as [`read`](Self::read) does, until it breaks. Returns how far each partition was
+    /// read; a partition of which nothing was read is left out.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_while(
+        &self,
+        settings: &KafkaSettings,
+        group: &str,
+        mut each: impl FnMut(&FetchedRecord<'_>) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<Positions, Failure> {
         let mut reader = RangeReader::open(settings, group, self)?;
         let mut last = Instant::now();
         loop {
             // The reader has its own timeout for that.
             let waits_for_an_end = reader.is_waiting_for_an_end();
             match reader.next(POLL_TIMEOUT)? {
-                RangeEvent::Record(record) => each(&record)?,
+                RangeEvent::Record(record) => {
+                    if each(&record)?.is_break() {
+                        return Ok(reader.positions().clone());
+                    }
+                }
                 RangeEvent::PartitionDone(_) => {}
-                RangeEvent::Done => return Ok(()),
+                RangeEvent::Done => return Ok(reader.positions().clone()),
                 RangeEvent::Nothing if waits_for_an_end || last.elapsed() < SILENCE_TIMEOUT => {
                     continue;
                 }

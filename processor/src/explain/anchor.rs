@@ -1,0 +1,110 @@
+//! Where records of an order are known to be, and what is read near them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runtime::kafka::Span;
+use runtime::record::{Offset, Partition};
+
+use super::spans::{Parts, Spans};
+
+/// A place where records of the order are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Anchor {
+    /// A record is at this offset. Others may be before and behind it.
+    At(Partition, Offset),
+    /// Records are at this offset or behind it.
+    From(Partition, Offset),
+}
+
+/// Returns what to read near the anchors: about `offsets` offsets in all, and at least those of the
+/// anchors themselves. An anchor that the topic does not hold is left out.
+pub(super) fn near(
+    held: &BTreeMap<Partition, Span>,
+    anchors: &BTreeSet<Anchor>,
+    offsets: u64,
+) -> Parts {
+    let count = u64::try_from(anchors.len()).unwrap_or(u64::MAX).max(1);
+    let share = i64::try_from(offsets / count).unwrap_or(i64::MAX);
+    let mut parts = BTreeMap::<Partition, Spans>::new();
+    for anchor in anchors {
+        let (partition, at, before, behind) = match *anchor {
+            Anchor::At(partition, at) => (partition, at, share / 2, share - share / 2),
+            Anchor::From(partition, at) => (partition, at, 0, share),
+        };
+        let Some(held) = held.get(&partition) else {
+            continue;
+        };
+        if (held.from..held.to).contains(&at) {
+            parts.entry(partition).or_default().insert(Span {
+                from: at.saturating_sub(before).max(held.from),
+                to: at.saturating_add(behind.max(1)).min(held.to),
+            });
+        }
+    }
+    let parts = parts.into_iter();
+    parts
+        .map(|(partition, spans)| (partition, spans.iter().collect()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts_near(anchors: &[Anchor], offsets: u64) -> Vec<(Partition, Offset, Offset)> {
+        let held = BTreeMap::from([
+            (
+                0,
+                Span {
+                    from: 100,
+                    to: 1000,
+                },
+            ),
+            (1, Span { from: 0, to: 50 }),
+        ]);
+        let parts = near(&held, &anchors.iter().copied().collect(), offsets);
+        let spans = parts.into_iter().flat_map(|(partition, spans)| {
+            let spans = spans.into_iter();
+            spans.map(move |span| (partition, span.from, span.to))
+        });
+        spans.collect()
+    }
+
+    #[test]
+    fn a_record_is_read_with_its_neighbours_and_a_time_with_what_follows() {
+        use Anchor::{At, From};
+        for (anchors, offsets, expected) in [
+            (&[At(0, 500)][..], 100, &[(0, 450, 550)][..]),
+            (&[From(0, 500)], 100, &[(0, 500, 600)]),
+            // Each has its share; what overlaps is read once.
+            (
+                &[At(0, 500), From(0, 900)],
+                100,
+                &[(0, 475, 525), (0, 900, 950)],
+            ),
+            (&[From(0, 500), From(0, 510)], 100, &[(0, 500, 560)]),
+            (&[At(0, 500), At(1, 20)], 20, &[(0, 495, 505), (1, 15, 25)]),
+            // The record itself in any case.
+            (
+                &[At(0, 500), From(0, 700)],
+                0,
+                &[(0, 500, 501), (0, 700, 701)],
+            ),
+            (&[At(0, 500)], 1, &[(0, 500, 501)]),
+            // No more than there is.
+            (&[At(0, 101)], 100, &[(0, 100, 151)]),
+            (&[From(0, 990)], 100, &[(0, 990, 1000)]),
+            (&[At(0, 500)], u64::MAX, &[(0, 100, 1000)]),
+        ] {
+            assert_eq!(parts_near(anchors, offsets), expected, "{anchors:?}");
+        }
+    }
+
+    #[test]
+    fn an_anchor_that_the_topic_does_not_hold_is_left_out() {
+        use Anchor::{At, From};
+        for anchor in [At(0, 99), At(0, 1000), At(2, 0), From(1, 50), At(0, -1)] {
+            assert!(parts_near(&[anchor], 100).is_empty(), "{anchor:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Searches the statuses of an order: where its vouchers and dead letters come from, and from the
+//! times on at which the ingress changed it.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use runtime::dead_letter::Origin;
+use runtime::kafka::partition_of;
+use runtime::lifecycle::Failure;
+use runtime::record::{InputRecord as _, Offset, Partition};
+use schemas::KeyForm;
+
+use super::reading::read;
+use super::{Search, at};
+use crate::explain::anchor::{Anchor, near};
+use crate::explain::searched::{How, SearchedTopic};
+use crate::explain::spans::Parts;
+use crate::explain::trace::{OrderTrace, StatusRecord};
+
+impl Search {
+    /// Finds the order's statuses.
+    pub(super) fn find_statuses(&mut self, trace: &mut OrderTrace) -> Result<(), Failure> {
+        let sources = trace.sources(&self.order_status);
+        let mut topic = std::mem::take(&mut trace.order_status);
+        // Records may have been written, and have become vouchers, since the topic was opened.
+        if sources
+            .iter()
+            .any(|(partition, offset)| topic.is_behind(*partition, *offset))
+        {
+            topic = self.open(&self.order_status, &trace.order_id)?;
+        }
+        let found = self.search_statuses(&mut topic, trace, &sources);
+        trace.order_status = topic;
+        trace
+            .statuses
+            .sort_by_key(|status| (status.at.partition, status.at.offset));
+        found
+    }
+
+    fn search_statuses(
+        &mut self,
+        topic: &mut SearchedTopic,
+        trace: &mut OrderTrace,
+        sources: &BTreeSet<(Partition, Offset)>,
+    ) -> Result<(), Failure> {
+        let mut likely = topic.homes(&trace.order_id);
+        likely.extend(sources.iter().map(|(partition, _)| *partition));
+        likely.retain(|partition| topic.held.contains_key(partition));
+        let is_short = topic.offsets(&likely) <= self.reach.nearby;
+        if !self.reach.is_wide() && !is_short && self.read_near(topic, trace, sources)? {
+            return Ok(());
+        }
+        self.read_whole(topic, trace, sources, &likely)
+    }
+
+    /// Reads near the positions and times that are known. Returns whether that is enough: not when
+    /// nothing is known, and not when what is known turns out to be about another topic.
+    fn read_near(
+        &mut self,
+        topic: &mut SearchedTopic,
+        trace: &mut OrderTrace,
+        sources: &BTreeSet<(Partition, Offset)>,
+    ) -> Result<bool, Failure> {
+        let mut anchors = BTreeSet::new();
+        for (how, named) in [
+            (How::Voucher, trace.voucher_sources(&topic.name)),
+            (How::DeadLetter, trace.dead_letter_sources(&topic.name)),
+        ] {
+            for (partition, offset) in named {
+                if topic.holds(partition, offset) {
+                    topic.how.insert(how);
+                    anchors.insert(Anchor::At(partition, offset));
+                }
+            }
+        }
+        let mut newest = None;
+        if let Some(ingress) = &trace.ingress {
+            topic.how.insert(How::Times);
+            let starts = self.starts(topic, &ingress.changes())?;
+            newest = starts.last().map(|start| (ingress.version, *start));
+            anchors.extend(starts.into_iter().map(|at| Anchor::From(topic.home, at)));
+        }
+        if anchors.is_empty() {
+            return Ok(false);
+        }
+        let parts = near(&topic.held, &anchors, self.reach.nearby);
+        self.read_statuses(topic, trace, sources, &parts, |_| false)?;
+        // The relay publishes every change of the ingress, if late: the record of the newest one is
+        // behind its time, unless it is not published yet.
+        if let Some((version, start)) = newest
+            && !trace.has_version(version)
+        {
+            let parts = topic.rest_behind(topic.home, start);
+            let is_found = |trace: &OrderTrace| trace.has_version(version);
+            self.read_statuses(topic, trace, sources, &parts, is_found)?;
+        }
+        let is_replaced = |(partition, offset): &(Partition, Offset)| {
+            topic.is_behind(*partition, *offset)
+                || trace.replaced.contains(&Origin {
+                    topic: topic.name.clone(),
+                    partition: *partition,
+                    offset: *offset,
+                })
+        };
+        Ok(!trace.statuses.is_empty() || !sources.iter().any(is_replaced))
+    }
+
+    /// Reads the partitions in which the order is likely to be. Reads all others too when nothing was
+    /// found, or when a key in a registry's framing was found: the partition of such a key depends on
+    /// a schema id.
+    fn read_whole(
+        &mut self,
+        topic: &mut SearchedTopic,
+        trace: &mut OrderTrace,
+        sources: &BTreeSet<(Partition, Offset)>,
+        likely: &BTreeSet<Partition>,
+    ) -> Result<(), Failure> {
+        topic.how.insert(self.reach.how());
+        let parts = topic.rest(likely);
+        let sees_framed = self.read_statuses(topic, trace, sources, &parts, |_| false)?;
+        if self.reach.all_partitions || sees_framed || trace.statuses.is_empty() {
+            let parts = topic.rest(&topic.all());
+            self.read_statuses(topic, trace, sources, &parts, |_| false)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the order's statuses from these parts, until `is_enough`. Returns whether any record has
+    /// a key in a registry's framing.
+    fn read_statuses(
+        &mut self,
+        topic: &mut SearchedTopic,
+        trace: &mut OrderTrace,
+        sources: &BTreeSet<(Partition, Offset)>,
+        parts: &Parts,
+        is_enough: impl Fn(&OrderTrace) -> bool,
+    ) -> Result<bool, Failure> {
+        let Self {
+            kafka,
+            group,
+            explainer,
+            ..
+        } = self;
+        let name = topic.name.clone();
+        let mut sees_framed = false;
+        read(kafka, group, topic, parts, |record, partitions| {
+            let key = record.key().unwrap_or_default();
+            let position = (record.partition(), record.offset());
+            sees_framed |= KeyForm::is_framed(key);
+            if let Some(form) = KeyForm::of(key, &trace.order_id) {
+                trace.statuses.push(StatusRecord {
+                    at: at(record),
+                    key: form,
+                    is_misplaced: partition_of(key, partitions) != Some(record.partition()),
+                    explanation: explainer.explain(record)?,
+                });
+                if is_enough(&*trace) {
+                    return Ok(ControlFlow::Break(()));
+                }
+            } else if sources.contains(&position) {
+                trace.replaced.insert(Origin {
+                    topic: name.clone(),
+                    partition: position.0,
+                    offset: position.1,
+                });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sees_framed)
+    }
+}
