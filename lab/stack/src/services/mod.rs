@@ -57,6 +57,7 @@ impl Services {
         let console = command("console", &binaries.console)
             .address_variable("CONSOLE_HTTP_ADDR")
             .env("DATABASE_URL", &environment.vouchers_database_url)
+            .env("ORDERS_DATABASE_URL", &environment.orders_database_url)
             .env("VOUCHER_SIGNING_KEY", &environment.signing_key)
             .env("AUDIT_TOPIC", AUDIT_TOPIC)
             .env("CONSOLE_WITHOUT_KEYS", "operator")
