@@ -10,7 +10,7 @@ use runtime::provision::{self, Subject};
 use runtime::service::SharedSettings;
 
 use crate::campaign_history::{self, Compared};
-use crate::newest;
+use crate::newest_records;
 use crate::rule::Rule;
 use crate::settings::{FlowSettings, GroupSettings, KeySettings, RuleSettings};
 use crate::signing_keys::SigningKeys;

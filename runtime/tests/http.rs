@@ -29,7 +29,9 @@ async fn client(bytes: &[u8]) -> TcpStream {
 }
 
 async fn client_within(limits: ConnectionLimits, bytes: &[u8]) -> TcpStream {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "HTTP_ADDR")
+        .await
+        .unwrap();
     let address = listener.local_addr().unwrap();
     let refused = || async { (StatusCode::UNSUPPORTED_MEDIA_TYPE, "refused") };
     let length = |body: Bytes| async move { body.len().to_string() };

@@ -11,7 +11,7 @@ use runtime::replay::{RowCounts, RowState};
 use schemas::{Currency, ValueFormat, decimal};
 use tokio::runtime::Handle;
 
-use crate::backfill::planned::PlannedVoucher;
+use crate::backfill::planned_voucher::PlannedVoucher;
 use crate::backfill::preview::sum;
 use crate::backfill::table::VouchersTable;
 use crate::batch::{Batch, Topics};

@@ -187,12 +187,12 @@ fn list(numbers: &[i64]) -> String {
 mod tests {
     use super::super::check_result::Level;
     use super::*;
-    use crate::postgres::Refusal;
+    use crate::postgres::ConnectionRefusal;
 
     #[test]
     fn a_database_that_accepts_no_writes_fails_with_what_to_do() {
         let refusal = |why| -> Error {
-            Refusal {
+            ConnectionRefusal {
                 server: "db:5432".to_owned(),
                 why,
             }
