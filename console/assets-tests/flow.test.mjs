@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { extent, niceMax, paths, sampleAt } from '../assets/chart-geometry.js';
+import { extent, niceMax, niceSeconds, paths, sampleAt } from '../assets/chart-geometry.js';
 import { route } from '../assets/flow/geometry.js';
 import { History, MAX_SAMPLES } from '../assets/flow/history.js';
 import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf } from '../assets/flow/model.js';
@@ -112,6 +112,12 @@ test('the upper edge is a round number', () => {
     [-5, 1],
   ];
   for (const [value, expected] of cases) assert.equal(niceMax(value), expected, String(value));
+});
+
+test('the upper edge of a lag is a round time', () => {
+  for (const [value, expected] of [[0.3, 0.5], [50, 50], [55, 60], [212, 300], [1_200, 1_200], [90_000, 172_800]]) {
+    assert.equal(niceSeconds(value), expected, String(value));
+  }
 });
 
 test('a chart breaks at gaps and ends at the right edge', () => {

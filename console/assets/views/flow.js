@@ -80,8 +80,7 @@ class FlowView extends View {
     this.picture.classList.toggle('stale', Boolean(flow.stale));
     this.#updatePicture();
     this.detail.update(flow);
-    this.#history.append(flow);
-    this.charts.update(this.#history);
+    if (this.#history.append(flow)) this.charts.update(this.#history);
     this.warnings.update(flow, { quiet: this.#isQuiet() });
   }
 

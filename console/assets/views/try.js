@@ -48,7 +48,7 @@ class TryView extends View {
   #placing() {
     if (!isOperator()) {
       return emptyState({
-        title: 'Your role only looks',
+        title: 'Viewers place no orders',
         text: 'Placing an order changes something, so it needs the role operator. Whoever runs this console gives keys with that role.',
         level: 3,
       });
