@@ -4,15 +4,15 @@ import { test } from 'node:test';
 import { extent, niceMax, niceSeconds, paths, sampleAt } from '../assets/chart-geometry.js';
 import { route } from '../assets/flow/geometry.js';
 import { History, MAX_SAMPLES } from '../assets/flow/history.js';
-import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf } from '../assets/flow/model.js';
+import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, unknownServices } from '../assets/flow/model.js';
 
 const EDGE = { rate_per_second: null, lag_records: null, lag_seconds: null, p50_millis: null, p99_millis: null };
 
-function flow(at, rate) {
+function flow(at, rate, nodes = []) {
   return {
     at: new Date(at).toISOString(),
     stale: false,
-    nodes: [],
+    nodes,
     edges: [{ ...EDGE, id: 'ingress-outbox', rate_per_second: rate }],
     warnings: [],
   };
@@ -25,6 +25,12 @@ test('the drawing is complete before the first flow', () => {
   for (const edge of EDGES) {
     assert.ok(NODES.some(({ id }) => id === edge.from) && NODES.some(({ id }) => id === edge.to), edge.id);
   }
+});
+
+test('a service that nobody answers for is not said to be right', () => {
+  const ids = (state) => unknownServices(flow(0, 1, state)).map(({ id }) => id);
+  assert.deepEqual(ids([]), ['ingress', 'processor', 'sink']);
+  assert.deepEqual(ids([{ id: 'processor', state: 'ready' }, { id: 'ingress', state: 'ready' }]), ['sink']);
 });
 
 test('an edge says what is known of it and nothing else', () => {

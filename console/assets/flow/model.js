@@ -47,6 +47,11 @@ export function nodesOf(flow) {
   return nodes;
 }
 
+/** Returns the services of which a flow knows nothing: "nothing is wrong" can't be said of them. */
+export function unknownServices(flow) {
+  return [...nodesOf(flow).values()].filter((node) => node.kind === 'service' && node.state === 'unknown');
+}
+
 /** Returns the edges of a flow by id, likewise. */
 export function edgesOf(flow) {
   const edges = new Map(EDGES.map((edge) => [edge.id, { ...UNKNOWN_EDGE, ...edge }]));

@@ -5,6 +5,7 @@ import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace } from '../dom.js';
 import { plural } from '../format.js';
+import { unknownServices } from './model.js';
 
 const MOST = 20;
 const LOOKS = { critical: 'critical', warning: 'caution', info: 'info' };
@@ -24,11 +25,12 @@ export function warningStrip({ onOpen }) {
   element.update = (flow, { quiet = false } = {}) => {
     const all = flow?.warnings ?? [];
     const known = isKnown(flow);
-    const key = known ? JSON.stringify([quiet, all]) : 'unknown';
+    const unknown = known ? unknownServices(flow) : [];
+    const key = known ? JSON.stringify([quiet, all, unknown.map(({ id }) => id)]) : 'unknown';
     if (key === shown) return;
     shown = key;
     if (known) announceNew(all);
-    keepFocus(element, () => replace(element, content(known, quiet, all, onOpen)));
+    keepFocus(element, () => replace(element, content({ known, quiet, unknown }, all, onOpen)));
   };
 
   // A warning is the same one although the numbers in its text change.
@@ -49,8 +51,18 @@ function identity(warning) {
   return `${warning.severity} ${warning.node} ${warning.text.replace(/[\d.,]+/g, '#')}`;
 }
 
-function content(known, quiet, all, onOpen) {
+function content({ known, quiet, unknown }, all, onOpen) {
   if (!known) return h('p', { class: 'warning calm' }, stateBadge('waiting', 'Asking the services'));
+  if (all.length === 0 && unknown.length > 0) {
+    const names = unknown.map(({ label }) => label).join(', ');
+    return h(
+      'p',
+      { class: 'warning' },
+      stateBadge('unknown', 'Not everything is known'),
+      h('span', { class: 'warning-text' }, `No instance answers for: ${names}. Open the node to see why.`),
+      h('button', { type: 'button', class: 'link-button', onclick: () => onOpen(unknown[0].id) }, `Open ${unknown[0].label}`),
+    );
+  }
   if (all.length === 0) {
     return h(
       'p',
