@@ -2,9 +2,29 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import {
+  keyText,
+  lettersOf,
+  openIds,
+  orderOfKey,
+  othersOf,
+  reasonsOf,
+  verdictOfToday,
+} from '../assets/models/dead-letters.js';
 import { difference } from '../assets/models/decimals.js';
 import { decisive, extentText, inOrderOfTime, sentence, storyOf } from '../assets/models/order-story.js';
 import { decisionsOf, extentOf, obstacleTo, rowsOf, whatIfOf } from '../assets/models/preview.js';
+import {
+  EMPTY,
+  faultsOf,
+  formOf,
+  formOfRequest,
+  nameFor,
+  queryOf,
+  requestOf,
+  runOf,
+} from '../assets/models/replay-form.js';
+import { endingOf, mayStop, progressOf, titleOf } from '../assets/models/run-words.js';
 import { reasonAdvice, reasonSentence, skipWords } from '../assets/models/reasons.js';
 import { outcomesOf, resolutionText, selectedBy, sumsOf, vouchersOf } from '../assets/models/redriven.js';
 
@@ -172,4 +192,157 @@ test('what was read is said', () => {
   assert.equal(extentText(order({})), 'Partition 3 of the 12 of order-status was read: that of the key.');
   assert.match(extentText(order({ partitions_read: [0, 3, 7] })), /other forms of the key: 0, 7/);
   assert.match(extentText(order({ partitions: 1, partition: 0, partitions_read: [0] })), /^All partitions/);
+});
+
+const LETTERS = {
+  topic: 'order-status.dlq',
+  repeats: 2,
+  strangers: 0,
+  of_other_groups: { spring: 3 },
+  reasons: { x: { open: 1, all: 3 }, y: { open: 3, all: 3 } },
+  letters: [
+    { letter: 'a/0/1', reason: 'x', written: '2026-11-23T09:00:00Z', state: null },
+    { letter: 'a/0/2', reason: 'x', written: '2026-11-22T09:00:00Z', state: { outcome: 'discarded' } },
+    { letter: 'a/0/3', reason: 'y', written: '2026-11-21T09:00:00Z', state: { outcome: 'failed' } },
+    { letter: 'a/0/4', reason: 'y', written: '2026-11-24T09:00:00Z', state: null },
+  ],
+};
+
+test('reasons have the ages of their open dead letters, and say when more are not listed', () => {
+  const [y, x] = reasonsOf(LETTERS);
+  assert.deepEqual([y.reason, y.open, y.closed, y.isPartial], ['y', 3, 0, true]);
+  assert.deepEqual([y.oldest, y.newest], ['2026-11-21T09:00:00Z', '2026-11-24T09:00:00Z']);
+  assert.deepEqual([x.reason, x.open, x.closed, x.isPartial], ['x', 1, 2, false]);
+  assert.deepEqual(x.ids, ['a/0/1']);
+});
+
+test('dead letters are listed the newest first, all or those of a reason', () => {
+  assert.deepEqual(
+    lettersOf(LETTERS, null).map(({ letter }) => letter),
+    ['a/0/4', 'a/0/1', 'a/0/2', 'a/0/3'],
+  );
+  assert.deepEqual(openIds(lettersOf(LETTERS, 'x')), ['a/0/1']);
+  assert.equal(othersOf(LETTERS).length, 2);
+});
+
+test('a key is an order only when it can be an id', () => {
+  assert.equal(orderOfKey({ text: '17' }), '17');
+  assert.equal(orderOfKey({ text: '"17"' }), '17');
+  assert.equal(orderOfKey({ text: 'a\nb' }), null);
+  assert.equal(orderOfKey({ text: 'ä'.repeat(65) }), null);
+  assert.equal(orderOfKey({ hex: '00' }), null);
+  assert.equal(orderOfKey(null), null);
+  assert.deepEqual(
+    [keyText(null), keyText({ text: '' }), keyText({ hex: 'ff' })],
+    ['null', '(empty)', '0xff'],
+  );
+});
+
+test('what a redrive would do today is told from its sentence', () => {
+  const tone = (today) => verdictOfToday(today).tone;
+  assert.equal(tone('eligible: sent'), 'ok');
+  assert.equal(tone('a row, unless the database refuses it'), 'ok');
+  assert.equal(tone('skipped, threshold: below'), 'muted');
+  assert.equal(tone('dead, invalid_json: no'), 'bad');
+  assert.equal(tone('failed, original_removed: gone'), 'bad');
+  assert.equal(verdictOfToday('skipped, campaign_dates: sent late').message, 'sent late');
+});
+
+test('a run is named by what it does', () => {
+  assert.equal(titleOf({ kind: 'redrive', service: 'sink', dry_run: true }), 'Dry run: redrive of sink');
+  assert.equal(titleOf({ kind: 'backfill', service: 'processor', request: { name: 'may' } }), 'Backfill may');
+  const done = { kind: 'discard', service: 'sink', state: 'done', summary: 'discarded 1 dead letter' };
+  assert.equal(endingOf(done), 'Discard of sink is done. discarded 1 dead letter.');
+});
+
+test('progress is a ratio only when the total is known', () => {
+  const progress = { done: 500, total: 1000, per_second: 100 };
+  assert.deepEqual(progressOf({ kind: 'backfill', progress }), {
+    ratio: 0.5,
+    text: '500 of 1,000 offsets, 100 a second, about 5 s left',
+  });
+  assert.equal(progressOf({ kind: 'redrive', progress: { done: 3, total: null } }).ratio, null);
+  assert.equal(progressOf({ kind: 'redrive', progress: null }).ratio, null);
+});
+
+test('a viewer stops only dry runs of their own', () => {
+  const run = { state: 'running', dry_run: true, by: 'ann' };
+  assert.ok(mayStop(run, { role: 'viewer', name: 'ann' }));
+  assert.ok(!mayStop(run, { role: 'viewer', name: 'bob' }));
+  assert.ok(!mayStop({ ...run, dry_run: false }, { role: 'viewer', name: 'ann' }));
+  assert.ok(mayStop({ ...run, dry_run: false }, { role: 'operator', name: 'bob' }));
+  assert.ok(!mayStop({ ...run, state: 'done' }, { role: 'operator', name: 'ann' }));
+});
+
+test('the form of a replay is a request, and the last days become a time', () => {
+  const now = Date.parse('2026-11-30T12:00:00Z');
+  const form = {
+    ...EMPTY,
+    start: '7d',
+    rate: ' 500 ',
+    rule: { ...EMPTY.rule, currency: 'eur', valid_days: '30' },
+  };
+  assert.deepEqual(requestOf(form, now), {
+    kind: 'backfill',
+    dry_run: true,
+    name: null,
+    from: '2026-11-23T12:00:00.000Z',
+    to: null,
+    rule: { currency: 'EUR', valid_days: 30 },
+    rate: '500',
+  });
+  assert.equal(requestOf(EMPTY, now).rule, null);
+  const run = runOf(requestOf({ ...form, rule: EMPTY.rule }, now), { name: 'may', why: 'lost' });
+  assert.equal(run.dry_run, false);
+  assert.equal(run.name, 'may');
+  assert.equal(run.from, '2026-11-23T12:00:00.000Z');
+  assert.ok(!('rule' in run));
+});
+
+test('the form survives its address', () => {
+  const query = new URLSearchParams(
+    'from=2026-05-01T00:00:00Z&to=2026-06-01T00:00:00Z&min_total=80&name=may',
+  );
+  const form = formOf(query);
+  assert.equal(form.start, 'time');
+  const again = queryOf(form);
+  for (const [name, value] of query) assert.equal(again[name], value, name);
+  assert.equal(queryOf(EMPTY).from, null);
+  assert.equal(queryOf(formOf(new URLSearchParams('from=7d'))).from, '7d');
+  assert.deepEqual(formOf(new URLSearchParams('from=x&to=y')), EMPTY);
+  assert.equal(formOfRequest({ from: null, name: 'may', rule: { valid_days: 30 } }).rule.valid_days, '30');
+});
+
+test('what is wrong with a form is said field by field', () => {
+  assert.equal(faultsOf(EMPTY).size, 0);
+  const wrong = {
+    ...EMPTY,
+    start: 'time',
+    end: 'time',
+    endTime: '2026-05-01T00:00',
+    name: 'a b',
+    rate: '0',
+    rule: { ...EMPTY.rule, min_total: '1e3', currency: 'EURO', valid_days: '0', sent_from: 'x' },
+  };
+  assert.deepEqual([...faultsOf(wrong).keys()].sort(), [
+    'currency',
+    'min_total',
+    'name',
+    'rate',
+    'sent_from',
+    'startTime',
+    'valid_days',
+  ]);
+  const backwards = {
+    ...EMPTY,
+    start: 'time',
+    startTime: '2026-05-02T00:00',
+    end: 'time',
+    endTime: '2026-05-01T00:00',
+  };
+  assert.deepEqual([...faultsOf(backwards).keys()], ['endTime']);
+});
+
+test('a run without a name gets one that the command takes', () => {
+  assert.equal(nameFor(new Date('2026-11-30T08:05:09Z')), 'replay-2026-11-30-080509');
 });

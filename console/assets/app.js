@@ -25,8 +25,10 @@ async function show({ initial = false } = {}) {
   const path = location.pathname;
   const found = matchRoute(path);
   try {
-    if (!(found?.route.open || session())) await loadSession();
-    const module = await found?.route.load();
+    const [module] = await Promise.all([
+      found?.route.load(),
+      found?.route.open || session() ? null : loadSession(),
+    ]);
     if (mine !== navigation) return;
     header.update(found?.route.nav ?? null);
     footer.update();
@@ -113,7 +115,12 @@ document.addEventListener('click', (event) => {
   if (!link || link.target || link.hasAttribute('download')) return;
   const address = new URL(link.href);
   if (address.origin !== location.origin) return;
-  if (address.pathname === location.pathname && address.hash) return;
+  if (address.pathname === location.pathname && address.hash) {
+    // Within the page (the skip link): the focus moves, and the address stays that of the view.
+    event.preventDefault();
+    document.getElementById(address.hash.slice(1))?.focus();
+    return;
+  }
   if (!matchRoute(address.pathname)) return;
   event.preventDefault();
   navigate(address.pathname + address.search);

@@ -33,6 +33,15 @@ export function niceMax(value) {
   return 10 * power;
 }
 
+// Beyond a minute round seconds are no round times.
+const ROUND_SECONDS = [60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400];
+
+/** As `niceMax`, of seconds: 1, 2, 5 and 10 minutes, hours, whole days. */
+export function niceSeconds(value) {
+  if (!(value > 50)) return niceMax(value);
+  return ROUND_SECONDS.find((round) => value <= round) ?? Math.ceil(value / 86_400) * 86_400;
+}
+
 /**
  * Returns the paths of a series: the line, and the area below it. A sample that is not known is a gap. The
  * newest sample stands at the right edge, whatever the number of samples; `capacity` samples fill the width.

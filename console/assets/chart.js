@@ -12,10 +12,11 @@ import { clock, NONE } from './format.js';
  * @param {number} [options.capacity] samples that fill the width
  * @param {number} [options.stepSeconds]
  * @param {number} [options.least] the upper edge is never below this value, so that noise looks like noise
+ * @param {function(number): number} [options.nice] rounds the upper edge up
  * @param {string} [options.tone] a class: "flow", "warn", "bad"
  * @returns {HTMLElement} with `update(values, until)`; `until`: the newest sample's instant in milliseconds
  */
-export function sparkline({ title, format, capacity = 900, stepSeconds = 1, least = 0, tone = 'flow' }) {
+export function sparkline({ title, format, capacity = 900, stepSeconds = 1, least = 0, nice = niceMax, tone = 'flow' }) {
   const titleId = uniqueId('chart');
   const area = svg('path', { class: 'chart-area' });
   const line = svg('path', { class: 'chart-line' });
@@ -61,7 +62,7 @@ export function sparkline({ title, format, capacity = 900, stepSeconds = 1, leas
     shown = values;
     shownUntil = until;
     const found = extent(values);
-    const upper = niceMax(Math.max(found?.max ?? 0, least));
+    const upper = nice(Math.max(found?.max ?? 0, least));
     const { line: linePath, area: areaPath } = paths(values, { capacity, top: upper });
     setAttribute(line, 'd', linePath);
     setAttribute(area, 'd', areaPath);

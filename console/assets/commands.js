@@ -21,8 +21,9 @@ export function commandOf(request, by) {
 }
 
 /** Returns the command that explains an order. */
-export function explainCommand(orderId) {
-  return line(['processor', 'explain', ...subject(orderId)]);
+export function explainCommand(orderId, { allPartitions = false } = {}) {
+  const flags = allPartitions ? ['--all-partitions'] : [];
+  return line(['processor', 'explain', ...flags, ...subject(orderId)]);
 }
 
 /** Returns the command that explains an order and shows its codes. */

@@ -108,6 +108,14 @@ export function plural(count, one, many) {
   return `${INTEGER.format(count)} ${count === 1 ? one : many}`;
 }
 
+/** "no record yet" -> "No record yet." The details of problems and hops are written like that. */
+export function sentence(text) {
+  if (typeof text !== 'string' || text === '') return '';
+  // A name in code, such as "order-status/3/41", keeps its small letter.
+  const first = /^\p{Ll}+(?=[\s,.;]|$)/u.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.!?…:]$/.test(first) ? first : `${first}.`;
+}
+
 /** "12 Nov 2025, 14:03:22", in the reader's zone */
 export function dateTime(instant, zone) {
   const date = toDate(instant);

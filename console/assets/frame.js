@@ -143,7 +143,7 @@ function buildAccount() {
       setText(name, who?.name ?? '');
       setText(role, who?.role ?? '');
       // A console without keys has nobody who could sign out.
-      signOut.hidden = !who || who.name === 'anyone';
+      signOut.hidden = !who?.signed_in;
     },
   };
 }

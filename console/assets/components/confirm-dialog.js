@@ -53,7 +53,13 @@ export function confirmDialog(options) {
       // Escape while the request is on its way would hide its outcome.
       if (running) event.preventDefault();
     });
+    // A dialog belongs to its view: going back, or to the login page, closes it.
+    const closed = new AbortController();
+    for (const type of ['popstate', 'navigate-view']) {
+      window.addEventListener(type, () => dialog.close(), { signal: closed.signal });
+    }
     dialog.addEventListener('close', () => {
+      closed.abort();
       dialog.remove();
       resolve(answer);
     });

@@ -2,6 +2,7 @@
 
 import { problemOf } from '../api.js';
 import { h } from '../dom.js';
+import { sentence } from '../format.js';
 import { icon } from './icons.js';
 
 /**
@@ -23,7 +24,7 @@ export function problemBox(error, { retry, hint, level = 2 } = {}) {
       'div',
       { class: 'problem-body' },
       h(`h${level}`, { class: 'problem-title' }, title || 'The request failed'),
-      detail && detail !== title ? h('p', { class: 'problem-detail' }, detail) : null,
+      detail && detail !== title ? h('p', { class: 'problem-detail' }, sentence(detail)) : null,
       hint ? h('p', { class: 'problem-hint' }, hint) : null,
       retry
         ? h(

@@ -1,5 +1,6 @@
 // The last 15 minutes, as small charts: what flows, how late it is, how fast it is.
 
+import { niceSeconds } from '../chart-geometry.js';
 import { sparkline } from '../chart.js';
 import { h } from '../dom.js';
 import { millis, number, rate, seconds } from '../format.js';
@@ -12,9 +13,9 @@ const CHARTS = [
   { series: 'order-status-processor.rate', title: 'Records processed', format: rate, least: 1 },
   { series: 'vouchers-sink.rate', title: 'Vouchers stored', format: rate, least: 1 },
   { series: 'dead_letters.rate', title: 'Dead letters', format: rate, least: 1, tone: 'bad' },
-  { series: 'order-status-processor.lag_seconds', title: 'Processor late by', format: seconds, least: 1, tone: 'warn' },
+  { series: 'order-status-processor.lag_seconds', title: 'Processor late by', format: seconds, nice: niceSeconds, least: 1, tone: 'warn' },
   { series: 'order-status-processor.lag_records', title: 'Waiting for the processor', format: number, least: 10, tone: 'warn' },
-  { series: 'vouchers-sink.lag_seconds', title: 'Sink late by', format: seconds, least: 1, tone: 'warn' },
+  { series: 'vouchers-sink.lag_seconds', title: 'Sink late by', format: seconds, nice: niceSeconds, least: 1, tone: 'warn' },
   { series: 'vouchers-sink.lag_records', title: 'Waiting for the sink', format: number, least: 10, tone: 'warn' },
   { series: 'ingress.p99_millis', title: 'Request to answer, p99', format: millis, least: 10 },
   { series: 'processor.p99_millis', title: 'Order to voucher, p99', format: millis, least: 10 },

@@ -2,9 +2,10 @@
 
 import { facts } from '../components/facts.js';
 import { icon } from '../components/icons.js';
+import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
-import { h, replace } from '../dom.js';
-import { plural } from '../format.js';
+import { h, replace, setText } from '../dom.js';
+import { plural, sentence } from '../format.js';
 import { nodesOf } from './model.js';
 
 // What a node is, and where a reader goes on from it.
@@ -41,17 +42,19 @@ export function nodeDetail({ id, onClose }) {
   let open = null;
   let flow = null;
   let shown = '';
+  let figures = [];
 
   function render() {
-    if (!open) return;
-    const node = nodesOf(flow).get(open);
-    const key = JSON.stringify(node);
-    if (!node || key === shown) return;
-    const focused = element.contains(document.activeElement) ? document.activeElement : null;
-    // While a reader is on a link of the panel, its numbers wait: replacing the link would lose the focus.
-    if (focused && shown !== '') return;
-    shown = key;
-    replace(element, content(node, onClose));
+    const node = open && nodesOf(flow).get(open);
+    if (!node) return;
+    // The numbers change each second; the rest is built anew only when a state or a sentence does.
+    const key = JSON.stringify({ ...node, figures: node.figures.map(({ label }) => label) });
+    if (key !== shown && !isSelected(element)) {
+      shown = key;
+      figures = node.figures.map(() => h('span'));
+      keepFocus(element, () => replace(element, content(node, figures, onClose)));
+    }
+    for (const [at, { value }] of node.figures.entries()) if (figures[at]) setText(figures[at], value);
   }
 
   element.update = (next) => {
@@ -68,7 +71,13 @@ export function nodeDetail({ id, onClose }) {
   return element;
 }
 
-function content(node, onClose) {
+// Whoever has selected an address to copy it keeps the selection.
+function isSelected(element) {
+  const selection = getSelection();
+  return Boolean(selection) && !selection.isCollapsed && element.contains(selection.anchorNode);
+}
+
+function content(node, figures, onClose) {
   const about = ABOUT[node.id] ?? {};
   return [
     h(
@@ -83,8 +92,8 @@ function content(node, onClose) {
       ),
     ),
     about.text ? h('p', { class: 'muted' }, about.text) : null,
-    node.sentence ? h('p', { class: 'detail-sentence' }, node.sentence) : null,
-    node.figures.length > 0 ? facts(node.figures.map(({ label, value }) => [label, value])) : null,
+    node.sentence ? h('p', { class: 'detail-sentence' }, sentence(node.sentence)) : null,
+    figures.length > 0 ? facts(node.figures.map(({ label }, at) => [label, figures[at]])) : null,
     node.kind === 'service' ? instances(node) : null,
     about.links
       ? h('div', { class: 'actions' }, about.links.map(([href, label]) => h('a', { class: 'button', href }, label)))
@@ -107,6 +116,7 @@ function instances(node) {
 function instanceParts(instance) {
   return [
     h('div', { class: 'instance-head' }, h('span', { class: 'mono' }, instance.address), stateBadge(instance.state)),
+    instance.sentence && !(instance.parts?.length > 0) ? h('p', { class: 'part-sentence' }, instance.sentence) : null,
     instance.parts?.length > 0
       ? h(
           'ul',

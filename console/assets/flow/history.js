@@ -50,13 +50,13 @@ export class History {
     }
   }
 
-  /** Continues each series by a Flow. Seconds without one become gaps. */
+  /** Continues each series by a Flow. Seconds without one become gaps. Returns whether there is a new sample. */
   append(flow) {
     const at = Date.parse(flow?.at);
-    if (Number.isNaN(at)) return;
+    if (Number.isNaN(at)) return false;
     const steps = this.#until === null ? 1 : Math.round((at - this.#until) / 1000);
     // A flow of the same second, or an old one after a newer history, says nothing new.
-    if (steps <= 0) return;
+    if (steps <= 0) return false;
     this.#until = at;
     for (const [name, values] of this.#series) {
       if (steps > MAX_SAMPLES) values.length = 0;
@@ -65,6 +65,7 @@ export class History {
       values.push(typeof value === 'number' && Number.isFinite(value) ? value : null);
       if (values.length > MAX_SAMPLES) values.splice(0, values.length - MAX_SAMPLES);
     }
+    return true;
   }
 }
 

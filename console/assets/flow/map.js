@@ -132,7 +132,7 @@ function edgeFigures(edge, lines) {
     'div',
     { class: `edge-figures${edge.branch ? ' branch' : ''}`, dataset: { edge: edge.id } },
     h('span', { class: 'edge-above' }, rate, ' ', carries),
-    h('span', { class: 'edge-below' }, others),
+    h('span', { class: 'edge-below', title: edge.latency ? `p50 and p99: ${edge.latency}` : null }, others),
   );
   return {
     element,
@@ -148,9 +148,10 @@ function edgeFigures(edge, lines) {
       setAttribute(line, 'stroke-width', edgeWidth(next));
       setText(rate, texts.rate);
       for (const [at, other] of others.entries()) {
-        const text = texts.lines[at] ?? '';
-        setText(other, text);
-        other.hidden = text === '';
+        const shown = texts.lines[at];
+        setText(other, shown?.text);
+        other.hidden = !shown;
+        other.classList.toggle('lag', Boolean(shown?.isLag));
       }
     },
   };

@@ -23,10 +23,10 @@ export const NODES = [
 export const EDGES = [
   { id: 'ingress-outbox', from: 'ingress', to: 'outbox', carries: 'orders', latency: 'request to answer' },
   { id: 'outbox-order-status', from: 'outbox', to: 'order-status', carries: 'events' },
-  { id: 'order-status-processor', from: 'order-status', to: 'processor', carries: 'records' },
+  { id: 'order-status-processor', from: 'order-status', to: 'processor', carries: 'records', latency: 'transaction' },
   { id: 'processor-vouchers', from: 'processor', to: 'vouchers', carries: 'vouchers', latency: 'order to voucher' },
   { id: 'processor-dlq', from: 'processor', to: 'order-status.dlq', carries: 'dead letters', branch: true },
-  { id: 'vouchers-sink', from: 'vouchers', to: 'sink', carries: 'records' },
+  { id: 'vouchers-sink', from: 'vouchers', to: 'sink', carries: 'records', latency: 'batch' },
   { id: 'sink-postgres', from: 'sink', to: 'postgres', carries: 'rows', latency: 'voucher to row' },
   { id: 'sink-dlq', from: 'sink', to: 'vouchers.dlq', carries: 'dead letters', branch: true },
 ];
@@ -47,6 +47,11 @@ export function nodesOf(flow) {
   return nodes;
 }
 
+/** Returns the services of which a flow knows nothing: "nothing is wrong" can't be said of them. */
+export function unknownServices(flow) {
+  return [...nodesOf(flow).values()].filter((node) => node.kind === 'service' && node.state === 'unknown');
+}
+
 /** Returns the edges of a flow by id, likewise. */
 export function edgesOf(flow) {
   const edges = new Map(EDGES.map((edge) => [edge.id, { ...UNKNOWN_EDGE, ...edge }]));
@@ -54,15 +59,20 @@ export function edgesOf(flow) {
   return edges;
 }
 
-/** Returns the texts of an edge: the rate, and lines for the lag and the latency as far as they are known. */
+/**
+ * Returns the texts of an edge: the rate, and lines for the lag and the latency as far as they are known.
+ *
+ * @returns {{rate: string, lines: Array<{text: string, isLag: boolean}>}}
+ */
 export function edgeTexts(edge) {
   const lines = [];
-  if (edge.lag_records !== null) lines.push(`lag ${compact(edge.lag_records)}`);
+  const add = (text, isLag) => lines.push({ text, isLag });
+  if (edge.lag_records !== null) add(`lag ${compact(edge.lag_records)}`, true);
   if (edge.lag_seconds !== null) {
-    lines.push(edge.lag_seconds > 0 ? `${millisShort(edge.lag_seconds * 1000)} late` : 'on time');
+    add(edge.lag_seconds > 0 ? `${millisShort(edge.lag_seconds * 1000)} late` : 'on time', true);
   }
-  if (edge.p50_millis !== null) lines.push(`p50 ${millis(edge.p50_millis)}`);
-  if (edge.p99_millis !== null) lines.push(`p99 ${millis(edge.p99_millis)}`);
+  if (edge.p50_millis !== null) add(`p50 ${millis(edge.p50_millis)}`, false);
+  if (edge.p99_millis !== null) add(`p99 ${millis(edge.p99_millis)}`, false);
   return { rate: rate(edge.rate_per_second), lines };
 }
 
@@ -88,7 +98,11 @@ export function edgeWidth(edge) {
 /** Returns what a node's card says below its name: its first figure, or null. */
 export function cardFigure(node) {
   const [first] = node.figures ?? [];
-  return first ? { value: String(first.value), label: first.label } : null;
+  if (!first) return null;
+  // A card is narrow; the open node has the label in full.
+  const label = first.label.replace(/ in the last minute$/, '');
+  const value = label === first.label ? String(first.value) : `${first.value}/min`;
+  return { value, label };
 }
 
 /** Returns a sentence on an edge for the table and for screen readers. */
@@ -105,5 +119,6 @@ export function edgeCells(edge) {
     seconds(edge.lag_seconds),
     millis(edge.p50_millis),
     millis(edge.p99_millis),
+    edge.latency ?? NONE,
   ];
 }

@@ -1,96 +1,112 @@
-// The drawing's twin: the same figures as two tables.
+// The drawing's twin: the same figures as two tables. Rows stay, only texts change, so that a reader who
+// goes through the cells is not thrown out of them by each update.
 
-import { dataTable } from '../components/data-table.js';
 import { stateBadge } from '../components/state-badge.js';
-import { h, replace } from '../dom.js';
+import { h, replace, setAttribute, setText } from '../dom.js';
+import { sentence } from '../format.js';
 import { edgeCells, edgeSentence, edgesOf, nodesOf } from './model.js';
 
-const EDGE_COLUMNS = ['Rate', 'Records waiting', 'Time late', 'p50', 'p99'];
+const NODE_COLUMNS = ['Node', 'State', 'What it says', 'Figures'];
+const EDGE_COLUMNS = ['From and to', 'Rate', 'Lag in records', 'Lag in time', 'p50', 'p99', 'Percentiles of'];
 
 /**
  * @param {{onOpen: function(string), detailId: string}} options as for the drawing
  * @returns {HTMLElement} with `update(flow)` and `setOpen(id|null)`
  */
 export function flowTable({ onOpen, detailId }) {
-  const nodes = dataTable({
-    caption: 'Nodes',
-    showCaption: true,
-    columns: [
-      { label: 'Node', header: true, cell: (node) => nodeButton(node) },
-      { label: 'State', cell: (node) => stateBadge(node.state) },
-      { label: 'What it says', cell: (node) => node.sentence ?? '' },
-      { label: 'Figures', cell: figures },
-    ],
-  });
-  const edges = dataTable({
-    caption: 'Edges',
-    showCaption: true,
-    columns: [
-      { label: 'From and to', header: true, cell: ({ name }) => name },
-      ...EDGE_COLUMNS.map((label, at) => ({ label, numeric: true, cell: ({ cells }) => cells[at] })),
-    ],
-  });
-  const element = h('div', { class: 'flow-tables' }, nodes, edges);
-  let open = null;
-  let nodesShown = '';
-  let edgesShown = '';
-
-  function nodeButton(node) {
-    return h(
-      'button',
-      {
-        type: 'button',
-        class: 'link-button',
-        'aria-expanded': String(node.id === open),
-        'aria-controls': detailId,
-        dataset: { node: node.id },
-        onclick: () => onOpen(node.id),
-      },
-      node.label,
-    );
-  }
+  const nodes = table('Nodes', NODE_COLUMNS);
+  const edges = table('Edges', EDGE_COLUMNS);
+  const nodeRows = new Map();
+  const edgeRows = new Map();
+  const element = h('div', { class: 'flow-tables' }, nodes.element, edges.element);
 
   element.update = (flow) => {
     const byId = nodesOf(flow);
-    const list = [...byId.values()];
-    // Rows are built anew only when something in them differs, and the focus stays where it is.
-    const nodesKey = JSON.stringify([open, list]);
-    if (nodesKey !== nodesShown) {
-      nodesShown = nodesKey;
-      keepFocus(nodes, () => nodes.update(list));
-    }
-    const rows = [...edgesOf(flow).values()].map((edge) => ({
-      name: edgeSentence(edge, byId),
-      cells: edgeCells(edge),
-    }));
-    const edgesKey = JSON.stringify(rows);
-    if (edgesKey !== edgesShown) {
-      edgesShown = edgesKey;
-      edges.update(rows);
-    }
+    keep(nodeRows, byId, nodes.body, (node) => nodeRow(node, onOpen, detailId));
+    for (const [id, node] of byId) nodeRows.get(id).update(node);
+    const edgesById = edgesOf(flow);
+    keep(edgeRows, edgesById, edges.body, () => edgeRow());
+    for (const [id, edge] of edgesById) edgeRows.get(id).update(edge, byId);
   };
-  element.setOpen = (id) => {
-    open = id;
-    for (const button of nodes.querySelectorAll('button[data-node]')) {
-      button.setAttribute('aria-expanded', String(button.dataset.node === id));
-    }
+  element.setOpen = (open) => {
+    for (const [id, row] of nodeRows) setAttribute(row.button, 'aria-expanded', String(id === open));
   };
+  element.update(null);
   return element;
 }
 
-function figures(node) {
-  const all = node.figures ?? [];
-  if (all.length === 0) return '';
-  const list = h('ul', { class: 'figure-list' });
-  replace(list, all.map(({ label, value }) => h('li', null, `${value} ${label}`)));
-  return list;
+function table(caption, columns) {
+  const body = h('tbody');
+  const element = h(
+    'div',
+    { class: 'table-frame' },
+    h(
+      'table',
+      { class: 'table' },
+      h('caption', { class: 'table-caption' }, caption),
+      h('thead', null, h('tr', null, columns.map((label) => h('th', { scope: 'col' }, label)))),
+      body,
+    ),
+  );
+  return { element, body };
 }
 
-function keepFocus(parent, rebuild) {
-  const id = parent.contains(document.activeElement) ? document.activeElement.dataset.node : null;
-  rebuild();
-  if (!id) return;
-  for (const button of parent.querySelectorAll('button[data-node]')) {
-    if (button.dataset.node === id) button.focus({ preventScroll: true });
+// Adds rows for what is new, and removes those of what is gone.
+function keep(rows, wanted, body, build) {
+  for (const [id, row] of rows) {
+    if (wanted.has(id)) continue;
+    row.element.remove();
+    rows.delete(id);
   }
+  for (const [id, value] of wanted) {
+    if (rows.has(id)) continue;
+    const row = build(value);
+    rows.set(id, row);
+    body.append(row.element);
+  }
+}
+
+function nodeRow(node, onOpen, detailId) {
+  const button = h('button', {
+    type: 'button',
+    class: 'link-button',
+    'aria-expanded': 'false',
+    'aria-controls': detailId,
+    onclick: () => onOpen(node.id),
+  });
+  const badge = stateBadge(node.state);
+  const said = h('td', { 'data-label': NODE_COLUMNS[2] });
+  const figures = h('ul', { class: 'figure-list' });
+  const element = h(
+    'tr',
+    null,
+    h('th', { scope: 'row', 'data-label': NODE_COLUMNS[0] }, button),
+    h('td', { 'data-label': NODE_COLUMNS[1] }, badge),
+    said,
+    h('td', { 'data-label': NODE_COLUMNS[3] }, figures),
+  );
+  return {
+    element,
+    button,
+    update(next) {
+      setText(button, next.label);
+      badge.update(next.state);
+      setText(said, sentence(next.sentence));
+      const texts = (next.figures ?? []).map(({ label, value }) => `${value} ${label}`);
+      if (figures.childElementCount !== texts.length) replace(figures, texts.map(() => h('li')));
+      for (const [at, text] of texts.entries()) setText(figures.children[at], text);
+    },
+  };
+}
+
+function edgeRow() {
+  const name = h('th', { scope: 'row', 'data-label': EDGE_COLUMNS[0] });
+  const cells = EDGE_COLUMNS.slice(1).map((label) => h('td', { 'data-label': label }));
+  return {
+    element: h('tr', null, name, cells),
+    update(edge, nodes) {
+      setText(name, edgeSentence(edge, nodes));
+      for (const [at, text] of edgeCells(edge).entries()) setText(cells[at], text);
+    },
+  };
 }

@@ -1,40 +1,47 @@
 // The strip with what is wrong, worst first. It is announced when a warning appears, not while it stays.
 
 import { announce } from '../components/announce.js';
+import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace } from '../dom.js';
 import { plural } from '../format.js';
+import { unknownServices } from './model.js';
 
 const MOST = 20;
 const LOOKS = { critical: 'critical', warning: 'caution', info: 'info' };
 
 /**
  * @param {{onOpen: function(string)}} options called with the node of a warning
- * @returns {HTMLElement} with `update(flow)`
+ * @returns {HTMLElement} with `update(flow, {quiet})`; `quiet`: nothing has flowed as far as the
+ *   charts reach
  */
 export function warningStrip({ onOpen }) {
+  // Before the first answer of the services nothing is known to be right either.
+  const isKnown = (flow) => flow !== null && !(flow.stale && flow.warnings.length === 0);
   const element = h('section', { class: 'warnings', 'aria-label': 'What is wrong' });
   let shown = null;
-  let known = null;
+  let before = null;
 
-  element.update = (flow) => {
+  element.update = (flow, { quiet = false } = {}) => {
     const all = flow?.warnings ?? [];
-    const key = flow ? JSON.stringify(all) : 'none';
+    const known = isKnown(flow);
+    const unknown = known ? unknownServices(flow) : [];
+    const key = known ? JSON.stringify([quiet, all, unknown.map(({ id }) => id)]) : 'unknown';
     if (key === shown) return;
     shown = key;
-    announceNew(all);
-    keepFocus(element, () => replace(element, content(flow, all, onOpen)));
+    if (known) announceNew(all);
+    keepFocus(element, () => replace(element, content({ known, quiet, unknown }, all, onOpen)));
   };
 
   // A warning is the same one although the numbers in its text change.
   function announceNew(all) {
     const identities = new Set(all.map(identity));
-    const before = known;
-    known = identities;
-    if (!before) return;
-    const fresh = all.filter((warning) => !before.has(identity(warning)));
+    const earlier = before;
+    before = identities;
+    if (!earlier) return;
+    const fresh = all.filter((warning) => !earlier.has(identity(warning)));
     if (fresh.length > 0) announce(fresh[0].text);
-    else if (all.length === 0 && before.size > 0) announce('Nothing is wrong any more.');
+    else if (all.length === 0 && earlier.size > 0) announce('Nothing is wrong any more.');
   }
   element.update(null);
   return element;
@@ -44,13 +51,26 @@ function identity(warning) {
   return `${warning.severity} ${warning.node} ${warning.text.replace(/[\d.,]+/g, '#')}`;
 }
 
-function content(flow, all, onOpen) {
-  if (!flow) return h('p', { class: 'warning calm' }, stateBadge('waiting', 'Asking the services'));
+function content({ known, quiet, unknown }, all, onOpen) {
+  if (!known) return h('p', { class: 'warning calm' }, stateBadge('waiting', 'Asking the services'));
+  if (all.length === 0 && unknown.length > 0) {
+    const names = unknown.map(({ label }) => label).join(', ');
+    return h(
+      'p',
+      { class: 'warning' },
+      stateBadge('unknown', 'Not everything is known'),
+      h('span', { class: 'warning-text' }, `No instance answers for: ${names}. Open the node to see why.`),
+      h('button', { type: 'button', class: 'link-button', onclick: () => onOpen(unknown[0].id) }, `Open ${unknown[0].label}`),
+    );
+  }
   if (all.length === 0) {
     return h(
       'p',
       { class: 'warning calm' },
       stateBadge('ready', 'Nothing is wrong'),
+      // What a newcomer sees first. It has one line like everything here, so that its end moves nothing.
+      quiet ? h('span', { class: 'warning-text' }, 'Nothing is flowing.') : null,
+      quiet ? h('a', { href: '/try' }, 'Place an order') : null,
     );
   }
   return h(
@@ -66,21 +86,18 @@ function content(flow, all, onOpen) {
 function one(warning, onOpen) {
   return [
     stateBadge(warning.severity),
-    h('span', { class: 'warning-text' }, warning.text),
+    h(
+      'span',
+      { class: 'warning-text' },
+      warning.text,
+      warning.help ? h('span', { class: 'warning-help' }, 'See ', h('code', null, warning.help), '.') : null,
+    ),
     warning.node
       ? h(
           'button',
-          { type: 'button', class: 'link-button', dataset: { key: identity(warning) }, onclick: () => onOpen(warning.node) },
+          { type: 'button', class: 'link-button', onclick: () => onOpen(warning.node) },
           `Open ${warning.node}`,
         )
       : null,
   ];
-}
-
-function keepFocus(element, rebuild) {
-  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  rebuild();
-  if (!key) return;
-  const again = [...element.querySelectorAll('button[data-key]')].find((button) => button.dataset.key === key);
-  again?.focus({ preventScroll: true });
 }

@@ -91,11 +91,14 @@ export function inOrderOfTime(records) {
   });
 }
 
-/** Returns a text as a sentence: with a capital letter at its start and a full stop at its end. */
+/**
+ * Returns a text as a sentence: with a full stop, and with a capital letter unless it begins with a name,
+ * such as that of a field or a host.
+ */
 export function sentence(text) {
   const words = String(text ?? '').trim();
   if (words === '') return '';
-  const start = words[0].toUpperCase() + words.slice(1);
+  const start = /^[a-z]+[ ,]/.test(words) ? words[0].toUpperCase() + words.slice(1) : words;
   return /[.!?]$/.test(start) ? start : `${start}.`;
 }
 

@@ -6,7 +6,7 @@ import { problemBox } from '../components/problem.js';
 import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { h, replace, setText } from '../dom.js';
-import { millis } from '../format.js';
+import { millis, sentence as sentenceOf } from '../format.js';
 import { hopLabel, longestMillis, totalMillis, verdict } from './hops.js';
 
 const POLL_MILLIS = 1000;
@@ -69,9 +69,9 @@ export function followOrder(orderId, { signal }) {
   function show(answer) {
     const total = totalMillis(answer.hops);
     const text = verdict(answer);
-    badge.update(answer.complete ? 'done' : 'waiting', answer.complete ? 'Arrived' : 'Following');
+    badge.update(answer.complete ? 'done' : 'waiting', answer.complete ? 'Complete' : 'Following');
     setText(sentence, answer.complete && total !== null ? `${text} ${millis(total)} from first to last.` : text);
-    if (text !== said) announce(text);
+    if (text !== said && answer.found !== false) announce(text);
     said = text;
     const longest = longestMillis(answer.hops);
     replace(list, answer.hops.map((hop) => hopItem(hop, longest)));
@@ -80,10 +80,6 @@ export function followOrder(orderId, { signal }) {
   // Returns whether to ask again.
   function fail(error) {
     const { status } = error.problem ?? {};
-    if (status === 404) {
-      setText(sentence, 'Nothing knows this order yet. It is looked for each second.');
-      return true;
-    }
     if (status === 401) return false;
     replace(failure, problemBox(error, { level: 3, hint: 'It is asked again by itself.' }));
     return true;
@@ -101,6 +97,6 @@ export function hopItem(hop, longest) {
     h('span', { class: 'hop-at' }, hop.at ? timeElement(hop.at, 'clockMillis') : ''),
     h('span', { class: 'hop-took' }, typeof took === 'number' ? `+${millis(took)}` : ''),
     h('meter', { class: 'hop-bar', min: '0', max: String(longest), value: String(took ?? 0), 'aria-hidden': 'true' }),
-    hop.text ? h('p', { class: 'hop-text' }, hop.text) : null,
+    hop.text ? h('p', { class: 'hop-text' }, sentenceOf(hop.text)) : null,
   );
 }

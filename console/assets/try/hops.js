@@ -30,10 +30,12 @@ export function longestMillis(hops) {
 
 /** Returns a sentence on where an order is, for the heading and for screen readers. */
 export function verdict(path) {
-  const { hops, complete } = path;
+  const { hops, complete, found } = path;
+  if (found === false) return 'Nothing knows this order yet. It is looked for each second.';
   const state = (name) => hops.find((hop) => hop.name === name)?.state;
   if (state('row') === 'done') return 'The voucher is in Postgres.';
   if (complete && state('dead-letter') === 'done') return 'The record is a dead letter.';
+  if (complete && state('voucher') === 'done') return 'The voucher is issued.';
   if (complete) return 'The order earns no voucher.';
   const waiting = hops.find((hop) => hop.state === 'waiting');
   return waiting ? `Waiting: ${hopLabel(waiting.name)}.` : 'On its way.';

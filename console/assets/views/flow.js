@@ -1,7 +1,6 @@
 // The whole path, live: what flows, how late it is, what is wrong, and the last 15 minutes.
 
 import { get, isAborted } from '../api.js';
-import { emptyState } from '../components/empty-state.js';
 import { problemBox } from '../components/problem.js';
 import { View } from '../components/view.js';
 import { h, replace, setText, uniqueId } from '../dom.js';
@@ -30,7 +29,6 @@ class FlowView extends View {
     const onOpen = (id) => this.#toggle(id);
     this.at = h('time', { class: 'flow-at' });
     this.failure = h('div');
-    this.hint = h('div');
     this.warnings = warningStrip({ onOpen: (id) => this.#show(id, { focus: true }) });
     this.map = flowMap({ onOpen, detailId, signal: this.signal });
     this.table = flowTable({ onOpen, detailId });
@@ -48,7 +46,6 @@ class FlowView extends View {
       this.failure,
       this.warnings,
       this.picture,
-      this.hint,
       this.detail,
       this.charts,
     );
@@ -57,6 +54,7 @@ class FlowView extends View {
     stream.subscribe('flow', (flow) => this.#receive(flow), { signal: this.signal });
     // After a pause the charts have a gap that the console can fill: it goes on while another page is open.
     this.listen(stream, 'opened', () => this.#load());
+    this.listen(stream, 'lost', () => this.picture.classList.add('stale'));
     this.#load();
   }
 
@@ -80,12 +78,10 @@ class FlowView extends View {
     this.at.title = utc(flow.at);
     this.at.classList.toggle('warn', Boolean(flow.stale));
     this.picture.classList.toggle('stale', Boolean(flow.stale));
-    this.warnings.update(flow);
     this.#updatePicture();
     this.detail.update(flow);
-    this.#history.append(flow);
-    this.charts.update(this.#history);
-    this.#updateHint();
+    if (this.#history.append(flow)) this.charts.update(this.#history);
+    this.warnings.update(flow, { quiet: this.#isQuiet() });
   }
 
   // Only the twin that is shown is kept up to date.
@@ -94,21 +90,9 @@ class FlowView extends View {
     shown.update(this.#flow);
   }
 
-  // Nothing wrong and nothing flowing is what a newcomer sees first.
-  #updateHint() {
-    const values = this.#history.values('order-status-processor.rate');
-    const quiet = values.every((value) => !value) && this.#flow.warnings.length === 0;
-    if (quiet === Boolean(this.hint.firstChild)) return;
-    replace(
-      this.hint,
-      quiet
-        ? emptyState({
-            title: 'No order in the last 15 minutes',
-            text: 'The path is idle. Place an order and watch it go through.',
-            actions: [h('a', { class: 'button primary', href: '/try' }, 'Place an order')],
-          })
-        : null,
-    );
+  #isQuiet() {
+    const known = this.#history.values('order-status-processor.rate').filter((value) => value !== null);
+    return known.length > 0 && known.every((value) => value === 0);
   }
 
   #twins() {

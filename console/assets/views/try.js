@@ -46,17 +46,17 @@ class TryView extends View {
   }
 
   #placing() {
+    if (!isOperator()) {
+      return emptyState({
+        title: 'Viewers place no orders',
+        text: 'Placing an order changes something, so it needs the role operator. Whoever runs this console gives keys with that role.',
+        level: 3,
+      });
+    }
     if (!this.session.can_place_orders) {
       return emptyState({
         title: 'This console places no orders',
         text: 'It was started without the address of an ingress. Set CONSOLE_ORDERS_URL and start it again. Orders that come from elsewhere can be followed by their id.',
-        level: 3,
-      });
-    }
-    if (!isOperator()) {
-      return emptyState({
-        title: 'Your role only looks',
-        text: 'Placing an order changes something, so it needs the role operator. Whoever runs this console gives keys with that role.',
         level: 3,
       });
     }

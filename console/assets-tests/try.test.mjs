@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+
+import { longestMillis, totalMillis, verdict } from '../assets/try/hops.js';
+import { bodyOf, DEFAULTS, faults, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
+
+test('the sum is exact', () => {
+  assert.equal(sum(DEFAULTS.products), '120.00');
+  assert.equal(sum([{ price: '0.1' }, { price: '0.2' }]), '0.30');
+  assert.equal(sum([{ price: '90071992547409.93' }, { price: '0.01' }]), '90071992547409.94');
+  assert.equal(sum([]), '0.00');
+  assert.equal(sum([{ price: '1' }, { price: '' }]), null);
+});
+
+test('an amount has at most two decimals', () => {
+  for (const text of ['0', '120', '120.5', ' 120.50 ']) assert.ok(isMoney(text), text);
+  for (const text of ['', '-1', '1e2', '1,50', '99.995', '.5', '5.']) assert.ok(!isMoney(text), text);
+});
+
+test('what is empty is left out', () => {
+  const form = { orderId: ' ', total: ' 120.00', currency: '', products: [] };
+  assert.deepEqual(bodyOf(form), { total: '120.00' });
+  const full = { orderId: 'web-1', total: '1', currency: 'eur', products: [{ name: ' a ', price: '1' }] };
+  assert.deepEqual(bodyOf(full), {
+    order_id: 'web-1',
+    total: '1',
+    currency: 'EUR',
+    products: [{ name: 'a', price: '1' }],
+  });
+});
+
+test('a fault names its field', () => {
+  const form = { orderId: '', total: 'much', currency: 'EURO', products: [{ name: '', price: 'x' }] };
+  assert.deepEqual([...faults(form).keys()], ['total', 'currency', 'name-0', 'price-0']);
+  assert.equal(faults({ ...DEFAULTS, total: '120.00' }).size, 0);
+});
+
+test('a shell reads the commands back as they are meant', () => {
+  const body = { order_id: `it's "$HOME" \`id\``, total: '1' };
+  const words = execFileSync('sh', ['-c', `curl() { printf '%s\\n' "$@"; }; PRODUCER_HTTP_ADDR=h:1; ${placeCommand(body)}`]);
+  const lines = words.toString().trimEnd().split('\n');
+  assert.equal(lines[1], 'http://h:1/orders');
+  assert.deepEqual(JSON.parse(lines.at(-1)), body);
+  assert.ok(sendCommand('a/b c').includes('/orders/a%2Fb%20c"'));
+});
+
+const hop = (name, state, at = null, took = null) => ({ name, state, at, millis_since_previous: took });
+
+test('the verdict follows the hops', () => {
+  const path = (complete, ...hops) => ({ found: true, complete, hops });
+  assert.match(verdict({ found: false, complete: false, hops: [] }), /^Nothing knows/);
+  assert.match(verdict(path(true, hop('voucher', 'done'), hop('row', 'done'))), /in Postgres/);
+  assert.match(verdict(path(true, hop('voucher', 'done'), hop('row', 'none'))), /issued/);
+  assert.match(verdict(path(true, hop('voucher', 'none'), hop('row', 'none'))), /no voucher/);
+  assert.match(verdict(path(true, hop('voucher', 'none'), hop('dead-letter', 'done'))), /dead letter/);
+  assert.match(verdict(path(false, hop('voucher', 'waiting'))), /Waiting: Voucher/);
+});
+
+test('the total is from the first to the last hop that is done', () => {
+  const hops = [
+    hop('ingress', 'done', '2026-11-23T12:00:00.000Z'),
+    hop('order-status', 'done', '2026-11-23T12:00:00.031Z', 31),
+    hop('row', 'waiting'),
+  ];
+  assert.equal(totalMillis(hops), 31);
+  assert.equal(totalMillis(hops.slice(0, 1)), null);
+  assert.equal(longestMillis(hops), 31);
+  assert.equal(longestMillis([]), 1);
+});

@@ -1,0 +1,39 @@
+// Discards dead letters that will never be used, with a note.
+
+import { newIdempotencyKey, post } from '../api.js';
+import { confirmDialog } from '../components/confirm-dialog.js';
+import { commandOf } from '../commands.js';
+import { h } from '../dom.js';
+import { plural } from '../format.js';
+
+/**
+ * Asks for the note, then starts the run.
+ *
+ * @param {string} service
+ * @param {string[]} ids
+ * @param {object} session
+ * @returns {Promise<string|null>} the id of the run, or null when the reader cancelled
+ */
+export async function discard(service, ids, session) {
+  const key = newIdempotencyKey();
+  const request = (why) => ({ kind: 'discard', service, ids, why });
+  const answer = await confirmDialog({
+    title: `Discard ${plural(ids.length, 'dead letter', 'dead letters')}?`,
+    body: [
+      h(
+        'p',
+        null,
+        'They are closed without being used: no redrive tries them again, and nothing is written for their orders.',
+      ),
+      h('p', null, 'Their bytes stay in the dead letter topic.'),
+    ],
+    confirmLabel: 'Discard',
+    danger: true,
+    count: ids.length > 1 ? ids.length : undefined,
+    why: true,
+    whyHint: 'The note is kept with each of them, and recorded with your name.',
+    command: (why) => commandOf(request(why), session.name),
+    action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
+  });
+  return answer?.result.id ?? null;
+}

@@ -1,0 +1,102 @@
+// What a redrive did, or what its dry run says that it would do.
+
+import { bars } from '../components/bars.js';
+import { dataTable } from '../components/data-table.js';
+import { figures } from '../components/figures.js';
+import { path } from '../api.js';
+import { h } from '../dom.js';
+import { money, number, plural } from '../format.js';
+import { keyText } from '../models/dead-letters.js';
+import { outcomesOf, resolutionText, selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
+
+/**
+ * @param {object} result the JSON of `SERVICE redrive`
+ * @param {string} service
+ * @returns {HTMLElement}
+ */
+export function redriveFigures(result, service) {
+  const outcomes = outcomesOf(result);
+  return h(
+    'div',
+    { class: 'section' },
+    figures(numbers(result, service)),
+    outcomes.length > 0
+      ? bars({
+          caption: 'Dead letters by outcome',
+          heads: ['Outcome', 'Dead letters'],
+          rows: outcomes.map(({ label, letters, tone }) => ({ label, value: letters, tone })),
+        })
+      : null,
+    existing(result),
+    letters(result, service),
+  );
+}
+
+function numbers(result, service) {
+  const would = result.dry_run;
+  const sums = sumsOf(result);
+  const worth = sums.map(({ currency, sum }) => money(sum, currency)).join(', ');
+  return [
+    {
+      value: number(selectedBy(result)),
+      label: would ? 'dead letters are selected' : 'dead letters were tried',
+    },
+    {
+      value: number(vouchersOf(result)),
+      label: voucherLabel(service, would),
+      tone: 'ok',
+      note: worth || null,
+    },
+    { value: number(result.closed), label: would ? 'would be closed' : 'are closed' },
+    {
+      value: number(result.still_open),
+      label: would ? 'would stay open' : 'are still open',
+      tone: result.still_open > 0 ? 'bad' : undefined,
+    },
+  ];
+}
+
+function voucherLabel(service, would) {
+  if (service === 'sink') return would ? 'rows would be written or exist' : 'rows are written or existed';
+  return would ? 'vouchers would be issued' : 'vouchers were issued';
+}
+
+function existing({ existing: rows }) {
+  if (!rows) return null;
+  const texts = [
+    `${plural(rows.new, 'has', 'have')} no row yet`,
+    `${plural(rows.existing, 'exists', 'exist')} already, and stay as they are`,
+  ];
+  if (rows.different > 0)
+    texts.push(`${number(rows.different)} exist with another amount or code, and are kept`);
+  return h('p', { class: 'muted' }, `Of these vouchers ${texts.join('; ')}.`);
+}
+
+function letters(result, service) {
+  const rows = result.letters ?? [];
+  if (rows.length === 0) return null;
+  const more = selectedBy(result) - rows.length;
+  return h(
+    'details',
+    { class: 'details' },
+    h('summary', null, `One by one${more > 0 ? ` (the first ${rows.length})` : ''}`),
+    dataTable({
+      caption: 'Dead letters with their outcomes',
+      rows,
+      columns: [
+        {
+          label: 'Dead letter',
+          header: true,
+          cell: ({ letter }) =>
+            h('a', { class: 'mono', href: path`/dead-letters/${service}/${letter}` }, letter),
+        },
+        { label: 'Key', cell: ({ key }) => h('span', { class: 'mono' }, keyText(key)) },
+        { label: 'Outcome', cell: ({ result: resolution }) => resolutionText(resolution) },
+        { label: 'Attempts', numeric: true, cell: ({ attempts }) => number(attempts) },
+      ],
+    }),
+    more > 0
+      ? h('p', { class: 'muted small' }, `${plural(more, 'more is', 'more are')} counted above.`)
+      : null,
+  );
+}

@@ -1,0 +1,141 @@
+// A redrive in two steps: a dry run, whose result is read, then the redrive itself. Both are runs on the
+// server.
+
+import { newIdempotencyKey, path, post } from '../api.js';
+import { confirmDialog } from '../components/confirm-dialog.js';
+import { problemBox } from '../components/problem.js';
+import { commandOf } from '../commands.js';
+import { append, h, replace, uniqueId } from '../dom.js';
+import { money, number, plural } from '../format.js';
+import { selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
+import { runPanel } from '../runs/run-panel.js';
+import { redriveFigures } from './redrive-figures.js';
+
+/**
+ * Starts a dry run and shows it.
+ *
+ * @param {object} options
+ * @param {{service: string, ids?: string[]|null, reason?: string|null}} options.selection
+ * @param {string} options.title such as "Redrive 3 dead letters"
+ * @param {AbortSignal} options.signal
+ * @param {object} options.session
+ * @param {function()} options.onDone is called when a redrive has ended, whatever its outcome
+ * @param {function()} options.onClose is called when the reader closes the panel
+ * @returns {HTMLElement}
+ */
+export function redrivePanel({ selection, title, signal, session, onDone, onClose }) {
+  const headingId = uniqueId('redrive');
+  const steps = h('div', { class: 'section' });
+  const element = h(
+    'section',
+    { class: 'card panel', 'aria-labelledby': headingId },
+    h(
+      'div',
+      { class: 'view-head' },
+      h('h2', { id: headingId, tabindex: '-1' }, title),
+      h('button', { type: 'button', class: 'button quiet small', onclick: onClose }, 'Close'),
+    ),
+    steps,
+  );
+
+  async function preview() {
+    replace(
+      steps,
+      h('p', { class: 'muted' }, 'A dry run evaluates them by today’s code and rule, and writes nothing.'),
+    );
+    const key = newIdempotencyKey();
+    try {
+      const { id } = await post('/api/runs', request({ dry_run: true }), { signal, idempotencyKey: key });
+      append(steps, runPanel(id, { signal, session, label: 'Preview', onEnd: showPreview }));
+    } catch (error) {
+      if (!signal.aborted) append(steps, problemBox(error, { retry: preview, level: 3 }));
+    }
+  }
+
+  function showPreview(run) {
+    if (run.state !== 'done' || !run.result) {
+      append(steps, h('div', { class: 'actions' }, again('Preview again')));
+      return;
+    }
+    const count = selectedBy(run.result);
+    if (count === 0) {
+      append(steps, h('p', null, 'None of them is open any more: somebody has redriven or discarded them.'));
+      return;
+    }
+    append(steps, redriveFigures(run.result, selection.service), next(run.result, count));
+  }
+
+  function next(result, count) {
+    if (session?.role !== 'operator') {
+      return h('p', { class: 'muted' }, 'You are a viewer: an operator can redrive them.');
+    }
+    const confirm = h(
+      'button',
+      { type: 'button', class: 'button primary', onclick: () => redrive(result, count, actions) },
+      `Redrive ${plural(count, 'dead letter', 'dead letters')} …`,
+    );
+    const actions = h('div', { class: 'actions' }, confirm, again('Preview again'));
+    return actions;
+  }
+
+  async function redrive(result, count, actions) {
+    const key = newIdempotencyKey();
+    const answer = await confirmDialog({
+      title: `Redrive ${plural(count, 'dead letter', 'dead letters')}?`,
+      body: consequence(result, selection.service),
+      confirmLabel: 'Redrive',
+      count: count > 1 ? count : undefined,
+      why: true,
+      command: (why) => commandOf(request({ confirm: count, why }), session.name),
+      action: ({ why }) => post('/api/runs', request({ confirm: count, why }), { idempotencyKey: key }),
+    });
+    if (!answer) return;
+    const panel = runPanel(answer.result.id, {
+      signal,
+      session,
+      label: 'Redrive',
+      onEnd: (run) => {
+        if (run.result) append(steps, redriveFigures(run.result, selection.service));
+        onDone();
+      },
+    });
+    replace(
+      actions,
+      h('a', { href: path`/runs/${answer.result.id}` }, 'The run goes on when this page is closed.'),
+    );
+    append(steps, panel);
+  }
+
+  function again(label) {
+    return h('button', { type: 'button', class: 'button', onclick: preview }, label);
+  }
+
+  function request(more) {
+    const { service, ids = null, reason = null } = selection;
+    return { kind: 'redrive', service, ids, reason, dry_run: false, ...more };
+  }
+
+  preview();
+  // The panel is in the document only after it is returned.
+  queueMicrotask(() => element.querySelector('h2').focus());
+  return element;
+}
+
+function consequence(result, service) {
+  const vouchers = vouchersOf(result);
+  const worth = sumsOf(result)
+    .map(({ currency, sum }) => money(sum, currency))
+    .join(', ');
+  const what =
+    service === 'sink'
+      ? `${plural(vouchers, 'row is', 'rows are')} written, or exist already`
+      : `${plural(vouchers, 'voucher is', 'vouchers are')} issued${worth ? `, ${worth} in all` : ''}`;
+  return [
+    h(
+      'p',
+      null,
+      `As of the preview: ${what}; ${number(result.closed)} are closed, ${number(result.still_open)} stay open.`,
+    ),
+    h('p', null, 'If another number is open by then, because somebody else was faster, nothing is written.'),
+  ];
+}

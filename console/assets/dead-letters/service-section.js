@@ -1,0 +1,264 @@
+// The dead letters of one service: by reason, one by one, and what can be done with them.
+
+import { get, isAborted, query } from '../api.js';
+import { announce } from '../components/announce.js';
+import { commandLine } from '../components/command-line.js';
+import { keepFocus } from '../components/keep-focus.js';
+import { emptyState } from '../components/empty-state.js';
+import { loading, problemBox } from '../components/problem.js';
+import { listCommand } from '../commands.js';
+import { h, replace, setText, uniqueId } from '../dom.js';
+import { clock, number, plural } from '../format.js';
+import { MAX_IDS, lettersOf, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
+import { runPanel } from '../runs/run-panel.js';
+import { discard } from './discard.js';
+import { lettersTable } from './letters-table.js';
+import { reasonsTable } from './reasons-table.js';
+import { redrivePanel } from './redrive-panel.js';
+
+const TITLES = {
+  processor: 'Order statuses that the processor could not use',
+  sink: 'Vouchers that the sink could not write',
+};
+
+/**
+ * @param {object} options
+ * @param {'processor'|'sink'} options.service
+ * @param {string|null} options.only the reason whose dead letters are listed
+ * @param {boolean} options.all list closed dead letters too
+ * @param {AbortSignal} options.signal
+ * @param {object} options.session
+ * @param {function(string|null)} options.onOnly is told which reason is listed alone
+ * @returns {HTMLElement} with `load()` and `setAll(all)`
+ */
+export function serviceSection({ service, only, all, signal, session, onOnly }) {
+  const isOperator = session?.role === 'operator';
+  const selected = new Set();
+  const headingId = uniqueId('service');
+  const counts = h('span', { class: 'muted' });
+  const readAt = h('span', { class: 'muted small' });
+  const panel = h('div', { class: 'section' });
+  const body = h('div', { class: 'section' });
+  const bar = selectionBar();
+  const shell = commandLine(listCommand(service));
+  let list = null;
+  let tables = [];
+  let showAll = all;
+
+  const element = h(
+    'section',
+    { class: 'card', id: service, 'aria-labelledby': headingId },
+    h('div', { class: 'view-head' }, h('h2', { id: headingId }, TITLES[service]), counts),
+    panel,
+    body,
+    bar.element,
+    h('div', { class: 'section-foot' }, shell, readAt),
+  );
+
+  element.load = whole(async () => {
+    if (!list) replace(body, loading(`Reading the dead letters of the ${service}`));
+    try {
+      list = await fetchList();
+      keepFocus(body, render);
+    } catch (error) {
+      if (!isAborted(error)) replace(body, problemBox(error, { retry: element.load, level: 3 }));
+    }
+  });
+
+  element.setAll = (value) => {
+    showAll = value;
+    element.load();
+  };
+
+  // One request lists enough for most; beyond that, those of the chosen reason are fetched by themselves.
+  async function fetchList() {
+    const parameters = { service, limit: MAX_IDS, all: showAll ? 'true' : null };
+    const everything = await get(`/api/dead-letters${query(parameters)}`, { signal });
+    shell.update(everything.command ?? listCommand(service, { all: showAll, limit: MAX_IDS }));
+    if (only === null || everything.open <= everything.letters.length) return everything;
+    const ofReason = await get(`/api/dead-letters${query({ ...parameters, reason: only })}`, { signal });
+    return { ...everything, letters: ofReason.letters };
+  }
+
+  function render() {
+    setText(counts, `${number(list.open)} open, ${number(list.all - list.open)} closed`);
+    setText(readAt, `Read at ${clock(Date.now())}`);
+    const present = new Set(openIds(list.letters));
+    for (const id of selected) if (!present.has(id)) selected.delete(id);
+    const letters = lettersOf(list, only);
+    if (list.all === 0) replace(body, nothing(), notes());
+    else replace(body, reasons(), heading(letters), letterList(letters), notes());
+    showSelection();
+  }
+
+  function reasons() {
+    const table = reasonsTable({
+      service,
+      reasons: reasonsOf(list),
+      selected,
+      only,
+      onSelect: showSelection,
+      onOnly: choose,
+      onRedrive: (reason) => openRedrive({ service, reason }, `Redrive all open dead letters of ${reason}`),
+      redriveLabel: isOperator ? 'Redrive' : 'Preview',
+    });
+    tables = [table];
+    return table;
+  }
+
+  function heading(letters) {
+    const what = showAll ? 'dead letters' : 'open dead letters';
+    const text = only === null ? `The ${what}` : `The ${what} of ${only}`;
+    return h(
+      'div',
+      { class: 'view-head' },
+      h('h3', null, text),
+      only === null
+        ? null
+        : h(
+            'button',
+            { type: 'button', class: 'button small', onclick: () => choose(null) },
+            'List all reasons',
+          ),
+      list.open > list.letters.length && letters.length >= MAX_IDS
+        ? h('p', { class: 'muted small' }, `The first ${MAX_IDS} are listed, all are counted.`)
+        : null,
+    );
+  }
+
+  function letterList(letters) {
+    if (letters.length === 0) {
+      return h(
+        'p',
+        { class: 'muted' },
+        'None is open. "Show closed ones" above lists how they were resolved.',
+      );
+    }
+    const table = lettersTable(service, letters, selected, showSelection);
+    tables.push(table);
+    return table;
+  }
+
+  function nothing() {
+    return emptyState({
+      title: 'There are no dead letters',
+      text:
+        service === 'processor'
+          ? 'Every order status could be used. One that can’t be is kept here byte for byte, and the flow goes on.'
+          : 'Every voucher has its row. One that the table refuses is kept here byte for byte, and the flow goes on.',
+      level: 3,
+    });
+  }
+
+  function notes() {
+    const sentences = othersOf(list);
+    return sentences.length > 0 ? h('p', { class: 'muted small' }, sentences.join(' ')) : null;
+  }
+
+  function choose(reason) {
+    only = reason;
+    onOnly(reason);
+    if (list.open > list.letters.length) element.load();
+    else keepFocus(body, render);
+    announce(reason === null ? 'All reasons are listed.' : `Only ${reason} is listed.`);
+  }
+
+  function selectionBar() {
+    const text = h('strong');
+    const note = h('span', { class: 'bad small' });
+    const redrive = h(
+      'button',
+      { type: 'button', class: 'button primary', onclick: redriveSelected },
+      isOperator ? 'Redrive …' : 'Preview a redrive …',
+    );
+    const close = isOperator
+      ? h('button', { type: 'button', class: 'button danger', onclick: discardSelected }, 'Discard …')
+      : null;
+    const clear = h('button', { type: 'button', class: 'button quiet', onclick: clearSelection }, 'Clear');
+    const bar = h(
+      'div',
+      {
+        class: 'selection-bar',
+        role: 'group',
+        'aria-label': `Selected dead letters of the ${service}`,
+        hidden: true,
+      },
+      text,
+      note,
+      h('span', { class: 'spacer' }),
+      redrive,
+      close,
+      clear,
+    );
+    return {
+      element: bar,
+      update() {
+        bar.hidden = selected.size === 0;
+        setText(text, `${number(selected.size)} selected`);
+        const tooMany = selected.size > MAX_IDS;
+        setText(note, tooMany ? `At most ${MAX_IDS} at once; more are redriven by their reason.` : '');
+        redrive.disabled = tooMany;
+        if (close) close.disabled = tooMany;
+      },
+    };
+  }
+
+  function showSelection() {
+    for (const table of tables) table.showSelection();
+    bar.update();
+  }
+
+  function clearSelection() {
+    selected.clear();
+    showSelection();
+    element.querySelector('h2').focus();
+  }
+
+  function redriveSelected() {
+    const ids = [...selected];
+    openRedrive({ service, ids }, `Redrive ${plural(ids.length, 'dead letter', 'dead letters')}`);
+  }
+
+  function openRedrive(selection, title) {
+    const onDone = () => {
+      selected.clear();
+      element.load();
+    };
+    const onClose = () => {
+      replace(panel);
+      element.querySelector('h2').focus();
+    };
+    replace(panel, redrivePanel({ selection, title, signal, session, onDone, onClose }));
+  }
+
+  async function discardSelected() {
+    const id = await discard(service, [...selected], session);
+    if (id === null) return;
+    const onEnd = (run) => {
+      if (run.state === 'done') selected.clear();
+      element.load();
+    };
+    replace(panel, runPanel(id, { signal, session, label: 'Discard', onEnd }));
+  }
+
+  element.querySelector('h2').tabIndex = -1;
+  return element;
+}
+
+/** Runs one load at a time. What is asked for meanwhile is one load afterwards: it sees the newest state. */
+function whole(load) {
+  let running = null;
+  let again = false;
+  return async function run() {
+    if (running) {
+      again = true;
+      return running;
+    }
+    running = load();
+    await running;
+    running = null;
+    if (!again) return null;
+    again = false;
+    return run();
+  };
+}

@@ -1,0 +1,58 @@
+// Runs in words: pure.
+
+import { millis, number, plural } from '../format.js';
+
+const ENDED = new Set(['done', 'failed', 'stopped']);
+
+/** Returns whether a run with this state has ended. */
+export function hasEnded(state) {
+  return ENDED.has(state);
+}
+
+/** Returns what a run does: "Redrive of processor", "Dry run: backfill may". */
+export function titleOf(run) {
+  const what = {
+    redrive: `redrive of ${run.service}`,
+    discard: `discard of ${run.service}`,
+    backfill: `backfill${run.request?.name ? ` ${run.request.name}` : ''}`,
+  };
+  const words = Object.hasOwn(what, run.kind) ? what[run.kind] : run.kind;
+  return run.dry_run ? `Dry run: ${words}` : words[0].toUpperCase() + words.slice(1);
+}
+
+/** Returns how a run ended, for a screen reader. */
+export function endingOf(run) {
+  const ending = { done: 'is done', failed: 'failed', stopped: 'was stopped' }[run.state] ?? run.state;
+  return `${titleOf(run)} ${ending}.${run.summary ? ` ${run.summary}.` : ''}`;
+}
+
+/** Returns how long a run has run, in milliseconds; null when its times are unusable. */
+export function tookOf(run, now = Date.now()) {
+  const from = Date.parse(run.started);
+  const to = run.ended ? Date.parse(run.ended) : now;
+  return Number.isFinite(from) && Number.isFinite(to) ? Math.max(0, to - from) : null;
+}
+
+/**
+ * Returns the progress for a bar and in words.
+ *
+ * @returns {{ratio: number|null, text: string}} the ratio is null while the total is not known
+ */
+export function progressOf(run) {
+  const { progress } = run;
+  const unit = run.kind === 'backfill' ? ['offset', 'offsets'] : ['dead letter', 'dead letters'];
+  if (!progress) return { ratio: null, text: 'It has begun. It does not say yet how much there is to do.' };
+  const { done, total, per_second: speed } = progress;
+  const ratio = total > 0 ? Math.min(done / total, 1) : null;
+  let text = total > 0 ? `${number(done)} of ${plural(total, ...unit)}` : plural(done, ...unit);
+  if (speed > 0) text += `, ${number(speed)} a second`;
+  const left = speed > 0 && total > done ? ((total - done) / speed) * 1000 : null;
+  if (left !== null) text += `, about ${millis(left)} left`;
+  return { ratio, text };
+}
+
+/** Returns whether this session may stop a run. A viewer may stop the dry runs of their own. */
+export function mayStop(run, session) {
+  if (run.state !== 'running') return false;
+  return session?.role === 'operator' || (run.dry_run && run.by === session?.name);
+}

@@ -1,0 +1,228 @@
+// What was found about an order, in tables.
+
+import { path } from '../api.js';
+import { dataTable } from '../components/data-table.js';
+import { facts } from '../components/facts.js';
+import { stateBadge } from '../components/state-badge.js';
+import { timeElement } from '../components/time.js';
+import { h } from '../dom.js';
+import { NONE, number, plural } from '../format.js';
+import { inOrderOfTime, sentence } from '../models/order-story.js';
+import { resolutionText } from '../models/redriven.js';
+
+// verdict -> [state of the badge, word]
+const VERDICTS = {
+  eligible: ['ready', 'Eligible'],
+  skipped: ['none', 'Skipped'],
+  dead: ['failed', 'Unusable'],
+};
+
+const ROLES = {
+  voucher: 'The voucher',
+  echo: 'Echo',
+  unreadable: 'Unreadable',
+};
+
+/** Lists every record of the order with its decision. */
+export function recordsCard(found) {
+  const records = inOrderOfTime(found.records);
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', null, `Records in ${found.topic}`),
+    dataTable({
+      caption: `Records of the order in ${found.topic}, in order`,
+      rows: records,
+      empty: h(
+        'p',
+        { class: 'muted' },
+        'There is none. Compaction keeps the newest record of a key, and retention none of a deleted one.',
+      ),
+      columns: [
+        { label: 'Record', header: true, cell: (record) => place(found.topic, record) },
+        { label: 'Written', cell: ({ written }) => timeElement(written, 'dateTime') },
+        { label: 'Status', cell: ({ fields }) => fields.status ?? NONE },
+        { label: 'Total', numeric: true, cell: ({ fields }) => fields.total ?? NONE },
+        { label: 'Decision', cell: decision },
+        { label: 'More', cell: more },
+      ],
+    }),
+  );
+}
+
+function decision({ verdict, reason, words }) {
+  const [state, word] = VERDICTS[verdict] ?? ['unknown', verdict];
+  return h(
+    'div',
+    { class: 'decision' },
+    stateBadge(state, reason ? `${word}: ${reason}` : word),
+    h('span', null, sentence(words)),
+  );
+}
+
+function more({ fields, key_form: keyForm, trace_id: traceId }) {
+  const { order_id: id, status, total, ...others } = fields;
+  const pairs = Object.entries(others);
+  if (keyForm !== 'plain') pairs.push(['key', keyForm]);
+  if (traceId) pairs.push(['trace', traceId]);
+  if (pairs.length === 0) return h('span', { class: 'muted' }, NONE);
+  return h(
+    'details',
+    { class: 'details' },
+    h('summary', null, pairs.map(([name]) => name).join(', ')),
+    facts(pairs.map(([name, value]) => [name, h('span', { class: 'mono' }, value)])),
+  );
+}
+
+/** Shows the voucher records: the first of a campaign is the voucher. The echoes are folded. */
+export function vouchersCard(found) {
+  const echoes = found.vouchers.filter(({ role }) => role === 'echo');
+  const others = found.vouchers.filter(({ role }) => role !== 'echo');
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', null, 'Voucher records'),
+    found.vouchers.length === 0 ? h('p', { class: 'muted' }, 'No voucher record was found.') : null,
+    others.map(voucher),
+    echoes.length === 0
+      ? null
+      : h(
+          'details',
+          { class: 'details' },
+          h('summary', null, `${plural(echoes.length, 'echo', 'echoes')}, which every consumer ignores`),
+          echoes.map(voucher),
+        ),
+  );
+}
+
+function voucher(record) {
+  return h('div', { class: 'voucher' }, voucherHead(record), voucherFacts(record));
+}
+
+function voucherHead(record) {
+  const state = { voucher: 'done', echo: 'none', unreadable: 'failed' }[record.role] ?? 'unknown';
+  return h(
+    'p',
+    null,
+    stateBadge(state, ROLES[record.role] ?? record.role),
+    ' ',
+    h('span', { class: 'mono' }, `partition ${record.partition}, offset ${record.offset}`),
+  );
+}
+
+function voucherFacts({ voucher, fault, written, source, run, trace_id: traceId }) {
+  return facts([
+    ['Amount', voucher?.amount],
+    ['Code', voucher ? code(voucher.code) : null],
+    ['Campaign', voucher?.campaign],
+    ['Issued', voucher ? timeElement(voucher.issued_at) : null],
+    ['Expires', voucher ? expiry(voucher) : null],
+    ['Fault', fault],
+    ['Written', timeElement(written)],
+    ['From the record', source ? h('span', { class: 'mono' }, source) : null],
+    ['By the run', run ? h('span', { class: 'mono' }, run) : null],
+    ['Trace', traceId ? h('span', { class: 'mono' }, traceId) : null],
+  ]);
+}
+
+/** Shows the rows of the table; null rows were not asked for. */
+export function rowsCard(found) {
+  const { rows } = found;
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', null, 'Rows in Postgres'),
+    rows === null || rows === undefined
+      ? h(
+          'p',
+          { class: 'muted' },
+          'The table was not read. Start the console with DATABASE_URL, the sink’s database, to see rows.',
+        )
+      : dataTable({
+          caption: 'Rows of the order in the vouchers table',
+          rows,
+          empty: h('p', { class: 'muted' }, 'The table has no row of this order.'),
+          columns: [
+            { label: 'Campaign', header: true, cell: ({ campaign }) => campaign },
+            { label: 'Amount', numeric: true, cell: ({ amount }) => amount },
+            { label: 'Code', cell: (row) => code(row.code) },
+            { label: 'Issued', cell: ({ issued_at: at }) => timeElement(at) },
+            { label: 'Expires', cell: expiry },
+            { label: 'Row written', cell: ({ created_at: at }) => timeElement(at) },
+          ],
+        }),
+  );
+}
+
+/** Lists the dead letters of the order, of both services; nothing when there are none. */
+export function deadLettersCard(found) {
+  if (found.dead_letters.length === 0) return null;
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', null, 'Dead letters'),
+    dataTable({
+      caption: 'Dead letters of the order',
+      rows: found.dead_letters,
+      columns: [
+        { label: 'Dead letter', header: true, cell: (letter) => deadLetterLink(letter, found.topic) },
+        {
+          label: 'State',
+          cell: ({ open }) => stateBadge(open ? 'warning' : 'done', open ? 'Open' : 'Closed'),
+        },
+        {
+          label: 'What was found',
+          cell: ({ reason, message, state }) =>
+            h(
+              'div',
+              null,
+              h('code', { class: 'reason' }, reason),
+              ` ${message}`,
+              state ? h('div', { class: 'muted small' }, resolutionText(state)) : null,
+            ),
+        },
+        { label: 'Attempts', numeric: true, cell: ({ attempts }) => number(attempts) },
+        { label: 'Group', cell: ({ group }) => group ?? 'not named' },
+      ],
+    }),
+  );
+}
+
+function deadLetterLink({ letter }, orderStatus) {
+  const service = letter.startsWith(`${orderStatus}/`) ? 'processor' : 'sink';
+  return h('a', { class: 'mono', href: path`/dead-letters/${service}/${letter}` }, letter);
+}
+
+/** Says what could not be read; nothing when everything was. */
+export function gapsCard(gaps) {
+  if (!gaps || gaps.length === 0) return null;
+  return h(
+    'section',
+    { class: 'card gaps' },
+    h('h2', null, stateBadge('warning', 'Not looked at')),
+    h('p', null, 'What is shown here is incomplete. These could not be read:'),
+    h(
+      'ul',
+      null,
+      gaps.map(({ what, why }) => h('li', null, `${what}: ${why}`)),
+    ),
+  );
+}
+
+function code(text) {
+  const masked = /^\*+$/.test(text);
+  return h(
+    'span',
+    { class: masked ? 'mono muted' : 'mono code', title: masked ? 'Masked' : null },
+    text,
+    masked ? h('span', { class: 'visually-hidden' }, ' (masked)') : null,
+  );
+}
+
+function expiry({ expires_at: at }) {
+  return at ? timeElement(at) : 'never';
+}
+
+function place(topic, { partition, offset }) {
+  return h('span', { class: 'mono' }, `${topic}/${partition}/${offset}`);
+}

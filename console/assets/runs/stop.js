@@ -1,0 +1,30 @@
+// Stops a run, after asking.
+
+import { path, remove } from '../api.js';
+import { confirmDialog } from '../components/confirm-dialog.js';
+
+/** Asks, then stops the run. Returns whether it was asked to stop. */
+export async function stopRun(run) {
+  const answer = await confirmDialog({
+    title: 'Stop this run?',
+    body: consequence(run),
+    confirmLabel: 'Stop it',
+    danger: !run.dry_run,
+    action: () => remove(path`/api/runs/${run.id}`),
+  });
+  return answer !== null;
+}
+
+function consequence(run) {
+  if (run.dry_run) return 'A dry run writes nothing. Stopping it loses only what it has counted so far.';
+  if (run.kind === 'backfill') {
+    return (
+      'It finishes the transaction that is open and ends. What is committed is kept; the same command with ' +
+      'the same name continues where it ended.'
+    );
+  }
+  return (
+    'It finishes the transaction that is open and ends. What is committed is kept; dead letters that it has ' +
+    'not reached stay open.'
+  );
+}
