@@ -219,10 +219,9 @@ mod tests {
     async fn run(script: &str) -> (Ended, Vec<String>) {
         let mut lines = Vec::new();
         let child = start(script, Life::OfItsOwn);
-        let ended = attend(child, &CancellationToken::new(), STOP_GRACE, |line| {
-            lines.push(line);
-        });
-        (ended.await.unwrap(), lines)
+        let stop = CancellationToken::new();
+        let ended = attend(child, &stop, STOP_GRACE, |line| lines.push(line)).await;
+        (ended.unwrap(), lines)
     }
 
     #[tokio::test]
