@@ -24,7 +24,14 @@ import {
   requestOf,
   runOf,
 } from '../assets/models/replay-form.js';
-import { endingOf, mayStop, progressOf, titleOf } from '../assets/models/run-words.js';
+import {
+  canContinue,
+  endingOf,
+  mayStop,
+  progressOf,
+  shownState,
+  titleOf,
+} from '../assets/models/run-words.js';
 import { reasonAdvice, reasonSentence, skipWords } from '../assets/models/reasons.js';
 import { outcomesOf, resolutionText, selectedBy, sumsOf, vouchersOf } from '../assets/models/redriven.js';
 
@@ -252,7 +259,7 @@ test('a run is named by what it does', () => {
   assert.equal(titleOf({ kind: 'redrive', service: 'sink', dry_run: true }), 'Dry run: redrive of sink');
   assert.equal(titleOf({ kind: 'backfill', service: 'processor', request: { name: 'may' } }), 'Backfill may');
   const done = { kind: 'discard', service: 'sink', state: 'done', summary: 'discarded 1 dead letter' };
-  assert.equal(endingOf(done), 'Discard of sink is done. discarded 1 dead letter.');
+  assert.equal(endingOf(done), 'Discard of sink is done. Discarded 1 dead letter.');
 });
 
 test('progress is a ratio only when the total is known', () => {
@@ -345,4 +352,13 @@ test('what is wrong with a form is said field by field', () => {
 
 test('a run without a name gets one that the command takes', () => {
   assert.equal(nameFor(new Date('2026-11-30T08:05:09Z')), 'replay-2026-11-30-080509');
+});
+
+test('a backfill that was stopped is paused, other runs are stopped', () => {
+  const backfill = { kind: 'backfill', dry_run: false, state: 'stopped' };
+  assert.equal(shownState(backfill), 'paused');
+  assert.equal(shownState({ ...backfill, dry_run: true }), 'stopped');
+  assert.equal(shownState({ ...backfill, kind: 'redrive' }), 'stopped');
+  assert.equal(shownState({ ...backfill, state: 'done' }), 'done');
+  assert.ok(canContinue({ ...backfill, state: 'failed' }));
 });

@@ -103,7 +103,7 @@ function columns(service, box) {
     { label: 'Order', cell: ({ key }) => orderLink(key) },
     { label: 'What was found', cell: found },
     { label: 'Attempts', numeric: true, cell: ({ attempts }) => number(attempts) },
-    { label: 'Written', cell: ({ written }) => timeElement(written, 'ago') },
+    { label: 'Written', cell: ({ written }) => h('span', { class: 'age' }, timeElement(written, 'ago')) },
   ];
 }
 
@@ -124,6 +124,13 @@ function found({ reason, message, state }) {
     'div',
     null,
     words,
-    h('div', { class: 'muted small' }, badge, badge ? ' ' : null, resolutionText(state)),
+    h(
+      'div',
+      { class: 'muted small' },
+      badge,
+      badge ? ' ' : null,
+      resolutionText(state),
+      state.by ? ` By ${state.by}.` : null,
+    ),
   );
 }

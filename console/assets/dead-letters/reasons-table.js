@@ -57,8 +57,8 @@ export function reasonsTable({
         cell: ({ open }) => h('strong', { class: open > 0 ? 'bad' : 'muted' }, number(open)),
       },
       { label: 'Closed', numeric: true, cell: ({ closed }) => h('span', { class: 'muted' }, number(closed)) },
-      { label: 'Oldest open', cell: ({ oldest, isPartial }) => age(oldest, isPartial) },
-      { label: 'Newest open', cell: ({ newest, isPartial }) => age(newest, isPartial) },
+      { label: 'Oldest open', cell: ({ oldest, isPartial }) => h('div', null, age(oldest, isPartial)) },
+      { label: 'Newest open', cell: ({ newest, isPartial }) => h('div', null, age(newest, isPartial)) },
       {
         label: 'Action',
         hidden: true,
@@ -117,8 +117,6 @@ function reasonCell(reason, only, onOnly) {
 
 // The ages are of those that are listed: with more than these, the true ones may be older or newer.
 function age(instant, isPartial) {
-  const element = timeElement(instant, 'ago');
-  return isPartial && instant
-    ? h('span', null, element, h('span', { class: 'muted' }, ' (of those listed)'))
-    : element;
+  const element = h('span', { class: 'age' }, timeElement(instant, 'ago'));
+  return isPartial && instant ? [element, h('div', { class: 'muted small' }, 'of those listed')] : element;
 }

@@ -63,10 +63,9 @@ function voucherLabel(service, would) {
 
 function existing({ existing: rows }) {
   if (!rows) return null;
-  const texts = [
-    `${plural(rows.new, 'has', 'have')} no row yet`,
-    `${plural(rows.existing, 'exists', 'exist')} already, and stay as they are`,
-  ];
+  const texts = [`${plural(rows.new, 'has', 'have')} no row yet`];
+  if (rows.existing > 0)
+    texts.push(`${plural(rows.existing, 'exists', 'exist')} already, and stay as they are`);
   if (rows.different > 0)
     texts.push(`${number(rows.different)} exist with another amount or code, and are kept`);
   return h('p', { class: 'muted' }, `Of these vouchers ${texts.join('; ')}.`);

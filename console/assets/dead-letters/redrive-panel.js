@@ -99,10 +99,14 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
         onDone();
       },
     });
-    replace(
-      actions,
-      h('a', { href: path`/runs/${answer.result.id}` }, 'The run goes on when this page is closed.'),
+    const link = h(
+      'a',
+      { href: path`/runs/${answer.result.id}` },
+      'The run goes on when this page is closed: this is its address',
     );
+    replace(actions, link);
+    // The button that had the focus is gone.
+    link.focus();
     append(steps, panel);
   }
 

@@ -193,7 +193,8 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     return {
       element: bar,
       update() {
-        bar.hidden = selected.size === 0;
+        // An open redrive is about the selection already, and the bar would hide its buttons.
+        bar.hidden = selected.size === 0 || panel.childElementCount > 0;
         setText(text, `${number(selected.size)} selected`);
         const tooMany = selected.size > MAX_IDS;
         setText(note, tooMany ? `At most ${MAX_IDS} at once; more are redriven by their reason.` : '');
@@ -226,9 +227,11 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     };
     const onClose = () => {
       replace(panel);
+      bar.update();
       element.querySelector('h2').focus();
     };
     replace(panel, redrivePanel({ selection, title, signal, session, onDone, onClose }));
+    bar.update();
   }
 
   async function discardSelected() {
@@ -239,6 +242,8 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
       element.load();
     };
     replace(panel, runPanel(id, { signal, session, label: 'Discard', onEnd }));
+    // The bar with the button goes away with the selection.
+    element.querySelector('h2').focus();
   }
 
   element.querySelector('h2').tabIndex = -1;

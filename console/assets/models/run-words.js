@@ -1,6 +1,7 @@
 // Runs in words: pure.
 
 import { millis, number, plural } from '../format.js';
+import { sentence } from './order-story.js';
 
 const ENDED = new Set(['done', 'failed', 'stopped']);
 
@@ -20,10 +21,24 @@ export function titleOf(run) {
   return run.dry_run ? `Dry run: ${words}` : words[0].toUpperCase() + words.slice(1);
 }
 
+/**
+ * Returns whether the same command goes on where a run ended: a backfill keeps its progress under its
+ * name. Other commands begin anew, and find less to do.
+ */
+export function canContinue(run) {
+  return run.kind === 'backfill' && !run.dry_run && (run.state === 'stopped' || run.state === 'failed');
+}
+
+/** Returns the state to show: a stopped run that can be continued is paused. */
+export function shownState(run) {
+  return run.state === 'stopped' && canContinue(run) ? 'paused' : run.state;
+}
+
 /** Returns how a run ended, for a screen reader. */
 export function endingOf(run) {
-  const ending = { done: 'is done', failed: 'failed', stopped: 'was stopped' }[run.state] ?? run.state;
-  return `${titleOf(run)} ${ending}.${run.summary ? ` ${run.summary}.` : ''}`;
+  const endings = { done: 'is done', failed: 'failed', stopped: 'was stopped', paused: 'is paused' };
+  const ending = endings[shownState(run)] ?? run.state;
+  return `${titleOf(run)} ${ending}.${run.summary ? ` ${sentence(run.summary)}` : ''}`;
 }
 
 /** Returns how long a run has run, in milliseconds; null when its times are unusable. */

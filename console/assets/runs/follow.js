@@ -18,7 +18,18 @@ const MAX_BACKOFF_MILLIS = 10_000;
  * @param {function(Error)} options.onError is called when the run can't be fetched. It is fetched again,
  *   unless the console does not know it.
  */
-export async function followRun(id, { signal, onRun, onError }) {
+export async function followRun(id, { signal: left, onRun, onError }) {
+  // What listens for the run ends with it, and not only when the reader leaves the view.
+  const ended = new AbortController();
+  const signal = AbortSignal.any([left, ended.signal]);
+  try {
+    await follow(id, { signal, onRun, onError });
+  } finally {
+    ended.abort();
+  }
+}
+
+async function follow(id, { signal, onRun, onError }) {
   const bell = new Bell(signal);
   stream.subscribe('run', (run) => run.id === id && bell.ring(), { signal });
   let wait = INTERVAL_MILLIS;

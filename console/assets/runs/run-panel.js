@@ -7,9 +7,10 @@ import { problemBox } from '../components/problem.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace, setAttribute, setText } from '../dom.js';
 import { millis } from '../format.js';
-import { endingOf, hasEnded, mayStop, progressOf, tookOf } from '../models/run-words.js';
+import { sentence } from '../models/order-story.js';
+import { endingOf, hasEnded, mayStop, progressOf, shownState, tookOf } from '../models/run-words.js';
 import { followRun } from './follow.js';
-import { stopRun } from './stop.js';
+import { stopLabel, stopRun } from './stop.js';
 
 /**
  * Follows a run until it has ended, and shows it in a few lines.
@@ -64,7 +65,9 @@ export function runPanel(
     const endedNow = shown !== null && !hasEnded(shown.state) && hasEnded(run.state);
     shown = run;
     replace(failure);
-    badge.update(run.state, named(run.state));
+    const state = shownState(run);
+    badge.update(state, named(state));
+    setText(stop, stopLabel(run));
     setText(took, millis(tookOf(run)));
     stop.hidden = !mayStop(run, session);
     shell.hidden = false;
@@ -80,7 +83,7 @@ export function runPanel(
     bar.element.hidden = ended;
     text.className = run.state === 'failed' ? 'run-text bad' : 'run-text';
     if (ended) {
-      setText(text, run.summary ?? '');
+      setText(text, sentence(run.summary));
       return;
     }
     const { ratio, text: words } = progressOf(run);
@@ -89,20 +92,28 @@ export function runPanel(
   }
 
   function fail(error) {
-    const unknown = error.problem?.status === 404;
-    if (unknown && !shown) {
+    const isUnknown = error.problem?.status === 404;
+    if (isUnknown) {
       badge.update('unknown', named('unknown'));
       bar.element.hidden = true;
+      stop.hidden = true;
+      setText(text, '');
+    } else if (failure.firstChild) {
+      // Until it is fetched again, it is one failure: an alert that is repeated is read out each time.
+      return;
     }
-    // Until it is fetched again, it is one failure: an alert that is repeated would be read out each time.
-    if (failure.firstChild) return;
-    const hint = unknown ? null : 'The run itself is not affected: the console goes on with it.';
-    replace(failure, problemBox(error, { level, hint }));
+    replace(failure, problemBox(error, { level, hint: hintFor(isUnknown) }));
   }
 
   bar.update(null, 'It begins.');
   followRun(id, { signal, onRun: show, onError: fail });
   return element;
+}
+
+function hintFor(isUnknown) {
+  return isUnknown
+    ? 'What a run had committed when the console was stopped is kept.'
+    : 'If only the connection is lost, the run goes on. A console that is stopped stops its runs; what they have committed is kept.';
 }
 
 /** A bar that says how much is done; without a ratio it says only that something is being done. */

@@ -3,12 +3,17 @@
 import { path, remove } from '../api.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
 
+/** Returns what the button says: a backfill goes on later where it ended. */
+export function stopLabel(run) {
+  return run.kind === 'backfill' && !run.dry_run ? 'Pause' : 'Stop';
+}
+
 /** Asks, then stops the run. Returns whether it was asked to stop. */
 export async function stopRun(run) {
   const answer = await confirmDialog({
-    title: 'Stop this run?',
+    title: `${stopLabel(run)} this run?`,
     body: consequence(run),
-    confirmLabel: 'Stop it',
+    confirmLabel: `${stopLabel(run)} it`,
     danger: !run.dry_run,
     action: () => remove(path`/api/runs/${run.id}`),
   });

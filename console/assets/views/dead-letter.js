@@ -106,7 +106,6 @@ class DeadLetterView extends View {
             ['When', timeElement(letter.state.at)],
             ['By the run', h('span', { class: 'mono' }, letter.state.run)],
             ['Who', letter.state.by],
-            ['Why', letter.state.why],
           ])
         : null,
     );
@@ -163,6 +162,7 @@ class DeadLetterView extends View {
       this.panel,
       runPanel(run, { signal: this.signal, session: this.session, label: 'Discard', onEnd }),
     );
+    this.querySelector('h1').focus();
   }
 }
 

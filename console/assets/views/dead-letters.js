@@ -75,7 +75,7 @@ class DeadLettersView extends View {
 
 // The second list is far below the first when that is long.
 function jumps() {
-  const links = SERVICES.map((service) => h('a', { href: `#${service}` }, `Those of the ${service}`));
+  const links = SERVICES.map((service) => h('a', { href: `#${service}` }, `Dead letters of the ${service}`));
   return h('nav', { class: 'actions small', 'aria-label': 'On this page' }, links);
 }
 

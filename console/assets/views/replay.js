@@ -12,6 +12,7 @@ import { obstacleTo } from '../models/preview.js';
 import { formOf, formOfRequest, nameFor, queryOf, requestOf, runOf } from '../models/replay-form.js';
 import { backfillFigures } from '../replay/figures.js';
 import { replayForm } from '../replay/form.js';
+import { continueButton } from '../runs/continue.js';
 import { runPanel } from '../runs/run-panel.js';
 
 export const tag = 'view-replay';
@@ -115,11 +116,7 @@ class ReplayView extends View {
         { type: 'button', class: 'button primary', onclick: () => this.#run(run, actions) },
         `Run: issue ${plural(run.result.vouchers, 'voucher', 'vouchers')} …`,
       ),
-      h(
-        'span',
-        { class: 'muted small' },
-        'The live flow goes on meanwhile. The run can be stopped and continued.',
-      ),
+      h('span', { class: 'muted small' }, 'The live flow goes on meanwhile. It can be paused.'),
     );
     return actions;
   }
@@ -154,7 +151,8 @@ class ReplayView extends View {
       signal: this.signal,
       session: this.session,
       label: 'Run',
-      onEnd: (run) => run.result && replace(body, backfillFigures(run.result)),
+      onEnd: (run) =>
+        replace(body, run.result ? backfillFigures(run.result) : null, continueButton(run, this.session)),
     });
     queueMicrotask(() => heading.focus());
     return h(

@@ -7,6 +7,7 @@ import { h, replace, setText } from '../dom.js';
 import { hasEnded, titleOf } from '../models/run-words.js';
 import { formOfRequest, queryOf } from '../models/replay-form.js';
 import { query } from '../api.js';
+import { continueButton } from '../runs/continue.js';
 import { resultOf } from '../runs/results.js';
 import { runPanel } from '../runs/run-panel.js';
 
@@ -67,11 +68,10 @@ class RunView extends View {
   }
 
   #next(run) {
-    const links = [];
+    const links = [continueButton(run, this.session)];
     if (run.kind === 'backfill') {
       const address = `/replay${query(queryOf(formOfRequest(run.request)))}`;
-      const words = run.state === 'done' ? 'Replay with the same settings' : 'Continue it from a new preview';
-      links.push(h('a', { class: 'button', href: address }, words));
+      links.push(h('a', { class: 'button', href: address }, 'Preview with the same settings'));
     } else {
       links.push(h('a', { class: 'button', href: '/dead-letters' }, 'See the dead letters'));
     }

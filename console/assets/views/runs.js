@@ -10,7 +10,7 @@ import { timeElement } from '../components/time.js';
 import { View } from '../components/view.js';
 import { h, replace } from '../dom.js';
 import { millis } from '../format.js';
-import { hasEnded, titleOf, tookOf } from '../models/run-words.js';
+import { hasEnded, shownState, titleOf, tookOf } from '../models/run-words.js';
 import { stream } from '../stream.js';
 
 /** As many as the console remembers, with those that run. */
@@ -115,10 +115,10 @@ function table(runs) {
             h('div', { class: 'run-command mono', title: run.command }, run.command),
           ),
       },
-      { label: 'State', cell: ({ state }) => stateBadge(state) },
+      { label: 'State', cell: (run) => stateBadge(shownState(run)) },
       { label: 'Who', cell: ({ by }) => by },
       { label: 'Why', cell: ({ why }) => why ?? h('span', { class: 'muted' }, '–') },
-      { label: 'Started', cell: ({ started }) => timeElement(started, 'ago') },
+      { label: 'Started', cell: ({ started }) => h('span', { class: 'age' }, timeElement(started, 'ago')) },
       { label: 'Took', numeric: true, cell: (run) => millis(tookOf(run)) },
       {
         label: 'Outcome',
