@@ -34,12 +34,12 @@ test('the page names all modules of the first view beforehand', () => {
     // The routes import each view when it is shown.
     if (file !== 'routes.js') pending.push(...imports(file).map((found) => found.file));
   }
-  const named = [...PAGE.matchAll(/(?:modulepreload" href|src)="\/([^"]+\.js)"/g)].map(([, file]) => file);
+  const named = [...PAGE.matchAll(/(?:modulepreload" href|src)="\/assets\/([^"]+\.js)"/g)].map(([, file]) => file);
   assert.deepEqual(named.sort(), [...wanted].sort());
 });
 
 test('the page names only files that exist', () => {
-  for (const [, file] of PAGE.matchAll(/(?:href|src)="\/([^"]+)"/g)) {
+  for (const [, file] of PAGE.matchAll(/(?:href|src)="\/assets\/([^"#]+\.[a-z]+)"/g)) {
     assert.ok(existsSync(new URL(file, ASSETS)), file);
   }
 });

@@ -400,6 +400,27 @@ async fn every_answer_is_strict_with_browsers() {
     }
 }
 
+/// The page and the server each say where the files are.
+#[tokio::test]
+async fn every_file_that_the_page_names_is_served() {
+    let console = with_keys();
+    let page = ask(&console, get_path("/")).await;
+    let quoted = page
+        .text
+        .split('"')
+        .filter(|text| text.starts_with("/assets/"));
+    let files: Vec<_> = quoted.collect();
+    assert!(files.len() > 20, "{files:?}");
+    for file in files {
+        let answer = ask(&console, get_path(file)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{file}");
+        assert_ne!(
+            answer.headers[CONTENT_TYPE], "application/octet-stream",
+            "{file}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn views_are_the_page_and_files_are_cached_by_their_tag() {
     let console = with_keys();
