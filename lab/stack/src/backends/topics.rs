@@ -135,20 +135,16 @@ fn unknown_topic(broker: &str, names: &[String]) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Registers both schemas.
+/// Registers both schemas. A registry that has just started, on a busy machine, may need longer for its
+/// first answers than a client waits; registering again changes nothing.
 pub(super) async fn register_schemas(registry: &str, topics: &Topics) -> Result<()> {
-    Ok(provision::register_schemas(&client(registry)?, &topics.settings()).await?)
-}
-
-/// Registers one schema; returns its id.
-pub(super) async fn register_schema(registry: &str, subject: &str, schema: &str) -> Result<i64> {
-    Ok(
-        provision::register_schema(&client(registry)?, subject, schema)
-            .await?
-            .into(),
-    )
-}
-
-fn client(url: &str) -> Result<Registry> {
-    Registry::of(&RegistrySettings::at(url))?.context("the registry has no URL")
+    let (client, topics) = (client(registry)?, topics.settings());
+    let begun = Instant::now();
+    loop {
+        match provision::register_schemas(&client, &topics).await {
+            Ok(()) => return Ok(()),
+            Err(failure) if begun.elapsed() > DEADLINE => return Err(failure.into()),
+            Err(_) => pause().await,
+        }
+    }
 }
