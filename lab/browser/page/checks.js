@@ -1,0 +1,60 @@
+// Checks that hold for every view.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Fails when axe finds anything in the page as it is. */
+export async function axeFindsNothing(page, where) {
+  // Through the debugger: the page's own policy lets no script in, which is as it should be.
+  await page.evaluate(AXE);
+  const findings = await page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, {
+      resultTypes: ['violations'],
+      // Not on by default; WCAG 2.2 asks for it.
+      rules: { 'target-size': { enabled: true } },
+    });
+    return violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(({ target, failureSummary }) => ({ id, help, target: target.join(' '), failureSummary })),
+    );
+  });
+  assert.deepEqual(findings, [], `axe found something in ${where}`);
+}
+
+/** Fails when the page can be scrolled sideways, or something sticks out of it. */
+export async function fitsItsWidth(page, where) {
+  const { content, width, wide } = await page.evaluate(() => {
+    const root = document.scrollingElement;
+    const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
+    // What is inside of a box that scrolls by itself, such as a block of hex, is not the page's.
+    const isOwn = (element) => {
+      for (let box = element.parentElement; box; box = box.parentElement) {
+        if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(box).overflowX)) return false;
+      }
+      return true;
+    };
+    const wide = [...document.querySelectorAll('body *')].filter((one) => sticksOut(one) && isOwn(one));
+    return {
+      content: root.scrollWidth,
+      width: root.clientWidth,
+      wide: wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 120)),
+    };
+  });
+  assert.ok(content <= width, `${where} is ${content} px wide in ${width} px`);
+  assert.deepEqual(wide, [], `something sticks out of ${where}`);
+}
+
+/** Fails when something in the page moves by itself. */
+export async function nothingMoves(page, where) {
+  const moving = await page.evaluate(() =>
+    document
+      .getAnimations()
+      .filter((animation) => animation.playState === 'running')
+      // A transition that takes no time is none.
+      .filter((animation) => animation.effect.getComputedTiming().activeDuration > 1)
+      .map(({ effect }) => effect.target.outerHTML.slice(0, 120)),
+  );
+  assert.deepEqual(moving, [], `something moves in ${where}`);
+}

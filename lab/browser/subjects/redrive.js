@@ -1,0 +1,76 @@
+// The cause is mended, and dead letters are tried again: once, whoever tries.
+
+import assert from 'node:assert/strict';
+
+import { write } from '../lab/kafka.js';
+import { hasRow, newOrderId } from '../lab/orders.js';
+import { avro, nextSchemaIds, registerSchema } from '../lab/registry.js';
+import { codesOf } from '../lab/rows.js';
+import { holds } from '../page/case.js';
+import { confirm, fillRedrive, preview, rowOf, select, untilListed } from '../page/dead-letters.js';
+import { vouchersOf } from '../page/orders.js';
+
+/** Writes sent orders of a schema that nobody has registered yet. Returns its id and theirs. */
+async function writeUnreadable(word, totals) {
+  const [schema] = await nextSchemaIds(1);
+  const ids = totals.map(() => newOrderId(word));
+  await write(
+    ids.map((id, at) => ({ key: id, value: avro(schema, { order_id: id, status: 'SENT', total: totals[at] }) })),
+  );
+  return { ids, mend: async () => assert.equal(await registerSchema(), schema) };
+}
+
+holds('once its schema is registered a selection is previewed in euros, redriven, and has its rows', async ({ open }) => {
+  const { ids, mend } = await writeUnreadable('mended', ['150.00', '150.00', '50.0']);
+  const page = await open('/dead-letters');
+  await untilListed(page, 'mended-', { count: ids.length });
+  await mend();
+  const panel = await preview(page, await select(page, 'mended-'), 'Redrive 3 dead letters');
+  await panel.getByText('vouchers would be issued').waitFor();
+  await panel.getByText('EUR 10.00').first().waitFor();
+  const outcomes = panel.getByRole('table', { name: 'Dead letters by outcome' });
+  await outcomes.getByRole('row').filter({ hasText: 'A voucher is issued' }).getByText('2', { exact: true }).waitFor();
+  assert.deepEqual(await codesOf(ids[0]), [], 'a preview writes nothing');
+
+  const dialog = await fillRedrive(page, panel, { count: 3, why: 'the shop has registered its schema' });
+  await dialog.getByText(/^processor redrive --letter .* --expect 3 --by ann --why 'the shop has/).waitFor();
+  await confirm(dialog, 'Redrive');
+  await panel.getByText('Redrive: done').waitFor();
+  await panel.getByText('vouchers were issued').waitFor();
+  for (const id of ids.slice(0, 2)) await hasRow(id);
+  assert.deepEqual(await codesOf(ids[2]), [], 'it is below the threshold');
+  await rowOf(page, 'mended-').first().waitFor({ state: 'detached' });
+  await panel.getByRole('link', { name: /^The run goes on when this page is closed/ }).click();
+  await page.getByText('the shop has registered its schema', { exact: true }).waitFor();
+});
+
+holds('two operators redrive the same dead letters at once, and it has one effect', async ({ open }) => {
+  const { ids, mend } = await writeUnreadable('two', ['150.00', '150.00', '150.00']);
+  const pages = await Promise.all(['ann', 'otto'].map((as) => open('/dead-letters', { as })));
+  for (const page of pages) await untilListed(page, 'two-', { count: ids.length });
+  await mend();
+  const dialogs = [];
+  for (const page of pages) {
+    const panel = await preview(page, await select(page, 'two-'), 'Redrive 3 dead letters');
+    dialogs.push(await fillRedrive(page, panel, { count: 3, why: 'we were not told of each other' }));
+  }
+  await Promise.all(dialogs.map((dialog) => confirm(dialog, 'Redrive')));
+  const outcomes = [];
+  for (const page of pages) {
+    const panel = page.getByRole('region', { name: 'Redrive 3 dead letters' });
+    const end = panel.getByText(/^Redrive: (done|failed)$/);
+    await end.waitFor();
+    outcomes.push(await end.innerText());
+  }
+  assert.ok(outcomes.includes('Redrive: done'), `one of them is done: ${outcomes}`);
+  for (const id of ids) {
+    await hasRow(id);
+    assert.deepEqual(await vouchersOf(pages[0], id), { all: 1, own: 1 }, id);
+  }
+  for (const [at, outcome] of outcomes.entries()) {
+    if (outcome === 'Redrive: done') continue;
+    const panel = pages[at].getByRole('region', { name: 'Redrive 3 dead letters' });
+    await panel.getByText(/somebody else|another|fenced|nothing was written/i).first().waitFor();
+  }
+  for (const page of pages) await rowOf(page, 'two-').first().waitFor({ state: 'detached' });
+});

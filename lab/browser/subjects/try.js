@@ -1,0 +1,95 @@
+// An order is placed, sent and followed, hop by hop.
+
+import assert from 'node:assert/strict';
+
+import { newOrderId } from '../lab/orders.js';
+import { write } from '../lab/kafka.js';
+import { codesOf } from '../lab/rows.js';
+import { holds } from '../page/case.js';
+
+const form = (page) => page.getByRole('form', { name: 'A new order' });
+const followed = (page) => page.getByRole('region', { name: 'The followed order' });
+const hop = (page, name) =>
+  followed(page)
+    .getByRole('listitem')
+    .filter({ has: page.getByText(name, { exact: true }) });
+
+/** Places what the form has, and returns the id of the order. */
+async function place(page) {
+  await form(page).getByRole('button', { name: 'Place the order' }).click();
+  const answer = page.getByText(/^Placed as .*: 201 after \d+ m?s\.$/);
+  await answer.waitFor();
+  return /^Placed as (.*): 201/.exec(await answer.innerText())[1];
+}
+
+holds('an order is placed, sent, and followed to its row with the time of each hop', async ({ open }) => {
+  const page = await open('/try');
+  const id = await place(page);
+  await page.getByText(/^Set to SENT: 200 after/).waitFor();
+  await followed(page).getByText('The voucher is in Postgres.').waitFor();
+  for (const name of ['Ingress', 'order-status', 'Voucher', 'Row in Postgres']) {
+    await hop(page, name).getByText('Done').waitFor();
+    assert.match(await hop(page, name).innerText(), /\d\d:\d\d:\d\d\.\d{3}/, `the time of ${name}`);
+  }
+  for (const name of ['order-status', 'Row in Postgres']) {
+    assert.match(await hop(page, name).innerText(), /\+(<1|\d+) m?s/, `the milliseconds of ${name}`);
+  }
+  assert.equal((await codesOf(id)).length, 1);
+  assert.equal(new URL(page.url()).searchParams.get('order'), id, 'what is followed has an address');
+  await page.getByRole('link', { name: 'Explain this order' }).click();
+  await page.getByRole('heading', { level: 1, name: `Order ${id}` }).waitFor();
+});
+
+holds('an order that is not sent waits for it, and is sent with a button', async ({ open }) => {
+  const page = await open('/try');
+  await page.getByRole('checkbox', { name: /^Set it to SENT at once/ }).uncheck();
+  await form(page).getByLabel('Order id', { exact: true }).fill(newOrderId('waiting'));
+  const id = await place(page);
+  await hop(page, 'Voucher').getByText('Waiting').waitFor();
+  assert.equal((await codesOf(id)).length, 0);
+  await page.getByRole('button', { name: 'Set it to SENT' }).click();
+  await followed(page).getByText('The voucher is in Postgres.').waitFor();
+});
+
+holds('an order below the threshold arrives, and earns no voucher', async ({ open }) => {
+  const page = await open('/try');
+  await form(page).getByLabel('Total', { exact: true }).fill('99.99');
+  await place(page);
+  await followed(page).getByText('The order earns no voucher.').waitFor();
+  await followed(page).getByText(/99\.99 EUR is below 100\.00/).waitFor();
+});
+
+holds('an order of anybody is followed by its id, also before it is there', async ({ open }) => {
+  const id = newOrderId('typed');
+  const page = await open('/try');
+  await page.getByRole('searchbox', { name: 'Follow any order' }).fill(` ${id} `);
+  await page.getByRole('button', { name: 'Follow', exact: true }).click();
+  await followed(page).getByRole('heading', { name: `Order ${id}` }).waitFor();
+  await write([{ key: id, value: JSON.stringify({ order_id: id, status: 'SENT', total: '150.00' }) }]);
+  await followed(page).getByText('The voucher is in Postgres.').waitFor();
+});
+
+holds('a form with a fault says what to write, and places nothing', async ({ open }) => {
+  const page = await open('/try');
+  const total = form(page).getByLabel('Total', { exact: true });
+  await total.fill('a lot');
+  await form(page).getByRole('button', { name: 'Add a product' }).click();
+  await form(page).getByRole('button', { name: 'Place the order' }).click();
+  await form(page).getByText('Write an amount such as 120.00').waitFor();
+  await form(page).getByText('Write a name, or remove the product.').waitFor();
+  assert.equal(await total.getAttribute('aria-invalid'), 'true');
+  const focused = page.locator(':focus');
+  assert.equal(await focused.getAttribute('aria-invalid'), 'true', 'the first fault has the focus');
+  assert.equal(await page.getByText(/^Placed as/).count(), 0);
+});
+
+holds('what the ingress refuses is said in its words', async ({ open }) => {
+  const page = await open('/try');
+  const id = newOrderId('twice');
+  await form(page).getByLabel('Order id', { exact: true }).fill(id);
+  await place(page);
+  await form(page).getByRole('button', { name: 'Place the order' }).click();
+  const problem = page.getByRole('alert');
+  await problem.waitFor();
+  assert.match(await problem.innerText(), /exist/i);
+});
