@@ -138,6 +138,7 @@ fn unknown_topic(broker: &str, names: &[String]) -> Result<Option<String>> {
 /// Registers both schemas. A registry that has just started, on a busy machine, may need longer for its
 /// first answers than a client waits; registering again changes nothing.
 pub(super) async fn register_schemas(registry: &str, topics: &Topics) -> Result<()> {
+    const DEADLINE: Duration = Duration::from_secs(30);
     let (client, topics) = (client(registry)?, topics.settings());
     let begun = Instant::now();
     loop {
@@ -147,4 +148,17 @@ pub(super) async fn register_schemas(registry: &str, topics: &Topics) -> Result<
             Err(_) => pause().await,
         }
     }
+}
+
+/// Registers one schema; returns its id.
+pub(super) async fn register_schema(registry: &str, subject: &str, schema: &str) -> Result<i64> {
+    Ok(
+        provision::register_schema(&client(registry)?, subject, schema)
+            .await?
+            .into(),
+    )
+}
+
+fn client(url: &str) -> Result<Registry> {
+    Registry::of(&RegistrySettings::at(url))?.context("the registry has no URL")
 }
