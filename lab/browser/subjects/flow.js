@@ -99,13 +99,14 @@ holds('several instances of a service are one place, which opens', async ({ open
     await place(page, 'Sink', 'Ready').filter({ hasText: '×2' }).click();
     await openPlace(page).getByRole('heading', { name: '2 instances' }).waitFor();
     for (const { address } of [lab.sink, second]) await openPlace(page).getByText(address).waitFor();
-    await second.kill();
+    // Not killed: the group would wait for it until its session ends, and so would the next test.
+    await second.stop();
     await worst(page, `The sink cannot be reached at ${second.address}`).waitFor();
     await openPlace(page).getByRole('button', { name: 'Close Sink' }).click();
     await openPlace(page).waitFor({ state: 'hidden' });
   } finally {
     await other.stop();
-    await second.kill();
+    await second.stop();
   }
 });
 
