@@ -40,6 +40,29 @@ export function remove(path, { signal } = {}) {
   return send('DELETE', path, { body: {}, signal });
 }
 
+/** Loads the module of a view. A module that could not be fetched fails as a request does. */
+export async function loadModule(load) {
+  try {
+    return await load();
+  } catch (error) {
+    // The error of an import does not tell a console that is away from a defect of the module.
+    await fetch('/livez', { cache: 'no-store' }).catch(() => {
+      throw notReached();
+    });
+    throw error;
+  }
+}
+
+function notReached() {
+  return new RequestError({
+    title: 'The console does not answer',
+    detail:
+      'The request did not reach the console. It may have stopped, or the network is down. ' +
+      'Check that "console run" is running, then try again.',
+    status: 0,
+  });
+}
+
 /** Returns a new key for `Idempotency-Key`. */
 export function newIdempotencyKey() {
   // crypto.randomUUID exists only in secure contexts, and a console on a plain HTTP address is none.
@@ -96,13 +119,7 @@ async function send(method, address, { body, signal, idempotencyKey, handler }) 
     });
   } catch (error) {
     if (isAborted(error)) throw error;
-    throw new RequestError({
-      title: 'The console does not answer',
-      detail:
-        'The request did not reach the console. It may have stopped, or the network is down. ' +
-        'Check that "console run" is running, then try again.',
-      status: 0,
-    });
+    throw notReached();
   }
   if (response.status === 401 && handler !== null) signIn();
   if (!response.ok) throw new RequestError(await problem(response));

@@ -1,6 +1,6 @@
 // The page: session, router, frame, and what is shown when a view fails.
 
-import { onUnauthorized } from './api.js';
+import { loadModule, onUnauthorized } from './api.js';
 import { announce, announceIn } from './components/announce.js';
 import { emptyState } from './components/empty-state.js';
 import { problemBox } from './components/problem.js';
@@ -26,7 +26,7 @@ async function show({ initial = false } = {}) {
   const found = matchRoute(path);
   try {
     const [module] = await Promise.all([
-      found?.route.load(),
+      found && loadModule(found.route.load),
       found?.route.open || session() ? null : loadSession(),
     ]);
     if (mine !== navigation) return;

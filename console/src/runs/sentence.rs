@@ -1,5 +1,6 @@
 //! Sentences about how a command ended, from what it printed: pure.
 
+use runtime::plural::count;
 use serde_json::Value;
 
 use super::request::RunRequest;
@@ -41,12 +42,12 @@ pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
             };
             Some(format!(
                 "{verb} {}, still open {open}",
-                dead_letters(closed)
+                count(closed, "dead letter")
             ))
         }
         RunRequest::Discard(_) => {
             let discarded = result["discarded"].as_array()?.len() as u64;
-            Some(format!("discarded {}", dead_letters(discarded)))
+            Some(format!("discarded {}", count(discarded, "dead letter")))
         }
         RunRequest::Backfill(_) if result["already_done"] == true => Some(
             "a backfill of this name, range, rule and keys was done before; nothing was read or \
@@ -61,20 +62,19 @@ pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
                 None => String::new(),
             };
             Some(format!(
-                "{vouchers} vouchers to issue, {sum} {currency} in all{refused}"
+                "{} to issue, {sum} {currency} in all{refused}",
+                count(vouchers, "voucher")
             ))
         }
         RunRequest::Backfill(_) => {
             let (records, vouchers) = (number("records")?, number("voucher_records")?);
             Some(format!(
-                "evaluated {records} records and wrote {vouchers} voucher records"
+                "evaluated {} and wrote {}",
+                count(records, "record"),
+                count(vouchers, "voucher record")
             ))
         }
     }
-}
-
-fn dead_letters(count: u64) -> String {
-    runtime::plural::count(count, "dead letter")
 }
 
 #[cfg(test)]
@@ -126,6 +126,11 @@ mod tests {
         assert_eq!(
             outcome_of(backfill(true), preview).unwrap(),
             "3 vouchers to issue, 15.00 EUR in all; the backfill would be refused: no"
+        );
+        let one = json!({"vouchers": 1, "sum": "5.00", "currency": "EUR"});
+        assert_eq!(
+            outcome_of(backfill(true), one).unwrap(),
+            "1 voucher to issue, 5.00 EUR in all"
         );
         let done = json!({"already_done": true, "records": 0, "voucher_records": 0});
         assert!(
