@@ -47,91 +47,91 @@ metrics! {
         "Time from the timestamp of a voucher record to the commit of its row: of the oldest and of the newest such record of each batch. Without vouchers of backfills and redrives.";
     OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds"
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
-    PROCESSOR_RECORDS Counter "processor_records_total"
+    PROCESSOR_RECORDS Counter "checkout_processor_records_total"
         "Order statuses whose outcome was committed; outcome: voucher, skipped, dead_letter.";
-    PROCESSOR_SKIPPED Counter "processor_skipped_total"
+    PROCESSOR_SKIPPED Counter "checkout_processor_skipped_total"
         "Order statuses that earn no voucher, by the first reason: tombstone, status, currency, threshold, campaign_dates.";
-    PROCESSOR_DEAD_LETTERS Counter "processor_dead_letters_total"
+    PROCESSOR_DEAD_LETTERS Counter "checkout_processor_dead_letters_total"
         "Order statuses that could not be used, by reason.";
-    PROCESSOR_TRANSACTIONS Counter "processor_transactions_total"
+    PROCESSOR_TRANSACTIONS Counter "checkout_processor_transactions_total"
         "Transactions; outcome: committed, aborted, unknown (settled by the group's offsets).";
-    PROCESSOR_TRANSACTION_SECONDS Seconds "processor_transaction_seconds"
+    PROCESSOR_TRANSACTION_SECONDS Seconds "checkout_processor_transaction_seconds"
         "Time from the first record of a batch to its committed transaction.";
-    PROCESSOR_FENCED Counter "processor_fenced_total"
+    PROCESSOR_FENCED Counter "checkout_processor_fenced_total"
         "Times this instance's group member was replaced by another one of the same name, or its consumer was rebuilt.";
-    PROCESSOR_REFUSED Counter "processor_refused_records_total"
+    PROCESSOR_REFUSED Counter "checkout_processor_refused_records_total"
         "Records that the broker refused; outcome: reduced (a dead letter that was too large is written again without the parts that do not fit), blocked (retried every 30 s at most; its partition waits).";
-    PROCESSOR_CIRCUIT_OPEN Gauge "processor_circuit_open"
+    PROCESSOR_CIRCUIT_OPEN Gauge "checkout_processor_circuit_open"
         "1 while the flow is paused because too many records are dead letters; by task.";
-    PROCESSOR_PARTITIONS Gauge "processor_partitions"
+    PROCESSOR_PARTITIONS Gauge "checkout_processor_partitions"
         "Partitions assigned; by task.";
-    PROCESSOR_BLOCKED Gauge "processor_partition_blocked"
+    PROCESSOR_BLOCKED Gauge "checkout_processor_partition_blocked"
         "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
-    PROCESSOR_BLOCKED_OFFSET Gauge "processor_partition_blocked_offset"
+    PROCESSOR_BLOCKED_OFFSET Gauge "checkout_processor_partition_blocked_offset"
         "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
-    SINK_ROWS Counter "sink_rows_total"
+    SINK_ROWS Counter "checkout_sink_rows_total"
         "Vouchers whose outcome was committed; outcome: inserted, existing (a duplicate), different (a row with another code, amount or currency was kept), tombstone, dead_letter.";
-    SINK_DEAD_LETTERS Counter "sink_dead_letters_total"
+    SINK_DEAD_LETTERS Counter "checkout_sink_dead_letters_total"
         "Vouchers that could not be written, by reason.";
-    SINK_BATCH_SECONDS Seconds "sink_batch_seconds"
+    SINK_BATCH_SECONDS Seconds "checkout_sink_batch_seconds"
         "Time from the start of a batch's statement to its commit in Postgres.";
-    SINK_WRITE_ERRORS Counter "sink_write_errors_total"
+    SINK_WRITE_ERRORS Counter "checkout_sink_write_errors_total"
         "Statements that failed and were retried; cause: unavailable, data.";
-    SINK_REFUSED Counter "sink_refused_dead_letters_total"
+    SINK_REFUSED Counter "checkout_sink_refused_dead_letters_total"
         "Dead letters that the broker refused; outcome: reduced (too large: written again without the parts that do not fit), blocked (retried every 30 s at most).";
-    SINK_CIRCUIT_OPEN Gauge "sink_circuit_open"
+    SINK_CIRCUIT_OPEN Gauge "checkout_sink_circuit_open"
         "1 while the flow is paused because too many vouchers are dead letters; by task.";
-    SINK_PARTITIONS Gauge "sink_partitions"
+    SINK_PARTITIONS Gauge "checkout_sink_partitions"
         "Partitions assigned; by task.";
-    SINK_BLOCKED Gauge "sink_partition_blocked"
+    SINK_BLOCKED Gauge "checkout_sink_partition_blocked"
         "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
-    SINK_BLOCKED_OFFSET Gauge "sink_partition_blocked_offset"
+    SINK_BLOCKED_OFFSET Gauge "checkout_sink_partition_blocked_offset"
         "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
-    KAFKA_CALLS_GIVEN_UP Counter "kafka_calls_given_up_total"
+    KAFKA_CALLS_GIVEN_UP Counter "checkout_kafka_calls_given_up_total"
         "Calls of the Kafka client library that did not return in time, so that a new producer took over; by transactional_id.";
-    KAFKA_CALLS_ABANDONED Gauge "kafka_calls_abandoned"
+    KAFKA_CALLS_ABANDONED Gauge "checkout_kafka_calls_abandoned"
         "Given-up calls that have not returned yet; each keeps a client in memory.";
-    HTTP_CONNECTIONS Gauge "http_connections"
+    HTTP_CONNECTIONS Gauge "checkout_http_connections"
         "Open connections.";
-    HTTP_CONNECTIONS_FULL Counter "http_connections_full_total"
+    HTTP_CONNECTIONS_FULL Counter "checkout_http_connections_full_total"
         "Times the maximum number of connections was open, so that the next one had to wait.";
-    HTTP_REQUESTS Counter "producer_http_requests_total"
+    HTTP_REQUESTS Counter "checkout_producer_http_requests_total"
         "Requests answered; by route, method and status.";
-    HTTP_REQUEST_SECONDS Seconds "producer_http_request_seconds"
+    HTTP_REQUEST_SECONDS Seconds "checkout_producer_http_request_seconds"
         "Time from the headers of a request to those of its response; by route and method.";
-    RATE_LIMITED Counter "producer_rate_limited_total"
+    RATE_LIMITED Counter "checkout_producer_rate_limited_total"
         "Requests and bulk lines refused because the rate of their client was used up; by api_key_id, the client's name, or the first 8 hex digits of the SHA-256 of a key without one.";
-    BULK_SPOOL_BYTES Gauge "producer_bulk_spool_bytes"
+    BULK_SPOOL_BYTES Gauge "checkout_producer_bulk_spool_bytes"
         "Bytes of temporary files with results of bulk requests that clients have not read yet; bounded by HTTP_BULK_SPOOL_LIMIT.";
-    API_KEYS Gauge "producer_api_keys"
+    API_KEYS Gauge "checkout_producer_api_keys"
         "API keys in API_KEYS_FILE when it was last read.";
-    INGRESS_GROUP_CHANGES Counter "producer_group_changes_total"
+    INGRESS_GROUP_CHANGES Counter "checkout_producer_group_changes_total"
         "Order changes committed in groups.";
-    INGRESS_GROUPS Counter "producer_groups_total"
+    INGRESS_GROUPS Counter "checkout_producer_groups_total"
         "Groups of order changes; outcome: committed, locked (retried with locked rows), halved, failed.";
-    LOCKED_CHANGES Gauge "producer_locked_changes"
+    LOCKED_CHANGES Gauge "checkout_producer_locked_changes"
         "Order changes that wait because another session of the database holds a lock on their order.";
-    OUTBOX_ROWS Gauge "producer_outbox_rows"
+    OUTBOX_ROWS Gauge "checkout_producer_outbox_rows"
         "Status events committed and not published yet.";
-    OUTBOX_DEAD_ROWS Gauge "producer_outbox_dead_rows"
+    OUTBOX_DEAD_ROWS Gauge "checkout_producer_outbox_dead_rows"
         "Deleted outbox rows that vacuum has not removed yet, as Postgres estimates.";
-    VACUUM_HELD_BACK Gauge "producer_vacuum_held_back_seconds"
+    VACUUM_HELD_BACK Gauge "checkout_producer_vacuum_held_back_seconds"
         "How long the same transaction has kept vacuum from removing the outbox's deleted rows; 0 while none does.";
-    RELAY_ACTIVE Gauge "producer_relay_active"
+    RELAY_ACTIVE Gauge "checkout_producer_relay_active"
         "1 on the instance whose relay publishes.";
-    RELAY_PUBLISHED Counter "producer_relay_published_total"
+    RELAY_PUBLISHED Counter "checkout_producer_relay_published_total"
         "Status events published.";
-    RELAY_TRANSACTIONS Counter "producer_relay_transactions_total"
+    RELAY_TRANSACTIONS Counter "checkout_producer_relay_transactions_total"
         "The relay's transactions; outcome: committed, failed.";
-    CONSOLE_REQUESTS Counter "console_http_requests_total"
+    CONSOLE_REQUESTS Counter "checkout_console_http_requests_total"
         "Requests answered by the console; by route (files: pages and their files), method and status.";
-    CONSOLE_PAGES Gauge "console_pages"
+    CONSOLE_PAGES Gauge "checkout_console_pages"
         "Pages that are open. While there are none, the console asks the services nothing.";
-    CONSOLE_SESSIONS Gauge "console_sessions"
+    CONSOLE_SESSIONS Gauge "checkout_console_sessions"
         "Sessions that were signed in and not out; those that have expired are removed at the next sign-in.";
-    CONSOLE_SIGN_INS Counter "console_sign_ins_total"
+    CONSOLE_SIGN_INS Counter "checkout_console_sign_ins_total"
         "Attempts to sign in; outcome: accepted, refused (an unknown key), too_many (from one address).";
-    CONSOLE_KEYS Gauge "console_keys"
+    CONSOLE_KEYS Gauge "checkout_console_keys"
         "Keys in CONSOLE_KEYS_FILE when it was last read.";
 }
 

@@ -209,8 +209,8 @@ mod tests {
     fn outboxes_of_one_database_are_counted_once() {
         let mut rounds = Rounds::default();
         let other = (Service::Producer, "127.0.0.1:54323");
-        rounds.ready(PRODUCER, "producer_outbox_rows 40\n");
-        rounds.ready(other, "producer_outbox_rows 38\n");
+        rounds.ready(PRODUCER, "checkout_producer_outbox_rows 40\n");
+        rounds.ready(other, "checkout_producer_outbox_rows 38\n");
         let edges = edges(&Recent::of(rounds.window()));
         assert_eq!(of(&edges, "outbox-order-status").lag_records, Some(40));
     }

@@ -306,13 +306,13 @@ mod tests {
         rounds.ready(PRODUCER, "").ready(SINK, "");
         rounds.ready(
             PROCESSOR,
-            "processor_records_total{outcome=\"voucher\"} 100\n",
+            "checkout_processor_records_total{outcome=\"voucher\"} 100\n",
         );
         rounds.end_round().ready(PRODUCER, "").ready(SINK, "");
         rounds.not_ready(
             PROCESSOR,
             r#"{"task-0":"not ready: paused: 612 of the last 1000 records are dead letters"}"#,
-            "processor_records_total{outcome=\"voucher\"} 150\n\
+            "checkout_processor_records_total{outcome=\"voucher\"} 150\n\
              checkout_consumer_lag_records{group=\"g\",topic=\"order-status\",partition=\"0\"} 7\n\
              checkout_consumer_lag_seconds{group=\"g\",topic=\"order-status\"} 1.25\n",
         );
@@ -350,11 +350,11 @@ mod tests {
         let mut rounds = Rounds::default();
         rounds.ready(
             PROCESSOR,
-            "processor_records_total{outcome=\"dead_letter\"} 1\n",
+            "checkout_processor_records_total{outcome=\"dead_letter\"} 1\n",
         );
         rounds.end_round().ready(
             PROCESSOR,
-            "processor_records_total{outcome=\"dead_letter\"} 4\n",
+            "checkout_processor_records_total{outcome=\"dead_letter\"} 4\n",
         );
         let values = rounds.flow().chart_values();
         let value = |name: &str| values[SERIES.iter().position(|known| *known == name).unwrap()];

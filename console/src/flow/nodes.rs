@@ -423,7 +423,7 @@ mod tests {
         rounds.ready(
             PROCESSOR,
             "checkout_consumer_lag_seconds{group=\"g\",topic=\"may-status\"} 0\n\
-             processor_partition_blocked{topic=\"may-status\",partition=\"3\",reason=\"unreadable\"} 1\n",
+             checkout_processor_partition_blocked{topic=\"may-status\",partition=\"3\",reason=\"unreadable\"} 1\n",
         );
         let topic = of(&mut rounds, NodeId::OrderStatus);
         assert_eq!(topic.label, "may-status");
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn dead_letters_are_worth_a_look_while_they_come() {
         let dead =
-            |count| format!("processor_dead_letters_total{{reason=\"invalid_json\"}} {count}\n");
+            |count| format!("checkout_processor_dead_letters_total{{reason=\"invalid_json\"}} {count}\n");
         let id = NodeId::OrderStatusDeadLetters;
         let mut rounds = Rounds::default();
         rounds.ready(PROCESSOR, &dead(5));

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn vouchers(count: u64) -> String {
-        format!("processor_records_total{{outcome=\"voucher\"}} {count}\n")
+        format!("checkout_processor_records_total{{outcome=\"voucher\"}} {count}\n")
     }
 
     fn rate(rounds: &mut Rounds) -> Option<f64> {
@@ -237,9 +237,9 @@ mod tests {
     fn a_latency_is_that_of_the_last_minute_over_all_instances() {
         let transactions = |fast: u64, all: u64| {
             format!(
-                "processor_transaction_seconds_bucket{{le=\"0.01\"}} {fast}\n\
-                 processor_transaction_seconds_bucket{{le=\"0.02\"}} {all}\n\
-                 processor_transaction_seconds_bucket{{le=\"+Inf\"}} {all}\n"
+                "checkout_processor_transaction_seconds_bucket{{le=\"0.01\"}} {fast}\n\
+                 checkout_processor_transaction_seconds_bucket{{le=\"0.02\"}} {all}\n\
+                 checkout_processor_transaction_seconds_bucket{{le=\"+Inf\"}} {all}\n"
             )
         };
         let latency = |rounds: &mut Rounds| {
@@ -268,8 +268,8 @@ mod tests {
     #[test]
     fn gauges_are_those_of_the_instances_that_answered_last() {
         let mut rounds = Rounds::default();
-        rounds.ready(PROCESSOR, "processor_partitions{task=\"0\"} 6\n");
-        rounds.ready(OTHER_PROCESSOR, "processor_partitions{task=\"0\"} 5\n");
+        rounds.ready(PROCESSOR, "checkout_processor_partitions{task=\"0\"} 6\n");
+        rounds.ready(OTHER_PROCESSOR, "checkout_processor_partitions{task=\"0\"} 5\n");
         let partitions = |rounds: &mut Rounds| {
             let recent = Recent::of(rounds.window());
             (
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_lasts_holds_in_every_round() {
-        let paused = |open: u64| format!("sink_circuit_open{{task=\"0\"}} {open}\n");
+        let paused = |open: u64| format!("checkout_sink_circuit_open{{task=\"0\"}} {open}\n");
         let mut rounds = Rounds::default();
         let lasts = |rounds: &mut Rounds| {
             let recent = Recent::of(rounds.window());

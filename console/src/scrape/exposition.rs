@@ -143,11 +143,11 @@ mod tests {
 
     #[test]
     fn a_name_labels_and_a_value_are_read() {
-        let text = "# HELP sink_rows_total Vouchers whose outcome was committed.\n\
-                    # TYPE sink_rows_total counter\n\
-                    sink_rows_total{outcome=\"inserted\"} 553\n\n";
+        let text = "# HELP checkout_sink_rows_total Vouchers whose outcome was committed.\n\
+                    # TYPE checkout_sink_rows_total counter\n\
+                    checkout_sink_rows_total{outcome=\"inserted\"} 553\n\n";
         let series = only(text);
-        assert_eq!(series.name, "sink_rows_total");
+        assert_eq!(series.name, "checkout_sink_rows_total");
         assert_eq!(series.label("outcome").as_deref(), Some("inserted"));
         assert_eq!(series.label("out"), None);
         assert_eq!(series.count(), Some(553));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_route_with_braces_and_a_label_with_a_comma_are_read() {
-        let line = r#"producer_http_request_seconds_bucket{route="/orders/{order_id}",method="PATCH",le="0.0025"} 7"#;
+        let line = r#"checkout_producer_http_request_seconds_bucket{route="/orders/{order_id}",method="PATCH",le="0.0025"} 7"#;
         let series = only(line);
         assert_eq!(series.label("route").as_deref(), Some("/orders/{order_id}"));
         assert_eq!(series.label("method").as_deref(), Some("PATCH"));
@@ -170,16 +170,16 @@ mod tests {
 
     #[test]
     fn a_series_without_labels_and_an_infinite_bound_are_read() {
-        assert_eq!(only("http_connections 3").number(), Some(3.0));
-        assert_eq!(only("http_connections{} 3 1789000000000").count(), Some(3));
-        let last = only(r#"sink_batch_seconds_bucket{le="+Inf"} 12"#);
+        assert_eq!(only("checkout_http_connections 3").number(), Some(3.0));
+        assert_eq!(only("checkout_http_connections{} 3 1789000000000").count(), Some(3));
+        let last = only(r#"checkout_sink_batch_seconds_bucket{le="+Inf"} 12"#);
         assert_eq!(last.bound(), Some(f64::INFINITY));
     }
 
     #[test]
     fn numbers_that_mean_nothing_are_left_out() {
         for value in ["NaN", "-1", "+Inf", "many"] {
-            let line = format!("producer_outbox_rows {value}");
+            let line = format!("checkout_producer_outbox_rows {value}");
             assert_eq!(only(&line).number(), None, "{value}");
             assert_eq!(only(&line).count(), None, "{value}");
         }

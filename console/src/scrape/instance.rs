@@ -313,7 +313,7 @@ mod tests {
         let router = Router::new()
             .route("/readyz", get(|| async { READY }))
             .route("/metrics", get(move || async move { long }));
-        let sink = "sink_rows_total{outcome=\"inserted\"} 1\n";
+        let sink = "checkout_sink_rows_total{outcome=\"inserted\"} 1\n";
         let urls = [
             serve(router).await,
             serve(answering(StatusCode::OK, READY, sink)).await,
@@ -335,7 +335,7 @@ mod tests {
         async fn metrics(headers: axum::http::HeaderMap) -> String {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok());
             let is_right = host.is_some_and(|host| host.starts_with("processors.example:"));
-            format!("processor_fenced_total {}\n", u8::from(is_right))
+            format!("checkout_processor_fenced_total {}\n", u8::from(is_right))
         }
         let router = Router::new()
             .route("/below/readyz", get(|| async { READY }))

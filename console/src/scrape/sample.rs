@@ -254,14 +254,14 @@ mod tests {
     fn metrics_of_another_service_are_refused_and_those_of_a_starting_one_are_not() {
         let why = read(Service::Sink, PROCESSOR).unwrap_err();
         assert!(why.contains("a processor, not of a sink"), "{why}");
-        assert!(read(Service::Sink, "http_connections 1\n").is_ok());
+        assert!(read(Service::Sink, "checkout_http_connections 1\n").is_ok());
     }
 
     #[test]
     fn a_counter_that_fell_says_that_the_instance_was_started_again() {
         let (before, _) = read(Service::Sink, SINK).unwrap();
         assert!(!before.has_restarted_since(&before));
-        let (after, _) = read(Service::Sink, "sink_rows_total{outcome=\"inserted\"} 3\n").unwrap();
+        let (after, _) = read(Service::Sink, "checkout_sink_rows_total{outcome=\"inserted\"} 3\n").unwrap();
         assert!(after.has_restarted_since(&before));
         assert!(!before.has_restarted_since(&after));
     }

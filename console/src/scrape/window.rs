@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn inserted(address: &str, rows: u64) -> Report {
-        let text = format!("sink_rows_total{{outcome=\"inserted\"}} {rows}\n");
+        let text = format!("checkout_sink_rows_total{{outcome=\"inserted\"}} {rows}\n");
         let (numbers, _) = read(Service::Sink, &text).unwrap();
         report(address, Reading::Numbers(Box::new(numbers)))
     }

@@ -127,6 +127,6 @@ holds('live updates can be paused, and a page that is closed asks nobody', async
   await Promise.all([page.close(), clock.close()]);
   await until('the console to see that nobody looks', async () => {
     const metrics = await (await fetch(`${lab.console.url}/metrics`)).text();
-    return /^console_pages 0$/m.test(metrics);
+    return /^checkout_console_pages 0$/m.test(metrics);
   });
 });

@@ -13,7 +13,7 @@ const KAFKA: &str = "Kafka at k:9092 does not answer: k:9092/bootstrap: Connect 
 
 /// All services answer and are ready.
 fn healthy(rounds: &mut Rounds) -> &mut Rounds {
-    rounds.ready(PRODUCER, "producer_relay_active 1\n");
+    rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
     rounds.ready(PROCESSOR, "").ready(SINK, "")
 }
 
@@ -71,7 +71,7 @@ fn brokers_that_are_away_are_named_once_with_everybody_concerned() {
         rounds.degraded(
             PRODUCER,
             &producer,
-            "producer_relay_active 0\nproducer_outbox_rows 900\n",
+            "checkout_producer_relay_active 0\nproducer_outbox_rows 900\n",
         );
         rounds.not_ready(PROCESSOR, &consumer, "");
         rounds.not_ready(SINK, &consumer, "");
@@ -153,7 +153,7 @@ fn an_instance_that_is_away_is_critical_if_it_is_the_only_one() {
         "The processor cannot be reached at 10.0.0.2:9464: connection refused. Start it (processor \
          run), or correct CONSOLE_PROCESSOR_URLS."
     );
-    rounds.ready(PRODUCER, "producer_relay_active 1\n");
+    rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
     rounds
         .ready(SINK, "")
         .refused(PROCESSOR)
@@ -171,9 +171,9 @@ fn an_open_circuit_is_named_once_although_part_and_metric_say_it() {
     let paused = |number: u32| not_ready(&format!("paused: {why}; task {number}"));
     let paused = parts(&[("task-0", &paused(0)), ("task-1", &paused(1))]);
     rounds
-        .ready(PRODUCER, "producer_relay_active 1\n")
+        .ready(PRODUCER, "checkout_producer_relay_active 1\n")
         .ready(SINK, "");
-    rounds.not_ready(PROCESSOR, &paused, "processor_circuit_open{task=\"0\"} 1\n");
+    rounds.not_ready(PROCESSOR, &paused, "checkout_processor_circuit_open{task=\"0\"} 1\n");
     let warning = only(&mut rounds);
     assert_eq!(
         warning.text,
@@ -181,7 +181,7 @@ fn an_open_circuit_is_named_once_although_part_and_metric_say_it() {
     );
     assert_eq!(warning.help, Some(help::CIRCUIT));
     healthy(&mut rounds);
-    rounds.ready(OTHER_PROCESSOR, "processor_circuit_open{task=\"0\"} 1\n");
+    rounds.ready(OTHER_PROCESSOR, "checkout_processor_circuit_open{task=\"0\"} 1\n");
     assert_eq!(only(&mut rounds).help, Some(help::CIRCUIT));
 }
 
@@ -189,7 +189,7 @@ fn an_open_circuit_is_named_once_although_part_and_metric_say_it() {
 fn a_blocked_partition_is_named_by_its_sentence_and_leads_to_its_section() {
     let sentence =
         "partition 3 of order-status is not read: the group's offset 500 is not in its log";
-    let blocked = "processor_partition_blocked{topic=\"order-status\",partition=\"3\",reason=\"out_of_range\"} 1\n";
+    let blocked = "checkout_processor_partition_blocked{topic=\"order-status\",partition=\"3\",reason=\"out_of_range\"} 1\n";
     let mut rounds = Rounds::default();
     healthy(&mut rounds).not_ready(
         OTHER_PROCESSOR,
@@ -217,7 +217,7 @@ fn tasks_that_say_the_same_have_one_warning() {
     let why = not_ready("cannot read the group's offsets: not authorized");
     let mut rounds = Rounds::default();
     rounds
-        .ready(PRODUCER, "producer_relay_active 1\n")
+        .ready(PRODUCER, "checkout_producer_relay_active 1\n")
         .ready(SINK, "");
     rounds.not_ready(PROCESSOR, &parts(&[("task-0", &why), ("task-1", &why)]), "");
     let text = only(&mut rounds).text;
@@ -228,7 +228,7 @@ fn tasks_that_say_the_same_have_one_warning() {
 fn a_service_that_starts_is_no_failure() {
     let mut rounds = Rounds::default();
     rounds
-        .ready(PRODUCER, "producer_relay_active 1\n")
+        .ready(PRODUCER, "checkout_producer_relay_active 1\n")
         .ready(SINK, "");
     let starting = [
         ("kafka", "not ready: connecting"),
@@ -273,14 +273,14 @@ fn the_parts_of_the_producer_lead_to_the_outbox() {
 fn dead_letters_of_the_last_minute_are_named_by_reason() {
     let dead = |json: u32, total: u32| {
         format!(
-            "processor_dead_letters_total{{reason=\"invalid_json\"}} {json}\n\
-             processor_dead_letters_total{{reason=\"invalid_total\"}} {total}\n"
+            "checkout_processor_dead_letters_total{{reason=\"invalid_json\"}} {json}\n\
+             checkout_processor_dead_letters_total{{reason=\"invalid_total\"}} {total}\n"
         )
     };
     let mut rounds = Rounds::default();
     for (json, total) in [(500, 0), (500, 0), (510, 2)] {
         rounds
-            .ready(PRODUCER, "producer_relay_active 1\n")
+            .ready(PRODUCER, "checkout_producer_relay_active 1\n")
             .ready(SINK, "");
         rounds.ready(PROCESSOR, &dead(json, total)).end_round();
     }
@@ -295,11 +295,11 @@ fn dead_letters_of_the_last_minute_are_named_by_reason() {
 
 #[test]
 fn rows_that_differ_are_critical_when_they_come_and_stay_a_warning() {
-    let differing = |count: u32| format!("sink_rows_total{{outcome=\"different\"}} {count}\n");
+    let differing = |count: u32| format!("checkout_sink_rows_total{{outcome=\"different\"}} {count}\n");
     let mut rounds = Rounds::default();
     let mut round = |count| {
         rounds
-            .ready(PRODUCER, "producer_relay_active 1\n")
+            .ready(PRODUCER, "checkout_producer_relay_active 1\n")
             .ready(PROCESSOR, "");
         rounds.ready(SINK, &differing(count));
         only(&mut rounds)
@@ -325,7 +325,7 @@ fn an_outbox_that_grows_and_nobody_who_publishes_are_told_apart() {
         for second in 0..60 {
             let rows = 100 + 50 * second;
             let active = u8::from(is_active);
-            let metrics = format!("producer_relay_active {active}\nproducer_outbox_rows {rows}\n");
+            let metrics = format!("checkout_producer_relay_active {active}\nproducer_outbox_rows {rows}\n");
             rounds.ready(PRODUCER, &metrics);
             rounds.ready(PROCESSOR, "").ready(SINK, "").end_round();
         }
@@ -351,7 +351,7 @@ fn a_lag_of_more_than_half_a_minute_is_a_warning() {
     let mut rounds = Rounds::default();
     let mut round = |seconds| {
         rounds
-            .ready(PRODUCER, "producer_relay_active 1\n")
+            .ready(PRODUCER, "checkout_producer_relay_active 1\n")
             .ready(SINK, "");
         rounds.ready(PROCESSOR, &lag(seconds));
         texts(&mut rounds)
@@ -370,11 +370,11 @@ fn what_passes_by_itself_is_said_only_when_it_lasts() {
         healthy(&mut rounds);
         rounds.ready(
             OTHER_PRODUCER,
-            "producer_locked_changes 5\nkafka_calls_abandoned 2\nproducer_api_keys 3\n",
+            "checkout_producer_locked_changes 5\nkafka_calls_abandoned 2\nproducer_api_keys 3\n",
         );
         rounds.ready(
             (Service::Producer, "127.0.0.1:54324"),
-            "producer_api_keys 4\n",
+            "checkout_producer_api_keys 4\n",
         );
         texts(&mut rounds)
     };
@@ -401,10 +401,10 @@ fn refused_clients_and_full_connections_are_counted_over_the_last_minute() {
     let mut rounds = Rounds::default();
     for (refused, full, fenced) in [(5, 0, 1), (17, 2, 4)] {
         let producer = format!(
-            "producer_relay_active 1\nhttp_connections_full_total {full}\n\
-             producer_rate_limited_total{{api_key_id=\"shop-a\"}} {refused}\n"
+            "checkout_producer_relay_active 1\nhttp_connections_full_total {full}\n\
+             checkout_producer_rate_limited_total{{api_key_id=\"shop-a\"}} {refused}\n"
         );
-        let processor = format!("processor_fenced_total {fenced}\n");
+        let processor = format!("checkout_processor_fenced_total {fenced}\n");
         rounds.ready(PRODUCER, &producer).ready(SINK, "");
         rounds.ready(PROCESSOR, &processor).end_round();
     }
@@ -426,7 +426,7 @@ fn refused_clients_and_full_connections_are_counted_over_the_last_minute() {
 #[test]
 fn the_worst_comes_first_and_within_a_severity_the_order_of_the_path() {
     let mut rounds = Rounds::default();
-    rounds.ready(PRODUCER, "producer_relay_active 1\n");
+    rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
     rounds.not_ready(
         PROCESSOR,
         &parts(&[("task-0", &not_ready("waiting to abort: timed out"))]),

@@ -21,7 +21,7 @@ fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
     compare("docs/monitoring.md", &table)
 }
 
-/// `sink_rows_total` of a span such as `sink_rows_total{outcome="different"}`. Tables of migrations
+/// `checkout_sink_rows_total` of a span such as `checkout_sink_rows_total{outcome="different"}`. Tables of migrations
 /// and files have names alike.
 fn metric(code: &str) -> Option<&str> {
     let name = code.split_once('{').map_or(code, |(name, _)| name);

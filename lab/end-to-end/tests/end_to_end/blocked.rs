@@ -136,7 +136,7 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
     }
     let labels = format!(r#"partition="{BLOCKED}",reason="unreadable""#);
-    let gauge = metric(&processor, "processor_partition_blocked", &labels).await?;
+    let gauge = metric(&processor, "checkout_processor_partition_blocked", &labels).await?;
     assert_eq!(gauge, 1);
     let log = std::fs::read_to_string(processor.log())?;
     let errors = log
@@ -255,7 +255,7 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
     }
     let place = format!(r#"partition="{BLOCKED}""#);
-    let offset = metric(&processor, "processor_partition_blocked_offset", &place).await?;
+    let offset = metric(&processor, "checkout_processor_partition_blocked_offset", &place).await?;
     assert_eq!(offset, 500);
     system
         .write_orders(vec![sent("2", NEIGHBOUR), sent("3", BLOCKED)])

@@ -143,7 +143,7 @@ async fn a_client_that_never_reads_its_results_is_ended() -> Result<()> {
     stream.write_all(body.as_bytes()).await?;
     // Ours that asks for the metric is one.
     let open = || async {
-        metric(&producer, "http_connections", "")
+        metric(&producer, "checkout_http_connections", "")
             .await
             .unwrap_or(99)
     };

@@ -155,7 +155,7 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
         let mut skips = BTreeMap::new();
         for reason in ["currency", "threshold", "campaign_dates"] {
             let labels = format!("reason=\"{reason}\"");
-            let count = metric(&spring, "processor_skipped_total", &labels).await;
+            let count = metric(&spring, "checkout_processor_skipped_total", &labels).await;
             skips.insert(reason, count.unwrap_or_default());
         }
         skips

@@ -95,7 +95,7 @@ async fn waiting_writer(system: &TestSystem, what: &'static str) -> Result<i32> 
 /// Waits until a change was set aside because of another session's lock.
 async fn until_locked(producer: &Service) {
     let locked = || async {
-        let count = metric(producer, "producer_locked_changes", "").await;
+        let count = metric(producer, "checkout_producer_locked_changes", "").await;
         count.unwrap_or_default()
     };
     wait::until("a change that waits for a lock", locked, |count| {
@@ -107,7 +107,7 @@ async fn until_locked(producer: &Service) {
 /// Waits until a group could not be written and is to be tried again.
 async fn until_held_up(producer: &Service) {
     let failed = || async {
-        let count = metric(producer, "producer_groups_total", "outcome=\"failed\"").await;
+        let count = metric(producer, "checkout_producer_groups_total", "outcome=\"failed\"").await;
         count.unwrap_or_default()
     };
     wait::until("a group that is held up", failed, |count| *count > 0).await;

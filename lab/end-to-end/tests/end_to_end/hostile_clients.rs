@@ -170,7 +170,7 @@ async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notic
     assert!(orders > 0, "others were served meanwhile");
     // Ours that asks for the metric is one.
     let open = || async {
-        metric(&producer, "http_connections", "")
+        metric(&producer, "checkout_http_connections", "")
             .await
             .unwrap_or(99)
     };
@@ -205,7 +205,7 @@ async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Resu
         .buffer_unordered(200)
         .try_collect()
         .await?;
-    let open = || async { metric(&producer, "http_connections", "").await.unwrap_or(0) };
+    let open = || async { metric(&producer, "checkout_http_connections", "").await.unwrap_or(0) };
     let enough = count as u64 * 9 / 10;
     let opened = wait::until("the connections to be open", open, |open| *open >= enough).await;
     let with_idle = resident_mib(&producer)?;
@@ -231,8 +231,8 @@ async fn more_connections_than_allowed_wait_for_their_turn() -> Result<()> {
     // Behind three times as many as there may be, each of which is ended for its silence.
     let http = Client::new();
     places_and_sends(&http, &producer, "patient").await?;
-    assert!(metric(&producer, "http_connections", "").await? <= 20);
-    assert!(metric(&producer, "http_connections_full_total", "").await? > 0);
+    assert!(metric(&producer, "checkout_http_connections", "").await? <= 20);
+    assert!(metric(&producer, "checkout_http_connections_full_total", "").await? > 0);
     drop(idle);
     Ok(())
 }

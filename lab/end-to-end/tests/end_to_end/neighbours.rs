@@ -139,7 +139,7 @@ async fn locked_orders_keep_no_writer_from_the_others() -> Result<()> {
         })
         .collect();
     let waiting = || async {
-        metric(&producer, "producer_locked_changes", "")
+        metric(&producer, "checkout_producer_locked_changes", "")
             .await
             .unwrap_or_default()
     };
@@ -182,7 +182,7 @@ async fn a_hot_order_is_in_nobodys_way() -> Result<()> {
         })
         .collect();
     let waiting = || async {
-        let count = metric(&producer, "http_connections", "").await;
+        let count = metric(&producer, "checkout_http_connections", "").await;
         count.unwrap_or_default()
     };
     wait::until("the bulk requests", waiting, |count| *count >= 16).await;
@@ -278,7 +278,7 @@ async fn tables_that_somebody_has_locked_are_waited_for() -> Result<()> {
         tokio::spawn(request.send())
     };
     let failed = || async {
-        metric(&producer, "producer_groups_total", "outcome=\"failed\"")
+        metric(&producer, "checkout_producer_groups_total", "outcome=\"failed\"")
             .await
             .unwrap_or_default()
     };

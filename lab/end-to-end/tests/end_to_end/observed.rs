@@ -79,8 +79,8 @@ async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let (processor, sink) = tokio::try_join!(system.processor(), system.sink())?;
     for (service, name) in [
-        (&processor, "processor_dead_letters_total"),
-        (&sink, "sink_dead_letters_total"),
+        (&processor, "checkout_processor_dead_letters_total"),
+        (&sink, "checkout_sink_dead_letters_total"),
     ] {
         let metrics = reqwest::get(service.url("/metrics")).await?.text().await?;
         for reason in Reason::ALL {
@@ -148,7 +148,7 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
     system.backends.postgres().start().await?;
     system.backends.postgres().wait_ready().await?;
     catches_up(&sink).await?;
-    let inserted = metric(&sink, "sink_rows_total", "outcome=\"inserted\"").await?;
+    let inserted = metric(&sink, "checkout_sink_rows_total", "outcome=\"inserted\"").await?;
     assert_eq!(inserted, 5_001);
     Ok(())
 }
@@ -169,7 +169,7 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
         .run_processor(&["backfill", "--name", "again", "--json"], &[])
         .await?
         .json()?;
-    let existing = || metric(&sink, "sink_rows_total", "outcome=\"existing\"");
+    let existing = || metric(&sink, "checkout_sink_rows_total", "outcome=\"existing\"");
     wait::until("the voucher again", existing, |existing| {
         *existing.as_ref().unwrap_or(&0) == 1
     })

@@ -169,7 +169,7 @@ async fn while_postgres_is_away_the_processor_goes_on_and_all_rows_arrive_afterw
     flow.send_order("after").await?;
     flow.has_row("after").await?;
     flow.recovers().await?;
-    let partitions = metric(&flow.sink, "sink_partitions", "").await?;
+    let partitions = metric(&flow.sink, "checkout_sink_partitions", "").await?;
     assert_eq!(partitions, 4, "the sink still has all partitions");
     Ok(())
 }

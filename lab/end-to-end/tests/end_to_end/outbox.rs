@@ -58,7 +58,7 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     .execute(&mut eye)
     .await?;
     let published = || async {
-        let count = metric(&producer, "producer_relay_published_total", "").await;
+        let count = metric(&producer, "checkout_producer_relay_published_total", "").await;
         count.unwrap_or_default()
     };
     let all = u64::try_from(ROWS)?;
@@ -116,7 +116,7 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     let named = |told: &String| told.contains("a-dump") && told.contains(&remedy);
     let patience = Duration::from_secs(120);
     wait::until_within(patience, "the session that holds vacuum back", told, named).await;
-    let seconds = metric(&producer, "producer_vacuum_held_back_seconds", "").await?;
+    let seconds = metric(&producer, "checkout_producer_vacuum_held_back_seconds", "").await?;
     assert!(seconds >= 30, "{seconds}");
     assert_eq!(readiness(&producer).await?.0, 200, "orders flow");
     dump.close().await?;
@@ -164,7 +164,7 @@ async fn two_outboxes_with_names_are_published_side_by_side() -> Result<()> {
         assert!(part.contains("ready"), "{part}");
         let failed = metric(
             producer,
-            "producer_relay_transactions_total",
+            "checkout_producer_relay_transactions_total",
             "outcome=\"failed\"",
         );
         assert_eq!(failed.await?, 0);

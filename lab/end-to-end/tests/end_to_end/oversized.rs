@@ -69,13 +69,13 @@ async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() 
     );
     let aborted = metric(
         &processor,
-        "processor_transactions_total",
+        "checkout_processor_transactions_total",
         "outcome=\"aborted\"",
     );
     assert!(aborted.await? <= 1, "it is refused once");
     let reduced = metric(
         &processor,
-        "processor_refused_records_total",
+        "checkout_processor_refused_records_total",
         "outcome=\"reduced\"",
     );
     assert_eq!(reduced.await?, 1);

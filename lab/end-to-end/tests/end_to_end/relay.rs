@@ -122,7 +122,7 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
 }
 
 pub(crate) async fn is_active(producer: &Service) -> bool {
-    end_to_end::http::metric(producer, "producer_relay_active", "")
+    end_to_end::http::metric(producer, "checkout_producer_relay_active", "")
         .await
         .unwrap_or(0)
         == 1

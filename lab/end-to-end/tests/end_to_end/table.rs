@@ -421,14 +421,14 @@ async fn check_counts(processor: &Service, all: impl Iterator<Item = Expected>) 
     };
     for outcome in all {
         match outcome {
-            Expected::Voucher(_) => count("processor_records_total", "outcome", "voucher"),
+            Expected::Voucher(_) => count("checkout_processor_records_total", "outcome", "voucher"),
             Expected::Skip(reason) => {
-                count("processor_records_total", "outcome", "skipped");
-                count("processor_skipped_total", "reason", reason);
+                count("checkout_processor_records_total", "outcome", "skipped");
+                count("checkout_processor_skipped_total", "reason", reason);
             }
             Expected::Dead(reason, _) => {
-                count("processor_records_total", "outcome", "dead_letter");
-                count("processor_dead_letters_total", "reason", reason);
+                count("checkout_processor_records_total", "outcome", "dead_letter");
+                count("checkout_processor_dead_letters_total", "reason", reason);
             }
         }
     }

@@ -109,7 +109,7 @@ async fn an_order_is_placed_and_followed_in_the_browser() -> Result<()> {
         let node = node.with_context(|| format!("no such node in {flow}"))?;
         assert_eq!(node["state"], "ready", "{node}");
     }
-    assert_eq!(metric(&console, "console_pages", "").await?, 1);
+    assert_eq!(metric(&console, "checkout_console_pages", "").await?, 1);
 
     let order = json!({ "order_id": "web-1", "total": "120.50" });
     let (status, placed) = browser.post("/api/orders", &order).await?;
@@ -264,7 +264,7 @@ async fn a_key_that_is_taken_away_ends_its_session_and_its_stream() -> Result<()
     // Reads until the console ends the stream.
     while stream.chunk().await?.is_some() {}
     assert_eq!(bob.get("/api/flow").await?.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(metric(&console, "console_keys", "").await?, 1);
+    assert_eq!(metric(&console, "checkout_console_keys", "").await?, 1);
 
     let mut ann = Browser::of(&console);
     ann.sign_in(ANNS).await?;
