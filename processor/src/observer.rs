@@ -12,7 +12,7 @@ use runtime::metrics as names;
 use schemas::Reason;
 
 use crate::batch::Tally;
-use crate::ports::{Observer, TransactionEnd};
+use crate::ports::Observer;
 use crate::rule::Skip;
 
 /// The metrics and the readiness of one task.
@@ -26,12 +26,9 @@ pub struct TaskObserver {
     dead: Counter,
     skips: HashMap<Skip, Counter>,
     reasons: HashMap<Reason, Counter>,
-    committed: Counter,
-    aborted: Counter,
-    unknown: Counter,
+    batch_records: Histogram,
     seconds: Histogram,
     order_to_voucher: Histogram,
-    fenced: Counter,
 }
 
 impl TaskObserver {
@@ -40,8 +37,6 @@ impl TaskObserver {
     pub fn new(task: u16, part: Part, lag: TaskLag) -> Self {
         let records =
             |outcome: &'static str| counter!(names::PROCESSOR_RECORDS, "outcome" => outcome);
-        let transactions =
-            |outcome: &'static str| counter!(names::PROCESSOR_TRANSACTIONS, "outcome" => outcome);
         let flow = FlowMetrics {
             partitions: names::PROCESSOR_PARTITIONS,
             circuit_open: names::PROCESSOR_CIRCUIT_OPEN,
@@ -72,12 +67,9 @@ impl TaskObserver {
                     )
                 })
                 .collect(),
-            committed: transactions("committed"),
-            aborted: transactions("aborted"),
-            unknown: transactions("unknown"),
+            batch_records: histogram!(names::BATCH_RECORDS, "service" => "processor"),
             seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
             order_to_voucher: histogram!(names::ORDER_TO_VOUCHER_SECONDS),
-            fenced: counter!(names::PROCESSOR_FENCED),
         }
     }
 }
@@ -88,8 +80,9 @@ impl Observer for TaskObserver {
     }
 
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration) {
-        let mut written = 0;
+        let (mut records, mut written) = (0, 0);
         for tally in tallies {
+            records += tally.records();
             written += tally.vouchers + tally.dead.values().sum::<u64>();
             self.vouchers.increment(tally.vouchers);
             for (skip, count) in &tally.skipped {
@@ -105,6 +98,7 @@ impl Observer for TaskObserver {
                 }
             }
         }
+        self.batch_records.record(records as f64);
         // Nobody waits for a commit of offsets alone.
         if written > 0 {
             self.seconds.record(took);
@@ -113,18 +107,5 @@ impl Observer for TaskObserver {
 
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         latency::record(&self.order_to_voucher, orders);
-    }
-
-    fn transaction_ended(&mut self, end: TransactionEnd) {
-        match end {
-            TransactionEnd::Committed => &self.committed,
-            TransactionEnd::Aborted => &self.aborted,
-            TransactionEnd::Unknown => &self.unknown,
-        }
-        .increment(1);
-    }
-
-    fn fenced(&mut self) {
-        self.fenced.increment(1);
     }
 }

@@ -150,18 +150,8 @@ pub trait Log {
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 }
 
-/// How a transaction ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionEnd {
-    /// Its records and offsets are visible.
-    Committed,
-    /// Nothing of it is visible.
-    Aborted,
-    /// Unknown here. The group's committed offsets say which.
-    Unknown,
-}
-
-/// Watches the loop: metrics and readiness. Never changes what the loop does.
+/// Watches the loop: metrics and readiness. Never changes what the loop does. Single events are counted
+/// through [`FlowObserver::count`].
 pub trait Observer {
     /// The observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
@@ -171,10 +161,4 @@ pub trait Observer {
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         let _ = orders;
     }
-    /// A transaction ended.
-    fn transaction_ended(&mut self, end: TransactionEnd) {
-        let _ = end;
-    }
-    /// Another member took this one's name.
-    fn fenced(&mut self) {}
 }

@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use crate::group_lag::TaskLag;
 use crate::health::Part;
 use crate::kafka::Blocked;
+use crate::metrics::Count;
 use crate::refusals::Refusal;
 
 /// Watches a task's flow of records. Never changes what the task does.
@@ -38,6 +39,11 @@ pub trait FlowObserver {
     /// The broker refused to write this number of records.
     fn refused(&mut self, records: usize, refusal: Refusal) {
         let _ = (records, refusal);
+    }
+
+    /// An event that a counter counts. Rarer than records.
+    fn count(&mut self, count: Count) {
+        let _ = count;
     }
 
     /// The oldest record whose outcome is not durable has this timestamp, in milliseconds since the
@@ -158,6 +164,10 @@ impl FlowObserver for FlowMonitor {
             Refusal::Blocked => &self.refused,
         }
         .increment(records as u64);
+    }
+
+    fn count(&mut self, count: Count) {
+        count.record();
     }
 
     fn unsettled_since(&mut self, timestamp: Option<i64>) {

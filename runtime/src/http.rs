@@ -100,8 +100,6 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    // A rate needs the counter to exist before its first increment.
-    counter!(HTTP_CONNECTIONS_FULL).increment(0);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -23,6 +23,7 @@
 //! | [`scan_progress`] | a progress bar for a command that reads a long part of a topic |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |
+//! | [`version`] | what was built |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
@@ -71,3 +72,4 @@ pub mod telemetry;
 pub mod text_table;
 pub mod trace_context;
 pub mod value;
+pub mod version;

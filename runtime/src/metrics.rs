@@ -1,106 +1,166 @@
-//! Every metric: its name, kind, unit and meaning, in one place.
+//! Every metric of all services: its name, kind, labels and meaning, in one place.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `definition` | what a metric is described by |
+//! | `recorder` | registers the metrics of a service at 0, and renders them |
+//! | `buckets` | the bounds of the histograms |
+//! | `process` | the metrics of the process itself |
+//! | `count` | what a loop counts through its observer |
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+mod buckets;
+mod count;
+mod definition;
+mod process;
+mod recorder;
 
-use crate::lifecycle::Failure;
+pub use count::{Count, RetryClass};
+pub use definition::{Kind, Label, Metric, SERVICES, Values};
+pub use recorder::{Exposition, install};
 
-/// The kinds of Prometheus metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A number that only grows.
-    Counter,
-    /// A number that goes up and down.
-    Gauge,
-    /// A histogram of durations in seconds.
-    Seconds,
-}
+use Values::{Known, Open, OwnService, Reasons};
 
-/// One metric.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    /// The name in Prometheus.
-    pub name: &'static str,
-    /// The kind.
-    pub kind: Kind,
-    /// The meaning, with the labels.
-    pub help: &'static str,
-}
-
+/// Defines the constants of the metrics, and [`ALL`] of them.
+///
+/// A line is `CONSTANT Kind "name" in SERVICES [label: values] "meaning";`. Without `in`, a metric
+/// belongs to the service that its name begins with, after `checkout_`.
 macro_rules! metrics {
-    ($($constant:ident $kind:ident $name:literal $help:literal;)*) => {
+    ($(
+        $constant:ident $kind:ident $name:literal
+        $(in $($service:ident)+)?
+        $([$label:ident: $values:expr])*
+        $help:literal;
+    )*) => {
         $(#[doc = $help] pub const $constant: &str = $name;)*
         /// All metrics of all services.
         pub const ALL: &[Metric] = &[
-            $(Metric { name: $name, kind: Kind::$kind, help: $help },)*
+            $(Metric {
+                name: $name,
+                kind: Kind::$kind,
+                services: &[$($(stringify!($service)),+)?],
+                labels: &[$(Label { name: stringify!($label), values: $values }),*],
+                help: $help,
+            },)*
         ];
     };
 }
 
 metrics! {
-    CONSUMER_LAG_RECORDS Gauge "checkout_consumer_lag_records"
-        "Offsets between the position of this instance and the end of the committed records of a partition (its last stable offset), as the brokers returned it within the last seconds; by group, topic and partition. 0 at the end, whether transaction markers follow the last record or not, and for a partition that this instance does not read any more.";
-    CONSUMER_LAG_SECONDS Gauge "checkout_consumer_lag_seconds"
-        "Age of the oldest record whose outcome is not durable, over all partitions of this instance; by group and topic. Where such a record is still to be read, the age of the record before it, or the time since the partition was last at its end, whichever is less. 0 when every partition was read to its end and every outcome is durable.";
-    ORDER_TO_VOUCHER_SECONDS Seconds "checkout_order_to_voucher_seconds"
+    BUILD_INFO Gauge "checkout_build_info" in producer processor sink console
+        [service: OwnService]
+        [version: Open("the version of the release")]
+        [revision: Open("the commit it was built from, or unknown")]
+        "Always 1. Its labels say what runs.";
+    CONSUMER_LAG_RECORDS Gauge "checkout_consumer_lag_records" in processor sink
+        [group: Open("the consumer group")]
+        [topic: Open("a topic")]
+        [partition: Open("a partition")]
+        "Offsets between the position of this instance and the end of the committed records of a partition (its last stable offset), as the brokers returned it within the last seconds. 0 at the end, whether transaction markers follow the last record or not, and for a partition that this instance does not read any more.";
+    CONSUMER_LAG_SECONDS Gauge "checkout_consumer_lag_seconds" in processor sink
+        [group: Open("the consumer group")]
+        [topic: Open("a topic")]
+        "Age of the oldest record whose outcome is not durable, over all partitions of this instance. Where such a record is still to be read, the age of the record before it, or the time since the partition was last at its end, whichever is less. 0 when every partition was read to its end and every outcome is durable.";
+    ORDER_TO_VOUCHER_SECONDS Seconds "checkout_order_to_voucher_seconds" in processor
         "Time from the timestamp of an order status to the commit of its voucher: of the oldest and of the newest order of each batch that earned one. Without backfills and redrives.";
-    VOUCHER_TO_ROW_SECONDS Seconds "checkout_voucher_to_row_seconds"
+    VOUCHER_TO_ROW_SECONDS Seconds "checkout_voucher_to_row_seconds" in sink
         "Time from the timestamp of a voucher record to the commit of its row: of the oldest and of the newest such record of each batch. Without vouchers of backfills and redrives.";
-    OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds"
+    ORDER_TO_ROW_SECONDS Seconds "checkout_order_to_row_seconds" in sink
+        "Time from when an order was sent, as its voucher says (issued_at), to the commit of the voucher's row: of the oldest and of the newest such order of each batch. Without vouchers of backfills and redrives. It contains the time that a writer took to publish the order.";
+    BATCH_RECORDS Records "checkout_batch_records" in producer processor sink
+        [service: OwnService]
+        "Records of each batch that became durable: of a transaction of the relay or the processor, or of a batch of the sink.";
+    RETRIES Counter "checkout_retries_total" in producer processor sink
+        [class: Known(RetryClass::CLASSES)]
+        "Attempts that failed and are made again, by what stood in the way: a broker that did not answer or a transaction that failed (kafka), a database that is away (postgres), a schema registry that did not answer (registry), another transaction (conflict), values that are bisected (data), a record that the broker refuses (refused).";
+    DB_POOL_CONNECTIONS Gauge "checkout_db_pool_connections" in producer
+        [state: Known(&["idle", "used", "max"])]
+        "Connections of the pool that serves the reading routes. max: its limit, DATABASE_POOL.";
+    OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds" in producer
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
     PROCESSOR_RECORDS Counter "checkout_processor_records_total"
-        "Order statuses whose outcome was committed; outcome: voucher, skipped, dead_letter.";
+        [outcome: Known(&["voucher", "skipped", "dead_letter"])]
+        "Order statuses whose outcome was committed.";
     PROCESSOR_SKIPPED Counter "checkout_processor_skipped_total"
-        "Order statuses that earn no voucher, by the first reason: tombstone, status, currency, threshold, campaign_dates.";
+        [reason: Known(&["tombstone", "status", "currency", "threshold", "campaign_dates"])]
+        "Order statuses that earn no voucher, by the first reason.";
     PROCESSOR_DEAD_LETTERS Counter "checkout_processor_dead_letters_total"
-        "Order statuses that could not be used, by reason.";
+        [reason: Reasons]
+        "Order statuses that could not be used.";
     PROCESSOR_TRANSACTIONS Counter "checkout_processor_transactions_total"
-        "Transactions; outcome: committed, aborted, unknown (settled by the group's offsets).";
+        [outcome: Known(&["committed", "aborted", "unknown"])]
+        "Transactions by how they ended; the outcome of an unknown one is settled by the group's offsets.";
     PROCESSOR_TRANSACTION_SECONDS Seconds "checkout_processor_transaction_seconds"
         "Time from the first record of a batch to its committed transaction.";
     PROCESSOR_FENCED Counter "checkout_processor_fenced_total"
         "Times this instance's group member was replaced by another one of the same name, or its consumer was rebuilt.";
     PROCESSOR_REFUSED Counter "checkout_processor_refused_records_total"
-        "Records that the broker refused; outcome: reduced (a dead letter that was too large is written again without the parts that do not fit), blocked (retried every 30 s at most; its partition waits).";
+        [outcome: Known(&["reduced", "blocked"])]
+        "Records that the broker refused: reduced (a dead letter that was too large is written again without the parts that do not fit) or blocked (retried every 30 s at most; its partition waits).";
     PROCESSOR_CIRCUIT_OPEN Gauge "checkout_processor_circuit_open"
-        "1 while the flow is paused because too many records are dead letters; by task.";
+        [task: Open("the number of a task")]
+        "1 while the flow is paused because too many records are dead letters.";
     PROCESSOR_PARTITIONS Gauge "checkout_processor_partitions"
-        "Partitions assigned; by task.";
+        [task: Open("the number of a task")]
+        "Partitions assigned.";
     PROCESSOR_BLOCKED Gauge "checkout_processor_partition_blocked"
-        "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+        [topic: Open("a topic")]
+        [partition: Open("a partition, or all")]
+        [reason: Known(BLOCKED_REASONS)]
+        "1 while an assigned partition is blocked.";
     PROCESSOR_BLOCKED_OFFSET Gauge "checkout_processor_partition_blocked_offset"
-        "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
+        [topic: Open("a topic")]
+        [partition: Open("a partition")]
+        "The offset at which a partition is blocked, or was blocked last.";
     SINK_ROWS Counter "checkout_sink_rows_total"
-        "Vouchers whose outcome was committed; outcome: inserted, existing (a duplicate), different (a row with another code, amount or currency was kept), tombstone, dead_letter.";
+        [outcome: Known(&["inserted", "existing", "different", "tombstone", "dead_letter"])]
+        "Vouchers whose outcome was committed. existing: a duplicate; different: a row with another code, amount or currency was kept.";
     SINK_DEAD_LETTERS Counter "checkout_sink_dead_letters_total"
-        "Vouchers that could not be written, by reason.";
+        [reason: Reasons]
+        "Vouchers that could not be written.";
     SINK_BATCH_SECONDS Seconds "checkout_sink_batch_seconds"
         "Time from the start of a batch's statement to its commit in Postgres.";
     SINK_WRITE_ERRORS Counter "checkout_sink_write_errors_total"
-        "Statements that failed and were retried; cause: unavailable, data.";
+        [cause: Known(&["unavailable", "data"])]
+        "Statements that failed and were retried: in smaller parts because of their data, or unchanged because the database was not available.";
     SINK_REFUSED Counter "checkout_sink_refused_dead_letters_total"
-        "Dead letters that the broker refused; outcome: reduced (too large: written again without the parts that do not fit), blocked (retried every 30 s at most).";
+        [outcome: Known(&["reduced", "blocked"])]
+        "Dead letters that the broker refused: reduced (too large: written again without the parts that do not fit) or blocked (retried every 30 s at most).";
     SINK_CIRCUIT_OPEN Gauge "checkout_sink_circuit_open"
-        "1 while the flow is paused because too many vouchers are dead letters; by task.";
+        [task: Open("the number of a task")]
+        "1 while the flow is paused because too many vouchers are dead letters.";
     SINK_PARTITIONS Gauge "checkout_sink_partitions"
-        "Partitions assigned; by task.";
+        [task: Open("the number of a task")]
+        "Partitions assigned.";
     SINK_BLOCKED Gauge "checkout_sink_partition_blocked"
-        "1 while an assigned partition is blocked; by topic, partition (or all) and reason: offset_unknown, out_of_range, unreadable, refused, fetch_failed, no_progress, end_unknown, not_a_member.";
+        [topic: Open("a topic")]
+        [partition: Open("a partition, or all")]
+        [reason: Known(BLOCKED_REASONS)]
+        "1 while an assigned partition is blocked.";
     SINK_BLOCKED_OFFSET Gauge "checkout_sink_partition_blocked_offset"
-        "The offset at which a partition is blocked, or was blocked last; by topic and partition.";
-    KAFKA_CALLS_GIVEN_UP Counter "checkout_kafka_calls_given_up_total"
-        "Calls of the Kafka client library that did not return in time, so that a new producer took over; by transactional_id.";
-    KAFKA_CALLS_ABANDONED Gauge "checkout_kafka_calls_abandoned"
+        [topic: Open("a topic")]
+        [partition: Open("a partition")]
+        "The offset at which a partition is blocked, or was blocked last.";
+    KAFKA_CALLS_GIVEN_UP Counter "checkout_kafka_calls_given_up_total" in producer processor
+        [transactional_id: Open("the id of a producer")]
+        "Calls of the Kafka client library that did not return in time, so that a new producer took over.";
+    KAFKA_CALLS_ABANDONED Gauge "checkout_kafka_calls_abandoned" in producer processor sink
         "Given-up calls that have not returned yet; each keeps a client in memory.";
-    HTTP_CONNECTIONS Gauge "checkout_http_connections"
+    HTTP_CONNECTIONS Gauge "checkout_http_connections" in producer processor sink console
         "Open connections.";
-    HTTP_CONNECTIONS_FULL Counter "checkout_http_connections_full_total"
+    HTTP_CONNECTIONS_FULL Counter "checkout_http_connections_full_total" in producer processor sink console
         "Times the maximum number of connections was open, so that the next one had to wait.";
     HTTP_REQUESTS Counter "checkout_producer_http_requests_total"
-        "Requests answered; by route, method and status.";
+        [route: Open("the template of a path, or other")]
+        [method: Known(METHODS)]
+        [status: Open("a status code")]
+        "Requests answered. Every route exists from the start with the methods and statuses of the OpenAPI description.";
     HTTP_REQUEST_SECONDS Seconds "checkout_producer_http_request_seconds"
-        "Time from the headers of a request to those of its response; by route and method.";
+        [route: Open("the template of a path, or other")]
+        [method: Known(METHODS)]
+        "Time from the headers of a request to those of its response.";
     RATE_LIMITED Counter "checkout_producer_rate_limited_total"
-        "Requests and bulk lines refused because the rate of their client was used up; by api_key_id, the client's name, or the first 8 hex digits of the SHA-256 of a key without one.";
+        [api_key_id: Open("the client's name, or the first 8 hex digits of the SHA-256 of a key without one")]
+        "Requests and bulk lines refused because the rate of their client was used up.";
     BULK_SPOOL_BYTES Gauge "checkout_producer_bulk_spool_bytes"
         "Bytes of temporary files with results of bulk requests that clients have not read yet; bounded by HTTP_BULK_SPOOL_LIMIT.";
     API_KEYS Gauge "checkout_producer_api_keys"
@@ -108,7 +168,8 @@ metrics! {
     INGRESS_GROUP_CHANGES Counter "checkout_producer_group_changes_total"
         "Order changes committed in groups.";
     INGRESS_GROUPS Counter "checkout_producer_groups_total"
-        "Groups of order changes; outcome: committed, locked (retried with locked rows), halved, failed.";
+        [outcome: Known(&["committed", "locked", "halved", "failed"])]
+        "Groups of order changes. locked: retried with locked rows.";
     LOCKED_CHANGES Gauge "checkout_producer_locked_changes"
         "Order changes that wait because another session of the database holds a lock on their order.";
     OUTBOX_ROWS Gauge "checkout_producer_outbox_rows"
@@ -122,70 +183,54 @@ metrics! {
     RELAY_PUBLISHED Counter "checkout_producer_relay_published_total"
         "Status events published.";
     RELAY_TRANSACTIONS Counter "checkout_producer_relay_transactions_total"
-        "The relay's transactions; outcome: committed, failed.";
+        [outcome: Known(&["committed", "failed"])]
+        "The relay's transactions.";
     CONSOLE_REQUESTS Counter "checkout_console_http_requests_total"
-        "Requests answered by the console; by route (files: pages and their files), method and status.";
+        [route: Open("the template of a path, or files for pages and their files")]
+        [method: Open("a method")]
+        [status: Open("a status code")]
+        "Requests answered by the console.";
     CONSOLE_PAGES Gauge "checkout_console_pages"
         "Pages that are open. While there are none, the console asks the services nothing.";
     CONSOLE_SESSIONS Gauge "checkout_console_sessions"
         "Sessions that were signed in and not out; those that have expired are removed at the next sign-in.";
     CONSOLE_SIGN_INS Counter "checkout_console_sign_ins_total"
-        "Attempts to sign in; outcome: accepted, refused (an unknown key), too_many (from one address).";
+        [outcome: Known(&["accepted", "refused", "too_many"])]
+        "Attempts to sign in. refused: an unknown key; too_many: from one address.";
     CONSOLE_KEYS Gauge "checkout_console_keys"
         "Keys in CONSOLE_KEYS_FILE when it was last read.";
+    PROCESS_CPU_SECONDS Counter "process_cpu_seconds_total" in producer processor sink console
+        "CPU time of the process, user and system, in seconds.";
+    PROCESS_OPEN_FDS Gauge "process_open_fds" in producer processor sink console
+        "Open file descriptors.";
+    PROCESS_MAX_FDS Gauge "process_max_fds" in producer processor sink console
+        "Maximum number of open file descriptors; 0: unlimited.";
+    PROCESS_RESIDENT_MEMORY Gauge "process_resident_memory_bytes" in producer processor sink console
+        "Resident memory.";
+    PROCESS_VIRTUAL_MEMORY Gauge "process_virtual_memory_bytes" in producer processor sink console
+        "Virtual memory.";
+    PROCESS_VIRTUAL_MEMORY_MAX Gauge "process_virtual_memory_max_bytes" in producer processor sink console
+        "Maximum amount of virtual memory; 0: unlimited.";
+    PROCESS_START_TIME Gauge "process_start_time_seconds" in producer processor sink console
+        "When the process was started, in seconds since the Unix epoch.";
+    PROCESS_THREADS Gauge "process_threads" in producer processor sink console
+        "Threads of the operating system.";
 }
 
-/// Histogram buckets in seconds: from a fast local transaction to an outage.
-const BUCKETS: &[f64] = &[
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    10.0, 60.0,
+/// Methods that are labels; others are counted as `other`, so that a client cannot make up labels.
+const METHODS: &[&str] = &["GET", "POST", "PATCH", "HEAD", "OPTIONS", "other"];
+
+/// Why a partition is blocked, as `kafka::Cause` names it.
+const BLOCKED_REASONS: &[&str] = &[
+    "offset_unknown",
+    "out_of_range",
+    "unreadable",
+    "refused",
+    "fetch_failed",
+    "no_progress",
+    "end_unknown",
+    "not_a_member",
 ];
 
-/// Installs the metrics recorder of the process and describes every metric whose name starts with
-/// `service`, or with `http`, `kafka` or `checkout`, which several services have.
-///
-/// # Errors
-/// When the process has a recorder already.
-pub fn install(service: &str) -> Result<PrometheusHandle, Failure> {
-    let mut builder = PrometheusBuilder::new();
-    for metric in ALL.iter().filter(|metric| metric.kind == Kind::Seconds) {
-        builder = builder
-            .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), BUCKETS)
-            .map_err(|error| Failure::failed(format!("metrics: {error}")))?;
-    }
-    let handle = builder
-        .install_recorder()
-        .map_err(|error| Failure::failed(format!("metrics: {error}")))?;
-    let is_ours = |name: &str| {
-        [service, "http_", "kafka_", "checkout_"]
-            .iter()
-            .any(|start| name.starts_with(start))
-    };
-    for metric in ALL.iter().filter(|metric| is_ours(metric.name)) {
-        match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
-            Kind::Seconds => {
-                metrics::describe_histogram!(metric.name, metrics::Unit::Seconds, metric.help);
-            }
-        }
-    }
-    Ok(handle)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_only_counters_end_in_total() {
-        let mut names: Vec<_> = ALL.iter().map(|metric| metric.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), ALL.len());
-        for metric in ALL {
-            let total = metric.name.ends_with("_total");
-            assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
-        }
-    }
-}
+mod tests;

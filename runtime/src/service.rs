@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use crate::group_lag::GroupLags;
@@ -18,7 +17,7 @@ use crate::health::{self, Health};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
-use crate::metrics;
+use crate::metrics::{self, Exposition};
 use crate::registry::RegistrySettings;
 use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
@@ -47,7 +46,7 @@ pub struct Service {
     pub supervisor: Supervisor,
     /// How far the groups are behind that the service reads as.
     pub lags: GroupLags,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
 }
 
 impl Service {

@@ -58,6 +58,15 @@ struct Dead {
     is_written: bool,
 }
 
+/// The times of the rows of a batch, without vouchers of backfills and redrives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowTimes {
+    /// When the voucher records were written.
+    pub vouchers: RecordTimes,
+    /// When the orders were sent.
+    pub orders: RecordTimes,
+}
+
 #[derive(Debug, Clone)]
 struct StoredHeader {
     name: Range<usize>,
@@ -193,18 +202,19 @@ impl Batch {
         self.oldest
     }
 
-    /// Returns the times of the records whose rows were written, without vouchers of backfills and
-    /// redrives.
-    pub fn row_times(&self) -> RecordTimes {
-        let mut times = RecordTimes::default();
+    /// Returns the times of the records whose rows were written.
+    pub fn row_times(&self) -> RowTimes {
+        let mut times = RowTimes::default();
         for row in &self.rows {
             let record = &self.records[row.record];
+            let sent = row.issued_at.as_millis();
             if let (Some(written), None) = (record.timestamp_millis, record.dead)
                 // Headers are searched only where it matters.
-                && !times.contain(written)
+                && !(times.vouchers.contain(written) && times.orders.contain(sent))
                 && !self.is_replayed(record)
             {
-                times.add(written);
+                times.vouchers.add(written);
+                times.orders.add(sent);
             }
         }
         times

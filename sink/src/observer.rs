@@ -7,11 +7,12 @@ use metrics::{Counter, Histogram, counter, histogram};
 use runtime::flow::{FlowMetrics, FlowMonitor, FlowObserver};
 use runtime::group_lag::TaskLag;
 use runtime::health::Part;
-use runtime::latency::{self, RecordTimes};
+use runtime::latency;
 use runtime::metrics as names;
 use schemas::Reason;
 
-use crate::ports::{Observer, WriteFailure};
+use crate::batch::RowTimes;
+use crate::ports::Observer;
 use crate::tally::Tally;
 
 /// The metrics and the readiness of one task.
@@ -26,10 +27,10 @@ pub struct TaskObserver {
     tombstones: Counter,
     dead: Counter,
     reasons: BTreeMap<Reason, Counter>,
+    batch_records: Histogram,
     batch_seconds: Histogram,
     voucher_to_row: Histogram,
-    data_errors: Counter,
-    outages: Counter,
+    order_to_row: Histogram,
 }
 
 impl TaskObserver {
@@ -37,7 +38,6 @@ impl TaskObserver {
     /// far it is behind as `lag`.
     pub fn new(task: u16, part: Part, lag: TaskLag) -> Self {
         let rows = |outcome: &'static str| counter!(names::SINK_ROWS, "outcome" => outcome);
-        let errors = |cause: &'static str| counter!(names::SINK_WRITE_ERRORS, "cause" => cause);
         let flow = FlowMetrics {
             partitions: names::SINK_PARTITIONS,
             circuit_open: names::SINK_CIRCUIT_OPEN,
@@ -61,10 +61,10 @@ impl TaskObserver {
                     )
                 })
                 .collect(),
+            batch_records: histogram!(names::BATCH_RECORDS, "service" => "sink"),
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
             voucher_to_row: histogram!(names::VOUCHER_TO_ROW_SECONDS),
-            data_errors: errors("data"),
-            outages: errors("unavailable"),
+            order_to_row: histogram!(names::ORDER_TO_ROW_SECONDS),
         }
     }
 }
@@ -78,19 +78,13 @@ impl Observer for TaskObserver {
         self.batch_seconds.record(took);
     }
 
-    fn rows_committed(&mut self, vouchers: RecordTimes) {
-        latency::record(&self.voucher_to_row, vouchers);
-    }
-
-    fn write_failed(&mut self, failure: WriteFailure) {
-        match failure {
-            WriteFailure::Data => &self.data_errors,
-            WriteFailure::Unavailable => &self.outages,
-        }
-        .increment(1);
+    fn rows_committed(&mut self, times: RowTimes) {
+        latency::record(&self.voucher_to_row, times.vouchers);
+        latency::record(&self.order_to_row, times.orders);
     }
 
     fn settled(&mut self, tally: &Tally) {
+        self.batch_records.record(tally.records() as f64);
         self.inserted.increment(tally.inserted);
         self.existing.increment(tally.existing);
         self.different.increment(tally.different);

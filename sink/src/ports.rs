@@ -9,10 +9,10 @@ use std::time::Duration;
 use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
 use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
-use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
 
+use crate::batch::RowTimes;
 use crate::columns::Columns;
 use crate::tally::Tally;
 
@@ -155,16 +155,8 @@ pub enum Drained {
     Failed(String),
 }
 
-/// Why a statement is executed again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteFailure {
-    /// A fault in the data: in smaller parts.
-    Data,
-    /// A fault outside of the data: unchanged.
-    Unavailable,
-}
-
-/// Watches the loop: metrics and readiness. Never changes what the loop does.
+/// Watches the loop: metrics and readiness. Never changes what the loop does. Single events are counted
+/// through [`FlowObserver::count`].
 pub trait Observer {
     /// The observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
@@ -172,13 +164,9 @@ pub trait Observer {
     fn written(&mut self, took: Duration) {
         let _ = took;
     }
-    /// The rows of a whole batch are durable, for vouchers of these times.
-    fn rows_committed(&mut self, vouchers: RecordTimes) {
-        let _ = vouchers;
-    }
-    /// A statement failed and is executed again.
-    fn write_failed(&mut self, failure: WriteFailure) {
-        let _ = failure;
+    /// The rows of a whole batch are durable, for vouchers and orders of these times.
+    fn rows_committed(&mut self, times: RowTimes) {
+        let _ = times;
     }
     /// These outcomes are durable.
     fn settled(&mut self, tally: &Tally);

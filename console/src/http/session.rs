@@ -153,10 +153,6 @@ impl Sessions {
     }
 
     fn new(allowed: Allowed, attempts: Quota) -> Self {
-        for outcome in ["accepted", "refused", "too_many"] {
-            counter!(CONSOLE_SIGN_INS, "outcome" => outcome).increment(0);
-        }
-        gauge!(CONSOLE_SESSIONS).set(0.0);
         Self(Arc::new(Shared {
             allowed,
             open: Mutex::default(),

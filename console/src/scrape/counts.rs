@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// and further clients of the ingress are counted together.
 const MAX_LABELS: usize = 100;
 
-/// Bounds how many buckets of one histogram are kept. The services have 18.
+/// Bounds how many buckets of one histogram are kept. The services have 46.
 const MAX_BUCKETS: usize = 64;
 
 /// The label value under which those beyond [`MAX_LABELS`] are counted.

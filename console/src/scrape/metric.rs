@@ -19,7 +19,7 @@ impl Service {
     /// All services, in the order of the path.
     pub(crate) const ALL: [Self; 3] = [Self::Producer, Self::Processor, Self::Sink];
 
-    /// Returns the name of its binary, which is the prefix of its metrics.
+    /// Returns the name of its binary, which its metrics have after `checkout_`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Producer => "producer",
@@ -39,6 +39,7 @@ impl Service {
 
     /// Returns the service that a metric belongs to; `None` for a metric that several have.
     pub(super) fn of_metric(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("checkout_")?;
         Self::ALL.into_iter().find(|service| {
             name.strip_prefix(service.name())
                 .is_some_and(|rest| rest.starts_with('_'))

@@ -19,7 +19,7 @@ use super::fill::{BatchSlot, Received};
 use super::{State, Task};
 use crate::batch::Batch;
 use crate::limits::{BROKER_CALL, PREFETCH_POLL, PREFETCHED_PER_STEP};
-use crate::ports::{Log, Observer, TransactionEnd};
+use crate::ports::{Log, Observer};
 
 /// The next batch.
 #[derive(Debug)]
@@ -88,8 +88,7 @@ where
         match self.ports.log.poll_finish(timeout) {
             None => State::Finishing,
             Some(Ok(())) => {
-                let observer = &mut self.ports.observer;
-                observer.transaction_ended(TransactionEnd::Committed);
+                self.count_transaction("committed");
                 self.settle_batch();
                 if self.next.is_prefetched {
                     self.begin_prefetched_batch();

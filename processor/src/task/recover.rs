@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::TransactionError;
+use runtime::metrics::{Count, PROCESSOR_TRANSACTIONS, RetryClass};
 use runtime::refusals::Refusal;
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
 use super::{Guarantee, State, Task};
-use crate::ports::{Log, Observer, TransactionEnd};
+use crate::ports::{Log, Observer};
 
 impl<L, S, C, O> Task<L, S, C, O>
 where
@@ -60,8 +61,8 @@ where
             // A fence of the producer alone is a takeover that is under way, or a transaction that
             // outlived its timeout: only the group decides whose the name is (see `rejoin`).
             TransactionError::Fatal(why) | TransactionError::Fenced(why) => {
-                let observer = &mut self.ports.observer;
-                observer.transaction_ended(TransactionEnd::Unknown);
+                // Unknown here: the group's committed offsets say which.
+                self.count_transaction("unknown");
                 self.report_blocked(&why);
                 State::WaitingToOpen {
                     until: self.back_off(),
@@ -74,10 +75,27 @@ where
     pub(super) fn back_off(&mut self) -> Duration {
         self.forget_batches();
         let pause = match self.failures.blocked_pause() {
-            Some(pause) => pause,
-            None => self.backoff.next_pause(),
+            Some(pause) => {
+                let flow = self.ports.observer.flow();
+                flow.count(Count::retry(RetryClass::Refused));
+                pause
+            }
+            None => self.pause_for_broker(),
         };
         self.now() + pause
+    }
+
+    /// Returns the pause before the broker is asked again.
+    pub(super) fn pause_for_broker(&mut self) -> Duration {
+        let flow = self.ports.observer.flow();
+        flow.count(Count::retry(RetryClass::Kafka));
+        self.backoff.next_pause()
+    }
+
+    /// Counts a transaction that has ended like this.
+    pub(super) fn count_transaction(&mut self, outcome: &'static str) {
+        let flow = self.ports.observer.flow();
+        flow.count(Count::one_of(PROCESSOR_TRANSACTIONS, "outcome", outcome));
     }
 
     /// Forgets all that was read and not committed.

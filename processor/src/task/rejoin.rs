@@ -6,6 +6,7 @@ use runtime::assignment::Assignment;
 use runtime::clock::Clock;
 use runtime::kafka::Membership;
 use runtime::lifecycle::Failure;
+use runtime::metrics::{Count, PROCESSOR_FENCED};
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
@@ -35,7 +36,8 @@ where
         self.failures = TaskFailures::new();
         self.report_blocked(&format!("joining the group again: {why}"));
         if self.ports.log.is_fenced() {
-            self.ports.observer.fenced();
+            let flow = self.ports.observer.flow();
+            flow.count(Count::one(PROCESSOR_FENCED));
             let now = self.now();
             if self.fences.note(now) {
                 return Ok(self.begin_to_look_for_another());

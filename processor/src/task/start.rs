@@ -60,7 +60,7 @@ where
                 if self.is_transactional() && self.unstable_rewinds.note_unstable(now) {
                     return Self::search_for_hanging_transactions();
                 }
-                let pause = self.backoff.next_pause();
+                let pause = self.pause_for_broker();
                 self.stay_in_group(pause);
                 State::Rewinding
             }

@@ -10,7 +10,7 @@ use schemas::OrderStatusPlan;
 
 use super::{Guarantee, State, Task};
 use crate::limits::{BROKER_CALL, MAX_TRANSACTION};
-use crate::ports::{Log, Observer, TransactionEnd};
+use crate::ports::{Log, Observer};
 
 impl<L, S, C, O> Task<L, S, C, O>
 where
@@ -83,8 +83,7 @@ where
     pub(super) fn handle_commit(&mut self, answer: Result<(), TransactionError>) -> State {
         match answer {
             Ok(()) => {
-                let observer = &mut self.ports.observer;
-                observer.transaction_ended(TransactionEnd::Committed);
+                self.count_transaction("committed");
                 self.settle_batch();
                 if !self.interrupted {
                     return State::Reading;
@@ -133,7 +132,7 @@ where
                 // The outcomes remain valid, and a later commit covers these offsets.
                 self.batch.clear_outputs();
                 self.report_blocked(&format!("cannot commit offsets: {error}"));
-                let pause = self.backoff.next_pause();
+                let pause = self.pause_for_broker();
                 if self.stay_in_group(pause) {
                     self.forget_batches();
                     return State::Rewinding;
@@ -157,8 +156,7 @@ where
         self.learn_refusals();
         match self.ports.log.abort(BROKER_CALL) {
             Ok(()) => {
-                let observer = &mut self.ports.observer;
-                observer.transaction_ended(TransactionEnd::Aborted);
+                self.count_transaction("aborted");
                 let until = self.back_off();
                 if self.interrupted {
                     State::WaitingToOpen { until }

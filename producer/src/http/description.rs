@@ -1,6 +1,7 @@
 //! The OpenAPI description of the API, as far as it is the same for all routes; the rest is at each
 //! route's handler.
 
+use axum::http::{Method, StatusCode};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, SecurityRequirement};
@@ -62,6 +63,26 @@ pub(super) fn complete(
         )]);
     }
     api
+}
+
+/// Returns the operations of the description: path, method, and the statuses of the answers.
+pub(super) fn answers(api: &utoipa::openapi::OpenApi) -> Vec<(&str, Method, Vec<StatusCode>)> {
+    let mut found = Vec::new();
+    for (path, item) in &api.paths.paths {
+        let operations = [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PATCH, &item.patch),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                let statuses = operation.responses.responses.keys();
+                let statuses = statuses.filter_map(|status| status.parse().ok());
+                found.push((path.as_str(), method, statuses.collect()));
+            }
+        }
+    }
+    found
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -66,6 +66,11 @@ impl Guard {
             }),
             None => self.clone(),
         }
+    }
+
+    /// Registers the metrics of a route and method at 0, for answers of these statuses.
+    pub(super) fn register(&self, route: &str, method: &Method, statuses: &[StatusCode]) {
+        self.0.meters.register(route, method, statuses);
     }
 
     fn with(&self, bounds: Bounds) -> Self {

@@ -40,43 +40,58 @@ impl Meters {
             .extensions()
             .get::<MatchedPath>()
             .map_or("other", MatchedPath::as_str);
-        let of_route = self.routes.get(route, || {
+        Meter {
+            of_route: self.of_route(route),
+            method: method_label(request.method()),
+        }
+    }
+
+    /// Registers the metrics of a route and method at 0: the first answer of each of these statuses is an
+    /// increase then.
+    pub(super) fn register(&self, route: &str, method: &Method, statuses: &[StatusCode]) {
+        let (of_route, method) = (self.of_route(route), method_label(method));
+        drop(of_route.seconds(method));
+        for status in statuses {
+            of_route.requests(method, *status).increment(0);
+        }
+    }
+
+    fn of_route(&self, route: &str) -> Arc<RouteMeters> {
+        self.routes.get(route, || {
             Arc::new(RouteMeters {
                 route: route.to_owned(),
                 seconds: Known::default(),
                 requests: Known::default(),
             })
-        });
-        Meter {
-            of_route,
-            method: method_label(request.method()),
-        }
+        })
     }
 }
 
 impl Meter {
     /// Counts the request once it is answered.
     pub(super) fn count(self, status: StatusCode, took: Duration) {
-        let RouteMeters {
-            route,
-            seconds,
-            requests,
-        } = &*self.of_route;
-        let (method, status) = (self.method, status.as_u16());
-        seconds
-            .get(
-                &method,
-                || histogram!(HTTP_REQUEST_SECONDS, "route" => route.clone(), "method" => method),
+        self.of_route.seconds(self.method).record(took);
+        self.of_route.requests(self.method, status).increment(1);
+    }
+}
+
+impl RouteMeters {
+    fn seconds(&self, method: &'static str) -> Histogram {
+        self.seconds.get(
+            &method,
+            || histogram!(HTTP_REQUEST_SECONDS, "route" => self.route.clone(), "method" => method),
+        )
+    }
+
+    fn requests(&self, method: &'static str, status: StatusCode) -> Counter {
+        self.requests.get(&(method, status.as_u16()), || {
+            counter!(
+                HTTP_REQUESTS,
+                "route" => self.route.clone(),
+                "method" => method,
+                "status" => status.as_str().to_owned()
             )
-            .record(took);
-        requests
-            .get(&(method, status), || {
-                counter!(
-                    HTTP_REQUESTS,
-                    "route" => route.clone(), "method" => method, "status" => status.to_string()
-                )
-            })
-            .increment(1);
+        })
     }
 }
 

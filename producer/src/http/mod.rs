@@ -164,6 +164,9 @@ pub fn router(api: Api, access: &Access, health: Router) -> Router {
         .merge(old)
         .split_for_parts();
     let description = description::complete(description, access.keys.is_some());
+    for (route, method, statuses) in description::answers(&description) {
+        open.register(route, &method, &statuses);
+    }
 
     Router::new()
         .route("/healthz", get(deprecated::healthz))

@@ -10,7 +10,7 @@ use metrics::gauge;
 use runtime::clock::{age_of, unix_millis};
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::metrics::{OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS};
+use runtime::metrics::{DB_POOL_CONNECTIONS, OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS};
 use runtime::postgres::{Database, Unwritable, message_of, within};
 use sqlx::{Error, PgConnection, PgPool};
 
@@ -84,6 +84,7 @@ impl Maintenance {
         let mut last_delete = None;
         loop {
             let begun = Instant::now();
+            self.report_pool();
             // Without an answer the next measurement comes soon.
             let mut pause = MAINTENANCE_PERIOD;
             match self.measure().await {
@@ -169,6 +170,16 @@ impl Maintenance {
         let measurement = within(MAINTENANCE_ANSWER_TIMEOUT, measuring).await?;
         self.connection = Some(connection);
         Ok(measurement)
+    }
+
+    fn report_pool(&self) {
+        let open = self.readers.size();
+        // Another thread may open or close one in between.
+        let idle = u32::try_from(self.readers.num_idle()).map_or(open, |idle| idle.min(open));
+        let max = self.readers.options().get_max_connections();
+        for (state, connections) in [("idle", idle), ("used", open - idle), ("max", max)] {
+            gauge!(DB_POOL_CONNECTIONS, "state" => state).set(connections);
+        }
     }
 
     fn report_backlog(&self, Backlog { rows, since }: Backlog) {

@@ -31,7 +31,7 @@ use std::time::Instant;
 use metrics::counter;
 use runtime::backoff::Backoff;
 use runtime::lifecycle::Failure;
-use runtime::metrics::{INGRESS_GROUP_CHANGES, INGRESS_GROUPS};
+use runtime::metrics::{Count, INGRESS_GROUP_CHANGES, INGRESS_GROUPS, RetryClass};
 use runtime::postgres::{Database, Unwritable, message_of};
 use sqlx::{Connection, PgConnection};
 
@@ -92,11 +92,6 @@ impl Writer {
     /// Returns a writer of what is in `queue`. It closes `gate` when the database takes no writes, and
     /// notifies `wakeup` of new events.
     pub fn new(queue: Arc<Queue>, gate: Arc<Gate>, database: Database, wakeup: Wakeup) -> Self {
-        // A rate needs its counter to exist before the first increment.
-        for outcome in ["committed", "locked", "halved", "failed"] {
-            counter!(INGRESS_GROUPS, "outcome" => outcome).increment(0);
-        }
-        counter!(INGRESS_GROUP_CHANGES).increment(0);
         let (first_pause, longest_pause) = GROUP_RETRY_PAUSES;
         Self {
             queue,
@@ -159,6 +154,7 @@ impl Writer {
                 }
                 Next::Bisect(_) => {
                     count_group("halved");
+                    Count::retry(RetryClass::Data).record();
                     let rest = jobs.split_off(jobs.len() / 2);
                     parts.extend([jobs, rest]);
                 }
@@ -169,6 +165,7 @@ impl Writer {
                 }
                 Next::Wait(why) => {
                     count_group("failed");
+                    Count::retry(RetryClass::Postgres).record();
                     tokio::time::sleep(self.backoff.next_pause()).await;
                     self.queue.give_up_late(&why);
                     held_up_by = why;
@@ -281,6 +278,7 @@ impl Writer {
         if self.conflicts > MAX_IMMEDIATE_RETRIES {
             return Next::Wait(NotDone::Unavailable);
         }
+        Count::retry(RetryClass::Conflict).record();
         Next::Again
     }
 

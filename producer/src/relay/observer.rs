@@ -1,8 +1,8 @@
 //! Metrics and readiness of the relay.
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use runtime::health::Part;
-use runtime::metrics as names;
+use runtime::metrics::{self as names, Count};
 
 use super::ports::Observer;
 use super::shared_low_water::SharedLowWater;
@@ -14,22 +14,20 @@ pub(super) struct RelayObserver {
     active: Gauge,
     published: Counter,
     committed: Counter,
-    failed: Counter,
+    batch_records: Histogram,
 }
 
 impl RelayObserver {
     /// Registers the metrics. `part` is never "not ready": without the relay the ingress accepts orders
     /// all the same.
     pub(super) fn new(part: Part, low_water: SharedLowWater) -> Self {
-        let transactions =
-            |outcome: &'static str| counter!(names::RELAY_TRANSACTIONS, "outcome" => outcome);
         let observer = Self {
             part,
             low_water,
             active: gauge!(names::RELAY_ACTIVE),
             published: counter!(names::RELAY_PUBLISHED),
-            committed: transactions("committed"),
-            failed: transactions("failed"),
+            committed: counter!(names::RELAY_TRANSACTIONS, "outcome" => "committed"),
+            batch_records: histogram!(names::BATCH_RECORDS, "service" => "producer"),
         };
         observer.active.set(0);
         observer
@@ -66,11 +64,12 @@ impl Observer for RelayObserver {
 
     fn published(&mut self, rows: usize) {
         self.committed.increment(1);
+        self.batch_records.record(rows as f64);
         self.published
             .increment(u64::try_from(rows).unwrap_or(u64::MAX));
     }
 
-    fn transaction_failed(&mut self) {
-        self.failed.increment(1);
+    fn count(&mut self, count: Count) {
+        count.record();
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{Outgoing, TransactionError};
+use runtime::metrics::Count;
 
 pub use super::low_water::Writers;
 use super::row::Row;
@@ -160,6 +161,8 @@ pub trait Observer {
     fn published(&mut self, rows: usize) {
         let _ = rows;
     }
-    /// A transaction was aborted, refused, or ended in a way that isn't known here.
-    fn transaction_failed(&mut self) {}
+    /// An event that a counter counts. Rarer than rows.
+    fn count(&mut self, count: Count) {
+        let _ = count;
+    }
 }

@@ -17,6 +17,7 @@ use super::{COMMAND_WAIT, Registry, RegistryError};
 use crate::backoff::Backoff;
 use crate::health::{Health, Part};
 use crate::lifecycle::Failure;
+use crate::metrics::{Count, RetryClass};
 
 /// How long the first look-up of a schema waits in a loop.
 const LOOP_WAIT: Duration = Duration::from_millis(100);
@@ -341,6 +342,7 @@ async fn fetch(
                 part.not_ready(format!("a record waits for {id}: {why}"));
             }
         }
+        Count::retry(RetryClass::Registry).record();
         tokio::time::sleep(backoff.next_pause()).await;
     }
 }

@@ -5,6 +5,7 @@ use schemas::ValueFormat;
 use super::{COMMAND_WAIT, Registry};
 use crate::backoff::Backoff;
 use crate::lifecycle::Failure;
+use crate::metrics::{Count, RetryClass};
 
 /// Returns the subject of the schemas of a topic's values (Confluent's `TopicNameStrategy`).
 pub fn subject_of(topic: &str) -> String {
@@ -34,6 +35,7 @@ pub async fn value_format(
                 "the schema of {subject} cannot be looked up: {error}"
             )),
         }
+        Count::retry(RetryClass::Registry).record();
         tokio::time::sleep(backoff.next_pause()).await;
     }
 }

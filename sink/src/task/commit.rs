@@ -3,6 +3,7 @@
 
 use runtime::clock::Clock;
 use runtime::kafka::CommitError;
+use runtime::metrics::RetryClass;
 use runtime::registry::SchemaSource;
 use schemas::VoucherPlan;
 
@@ -69,7 +70,7 @@ where
             Err(CommitError::Unavailable(error)) => {
                 self.report_blocked(&format!("cannot commit offsets: {error}"));
                 return State::WaitingToCommit {
-                    until: self.pause_ends(),
+                    until: self.pause_ends(RetryClass::Kafka),
                 };
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use runtime::kafka::Refused;
 use runtime::lifecycle::Failure;
+use runtime::metrics::{Count, RetryClass};
 use runtime::record::InputRecord as _;
 use runtime::refusals::{Candidate, Refusal, Remedies};
 use runtime::registry::SchemaSource;
@@ -69,7 +70,7 @@ where
         self.report_blocked(&format!("waiting to write dead letters: {why}"));
         self.ports.dead_letters.reopen()?;
         Ok(State::WaitingForBroker {
-            until: self.pause_ends(),
+            until: self.pause_ends(RetryClass::Kafka),
         })
     }
 
@@ -116,6 +117,7 @@ where
              30 s, and nothing is committed past it"
         );
         flow.refused(1, Refusal::Blocked);
+        flow.count(Count::retry(RetryClass::Refused));
         flow.blocked(&format!(
             "the dead letter of {topic}/{partition}/{offset} is refused: {why}; check the dead letter \
              topic's max.message.bytes and the rights on it"

@@ -6,6 +6,7 @@ use runtime::assignment::Assignment;
 use runtime::circuit_breaker::PAUSE;
 use runtime::clock::Clock;
 use runtime::lifecycle::Failure;
+use runtime::metrics::{Count, RetryClass};
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::{SchemaId, VoucherPlan};
 
@@ -90,7 +91,7 @@ where
         if let Err(why) = self.ports.source.rewind(REWIND) {
             self.report_blocked(&format!("cannot read the group's offsets: {why}"));
             return State::Rewinding {
-                not_before: self.pause_ends(),
+                not_before: self.pause_ends(RetryClass::Kafka),
             };
         }
         self.backoff.reset();
@@ -105,7 +106,7 @@ where
         self.assignment = Assignment::default();
         self.deferred.clear();
         State::Rejoining {
-            until: self.pause_ends(),
+            until: self.pause_ends(RetryClass::Kafka),
         }
     }
 
@@ -128,7 +129,8 @@ where
     }
 
     /// Returns when the next pause between attempts ends.
-    pub(super) fn pause_ends(&mut self) -> Duration {
+    pub(super) fn pause_ends(&mut self, class: RetryClass) -> Duration {
+        self.ports.observer.flow().count(Count::retry(class));
         self.now() + self.backoff.next_pause()
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::metrics::{Count, RetryClass, SINK_WRITE_ERRORS};
 use runtime::registry::SchemaSource;
 use schemas::{Malformed, VoucherPlan};
 
@@ -12,9 +13,7 @@ use super::{State, Task};
 use crate::bisection::Bisection;
 use crate::decide::{code_taken, rejected};
 use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
-use crate::ports::{
-    DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, WriteFailure, Written,
-};
+use crate::ports::{DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, Written};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
@@ -131,7 +130,9 @@ where
             WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Ambiguous { .. }
                 if part.len() > 1 =>
             {
-                self.ports.observer.write_failed(WriteFailure::Data);
+                self.count_failure("data");
+                let flow = self.ports.observer.flow();
+                flow.count(Count::retry(RetryClass::Data));
                 bisection.bisect();
                 State::Writing {
                     bisection,
@@ -162,20 +163,20 @@ where
                     return self.reject(bisection, row, rejected(&why));
                 }
                 self.report_blocked(&format!("waiting for the database: {why}"));
-                self.write_again(bisection)
+                self.write_again(bisection, RetryClass::Postgres)
             }
             // Another writer of this very voucher was quicker, or the holder is gone: once more.
-            WriteError::CodeClash { .. } => self.write_again(bisection),
+            WriteError::CodeClash { .. } => self.write_again(bisection, RetryClass::Conflict),
             WriteError::Conflict(why) => {
                 tracing::debug!(why, "two transactions met");
-                self.write_again(bisection)
+                self.write_again(bisection, RetryClass::Conflict)
             }
             WriteError::Unavailable(why) => {
                 if self.backoff.attempts() == 0 {
                     tracing::warn!(why, "the database is away; waiting, nothing is lost");
                 }
                 self.report_blocked(&format!("waiting for the database: {why}"));
-                self.write_again(bisection)
+                self.write_again(bisection, RetryClass::Postgres)
             }
             WriteError::NeedsPerson(why) => {
                 tracing::error!(
@@ -183,7 +184,7 @@ where
                     "the database has to be fixed; waiting, nothing is lost"
                 );
                 self.report_blocked(&format!("the database has to be fixed: {why}"));
-                self.write_again(bisection)
+                self.write_again(bisection, RetryClass::Postgres)
             }
         }
     }
@@ -193,12 +194,18 @@ where
             && self.batch.order_id(row) == identity.order_id
     }
 
-    fn write_again(&mut self, bisection: Bisection) -> State {
-        self.ports.observer.write_failed(WriteFailure::Unavailable);
+    fn write_again(&mut self, bisection: Bisection, class: RetryClass) -> State {
+        self.count_failure("unavailable");
         State::WaitingForDatabase {
             bisection,
-            until: self.pause_ends(),
+            until: self.pause_ends(class),
         }
+    }
+
+    /// Counts a statement that failed for this cause and is executed again.
+    fn count_failure(&mut self, cause: &'static str) {
+        let flow = self.ports.observer.flow();
+        flow.count(Count::one_of(SINK_WRITE_ERRORS, "cause", cause));
     }
 
     /// Makes a row a dead letter that was refused alone, unless there are too many of them.

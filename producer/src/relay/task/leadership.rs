@@ -1,6 +1,7 @@
 //! Which relay publishes: the lock, the fence that follows it, and the heartbeat that keeps it.
 
 use runtime::kafka::TransactionError;
+use runtime::metrics::RetryClass;
 
 use super::competing_producer::CompetingProducer;
 use super::{Relay, State};
@@ -76,7 +77,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 self.note_answer();
                 state
             }
-            Err(error) => self.stand_aside(&format!("Postgres: {error}")),
+            Err(error) => self.stand_aside(RetryClass::Postgres, &format!("Postgres: {error}")),
         }
     }
 
@@ -90,9 +91,15 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             tracing::error!("{}", CompetingProducer::sentence(&self.settings.topic));
         }
         if self.competing_producer.is_there(now) {
-            self.stand_aside(&CompetingProducer::sentence(&self.settings.topic))
+            self.stand_aside(
+                RetryClass::Kafka,
+                &CompetingProducer::sentence(&self.settings.topic),
+            )
         } else {
-            self.stand_aside("another relay took over the transactional id")
+            self.stand_aside(
+                RetryClass::Kafka,
+                "another relay took over the transactional id",
+            )
         }
     }
 }

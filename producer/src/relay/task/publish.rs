@@ -1,6 +1,7 @@
 //! Publishing: the batch in one transaction, then the deletion of its rows.
 
 use runtime::kafka::{Outgoing, TransactionError};
+use runtime::metrics::RetryClass;
 
 use super::{Relay, State};
 use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION};
@@ -101,7 +102,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         };
         match aborted {
             Ok(()) => {
-                self.pause();
+                self.pause(RetryClass::Kafka);
                 if self.interrupted {
                     State::Opening
                 } else {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use runtime::metrics::RetryClass;
+
 use super::{ReadMode, Relay, State};
 use crate::relay::limits::{COLLECTION_PER_ROW, IDLE_POLL, MAX_COLLECTION};
 use crate::relay::ports::{Observer, Outbox, OutboxError, Timer, Topic};
@@ -98,7 +100,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         let before = rows.len();
         if let Err(error) = self.ports.outbox.read_backlog(max, rows) {
             // How far it was read is not known: begin again, with a new snapshot.
-            return self.stand_aside(&format!("Postgres: {error}"));
+            return self.stand_aside(RetryClass::Postgres, &format!("Postgres: {error}"));
         }
         let has_ended = rows.len() - before < max;
         self.low_water.note_backlog(&rows[before..]);

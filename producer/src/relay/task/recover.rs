@@ -1,6 +1,7 @@
 //! Which state follows an error.
 
 use runtime::kafka::TransactionError;
+use runtime::metrics::{Count, RELAY_TRANSACTIONS, RetryClass};
 use runtime::stepping::StateMachine as _;
 
 use super::{Relay, State};
@@ -31,7 +32,9 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             %error, ?state, rows, first, last,
             "the outbox's rows were not published; they will be tried again"
         );
-        self.ports.observer.transaction_failed();
+        // Aborted, refused, or ended in a way that is not known here.
+        let failed = Count::one_of(RELAY_TRANSACTIONS, "outcome", "failed");
+        self.ports.observer.count(failed);
         match error {
             TransactionError::Retriable(_) | TransactionError::Abortable(_)
                 if state.has_transaction() =>
@@ -53,34 +56,37 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         match error {
             OutboxError::Refused(_) if state != State::StandingBy => {
                 self.ports.observer.blocked(&why);
-                self.pause();
+                self.pause(RetryClass::Postgres);
                 state
             }
-            OutboxError::Refused(_) | OutboxError::Lost(_) => self.stand_aside(&why),
+            OutboxError::Refused(_) | OutboxError::Lost(_) => {
+                self.stand_aside(RetryClass::Postgres, &why)
+            }
         }
     }
 
-    /// Returns `next` after a pause, unless it is time to let another instance try.
+    /// Returns `next` after a pause for the broker, unless it is time to let another instance try.
     pub(super) fn try_later(&mut self, next: State, why: &str) -> State {
         if self.now().saturating_sub(self.progress_at) >= MAX_WITHOUT_PROGRESS {
-            return self.stand_aside(why);
+            return self.stand_aside(RetryClass::Kafka, why);
         }
         self.ports.observer.blocked(why);
-        self.pause();
+        self.pause(RetryClass::Kafka);
         next
     }
 
     /// Lets another instance take the lock.
-    pub(super) fn stand_aside(&mut self, why: &str) -> State {
+    pub(super) fn stand_aside(&mut self, class: RetryClass, why: &str) -> State {
         self.release();
         self.ports.observer.blocked(why);
-        self.pause();
+        self.pause(class);
         // Longer than the others wait between two attempts to take the lock.
         self.resume_at = self.resume_at.max(self.now() + STANDBY_POLL * 2);
         State::StandingBy
     }
 
-    pub(super) fn pause(&mut self) {
+    pub(super) fn pause(&mut self, class: RetryClass) {
+        self.ports.observer.count(Count::retry(class));
         self.resume_at = self.now() + self.backoff.next_pause();
     }
 }

@@ -50,8 +50,13 @@ fn the_oldest_and_the_newest_voucher_with_a_row_are_measured_unless_they_are_rep
         written(voucher(0, "2", "d", 5), 5),
         written(voucher(1, "3", "e", 5), 9),
     ]);
-    let ranges: Vec<_> = world.row_times.iter().map(|times| times.range()).collect();
-    assert_eq!(ranges, [Some((WRITTEN + 5, WRITTEN + 9))]);
+    let times = world.row_times.iter();
+    let ranges: Vec<_> = times
+        .map(|times| (times.vouchers.range(), times.orders.range()))
+        .collect();
+    let vouchers = Some((WRITTEN + 5, WRITTEN + 9));
+    // The model's orders were all sent at the same time.
+    assert_eq!(ranges, [(vouchers, Some((WRITTEN, WRITTEN)))]);
 }
 
 /// Makes a record so many milliseconds younger.

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use runtime::dead_letter;
 use runtime::kafka::AssignmentChange;
-use runtime::latency::RecordTimes;
 use runtime::record::{Header, Offset, OwnedRecord, Partition, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use rust_decimal::Decimal;
 use schemas::{Malformed, Payload, Reason, SchemaId, ValueFormat, Voucher, VoucherPlan};
 
+use crate::batch::RowTimes;
 use crate::columns::Columns;
 use crate::ports::{VoucherIdentity, WriteError, Written};
 use crate::tally::Tally;
@@ -137,8 +137,8 @@ pub(super) struct World {
     pub(super) failed_for_data: usize,
     /// Since when there were unsettled records: every change.
     pub(super) unsettled: Vec<Option<i64>>,
-    /// The times of the vouchers whose rows were committed, batch by batch.
-    pub(super) row_times: Vec<RecordTimes>,
+    /// The times of the vouchers whose rows were committed, and of their orders, batch by batch.
+    pub(super) row_times: Vec<RowTimes>,
 }
 
 /// How long a statement takes: a few records are read meanwhile.

@@ -7,16 +7,15 @@ use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
 use runtime::kafka::rdkafka::error::KafkaError;
 use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
-use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
+use runtime::metrics::{Count, RetryClass};
 use runtime::record::{OwnedRecord, Positions};
 use runtime::refusals::Refusal;
 
 use super::{Fault, Outside, Port, STATEMENT, StoredDeadLetter, World};
+use crate::batch::RowTimes;
 use crate::columns::Columns;
-use crate::ports::{
-    DeadLetters, Drained, Observer, Source, Table, WriteError, WriteFailure, Written,
-};
+use crate::ports::{DeadLetters, Drained, Observer, Source, Table, WriteError, Written};
 use crate::tally::Tally;
 
 impl Source for Outside {
@@ -258,12 +257,8 @@ impl Observer for Outside {
         self
     }
 
-    fn rows_committed(&mut self, vouchers: RecordTimes) {
-        self.0.borrow_mut().row_times.push(vouchers);
-    }
-
-    fn write_failed(&mut self, failure: WriteFailure) {
-        self.0.borrow_mut().failed_for_data += usize::from(failure == WriteFailure::Data);
+    fn rows_committed(&mut self, times: RowTimes) {
+        self.0.borrow_mut().row_times.push(times);
     }
 
     fn settled(&mut self, tally: &Tally) {
@@ -298,6 +293,11 @@ impl FlowObserver for Outside {
                 world.blocked_at.push(now);
             }
         }
+    }
+
+    fn count(&mut self, count: Count) {
+        let is_bisection = count == Count::retry(RetryClass::Data);
+        self.0.borrow_mut().failed_for_data += usize::from(is_bisection);
     }
 
     fn unsettled_since(&mut self, timestamp: Option<i64>) {
