@@ -17,8 +17,7 @@ use crate::rule::Skip;
 
 /// The metrics and the readiness of one task.
 ///
-/// Metrics are looked up once; a batch only adds to them. Every label value exists from the start, at
-/// 0: without that the first dead letter of a reason would not be an increase.
+/// Metrics of batches are looked up once; a batch only adds to them.
 pub struct TaskObserver {
     flow: FlowMonitor,
     vouchers: Counter,
@@ -107,5 +106,26 @@ impl Observer for TaskObserver {
 
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         latency::record(&self.order_to_voucher, orders);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::metrics::Values;
+
+    use super::*;
+
+    /// The metric is registered at 0 for the values that the table of metrics lists.
+    #[test]
+    fn every_reason_to_skip_a_record_is_listed_as_a_label() {
+        let metric = names::ALL
+            .iter()
+            .find(|metric| metric.name == names::PROCESSOR_SKIPPED)
+            .unwrap();
+        let Values::Known(listed) = metric.labels[0].values else {
+            panic!("the reasons are known");
+        };
+        let reasons: Vec<_> = Skip::ALL.iter().map(|skip| skip.as_str()).collect();
+        assert_eq!(listed.to_vec(), reasons);
     }
 }

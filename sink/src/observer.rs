@@ -17,8 +17,7 @@ use crate::tally::Tally;
 
 /// The metrics and the readiness of one task.
 ///
-/// Metrics are looked up once; a batch only adds to them. Every label value exists from the start, at
-/// 0: without that the first dead letter of a reason would not be an increase.
+/// Metrics of batches are looked up once; a batch only adds to them.
 pub struct TaskObserver {
     flow: FlowMonitor,
     inserted: Counter,

@@ -214,6 +214,8 @@ fn dead_letters_node(recent: &Recent<'_>, id: NodeId, topic: &str, writer: Servi
 fn ingress_figures(recent: &Recent<'_>) -> Vec<Figure> {
     let service = Service::Producer;
     let spool = recent.sum(service, Gauge::SpoolBytes).map(whole);
+    // Without API_KEYS_FILE there are none.
+    let keys = recent.max(service, Gauge::ApiKeys).map(whole);
     figures([
         (
             "open connections",
@@ -231,10 +233,7 @@ fn ingress_figures(recent: &Recent<'_>) -> Vec<Figure> {
             "bulk results not read yet",
             spool.filter(|size| *size > 0).map(bytes),
         ),
-        (
-            "API keys",
-            recent.max(service, Gauge::ApiKeys).map(whole).map(number),
-        ),
+        ("API keys", keys.filter(|keys| *keys > 0).map(number)),
     ])
 }
 
@@ -435,8 +434,9 @@ mod tests {
 
     #[test]
     fn dead_letters_are_worth_a_look_while_they_come() {
-        let dead =
-            |count| format!("checkout_processor_dead_letters_total{{reason=\"invalid_json\"}} {count}\n");
+        let dead = |count| {
+            format!("checkout_processor_dead_letters_total{{reason=\"invalid_json\"}} {count}\n")
+        };
         let id = NodeId::OrderStatusDeadLetters;
         let mut rounds = Rounds::default();
         rounds.ready(PROCESSOR, &dead(5));

@@ -7,7 +7,7 @@
 
 use metrics::counter;
 
-use super::RETRIES;
+use super::{ALL, Metric, RETRIES};
 
 /// An addition to a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +46,24 @@ impl Count {
 
     /// Adds it to the metrics of the process.
     pub fn record(self) {
+        debug_assert!(self.is_described(), "{self:?} is not in the table");
         match self.label {
             None => counter!(self.metric),
             Some((label, value)) => counter!(self.metric, label => value),
         }
         .increment(self.by);
+    }
+
+    /// Returns whether the table of metrics has this series, so that it exists from the start.
+    fn is_described(self) -> bool {
+        let is_it = |metric: &Metric| match self.label {
+            None => metric.labels.is_empty(),
+            Some((name, value)) => {
+                matches!(metric.labels, [label] if label.name == name && label.values.has(value))
+            }
+        };
+        ALL.iter()
+            .any(|metric| metric.name == self.metric && is_it(metric))
     }
 }
 
@@ -100,7 +113,17 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::metrics::PROCESSOR_FENCED;
+    use crate::metrics::{PROCESSOR_FENCED, SINK_WRITE_ERRORS};
+
+    #[test]
+    fn a_series_that_the_table_does_not_have_is_found_out() {
+        assert!(Count::one(PROCESSOR_FENCED).is_described());
+        assert!(Count::one_of(SINK_WRITE_ERRORS, "cause", "data").is_described());
+        assert!(!Count::one_of(SINK_WRITE_ERRORS, "cause", "date").is_described());
+        assert!(!Count::one_of(SINK_WRITE_ERRORS, "class", "data").is_described());
+        assert!(!Count::one(SINK_WRITE_ERRORS).is_described());
+        assert!(!Count::one("checkout_unknown_total").is_described());
+    }
 
     #[test]
     fn a_count_is_added_to_its_series() {

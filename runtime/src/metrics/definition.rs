@@ -67,6 +67,18 @@ impl Values {
     }
 }
 
+impl Values {
+    /// Returns whether this may be a value.
+    pub(super) fn has(self, value: &str) -> bool {
+        match self {
+            Self::Known(values) => values.contains(&value),
+            Self::Reasons => Reason::ALL.iter().any(|reason| reason.as_str() == value),
+            Self::OwnService => SERVICES.contains(&value),
+            Self::Open(_) => true,
+        }
+    }
+}
+
 impl Metric {
     /// Returns the kind as Prometheus calls it.
     pub const fn kind_in_prometheus(&self) -> &'static str {

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use super::definition::SERVICES;
 use super::recorder::{builder, register};
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Public names of the code in the documents: metrics, and reasons of dead letters.
 
 use anyhow::Result;
-use runtime::metrics::{self, Kind};
+use runtime::metrics::{self, Label, SERVICES, Values};
 use schemas::Reason;
 
 use crate::generated::{compare, escaped, row};
@@ -9,16 +9,36 @@ use crate::{markdown, project};
 
 #[test]
 fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
-    let mut table = row(&["metric", "kind", "meaning"]) + &row(&["---", "---", "---"]);
+    let head = ["metric", "type", "unit", "services", "labels", "meaning"];
+    let mut table = row(&head) + &row(&["---"; 6]);
     for metric in metrics::ALL {
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Seconds => "histogram",
+        let services = metric.services();
+        let services = if services.len() == SERVICES.len() {
+            "all".to_owned()
+        } else {
+            services.join(", ")
         };
-        table += &row(&[&format!("`{}`", metric.name), kind, &escaped(metric.help)]);
+        let labels: Vec<_> = metric.labels.iter().map(label).collect();
+        table += &row(&[
+            &format!("`{}`", metric.name),
+            metric.kind_in_prometheus(),
+            metric.unit(),
+            &services,
+            &labels.join("; "),
+            &escaped(metric.help),
+        ]);
     }
-    compare("docs/monitoring.md", &table)
+    compare("docs/metrics.md", &table)
+}
+
+/// A label and its values. Where these are only known once they occur, so is the metric.
+fn label(label: &Label) -> String {
+    let values = escaped(&label.values_in_words());
+    match label.values {
+        Values::Reasons => format!("`{}`: [{values}](dead-letters.md#reasons)", label.name),
+        Values::Open(_) => format!("`{}`: *{values}*", label.name),
+        Values::Known(_) | Values::OwnService => format!("`{}`: {values}", label.name),
+    }
 }
 
 /// `checkout_sink_rows_total` of a span such as `checkout_sink_rows_total{outcome="different"}`. Tables of migrations
@@ -27,6 +47,8 @@ fn metric(code: &str) -> Option<&str> {
     let name = code.split_once('{').map_or(code, |(name, _)| name);
     let prefixes = [
         "checkout_",
+        "process_",
+        // Earlier names, which no document should have any more.
         "producer_",
         "processor_",
         "sink_",

@@ -35,6 +35,7 @@ mod late_schemas;
 mod limits;
 mod lists;
 mod load;
+mod metrics;
 mod neighbours;
 mod observed;
 mod outages;

@@ -19,6 +19,7 @@ const RECORDS: &str = "checkout_consumer_lag_records";
 const SECONDS: &str = "checkout_consumer_lag_seconds";
 const TO_VOUCHER: &str = "checkout_order_to_voucher_seconds_count";
 const TO_ROW: &str = "checkout_voucher_to_row_seconds_count";
+const ORDER_TO_ROW: &str = "checkout_order_to_row_seconds_count";
 
 /// The lag of a service: the records by partition, and the seconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +151,8 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
     catches_up(&sink).await?;
     let inserted = metric(&sink, "checkout_sink_rows_total", "outcome=\"inserted\"").await?;
     assert_eq!(inserted, 5_001);
+    let retries = metric(&sink, "checkout_retries_total", "class=\"postgres\"").await?;
+    assert!(retries > 0, "the sink tried again while Postgres was away");
     Ok(())
 }
 
@@ -161,7 +164,11 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
     assert_eq!(metric(&sink, TO_ROW, "").await?, 0);
     system.write_orders(vec![sent("17")]).await?;
     has_row(&system, "17").await;
-    for (service, name) in [(&processor, TO_VOUCHER), (&sink, TO_ROW)] {
+    for (service, name) in [
+        (&processor, TO_VOUCHER),
+        (&sink, TO_ROW),
+        (&sink, ORDER_TO_ROW),
+    ] {
         let count = || metric(service, name, "");
         wait::until(name, count, |count| *count.as_ref().unwrap_or(&0) > 0).await?;
     }
@@ -176,6 +183,7 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
     .await?;
     assert_eq!(metric(&processor, TO_VOUCHER, "").await?, 1);
     assert_eq!(metric(&sink, TO_ROW, "").await?, 1);
+    assert_eq!(metric(&sink, ORDER_TO_ROW, "").await?, 1);
     Ok(())
 }
 
