@@ -23,13 +23,13 @@
 //! | [`scan_progress`] | a progress bar for a command that reads a long part of a topic |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |
-//! | [`version`] | what was built |
 //! | [`dead_letter`] | dead letters: their headers, what became of them, the commands over them |
 //! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
 //! | [`key_file`] | keys of clients in a file that may change while the service runs |
 //! | [`output`], [`text_table`], [`plural`] | standard output; aligned tables; counts in sentences |
 //! | [`progress`] | how far a command is, as lines of JSON |
+//! | [`version`] | the version and the revision of this build |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!

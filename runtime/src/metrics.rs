@@ -140,8 +140,8 @@ metrics! {
         [topic: Open("a topic")]
         [partition: Open("a partition")]
         "The offset at which a partition is blocked, or was blocked last.";
-    KAFKA_CALLS_GIVEN_UP Counter "checkout_kafka_calls_given_up_total" in producer processor
-        [transactional_id: Open("the id of a producer")]
+    KAFKA_CALLS_GIVEN_UP Counter "checkout_kafka_calls_given_up_total" in producer processor sink
+        [transactional_id: Open("the id of a producer, empty for that of the sink's dead letters")]
         "Calls of the Kafka client library that did not return in time, so that a new producer took over.";
     KAFKA_CALLS_ABANDONED Gauge "checkout_kafka_calls_abandoned" in producer processor sink
         "Given-up calls that have not returned yet; each keeps a client in memory.";

@@ -269,7 +269,10 @@ mod tests {
     fn gauges_are_those_of_the_instances_that_answered_last() {
         let mut rounds = Rounds::default();
         rounds.ready(PROCESSOR, "checkout_processor_partitions{task=\"0\"} 6\n");
-        rounds.ready(OTHER_PROCESSOR, "checkout_processor_partitions{task=\"0\"} 5\n");
+        rounds.ready(
+            OTHER_PROCESSOR,
+            "checkout_processor_partitions{task=\"0\"} 5\n",
+        );
         let partitions = |rounds: &mut Rounds| {
             let recent = Recent::of(rounds.window());
             (

@@ -171,7 +171,10 @@ mod tests {
     #[test]
     fn a_series_without_labels_and_an_infinite_bound_are_read() {
         assert_eq!(only("checkout_http_connections 3").number(), Some(3.0));
-        assert_eq!(only("checkout_http_connections{} 3 1789000000000").count(), Some(3));
+        assert_eq!(
+            only("checkout_http_connections{} 3 1789000000000").count(),
+            Some(3)
+        );
         let last = only(r#"checkout_sink_batch_seconds_bucket{le="+Inf"} 12"#);
         assert_eq!(last.bound(), Some(f64::INFINITY));
     }

@@ -261,7 +261,11 @@ mod tests {
     fn a_counter_that_fell_says_that_the_instance_was_started_again() {
         let (before, _) = read(Service::Sink, SINK).unwrap();
         assert!(!before.has_restarted_since(&before));
-        let (after, _) = read(Service::Sink, "checkout_sink_rows_total{outcome=\"inserted\"} 3\n").unwrap();
+        let (after, _) = read(
+            Service::Sink,
+            "checkout_sink_rows_total{outcome=\"inserted\"} 3\n",
+        )
+        .unwrap();
         assert!(after.has_restarted_since(&before));
         assert!(!before.has_restarted_since(&after));
     }

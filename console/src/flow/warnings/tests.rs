@@ -71,7 +71,7 @@ fn brokers_that_are_away_are_named_once_with_everybody_concerned() {
         rounds.degraded(
             PRODUCER,
             &producer,
-            "checkout_producer_relay_active 0\nproducer_outbox_rows 900\n",
+            "checkout_producer_relay_active 0\ncheckout_producer_outbox_rows 900\n",
         );
         rounds.not_ready(PROCESSOR, &consumer, "");
         rounds.not_ready(SINK, &consumer, "");
@@ -173,7 +173,11 @@ fn an_open_circuit_is_named_once_although_part_and_metric_say_it() {
     rounds
         .ready(PRODUCER, "checkout_producer_relay_active 1\n")
         .ready(SINK, "");
-    rounds.not_ready(PROCESSOR, &paused, "checkout_processor_circuit_open{task=\"0\"} 1\n");
+    rounds.not_ready(
+        PROCESSOR,
+        &paused,
+        "checkout_processor_circuit_open{task=\"0\"} 1\n",
+    );
     let warning = only(&mut rounds);
     assert_eq!(
         warning.text,
@@ -181,7 +185,10 @@ fn an_open_circuit_is_named_once_although_part_and_metric_say_it() {
     );
     assert_eq!(warning.help, Some(help::CIRCUIT));
     healthy(&mut rounds);
-    rounds.ready(OTHER_PROCESSOR, "checkout_processor_circuit_open{task=\"0\"} 1\n");
+    rounds.ready(
+        OTHER_PROCESSOR,
+        "checkout_processor_circuit_open{task=\"0\"} 1\n",
+    );
     assert_eq!(only(&mut rounds).help, Some(help::CIRCUIT));
 }
 
@@ -295,7 +302,8 @@ fn dead_letters_of_the_last_minute_are_named_by_reason() {
 
 #[test]
 fn rows_that_differ_are_critical_when_they_come_and_stay_a_warning() {
-    let differing = |count: u32| format!("checkout_sink_rows_total{{outcome=\"different\"}} {count}\n");
+    let differing =
+        |count: u32| format!("checkout_sink_rows_total{{outcome=\"different\"}} {count}\n");
     let mut rounds = Rounds::default();
     let mut round = |count| {
         rounds
@@ -325,7 +333,9 @@ fn an_outbox_that_grows_and_nobody_who_publishes_are_told_apart() {
         for second in 0..60 {
             let rows = 100 + 50 * second;
             let active = u8::from(is_active);
-            let metrics = format!("checkout_producer_relay_active {active}\nproducer_outbox_rows {rows}\n");
+            let metrics = format!(
+                "checkout_producer_relay_active {active}\ncheckout_producer_outbox_rows {rows}\n"
+            );
             rounds.ready(PRODUCER, &metrics);
             rounds.ready(PROCESSOR, "").ready(SINK, "").end_round();
         }
@@ -370,7 +380,7 @@ fn what_passes_by_itself_is_said_only_when_it_lasts() {
         healthy(&mut rounds);
         rounds.ready(
             OTHER_PRODUCER,
-            "checkout_producer_locked_changes 5\nkafka_calls_abandoned 2\nproducer_api_keys 3\n",
+            "checkout_producer_locked_changes 5\ncheckout_kafka_calls_abandoned 2\ncheckout_producer_api_keys 3\n",
         );
         rounds.ready(
             (Service::Producer, "127.0.0.1:54324"),
@@ -401,7 +411,7 @@ fn refused_clients_and_full_connections_are_counted_over_the_last_minute() {
     let mut rounds = Rounds::default();
     for (refused, full, fenced) in [(5, 0, 1), (17, 2, 4)] {
         let producer = format!(
-            "checkout_producer_relay_active 1\nhttp_connections_full_total {full}\n\
+            "checkout_producer_relay_active 1\ncheckout_http_connections_full_total {full}\n\
              checkout_producer_rate_limited_total{{api_key_id=\"shop-a\"}} {refused}\n"
         );
         let processor = format!("checkout_processor_fenced_total {fenced}\n");

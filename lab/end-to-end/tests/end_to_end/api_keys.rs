@@ -80,7 +80,10 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
     keys.write(&format!("{FIRST}\n{SECOND}\n"))?;
     until_status(&producer, SECOND, StatusCode::OK).await;
     assert_eq!(status(&producer, FIRST).await, known);
-    assert_eq!(metric(&producer, "checkout_producer_api_keys", "").await?, 2);
+    assert_eq!(
+        metric(&producer, "checkout_producer_api_keys", "").await?,
+        2
+    );
 
     keys.write(&format!("# rotated\n{SECOND}\n"))?;
     until_status(&producer, FIRST, StatusCode::UNAUTHORIZED).await;
@@ -133,7 +136,15 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() -> Result<()> {
     });
     assert_eq!(seconds, Some(1));
     assert_eq!(status(&producer, SECOND).await, Some(StatusCode::OK));
-    assert!(metric(&producer, "checkout_producer_rate_limited_total", "api_key_id").await? > 0);
+    assert!(
+        metric(
+            &producer,
+            "checkout_producer_rate_limited_total",
+            "api_key_id"
+        )
+        .await?
+            > 0
+    );
     until_status(&producer, FIRST, StatusCode::OK).await;
     Ok(())
 }

@@ -255,7 +255,12 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
         ensure!(sentence.contains(said), "{said} is not in {sentence}");
     }
     let place = format!(r#"partition="{BLOCKED}""#);
-    let offset = metric(&processor, "checkout_processor_partition_blocked_offset", &place).await?;
+    let offset = metric(
+        &processor,
+        "checkout_processor_partition_blocked_offset",
+        &place,
+    )
+    .await?;
     assert_eq!(offset, 500);
     system
         .write_orders(vec![sent("2", NEIGHBOUR), sent("3", BLOCKED)])

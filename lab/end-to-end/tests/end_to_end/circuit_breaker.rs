@@ -81,7 +81,10 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
     }
     let alive = reqwest::get(processor.url("/livez")).await?;
     assert_eq!(alive.status(), 200);
-    assert_eq!(metric(&processor, "checkout_processor_circuit_open", "").await?, 1);
+    assert_eq!(
+        metric(&processor, "checkout_processor_circuit_open", "").await?,
+        1
+    );
 
     // The cause is looked for again, and is still there: nothing moves.
     wait::until(

@@ -117,7 +117,9 @@ async fn lines_typed_by_hand_become_vouchers_and_a_bad_one_stops_nothing() -> Re
     let skipped = |reason: &'static str| {
         let labels = format!("reason=\"{reason}\"");
         let processor = &processor;
-        async move { end_to_end::http::metric(processor, "checkout_processor_skipped_total", &labels).await }
+        async move {
+            end_to_end::http::metric(processor, "checkout_processor_skipped_total", &labels).await
+        }
     };
     assert_eq!(skipped("tombstone").await?, 1);
     assert_eq!(skipped("threshold").await?, 1);

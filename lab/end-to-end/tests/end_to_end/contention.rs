@@ -107,7 +107,12 @@ async fn until_locked(producer: &Service) {
 /// Waits until a group could not be written and is to be tried again.
 async fn until_held_up(producer: &Service) {
     let failed = || async {
-        let count = metric(producer, "checkout_producer_groups_total", "outcome=\"failed\"").await;
+        let count = metric(
+            producer,
+            "checkout_producer_groups_total",
+            "outcome=\"failed\"",
+        )
+        .await;
         count.unwrap_or_default()
     };
     wait::until("a group that is held up", failed, |count| *count > 0).await;

@@ -205,7 +205,11 @@ async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Resu
         .buffer_unordered(200)
         .try_collect()
         .await?;
-    let open = || async { metric(&producer, "checkout_http_connections", "").await.unwrap_or(0) };
+    let open = || async {
+        metric(&producer, "checkout_http_connections", "")
+            .await
+            .unwrap_or(0)
+    };
     let enough = count as u64 * 9 / 10;
     let opened = wait::until("the connections to be open", open, |open| *open >= enough).await;
     let with_idle = resident_mib(&producer)?;

@@ -278,9 +278,13 @@ async fn tables_that_somebody_has_locked_are_waited_for() -> Result<()> {
         tokio::spawn(request.send())
     };
     let failed = || async {
-        metric(&producer, "checkout_producer_groups_total", "outcome=\"failed\"")
-            .await
-            .unwrap_or_default()
+        metric(
+            &producer,
+            "checkout_producer_groups_total",
+            "outcome=\"failed\"",
+        )
+        .await
+        .unwrap_or_default()
     };
     wait::until("a group that met the lock", failed, |count| *count > 0).await;
     session.close().await?;
