@@ -10,6 +10,7 @@ use runtime::kafka::{
 };
 use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
+use runtime::metrics::Count;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
 use runtime::refusals::Refusal;
 use runtime::registry::{Lookup, SchemaSource};
@@ -426,6 +427,8 @@ pub(super) struct Watch {
     pub(super) reduced: usize,
     /// How often a record was found blocked.
     pub(super) refused: usize,
+    /// Every event that was counted, in order.
+    pub(super) counts: Vec<Count>,
     /// Since when there were unsettled records: every change.
     pub(super) unsettled: Vec<Option<i64>>,
     /// The times of the orders whose vouchers were committed, batch by batch.
@@ -461,6 +464,10 @@ impl FlowObserver for Watch {
             Refusal::Reduced => self.reduced += records,
             Refusal::Blocked => self.refused += records,
         }
+    }
+
+    fn count(&mut self, count: Count) {
+        self.counts.push(count);
     }
 
     fn unsettled_since(&mut self, timestamp: Option<i64>) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtime::metrics::{Count, PROCESSOR_TRANSACTIONS, RetryClass};
 use runtime::record::OwnedRecord;
 
 use super::model::{Fault, Kafka, Watch, record, sent};
@@ -101,6 +102,18 @@ fn the_task_is_not_ready_and_names_the_record_until_it_is_written() {
         assert!(reason.contains("order-status/0/1"), "{reason}");
     }
     assert_eq!(watch.blocked, None, "ready again");
+}
+
+#[test]
+fn attempts_are_counted_by_what_stood_in_the_way_and_transactions_by_how_they_ended() {
+    let inputs = vec![sent(0, 0, 150), record(0, 1, Some(b"x".to_vec()))];
+    let (kafka, watch) = refusing(inputs, 3);
+    let times = |event: Count| watch.counts.iter().filter(|count| **count == event).count();
+    let ended = |outcome| times(Count::one_of(PROCESSOR_TRANSACTIONS, "outcome", outcome));
+    assert_eq!(times(Count::retry(RetryClass::Refused)), 3);
+    assert_eq!(times(Count::retry(RetryClass::Kafka)), 0);
+    assert_eq!((ended("aborted"), kafka.aborted.len()), (3, 3));
+    assert!(ended("committed") > 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use runtime::metrics::{Count, RetryClass};
 
 use super::State;
 use crate::relay::Row;
@@ -344,6 +345,8 @@ fn a_delete_that_is_refused_is_repeated_without_publishing_again() {
         .extend([Some(Fault::Refused), Some(Fault::Refused)]);
     settle(&world, &mut relays);
     assert_eq!(world.borrow().committed.len(), 1);
+    let retries = [Count::retry(RetryClass::Postgres); 2];
+    assert_eq!(world.borrow().counts, retries);
 }
 
 #[test]

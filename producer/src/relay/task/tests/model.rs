@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::metrics::Count;
 use runtime::stepping::Driver;
 use rust_decimal::Decimal;
 use schemas::{Currency, Status, Timestamp, ValueFormat};
@@ -87,6 +88,8 @@ pub(super) struct World {
     pub(super) violations: Vec<String>,
     /// Why nothing is published, as a relay reported last.
     pub(super) blocked: Option<String>,
+    /// Every event that a relay counted, in order.
+    pub(super) counts: Vec<Count>,
 }
 
 impl World {
@@ -288,6 +291,10 @@ impl Observer for Watcher {
 
     fn blocked(&mut self, reason: &str) {
         self.0.borrow_mut().blocked = Some(reason.to_owned());
+    }
+
+    fn count(&mut self, count: Count) {
+        self.0.borrow_mut().counts.push(count);
     }
 }
 
