@@ -12,7 +12,7 @@ use crate::settings::RunSettings;
 
 /// Accepts orders over HTTP and publishes their status changes to Kafka.
 #[derive(Debug, Parser)]
-#[command(name = "producer", version)]
+#[command(name = "producer", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

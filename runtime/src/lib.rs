@@ -29,6 +29,7 @@
 //! | [`key_file`] | keys of clients in a file that may change while the service runs |
 //! | [`output`], [`text_table`], [`plural`] | standard output; aligned tables; counts in sentences |
 //! | [`progress`] | how far a command is, as lines of JSON |
+//! | [`version`] | the version and the revision of this build |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
 //!
@@ -71,3 +72,4 @@ pub mod telemetry;
 pub mod text_table;
 pub mod trace_context;
 pub mod value;
+pub mod version;

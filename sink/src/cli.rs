@@ -15,7 +15,7 @@ use crate::settings::RunSettings;
 
 /// Writes vouchers to Postgres.
 #[derive(Debug, Parser)]
-#[command(name = "sink", version)]
+#[command(name = "sink", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
