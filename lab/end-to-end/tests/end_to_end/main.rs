@@ -35,6 +35,7 @@ mod late_schemas;
 mod limits;
 mod lists;
 mod load;
+mod migrations;
 mod neighbours;
 mod observed;
 mod outages;

@@ -24,6 +24,8 @@ const SETTINGS: &[&str] = &[
     "SINK_GROUP",
     "DATABASE_URL",
     "ORDERS_DATABASE_URL",
+    "MIGRATE",
+    "MIGRATE_TIMEOUT",
     "HTTP_ADDR",
     "API_KEYS_FILE",
     "API_KEY_RATE",
