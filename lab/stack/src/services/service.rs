@@ -94,6 +94,13 @@ impl ServiceCommand {
         self
     }
 
+    /// Runs another binary, such as that of another release.
+    #[must_use]
+    pub fn binary(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
