@@ -27,9 +27,12 @@ use crate::lifecycle::{Failure, Shutdown};
 /// Timeout of a connect. The caller of [`migrate`] tries again after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeouts of the session that migrates. A migration may take long: it builds an index, or waits for
-/// the lock of another instance that is migrating.
-const MIGRATION_TIMEOUTS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "60s")];
+/// Timeouts of the session that migrates. A statement may take long: it builds an index.
+///
+/// A lock is waited for in short tries, because every write of the table waits behind a migration that
+/// waits for a long query. A try is shorter than the ingress lets a change wait (5 s), and longer than
+/// Postgres takes to end a vacuum that is in the way (`deadlock_timeout`, 1 s).
+const MIGRATION_TIMEOUTS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "2s")];
 
 /// Introduces the minimum version in the comment of the migrations table.
 const MINIMUM_VERSION: &str = "minimum_version=";

@@ -117,6 +117,38 @@ async fn migrate_waits_no_longer_for_a_database_than_it_is_told() -> Result<()> 
     Ok(())
 }
 
+/// Every write would wait behind a migration that waits in the queue of a table's lock.
+#[tokio::test]
+async fn a_migration_does_not_wait_long_for_the_lock_of_a_table() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    assert_eq!(migrate(&system, "sink").await?.code, 0);
+    let (pool, url) = database(&system, "sink");
+    for undo in [
+        "ALTER TABLE vouchers DROP COLUMN record_partition, DROP COLUMN record_offset",
+        "DELETE FROM sink_migrations WHERE version = 2",
+    ] {
+        execute(pool, undo).await?;
+    }
+    let mut dump = pool.begin().await?;
+    sqlx::raw_sql("SELECT count(*) FROM vouchers")
+        .execute(&mut *dump)
+        .await?;
+    let environment = [("DATABASE_URL", url), ("MIGRATE_TIMEOUT", "1")];
+    let gave_up = system
+        .run_service("sink", &["migrate"], &environment)
+        .await?;
+    assert_eq!(gave_up.code, 1, "{gave_up:?}");
+    assert!(gave_up.stderr.contains("lock timeout"), "{gave_up:?}");
+
+    dump.rollback().await?;
+    let applied = migrate(&system, "sink").await?;
+    assert!(
+        applied.stdout.contains("Migrations applied: 2."),
+        "{applied:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn neither_run_nor_migrate_works_with_a_migration_that_was_changed() -> Result<()> {
     let system = TestSystem::open_json().await?;
