@@ -13,7 +13,7 @@ use crate::settings::RunSettings;
 
 /// Shows the flow in a browser, and runs the commands of the services from there.
 #[derive(Debug, Parser)]
-#[command(name = "console", version)]
+#[command(name = "console", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -17,7 +17,7 @@ use crate::verify;
 
 /// Issues vouchers for sent orders.
 #[derive(Debug, Parser)]
-#[command(name = "processor", version)]
+#[command(name = "processor", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -7,12 +7,13 @@ use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
 use crate::check::{self, CheckSettings};
+use crate::migrate::{self, MigrateSettings};
 use crate::service;
 use crate::settings::RunSettings;
 
 /// Accepts orders over HTTP and publishes their status changes to Kafka.
 #[derive(Debug, Parser)]
-#[command(name = "producer", version)]
+#[command(name = "producer", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -30,6 +31,8 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// Apply the missing migrations of the database, and end.
+    Migrate(Box<MigrateSettings>),
 }
 
 impl Cli {
@@ -39,6 +42,9 @@ impl Cli {
         match self.command {
             Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Migrate(settings) => {
+                lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+            }
         }
     }
 }

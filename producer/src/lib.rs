@@ -15,7 +15,7 @@
 //! | [`relay`] | publishes the outbox |
 //! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
-//! | [`check`] | `producer check` |
+//! | [`check`], [`migrate`] | `producer check` and `producer migrate` |
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ pub mod database;
 pub mod http;
 pub mod ingress;
 mod limits;
+pub mod migrate;
 pub mod orders;
 pub mod relay;
 pub mod service;

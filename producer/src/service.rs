@@ -103,9 +103,16 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         (postgres, backlog),
     );
     let maintenance_database = database.clone();
+    let missing_migrations = settings.migrations.missing();
     service.supervisor.task("maintenance", async move {
         let waiting = |error: &_| maintenance.report_outdated(error);
-        if database::migrate_when_possible(&maintenance_database, waiting, &shutdown).await? {
+        let done = database::migrate_when_possible(
+            &maintenance_database,
+            missing_migrations,
+            waiting,
+            &shutdown,
+        );
+        if done.await? {
             maintenance.run(shutdown).await?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use clap::Args;
 use runtime::http::ConnectionLimits;
 use runtime::key_file::KeyFile;
 use runtime::lifecycle::Failure;
+use runtime::postgres::StartMigrations;
 use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, currency, whole};
 use schemas::Currency;
@@ -26,6 +27,9 @@ pub struct RunSettings {
     /// The database of the orders.
     #[command(flatten)]
     pub database: DatabaseSettings,
+    /// Whether the start changes the schema.
+    #[command(flatten)]
+    pub migrations: StartMigrations,
     /// Who may use the API.
     #[command(flatten)]
     pub access: AccessSettings,

@@ -9,13 +9,14 @@ use runtime::telemetry::{self, LogSettings};
 use crate::backfill::{self, BackfillSettings};
 use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
+use crate::migrate::{self, MigrateSettings};
 use crate::redrive::{self, RedriveSettings};
 use crate::service;
 use crate::settings::RunSettings;
 
 /// Writes vouchers to Postgres.
 #[derive(Debug, Parser)]
-#[command(name = "sink", version)]
+#[command(name = "sink", version = runtime::version::version())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -39,6 +40,8 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// Apply the missing migrations of the database, and end.
+    Migrate(Box<MigrateSettings>),
 }
 
 impl Cli {
@@ -57,6 +60,9 @@ impl Cli {
                 lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
             }
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Migrate(settings) => {
+                lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+            }
         }
     }
 }

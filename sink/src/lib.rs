@@ -26,7 +26,7 @@
 //! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | `sink run` |
 //! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
-//! | [`check`] | `sink check` |
+//! | [`check`], [`migrate`] | `sink check` and `sink migrate` |
 //!
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
@@ -74,6 +74,7 @@ pub mod decide;
 pub mod kafka;
 pub mod limits;
 pub mod lone_failures;
+pub mod migrate;
 pub mod observer;
 pub mod ports;
 pub mod postgres;

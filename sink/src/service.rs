@@ -74,7 +74,12 @@ impl Flow {
         let names = vec![topics.vouchers_topic.clone(), topics.voucher_dead_letters()];
         let ((), ()) = tokio::try_join!(
             preflight::topics_exist(&shared.kafka, names, &shutdown),
-            migrate(&self.database, &self.postgres, &shutdown),
+            migrate(
+                &self.database,
+                self.settings.migrations.missing(),
+                &self.postgres,
+                &shutdown
+            ),
         )?;
         if shutdown.is_requested() {
             return Ok(());

@@ -3,6 +3,7 @@
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter::DeadLetterOwner;
+use runtime::postgres::StartMigrations;
 use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, group_name, whole};
 
@@ -14,6 +15,9 @@ pub struct RunSettings {
     /// The database of the vouchers.
     #[command(flatten)]
     pub database: DatabaseSettings,
+    /// Whether the start changes the schema.
+    #[command(flatten)]
+    pub migrations: StartMigrations,
     /// The consumer group.
     #[command(flatten)]
     pub group: GroupSettings,

@@ -5,6 +5,7 @@ use runtime::preflight::{Check, DatabaseSchema};
 
 use crate::postgres;
 
+pub(crate) use crate::postgres::run_migrate;
 pub use crate::postgres::{Database, DatabaseProbe, PostgresTable as VouchersTable, migrate};
 
 /// Checks the database, and migrates it when the check is to repair what it finds.

@@ -11,7 +11,7 @@ use runtime::clock::{age_of, unix_millis};
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::{DB_POOL_CONNECTIONS, OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS};
-use runtime::postgres::{Database, Unwritable, message_of, within};
+use runtime::postgres::{Database, MigrationError, Unwritable, message_of, within};
 use sqlx::{Error, PgConnection, PgPool};
 
 use super::gate::Gate;
@@ -66,11 +66,12 @@ impl Maintenance {
     }
 
     /// Reports that the tables could not be brought up to date, and that no change is accepted.
-    pub fn report_outdated(&self, error: &Error) {
-        let message = message_of(error);
+    pub fn report_outdated(&self, error: &MigrationError) {
         self.postgres
-            .not_ready(format!("cannot bring the tables up to date: {message}"));
-        if let Some(why) = Unwritable::of(error) {
+            .not_ready(format!("cannot bring the tables up to date: {error}"));
+        if let MigrationError::Database(error) = error
+            && let Some(why) = Unwritable::of(error)
+        {
             self.gate.close_for(why);
         }
     }

@@ -6,10 +6,11 @@
 //! version that still works into the comment of the migrations table:
 //!
 //! ```sql
-//! COMMENT ON TABLE producer_migrations IS 'minimum_version=3';
+//! COMMENT ON TABLE producer_migrations IS 'minimum_version=3 release=0.3.0';
 //! ```
 //!
-//! A version does not start when its newest migration is older than that.
+//! A version does not start when its newest migration is older than that. The release is the one that a
+//! person has to install then. Why the minimum is kept so: ADR 0051.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,12 +27,27 @@ use crate::lifecycle::{Failure, Shutdown};
 /// Timeout of a connect. The caller of [`migrate`] tries again after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeouts of the session that migrates. A migration may take long: it builds an index, or waits for
-/// the lock of another instance that is migrating.
-const MIGRATION_TIMEOUTS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "60s")];
+/// Timeouts of the session that migrates. A statement may take long: it builds an index.
+///
+/// A lock is waited for in short tries, because every write of the table waits behind a migration that
+/// waits for a long query. A try is shorter than the ingress lets a change wait (5 s), and longer than
+/// Postgres takes to end a vacuum that is in the way (`deadlock_timeout`, 1 s).
+const MIGRATION_TIMEOUTS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "2s")];
 
 /// Introduces the minimum version in the comment of the migrations table.
 const MINIMUM_VERSION: &str = "minimum_version=";
+
+/// Introduces the first release with that version, for a person.
+const RELEASE: &str = "release=";
+
+/// What is done about migrations that are not applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingMigrations {
+    /// They are applied.
+    Apply,
+    /// They are waited for: somebody else applies them.
+    Await,
+}
 
 /// Returns a service's migrations, which `table` records; each is a version, a name and its SQL.
 ///
@@ -55,6 +71,8 @@ pub enum MigrationError {
     Database(Error),
     /// This version cannot work with the schema.
     Incompatible(String),
+    /// These migrations are not applied, and are not to be applied by this process.
+    NotApplied(Vec<i64>),
 }
 
 impl fmt::Display for MigrationError {
@@ -62,6 +80,12 @@ impl fmt::Display for MigrationError {
         match self {
             Self::Database(error) => f.write_str(&message_of(error)),
             Self::Incompatible(why) => f.write_str(why),
+            Self::NotApplied(missing) => write!(
+                f,
+                "migrations that this version needs are not applied: {}; apply them with its migrate \
+                 command",
+                list(missing)
+            ),
         }
     }
 }
@@ -90,6 +114,8 @@ pub struct Applied {
     migrations: Vec<(i64, Vec<u8>)>,
     /// The number of the newest migration that a version has to know.
     minimum: i64,
+    /// The first release that knows it, if the comment says so.
+    release: Option<String>,
 }
 
 impl Applied {
@@ -118,6 +144,7 @@ impl Applied {
         Ok(Self {
             migrations,
             minimum: comment.as_deref().map_or(0, minimum_in),
+            release: comment.as_deref().and_then(release_in),
         })
     }
 
@@ -142,9 +169,13 @@ impl Applied {
     pub fn check(&self, migrator: &Migrator) -> Result<(), String> {
         let newest = newest(migrator);
         if newest < self.minimum {
+            let release = self.release.as_deref();
+            let release = release.map_or_else(String::new, |release| {
+                format!(" (release {release} or newer)")
+            });
             return Err(format!(
-                "its schema needs a version that knows migration {}; this one knows migrations up \
-                 to {newest}",
+                "its schema needs a version that knows migration {}{release}; this one knows \
+                 migrations up to {newest}",
                 self.minimum
             ));
         }
@@ -191,7 +222,23 @@ fn minimum_in(comment: &str) -> i64 {
     digits.parse().unwrap_or(i64::MAX)
 }
 
-/// Brings the schema up to date. `table` has its migrations.
+/// Returns the release in a comment.
+fn release_in(comment: &str) -> Option<String> {
+    let (_, rest) = comment.split_once(RELEASE)?;
+    let end = rest
+        .find(|character: char| !(character.is_ascii_alphanumeric() || "._-+".contains(character)));
+    let release = rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches('.');
+    (!release.is_empty()).then(|| release.to_owned())
+}
+
+/// Returns the numbers of migrations for a sentence: `2, 3`.
+pub(crate) fn list(numbers: &[i64]) -> String {
+    let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    words.join(", ")
+}
+
+/// Brings the schema up to date, and returns which migrations were missing before. `table` has its
+/// migrations.
 ///
 /// Where nothing is missing, the right to read `table` is enough. The migrator is not called then: it
 /// begins with a `CREATE TABLE IF NOT EXISTS`, which needs the right to create even if the table exists.
@@ -200,9 +247,18 @@ fn minimum_in(comment: &str) -> i64 {
 /// See [`MigrationError`].
 pub async fn migrate(
     database: &Database,
+    migrator: Migrator,
+    table: &str,
+) -> Result<Vec<i64>, MigrationError> {
+    bring_up_to_date(database, migrator, table, MissingMigrations::Apply).await
+}
+
+async fn bring_up_to_date(
+    database: &Database,
     mut migrator: Migrator,
     table: &str,
-) -> Result<(), MigrationError> {
+    missing_migrations: MissingMigrations,
+) -> Result<Vec<i64>, MigrationError> {
     // Nothing works in shared sessions, and the migrator's lock would protect nothing.
     database.prove_own_sessions(CONNECT_TIMEOUT).await?;
     let database = database.clone().with(MIGRATION_TIMEOUTS);
@@ -212,19 +268,25 @@ pub async fn migrate(
     applied
         .check(&migrator)
         .map_err(MigrationError::Incompatible)?;
-    if applied.missing(&migrator).is_empty() {
-        return Ok(());
+    let missing = applied.missing(&migrator);
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if missing_migrations == MissingMigrations::Await {
+        return Err(MigrationError::NotApplied(missing));
     }
     migrator.set_ignore_missing(true);
     let one = PgPoolOptions::new().max_connections(1);
     let pool = database.pool(one.acquire_timeout(CONNECT_TIMEOUT));
     let done = migrator.run(&pool).await;
     pool.close().await;
-    Ok(done?)
+    done?;
+    Ok(missing)
 }
 
-/// Brings the schema up to date as [`migrate`] does, and tries again while the database is unavailable
-/// or refuses it. `waiting` gets each error. Returns false when a shutdown was requested before.
+/// Brings the schema up to date as [`migrate`] does, or waits until somebody else has, as `missing` says.
+/// Tries again while the database is unavailable or refuses it. `waiting` gets each error. Returns false
+/// when a shutdown was requested before.
 ///
 /// # Errors
 /// Exit code 1 for a schema that this version cannot work with.
@@ -232,30 +294,34 @@ pub async fn migrate_when_possible(
     database: &Database,
     migrator: impl Fn() -> Migrator,
     table: &str,
-    mut waiting: impl FnMut(&Error),
+    missing: MissingMigrations,
+    mut waiting: impl FnMut(&MigrationError),
     shutdown: &Shutdown,
 ) -> Result<bool, Failure> {
     let mut backoff = Backoff::outside();
     loop {
         let tried = tokio::select! {
-            tried = migrate(database, migrator(), table) => tried,
+            tried = bring_up_to_date(database, migrator(), table, missing) => tried,
             () = shutdown.requested() => return Ok(false),
         };
         match tried {
-            Ok(()) => return Ok(true),
-            Err(MigrationError::Incompatible(why)) => {
-                return Err(Failure::failed(format!(
-                    "this version cannot work with the database: {why}; run the version that created \
-                     its tables, or a newer one"
-                )));
-            }
-            Err(MigrationError::Database(error)) => waiting(&error),
+            Ok(_) => return Ok(true),
+            Err(MigrationError::Incompatible(why)) => return Err(incompatible(&why)),
+            Err(error) => waiting(&error),
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.next_pause()) => {}
             () = shutdown.requested() => return Ok(false),
         }
     }
+}
+
+/// Returns the failure of a version that cannot work with the schema.
+pub(super) fn incompatible(why: &str) -> Failure {
+    Failure::failed(format!(
+        "this version cannot work with the database: {why}; run the version that created its tables, \
+         or a newer one"
+    ))
 }
 
 #[cfg(test)]
@@ -275,6 +341,7 @@ mod tests {
                 .map(|one| (one.version, one.checksum.to_vec()))
                 .collect(),
             minimum: minimum_in(comment),
+            release: release_in(comment),
         }
     }
 
@@ -287,7 +354,24 @@ mod tests {
         assert_eq!(applied(&[1, 2, 3], &comment(2)).check(&mine), Ok(()));
         let refused = applied(&[1, 2, 3], &comment(3)).check(&mine).unwrap_err();
         assert!(refused.contains("knows migration 3"), "{refused}");
+        assert!(!refused.contains("release"), "{refused}");
+        let with_release = "minimum_version=3 release=0.3.0.";
+        let refused = applied(&[1, 2, 3], with_release).check(&mine).unwrap_err();
+        let knows = "knows migration 3 (release 0.3.0 or newer)";
+        assert!(refused.contains(knows), "{refused}");
         assert!(applied(&[1], "minimum_version=x").check(&mine).is_err());
+    }
+
+    #[test]
+    fn a_release_in_a_comment_is_a_word_or_none() {
+        for (comment, release) in [
+            ("minimum_version=3 release=0.3.0", Some("0.3.0")),
+            ("release=1.0.0-rc.1; see the changelog", Some("1.0.0-rc.1")),
+            ("minimum_version=3", None),
+            ("release= ", None),
+        ] {
+            assert_eq!(release_in(comment).as_deref(), release, "{comment}");
+        }
     }
 
     #[test]

@@ -9,13 +9,15 @@
 //! | `unwritable` | errors that mean that a database takes no writes at all |
 //! | `write_probe` | the proof that a service's tables take its writes |
 //! | `migrations` | bringing the schema up to date; which newer schemas this version works with |
+//! | `migrate` | the command that does only that, and the setting that leaves it to the command |
 //!
-//! The services build a [`Database`] from the URL, call [`migrate`] at the start, and then connect.
+//! The services build a [`Database`] from the URL, call [`migrate()`] at the start, and then connect.
 //! TLS is as the URL's `sslmode` says. Why every connection that writes is proven to be on a primary:
 //! ADR 0021.
 
 mod database;
 mod database_url;
+mod migrate;
 mod migrations;
 mod pooler;
 mod unwritable;
@@ -23,6 +25,10 @@ mod url_parameters;
 mod write_probe;
 
 pub use database::{Database, Timeouts, within};
-pub use migrations::{Applied, MigrationError, migrate, migrate_when_possible, migrator};
+pub use migrate::{MigrateTimeout, StartMigrations, run_migrate};
+pub(crate) use migrations::list;
+pub use migrations::{
+    Applied, MigrationError, MissingMigrations, migrate, migrate_when_possible, migrator,
+};
 pub use unwritable::{ConnectionRefusal, Unwritable, message_of};
 pub use write_probe::WriteProbe;

@@ -8,7 +8,7 @@ use sqlx::{Connection, Error};
 
 use super::check_result::CheckResult;
 use super::clock;
-use crate::postgres::{Applied, Database, Unwritable, WriteProbe, message_of};
+use crate::postgres::{Applied, Database, Unwritable, WriteProbe, list, message_of};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -159,7 +159,10 @@ fn migrations(applied: &Applied, schema: &DatabaseSchema<'_>) -> CheckResult {
         return CheckResult::fail(
             subject,
             format!("not applied yet: {}", list(&missing)),
-            format!("run {service} check --fix, or start {service} run, which applies them too"),
+            format!(
+                "run {service} check --fix or {service} migrate; {service} run applies them too, \
+                 unless MIGRATE is false"
+            ),
         );
     }
     let newest = migrator.iter().map(|one| one.version).max();
@@ -176,11 +179,6 @@ fn migrations(applied: &Applied, schema: &DatabaseSchema<'_>) -> CheckResult {
             ),
         )
     }
-}
-
-fn list(numbers: &[i64]) -> String {
-    let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
-    words.join(", ")
 }
 
 #[cfg(test)]

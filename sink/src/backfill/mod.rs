@@ -15,6 +15,7 @@ use runtime::health::Health;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::output;
+use runtime::postgres::MissingMigrations;
 use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
 use runtime::replay::{
     RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration, numbers, replay,
@@ -92,7 +93,8 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             .await?;
     }
     let health = Health::new();
-    migrate(&database, &health.part("postgres", "connecting"), &shutdown).await?;
+    let postgres = health.part("postgres", "connecting");
+    migrate(&database, MissingMigrations::Apply, &postgres, &shutdown).await?;
 
     let totals = Totals::default();
     let known = KnownSchemas::default();

@@ -51,6 +51,20 @@ async fn output_that_can_t_be_written_is_a_failure() -> Result<()> {
 }
 
 #[tokio::test]
+async fn every_service_prints_its_version_and_the_revision_of_its_sources() -> Result<()> {
+    for service in ["producer", "processor", "sink", "console"] {
+        let mut command = Command::new(binaries().await?.of(service)?);
+        let command = piped(&mut command).arg("--version").stdout(Stdio::piped());
+        let printed = tokio::time::timeout(DEADLINE, command.output()).await??;
+        let printed = String::from_utf8(printed.stdout)?;
+        let start = format!("{service} {} (revision ", env!("CARGO_PKG_VERSION"));
+        assert!(printed.starts_with(&start), "{printed}");
+        assert!(printed.ends_with(")\n"), "{printed}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_reader_that_has_gone_away_ends_a_command_without_a_word() -> Result<()> {
     let processor = &binaries().await?.processor;
     for arguments in [["verify", CODE].as_slice(), &["--help"]] {

@@ -1,5 +1,6 @@
 //! What clients and balancers see of a service that stops.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,9 @@ use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use stack::Service;
+
+use crate::balancer::Balancer;
+use crate::http_load::HttpLoad;
 
 /// Long enough to look around before the producer closes its port.
 const DELAY: &str = "600";
@@ -61,6 +65,27 @@ async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
     // The second signal does not wait for the delay.
     signal(&producer, Signal::TERM)?;
     producer.wait(STOP).await?;
+    Ok(())
+}
+
+/// With a delay of zero the requests to the closed port are errors until the balancer asks again.
+#[tokio::test]
+async fn a_balancer_that_watches_readyz_shows_no_error_while_a_producer_stops() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let balancer = Arc::new(Balancer::new()?);
+    let mut producers = Vec::new();
+    for instance in ["1", "2"] {
+        let command = system.producer_command(instance).await?;
+        let producer = ready(command.env("HTTP_SHUTDOWN_DELAY", "2")).await?;
+        balancer.add(&producer.url("")).await;
+        producers.push(producer);
+    }
+    let load = HttpLoad::start(balancer);
+    load.goes_on(20).await;
+    assert!(producers[0].terminate(STOP).await?.success());
+    load.goes_on(20).await;
+    let seen = load.stop().await?;
+    assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
     Ok(())
 }
 

@@ -24,6 +24,8 @@ const SETTINGS: &[&str] = &[
     "SINK_GROUP",
     "DATABASE_URL",
     "ORDERS_DATABASE_URL",
+    "MIGRATE",
+    "MIGRATE_TIMEOUT",
     "HTTP_ADDR",
     "API_KEYS_FILE",
     "API_KEY_RATE",
@@ -89,6 +91,13 @@ impl ServiceCommand {
     #[must_use]
     pub const fn address_variable(mut self, name: &'static str) -> Self {
         self.address_variable = name;
+        self
+    }
+
+    /// Runs another binary, such as that of another release.
+    #[must_use]
+    pub fn binary(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
         self
     }
 

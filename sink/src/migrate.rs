@@ -1,0 +1,28 @@
+//! `sink migrate`: brings the schema up to date, for a job that runs before the services.
+
+use clap::Args;
+use runtime::lifecycle::Failure;
+use runtime::postgres::MigrateTimeout;
+
+use crate::settings::DatabaseSettings;
+use crate::target::{self, Database};
+
+/// Settings of `sink migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateSettings {
+    /// The database of the vouchers.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// How long the database is waited for.
+    #[command(flatten)]
+    pub timeout: MigrateTimeout,
+}
+
+/// Applies the missing migrations and prints which.
+///
+/// # Errors
+/// Exit code 2 for settings; see [`runtime::postgres::run_migrate`].
+pub async fn run(settings: MigrateSettings) -> Result<(), Failure> {
+    let database = Database::new(&settings.database.database_url)?;
+    target::run_migrate(&database, settings.timeout).await
+}
