@@ -31,6 +31,7 @@
 //! | [`progress`] | how far a command is, as lines of JSON |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
+//! | [`traces`] | spans over OTLP, of sampled orders |
 //!
 //! Dependencies point one way: services -> runtime -> schemas.
 
@@ -70,4 +71,5 @@ pub mod stepping;
 pub mod telemetry;
 pub mod text_table;
 pub mod trace_context;
+pub mod traces;
 pub mod value;

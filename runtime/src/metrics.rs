@@ -47,6 +47,8 @@ metrics! {
         "Time from the timestamp of a voucher record to the commit of its row: of the oldest and of the newest such record of each batch. Without vouchers of backfills and redrives.";
     OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds"
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
+    TRACE_SPANS_DROPPED Counter "checkout_trace_spans_dropped_total"
+        "Spans that did not reach the collector; reason: queue_full (they were recorded faster than they were exported), not_exported (the collector was not reached, or refused them), batch_full (a batch had more sampled records than are traced of one batch).";
     PROCESSOR_RECORDS Counter "processor_records_total"
         "Order statuses whose outcome was committed; outcome: voucher, skipped, dead_letter.";
     PROCESSOR_SKIPPED Counter "processor_skipped_total"
