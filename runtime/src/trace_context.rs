@@ -111,6 +111,12 @@ impl TraceParent {
     }
 }
 
+/// Returns the id of the trace that a header names, for a log line about one record; `None` for an
+/// invalid header.
+pub fn trace_id(header: &str) -> Option<String> {
+    TraceParent::parse(header.as_bytes()).map(TraceParent::trace_id)
+}
+
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,4 +1,4 @@
-//! Metrics and readiness of one task.
+//! Metrics, readiness and traces of one task.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,12 +9,14 @@ use runtime::group_lag::TaskLag;
 use runtime::health::Part;
 use runtime::latency::{self, RecordTimes};
 use runtime::metrics as names;
+use runtime::trace_context::TraceParent;
+use runtime::traces::{BatchSteps, BatchTracer, MAX_LINKS, SampledRecords};
 use schemas::Reason;
 
 use crate::ports::{Observer, WriteFailure};
 use crate::tally::Tally;
 
-/// The metrics and the readiness of one task.
+/// The metrics, the readiness and the traces of one task.
 ///
 /// Metrics are looked up once; a batch only adds to them. Every label value exists from the start, at
 /// 0: without that the first dead letter of a reason would not be an increase.
@@ -30,6 +32,9 @@ pub struct TaskObserver {
     voucher_to_row: Histogram,
     data_errors: Counter,
     outages: Counter,
+    tracer: Option<BatchTracer>,
+    /// Spans of processed records whose offsets are not committed yet, as many as one span links to.
+    unsettled: Vec<TraceParent>,
 }
 
 impl TaskObserver {
@@ -65,7 +70,16 @@ impl TaskObserver {
             voucher_to_row: histogram!(names::VOUCHER_TO_ROW_SECONDS),
             data_errors: errors("data"),
             outages: errors("unavailable"),
+            tracer: None,
+            unsettled: Vec::new(),
         }
+    }
+
+    /// Records spans of sampled vouchers.
+    #[must_use]
+    pub fn tracing(mut self, tracer: BatchTracer) -> Self {
+        self.tracer = tracer.is_on().then_some(tracer);
+        self
     }
 }
 
@@ -80,6 +94,31 @@ impl Observer for TaskObserver {
 
     fn rows_committed(&mut self, vouchers: RecordTimes) {
         latency::record(&self.voucher_to_row, vouchers);
+    }
+
+    fn is_tracing(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        let Some(tracer) = &self.tracer else {
+            return;
+        };
+        let spans = tracer.batch(records, steps);
+        spans.processed();
+        if steps.written > 0 {
+            spans.inserted("vouchers");
+        }
+        let room = MAX_LINKS.saturating_sub(self.unsettled.len());
+        let processed = records.iter().map(|record| record.process);
+        self.unsettled.extend(processed.take(room));
+    }
+
+    fn offsets_committed(&mut self, began: Duration, ended: Duration) {
+        if let Some(tracer) = &self.tracer {
+            tracer.settled(&self.unsettled, began, ended);
+            self.unsettled.clear();
+        }
     }
 
     fn write_failed(&mut self, failure: WriteFailure) {

@@ -12,6 +12,7 @@ use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
 use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
+use runtime::traces::{BatchSteps, SampledRecords};
 
 use crate::columns::Columns;
 use crate::tally::Tally;
@@ -164,7 +165,7 @@ pub enum WriteFailure {
     Unavailable,
 }
 
-/// Watches the loop: metrics and readiness. Never changes what the loop does.
+/// Watches the loop: metrics, readiness and traces. Never changes what the loop does.
 pub trait Observer {
     /// The observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
@@ -175,6 +176,19 @@ pub trait Observer {
     /// The rows of a whole batch are durable, for vouchers of these times.
     fn rows_committed(&mut self, vouchers: RecordTimes) {
         let _ = vouchers;
+    }
+    /// Returns whether spans of sampled records are recorded. Asked once.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+    /// The outcomes of a batch with these sampled records are durable.
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        let _ = (records, steps);
+    }
+    /// The offsets of all batches so far are committed; that began and ended at these moments. Only
+    /// where spans are recorded.
+    fn offsets_committed(&mut self, began: Duration, ended: Duration) {
+        let _ = (began, ended);
     }
     /// A statement failed and is executed again.
     fn write_failed(&mut self, failure: WriteFailure) {
