@@ -1,13 +1,17 @@
-//! Metrics and readiness of the relay.
+//! Metrics, readiness and traces of the relay.
+
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
+use runtime::clock::MonotonicClock;
 use runtime::health::Part;
 use runtime::metrics as names;
+use runtime::traces::{Moments, Span, SpanKind, Tracer, message_count, messaging, new_trace};
 
-use super::ports::Observer;
+use super::ports::{Observer, SampledRow};
 use super::shared_low_water::SharedLowWater;
 
-/// The metrics and the readiness of the relay. Metrics are looked up once; a batch only adds to them.
+/// The metrics, the readiness and the traces of the relay. Metrics are looked up once; a batch only adds to them.
 pub(super) struct RelayObserver {
     part: Part,
     low_water: SharedLowWater,
@@ -15,6 +19,14 @@ pub(super) struct RelayObserver {
     published: Counter,
     committed: Counter,
     failed: Counter,
+    traces: Option<RelayTraces>,
+}
+
+/// What spans of the relay are recorded with.
+struct RelayTraces {
+    tracer: Tracer,
+    clock: MonotonicClock,
+    topic: String,
 }
 
 impl RelayObserver {
@@ -30,9 +42,53 @@ impl RelayObserver {
             published: counter!(names::RELAY_PUBLISHED),
             committed: transactions("committed"),
             failed: transactions("failed"),
+            traces: None,
         };
         observer.active.set(0);
         observer
+    }
+
+    /// Records spans of sampled rows that are published to `topic`. `clock` is the relay's.
+    pub(super) fn tracing(mut self, tracer: Tracer, clock: MonotonicClock, topic: &str) -> Self {
+        self.traces = tracer.is_on().then(|| RelayTraces {
+            tracer,
+            clock,
+            topic: topic.to_owned(),
+        });
+        self
+    }
+}
+
+impl RelayTraces {
+    /// Records `create` of each sampled row, and `send` of the transaction that published them.
+    fn record(&self, sampled: &[SampledRow], rows: usize, (began, ended): (Duration, Duration)) {
+        let Self {
+            tracer,
+            clock,
+            topic,
+        } = self;
+        let moments = Moments::of(clock);
+        for row in sampled {
+            let at = moments.at(row.at);
+            let name = format!("create {topic}");
+            let span = Span::new(row.created, SpanKind::Producer, name, (at, at));
+            tracer.record(
+                span.child_of(Some(row.parent))
+                    .with(messaging("create", "create", topic)),
+            );
+        }
+        let times = (moments.at(began), moments.at(ended));
+        let span = Span::new(
+            new_trace(),
+            SpanKind::Client,
+            format!("send {topic}"),
+            times,
+        );
+        tracer.record(
+            span.with(messaging("send", "send", topic))
+                .with([message_count(rows)])
+                .linked_to(sampled.iter().map(|row| row.created)),
+        );
     }
 }
 
@@ -68,6 +124,21 @@ impl Observer for RelayObserver {
         self.committed.increment(1);
         self.published
             .increment(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+
+    fn is_tracing(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    fn published_sampled(
+        &mut self,
+        sampled: &[SampledRow],
+        rows: usize,
+        (began, ended): (Duration, Duration),
+    ) {
+        if let Some(traces) = &self.traces {
+            traces.record(sampled, rows, (began, ended));
+        }
     }
 
     fn transaction_failed(&mut self) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{Outgoing, TransactionError};
+use runtime::trace_context::TraceParent;
 
 pub use super::low_water::Writers;
 use super::row::Row;
@@ -138,7 +139,18 @@ pub trait Timer: Clock {
     fn wait(&mut self, max: Duration);
 }
 
-/// Watches the relay: metrics and readiness. Never changes what the relay does.
+/// A sampled row that was published.
+#[derive(Debug, Clone, Copy)]
+pub struct SampledRow {
+    /// The span of the request that committed it.
+    pub parent: TraceParent,
+    /// The span that its record's header has.
+    pub created: TraceParent,
+    /// When it was handed to the producer.
+    pub at: Duration,
+}
+
+/// Watches the relay: metrics, readiness and traces. Never changes what the relay does.
 pub trait Observer {
     /// The relay of another instance is active.
     fn standing_by(&mut self) {}
@@ -159,6 +171,20 @@ pub trait Observer {
     /// `rows` rows are in the topic for good.
     fn published(&mut self, rows: usize) {
         let _ = rows;
+    }
+    /// Returns whether spans of sampled rows are recorded.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+    /// The batch of these sampled rows, and of `rows` in all, is in the topic for good. Its transaction
+    /// began and ended at these moments.
+    fn published_sampled(
+        &mut self,
+        sampled: &[SampledRow],
+        rows: usize,
+        (began, ended): (Duration, Duration),
+    ) {
+        let _ = (sampled, rows, began, ended);
     }
     /// A transaction was aborted, refused, or ended in a way that isn't known here.
     fn transaction_failed(&mut self) {}

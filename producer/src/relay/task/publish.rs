@@ -1,10 +1,12 @@
 //! Publishing: the batch in one transaction, then the deletion of its rows.
 
 use runtime::kafka::{Outgoing, TransactionError};
+use runtime::trace_context::TRACEPARENT;
+use runtime::traces::MAX_SAMPLED_RECORDS;
 
 use super::{Relay, State};
 use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION};
-use crate::relay::ports::{Observer, Outbox, Timer, Topic};
+use crate::relay::ports::{Observer, Outbox, SampledRow, Timer, Topic};
 
 impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn publish(&mut self) -> State {
@@ -23,6 +25,8 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 
     fn send_batch(&mut self) -> Result<(), TransactionError> {
+        self.sampled.clear();
+        let is_tracing = self.ports.observer.is_tracing();
         for row in self.batch.rows() {
             self.value.clear();
             let written = row.write(self.settings.format, &mut self.value);
@@ -36,11 +40,28 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 );
                 TransactionError::Abortable(format!("row {}: {}", error.id, error.why))
             })?;
+            let parent = if is_tracing && self.sampled.len() < MAX_SAMPLED_RECORDS {
+                row.sampled_parent()
+            } else {
+                None
+            };
+            let created = parent.map(|parent| {
+                let (created, at) = (parent.child(), self.ports.timer.now());
+                self.sampled.push(SampledRow {
+                    parent,
+                    created,
+                    at,
+                });
+                created.to_string()
+            });
+            // Without a span of our own the record continues the request.
+            let trace = created.as_ref().or(row.traceparent.as_ref());
+            let header = trace.map(|trace| (TRACEPARENT, Some(trace.as_bytes())));
             self.ports.topic.send(&Outgoing {
                 topic: &self.settings.topic,
                 key: Some(row.order_id.as_bytes()),
                 value: Some(&self.value),
-                headers: row.trace_header().as_slice(),
+                headers: header.as_slice(),
             })?;
         }
         Ok(())
@@ -63,6 +84,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             Ok(()) => {
                 self.ports.observer.published(self.batch.len());
                 self.progress_at = self.now();
+                self.report_sampled();
                 State::Deleting
             }
             // The commit is under way, and only its own answer says how it ends.
@@ -72,6 +94,18 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             }
             Err(error) => self.recover(State::Committing, error),
         }
+    }
+
+    /// Reports the sampled rows of the batch, which is in the topic for good.
+    fn report_sampled(&mut self) {
+        if self.sampled.is_empty() {
+            return;
+        }
+        let began = self.deadline.saturating_sub(MAX_TRANSACTION);
+        let times = (began, self.progress_at);
+        let observer = &mut self.ports.observer;
+        observer.published_sampled(&self.sampled, self.batch.len(), times);
+        self.sampled.clear();
     }
 
     pub(super) fn delete(&mut self) -> State {
