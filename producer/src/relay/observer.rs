@@ -8,7 +8,7 @@ use runtime::health::Part;
 use runtime::metrics as names;
 use runtime::traces::{Moments, Span, SpanKind, Tracer, message_count, messaging, new_trace};
 
-use super::ports::{Observer, SampledRow};
+use super::ports::{Observer, SampledRows};
 use super::shared_low_water::SharedLowWater;
 
 /// The metrics, the readiness and the traces of the relay. Metrics are looked up once; a batch only adds to them.
@@ -61,14 +61,15 @@ impl RelayObserver {
 
 impl RelayTraces {
     /// Records `create` of each sampled row, and `send` of the transaction that published them.
-    fn record(&self, sampled: &[SampledRow], rows: usize, (began, ended): (Duration, Duration)) {
+    fn record(&self, sampled: &SampledRows, rows: usize, (began, ended): (Duration, Duration)) {
         let Self {
             tracer,
             clock,
             topic,
         } = self;
         let moments = Moments::of(clock);
-        for row in sampled {
+        tracer.note_left_out(sampled.left_out);
+        for row in &sampled.rows {
             let at = moments.at(row.at);
             let name = format!("create {topic}");
             let span = Span::new(row.created, SpanKind::Producer, name, (at, at));
@@ -87,7 +88,7 @@ impl RelayTraces {
         tracer.record(
             span.with(messaging("send", "send", topic))
                 .with([message_count(rows)])
-                .linked_to(sampled.iter().map(|row| row.created)),
+                .linked_to(sampled.rows.iter().map(|row| row.created)),
         );
     }
 }
@@ -132,7 +133,7 @@ impl Observer for RelayObserver {
 
     fn published_sampled(
         &mut self,
-        sampled: &[SampledRow],
+        sampled: &SampledRows,
         rows: usize,
         (began, ended): (Duration, Duration),
     ) {

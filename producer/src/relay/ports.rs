@@ -150,6 +150,15 @@ pub struct SampledRow {
     pub at: Duration,
 }
 
+/// The sampled rows of a batch, in the order in which they were sent.
+#[derive(Debug, Clone, Default)]
+pub struct SampledRows {
+    /// Those that spans are recorded of.
+    pub rows: Vec<SampledRow>,
+    /// How many more there are.
+    pub left_out: usize,
+}
+
 /// Watches the relay: metrics, readiness and traces. Never changes what the relay does.
 pub trait Observer {
     /// The relay of another instance is active.
@@ -180,7 +189,7 @@ pub trait Observer {
     /// began and ended at these moments.
     fn published_sampled(
         &mut self,
-        sampled: &[SampledRow],
+        sampled: &SampledRows,
         rows: usize,
         (began, ended): (Duration, Duration),
     ) {

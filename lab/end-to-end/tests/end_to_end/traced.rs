@@ -1,7 +1,5 @@
 //! Spans of sampled orders, as a collector receives them.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use end_to_end::collector::{Collector, ReceivedSpan, exporting};
 use end_to_end::http::metric;
@@ -233,8 +231,10 @@ async fn a_collector_that_is_away_or_hangs_delays_no_order_and_no_stop() -> Resu
     let hanging = format!("http://{}", hanging.address());
     let command = exporting(system.producer_command("1").await?, &away);
     let producer = ready(command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")).await?;
-    let processor = ready(exporting(system.processor_command("1").await?, &hanging)).await?;
-    let sink = ready(exporting(system.sink_command("1").await?, &hanging)).await?;
+    // Longer than a stop may take.
+    let patient = |command| exporting(command, &hanging).env("OTEL_EXPORTER_OTLP_TIMEOUT", "60000");
+    let processor = ready(patient(system.processor_command("1").await?)).await?;
+    let sink = ready(patient(system.sink_command("1").await?)).await?;
     for number in 0..5 {
         send_order(&producer, &format!("order-{number}"), None).await?;
     }
@@ -251,8 +251,7 @@ async fn a_collector_that_is_away_or_hangs_delays_no_order_and_no_stop() -> Resu
     };
     wait::until("lost spans to be counted", lost, |lost| *lost > 0).await;
     for service in [producer, processor, sink] {
-        // A stop waits a second for the collector, and not for the exporter's ten.
-        let stopped = service.terminate(Duration::from_secs(8)).await?;
+        let stopped = service.terminate(STOP).await?;
         assert!(stopped.success(), "{}", service.name());
     }
     Ok(())

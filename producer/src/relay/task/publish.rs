@@ -6,7 +6,7 @@ use runtime::traces::MAX_SAMPLED_RECORDS;
 
 use super::{Relay, State};
 use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION};
-use crate::relay::ports::{Observer, Outbox, SampledRow, Timer, Topic};
+use crate::relay::ports::{Observer, Outbox, SampledRow, SampledRows, Timer, Topic};
 
 impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn publish(&mut self) -> State {
@@ -25,7 +25,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 
     fn send_batch(&mut self) -> Result<(), TransactionError> {
-        self.sampled.clear();
+        self.sampled = SampledRows::default();
         let is_tracing = self.ports.observer.is_tracing();
         for row in self.batch.rows() {
             self.value.clear();
@@ -40,19 +40,23 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 );
                 TransactionError::Abortable(format!("row {}: {}", error.id, error.why))
             })?;
-            let parent = if is_tracing && self.sampled.len() < MAX_SAMPLED_RECORDS {
+            let parent = if is_tracing {
                 row.sampled_parent()
             } else {
                 None
             };
-            let created = parent.map(|parent| {
+            let created = parent.and_then(|parent| {
+                if self.sampled.rows.len() >= MAX_SAMPLED_RECORDS {
+                    self.sampled.left_out += 1;
+                    return None;
+                }
                 let (created, at) = (parent.child(), self.ports.timer.now());
-                self.sampled.push(SampledRow {
+                self.sampled.rows.push(SampledRow {
                     parent,
                     created,
                     at,
                 });
-                created.to_string()
+                Some(created.to_string())
             });
             // Without a span of our own the record continues the request.
             let trace = created.as_ref().or(row.traceparent.as_ref());
@@ -98,14 +102,14 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
 
     /// Reports the sampled rows of the batch, which is in the topic for good.
     fn report_sampled(&mut self) {
-        if self.sampled.is_empty() {
+        let sampled = std::mem::take(&mut self.sampled);
+        if sampled.rows.is_empty() {
             return;
         }
         let began = self.deadline.saturating_sub(MAX_TRANSACTION);
         let times = (began, self.progress_at);
         let observer = &mut self.ports.observer;
-        observer.published_sampled(&self.sampled, self.batch.len(), times);
-        self.sampled.clear();
+        observer.published_sampled(&sampled, self.batch.len(), times);
     }
 
     pub(super) fn delete(&mut self) -> State {
