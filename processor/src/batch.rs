@@ -15,6 +15,7 @@ use runtime::latency::RecordTimes;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::settings::TopicSettings;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
+use runtime::traces::SampledRecords;
 use schemas::{Malformed, ValueFormat};
 
 pub use self::tally::Tally;
@@ -85,6 +86,8 @@ pub struct Batch {
     outputs: Vec<Output>,
     partitions: Vec<PartitionOutcome>,
     records: usize,
+    /// Of the live flow with a collector: the records whose traces are sampled.
+    sampled: SampledRecords,
 }
 
 /// One record to be written; its bytes are in the arena.
@@ -140,6 +143,7 @@ impl Batch {
             outputs: Vec::new(),
             partitions: Vec::new(),
             records: 0,
+            sampled: SampledRecords::default(),
         }
     }
 
@@ -151,6 +155,7 @@ impl Batch {
             group: self.group.clone(),
             only_counts_dead: self.only_counts_dead,
             audit: self.audit.clone(),
+            sampled: SampledRecords::new(self.sampled.is_on()),
             ..Self::new(self.topics.clone(), self.format)
         }
     }
@@ -159,6 +164,13 @@ impl Batch {
     #[must_use]
     pub fn of_run(mut self, run: &str) -> Self {
         self.run = Some(run.to_owned());
+        self
+    }
+
+    /// Collects the records whose traces are sampled, if `is_traced`.
+    #[must_use]
+    pub fn traced(mut self, is_traced: bool) -> Self {
+        self.sampled = SampledRecords::new(is_traced);
         self
     }
 
@@ -235,6 +247,16 @@ impl Batch {
         self.partitions.iter().map(|one| &one.tally)
     }
 
+    /// The records whose traces are sampled.
+    pub const fn sampled(&self) -> &SampledRecords {
+        &self.sampled
+    }
+
+    /// Notes when the last record was read, if it is a sampled one.
+    pub fn stamp_sampled(&mut self, now: impl FnOnce() -> std::time::Duration) {
+        self.sampled.stamp(now);
+    }
+
     /// Returns the timestamp of the oldest record, in milliseconds since the epoch. The first of a
     /// partition stands for all of it.
     pub fn oldest(&self) -> Option<i64> {
@@ -252,6 +274,9 @@ impl Batch {
 
     /// Adds a record that earns nothing.
     pub fn skip(&mut self, record: &impl InputRecord, skip: Skip) {
+        if let Some(sampled) = self.sampled.add(record, "skipped") {
+            sampled.reason = Some(skip.as_str());
+        }
         let tally = &mut self.advance(record).tally;
         *tally.skipped.entry(skip).or_default() += 1;
     }
@@ -283,7 +308,14 @@ impl Batch {
             _ => {}
         });
         if let Some(parent) = parent {
-            arena.add_header(TRACEPARENT, parent.child().to_string().as_bytes());
+            let sampled = self.sampled.add_with_parent(record, parent, "voucher");
+            // Without spans of our own the voucher continues the order status.
+            let created = sampled.map_or(parent, |sampled| {
+                let created = sampled.process.child();
+                sampled.created = Some(created);
+                created
+            });
+            arena.add_header(TRACEPARENT, created.to_string().as_bytes());
         }
         self.outputs.push(Output {
             source: record.partition(),
@@ -307,6 +339,10 @@ impl Batch {
         malformed: &Malformed,
         extent: Extent,
     ) {
+        if let Some(sampled) = self.sampled.add(record, "dead_letter") {
+            sampled.reason = Some(malformed.reason().as_str());
+            sampled.is_dead = true;
+        }
         if !self.only_counts_dead {
             self.write_dead_letter(record, malformed, extent);
         }
@@ -374,6 +410,7 @@ impl Batch {
     pub fn forget(&mut self, partition: Partition) {
         self.partitions.retain(|one| one.partition != partition);
         self.outputs.retain(|output| output.source != partition);
+        self.sampled.forget(partition);
     }
 
     /// Calls `write` with every record to be written, in the order of their sources, and with the
@@ -427,6 +464,7 @@ impl Batch {
         self.clear_outputs();
         self.arena.shrink();
         self.partitions.clear();
+        self.sampled.clear();
         self.records = 0;
     }
 

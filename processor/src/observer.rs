@@ -1,4 +1,4 @@
-//! Metrics and readiness of one task.
+//! Metrics, readiness and traces of one task.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use runtime::group_lag::TaskLag;
 use runtime::health::Part;
 use runtime::latency::{self, RecordTimes};
 use runtime::metrics as names;
+use runtime::traces::{BatchSteps, BatchTracer, SampledRecords};
 use schemas::Reason;
 
 use crate::batch::Tally;
 use crate::ports::Observer;
 use crate::rule::Skip;
 
-/// The metrics and the readiness of one task.
+/// The metrics, the readiness and the traces of one task.
 ///
 /// Metrics of batches are looked up once; a batch only adds to them.
 pub struct TaskObserver {
@@ -28,6 +29,8 @@ pub struct TaskObserver {
     batch_records: Histogram,
     seconds: Histogram,
     order_to_voucher: Histogram,
+    /// With the topic of the vouchers.
+    tracer: Option<(BatchTracer, String)>,
 }
 
 impl TaskObserver {
@@ -69,7 +72,15 @@ impl TaskObserver {
             batch_records: histogram!(names::BATCH_RECORDS, "service" => "processor"),
             seconds: histogram!(names::PROCESSOR_TRANSACTION_SECONDS),
             order_to_voucher: histogram!(names::ORDER_TO_VOUCHER_SECONDS),
+            tracer: None,
         }
+    }
+
+    /// Records spans of sampled orders whose vouchers go to the topic `vouchers`.
+    #[must_use]
+    pub fn tracing(mut self, tracer: BatchTracer, vouchers: &str) -> Self {
+        self.tracer = tracer.is_on().then(|| (tracer, vouchers.to_owned()));
+        self
     }
 }
 
@@ -106,6 +117,19 @@ impl Observer for TaskObserver {
 
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         latency::record(&self.order_to_voucher, orders);
+    }
+
+    fn is_tracing(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        if let Some((tracer, vouchers)) = &self.tracer {
+            let spans = tracer.batch(records, steps);
+            spans.processed();
+            spans.sent(vouchers);
+            spans.settled();
+        }
     }
 }
 

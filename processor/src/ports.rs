@@ -14,6 +14,7 @@ use runtime::kafka::{
 use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
+use runtime::traces::{BatchSteps, SampledRecords};
 
 use crate::batch::Tally;
 
@@ -150,8 +151,8 @@ pub trait Log {
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 }
 
-/// Watches the loop: metrics and readiness. Never changes what the loop does. Single events are counted
-/// through [`FlowObserver::count`].
+/// Watches the loop: metrics, readiness and traces. Never changes what the loop does. Single events are
+/// counted through [`FlowObserver::count`].
 pub trait Observer {
     /// The observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
@@ -160,5 +161,13 @@ pub trait Observer {
     /// The vouchers of orders of these times are durable.
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         let _ = orders;
+    }
+    /// Returns whether spans of sampled records are recorded. Asked once.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+    /// The outcomes of a batch with these sampled records are durable.
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        let _ = (records, steps);
     }
 }

@@ -9,6 +9,7 @@ use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache, value_format};
 use runtime::service::{Service, run_tasks};
+use runtime::traces::{BatchTracer, Tracer};
 use schemas::{OrderStatusPlan, VOUCHER_AVSC, ValueFormat};
 
 use crate::batch::{Batch, Topics};
@@ -56,6 +57,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         schemas: KnownSchemas::default(),
         health: service.health.clone(),
         lag,
+        tracer: service.tracer.clone(),
     };
     service.run_flow(flow.run(shutdown)).await
 }
@@ -69,6 +71,7 @@ struct Flow {
     schemas: KnownSchemas<OrderStatusPlan>,
     health: Health,
     lag: GroupLag,
+    tracer: Tracer,
 }
 
 impl Flow {
@@ -116,11 +119,14 @@ impl Flow {
         let part = self
             .health
             .part(format!("task-{number}"), "joining the group");
+        let clock = MonotonicClock::new();
+        let tracer = BatchTracer::new(self.tracer.clone(), clock, &topics.source, group);
         let ports = Ports {
             log,
             schemas,
-            clock: MonotonicClock::new(),
-            observer: TaskObserver::new(number, part, self.lag.task()),
+            clock,
+            observer: TaskObserver::new(number, part, self.lag.task())
+                .tracing(tracer, &topics.vouchers),
         };
         let settings = task::Settings {
             guarantee,

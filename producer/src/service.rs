@@ -67,7 +67,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         keys,
         old_routes_without_key: settings.access.old_routes_without_key,
     };
-    let routes = router(api, &access, service.routes());
+    let routes = router(api, &access, service.routes(), service.tracer.clone());
     // Until the last request is answered it may bring a change, so the writers go on until then.
     let drained = move || ingress.close();
     let listener = http::bind(address, "HTTP_ADDR").await?;
@@ -80,7 +80,8 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
             Arc::clone(&gate),
             database.clone(),
             wakeup.clone(),
-        );
+        )
+        .tracing(service.tracer.clone());
         service
             .supervisor
             .task(format!("writer-{number}"), writer.run());
@@ -127,6 +128,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
             database,
             outbox_name: settings.relay.outbox_name,
             low_water,
+            tracer: service.tracer.clone(),
         },
         wakeup.relay(),
         relay_part,

@@ -32,6 +32,7 @@
 //! | [`version`] | the version and the revision of this build |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
 //! | [`trace_context`] | W3C `traceparent` from the HTTP request to the voucher row |
+//! | [`traces`] | spans over OTLP, of sampled orders |
 //!
 //! Dependencies point one way: services -> runtime -> schemas.
 
@@ -71,5 +72,6 @@ pub mod stepping;
 pub mod telemetry;
 pub mod text_table;
 pub mod trace_context;
+pub mod traces;
 pub mod value;
 pub mod version;

@@ -77,6 +77,9 @@ metrics! {
         "Connections of the pool that serves the reading routes. max: its limit, DATABASE_POOL.";
     OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds" in producer
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
+    TRACE_SPANS_DROPPED Counter "checkout_trace_spans_dropped_total" in producer processor sink
+        [reason: Known(&["queue_full", "not_exported", "batch_full"])]
+        "Spans that did not reach the collector: queue_full (they were recorded faster than they were exported), not_exported (the collector was not reached, or refused them), batch_full (a batch had more sampled records than are traced of one batch).";
     PROCESSOR_RECORDS Counter "checkout_processor_records_total"
         [outcome: Known(&["voucher", "skipped", "dead_letter"])]
         "Order statuses whose outcome was committed.";

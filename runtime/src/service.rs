@@ -21,6 +21,10 @@ use crate::metrics::{self, Exposition};
 use crate::registry::RegistrySettings;
 use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
+use crate::traces::Tracer;
+
+/// How long the last spans may take to reach the collector. The last parts of a service have as long.
+const LAST_SPANS: Duration = Duration::from_millis(900);
 
 /// Settings that the services share: how they reach Kafka and the schema registry, and which topics
 /// they use.
@@ -46,20 +50,33 @@ pub struct Service {
     pub supervisor: Supervisor,
     /// How far the groups are behind that the service reads as.
     pub lags: GroupLags,
+    /// Records spans of sampled orders, if a collector is configured.
+    pub tracer: Tracer,
     metrics: Exposition,
 }
 
 impl Service {
-    /// Installs the metrics of the service `name` and returns a service without parts.
+    /// Installs the metrics of the service `name`, starts its traces, and returns a service without
+    /// other parts. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When the process has a metrics recorder already.
+    /// When the process has a metrics recorder already. Exit code 2 for `OTEL_*` variables that cannot
+    /// be followed.
     pub fn new(name: &str, shutdown: Shutdown) -> Result<Self, Failure> {
+        let metrics = metrics::install(name)?;
+        let tracer = Tracer::start(name)?;
+        let mut supervisor = Supervisor::new(shutdown);
+        if tracer.is_on() {
+            let tracer = tracer.clone();
+            // Other parts record spans until they end.
+            supervisor.last_task("traces", |shutdown| export_until(shutdown, tracer));
+        }
         Ok(Self {
             health: Health::new(),
-            supervisor: Supervisor::new(shutdown),
+            supervisor,
             lags: GroupLags::default(),
-            metrics: metrics::install(name)?,
+            tracer,
+            metrics,
         })
     }
 
@@ -143,6 +160,16 @@ impl Service {
         // The flow reports its own tasks that did not end within DRAIN; the rest is for that.
         self.supervisor.run(DRAIN + Duration::from_secs(3)).await
     }
+}
+
+/// Waits until all other parts have ended, and exports the spans that they left. That blocks, so a
+/// thread of its own does it.
+async fn export_until(shutdown: Shutdown, tracer: Tracer) -> Result<(), Failure> {
+    shutdown.requested().await;
+    let exported = tokio::task::spawn_blocking(move || tracer.shut_down(LAST_SPANS));
+    exported
+        .await
+        .map_err(|error| Failure::failed(format!("the last spans were not exported: {error}")))
 }
 
 /// Adds `count` tasks to the parts of a flow, each on its own thread, and runs them until shutdown.

@@ -8,6 +8,12 @@ use rand::Rng;
 /// The name of the header, in HTTP and in Kafka.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The flag that says that spans of the trace are recorded.
+const SAMPLED: u8 = 1;
+
+/// Where the last digit of the flags is in the text of a header. Its lowest bit is [`SAMPLED`].
+const LAST_FLAG_DIGIT: usize = 54;
+
 /// A valid `traceparent`, version 00: trace id, the parent's span id, flags.
 ///
 /// An invalid header is ignored, as the specification requires, so that no control character and no
@@ -20,9 +26,8 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// Returns a new trace, for a request without one. It is not marked as sampled: the flag says that
-    /// the caller may have recorded spans, and these services record none. A caller's flags are passed on
-    /// unchanged.
+    /// Returns a new trace, for a request without one. It is not marked as sampled: whether its spans are
+    /// recorded is decided by [`Tracer::admit`](crate::traces::Tracer::admit).
     pub fn random() -> Self {
         let mut rng = rand::rng();
         Self {
@@ -62,18 +67,54 @@ impl TraceParent {
         (parsed.trace != 0 && parsed.span != 0).then_some(parsed)
     }
 
+    /// Returns whether a header says that spans of its trace are recorded. Compares one byte: most headers
+    /// say no, and are not worth parsing. The header may be invalid all the same.
+    pub fn may_be_sampled(header: &[u8]) -> bool {
+        matches!(
+            header.get(LAST_FLAG_DIGIT),
+            Some(b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f')
+        )
+    }
+
+    /// Returns whether spans of the trace are recorded.
+    pub const fn is_sampled(self) -> bool {
+        self.flags & SAMPLED == SAMPLED
+    }
+
+    /// Returns the same trace and span, with this decision whether spans are recorded.
+    #[must_use]
+    pub const fn with_sampled(self, is_sampled: bool) -> Self {
+        let others = self.flags & !SAMPLED;
+        Self {
+            flags: if is_sampled { others | SAMPLED } else { others },
+            ..self
+        }
+    }
+
+    /// Returns the ids of the trace and of the span. Neither is zero.
+    pub(crate) const fn ids(self) -> (u128, u64) {
+        (self.trace, self.span)
+    }
+
     /// Returns the id of the trace, 32 hex digits, which viewers of traces search by.
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)
     }
 
-    /// Returns the same trace with a new span, which a service passes on.
+    /// Returns the same trace with a new span. For a span that is recorded: a service that records none
+    /// passes on what it received, because a span id that nobody recorded is a parent that no viewer finds.
     pub fn child(self) -> Self {
         Self {
             span: rand::rng().random_range(1..=u64::MAX),
             ..self
         }
     }
+}
+
+/// Returns the id of the trace that a header names, for a log line about one record; `None` for an
+/// invalid header.
+pub fn trace_id(header: &str) -> Option<String> {
+    TraceParent::parse(header.as_bytes()).map(TraceParent::trace_id)
 }
 
 impl fmt::Display for TraceParent {
@@ -116,6 +157,25 @@ mod tests {
             assert_eq!(&passed_on.to_string()[52..], format!("-{flags}"));
         }
         assert_eq!(&TraceParent::random().child().to_string()[52..], "-00");
+    }
+
+    #[test]
+    fn the_sampled_flag_is_found_in_the_text_and_changes_no_other_flag() {
+        for flags in 0..=u8::MAX {
+            let header = format!("{}{flags:02x}", &EXAMPLE[..53]);
+            let parsed = TraceParent::parse(header.as_bytes()).unwrap();
+            assert_eq!(parsed.is_sampled(), flags % 2 == 1);
+            assert_eq!(
+                TraceParent::may_be_sampled(header.as_bytes()),
+                parsed.is_sampled()
+            );
+            for is_sampled in [false, true] {
+                let changed = parsed.with_sampled(is_sampled).to_string();
+                let expected = (flags & !SAMPLED) | u8::from(is_sampled);
+                assert_eq!(changed, format!("{}{expected:02x}", &EXAMPLE[..53]));
+            }
+        }
+        assert!(!TraceParent::may_be_sampled(b""));
     }
 
     #[test]

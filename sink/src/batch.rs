@@ -11,6 +11,7 @@ use runtime::latency::RecordTimes;
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 use runtime::replay::SOURCE_RUN;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
+use runtime::traces::SampledRecords;
 use rust_decimal::Decimal;
 use schemas::{Currency, Malformed, Reason, Timestamp, Voucher};
 
@@ -34,6 +35,8 @@ pub struct Batch {
     tally: Tally,
     /// Whether a partition was taken away, so that no record may be added any more.
     closed: bool,
+    /// Of the live flow with a collector: the records whose traces are sampled.
+    sampled: SampledRecords,
 }
 
 /// A record; its bytes are in the arenas.
@@ -92,8 +95,26 @@ pub struct Row {
 }
 
 impl Batch {
+    /// Collects the records whose traces are sampled, if `is_traced`.
+    #[must_use]
+    pub fn traced(mut self, is_traced: bool) -> Self {
+        self.sampled = SampledRecords::new(is_traced);
+        self
+    }
+
+    /// The records whose traces are sampled.
+    pub const fn sampled(&self) -> &SampledRecords {
+        &self.sampled
+    }
+
+    /// Notes when the last record was read, if it is a sampled one.
+    pub fn stamp_sampled(&mut self, now: impl FnOnce() -> std::time::Duration) {
+        self.sampled.stamp(now);
+    }
+
     /// Adds a record that asks for a row.
     pub fn add_row(&mut self, record: &impl InputRecord, voucher: &Voucher<'_>) {
+        self.sampled.add(record, "row");
         let number = self.store(record, None);
         let campaign = append_text(&mut self.text, &voucher.campaign);
         let order_id = append_text(&mut self.text, &voucher.order_id);
@@ -114,6 +135,7 @@ impl Batch {
 
     /// Adds a record that cannot be used.
     pub fn add_dead_letter(&mut self, record: &impl InputRecord, cause: Malformed) {
+        self.sampled.add(record, "dead_letter");
         let number = self.store(record, Some(cause.reason()));
         self.note_dead(number, cause);
     }
@@ -147,6 +169,11 @@ impl Batch {
 
     fn note_dead(&mut self, number: usize, cause: Malformed) {
         *self.tally.dead.entry(cause.reason()).or_default() += 1;
+        let StoredRecord {
+            partition, offset, ..
+        } = self.records[number];
+        self.sampled
+            .note_dead(partition, offset, cause.reason().as_str());
         self.dead.push(Dead {
             record: number,
             cause,
@@ -160,6 +187,7 @@ impl Batch {
     /// partition may come back and its records with it.
     pub fn forget(&mut self, partition: Partition) {
         self.closed |= self.positions.remove(&partition).is_some();
+        self.sampled.forget(partition);
     }
 
     /// Removes everything, and keeps the memory.
@@ -174,6 +202,7 @@ impl Batch {
         self.oldest = None;
         self.tally = Tally::default();
         self.closed = false;
+        self.sampled.clear();
     }
 
     /// Returns whether the batch has no records.
@@ -185,6 +214,11 @@ impl Batch {
     pub fn is_full(&self) -> bool {
         let bytes = self.bytes.len() + self.text.len();
         self.closed || self.records.len() >= MAX_BATCH_RECORDS || bytes >= MAX_BATCH_BYTES
+    }
+
+    /// The number of records.
+    pub const fn records(&self) -> usize {
+        self.records.len()
     }
 
     /// The number of rows.

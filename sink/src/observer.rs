@@ -1,4 +1,4 @@
-//! Metrics and readiness of one task.
+//! Metrics, readiness and traces of one task.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,15 @@ use runtime::group_lag::TaskLag;
 use runtime::health::Part;
 use runtime::latency;
 use runtime::metrics as names;
+use runtime::trace_context::TraceParent;
+use runtime::traces::{BatchSteps, BatchTracer, MAX_LINKS, SampledRecords};
 use schemas::Reason;
 
 use crate::batch::RowTimes;
 use crate::ports::Observer;
 use crate::tally::Tally;
 
-/// The metrics and the readiness of one task.
+/// The metrics, the readiness and the traces of one task.
 ///
 /// Metrics of batches are looked up once; a batch only adds to them.
 pub struct TaskObserver {
@@ -30,6 +32,9 @@ pub struct TaskObserver {
     batch_seconds: Histogram,
     voucher_to_row: Histogram,
     order_to_row: Histogram,
+    tracer: Option<BatchTracer>,
+    /// Spans of processed records whose offsets are not committed yet, as many as one span links to.
+    unsettled: Vec<TraceParent>,
 }
 
 impl TaskObserver {
@@ -64,7 +69,16 @@ impl TaskObserver {
             batch_seconds: histogram!(names::SINK_BATCH_SECONDS),
             voucher_to_row: histogram!(names::VOUCHER_TO_ROW_SECONDS),
             order_to_row: histogram!(names::ORDER_TO_ROW_SECONDS),
+            tracer: None,
+            unsettled: Vec::new(),
         }
+    }
+
+    /// Records spans of sampled vouchers.
+    #[must_use]
+    pub fn tracing(mut self, tracer: BatchTracer) -> Self {
+        self.tracer = tracer.is_on().then_some(tracer);
+        self
     }
 }
 
@@ -80,6 +94,31 @@ impl Observer for TaskObserver {
     fn rows_committed(&mut self, times: RowTimes) {
         latency::record(&self.voucher_to_row, times.vouchers);
         latency::record(&self.order_to_row, times.orders);
+    }
+
+    fn is_tracing(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        let Some(tracer) = &self.tracer else {
+            return;
+        };
+        let spans = tracer.batch(records, steps);
+        spans.processed();
+        if steps.written > 0 {
+            spans.inserted("vouchers");
+        }
+        let room = MAX_LINKS.saturating_sub(self.unsettled.len());
+        let processed = records.iter().map(|record| record.process);
+        self.unsettled.extend(processed.take(room));
+    }
+
+    fn offsets_committed(&mut self, began: Duration, ended: Duration) {
+        if let Some(tracer) = &self.tracer {
+            tracer.settled(&self.unsettled, began, ended);
+            self.unsettled.clear();
+        }
     }
 
     fn settled(&mut self, tally: &Tally) {

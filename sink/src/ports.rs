@@ -11,6 +11,7 @@ use runtime::flow::FlowObserver;
 use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::record::{InputRecord, Positions};
+use runtime::traces::{BatchSteps, SampledRecords};
 
 use crate::batch::RowTimes;
 use crate::columns::Columns;
@@ -155,8 +156,8 @@ pub enum Drained {
     Failed(String),
 }
 
-/// Watches the loop: metrics and readiness. Never changes what the loop does. Single events are counted
-/// through [`FlowObserver::count`].
+/// Watches the loop: metrics, readiness and traces. Never changes what the loop does. Single events are
+/// counted through [`FlowObserver::count`].
 pub trait Observer {
     /// The observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
@@ -167,6 +168,19 @@ pub trait Observer {
     /// The rows of a whole batch are durable, for vouchers and orders of these times.
     fn rows_committed(&mut self, times: RowTimes) {
         let _ = times;
+    }
+    /// Returns whether spans of sampled records are recorded. Asked once.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+    /// The outcomes of a batch with these sampled records are durable.
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        let _ = (records, steps);
+    }
+    /// The offsets of all batches so far are committed; that began and ended at these moments. Only
+    /// where spans are recorded.
+    fn offsets_committed(&mut self, began: Duration, ended: Duration) {
+        let _ = (began, ended);
     }
     /// These outcomes are durable.
     fn settled(&mut self, tally: &Tally);

@@ -7,6 +7,7 @@ use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::service::{Service, run_tasks};
+use runtime::traces::{BatchTracer, Tracer};
 use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
@@ -50,6 +51,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         schemas: KnownSchemas::default(),
         health: service.health.clone(),
         lag,
+        tracer: service.tracer.clone(),
         postgres,
     };
     service.run_flow(flow.run(shutdown)).await
@@ -63,6 +65,7 @@ struct Flow {
     schemas: KnownSchemas<VoucherPlan>,
     health: Health,
     lag: GroupLag,
+    tracer: Tracer,
     /// The state of the database in `/readyz`.
     postgres: Part,
 }
@@ -101,6 +104,8 @@ impl Flow {
         let part = self
             .health
             .part(format!("task-{number}"), "joining the group");
+        let clock = MonotonicClock::new();
+        let tracer = BatchTracer::new(self.tracer.clone(), clock, topic, group);
         let ports = Ports {
             source: KafkaSource::join(&shared.kafka, topic, group, number)?,
             table: VouchersTable::new(self.database.clone())?,
@@ -110,8 +115,8 @@ impl Flow {
                 group,
             )?,
             schemas: SchemaCache::new(self.registry.clone(), self.schemas.clone(), registry_part),
-            clock: MonotonicClock::new(),
-            observer: TaskObserver::new(number, part, self.lag.task()),
+            clock,
+            observer: TaskObserver::new(number, part, self.lag.task()).tracing(tracer),
         };
         let settings = task::Settings {
             topic: topic.clone(),

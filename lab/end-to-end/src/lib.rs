@@ -10,11 +10,13 @@
 //! | [`topic`] | reading and writing topics as any client would |
 //! | [`coordinator`] | which broker coordinates a group or a transaction |
 //! | [`certificates`] | certificates for one test: an authority, and those that it signs |
+//! | [`collector`] | a collector of traces |
 //! | [`registry_proxy`] | TLS, users and tokens in front of the registry |
 //! | [`wait`] | waiting for a condition, with a deadline that names what was missing |
 
 pub mod backends;
 pub mod certificates;
+pub mod collector;
 pub mod command;
 pub mod coordinator;
 pub mod http;

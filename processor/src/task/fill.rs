@@ -90,6 +90,7 @@ where
         }
         let (was_empty, had_outputs) = (self.batch.is_empty(), self.batch.has_outputs());
         let received = self.evaluate(&record);
+        self.batch.stamp_sampled(|| self.clock.now());
         if was_empty || had_outputs != self.batch.has_outputs() {
             *self.began = self.clock.now();
         }

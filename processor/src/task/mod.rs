@@ -194,6 +194,8 @@ pub struct Task<L, S, C, O> {
     forgotten: Option<i64>,
     /// When the open transaction is given up.
     deadline: Duration,
+    /// Of a batch with sampled records: when its offsets began to be committed, if they are by now.
+    settling: Option<Duration>,
     /// Whether a call of the open transaction had to be repeated.
     interrupted: bool,
 
@@ -281,18 +283,20 @@ where
     /// Builds a task. It has not called any port yet.
     pub fn new(ports: Ports<L, S, C, O>, settings: Settings) -> Self {
         let breaker = CircuitBreaker::new(&settings.breaker);
+        let batch = settings.batch.traced(ports.observer.is_tracing());
         Self {
             ports,
             guarantee: settings.guarantee,
             evaluator: settings.evaluator,
             limits: settings.limits,
             transactional_id: settings.transactional_id,
-            next: NextBatch::new(settings.batch.successor(), breaker.clone()),
-            batch: settings.batch,
+            next: NextBatch::new(batch.successor(), breaker.clone()),
+            batch,
             batch_began: Duration::ZERO,
             held: None,
             forgotten: None,
             deadline: Duration::ZERO,
+            settling: None,
             interrupted: false,
             breaker_before: breaker.clone(),
             breaker,

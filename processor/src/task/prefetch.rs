@@ -68,6 +68,7 @@ where
         if self.next.is_prefetched {
             self.next.breaker_before = self.breaker.clone();
         }
+        self.note_settling();
         let positions = self.batch.positions();
         if self.ports.log.begin_finish(&positions, BROKER_CALL) {
             State::Finishing

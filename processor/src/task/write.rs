@@ -6,6 +6,7 @@ use runtime::clock::Clock;
 use runtime::kafka::{CommitError, TransactionError};
 use runtime::record::Positions;
 use runtime::registry::SchemaSource;
+use runtime::traces::BatchSteps;
 use schemas::OrderStatusPlan;
 
 use super::{Guarantee, State, Task};
@@ -21,6 +22,7 @@ where
 {
     pub(super) fn produce(&mut self) -> State {
         self.deadline = self.now() + MAX_TRANSACTION;
+        self.settling = None;
         self.interrupted = false;
         if self.is_transactional()
             && let Err(error) = self.ports.log.begin()
@@ -111,6 +113,7 @@ where
     /// Commits offsets without a transaction: of records that earn nothing, or that are acknowledged
     /// already.
     pub(super) fn commit_offsets(&mut self) -> State {
+        self.note_settling();
         let mut positions = self.deferred.positions().clone();
         positions.extend(self.batch.positions());
         match self.ports.log.commit_offsets(&positions) {
@@ -198,9 +201,41 @@ where
         let observer = &mut self.ports.observer;
         observer.committed(self.batch.tallies(), took);
         observer.vouchers_committed(self.batch.voucher_times());
+        self.report_sampled();
         self.batch.clear();
         self.forgotten = None;
         self.breaker_before = self.breaker.clone();
         self.backoff.reset();
+    }
+
+    /// Notes that the offsets of the batch begin to be committed. Asks for the time only for spans.
+    pub(super) fn note_settling(&mut self) {
+        if !self.batch.sampled().is_empty() {
+            self.settling = Some(self.now());
+        }
+    }
+
+    /// Reports the sampled records of the batch, whose outcomes are durable now.
+    fn report_sampled(&mut self) {
+        let settling = self.settling.take();
+        if self.batch.sampled().is_empty() {
+            return;
+        }
+        let ended = self.now();
+        let complete = if self.batch.has_outputs() {
+            self.deadline.saturating_sub(MAX_TRANSACTION)
+        } else {
+            settling.unwrap_or(ended)
+        };
+        let steps = BatchSteps {
+            records: self.batch.records(),
+            written: self.batch.outputs(),
+            began: self.batch_began,
+            complete,
+            settling,
+            ended,
+        };
+        let observer = &mut self.ports.observer;
+        observer.traced(self.batch.sampled(), steps);
     }
 }

@@ -1,8 +1,7 @@
-//! Around every route: metrics, limits, keys, and problems instead of bare errors.
+//! Around every route: metrics, spans, limits, keys, and problems instead of bare errors.
 //!
 //! One layer for all of it: every layer of a router costs a request a few allocations.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +12,16 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use runtime::trace_context::TraceParent;
+use runtime::traces::Tracer;
 use tokio::sync::Semaphore;
 
 use super::Limits;
 use super::auth::{self, Keys};
 use super::meters::Meters;
 use super::problem::Problem;
+use super::requests;
+use super::traced::RequestSpan;
 use crate::ingress::NotDone;
 
 /// The guard of some routes. Cheap to clone.
@@ -37,6 +40,7 @@ struct Bounds {
     keys: Option<Keys>,
     requests: Arc<Semaphore>,
     time: Duration,
+    tracer: Tracer,
 }
 
 impl Guard {
@@ -49,11 +53,12 @@ impl Guard {
     }
 
     /// Returns a guard with limits, which requires one of `keys` if there are any.
-    pub(super) fn bounded(&self, keys: Option<Keys>, limits: Limits) -> Self {
+    pub(super) fn bounded(&self, keys: Option<Keys>, limits: Limits, tracer: Tracer) -> Self {
         self.with(Bounds {
             keys,
             requests: Arc::new(Semaphore::new(limits.requests as usize)),
             time: limits.request_time,
+            tracer,
         })
     }
 
@@ -83,16 +88,25 @@ impl Guard {
 
 /// Passes a request to its handler. Makes sure that there is an answer, that an error is a problem, and
 /// that the request is counted.
-pub(super) async fn around(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let around = &*guard.0;
     let meter = around.meters.of(&request);
+    let tracer = around.bounds.as_ref().map(|bounds| &bounds.tracer);
+    let span = tracer.and_then(|tracer| RequestSpan::begin(tracer, &mut request));
     let response = match &around.bounds {
         Some(bounds) => bounds.answer(request, next).await,
-        None => caught(next.run(request)).await,
+        None => caught(next.run(request), None).await,
     };
     let response = problem_of_bare_error(response);
     meter.count(response.status(), start.elapsed());
+    if let (Some(tracer), Some(span)) = (tracer, span) {
+        span.end(tracer, response.status());
+    }
     response
 }
 
@@ -107,17 +121,22 @@ impl Bounds {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
-        tokio::time::timeout(self.time, caught(next.run(request)))
+        let trace = requests::trace_of(request.headers());
+        tokio::time::timeout(self.time, caught(next.run(request), trace))
             .await
             .unwrap_or_else(|_| Problem::TimedOut.into_response())
     }
 }
 
-/// Answers a panic of a handler with an error; other requests are not affected.
-fn caught(answered: impl Future<Output = Response>) -> impl Future<Output = Response> {
+/// Answers a panic of a handler with an error; other requests are not affected. `trace` is the one that
+/// the request's header names.
+fn caught(
+    answered: impl Future<Output = Response>,
+    trace: Option<TraceParent>,
+) -> impl Future<Output = Response> {
     AssertUnwindSafe(answered)
         .catch_unwind()
-        .map(|answered| answered.unwrap_or_else(panicked))
+        .map(move |answered| answered.unwrap_or_else(|_| panicked(trace)))
 }
 
 /// Turns an error that the HTTP layer answered itself, without a body, into a problem.
@@ -139,7 +158,11 @@ fn problem_of_bare_error(response: Response) -> Response {
     problem
 }
 
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a request's handler panicked; the message is above");
+fn panicked(trace: Option<TraceParent>) -> Response {
+    let trace_id = trace.map(TraceParent::trace_id);
+    tracing::error!(
+        trace_id,
+        "a request's handler panicked; the message is above"
+    );
     Problem::Internal.into_response()
 }

@@ -95,7 +95,8 @@ impl RouteMeters {
     }
 }
 
-fn method_label(method: &Method) -> &'static str {
+/// Returns a method as labels and spans have it: a client cannot make up any.
+pub(super) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",

@@ -7,7 +7,7 @@
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | `answer_memory` | bounds the memory of answers that clients have not read yet |
 //! | `problem` | every error, as RFC 9457 has it |
-//! | `guard`, `meters` | around every route: limits, keys, metrics, problems instead of bare errors |
+//! | `guard`, `meters`, `traced` | around every route: limits, keys, metrics, spans, problems instead of bare errors |
 //! | `description`, `schema` | the OpenAPI description; its schemas of what is parsed by hand |
 //! | [`parse`] | the parsers alone, for fuzzing |
 
@@ -28,6 +28,7 @@ pub mod parse;
 mod problem;
 mod requests;
 mod schema;
+mod traced;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use axum::http::HeaderMap;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use runtime::lifecycle::Shutdown;
+use runtime::traces::Tracer;
 use schemas::Currency;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -140,14 +142,15 @@ impl Api {
     }
 }
 
-/// Returns all routes; `health` brings `/livez`, `/readyz` and `/metrics`.
-pub fn router(api: Api, access: &Access, health: Router) -> Router {
+/// Returns all routes; `health` brings `/livez`, `/readyz` and `/metrics`. `tracer` records a span of
+/// each sampled request for orders.
+pub fn router(api: Api, access: &Access, health: Router, tracer: Tracer) -> Router {
     let old_keys = access
         .keys
         .clone()
         .filter(|_| !access.old_routes_without_key);
     let open = Guard::open();
-    let orders = open.bounded(access.keys.clone(), api.limits);
+    let orders = open.bounded(access.keys.clone(), api.limits, tracer);
     let old = orders.with_other_keys(old_keys);
 
     let orders = OpenApiRouter::new()

@@ -282,12 +282,16 @@ fn old_order_id(value: &RawValue) -> Option<String> {
     (id >= 0 && id.to_string() == number).then_some(number)
 }
 
-/// Returns the trace that a request carries, or a new one.
+/// Returns the trace that a request carries, or a new one. Where spans are recorded the header has the
+/// span of the request itself (`traced`).
 pub(super) fn trace(headers: &HeaderMap) -> TraceParent {
-    headers
-        .get(TRACEPARENT)
-        .and_then(|value| TraceParent::parse(value.as_bytes()))
-        .unwrap_or_else(TraceParent::random)
+    trace_of(headers).unwrap_or_else(TraceParent::random)
+}
+
+/// Returns the trace that a request carries.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceParent> {
+    let header = headers.get(TRACEPARENT)?;
+    TraceParent::parse(header.as_bytes())
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: b
         }),
         old_routes_without_key,
     };
-    router(api, &access, Router::new())
+    router(api, &access, Router::new(), Tracer::off())
 }
 
 async fn ask(app: Router, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {

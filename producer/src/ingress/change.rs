@@ -14,7 +14,7 @@ pub struct Change {
     pub action: Action,
     /// The idempotency key under which it was asked for.
     pub claim: Option<Claim>,
-    /// The request's trace; its event carries a child of it.
+    /// The request's trace, which its event continues.
     pub trace: TraceParent,
 }
 

@@ -26,13 +26,14 @@ mod set_status;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use metrics::counter;
 use runtime::backoff::Backoff;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, INGRESS_GROUP_CHANGES, INGRESS_GROUPS, RetryClass};
 use runtime::postgres::{Database, Unwritable, message_of};
+use runtime::traces::{Tracer, statement};
 use sqlx::{Connection, PgConnection};
 
 use super::change::NotDone;
@@ -60,6 +61,7 @@ pub struct Writer {
     connection: Option<(PgConnection, Instant)>,
     backoff: Backoff,
     conflicts: u32,
+    tracer: Tracer,
 }
 
 /// What to do with changes after they were tried.
@@ -101,7 +103,15 @@ impl Writer {
             connection: None,
             backoff: Backoff::new(first_pause, longest_pause),
             conflicts: 0,
+            tracer: Tracer::off(),
         }
+    }
+
+    /// Records a span of each group that has a sampled change.
+    #[must_use]
+    pub fn tracing(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
+        self
     }
 
     /// Writes until the queue is closed and empty.
@@ -222,9 +232,13 @@ impl Writer {
                     .map_or(Next::Wait(NotDone::Unavailable), Next::Refuse);
             }
         };
+        let since = self.tracer.is_on().then(SystemTime::now);
         let tried = tokio::time::timeout(GROUP_TIMEOUT, commit(&mut connection, path, jobs)).await;
         let error = match tried {
             Ok(Ok(settled)) => {
+                if let Some(since) = since {
+                    self.record_group(path, jobs, since);
+                }
                 self.keep(connection);
                 return Next::Answer(settled);
             }
@@ -261,7 +275,8 @@ impl Writer {
         };
         self.keep(connection);
         if let [job] = jobs {
-            tracing::warn!(%error, "Postgres does not write {}", job.subject());
+            let trace_id = job.change.trace.trace_id();
+            tracing::warn!(%error, trace_id, "Postgres does not write {}", job.subject());
         }
         let is_alone = jobs.iter().all(|job| job.retry == Retry::Alone);
         if path == CommitPath::Careful || is_alone || matches!(stopped, Stopped::Data) {
@@ -269,6 +284,24 @@ impl Writer {
         } else {
             Next::Carefully
         }
+    }
+
+    /// Records the span of a group that was committed, if one of its changes is sampled.
+    fn record_group(&self, path: CommitPath, jobs: &[Job], since: SystemTime) {
+        let traces = jobs.iter().map(|job| job.change.trace);
+        let mut sampled = traces.filter(|trace| trace.is_sampled()).peekable();
+        if sampled.peek().is_none() {
+            return;
+        }
+        let operation = match path {
+            CommitPath::Place => "INSERT",
+            CommitPath::SetStatus => "UPDATE",
+            // Any changes, in one transaction.
+            CommitPath::Transaction | CommitPath::Careful => "COMMIT",
+        };
+        let times = (since, SystemTime::now());
+        let span = statement(operation, "orders", jobs.len(), times);
+        self.tracer.record(span.linked_to(sampled));
     }
 
     /// Decides what to do after a transaction that was rolled back because of a concurrent one.

@@ -1,13 +1,17 @@
-//! Metrics and readiness of the relay.
+//! Metrics, readiness and traces of the relay.
+
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use runtime::clock::MonotonicClock;
 use runtime::health::Part;
 use runtime::metrics::{self as names, Count};
+use runtime::traces::{Moments, Span, SpanKind, Tracer, message_count, messaging, new_trace};
 
-use super::ports::Observer;
+use super::ports::{Observer, SampledRows};
 use super::shared_low_water::SharedLowWater;
 
-/// The metrics and the readiness of the relay. Metrics are looked up once; a batch only adds to them.
+/// The metrics, the readiness and the traces of the relay. Metrics are looked up once; a batch only adds to them.
 pub(super) struct RelayObserver {
     part: Part,
     low_water: SharedLowWater,
@@ -15,6 +19,14 @@ pub(super) struct RelayObserver {
     published: Counter,
     committed: Counter,
     batch_records: Histogram,
+    traces: Option<RelayTraces>,
+}
+
+/// What spans of the relay are recorded with.
+struct RelayTraces {
+    tracer: Tracer,
+    clock: MonotonicClock,
+    topic: String,
 }
 
 impl RelayObserver {
@@ -28,9 +40,54 @@ impl RelayObserver {
             published: counter!(names::RELAY_PUBLISHED),
             committed: counter!(names::RELAY_TRANSACTIONS, "outcome" => "committed"),
             batch_records: histogram!(names::BATCH_RECORDS, "service" => "producer"),
+            traces: None,
         };
         observer.active.set(0);
         observer
+    }
+
+    /// Records spans of sampled rows that are published to `topic`. `clock` is the relay's.
+    pub(super) fn tracing(mut self, tracer: Tracer, clock: MonotonicClock, topic: &str) -> Self {
+        self.traces = tracer.is_on().then(|| RelayTraces {
+            tracer,
+            clock,
+            topic: topic.to_owned(),
+        });
+        self
+    }
+}
+
+impl RelayTraces {
+    /// Records `create` of each sampled row, and `send` of the transaction that published them.
+    fn record(&self, sampled: &SampledRows, rows: usize, (began, ended): (Duration, Duration)) {
+        let Self {
+            tracer,
+            clock,
+            topic,
+        } = self;
+        let moments = Moments::of(clock);
+        tracer.note_left_out(sampled.left_out);
+        for row in &sampled.rows {
+            let at = moments.at(row.at);
+            let name = format!("create {topic}");
+            let span = Span::new(row.created, SpanKind::Producer, name, (at, at));
+            tracer.record(
+                span.child_of(Some(row.parent))
+                    .with(messaging("create", "create", topic)),
+            );
+        }
+        let times = (moments.at(began), moments.at(ended));
+        let span = Span::new(
+            new_trace(),
+            SpanKind::Client,
+            format!("send {topic}"),
+            times,
+        );
+        tracer.record(
+            span.with(messaging("send", "send", topic))
+                .with([message_count(rows)])
+                .linked_to(sampled.rows.iter().map(|row| row.created)),
+        );
     }
 }
 
@@ -71,5 +128,20 @@ impl Observer for RelayObserver {
 
     fn count(&mut self, count: Count) {
         count.record();
+    }
+
+    fn is_tracing(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    fn published_sampled(
+        &mut self,
+        sampled: &SampledRows,
+        rows: usize,
+        (began, ended): (Duration, Duration),
+    ) {
+        if let Some(traces) = &self.traces {
+            traces.record(sampled, rows, (began, ended));
+        }
     }
 }

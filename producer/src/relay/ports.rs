@@ -10,6 +10,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use runtime::kafka::{Outgoing, TransactionError};
 use runtime::metrics::Count;
+use runtime::trace_context::TraceParent;
 
 pub use super::low_water::Writers;
 use super::row::Row;
@@ -139,7 +140,27 @@ pub trait Timer: Clock {
     fn wait(&mut self, max: Duration);
 }
 
-/// Watches the relay: metrics and readiness. Never changes what the relay does.
+/// A sampled row that was published.
+#[derive(Debug, Clone, Copy)]
+pub struct SampledRow {
+    /// The span of the request that committed it.
+    pub parent: TraceParent,
+    /// The span that its record's header has.
+    pub created: TraceParent,
+    /// When it was handed to the producer.
+    pub at: Duration,
+}
+
+/// The sampled rows of a batch, in the order in which they were sent.
+#[derive(Debug, Clone, Default)]
+pub struct SampledRows {
+    /// Those that spans are recorded of.
+    pub rows: Vec<SampledRow>,
+    /// How many more there are.
+    pub left_out: usize,
+}
+
+/// Watches the relay: metrics, readiness and traces. Never changes what the relay does.
 pub trait Observer {
     /// The relay of another instance is active.
     fn standing_by(&mut self) {}
@@ -164,5 +185,19 @@ pub trait Observer {
     /// An event that a counter counts. Rarer than rows.
     fn count(&mut self, count: Count) {
         let _ = count;
+    }
+    /// Returns whether spans of sampled rows are recorded.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+    /// The batch of these sampled rows, and of `rows` in all, is in the topic for good. Its transaction
+    /// began and ended at these moments.
+    fn published_sampled(
+        &mut self,
+        sampled: &SampledRows,
+        rows: usize,
+        (began, ended): (Duration, Duration),
+    ) {
+        let _ = (sampled, rows, began, ended);
     }
 }

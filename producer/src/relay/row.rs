@@ -1,6 +1,6 @@
 //! A row of the outbox, and the record that it becomes.
 
-use runtime::trace_context::TRACEPARENT;
+use runtime::trace_context::TraceParent;
 use rust_decimal::Decimal;
 use schemas::{Currency, NewOrderStatus, Status, Timestamp, ValueFormat};
 
@@ -28,11 +28,13 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the record's header, which carries the request's trace.
-    pub fn trace_header(&self) -> Option<(&str, Option<&[u8]>)> {
-        self.traceparent
-            .as_ref()
-            .map(|trace| (TRACEPARENT, Some(trace.as_bytes())))
+    /// Returns the span of the request, if its trace is sampled.
+    pub fn sampled_parent(&self) -> Option<TraceParent> {
+        let trace = self.traceparent.as_ref()?.as_bytes();
+        if !TraceParent::may_be_sampled(trace) {
+            return None;
+        }
+        TraceParent::parse(trace)
     }
 
     /// Appends the record's value.

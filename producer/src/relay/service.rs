@@ -10,6 +10,7 @@ use runtime::postgres::Database;
 use runtime::preflight;
 use runtime::registry::{Registry, value_format};
 use runtime::stepping::drive;
+use runtime::traces::Tracer;
 use schemas::{ORDER_STATUS_AVSC, ValueFormat};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::runtime::Handle;
@@ -43,6 +44,8 @@ pub struct RelaySettings {
     pub outbox_name: Option<OutboxName>,
     /// How far the outbox was published, for the other readers of the outbox.
     pub low_water: SharedLowWater,
+    /// Records spans of sampled rows.
+    pub tracer: Tracer,
 }
 
 /// Starts the relay as a part of the service. `wake` is notified when rows were committed here.
@@ -79,11 +82,17 @@ pub fn spawn(
         let Some(format) = runtime.block_on(format(&settings, &part, &shutdown)) else {
             return Ok(());
         };
+        let timer = WakeableTimer::new(runtime.clone(), wake, shutdown.clone());
+        let observer = RelayObserver::new(part, settings.low_water).tracing(
+            settings.tracer,
+            timer.clock(),
+            &settings.topic,
+        );
         let ports = Ports {
-            outbox: PostgresOutbox::new(runtime.clone(), settings.database),
+            outbox: PostgresOutbox::new(runtime, settings.database),
             topic,
-            timer: WakeableTimer::new(runtime, wake, shutdown.clone()),
-            observer: RelayObserver::new(part, settings.low_water),
+            timer,
+            observer,
         };
         let task_settings = Settings {
             topic: settings.topic,

@@ -29,6 +29,11 @@ impl WakeableTimer {
             shutdown,
         }
     }
+
+    /// Returns the clock by which the relay's moments are.
+    pub(super) const fn clock(&self) -> MonotonicClock {
+        self.clock
+    }
 }
 
 impl Clock for WakeableTimer {

@@ -1,10 +1,13 @@
 //! After the rows are durable: the batch is settled, and its offsets are committed with those of later
 //! batches.
 
+use std::time::Duration;
+
 use runtime::clock::Clock;
 use runtime::kafka::CommitError;
 use runtime::metrics::RetryClass;
 use runtime::registry::SchemaSource;
+use runtime::traces::BatchSteps;
 use schemas::VoucherPlan;
 
 use super::{State, Task};
@@ -33,11 +36,31 @@ where
         let now = self.now();
         self.deferred.add(self.batch.positions(), now);
         self.ports.observer.settled(self.batch.tally());
+        self.report_sampled(now);
         self.batch.clear();
         self.forgotten = None;
         self.breaker_before = self.breaker.clone();
         self.backoff.reset();
         self.report_health();
+    }
+
+    /// Reports the sampled records of the current batch, whose outcomes are durable at `now`.
+    fn report_sampled(&mut self, now: Duration) {
+        let writing_since = self.writing_since.take();
+        if self.batch.sampled().is_empty() {
+            return;
+        }
+        let complete = writing_since.unwrap_or(now);
+        let steps = BatchSteps {
+            records: self.batch.records(),
+            written: writing_since.map_or(0, |_| self.batch.rows()),
+            // The first sampled record was read before that.
+            began: complete,
+            complete,
+            settling: None,
+            ended: now,
+        };
+        self.ports.observer.traced(self.batch.sampled(), steps);
     }
 
     /// Returns the state that commits offsets when they are due, or when the next occasion may be long
@@ -60,8 +83,15 @@ where
     }
 
     pub(super) fn commit_offsets(&mut self) -> State {
+        let since = self.batch.sampled().is_on().then(|| self.now());
         match self.ports.source.commit_offsets(self.deferred.positions()) {
-            Ok(()) => self.assignment.note_committed(&self.deferred.take()),
+            Ok(()) => {
+                self.assignment.note_committed(&self.deferred.take());
+                if let Some(since) = since {
+                    let now = self.now();
+                    self.ports.observer.offsets_committed(since, now);
+                }
+            }
             // The new owner of the partitions does the same again, which is idempotent.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");

@@ -184,6 +184,8 @@ pub struct Task<K, T, D, S, C, O> {
     assignment: Assignment,
     /// The offsets of batches that are durable.
     deferred: DeferredOffsets,
+    /// Of a current batch with sampled records: when its first statement was started, if it was.
+    writing_since: Option<Duration>,
     /// Whether a row that fails alone is at fault.
     lone_failures: LoneFailures,
     backoff: Backoff,
@@ -253,11 +255,12 @@ where
     /// Builds a task. It has not called any port yet.
     pub fn new(ports: Ports<K, T, D, S, C, O>, settings: Settings) -> Self {
         let breaker = CircuitBreaker::new(&settings.breaker);
+        let is_traced = ports.observer.is_tracing();
         Self {
             ports,
             topic: settings.topic,
-            batch: Batch::default(),
-            next: Batch::default(),
+            batch: Batch::default().traced(is_traced),
+            next: Batch::default().traced(is_traced),
             columns: Columns::default(),
             held: None,
             forgotten: None,
@@ -266,6 +269,7 @@ where
             breaker,
             assignment: Assignment::default(),
             deferred: DeferredOffsets::default(),
+            writing_since: None,
             lone_failures: LoneFailures::default(),
             backoff: Backoff::outside(),
             refused_backoff: Backoff::refused(),
@@ -311,6 +315,7 @@ where
     /// Forgets all that was read and not settled.
     fn forget_batches(&mut self) {
         self.forgotten = self.oldest_read();
+        self.writing_since = None;
         self.batch.clear();
         self.next.clear();
         self.held = None;

@@ -104,7 +104,10 @@ where
                 self.held = Some(OwnedRecord::of(&record));
                 Received::AwaitsSchema { schema_id }
             }
-            _ => Received::Added,
+            _ => {
+                self.next.stamp_sampled(|| self.ports.clock.now());
+                Received::Added
+            }
         }
     }
 
@@ -115,7 +118,10 @@ where
                 self.held = Some(held);
                 Some(schema_id)
             }
-            _ => None,
+            _ => {
+                self.next.stamp_sampled(|| self.ports.clock.now());
+                None
+            }
         }
     }
 

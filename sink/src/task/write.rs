@@ -6,6 +6,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use runtime::metrics::{Count, RetryClass, SINK_WRITE_ERRORS};
 use runtime::registry::SchemaSource;
+use runtime::trace_context::trace_id;
 use schemas::{Malformed, VoucherPlan};
 
 use super::read::Filled;
@@ -37,8 +38,12 @@ where
                 let mut columns = std::mem::take(&mut self.columns);
                 columns.fill(&self.batch, part.clone());
                 self.ports.table.start(columns);
+                let now = self.now();
+                if !self.batch.sampled().is_empty() {
+                    self.writing_since.get_or_insert(now);
+                }
                 // The first poll only sends the statement, without waiting for it.
-                (self.now(), Duration::ZERO)
+                (now, Duration::ZERO)
             }
             Some(since) => (since, self.prefetch(since)),
         };
@@ -112,6 +117,7 @@ where
             tracing::warn!(
                 campaign = self.columns.campaigns.get(place),
                 order_id = self.columns.order_ids.get(place),
+                trace_id = trace_id(self.columns.traceparents.get(place)),
                 others = different.len() - 1,
                 "the table has a row with another code, amount or currency than its record; the row is kept"
             );
@@ -156,6 +162,7 @@ where
                     tracing::error!(
                         campaign = self.batch.campaign(row),
                         order_id = self.batch.order_id(row),
+                        trace_id = trace_id(self.batch.traceparent(row)),
                         why,
                         "the database does not accept this row and accepts others; it becomes a \
                          dead letter"

@@ -66,6 +66,7 @@ mod standby;
 mod table;
 mod takeover;
 mod texts;
+mod traced;
 mod unwritable;
 mod verdicts;
 mod voucher;

@@ -4,6 +4,7 @@ mod audit;
 mod lag;
 mod model;
 mod refusals;
+mod sampled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use runtime::metrics::Count;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
 use runtime::refusals::Refusal;
 use runtime::registry::{Lookup, SchemaSource};
+use runtime::traces::{BatchSteps, SampledRecords};
 use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, ValueFormat};
 
 use crate::batch::Tally;
@@ -433,6 +434,8 @@ pub(super) struct Watch {
     pub(super) unsettled: Vec<Option<i64>>,
     /// The times of the orders whose vouchers were committed, batch by batch.
     pub(super) vouchers: Vec<RecordTimes>,
+    /// The sampled records that were reported, each with its outcome.
+    pub(super) sampled: Vec<(Partition, Offset, &'static str)>,
 }
 
 impl Observer for &mut Watch {
@@ -446,6 +449,24 @@ impl Observer for &mut Watch {
 
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         self.vouchers.push(orders);
+    }
+
+    fn is_tracing(&self) -> bool {
+        true
+    }
+
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        assert!(
+            steps.began <= steps.complete && steps.complete <= steps.ended,
+            "{steps:?}"
+        );
+        for record in records.iter() {
+            assert_eq!(record.created.is_some(), record.outcome == "voucher");
+            let began = record.began.expect("the moment at which it was read");
+            assert!(began <= steps.ended, "{record:?}");
+            self.sampled
+                .push((record.partition, record.offset, record.outcome));
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl<'a> Entry<'a> {
     pub(super) fn write<'o>(&self, order: &'o Order) -> OrderWrite<'o> {
         OrderWrite {
             order,
-            traceparent: self.job.change.trace.child().to_string(),
+            traceparent: self.job.change.trace.to_string(),
         }
     }
 }

@@ -47,7 +47,12 @@ pub(super) async fn in_transaction(
         if let Some(Order { order_id, .. }) = entry.changed_order()
             && !written.contains(order_id)
         {
-            tracing::error!(order_id, "the table ignores the change of an order");
+            let trace_id = entry.job.change.trace.trace_id();
+            tracing::error!(
+                order_id,
+                trace_id,
+                "the table ignores the change of an order"
+            );
             let why = format!(
                 "a trigger, a rule or row-level security ignores the change of the order {order_id:?}"
             );

@@ -42,7 +42,7 @@ use schemas::ValueFormat;
 use super::ReadLimits;
 use super::limits::{BROKER_CALL, HEARTBEAT};
 use super::low_water::LowWater;
-use super::ports::{Observer, Outbox, Timer, Topic};
+use super::ports::{Observer, Outbox, SampledRows, Timer, Topic};
 use batch::Batch;
 use competing_producer::CompetingProducer;
 
@@ -125,6 +125,8 @@ pub struct Relay<B, T, C, O> {
     batch: Batch,
     /// The last value that was written, kept for its memory.
     value: Vec<u8>,
+    /// The sampled rows of the batch, as they were sent last.
+    sampled: SampledRows,
 
     competing_producer: CompetingProducer,
     /// Until then nothing but heartbeats happens.
@@ -226,6 +228,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             low_water: LowWater::default(),
             batch: Batch::default(),
             value: Vec::new(),
+            sampled: SampledRows::default(),
             competing_producer: CompetingProducer::default(),
             resume_at: Duration::ZERO,
             collect_until: Duration::ZERO,

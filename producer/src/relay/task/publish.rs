@@ -2,10 +2,12 @@
 
 use runtime::kafka::{Outgoing, TransactionError};
 use runtime::metrics::RetryClass;
+use runtime::trace_context::TRACEPARENT;
+use runtime::traces::MAX_SAMPLED_RECORDS;
 
 use super::{Relay, State};
 use crate::relay::limits::{BROKER_CALL, MAX_TRANSACTION};
-use crate::relay::ports::{Observer, Outbox, Timer, Topic};
+use crate::relay::ports::{Observer, Outbox, SampledRow, SampledRows, Timer, Topic};
 
 impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn publish(&mut self) -> State {
@@ -24,6 +26,8 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 
     fn send_batch(&mut self) -> Result<(), TransactionError> {
+        self.sampled = SampledRows::default();
+        let is_tracing = self.ports.observer.is_tracing();
         for row in self.batch.rows() {
             self.value.clear();
             let written = row.write(self.settings.format, &mut self.value);
@@ -37,11 +41,32 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 );
                 TransactionError::Abortable(format!("row {}: {}", error.id, error.why))
             })?;
+            let parent = if is_tracing {
+                row.sampled_parent()
+            } else {
+                None
+            };
+            let created = parent.and_then(|parent| {
+                if self.sampled.rows.len() >= MAX_SAMPLED_RECORDS {
+                    self.sampled.left_out += 1;
+                    return None;
+                }
+                let (created, at) = (parent.child(), self.ports.timer.now());
+                self.sampled.rows.push(SampledRow {
+                    parent,
+                    created,
+                    at,
+                });
+                Some(created.to_string())
+            });
+            // Without a span of our own the record continues the request.
+            let trace = created.as_ref().or(row.traceparent.as_ref());
+            let header = trace.map(|trace| (TRACEPARENT, Some(trace.as_bytes())));
             self.ports.topic.send(&Outgoing {
                 topic: &self.settings.topic,
                 key: Some(row.order_id.as_bytes()),
                 value: Some(&self.value),
-                headers: row.trace_header().as_slice(),
+                headers: header.as_slice(),
             })?;
         }
         Ok(())
@@ -64,6 +89,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             Ok(()) => {
                 self.ports.observer.published(self.batch.len());
                 self.progress_at = self.now();
+                self.report_sampled();
                 State::Deleting
             }
             // The commit is under way, and only its own answer says how it ends.
@@ -73,6 +99,18 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             }
             Err(error) => self.recover(State::Committing, error),
         }
+    }
+
+    /// Reports the sampled rows of the batch, which is in the topic for good.
+    fn report_sampled(&mut self) {
+        let sampled = std::mem::take(&mut self.sampled);
+        if sampled.rows.is_empty() {
+            return;
+        }
+        let began = self.deadline.saturating_sub(MAX_TRANSACTION);
+        let times = (began, self.progress_at);
+        let observer = &mut self.ports.observer;
+        observer.published_sampled(&sampled, self.batch.len(), times);
     }
 
     pub(super) fn delete(&mut self) -> State {

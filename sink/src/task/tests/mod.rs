@@ -189,6 +189,28 @@ fn the_trace_of_the_request_is_in_the_row_unless_it_is_none() {
 }
 
 #[test]
+fn sampled_vouchers_are_reported_when_they_are_durable_with_what_became_of_them() {
+    let trace =
+        |flags: &str| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
+    let traced = |mut record: OwnedRecord, flags: &str| {
+        let header = ("traceparent".to_owned(), Some(trace(flags).into_bytes()));
+        record.headers.push(header);
+        record
+    };
+    let world = run(vec![
+        traced(voucher(0, "1", "a", 5), "01"),
+        traced(voucher(0, "2", "b", 5), "00"),
+        traced(record(0, "3", Some(b"junk")), "01"),
+        // The database refuses this row.
+        traced(voucher(0, "4", "c", 13), "01"),
+        voucher(0, "5", "d", 5),
+    ]);
+    let expected = [(0, "row"), (2, "dead_letter"), (3, "dead_letter")];
+    assert_eq!(world.sampled, expected);
+    assert!(world.offsets_committed > 0);
+}
+
+#[test]
 fn a_row_that_the_database_refuses_is_found_alone_and_its_neighbours_dont_suffer() {
     let mut records = many(64);
     records[40] = voucher(0, "40", "secret-code", 13);

@@ -139,6 +139,10 @@ pub(super) struct World {
     pub(super) unsettled: Vec<Option<i64>>,
     /// The times of the vouchers whose rows were committed, and of their orders, batch by batch.
     pub(super) row_times: Vec<RowTimes>,
+    /// The sampled records that were reported, by their offsets, each with its outcome.
+    pub(super) sampled: Vec<(Offset, &'static str)>,
+    /// How often offsets were committed.
+    pub(super) offsets_committed: usize,
 }
 
 /// How long a statement takes: a few records are read meanwhile.

@@ -11,6 +11,7 @@ use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, RetryClass};
 use runtime::record::{OwnedRecord, Positions};
 use runtime::refusals::Refusal;
+use runtime::traces::{BatchSteps, SampledRecords};
 
 use super::{Fault, Outside, Port, STATEMENT, StoredDeadLetter, World};
 use crate::batch::RowTimes;
@@ -259,6 +260,25 @@ impl Observer for Outside {
 
     fn rows_committed(&mut self, times: RowTimes) {
         self.0.borrow_mut().row_times.push(times);
+    }
+
+    fn is_tracing(&self) -> bool {
+        true
+    }
+
+    fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
+        assert!(steps.complete <= steps.ended, "{steps:?}");
+        for record in records.iter() {
+            let began = record.began.expect("the moment at which it was read");
+            assert!(began <= steps.complete, "{record:?}");
+            let mut world = self.0.borrow_mut();
+            world.sampled.push((record.offset, record.outcome));
+        }
+    }
+
+    fn offsets_committed(&mut self, began: Duration, ended: Duration) {
+        assert!(began <= ended);
+        self.0.borrow_mut().offsets_committed += 1;
     }
 
     fn settled(&mut self, tally: &Tally) {
