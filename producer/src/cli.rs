@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::health::command::HealthSettings;
 use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
 use crate::check::{self, CheckSettings};
 use crate::service;
-use crate::settings::RunSettings;
+use crate::settings::{DEFAULT_PORT, RunSettings};
 
 /// Accepts orders over HTTP and publishes their status changes to Kafka.
 #[derive(Debug, Parser)]
@@ -30,6 +31,9 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
 }
 
 impl Cli {
@@ -39,6 +43,9 @@ impl Cli {
         match self.command {
             Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Health(settings) => {
+                lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker
-//! probe and the supervised parts. It is the same for all services.
+//! probe, the supervised parts, and what systemd is told of them. It is the same for all services.
 //!
 //! A service creates a [`Service`], adds its health parts, then a listener and its other parts, and
 //! supervises them until shutdown. Health parts come before the listener: a service without parts is ready.
@@ -20,6 +20,7 @@ use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
 use crate::metrics;
 use crate::registry::RegistrySettings;
+use crate::service_manager;
 use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
 
@@ -90,6 +91,7 @@ impl Service {
         self.supervisor.last_task("http", |shutdown| {
             http::serve(listener, routes, ConnectionLimits::HEALTH, shutdown)
         });
+        service_manager::started(self.shutdown());
         Ok(())
     }
 
@@ -107,6 +109,7 @@ impl Service {
             drained();
             served
         });
+        service_manager::started(self.shutdown());
     }
 
     /// Asks the brokers for `topic` every two seconds. While they do not answer, the service is not

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::health::command::HealthSettings;
 use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
@@ -10,7 +11,7 @@ use crate::backfill::{self, BackfillSettings};
 use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
 use crate::redrive::{self, RedriveSettings};
-use crate::service;
+use crate::service::{self, DEFAULT_PORT};
 use crate::settings::RunSettings;
 
 /// Writes vouchers to Postgres.
@@ -39,6 +40,9 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
 }
 
 impl Cli {
@@ -57,6 +61,9 @@ impl Cli {
                 lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
             }
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Health(settings) => {
+                lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
+            }
         }
     }
 }
