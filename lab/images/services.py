@@ -152,6 +152,8 @@ def ask(method, url, body):
 
 
 def main():
+    # As any failure: what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: fail("it took too long"))
     services = compose()
     table = addresses(services)
     variables = {name: environment(service, table) for name, service in services.items()}

@@ -91,7 +91,7 @@ impl Service {
         self.supervisor.last_task("http", |shutdown| {
             http::serve(listener, routes, ConnectionLimits::HEALTH, shutdown)
         });
-        service_manager::started(self.shutdown());
+        self.report_to_service_manager();
         Ok(())
     }
 
@@ -109,7 +109,16 @@ impl Service {
             drained();
             served
         });
-        service_manager::started(self.shutdown());
+        self.report_to_service_manager();
+    }
+
+    /// Tells systemd that the service listens, and from then on what becomes of it. The last report is
+    /// sent before the service ends.
+    fn report_to_service_manager(&mut self) {
+        if service_manager::is_present() {
+            self.supervisor
+                .last_task("service-manager", service_manager::report);
+        }
     }
 
     /// Asks the brokers for `topic` every two seconds. While they do not answer, the service is not
