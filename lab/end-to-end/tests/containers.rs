@@ -1,5 +1,5 @@
-//! The files of containers and of systemd are held to what the binaries say of themselves. `lab/images/run` builds the
-//! image and runs the services of the file from it.
+//! The files of containers and of systemd are held to what the binaries say of themselves.
+//! `lab/images/run` builds the image and runs the services of the Compose file from it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
