@@ -200,6 +200,14 @@ def main():
         row = until("a voucher row", lambda: psql(database, query))
         ok(f"an order became a voucher row of {row}")
 
+        # With the profile dev the page is not in the binary.
+        if os.environ["IMAGE_PROFILE"] == "release":
+            page = "http://" + variables["console"]["CONSOLE_HTTP_ADDR"].replace("0.0.0.0", "127.0.0.1")
+            with urllib.request.urlopen(page, timeout=10) as response:
+                if b"<html" not in response.read():
+                    fail(f"{page} is not the console's page")
+            ok("the console has its page")
+
         for name, process in running.items():
             process.send_signal(signal.SIGTERM)
         for name, process in running.items():
