@@ -9,7 +9,7 @@ use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
 use crate::service;
-use crate::settings::RunSettings;
+use crate::settings::{HealthSettings, RunSettings};
 
 /// Shows the flow in a browser, and runs the commands of the services from there.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub enum Command {
     /// Serve the console until stopped. The environment is that of the services: the commands that pages
     /// run inherit it.
     Run(Box<RunSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
     /// Run a command of the processor or the sink, as the console does for its pages.
     #[command(hide = true, subcommand, disable_help_subcommand = true)]
     Exec(Exec),
@@ -49,6 +52,10 @@ impl Cli {
             Command::Run(settings) => {
                 telemetry::start(&self.log);
                 lifecycle::run(|shutdown| service::run(*settings, shutdown))
+            }
+            Command::Health(settings) => {
+                telemetry::start(&self.log);
+                lifecycle::run_until_interrupted(|_| settings.run())
             }
             Command::Exec(Exec::Words(words)) => exec(words),
         }

@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
     settings.check()?;
-    let address = settings.listener.console_http_addr;
+    let address = settings.listener.address.console_http_addr;
     let access = settings.access.access(address)?;
     let orders_key = settings.orders.key()?;
     let client = client()?;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use reqwest::Url;
+use runtime::health::command::HealthQuestion;
 use runtime::key_file::KeyFile;
 use runtime::lifecycle::Failure;
 use runtime::settings::{Secret, read_secret_file, socket_address};
@@ -41,14 +42,45 @@ pub struct RunSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct ListenerSettings {
-    /// Address of pages, API, health and metrics.
-    #[arg(long, env = "CONSOLE_HTTP_ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)), value_parser = socket_address)]
-    pub console_http_addr: SocketAddr,
+    /// The address.
+    #[command(flatten)]
+    pub address: AddressSettings,
 
     /// Host names under which browsers and scrapers reach the console, separated by commas, without
     /// ports. localhost and IP addresses are always accepted.
     #[arg(long, env = "CONSOLE_HOSTS", value_delimiter = ',', value_parser = host_name)]
     pub console_hosts: Vec<String>,
+}
+
+/// The address of the listener.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct AddressSettings {
+    /// Address of pages, API, health and metrics.
+    #[arg(long, env = "CONSOLE_HTTP_ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)), value_parser = socket_address)]
+    pub console_http_addr: SocketAddr,
+}
+
+/// Settings of `console health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthSettings {
+    /// Where the console listens.
+    #[command(flatten)]
+    pub address: AddressSettings,
+    /// What it is asked.
+    #[command(flatten)]
+    pub question: HealthQuestion,
+}
+
+impl HealthSettings {
+    /// Asks the console.
+    ///
+    /// # Errors
+    /// As [`HealthQuestion::ask`].
+    pub async fn run(self) -> Result<(), Failure> {
+        let address = self.address.console_http_addr;
+        self.question.ask(address, "CONSOLE_HTTP_ADDR").await
+    }
 }
 
 /// Who may use the console.
@@ -333,7 +365,9 @@ mod tests {
 
     fn access(flags: &[&str]) -> Result<Access, Failure> {
         let settings = parse(flags).unwrap();
-        settings.access.access(settings.listener.console_http_addr)
+        settings
+            .access
+            .access(settings.listener.address.console_http_addr)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::health::command::HealthSettings;
 use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
@@ -11,7 +12,7 @@ use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
 use crate::explain::{self, ExplainSettings};
 use crate::redrive::{self, RedriveSettings};
-use crate::service;
+use crate::service::{self, DEFAULT_PORT};
 use crate::settings::RunSettings;
 use crate::verify;
 
@@ -42,6 +43,9 @@ pub enum Command {
     Explain(Box<ExplainSettings>),
     /// Check dependencies and configuration. --fix creates missing topics and registers schemas.
     Check(Box<CheckSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
     /// Check the format of a voucher code.
     Verify {
         /// The code, such as A527-R3XF-YDHK-X2AD.
@@ -71,6 +75,9 @@ impl Cli {
                 lifecycle::run_until_interrupted(|_| explain::run(*settings))
             }
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Health(settings) => {
+                lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
+            }
             Command::Verify { code } => verify::run(&code),
         }
     }

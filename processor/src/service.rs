@@ -21,7 +21,7 @@ use crate::settings::RunSettings;
 use crate::task::{self, Ports, Task};
 
 /// The default port of health and metrics.
-const DEFAULT_PORT: u16 = 9464;
+pub(crate) const DEFAULT_PORT: u16 = 9464;
 
 /// Runs until shutdown.
 ///

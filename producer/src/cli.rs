@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::health::command::HealthSettings;
 use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
 use crate::check::{self, CheckSettings};
 use crate::migrate::{self, MigrateSettings};
 use crate::service;
-use crate::settings::RunSettings;
+use crate::settings::{DEFAULT_PORT, RunSettings};
 
 /// Accepts orders over HTTP and publishes their status changes to Kafka.
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ pub enum Command {
     Check(Box<CheckSettings>),
     /// Apply the missing migrations of the database, and end.
     Migrate(Box<MigrateSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
 }
 
 impl Cli {
@@ -44,6 +48,9 @@ impl Cli {
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
             Command::Migrate(settings) => {
                 lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+            }
+            Command::Health(settings) => {
+                lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::http::auth::{ApiKeys, KeyRate};
 use crate::relay::OutboxName;
 
 /// The port of the system that this one replaces.
-const DEFAULT_PORT: u16 = 54322;
+pub(crate) const DEFAULT_PORT: u16 = 54322;
 
 /// Settings of `producer run`.
 #[derive(Debug, Clone, Args)]

@@ -1,4 +1,6 @@
-//! The health of the parts of a service, and the routes that report it.
+//! The health of the parts of a service, the routes that report it, and the command that asks them.
+
+pub mod command;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,9 @@ use axum::routing::get;
 use serde_json::json;
 
 use crate::lifecycle::Shutdown;
+
+/// What the text of a part begins with that is not ready; the reason follows.
+const NOT_READY: &str = "not ready: ";
 
 /// The state of all parts of a service. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +83,7 @@ impl Health {
             .map(|(name, condition)| {
                 let text = match condition {
                     Condition::Ready => "ready".to_owned(),
-                    Condition::NotReady(reason) => format!("not ready: {reason}"),
+                    Condition::NotReady(reason) => format!("{NOT_READY}{reason}"),
                     Condition::Degraded(reason) => format!("degraded: {reason}"),
                 };
                 (name.clone(), text.into())

@@ -8,7 +8,8 @@
 //! | [`lifecycle`] | start, supervised parts, shutdown within a deadline, exit codes |
 //! | [`preflight`] | `check`, and the quick checks at the start of `run` |
 //! | [`provision`] | topics and schemas with the required configuration |
-//! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`; the accept loop of every listener |
+//! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the command that asks them; the accept loop of every listener |
+//! | `service_manager` | what systemd is told of a service |
 //! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record |
@@ -67,6 +68,7 @@ pub mod registry;
 pub mod replay;
 pub mod scan_progress;
 pub mod service;
+mod service_manager;
 pub mod settings;
 pub mod stepping;
 pub mod telemetry;

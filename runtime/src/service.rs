@@ -1,5 +1,5 @@
 //! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker
-//! probe and the supervised parts. It is the same for all services.
+//! probe, the supervised parts, and what systemd is told of them. It is the same for all services.
 //!
 //! A service creates a [`Service`], adds its health parts, then a listener and its other parts, and
 //! supervises them until shutdown. Health parts come before the listener: a service without parts is ready.
@@ -19,6 +19,7 @@ use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
 use crate::metrics::{self, Exposition};
 use crate::registry::RegistrySettings;
+use crate::service_manager;
 use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
 use crate::traces::Tracer;
@@ -106,6 +107,7 @@ impl Service {
         self.supervisor.last_task("http", |shutdown| {
             http::serve(listener, routes, ConnectionLimits::HEALTH, shutdown)
         });
+        self.report_to_service_manager();
         Ok(())
     }
 
@@ -123,6 +125,16 @@ impl Service {
             drained();
             served
         });
+        self.report_to_service_manager();
+    }
+
+    /// Tells systemd that the service listens, and from then on what becomes of it. The last report is
+    /// sent before the service ends.
+    fn report_to_service_manager(&mut self) {
+        if service_manager::is_present() {
+            self.supervisor
+                .last_task("service-manager", service_manager::report);
+        }
     }
 
     /// Asks the brokers for `topic` every two seconds. While they do not answer, the service is not

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::health::command::HealthSettings;
 use runtime::lifecycle;
 use runtime::telemetry::{self, LogSettings};
 
@@ -11,7 +12,7 @@ use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
 use crate::migrate::{self, MigrateSettings};
 use crate::redrive::{self, RedriveSettings};
-use crate::service;
+use crate::service::{self, DEFAULT_PORT};
 use crate::settings::RunSettings;
 
 /// Writes vouchers to Postgres.
@@ -42,6 +43,9 @@ pub enum Command {
     Check(Box<CheckSettings>),
     /// Apply the missing migrations of the database, and end.
     Migrate(Box<MigrateSettings>),
+    /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
+    /// answer, and the last line says why.
+    Health(HealthSettings),
 }
 
 impl Cli {
@@ -62,6 +66,9 @@ impl Cli {
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
             Command::Migrate(settings) => {
                 lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+            }
+            Command::Health(settings) => {
+                lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
             }
         }
     }

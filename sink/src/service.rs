@@ -17,7 +17,7 @@ use crate::target::{Database, DatabaseProbe, VouchersTable, migrate};
 use crate::task::{self, Ports, Task};
 
 /// The default port of health and metrics.
-const DEFAULT_PORT: u16 = 9465;
+pub(crate) const DEFAULT_PORT: u16 = 9465;
 
 /// Runs until shutdown.
 ///

@@ -1,5 +1,5 @@
-//! The containers' files cannot be run where there is no container engine: they are held to what
-//! the binaries say of themselves.
+//! The files of containers and of systemd are held to what the binaries say of themselves.
+//! `lab/images/run` builds the image and runs the services of the Compose file from it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,11 @@ async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<
                 "{name}: {flag} is not in\n{help}"
             );
         }
+        if name != "setup" {
+            let test = words(&service["healthcheck"]["test"]);
+            // The image has no shell, so that CMD-SHELL would always fail.
+            assert_eq!(test, ["CMD", name.as_str(), "health"], "{name}");
+        }
         for (variable, _) in service["environment"].as_mapping().context("environment")? {
             let variable = variable.as_str().context("a variable's name")?;
             assert!(
@@ -98,6 +103,28 @@ async fn every_command_flag_and_variable_of_the_compose_file_exists() -> Result<
         }
     }
     assert_eq!(ours, 5, "setup, producer, processor, sink, console");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_command_and_variable_of_the_units_exists() -> Result<()> {
+    let binaries = ServiceBinaries::build().await?;
+    for service in ["producer", "processor", "sink", "console"] {
+        let path = project().join(format!("deploy/systemd/checkout-{service}.service"));
+        let unit = std::fs::read_to_string(path)?;
+        let start = format!("ExecStart=/usr/local/bin/{service} run");
+        assert!(unit.lines().any(|line| line == start), "no {start}");
+        let help = help(&binaries, &[service.to_owned(), "run".to_owned()])?;
+        let variables = unit
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("Environment=")?.split_once('=')?.0));
+        for variable in variables {
+            assert!(
+                help.contains(&format!("[env: {variable}")),
+                "{service}: {variable} is no variable of run\n{help}"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -124,30 +151,38 @@ fn images_are_pinned_and_dependencies_exist() -> Result<()> {
 #[test]
 fn the_dockerfile_builds_what_is_in_the_workspace_and_does_not_run_as_root() -> Result<()> {
     let text = std::fs::read_to_string(project().join("deploy/Dockerfile"))?;
-    for (service, package) in [
-        ("producer", "producer"),
-        ("processor", "processor"),
-        ("sink", "sink"),
-        ("console", "checkout-console"),
-    ] {
-        assert!(text.contains(&format!("-p {package}")) && project().join(service).is_dir());
-        assert!(text.contains(&format!("target/release/{service} ")));
+    for service in ["producer", "processor", "sink", "console"] {
+        assert!(text.contains(&format!("--bin {service}")) && project().join(service).is_dir());
     }
-    for line in text.lines().filter(|line| line.starts_with("FROM ")) {
+    // Every base image is an argument, whose default is a public image with a tag.
+    let images: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ARG ")?.split_once("_IMAGE="))
+        .collect();
+    for (name, image) in &images {
         assert!(
-            line.contains(':') && !line.contains("latest"),
-            "not pinned: {line}"
+            image.contains(':') && !image.contains("latest"),
+            "{name}: {image} has no tag"
         );
     }
+    for line in text.lines().filter(|line| line.starts_with("FROM ")) {
+        let is_ours = line.starts_with("FROM scratch ")
+            || images
+                .iter()
+                .any(|(name, _)| line.starts_with(&format!("FROM ${{{name}_IMAGE}}")));
+        assert!(is_ours, "no argument: {line}");
+    }
     let user = text.lines().rfind(|line| line.starts_with("USER "));
-    assert!(user.is_some_and(|user| user != "USER root" && user != "USER 0"));
+    assert_eq!(user, Some("USER 65532:65532"));
     let manifest = std::fs::read_to_string(project().join("Cargo.toml"))?;
     let version = manifest
         .lines()
         .find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'))
         .context("rust-version")?;
     assert!(
-        text.contains(&format!("FROM rust:{version}.")),
+        images
+            .iter()
+            .any(|(_, image)| image.contains(&format!("/rust:{version}."))),
         "the Dockerfile's Rust is not {version}"
     );
     Ok(())

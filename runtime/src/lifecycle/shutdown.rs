@@ -67,8 +67,8 @@ impl Shutdown {
         }
     }
 
-    #[cfg(test)]
-    pub(super) async fn announced(&self) {
+    /// Waits until the process is about to stop.
+    pub async fn announced(&self) {
         self.announced.cancelled().await;
     }
 }

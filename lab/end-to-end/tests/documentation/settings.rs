@@ -167,14 +167,19 @@ fn tables() -> String {
     let mut flags = Table::default();
     let (mut readers, mut all) = (Vec::new(), Vec::new());
     for (name, command) in commands() {
-        all.push(name.clone());
+        // It reads the address of a running service alone. As one of all commands it would be the exception
+        // of every other setting.
+        let is_counted = !name.ends_with(" health");
+        if is_counted {
+            all.push(name.clone());
+        }
         for arg in arguments(&command) {
             let row = row(arg);
             if row.variable.is_none() {
                 flags.add(row, &name);
                 continue;
             }
-            if !arg.is_global_set() && !readers.contains(&name) {
+            if is_counted && !arg.is_global_set() && !readers.contains(&name) {
                 readers.push(name.clone());
             }
             let heading = arg.get_help_heading().unwrap_or("Other");
