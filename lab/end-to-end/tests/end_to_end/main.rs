@@ -25,6 +25,7 @@ mod exactly_once;
 mod explain;
 mod explain_search;
 mod framings;
+mod gives_way;
 mod hostile_clients;
 mod http;
 mod ignored_rows;
