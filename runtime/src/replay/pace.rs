@@ -12,6 +12,9 @@ const BURSTS: u32 = 10;
 /// live ones that come after it, so bursts are small; each costs a transaction, so not smaller.
 const SMALL_BURSTS: u32 = 50;
 
+/// The small bursts that may be taken at once, when threads were busy with their transactions meanwhile.
+const MAX_LATE_BURSTS: u32 = 5;
+
 /// Stands for no limit.
 const UNLIMITED: u32 = 0;
 
@@ -19,7 +22,10 @@ const UNLIMITED: u32 = 0;
 #[derive(Debug)]
 pub struct Pace {
     per_second: AtomicU32,
+    /// Bursts per second.
     bursts: u32,
+    /// How many bursts may be taken at once when they are due.
+    max_due: u32,
     /// The records that are left of the current burst.
     left: AtomicU32,
     /// When the current burst began; none before the first one.
@@ -33,18 +39,19 @@ pub struct Pace {
 impl Pace {
     /// Allows `per_second` records per second; none: as many as possible.
     pub fn new(per_second: Option<u32>) -> Self {
-        Self::with_bursts(per_second, BURSTS)
+        Self::with_bursts(per_second, BURSTS, 1)
     }
 
     /// Allows as many records as possible until a limit is [set](Self::set).
     pub(super) fn in_small_bursts() -> Self {
-        Self::with_bursts(None, SMALL_BURSTS)
+        Self::with_bursts(None, SMALL_BURSTS, MAX_LATE_BURSTS)
     }
 
-    fn with_bursts(per_second: Option<u32>, bursts: u32) -> Self {
+    fn with_bursts(per_second: Option<u32>, bursts: u32, max_due: u32) -> Self {
         Self {
             per_second: AtomicU32::new(per_second.unwrap_or(UNLIMITED)),
             bursts,
+            max_due,
             left: AtomicU32::new(0),
             began: Mutex::new(None),
             allowed: AtomicU64::new(0),
@@ -93,13 +100,24 @@ impl Pace {
         if self.take_from_burst() {
             return Ok(());
         }
-        let age = began.map(|began| now.saturating_duration_since(began));
-        if let Some(age) = age
-            && age < length
-        {
-            return Err(length.saturating_sub(age));
+        let mut due = 1;
+        let mut begins = now;
+        if let Some(began) = *began {
+            let age = now.saturating_duration_since(began);
+            if age < length {
+                return Err(length.saturating_sub(age));
+            }
+            let missed = age.as_nanos() / length.as_nanos().max(1);
+            due = u32::try_from(missed)
+                .unwrap_or(u32::MAX)
+                .clamp(1, self.max_due);
+            if due < self.max_due {
+                // What is left of the time counts for the next burst.
+                begins = began + length * due;
+            }
         }
-        *began = Some(now);
+        *began = Some(begins);
+        let size = size.saturating_mul(due);
         self.left.store(size - 1, Ordering::Relaxed);
         self.allowed.fetch_add(size.into(), Ordering::Relaxed);
         Ok(())
@@ -132,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_second_has_at_most_its_rate_and_one_burst() {
-        for bursts in [BURSTS, SMALL_BURSTS] {
+        for (bursts, max_due) in [(BURSTS, 1), (SMALL_BURSTS, MAX_LATE_BURSTS)] {
             for rate in [1, 7, 10, 25, 1000] {
-                let pace = Pace::with_bursts(Some(rate), bursts);
+                let pace = Pace::with_bursts(Some(rate), bursts, max_due);
                 let taken = taken(&pace, rate, Instant::now(), Duration::from_secs(3));
                 assert!(
                     taken >= rate * 2 && taken <= rate * 3 + rate / bursts + 1,
@@ -157,5 +175,28 @@ mod tests {
         assert!((9_800..=10_400).contains(&fast), "{fast}");
         pace.set(Some(0));
         assert_ne!(pace.per_second.load(Ordering::Relaxed), UNLIMITED);
+    }
+
+    #[test]
+    fn small_bursts_that_are_late_are_taken_at_once_but_not_many() {
+        let (start, rate) = (Instant::now(), 1_000);
+        let burst = |pace: &Pace, at: u64| {
+            let now = start + Duration::from_millis(at);
+            (0..1_000)
+                .filter(|_| pace.take_at(now, rate).is_ok())
+                .count()
+        };
+        let small = Pace::in_small_bursts();
+        assert_eq!(burst(&small, 0), 20);
+        assert_eq!(burst(&small, 50), 40, "two bursts are due");
+        assert_eq!(burst(&small, 60), 20, "the third is not late");
+        assert_eq!(burst(&small, 5_000), 100, "five at most");
+        let fixed = Pace::new(Some(rate));
+        assert_eq!(burst(&fixed, 0), 100);
+        assert_eq!(
+            burst(&fixed, 5_000),
+            100,
+            "a rate that was set has no arrears"
+        );
     }
 }

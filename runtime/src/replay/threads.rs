@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::live_flow::{Beside, LiveFlow};
 use super::progress::ProgressDisplay;
-use super::{GivingWay, Pace, Pacing, Rate, ReplaySettings, ShareProgress};
+use super::{Pace, Pacing, Rate, ReplaySettings, ShareProgress};
 use crate::kafka::TopicRange;
 use crate::lifecycle::{Failure, Shutdown};
 
@@ -132,6 +132,7 @@ where
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::GivingWay;
     use super::*;
     use crate::kafka::{KafkaSettings, Span, Times};
     use crate::progress::{ProgressFormat, ProgressSettings};

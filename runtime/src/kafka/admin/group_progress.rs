@@ -1,4 +1,4 @@
-//! How far a consumer group has read a topic, asked many times a second by clients that do not join
+//! How far a consumer group has read a topic, asked many times a second by a client that does not join
 //! the group.
 
 use std::time::Duration;
@@ -23,10 +23,7 @@ pub struct GroupProgress {
     group: String,
     topic: String,
     partitions: Vec<Partition>,
-    /// Returns the offsets of the group.
-    member: BaseConsumer,
-    /// Returns the ends of the logs for readers of committed records.
-    reader: BaseConsumer,
+    client: BaseConsumer,
 }
 
 impl GroupProgress {
@@ -36,14 +33,11 @@ impl GroupProgress {
     /// Exit code 2 for settings that cannot work; 1 when this user may not describe the group or the
     /// topic, the topic does not exist, or no broker answers within a few seconds.
     pub fn open(settings: &KafkaSettings, group: &str, topic: &str) -> Result<Self, Failure> {
-        // A client that reads committed records waits for the offsets of open transactions too,
-        // and a busy processor always has one. The offsets that are committed already will do.
-        let mut member = settings.consumer(group)?;
-        member.set("isolation.level", "read_uncommitted");
-        let member: BaseConsumer = create_client(&member, DefaultConsumerContext, "client")?;
-        let mut reader = settings.observer()?;
-        reader.set("isolation.level", "read_committed");
-        let reader: BaseConsumer = create_client(&reader, DefaultConsumerContext, "client")?;
+        let mut config = settings.consumer(group)?;
+        // A client that reads committed records waits for the offsets of open transactions, and a busy
+        // processor always has one. Those that are committed already will do.
+        config.set("isolation.level", "read_uncommitted");
+        let client: BaseConsumer = create_client(&config, DefaultConsumerContext, "client")?;
         let failed = |right: Right<'_>, error: KafkaError| match is_refusal(&error) {
             true => settings.refusal(right),
             false => Failure::failed(format!(
@@ -51,15 +45,14 @@ impl GroupProgress {
                 settings.kafka_bootstrap_servers
             )),
         };
-        let partitions = partitions_of(&reader, topic)
+        let partitions = partitions_of(&client, topic)
             .map_err(|error| failed(Right::describe_topic(topic), error))?
             .ok_or_else(|| Failure::failed(format!("there is no topic {topic}")))?;
         let progress = Self {
             group: group.to_owned(),
             topic: topic.to_owned(),
             partitions: partitions.into_iter().collect(),
-            member,
-            reader,
+            client,
         };
         match progress.committed(FIRST_ANSWER) {
             Ok(_) => Ok(progress),
@@ -73,7 +66,7 @@ impl GroupProgress {
     /// # Errors
     /// When no broker answers within `timeout`.
     pub fn has_members(&self, timeout: Duration) -> KafkaResult<bool> {
-        let groups = self.member.fetch_group_list(Some(&self.group), timeout)?;
+        let groups = self.client.fetch_group_list(Some(&self.group), timeout)?;
         let group = groups.groups().iter().find(|one| one.name() == self.group);
         Ok(group.is_some_and(|group| group.state().is_empty() || !group.members().is_empty()))
     }
@@ -89,7 +82,7 @@ impl GroupProgress {
             partitions.map(|partition| (*partition, KafkaOffset::Invalid)),
         )?;
         let mut committed = Positions::new();
-        for element in committed_offsets(&self.member, asked, timeout)?.elements() {
+        for element in committed_offsets(&self.client, asked, timeout)?.elements() {
             element.error()?;
             if let KafkaOffset::Offset(next) = element.offset() {
                 committed.insert(element.partition(), next);
@@ -98,18 +91,17 @@ impl GroupProgress {
         Ok(committed)
     }
 
-    /// Returns the last stable offset of each partition.
+    /// Returns the end of each partition's log, records of open transactions included.
     ///
     /// # Errors
     /// When a broker does not answer within `timeout`.
     pub fn ends(&self, timeout: Duration) -> KafkaResult<Positions> {
         let asked = ends_of(&self.topic, self.partitions.iter().copied())?;
-        log_ends(&self.reader, asked, timeout)
+        log_ends(&self.client, asked, timeout)
     }
 
-    /// Takes the clients' own events, which must be done from time to time.
+    /// Takes the client's own events, which must be done from time to time.
     pub fn serve_events(&self) {
-        let _ = self.member.poll(Duration::ZERO);
-        let _ = self.reader.poll(Duration::ZERO);
+        let _ = self.client.poll(Duration::ZERO);
     }
 }

@@ -113,7 +113,7 @@ impl RateController {
             return Decision::Kept;
         }
         // A rate that the replay does not use is not known to be harmless.
-        if !is_settled || used < self.rate / 4 * 3 {
+        if !is_settled || used < self.rate / 2 {
             return Decision::Kept;
         }
         self.quick += 1;
@@ -244,7 +244,7 @@ mod tests {
         let rate = controller.rate();
         assert_eq!(controller.decide(WINDOW, rate, None), Decision::Kept);
         let quick = Some(Duration::ZERO);
-        assert_eq!(controller.decide(WINDOW, rate / 2, quick), Decision::Kept);
+        assert_eq!(controller.decide(WINDOW, rate / 3, quick), Decision::Kept);
         assert_eq!(controller.rate(), rate);
         assert_eq!(controller.decide(WINDOW, rate, quick), Decision::Grew);
     }

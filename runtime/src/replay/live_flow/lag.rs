@@ -1,8 +1,9 @@
 //! How far a group is behind in time, from its committed offsets and the ends of its logs alone: no
 //! record is read. Pure.
 //!
-//! The lag is the age of the oldest record that the group leaves undone when it commits. Between two
-//! commits the age of an uncommitted record says nothing, because offsets of durable work are committed
+//! The lag is the age of the oldest record that the group leaves undone when it commits. A record of an
+//! open transaction counts, because nobody can read a live record behind it before that transaction
+//! ends. Between two commits the age of an uncommitted record says nothing, because offsets of durable work are committed
 //! late (ADR 0039). But a commit has everything that is durable by then: what it leaves waits in the
 //! group's queue, and as long as that record's age. So the lag of a group that keeps up is near 0,
 //! however late it commits.

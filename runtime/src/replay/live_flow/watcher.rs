@@ -125,9 +125,10 @@ impl Watcher {
             self.observe_window(is_over);
             let (now, (read_by_now, written_by_now)) = (self.clock.now(), self.pace.counts());
             let read = read_by_now - read;
+            let took = millis(now.saturating_sub(began)).max(1);
+            // By the cost that the pace was set with.
+            let used = self.cost.work(read).saturating_mul(1_000) / took;
             self.cost.note(read, written_by_now - written);
-            let used = self.cost.work(read).saturating_mul(1_000)
-                / millis(now.saturating_sub(began)).max(1);
             self.follow_members(now);
             self.decide(now, used);
             self.set_pace();
