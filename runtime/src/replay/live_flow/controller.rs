@@ -21,10 +21,10 @@ const FIRST: u64 = 10_000;
 const MOST: u64 = 1_000_000_000;
 
 /// How much longer than alone a live record may wait.
-const TOLERANCE: Duration = Duration::from_millis(20);
+const TOLERANCE: Duration = Duration::from_millis(25);
 
 /// From this delay on the rate grows no more.
-const CLOSE: Duration = Duration::from_millis(10);
+const CLOSE: Duration = Duration::from_millis(15);
 
 /// From this delay on the rate is halved.
 const FAR: Duration = Duration::from_millis(200);
@@ -233,7 +233,7 @@ mod tests {
         decide(10, 0);
         assert_eq!(decide(11, 90), Decision::Kept);
         assert_eq!(decide(12, 0), Decision::Grew);
-        assert_eq!(decide(13, 15), Decision::Kept, "close to the bound");
+        assert_eq!(decide(13, 20), Decision::Kept, "close to the bound");
         assert_eq!(decide(14, 90), Decision::Kept);
         assert_eq!(decide(15, 90), Decision::GaveWay);
     }

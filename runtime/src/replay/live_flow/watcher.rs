@@ -120,9 +120,12 @@ impl Watcher {
     /// Watches the groups and sets the pace until `stop`. Blocks its thread.
     pub(super) fn run(mut self, stop: &AtomicBool) {
         let is_over = || stop.load(Ordering::Relaxed);
-        while !is_over() {
+        loop {
             let (began, (read, written)) = (self.clock.now(), self.pace.counts());
             self.observe_window(is_over);
+            if is_over() {
+                return;
+            }
             let (now, (read_by_now, written_by_now)) = (self.clock.now(), self.pace.counts());
             let read = read_by_now - read;
             let took = millis(now.saturating_sub(began)).max(1);
