@@ -30,11 +30,11 @@ const CLOSE: Duration = Duration::from_millis(15);
 const FAR: Duration = Duration::from_millis(200);
 
 /// A rate grows by this part of the last one that was too much.
-const STEP: u64 = 32;
+const STEP: u64 = 64;
 
 /// Windows in a row without any delay after which the rate grows faster: what was too much once is not
 /// any more.
-const WINDOWS_UNTIL_FAST: u32 = 24;
+const WINDOWS_UNTIL_FAST: u32 = 40;
 
 /// How long a lower rate may take to have its effect.
 const MAX_SETTLING: Duration = Duration::from_secs(2);
@@ -131,7 +131,7 @@ impl RateController {
 
     fn give_way(&mut self, now: Duration, used: u64, delay: Duration) {
         let too_much = self.rate.min(used.max(LEAST));
-        let tenths = if delay > FAR { 5 } else { 7 };
+        let tenths = if delay > FAR { 5 } else { 8 };
         self.rate = (too_much * tenths / 10).max(LEAST);
         self.step = too_much / STEP;
         self.is_fast = false;
