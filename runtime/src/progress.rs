@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::output::eprint_line;
 
@@ -40,6 +40,37 @@ struct Progress {
     done: u64,
     total: Option<u64>,
     per_second: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Limit>,
+}
+
+/// What limits a command that gives way to the live flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Records a second.
+    pub per_second: u32,
+    /// The live group because of which it is not more; none before the command gave way for the first
+    /// time.
+    pub group: Option<String>,
+    /// How far that group was behind then, in milliseconds.
+    pub lag_ms: Option<u64>,
+}
+
+impl Limit {
+    /// Returns the limit for a person.
+    pub fn in_words(&self) -> String {
+        let Self {
+            per_second,
+            group,
+            lag_ms,
+        } = self;
+        match (group, lag_ms) {
+            (Some(group), Some(lag)) => {
+                format!("at most {per_second} records a second: group {group} was {lag} ms behind")
+            }
+            _ => format!("at most {per_second} records a second so far"),
+        }
+    }
 }
 
 /// Writes the lines.
@@ -51,18 +82,33 @@ pub struct ProgressLines {
 impl ProgressLines {
     /// Writes how much is done, unless it did so within the last second.
     pub fn note(&mut self, done: u64, total: Option<u64>) {
-        let now = Instant::now();
-        if let Some(line) = self.line_at(now, done, total) {
+        self.note_limited(done, total, || None);
+    }
+
+    /// Does what [`note`](Self::note) does, and also writes what limits the command.
+    pub fn note_limited(
+        &mut self,
+        done: u64,
+        total: Option<u64>,
+        limit: impl FnOnce() -> Option<Limit>,
+    ) {
+        if let Some(line) = self.line_at(Instant::now(), done, total, limit) {
             eprint_line(&line);
         }
     }
 
     /// Writes how much was done in the end.
     pub fn end(done: u64, total: Option<u64>) {
-        eprint_line(&line(done, total, None));
+        eprint_line(&line(done, total, None, None));
     }
 
-    fn line_at(&mut self, now: Instant, done: u64, total: Option<u64>) -> Option<String> {
+    fn line_at(
+        &mut self,
+        now: Instant,
+        done: u64,
+        total: Option<u64>,
+        limit: impl FnOnce() -> Option<Limit>,
+    ) -> Option<String> {
         let per_second = match self.last {
             None => None,
             Some((at, before)) => {
@@ -74,7 +120,7 @@ impl ProgressLines {
             }
         };
         self.last = Some((now, done));
-        Some(line(done, total, per_second))
+        Some(line(done, total, per_second, limit()))
     }
 }
 
@@ -83,13 +129,14 @@ fn per_second(count: u64, within: Duration) -> u64 {
     count.saturating_mul(1000) / millis.max(1)
 }
 
-fn line(done: u64, total: Option<u64>, per_second: Option<u64>) -> String {
+fn line(done: u64, total: Option<u64>, per_second: Option<u64>, limit: Option<Limit>) -> String {
     let progress = Progress {
         done,
         total,
         per_second,
+        limit,
     };
-    // A struct of numbers always serializes.
+    // A struct of numbers and texts always serializes.
     serde_json::to_string(&Line { progress }).unwrap_or_default()
 }
 
@@ -104,7 +151,7 @@ mod tests {
         let (mut lines, start) = (ProgressLines::default(), Instant::now());
         let mut at = |millis, done| {
             let now = start + Duration::from_millis(millis);
-            let line = lines.line_at(now, done, Some(10))?;
+            let line = lines.line_at(now, done, Some(10), || None)?;
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             Some(line["progress"].clone())
         };
@@ -121,8 +168,17 @@ mod tests {
     #[test]
     fn a_line_begins_as_its_readers_expect() {
         assert_eq!(
-            line(1, None, None),
+            line(1, None, None, None),
             r#"{"progress":{"done":1,"total":null,"per_second":null}}"#
+        );
+        let limit = Limit {
+            per_second: 2_000,
+            group: Some("sink".to_owned()),
+            lag_ms: Some(83),
+        };
+        assert_eq!(
+            line(1, Some(9), Some(4), Some(limit)),
+            r#"{"progress":{"done":1,"total":9,"per_second":4,"limit":{"per_second":2000,"group":"sink","lag_ms":83}}}"#
         );
     }
 }

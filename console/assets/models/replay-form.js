@@ -79,7 +79,11 @@ export function faultsOf(form) {
     name.trim() === '' || NAME.test(name.trim()),
     'Write 1 to 64 letters, digits, dots, dashes or underscores.',
   );
-  need('rate', rate.trim() === '' || /^[1-9]\d{0,8}$/.test(rate.trim()), 'Write a whole number, at least 1.');
+  need(
+    'rate',
+    rate.trim() === '' || /^([1-9]\d{0,8}|max)$/.test(rate.trim()),
+    'Write a whole number, at least 1, or max.',
+  );
   for (const field of RULE_FIELDS) ruleFault(field, rule[field].trim(), need);
   return faults;
 }

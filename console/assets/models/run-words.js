@@ -57,12 +57,17 @@ export function progressOf(run) {
   const { progress } = run;
   const unit = run.kind === 'backfill' ? ['offset', 'offsets'] : ['dead letter', 'dead letters'];
   if (!progress) return { ratio: null, text: 'It has begun. It does not say yet how much there is to do.' };
-  const { done, total, per_second: speed } = progress;
+  const { done, total, per_second: speed, limit } = progress;
   const ratio = total > 0 ? Math.min(done / total, 1) : null;
   let text = total > 0 ? `${number(done)} of ${plural(total, ...unit)}` : plural(done, ...unit);
   if (speed > 0) text += `, ${number(speed)} a second`;
   const left = speed > 0 && total > done ? ((total - done) / speed) * 1000 : null;
   if (left !== null) text += `, about ${millis(left)} left`;
+  if (limit?.group) {
+    text +=
+      `. It gives way to the live flow: at most ${number(limit.per_second)} records a second, because the group ` +
+      `${limit.group} was ${millis(limit.lag_ms)} behind`;
+  }
   return { ratio, text };
 }
 

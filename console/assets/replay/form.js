@@ -29,8 +29,8 @@ export function replayForm(initial, onPreview) {
     }),
     rate: field({
       label: 'Records a second',
-      hint: 'At most so many, all threads together. Empty: as fast as the command goes by itself.',
-      input: text('rate', initial.rate, { inputmode: 'numeric' }),
+      hint: 'At most so many, all threads together. Empty: as many as the live flow bears. max: no limit.',
+      input: text('rate', initial.rate),
     }),
     ...ruleFields(initial.rule),
   };

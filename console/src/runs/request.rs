@@ -87,7 +87,7 @@ pub struct Backfill {
     /// Another rule, for a dry run alone.
     #[serde(default)]
     pub rule: Option<Rule>,
-    /// Records a second.
+    /// Records a second, or `max`; null gives way to the live flow.
     #[serde(default)]
     pub rate: Option<String>,
     /// Why; required unless it is a dry run.
@@ -415,6 +415,7 @@ mod tests {
                 "rule": {"min_total": "80", "amount": "5", "currency": "EUR", "valid_days": 1,
                     "sent_from": "2026-12-01T00:00:00Z", "sent_until": "2027-01-01T00:00:00Z"}}),
             json!({"kind": "backfill", "name": "may", "rate": "500", "why": "w"}),
+            json!({"kind": "backfill", "name": "may", "rate": "max", "why": "w"}),
         ] {
             assert_eq!(
                 command(request.clone()).unwrap().check(),

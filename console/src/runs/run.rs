@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use runtime::progress::Limit;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,7 @@ impl RunState {
 }
 
 /// How much of its work a command has done, in offsets or dead letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// What is done.
     pub done: u64,
@@ -82,6 +83,9 @@ pub struct Progress {
     pub total: Option<u64>,
     /// The present speed, if that is known.
     pub per_second: Option<u64>,
+    /// What limits a backfill that gives way to the live flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
 }
 
 /// A line of `--progress json`.
@@ -206,7 +210,7 @@ impl Run {
             request: self.request.clone(),
             result: self.result.clone(),
             log: self.log.lines(),
-            progress: self.progress,
+            progress: self.progress.clone(),
             exit_code: self.exit_code,
         }
     }
@@ -383,8 +387,14 @@ mod tests {
             done: 7,
             total: Some(10),
             per_second: None,
+            limit: None,
         };
         assert_eq!(view.progress, Some(progress));
         assert_eq!(view.log, [r#"{"progress":"x"}"#]);
+
+        let limited = r#"{"progress":{"done":8,"total":10,"per_second":1,"limit":{"per_second":500,"group":"sink","lag_ms":83}}}"#;
+        assert_eq!(run.note(limited.to_owned()), Noted::Progress);
+        let limit = run.view().progress.unwrap().limit.unwrap();
+        assert_eq!((limit.per_second, limit.lag_ms), (500, Some(83)));
     }
 }

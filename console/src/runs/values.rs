@@ -2,6 +2,7 @@
 
 use runtime::dead_letter::OriginFilter;
 use runtime::kafka::Bound;
+use runtime::replay::Rate;
 use schemas::{OrderId, Timestamp, decimal};
 
 /// The longest reason of an action. The note of a discarded dead letter has the same limit.
@@ -87,14 +88,11 @@ pub(super) fn time<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
         .map_err(|_| format!("{name}: write a time with its zone, such as 2026-12-01T00:00:00Z"))
 }
 
-/// Checks the pace of a backfill: records a second, or the word that lifts the limit.
+/// Checks the pace of a backfill: records a second, or `max`.
 pub(super) fn rate(text: &str) -> Result<&str, String> {
-    let is_number = text.parse::<u32>().is_ok_and(|rate| rate > 0);
-    if is_number || text == "max" {
-        Ok(text)
-    } else {
-        Err("rate: write a whole number of records a second, at least 1".to_owned())
-    }
+    Rate::parse(text)
+        .map(|_| text)
+        .map_err(|why| format!("rate: {why}"))
 }
 
 #[cfg(test)]
@@ -117,7 +115,9 @@ mod tests {
         assert_eq!(name("may.2_-"), Ok("may.2_-"));
         assert_eq!(money("amount", "7.50"), Ok("7.50"));
         assert_eq!(currency("EUR"), Ok("EUR"));
-        assert_eq!(rate("100"), Ok("100"));
+        for pace in ["100", "max"] {
+            assert_eq!(rate(pace), Ok(pace));
+        }
     }
 
     #[test]

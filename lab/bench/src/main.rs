@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
 use bench::legs::{
-    backfill, curves, decode, end_to_end, explain, idle, ingress, memory, processor, relay, sink,
+    backfill, beside_a_backfill, curves, decode, end_to_end, explain, idle, ingress, memory,
+    processor, relay, sink,
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
@@ -48,6 +49,8 @@ enum Leg {
     EndToEnd,
     /// A full topic evaluated again.
     Backfill,
+    /// Orders over HTTP while a full topic is evaluated again.
+    BesideABackfill,
     /// What happened to one order of a long topic.
     Explain,
     /// The services at rest.
@@ -138,6 +141,10 @@ async fn on_the_stack(
     if wanted(Leg::Backfill) {
         add(figures, backfill::dry_run(&rig).await.context("backfill")?);
     }
+    if wanted(Leg::BesideABackfill) {
+        let beside = beside_a_backfill::run(&rig).await;
+        add(figures, beside.context("beside a backfill")?);
+    }
     if wanted(Leg::Explain) {
         add(figures, explain::run(&rig).await.context("explain")?);
     }
@@ -147,8 +154,6 @@ async fn on_the_stack(
     if wanted(Leg::Curves) {
         add(figures, curves::processor(&rig).await.context("processor")?);
         add(figures, curves::sink(&rig).await.context("sink")?);
-        let latency = curves::latency_beside_a_backfill(&rig).await;
-        add(figures, latency.context("beside a backfill")?);
     }
     if wanted(Leg::Memory) {
         add(figures, memory::run(&rig).await.context("memory")?);

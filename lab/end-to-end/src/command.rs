@@ -61,9 +61,10 @@ impl TestSystem {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Child> {
-        let group = self.processor_group();
+        let (processor, sink) = (self.processor_group(), self.sink_group());
         let own = [
-            ("PROCESSOR_GROUP", group.as_str()),
+            ("PROCESSOR_GROUP", processor.as_str()),
+            ("SINK_GROUP", sink.as_str()),
             ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
         ];
         let mut command = Command::new(&binaries().await?.processor);

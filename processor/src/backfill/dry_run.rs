@@ -119,7 +119,8 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let group = settings.group("dry-run");
     let health = Health::new();
     let known = KnownSchemas::default();
-    let replayed = replay(&range, &settings.replay, &shutdown, |share| {
+    let live = settings.live_flow();
+    let replayed = replay(&range, &settings.replay, &live, &shutdown, |share| {
         let reader = RangeReader::open(&settings.kafka, &group, &share.range)?;
         let schemas = SchemaCache::new(
             registry.clone(),
@@ -174,6 +175,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         rows: shared.table.is_some().then_some(rows),
         codes_compared: shared.has_key,
         took: replayed.took,
+        pacing: replayed.pacing,
     };
     report.print(settings.json)
 }

@@ -179,7 +179,9 @@ impl Log for RangeLog {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers.current()?.send(record, ROOM)
+        self.producers.current()?.send(record, ROOM)?;
+        self.input.note_written();
+        Ok(())
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {

@@ -6,7 +6,7 @@ use runtime::kafka::TopicRange;
 use runtime::lifecycle::Failure;
 use runtime::output;
 use runtime::plural::count;
-use runtime::replay::{ReportLines, RowCounts, seconds, speed};
+use runtime::replay::{Pacing, ReportLines, RowCounts, seconds, speed};
 use rust_decimal::Decimal;
 use schemas::decimal;
 use serde_json::{Map, Value, json};
@@ -53,6 +53,8 @@ pub struct PreviewReport {
     pub codes_compared: bool,
     /// How long the dry run took.
     pub took: Duration,
+    /// How the dry run was paced.
+    pub pacing: Pacing,
 }
 
 impl PreviewReport {
@@ -86,6 +88,7 @@ impl PreviewReport {
         }
         let records = preview.records();
         report.records(records, &speed(records, self.took), self.left_out);
+        self.pacing.lines(&mut report);
         report.line(
             "eligible",
             format_args!(
@@ -186,6 +189,7 @@ impl PreviewReport {
                 "fewer": current.lost,
             })),
             "seconds": seconds(self.took),
+            "pace": self.pacing.json(),
         })
     }
 }

@@ -7,7 +7,7 @@ use runtime::kafka::TopicRange;
 use runtime::lifecycle::Failure;
 use runtime::output;
 use runtime::plural::count;
-use runtime::replay::{ReportLines, numbers, seconds, speed};
+use runtime::replay::{Pacing, ReportLines, numbers, seconds, speed};
 use schemas::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -31,6 +31,8 @@ pub struct BackfillReport {
     pub left_out: u64,
     /// How long this start took.
     pub took: Duration,
+    /// How this start was paced.
+    pub pacing: Pacing,
     /// Whether the end of the range was reached.
     pub complete: bool,
 }
@@ -61,7 +63,7 @@ impl BackfillReport {
             "voucher_records": tally.vouchers,
             "skipped": skipped_json(|skip| tally.skipped.get(&skip).copied()),
             "unusable": numbers(&tally.dead), "dead_letters_written": written,
-            "seconds": seconds(self.took),
+            "seconds": seconds(self.took), "pace": self.pacing.json(),
         })
     }
 
@@ -77,6 +79,7 @@ impl BackfillReport {
             &speed(records, self.took),
             self.left_out,
         );
+        self.pacing.lines(&mut report);
         report.line(
             "vouchers",
             format_args!(

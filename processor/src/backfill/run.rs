@@ -81,7 +81,8 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let totals = Totals::default();
     let known = KnownSchemas::default();
     let health = Health::new();
-    let replayed = replay(&begun.range, &settings.replay, &shutdown, |share| {
+    let live = settings.live_flow();
+    let replayed = replay(&begun.range, &settings.replay, &live, &shutdown, |share| {
         let (progress, shutdown) = (share.progress.clone(), shutdown.clone());
         let transactional_id = format!("{group}/{}", share.number);
         let schemas = SchemaCache::new(
@@ -130,6 +131,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         tally: totals.tally(),
         left_out: replayed.left_out,
         took: replayed.took,
+        pacing: replayed.pacing,
         complete: replayed.is_complete,
     };
     let printed = report.print(settings.json);

@@ -8,7 +8,7 @@ use runtime::command_line::without_empty_variables;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
-use runtime::replay::ReplaySettings;
+use runtime::replay::{Beside, LiveGroup, ReplaySettings};
 use runtime::settings::{Secret, TopicSettings, group_name};
 
 use crate::campaign_history::HistoryFlags;
@@ -20,7 +20,7 @@ pub struct BackfillSettings {
     /// The range of the order statuses that is read.
     #[command(flatten)]
     pub range: RangeSettings,
-    /// The name of the backfill, and the live group beside it.
+    /// The name of the backfill, and the live groups beside it.
     #[command(flatten)]
     pub backfill: Backfill,
     /// How the range is replayed.
@@ -68,7 +68,7 @@ pub struct BackfillSettings {
     pub database_url: Option<Secret>,
 }
 
-/// The name of the backfill, and the live group beside it.
+/// The name of the backfill, and the live groups beside it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Backfill")]
 pub struct Backfill {
@@ -78,9 +78,14 @@ pub struct Backfill {
     #[arg(long, value_parser = name)]
     pub name: Option<String>,
 
-    /// The consumer group of `processor run`. Its offsets stay as they are.
+    /// The consumer group of `processor run`. Its offsets stay as they are, and without --rate the
+    /// backfill gives way to it.
     #[arg(long, env = "PROCESSOR_GROUP", default_value = "processor", value_parser = group_name)]
     pub processor_group: String,
+
+    /// The consumer group of `sink run`, to which the backfill gives way without --rate.
+    #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group_name)]
+    pub sink_group: String,
 }
 
 impl BackfillSettings {
@@ -100,6 +105,22 @@ impl BackfillSettings {
     /// Returns the part of the order statuses that is read, for a person.
     pub fn range_in_words(&self) -> String {
         self.range.describe(&self.topics.order_status_topic)
+    }
+
+    /// Returns the live flow that the backfill gives way to.
+    pub fn live_flow(&self) -> Beside {
+        let group = |group: &str, topic: &str| LiveGroup {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+        };
+        let (live, topics) = (&self.backfill, &self.topics);
+        Beside {
+            kafka: self.kafka.clone(),
+            groups: vec![
+                group(&live.processor_group, &topics.order_status_topic),
+                group(&live.sink_group, &topics.vouchers_topic),
+            ],
+        }
     }
 
     /// Returns the group under which the progress of `name` is committed.

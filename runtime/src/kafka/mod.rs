@@ -32,7 +32,8 @@ use rdkafka::error::KafkaResult;
 use crate::record::Partition;
 
 pub use admin::{
-    BrokerProbe, Membership, MembershipObserver, Right, committed_offsets, is_refusal,
+    BrokerProbe, GroupProgress, Membership, MembershipObserver, Right, committed_offsets,
+    is_refusal,
 };
 pub use config::{KafkaSettings, TRANSACTION_TIMEOUT, create_client, session_timeout};
 pub use consumer::{

@@ -258,7 +258,7 @@ fn until_answered<T>(
 }
 
 /// Returns the partitions of the topic; `None` when there is no such topic.
-fn partitions_of(
+pub(super) fn partitions_of(
     client: &BaseConsumer,
     topic: &str,
 ) -> Result<Option<BTreeSet<Partition>>, KafkaError> {

@@ -80,6 +80,11 @@ impl RangeInput {
         self.note_progress();
     }
 
+    /// Notes that a record is written because of what was read.
+    pub fn note_written(&self) {
+        self.share.pace.note_written();
+    }
+
     fn note_progress(&self) {
         let Share {
             range, progress, ..

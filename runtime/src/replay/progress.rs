@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::live_flow::LiveFlowState;
 use crate::kafka::TopicRange;
-use crate::progress::{ProgressFormat, ProgressLines};
+use crate::progress::{Limit, ProgressFormat, ProgressLines};
 use crate::record::Positions;
 
 /// The interval between two log lines.
@@ -76,20 +77,27 @@ enum End {
 }
 
 impl ProgressDisplay {
-    /// Shows how many of `total` offsets are done. Must be called within a Tokio runtime.
+    /// Shows how many of `total` offsets are done, and what limits a replay that gives way. Must be
+    /// called within a Tokio runtime.
     pub(super) fn start(
         total: u64,
         threads: Vec<Arc<ShareProgress>>,
         format: ProgressFormat,
+        live_flow: Option<LiveFlowState>,
     ) -> Self {
+        let limit = move || live_flow.as_ref().and_then(LiveFlowState::limit);
         match format {
-            ProgressFormat::Text => Self::text(total, threads),
-            ProgressFormat::Json => Self::json(total, threads),
+            ProgressFormat::Text => Self::text(total, threads, limit),
+            ProgressFormat::Json => Self::json(total, threads, limit),
         }
     }
 
     /// Shows a bar on a terminal, and writes log lines elsewhere.
-    fn text(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
+    fn text(
+        total: u64,
+        threads: Vec<Arc<ShareProgress>>,
+        limit: impl Fn() -> Option<Limit> + Send + 'static,
+    ) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(
             Some(total),
@@ -100,7 +108,7 @@ impl ProgressDisplay {
             },
         );
         if let Ok(style) = ProgressStyle::with_template(
-            "{bar:32} {percent:>3}% {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
+            "{bar:32} {percent:>3}% {human_pos}/{human_len} offsets, {per_sec}, {eta} left {msg}",
         ) {
             bar.set_style(style);
         }
@@ -110,14 +118,18 @@ impl ProgressDisplay {
             loop {
                 let done = offsets(&threads);
                 shown.set_position(done);
+                let limit = limit().map(|limit| limit.in_words()).unwrap_or_default();
                 if !terminal && last_line.elapsed() >= LINE_EVERY {
                     last_line = tokio::time::Instant::now();
                     tracing::info!(
                         offsets = done,
                         of = total,
                         left = ?Duration::from_secs(shown.eta().as_secs()),
+                        limit,
                         "backfill"
                     );
+                } else if terminal {
+                    shown.set_message(limit);
                 }
                 tokio::time::sleep(UPDATE_EVERY).await;
             }
@@ -129,12 +141,16 @@ impl ProgressDisplay {
     }
 
     /// Writes a line of JSON each second, and one at the end.
-    fn json(total: u64, threads: Vec<Arc<ShareProgress>>) -> Self {
+    fn json(
+        total: u64,
+        threads: Vec<Arc<ShareProgress>>,
+        limit: impl Fn() -> Option<Limit> + Send + 'static,
+    ) -> Self {
         let shown = threads.clone();
         let task = tokio::spawn(async move {
             let mut lines = ProgressLines::default();
             loop {
-                lines.note(offsets(&shown), Some(total));
+                lines.note_limited(offsets(&shown), Some(total), &limit);
                 tokio::time::sleep(UPDATE_EVERY).await;
             }
         });

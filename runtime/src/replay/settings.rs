@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::Rate;
 use crate::progress::ProgressSettings;
 use crate::settings::whole;
 
@@ -14,9 +15,10 @@ pub struct ReplaySettings {
     #[arg(long)]
     pub dead_letters: bool,
 
-    /// Maximum number of records per second, all threads together.
-    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into(), "records"))]
-    pub rate: Option<u32>,
+    /// Maximum number of records per second, all threads together, or max: as many as possible.
+    /// Without this flag the backfill gives way to the live flow, and is otherwise as fast as it can.
+    #[arg(long, value_parser = Rate::parse)]
+    pub rate: Option<Rate>,
 
     /// Number of threads that share the partitions.
     #[arg(long, default_value = "2", value_parser = whole::<u16>(1..=64, "threads"))]

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::live_flow::{Beside, LiveFlow};
 use super::progress::ProgressDisplay;
-use super::{Pace, ReplaySettings, ShareProgress};
+use super::{Pace, Pacing, Rate, ReplaySettings, ShareProgress};
 use crate::kafka::TopicRange;
 use crate::lifecycle::{Failure, Shutdown};
 
@@ -37,17 +38,21 @@ pub struct Replayed<R> {
     pub left_out: u64,
     /// How long the replay took.
     pub took: Duration,
+    /// How it was paced.
+    pub pacing: Pacing,
 }
 
 /// Runs a thread for each share of `range` and waits until all have ended, showing their progress.
 /// `start` builds what a thread runs. The first failure of a thread requests the shutdown of the
-/// others. Must be called within a Tokio runtime.
+/// others. Without a rate in the settings the replay gives way to the live flow `beside` it. Must be
+/// called within a Tokio runtime.
 ///
 /// # Errors
 /// The first error of `start`; no thread runs then.
 pub async fn replay<R, W>(
     range: &TopicRange,
     settings: &ReplaySettings,
+    beside: &Beside,
     shutdown: &Shutdown,
     start: impl FnMut(Share) -> Result<W, Failure>,
 ) -> Result<Replayed<R>, Failure>
@@ -55,8 +60,16 @@ where
     R: Send + 'static,
     W: FnOnce() -> Result<R, Failure> + Send + 'static,
 {
+    let pace = Arc::new(match settings.rate {
+        Some(Rate::PerSecond(rate)) => Pace::new(Some(rate)),
+        Some(Rate::Max) => Pace::new(None),
+        None => Pace::in_small_bursts(),
+    });
+    let live_flow = match settings.rate {
+        None if range.offsets() > 0 => Some(LiveFlow::watch(beside, &pace, shutdown).await?),
+        _ => None,
+    };
     let started = Instant::now();
-    let pace = Arc::new(Pace::new(settings.rate));
     let shares: Vec<_> = range
         .split(usize::from(settings.threads))
         .into_iter()
@@ -81,6 +94,9 @@ where
         range.offsets(),
         progress.clone(),
         settings.progress.progress,
+        live_flow
+            .as_ref()
+            .map(|live_flow| live_flow.state().clone()),
     );
     let (mut results, mut failure) = (Vec::new(), None);
     while let Some(ended) = threads.join_next().await {
@@ -100,6 +116,15 @@ where
         is_complete: progress.iter().all(|progress| progress.is_done()),
         left_out: progress.iter().map(|progress| progress.left_out()).sum(),
         took: started.elapsed(),
+        pacing: match settings.rate {
+            Some(Rate::PerSecond(rate)) => Pacing::Rate(rate),
+            Some(Rate::Max) => Pacing::Max,
+            None => Pacing::GivesWay(
+                live_flow
+                    .map(|live_flow| live_flow.state().get())
+                    .unwrap_or_default(),
+            ),
+        },
     })
 }
 
@@ -107,8 +132,9 @@ where
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::GivingWay;
     use super::*;
-    use crate::kafka::{Span, Times};
+    use crate::kafka::{KafkaSettings, Span, Times};
     use crate::progress::{ProgressFormat, ProgressSettings};
 
     fn range() -> TopicRange {
@@ -121,12 +147,23 @@ mod tests {
 
     const SETTINGS: ReplaySettings = ReplaySettings {
         dead_letters: false,
-        rate: None,
+        rate: Some(Rate::Max),
         threads: 2,
         progress: ProgressSettings {
             progress: ProgressFormat::Text,
         },
     };
+
+    fn beside() -> Beside {
+        Beside {
+            kafka: KafkaSettings {
+                kafka_bootstrap_servers: "localhost:9092".to_owned(),
+                kafka_properties: None,
+                kafka_properties_file: None,
+            },
+            groups: Vec::new(),
+        }
+    }
 
     fn commit_all(share: &Share) {
         let spans = share.range.spans.iter();
@@ -136,8 +173,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_is_complete_when_every_share_is() {
-        let (range, shutdown) = (range(), Shutdown::new());
-        let replayed = replay(&range, &SETTINGS, &shutdown, |share| {
+        let (range, beside, shutdown) = (range(), beside(), Shutdown::new());
+        let replayed = replay(&range, &SETTINGS, &beside, &shutdown, |share| {
             Ok(move || {
                 commit_all(&share);
                 Ok(share.range.spans.len())
@@ -146,12 +183,32 @@ mod tests {
         let replayed = replayed.await.unwrap();
         assert_eq!(replayed.results, [2, 2]);
         assert!(replayed.is_complete && replayed.failure.is_none());
+        assert_eq!(replayed.pacing, Pacing::Max);
+    }
+
+    #[tokio::test]
+    async fn without_a_rate_and_a_live_group_nothing_limits_a_replay() {
+        let (range, beside, shutdown) = (range(), beside(), Shutdown::new());
+        let settings = ReplaySettings {
+            rate: None,
+            ..SETTINGS
+        };
+        let replayed = replay(&range, &settings, &beside, &shutdown, |share| {
+            Ok(move || {
+                assert!((0..100_000).all(|_| share.pace.take().is_ok()));
+                commit_all(&share);
+                Ok(())
+            })
+        });
+        let replayed = replayed.await.unwrap();
+        assert!(replayed.is_complete);
+        assert_eq!(replayed.pacing, Pacing::GivesWay(GivingWay::default()));
     }
 
     #[tokio::test]
     async fn a_thread_that_fails_stops_the_others_and_is_reported() {
-        let (range, shutdown) = (range(), Shutdown::new());
-        let replayed = replay(&range, &SETTINGS, &shutdown, |share| {
+        let (range, beside, shutdown) = (range(), beside(), Shutdown::new());
+        let replayed = replay(&range, &SETTINGS, &beside, &shutdown, |share| {
             let shutdown = shutdown.clone();
             Ok(move || match share.number {
                 0 => Err(Failure::failed("thread 0")),

@@ -18,7 +18,8 @@ use runtime::output;
 use runtime::postgres::MissingMigrations;
 use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
 use runtime::replay::{
-    RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration, numbers, replay,
+    Beside, LiveGroup, RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration,
+    numbers, replay,
 };
 use runtime::settings::{TopicSettings, group_name};
 use runtime::stepping::drive;
@@ -53,7 +54,8 @@ pub struct BackfillSettings {
     /// The database that the rows are written to.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// The consumer group of `sink run`. Its offsets stay as they are.
+    /// The consumer group of `sink run`. Its offsets stay as they are, and without --rate the backfill
+    /// gives way to it.
     #[arg(long, env = "SINK_GROUP", default_value = "sink", value_parser = group_name)]
     pub sink_group: String,
 
@@ -99,7 +101,14 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     let totals = Totals::default();
     let known = KnownSchemas::default();
     let group = format!("{}/backfill", settings.sink_group);
-    let replayed = replay(&range, &settings.replay, &shutdown, |share| {
+    let live = Beside {
+        kafka: settings.kafka.clone(),
+        groups: vec![LiveGroup {
+            group: settings.sink_group.clone(),
+            topic: topic.clone(),
+        }],
+    };
+    let replayed = replay(&range, &settings.replay, &live, &shutdown, |share| {
         let (progress, shutdown) = (share.progress.clone(), shutdown.clone());
         let schemas = SchemaCache::new(
             registry.clone(),
@@ -181,6 +190,7 @@ fn print(
         is_complete,
         left_out,
         took,
+        pacing,
         ..
     } = replayed;
     if settings.json {
@@ -189,11 +199,13 @@ fn print(
             "records": tally.records(), "left_out": left_out, "inserted": tally.inserted,
             "existing": tally.existing, "different": tally.different,
             "tombstones": tally.tombstones, "unusable": numbers(&tally.dead),
+            "pace": pacing.json(),
         });
         return output::print_line(&result.to_string());
     }
     let mut report = ReportLines::default();
     report.records(tally.records(), &duration(*took), *left_out);
+    pacing.lines(&mut report);
     report.line(
         "rows",
         format_args!(

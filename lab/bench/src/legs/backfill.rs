@@ -12,7 +12,7 @@ use crate::usage;
 
 const LEG: &str = "backfill";
 
-/// Measures `processor backfill --dry-run` over a topic of orders, one in five eligible.
+/// Measures `processor backfill --dry-run --rate max` over a topic of orders, one in five eligible.
 ///
 /// # Errors
 /// When a run fails, or does not read everything.
@@ -32,7 +32,7 @@ pub async fn dry_run(rig: &Rig) -> Result<Vec<Figure>> {
 
             let (begun, before) = (Instant::now(), ended_children()?);
             let mut child = system
-                .start_processor(&["backfill", "--dry-run", "--json"], &[])
+                .start_processor(&["backfill", "--dry-run", "--json", "--rate", "max"], &[])
                 .await?;
             let pid = child.id().context("it ended at once")?;
             let mut peak: f64 = 0.0;

@@ -1,14 +1,11 @@
 //! What a record, a row and an order cost as the amount of work grows.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use end_to_end::system::{STOP, TestSystem, ready};
+use end_to_end::system::ready;
 
-use super::end_to_end::measure as measure_latency;
 use super::processor::command;
 use super::sink;
-use crate::figure::{Figure, percentile};
+use crate::figure::Figure;
 use crate::orders;
 use crate::rig::{self, Rig, micros_each, per_second};
 
@@ -95,72 +92,4 @@ pub async fn sink(rig: &Rig) -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
-}
-
-/// Measures the time from the PATCH to the row at 100 orders a second, alone and while backfills of
-/// the topic run beside the processor: unlimited, and with a rate limit.
-///
-/// # Errors
-/// When a voucher does not arrive.
-pub async fn latency_beside_a_backfill(rig: &Rig) -> Result<Vec<Figure>> {
-    const PACE: u32 = 100;
-    let (system, format) = rig.system(true).await?;
-    rig::write_orders(&system, rig.records(2_000_000), format).await?;
-    let producer = ready(system.producer_command("bench").await?).await?;
-    let processor = ready(system.processor_command("bench").await?).await?;
-    let sink = ready(system.sink_command("bench").await?).await?;
-    system.settled().await;
-    let count = PACE * if rig.quick { 5 } else { 20 };
-    let measure = || measure_latency(&system, producer.http_addr(), PACE, count);
-    // A warm-up: connections, schemas and plans.
-    measure().await?;
-    let alone = measure().await?;
-    let mut figures = Vec::new();
-    for (name, pace) in [
-        ("a backfill runs", None),
-        ("a backfill runs at 50000 records/s", Some("50000")),
-    ] {
-        let beside = tokio::select! {
-            paced = async {
-                // The backfill is running by then.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                measure().await
-            } => paced?,
-            ended = backfills(&system, pace) => {
-                ended?;
-                anyhow::bail!("the backfills ended");
-            }
-        };
-        let case = format!("end to end, {PACE}/s, exactly once, while {name}");
-        for (what, percent) in [
-            ("PATCH to row, p50, beside that alone", 50),
-            ("PATCH to row, p99, beside that alone", 99),
-        ] {
-            let (beside, alone) = (
-                percentile(&beside.millis, percent),
-                percentile(&alone.millis, percent),
-            );
-            figures
-                .push(Figure::new(LEG, &case, what, "ms", &[beside]).beside(&[beside], &[alone]));
-        }
-    }
-    for service in [sink, processor, producer] {
-        service.terminate(STOP).await?;
-    }
-    Ok(figures)
-}
-
-/// Runs one backfill of the whole topic after the other, for ever.
-async fn backfills(system: &TestSystem, rate: Option<&str>) -> Result<()> {
-    for number in 0.. {
-        let name = format!("bench-{number}-{}", rate.unwrap_or("unpaced"));
-        let mut arguments = vec!["backfill", "--name", &name];
-        arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate]));
-        system
-            .start_processor(&arguments, &[])
-            .await?
-            .wait()
-            .await?;
-    }
-    Ok(())
 }

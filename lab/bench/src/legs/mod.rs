@@ -1,6 +1,7 @@
 //! One module for each leg.
 
 pub mod backfill;
+pub mod beside_a_backfill;
 pub mod curves;
 pub mod decode;
 pub mod end_to_end;

@@ -26,6 +26,7 @@ mod exactly_once;
 mod explain;
 mod explain_search;
 mod framings;
+mod gives_way;
 mod health;
 mod hostile_clients;
 mod http;

@@ -115,7 +115,10 @@ const COMMANDS: &[Granted] = &[
         user: "processor-preview",
         service: "processor",
         arguments: &["backfill", "--dry-run"],
-        rights: &[(Read, &[OrderStatus, Vouchers])],
+        rights: &[
+            (Read, &[OrderStatus, Vouchers]),
+            (Describe, &[ProcessorGroup, SinkGroup]),
+        ],
     },
     Granted {
         user: "processor-backfill",
@@ -130,6 +133,7 @@ const COMMANDS: &[Granted] = &[
         ],
         rights: &[
             (Read, &[OrderStatus, Vouchers, BackfillGroups]),
+            (Describe, &[ProcessorGroup, SinkGroup]),
             (
                 Write,
                 &[Vouchers, OrderStatusDlq, Audit, Transactions("processor/")],
@@ -223,7 +227,11 @@ const COMMANDS: &[Granted] = &[
         user: "sink-backfill",
         service: "sink",
         arguments: &["backfill", "--dead-letters", "--by=ana", "--why=a test"],
-        rights: &[(Read, &[Vouchers]), (Write, &[VouchersDlq, Audit])],
+        rights: &[
+            (Read, &[Vouchers]),
+            (Describe, &[SinkGroup]),
+            (Write, &[VouchersDlq, Audit]),
+        ],
     },
     Granted {
         user: "sink-dead-letters",
@@ -275,6 +283,14 @@ const SEES: Granted = Granted {
     )],
 };
 
+/// May preview a backfill, and not see the live groups that it gives way to.
+const READS: Granted = Granted {
+    user: "reads",
+    service: "processor",
+    arguments: &["backfill", "--dry-run"],
+    rights: &[(Read, &[OrderStatus, Vouchers])],
+};
+
 /// May do nothing.
 const NOBODY: &str = "nobody";
 
@@ -324,7 +340,7 @@ fn audit_topic(system: &TestSystem) -> String {
 /// Grants each command its rights: one call of the tool for each resource and operation.
 async fn grant(system: &TestSystem) -> Result<()> {
     let mut calls: Vec<(Vec<String>, Operation, Vec<&str>)> = Vec::new();
-    for granted in COMMANDS.iter().chain([&SEES]) {
+    for granted in COMMANDS.iter().chain([&SEES, &READS]) {
         for (operation, resources) in granted.rights {
             for resource in *resources {
                 let resource = resource.arguments(system);
@@ -383,7 +399,7 @@ async fn run(system: &TestSystem, granted: &Granted, user: &str, address: &str) 
 async fn secured(port: &Port) -> TestSystem {
     let users = COMMANDS.iter().map(|granted| granted.user);
     let users: String = users
-        .chain([SEES.user, NOBODY])
+        .chain([SEES.user, READS.user, NOBODY])
         .map(|user| format!(" user_{user}=\"{PASSWORD}\""))
         .collect();
     let plain = format!("org.apache.kafka.common.security.plain.PlainLoginModule required{users};");
@@ -484,5 +500,20 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
             granted.user
         );
     }
+
+    // A backfill goes on beside groups that it may not see.
+    let answer = run(&system, &READS, READS.user, &address).await?;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let group = system.sink_group();
+    let words = format!("does not allow User:reads to describe group {group}");
+    assert!(answer.stderr.contains(&words), "{answer:?}");
+    assert!(
+        answer.stderr.contains(&format!(
+            "--allow-principal User:reads --group {group} --operation Describe"
+        )),
+        "{answer:?}"
+    );
+    let words = format!("did not give way to group {group}: ");
+    assert!(answer.stdout.contains(&words), "{answer:?}");
     Ok(())
 }

@@ -10,16 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset as KafkaOffset;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 
 use super::limits::{
     FIRST_RESTART_PAUSE, LOG_ENDS_INTERVAL, LOG_ENDS_TIMEOUT, MAX_RESTART_PAUSE,
     QUICK_LOG_ENDS_INTERVAL,
 };
+use crate::kafka::admin::{ends_of, log_ends};
 use crate::kafka::background_call::BackgroundCall;
-use crate::kafka::partition_list;
 use crate::record::{Offset, Partition, Positions};
 
 /// What two checks in a row have found.
@@ -209,24 +208,8 @@ fn request_ends<C: ConsumerContext + 'static>(
     partitions: impl IntoIterator<Item = Partition>,
 ) -> BackgroundCall<Positions> {
     let client = Arc::clone(client);
-    // The protocol's timestamp for "the end" is the client's offset of that name.
-    let list = partition_list(
-        topic,
-        partitions.into_iter().map(|one| (one, KafkaOffset::End)),
-    );
-    BackgroundCall::start(move || {
-        let mut ends = Positions::new();
-        for element in client
-            .offsets_for_times(list?, LOG_ENDS_TIMEOUT)?
-            .elements()
-        {
-            element.error()?;
-            if let KafkaOffset::Offset(end) = element.offset() {
-                ends.insert(element.partition(), end);
-            }
-        }
-        Ok(ends)
-    })
+    let asked = ends_of(topic, partitions);
+    BackgroundCall::start(move || log_ends(&client, asked?, LOG_ENDS_TIMEOUT))
 }
 
 #[cfg(test)]

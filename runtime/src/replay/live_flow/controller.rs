@@ -1,0 +1,251 @@
+//! At which rate a replay goes on, from how far it holds the live flow up: pure.
+//!
+//! Additive increase, multiplicative decrease, as TCP does: the rate grows while the live groups are as
+//! quick as they are alone, stays when they are a little slower, and falls when they are held up. A
+//! decision is made for each window of some hundred milliseconds. One window in which a group is held
+//! up may be the broker's garbage collection, so the rate falls in the second one in a row.
+
+use std::time::Duration;
+
+/// The time between two decisions: at least one commit of each task of a busy group.
+pub(super) const WINDOW: Duration = Duration::from_millis(300);
+
+/// The least rate, in units of work a second: 5,000 records that are only read, or 500 that are
+/// written. A replay always ends.
+const LEAST: u64 = 5_000;
+
+/// The first rate.
+const FIRST: u64 = 10_000;
+
+/// The largest rate, beyond what any machine reads.
+const MOST: u64 = 1_000_000_000;
+
+/// How much longer than alone a live record may wait.
+const TOLERANCE: Duration = Duration::from_millis(25);
+
+/// From this delay on the rate grows no more.
+const CLOSE: Duration = Duration::from_millis(15);
+
+/// From this delay on the rate is halved.
+const FAR: Duration = Duration::from_millis(200);
+
+/// A rate grows by this part of the last one that was too much.
+const STEP: u64 = 64;
+
+/// Windows in a row without any delay after which the rate grows faster: what was too much once is not
+/// any more.
+const WINDOWS_UNTIL_FAST: u32 = 40;
+
+/// How long a lower rate may take to have its effect.
+const MAX_SETTLING: Duration = Duration::from_secs(2);
+
+/// What became of the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It has grown.
+    Grew,
+    /// It is as it was.
+    Kept,
+    /// It is lower, because a live group was held up.
+    GaveWay,
+}
+
+/// Decides the rate.
+#[derive(Debug)]
+pub(super) struct RateController {
+    rate: u64,
+    /// How much the rate grows in a window, unless it grows fast.
+    step: u64,
+    /// Whether the rate grows by a quarter of itself. So it does until it was too much for the first
+    /// time.
+    is_fast: bool,
+    /// Windows in a row without any delay.
+    quick: u32,
+    /// Whether a group was held up in the last window.
+    was_held_up: bool,
+    /// Until then delays are those of the earlier, higher rate.
+    settled_at: Duration,
+}
+
+impl RateController {
+    /// Begins with a low rate.
+    pub(super) const fn new() -> Self {
+        Self {
+            rate: FIRST,
+            step: FIRST / STEP,
+            is_fast: true,
+            quick: 0,
+            was_held_up: false,
+            settled_at: Duration::ZERO,
+        }
+    }
+
+    /// Returns the rate, in units of work a second.
+    pub(super) const fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Returns whether such a delay is more than a live record may have.
+    pub(super) fn is_held_up(&self, delay: Duration) -> bool {
+        delay > TOLERANCE
+    }
+
+    /// Decides at the end of a window, at `now`. `used` is the work a second that was done in it;
+    /// `delay` is how much longer than alone the records of the slowest live group waited, none when
+    /// that is not known.
+    pub(super) fn decide(&mut self, now: Duration, used: u64, delay: Option<Duration>) -> Decision {
+        let Some(delay) = delay else {
+            return Decision::Kept;
+        };
+        let is_settled = now >= self.settled_at;
+        if self.is_held_up(delay) {
+            self.quick = 0;
+            let again = std::mem::replace(&mut self.was_held_up, true);
+            if !is_settled || !(again || self.is_fast) {
+                return Decision::Kept;
+            }
+            self.give_way(now, used, delay);
+            return Decision::GaveWay;
+        }
+        self.was_held_up = false;
+        if delay > CLOSE {
+            self.quick = 0;
+            return Decision::Kept;
+        }
+        // A rate that the replay does not use is not known to be harmless.
+        if !is_settled || used < self.rate / 2 {
+            return Decision::Kept;
+        }
+        self.quick += 1;
+        if self.quick >= WINDOWS_UNTIL_FAST {
+            self.is_fast = true;
+        }
+        let growth = if self.is_fast {
+            self.rate / 4
+        } else {
+            self.step
+        };
+        self.rate = (self.rate + growth).min(MOST);
+        Decision::Grew
+    }
+
+    fn give_way(&mut self, now: Duration, used: u64, delay: Duration) {
+        let too_much = self.rate.min(used.max(LEAST));
+        let tenths = if delay > FAR { 5 } else { 8 };
+        self.rate = (too_much * tenths / 10).max(LEAST);
+        self.step = too_much / STEP;
+        self.is_fast = false;
+        self.settled_at = now + delay.clamp(WINDOW, MAX_SETTLING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A live flow behind which the replay's work waits in one queue.
+    struct Flow {
+        now: Duration,
+        /// Work that waits.
+        queue: u64,
+        controller: RateController,
+    }
+
+    impl Flow {
+        fn new() -> Self {
+            Self {
+                now: Duration::ZERO,
+                queue: 0,
+                controller: RateController::new(),
+            }
+        }
+
+        /// Runs the flow for so many windows, with a queue that is worked off at `capacity` a second.
+        /// Returns the rate and the delay in milliseconds of each window.
+        fn run(&mut self, windows: u32, capacity: u64) -> Vec<(u64, u64)> {
+            let of_window = |rate: u64| rate * 3 / 10;
+            let mut ran = Vec::new();
+            for _ in 0..windows {
+                self.now += WINDOW;
+                let rate = self.controller.rate();
+                self.queue = (self.queue + of_window(rate)).saturating_sub(of_window(capacity));
+                let delay = self.queue * 1_000 / capacity;
+                self.controller
+                    .decide(self.now, rate, Some(Duration::from_millis(delay)));
+                ran.push((rate, delay));
+            }
+            ran
+        }
+    }
+
+    #[test]
+    fn the_rate_converges_to_what_the_flow_bears() {
+        for capacity in [8_000, 60_000, 500_000, 3_000_000] {
+            let mut flow = Flow::new();
+            flow.run(60, capacity);
+            let ran = flow.run(200, capacity);
+            let mean = ran.iter().map(|(rate, _)| rate).sum::<u64>() / 200;
+            assert!(
+                mean > capacity * 8 / 10 && mean <= capacity,
+                "{capacity}: {mean}"
+            );
+            let most = ran.iter().map(|(_, delay)| *delay).max().unwrap();
+            assert!(most < 70, "{capacity}: {most} ms");
+            let late = ran.iter().filter(|(_, delay)| *delay > 50).count();
+            assert!(late <= 10, "{capacity}: {late} of 200 windows");
+        }
+    }
+
+    #[test]
+    fn the_first_seconds_find_a_high_rate_without_a_long_delay() {
+        let ran = Flow::new().run(30, 500_000);
+        assert!(ran.iter().any(|(rate, _)| *rate > 350_000), "{ran:?}");
+        assert!(ran.iter().all(|(_, delay)| *delay < 150), "{ran:?}");
+    }
+
+    #[test]
+    fn the_rate_falls_to_the_least_and_no_lower_while_the_flow_stands() {
+        let mut flow = Flow::new();
+        flow.run(60, 500_000);
+        let ran = flow.run(100, 1_000);
+        assert_eq!(ran.last().unwrap().0, LEAST);
+        assert!(ran.iter().all(|(rate, _)| *rate >= LEAST));
+    }
+
+    #[test]
+    fn the_rate_recovers_within_half_a_minute() {
+        let mut flow = Flow::new();
+        flow.run(60, 500_000);
+        flow.run(100, 1_000);
+        let ran = flow.run(100, 500_000);
+        assert!(ran.iter().any(|(rate, _)| *rate > 350_000), "{ran:?}");
+    }
+
+    #[test]
+    fn a_single_slow_window_changes_nothing_once_the_rate_is_found() {
+        let mut flow = Flow::new();
+        flow.run(60, 60_000);
+        let controller = &mut flow.controller;
+        let mut decide = |windows: u32, delay: u64| {
+            let (now, used) = (flow.now + windows * WINDOW, controller.rate());
+            controller.decide(now, used, Some(Duration::from_millis(delay)))
+        };
+        decide(10, 0);
+        assert_eq!(decide(11, 90), Decision::Kept);
+        assert_eq!(decide(12, 0), Decision::Grew);
+        assert_eq!(decide(13, 20), Decision::Kept, "close to the bound");
+        assert_eq!(decide(14, 90), Decision::Kept);
+        assert_eq!(decide(15, 90), Decision::GaveWay);
+    }
+
+    #[test]
+    fn nothing_changes_while_nothing_is_known_or_the_rate_is_not_used() {
+        let mut controller = RateController::new();
+        let rate = controller.rate();
+        assert_eq!(controller.decide(WINDOW, rate, None), Decision::Kept);
+        let quick = Some(Duration::ZERO);
+        assert_eq!(controller.decide(WINDOW, rate / 3, quick), Decision::Kept);
+        assert_eq!(controller.rate(), rate);
+        assert_eq!(controller.decide(WINDOW, rate, quick), Decision::Grew);
+    }
+}
