@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use runtime::lifecycle;
+use runtime::command_line::Tools;
+use runtime::configuration::ConfigSettings;
+use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
 use crate::backfill::{self, BackfillSettings};
@@ -22,6 +24,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The configuration file, the same for every command.
+    #[command(flatten)]
+    pub config: ConfigSettings,
     /// Logging, the same for every command.
     #[command(flatten)]
     pub log: LogSettings,
@@ -47,6 +52,9 @@ pub enum Command {
         /// The code, such as A527-R3XF-YDHK-X2AD.
         code: String,
     },
+    /// The commands about the command line itself.
+    #[command(flatten)]
+    Tools(Tools),
 }
 
 impl Cli {
@@ -72,6 +80,15 @@ impl Cli {
             }
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
             Command::Verify { code } => verify::run(&code),
+            Command::Tools(tools) => tools.run(&self.config, Self::check),
+        }
+    }
+
+    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
+    fn check(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run(settings) => settings.prepare().map(drop),
+            _ => Ok(()),
         }
     }
 }

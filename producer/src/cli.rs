@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use runtime::lifecycle;
+use runtime::command_line::Tools;
+use runtime::configuration::ConfigSettings;
+use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
 use crate::check::{self, CheckSettings};
@@ -17,6 +19,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The configuration file, the same for every command.
+    #[command(flatten)]
+    pub config: ConfigSettings,
     /// Logging, the same for every command.
     #[command(flatten)]
     pub log: LogSettings,
@@ -30,6 +35,9 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// The commands about the command line itself.
+    #[command(flatten)]
+    Tools(Tools),
 }
 
 impl Cli {
@@ -39,6 +47,15 @@ impl Cli {
         match self.command {
             Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Tools(tools) => tools.run(&self.config, Self::check),
+        }
+    }
+
+    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
+    fn check(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run(settings) => settings.prepare().map(drop),
+            _ => Ok(()),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use runtime::lifecycle;
+use runtime::command_line::Tools;
+use runtime::configuration::ConfigSettings;
+use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
 use crate::backfill::{self, BackfillSettings};
@@ -20,6 +22,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The configuration file, the same for every command.
+    #[command(flatten)]
+    pub config: ConfigSettings,
     /// Logging, the same for every command.
     #[command(flatten)]
     pub log: LogSettings,
@@ -39,6 +44,9 @@ pub enum Command {
     /// Check dependencies and configuration. --fix creates missing topics and tables and registers
     /// schemas.
     Check(Box<CheckSettings>),
+    /// The commands about the command line itself.
+    #[command(flatten)]
+    Tools(Tools),
 }
 
 impl Cli {
@@ -57,6 +65,15 @@ impl Cli {
                 lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
             }
             Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Command::Tools(tools) => tools.run(&self.config, Self::check),
+        }
+    }
+
+    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
+    fn check(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run(settings) => settings.prepare().map(drop),
+            _ => Ok(()),
         }
     }
 }
