@@ -29,19 +29,20 @@ pub fn run_with<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     body: impl FnOnce(C) -> ExitCode,
 ) -> ExitCode {
-    let command = without_empty_variables(C::command());
+    let all = C::command();
     let words: Vec<_> = arguments.into_iter().collect();
-    let tool = configuration::invoked_command(&command, &words);
+    let tool = configuration::invoked_command(&all, &words);
     if tool.is_some_and(|name| Tools::has_subcommand(&name)) {
         // These are about settings, or need none: a wrong one must not stop them.
-        let matches = without_variables(command).try_get_matches_from(words);
+        let matches = without_variables(all).try_get_matches_from(words);
         let cli = matches.and_then(|matches| C::from_arg_matches(&matches));
         return cli.map_or_else(|error| print_error(&error), body);
     }
-    let words = match configuration::with_file(&command, words) {
+    let words = match configuration::with_file(&all, words) {
         Ok(words) => words,
         Err(failure) => return exit(&failure),
     };
+    let command = without_empty_variables(all.clone());
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let is_set = !value.is_empty();
         is_set.then(|| name.into_string().ok()).flatten()
@@ -58,7 +59,7 @@ pub fn run_with<C: Parser>(
     match (cli, misspelt) {
         (Ok(cli), Ok(())) => {
             if is_service {
-                configuration::warn_of_misspelt(&command);
+                configuration::warn_of_misspelt(&all);
             }
             body(cli)
         }

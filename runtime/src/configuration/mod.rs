@@ -116,7 +116,6 @@ pub fn without_flags<T: Args>(service: &'static str) -> Result<T, Failure> {
 /// # Errors
 /// The text that the command would print before it ends with exit code 2.
 pub fn parse(command: Command, mut words: Vec<OsString>) -> Result<ArgMatches, String> {
-    let command = without_empty_variables(command);
     if let (Some(file), Ok(invoked)) = (ACTIVE.get(), Invoked::parse(&command, &words)) {
         let mut failures = Failures::default();
         let flags = flags_of(&invoked, command.get_name(), file, &mut failures);
@@ -124,7 +123,7 @@ pub fn parse(command: Command, mut words: Vec<OsString>) -> Result<ArgMatches, S
         checked.map_err(|failure| failure.to_string())?;
         words = sources::with_flags(words, flags);
     }
-    let parsed = command.try_get_matches_from(words);
+    let parsed = without_empty_variables(command).try_get_matches_from(words);
     parsed.map_err(|error| error.to_string())
 }
 

@@ -128,8 +128,7 @@ impl Setting<'_> {
     /// Returns whether the value must not be shown: a password, a key, or a URL that may contain one.
     pub(super) fn is_secret(&self) -> bool {
         let value = self.value.as_deref().unwrap_or_default();
-        let is_plain_url = value.contains("://") && !value.contains(['@', '?']);
-        self.arg.is_hide_env_values_set() && !is_plain_url
+        self.arg.is_hide_env_values_set() && !is_plain_url(&value.to_ascii_lowercase())
     }
 
     /// Returns the key of the configuration file.
@@ -227,6 +226,15 @@ fn alone(arg: Arg) -> Arg {
     arg.env(None::<&'static str>)
         .required(false)
         .requires(Resettable::<Id>::Reset)
+}
+
+/// Returns whether this is a URL, or several, without a user and without a parameter that says a secret.
+fn is_plain_url(value: &str) -> bool {
+    value.contains("://")
+        && !value.contains('@')
+        && ["password", "token", "secret"]
+            .iter()
+            .all(|word| !value.contains(word))
 }
 
 fn variable_of(arg: &Arg) -> Option<&str> {
@@ -428,8 +436,10 @@ mod tests {
         assert!(!refused.contains("hunter2"), "{refused}");
         assert!(run(&[], &file(secret, 0o640)).is_ok());
         // Nothing in it is secret.
-        let plain = "database_url = 'postgres://h/d'\n";
+        let plain = "database_url = 'postgres://h/d?sslmode=verify-full'\n";
         assert!(run(&[], &file(plain, 0o644)).is_ok());
+        let parameter = "database_url = 'postgres://h/d?password=hunter2'\n";
+        assert!(run(&[], &file(parameter, 0o644)).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod campaigns;
 mod check;
 mod circuit_breaker;
 mod commands;
+mod configuration;
 mod console;
 mod contention;
 mod coordinators;
