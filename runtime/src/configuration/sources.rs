@@ -342,7 +342,7 @@ mod tests {
         variable: &str,
     ) -> (Option<String>, Origin) {
         let command = command();
-        let all = words(&[&["sink", "run"], flags].concat());
+        let all = words(&[["sink", "run"].as_slice(), flags].concat());
         let invoked = Invoked::parse(&command, &all).unwrap();
         let environment = |name: &str| {
             let set = environment.iter().find(|(other, _)| *other == name);
@@ -376,7 +376,7 @@ mod tests {
     /// Returns the settings of `run` with what the file adds to the words.
     fn run(given: &[&str], file: &ConfigFile) -> Result<Run, String> {
         let command = command();
-        let given = words(&[&["sink", "run"], given].concat());
+        let given = words(&[["sink", "run"].as_slice(), given].concat());
         let invoked = Invoked::parse(&command, &given).map_err(|error| error.to_string())?;
         let settings = invoked.settings("sink", Some(file), &|_| None);
         let mut flags = Vec::new();
