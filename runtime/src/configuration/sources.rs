@@ -188,7 +188,7 @@ impl Setting<'_> {
 pub(super) fn with_flags(mut words: Vec<OsString>, flags: Vec<OsString>) -> Vec<OsString> {
     let end = words.iter().position(|word| word == "--");
     let end = end.unwrap_or(words.len());
-    words.splice(end..end, flags);
+    drop(words.splice(end..end, flags));
     words
 }
 

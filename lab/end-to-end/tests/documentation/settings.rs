@@ -230,6 +230,17 @@ fn the_schema_of_the_configuration_file_has_the_settings_of_all_services() -> Re
     compare_file("runtime/src/configuration/checkout.schema.json", &schema)
 }
 
+/// What a file sets is added to the command line as `--flag=value`.
+#[test]
+fn every_setting_with_a_variable_can_be_in_the_configuration_file() {
+    for (name, command) in commands() {
+        for arg in arguments(&command).filter(|arg| arg.get_env().is_some()) {
+            let is_flag = arg.get_long().is_some() && arg.get_action().takes_values();
+            assert!(is_flag, "{name}: {} takes no value", arg.get_id());
+        }
+    }
+}
+
 #[test]
 fn the_settings_page_says_what_the_commands_say() -> Result<()> {
     compare("docs/settings.md", &tables())
