@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use runtime::command_line;
+use runtime::command_line::{self, Tools};
+use runtime::configuration::ConfigSettings;
 use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
@@ -18,6 +19,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The configuration file, the same for every command.
+    #[command(flatten)]
+    pub config: ConfigSettings,
     /// Logging, the same for every command.
     #[command(flatten)]
     pub log: LogSettings,
@@ -35,6 +39,9 @@ pub enum Command {
     /// Run a command of the processor or the sink, as the console does for its pages.
     #[command(hide = true, subcommand, disable_help_subcommand = true)]
     Exec(Exec),
+    /// The commands about the command line itself.
+    #[command(flatten)]
+    Tools(Tools),
 }
 
 /// The command that is run: the name of its service, then its arguments.
@@ -58,6 +65,15 @@ impl Cli {
                 lifecycle::run_until_interrupted(|_| settings.run())
             }
             Command::Exec(Exec::Words(words)) => exec(words),
+            Command::Tools(tools) => tools.run(&self.config, Self::check),
+        }
+    }
+
+    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
+    fn check(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run(settings) => settings.prepare().map(drop),
+            _ => Ok(()),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::Console;
 use crate::http::session::{Access, Sessions};
 use crate::runs::{MAX_RUNNING, Runs};
 use crate::scrape::{Live, Targets};
-use crate::settings::{Inherited, RunSettings};
+use crate::settings::{Inherited, Prepared, RunSettings};
 
 /// The limits of the listener. A page has one stream, and over HTTP/1.1 up to five more connections.
 const CONNECTIONS: ConnectionLimits = ConnectionLimits {
@@ -33,10 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    settings.check()?;
+    let Prepared { access, orders_key } = settings.prepare()?;
     let address = settings.listener.address.console_http_addr;
-    let access = settings.access.access(address)?;
-    let orders_key = settings.orders.key()?;
     let client = client()?;
     let mut service = Service::new("console", shutdown.clone())?;
     let sessions = match access {

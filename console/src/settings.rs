@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use reqwest::Url;
+use runtime::configuration;
 use runtime::health::command::HealthQuestion;
 use runtime::key_file::KeyFile;
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, Failures};
 use runtime::settings::{Secret, read_secret_file, socket_address};
 use serde::Serialize;
 
@@ -227,12 +228,39 @@ fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
+/// What the settings of `console run` describe.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Who may use the console.
+    pub access: Access,
+    /// The API key of the ingress, if one is set.
+    pub orders_key: Option<Secret>,
+}
+
 impl RunSettings {
+    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
+    /// can be known at the start is known here.
+    ///
+    /// # Errors
+    /// Exit code 2 with everything that is wrong, saying what to write instead.
+    pub fn prepare(&self) -> Result<Prepared, Failure> {
+        let mut failures = Failures::default();
+        failures.keep(self.check());
+        let access = failures.keep(self.access.access(self.listener.address.console_http_addr));
+        let orders_key = failures.keep(self.orders.key());
+        match (access, orders_key) {
+            (Some(access), Some(orders_key)) if failures.is_empty() => {
+                Ok(Prepared { access, orders_key })
+            }
+            _ => Err(failures.into()),
+        }
+    }
+
     /// Checks what is not checked as it is parsed.
     ///
     /// # Errors
     /// Exit code 2 for a URL with a user or a password.
-    pub fn check(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         let instances = &self.instances;
         let lists = [
             ("CONSOLE_PRODUCER_URLS", &*instances.console_producer_urls),
@@ -324,9 +352,11 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Reads the environment. A variable that is empty is not set.
+    /// Reads the environment, and the configuration file that the commands read too. A variable that is
+    /// empty is not set.
     pub fn read() -> Self {
-        let of = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let of = |name| set(name).or_else(|| configuration::active_value("processor", name));
         Self {
             audit_topic: of("AUDIT_TOPIC"),
             campaign: of("VOUCHER_CAMPAIGN"),

@@ -17,7 +17,7 @@ use crate::evaluate::SharedEvaluator;
 use crate::kafka::KafkaLog;
 use crate::limits::BatchLimits;
 use crate::observer::TaskObserver;
-use crate::settings::RunSettings;
+use crate::settings::{Prepared, RunSettings};
 use crate::task::{self, Ports, Task};
 
 /// The default port of health and metrics.
@@ -28,11 +28,13 @@ pub(crate) const DEFAULT_PORT: u16 = 9464;
 /// # Errors
 /// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let Prepared {
+        evaluator,
+        instance,
+        registry,
+    } = settings.prepare()?;
+    let evaluator = Arc::new(evaluator);
     let shared = &settings.shared;
-    shared.kafka.check()?;
-    let evaluator = Arc::new(settings.evaluator()?);
-    let instance = settings.flow.instance_id()?;
-    let registry = Registry::of(&shared.registry)?;
     let mut service = Service::new("processor", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
     service.probe_brokers(&shared.kafka, &shared.topics.order_status_topic)?;

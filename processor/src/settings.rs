@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter::DeadLetterOwner;
-use runtime::lifecycle::Failure;
+use runtime::lifecycle::{Failure, Failures};
+use runtime::registry::Registry;
 use runtime::service::SharedSettings;
 use runtime::settings::{
     HttpSettings, Secret, currency, group_name, identifier, read_secret_file, whole,
@@ -17,8 +18,6 @@ use crate::evaluate::Evaluator;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 use crate::task::Guarantee;
-
-// The commands backfill and explain take it by this name.
 
 /// Settings of `processor run`.
 #[derive(Debug, Clone, Args)]
@@ -160,13 +159,44 @@ pub struct FlowSettings {
     pub tasks: u16,
 }
 
+/// What the settings of `processor run` describe.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The evaluation, with the keys.
+    pub evaluator: Evaluator,
+    /// The name of this instance.
+    pub instance: String,
+    /// The schema registry, if there is one.
+    pub registry: Option<Registry>,
+}
+
 impl RunSettings {
-    /// Returns the evaluation that the settings describe.
+    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
+    /// can be known at the start is known here.
     ///
     /// # Errors
-    /// Exit code 2, saying what to write instead.
-    pub fn evaluator(&self) -> Result<Evaluator, Failure> {
-        self.rule.evaluator(self.keys.signing_keys()?)
+    /// Exit code 2 with everything that is wrong, saying what to write instead.
+    pub fn prepare(&self) -> Result<Prepared, Failure> {
+        let mut failures = Failures::default();
+        failures.keep(self.shared.kafka.check());
+        let rule = failures.keep(self.rule.rule());
+        let keys = failures.keep(self.keys.signing_keys());
+        let evaluator = match (rule, keys) {
+            (Some(_), Some(keys)) => failures.keep(self.rule.evaluator(keys)),
+            _ => None,
+        };
+        let instance = failures.keep(self.flow.instance_id());
+        let registry = failures.keep(Registry::of(&self.shared.registry));
+        match (evaluator, instance, registry) {
+            (Some(evaluator), Some(instance), Some(registry)) if failures.is_empty() => {
+                Ok(Prepared {
+                    evaluator,
+                    instance,
+                    registry,
+                })
+            }
+            _ => Err(failures.into()),
+        }
     }
 }
 

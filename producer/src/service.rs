@@ -7,7 +7,6 @@ use metrics::gauge;
 use runtime::http;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::API_KEYS;
-use runtime::registry::Registry;
 use runtime::service::Service;
 
 use crate::database;
@@ -16,7 +15,7 @@ use crate::http::{Access, Api, router};
 use crate::ingress::{Gate, Ingress, Maintenance, Queue, VacuumWatch, Wakeup, Writer};
 use crate::limits::{API_KEYS_PERIOD, MAX_QUEUED_CHANGES};
 use crate::relay::{self, RelaySettings, SharedLowWater};
-use crate::settings::RunSettings;
+use crate::settings::{Prepared, RunSettings};
 
 /// How long a stop may take: the listener completes its requests, and then the writers the changes
 /// that are left.
@@ -29,10 +28,11 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// # Errors
 /// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    settings.shared.kafka.check()?;
-    let database = database::database(&settings.database.database_url)?;
-    let key_file = settings.api_keys()?;
-    let registry = Registry::of(&settings.shared.registry)?;
+    let Prepared {
+        database,
+        api_keys,
+        registry,
+    } = settings.prepare()?;
     let address = settings.address();
     shutdown.announce_for(Duration::from_secs(settings.ingress.http_shutdown_delay));
     let mut service = Service::new("producer", shutdown.clone())?;
@@ -53,7 +53,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         settings.ingress.limits(),
         shutdown.clone(),
     );
-    let keys = key_file.map(|file| {
+    let keys = api_keys.map(|file| {
         let (known, reload) = file.watched();
         let counted = |keys: usize| gauge!(API_KEYS).set(keys as f64);
         service.supervisor.task(

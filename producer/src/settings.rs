@@ -8,12 +8,14 @@ use std::time::Duration;
 use clap::Args;
 use runtime::http::ConnectionLimits;
 use runtime::key_file::KeyFile;
-use runtime::lifecycle::Failure;
-use runtime::postgres::StartMigrations;
+use runtime::lifecycle::{Failure, Failures};
+use runtime::postgres::{Database, StartMigrations};
+use runtime::registry::Registry;
 use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, currency, whole};
 use schemas::Currency;
 
+use crate::database;
 use crate::http::Limits;
 use crate::http::auth::{ApiKeys, KeyRate};
 use crate::relay::OutboxName;
@@ -162,7 +164,41 @@ pub struct OutboxSettings {
     pub outbox_name: Option<OutboxName>,
 }
 
+/// What the settings of `producer run` describe.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The database of the orders.
+    pub database: Database,
+    /// The file of API keys; `None` when requests need no key.
+    pub api_keys: Option<KeyFile<ApiKeys>>,
+    /// The schema registry, if there is one.
+    pub registry: Option<Registry>,
+}
+
 impl RunSettings {
+    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
+    /// can be known at the start is known here.
+    ///
+    /// # Errors
+    /// Exit code 2 with everything that is wrong, saying what to write instead.
+    pub fn prepare(&self) -> Result<Prepared, Failure> {
+        let mut failures = Failures::default();
+        failures.keep(self.shared.kafka.check());
+        let database = failures.keep(database::database(&self.database.database_url));
+        let api_keys = failures.keep(self.api_keys());
+        let registry = failures.keep(Registry::of(&self.shared.registry));
+        match (database, api_keys, registry) {
+            (Some(database), Some(api_keys), Some(registry)) if failures.is_empty() => {
+                Ok(Prepared {
+                    database,
+                    api_keys,
+                    registry,
+                })
+            }
+            _ => Err(failures.into()),
+        }
+    }
+
     /// Returns the address to listen on.
     pub fn address(&self) -> SocketAddr {
         self.http.address(DEFAULT_PORT)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`service`] | the shell around the flow of a running service: metrics, health, HTTP, supervised parts |
 //! | [`command_line`] | flags and environment variables of a service's commands |
+//! | [`configuration`] | the configuration file, and where the value of each setting comes from |
 //! | [`settings`] | settings of every service, parsers of single settings, secrets |
 //! | [`lifecycle`] | start, supervised parts, shutdown within a deadline, exit codes |
 //! | [`preflight`] | `check`, and the quick checks at the start of `run` |
@@ -45,6 +46,7 @@ pub mod backoff;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod command_line;
+pub mod configuration;
 pub mod dead_letter;
 pub mod deferred_offsets;
 pub mod flow;

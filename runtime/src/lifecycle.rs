@@ -10,6 +10,7 @@
 
 mod blocking;
 mod failure;
+mod failures;
 mod shutdown;
 mod signals;
 mod supervisor;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 pub use failure::{Failure, exit};
+pub use failures::Failures;
 pub use shutdown::Shutdown;
 pub use supervisor::Supervisor;
 

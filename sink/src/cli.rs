@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::command_line::Tools;
+use runtime::configuration::ConfigSettings;
 use runtime::health::command::HealthSettings;
-use runtime::lifecycle;
+use runtime::lifecycle::{self, Failure};
 use runtime::telemetry::{self, LogSettings};
 
 use crate::backfill::{self, BackfillSettings};
@@ -22,6 +24,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The configuration file, the same for every command.
+    #[command(flatten)]
+    pub config: ConfigSettings,
     /// Logging, the same for every command.
     #[command(flatten)]
     pub log: LogSettings,
@@ -46,6 +51,9 @@ pub enum Command {
     /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
     /// answer, and the last line says why.
     Health(HealthSettings),
+    /// The commands about the command line itself.
+    #[command(flatten)]
+    Tools(Tools),
 }
 
 impl Cli {
@@ -70,6 +78,15 @@ impl Cli {
             Command::Health(settings) => {
                 lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
             }
+            Command::Tools(tools) => tools.run(&self.config, Self::check),
+        }
+    }
+
+    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
+    fn check(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run(settings) => settings.prepare().map(drop),
+            _ => Ok(()),
         }
     }
 }

@@ -12,7 +12,7 @@ use schemas::VoucherPlan;
 
 use crate::kafka::{KafkaDeadLetters, KafkaSource};
 use crate::observer::TaskObserver;
-use crate::settings::RunSettings;
+use crate::settings::{Prepared, RunSettings};
 use crate::target::{Database, DatabaseProbe, VouchersTable, migrate};
 use crate::task::{self, Ports, Task};
 
@@ -24,10 +24,8 @@ pub(crate) const DEFAULT_PORT: u16 = 9465;
 /// # Errors
 /// Exit code 2 for settings, 1 for everything else that a person has to repair.
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
+    let Prepared { database, registry } = settings.prepare()?;
     let shared = &settings.shared;
-    shared.kafka.check()?;
-    let database = Database::new(&settings.database.database_url)?;
-    let registry = Registry::of(&shared.registry)?;
     let mut service = Service::new("sink", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
     let postgres = service.health.part("postgres", "connecting");

@@ -3,11 +3,13 @@
 use clap::Args;
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter::DeadLetterOwner;
+use runtime::lifecycle::{Failure, Failures};
 use runtime::postgres::StartMigrations;
+use runtime::registry::Registry;
 use runtime::service::SharedSettings;
 use runtime::settings::{HttpSettings, Secret, group_name, whole};
 
-// The backfill command takes it by this name.
+use crate::target::Database;
 
 /// Settings of `sink run`.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +35,35 @@ pub struct RunSettings {
     /// Brokers, schema registry and topics.
     #[command(flatten)]
     pub shared: SharedSettings,
+}
+
+/// What the settings of `sink run` describe.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The database of the vouchers.
+    pub database: Database,
+    /// The schema registry, if there is one.
+    pub registry: Option<Registry>,
+}
+
+impl RunSettings {
+    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
+    /// can be known at the start is known here.
+    ///
+    /// # Errors
+    /// Exit code 2 with everything that is wrong, saying what to write instead.
+    pub fn prepare(&self) -> Result<Prepared, Failure> {
+        let mut failures = Failures::default();
+        failures.keep(self.shared.kafka.check());
+        let database = failures.keep(Database::new(&self.database.database_url));
+        let registry = failures.keep(Registry::of(&self.shared.registry));
+        match (database, registry) {
+            (Some(database), Some(registry)) if failures.is_empty() => {
+                Ok(Prepared { database, registry })
+            }
+            _ => Err(failures.into()),
+        }
+    }
 }
 
 /// The database of the vouchers.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use runtime::configuration::{self, active_path};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -79,6 +80,8 @@ impl Launcher {
             .env("RUST_LOG", "info")
             .env("NO_COLOR", "1")
             .env_remove("CLICOLOR_FORCE")
+            // A flag may have named the file.
+            .envs(active_path().map(|path| (configuration::VARIABLE, path)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

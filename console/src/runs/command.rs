@@ -3,10 +3,11 @@
 //! No shell ever sees the words. The line that pages show is made from the same words, quoted so that
 //! it can be pasted into a shell.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use clap::CommandFactory;
-use runtime::command_line::without_empty_variables;
+use runtime::configuration;
 use serde::{Deserialize, Serialize};
 
 use super::sentence::error_of;
@@ -118,13 +119,10 @@ impl CommandLine {
             Service::Processor => processor::cli::Cli::command(),
             Service::Sink => sink::cli::Cli::command(),
         };
-        without_empty_variables(command)
-            .try_get_matches_from(self.words())
+        let words = self.words().into_iter().map(OsString::from).collect();
+        configuration::parse(command, words)
             .map(drop)
-            .map_err(|error| {
-                let text = error.to_string();
-                error_of(&text).unwrap_or(text)
-            })
+            .map_err(|text| error_of(&text).unwrap_or(text))
     }
 }
 

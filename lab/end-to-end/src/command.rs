@@ -115,17 +115,39 @@ impl TestSystem {
         if self.has_registry() {
             flow.push(("SCHEMA_REGISTRY_URL", self.backends.schema_registry_url()));
         }
-        let child = command
+        let command = command
             .env_clear()
             .envs(flow)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(child)
+            .envs(environment.iter().copied());
+        spawn(command)
     }
+}
+
+/// Runs any of the services with these arguments and these variables alone, on no flow.
+///
+/// # Errors
+/// When it does not end in time.
+pub async fn run_alone(
+    service: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Answer> {
+    let mut command = Command::new(binaries().await?.of(service)?);
+    let command = command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied());
+    answer(spawn(command)?).await
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(child)
 }
 
 async fn answer(child: Child) -> Result<Answer> {

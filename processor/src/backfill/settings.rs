@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, FromArgMatches};
+use clap::Args;
 use runtime::audit::AuditSettings;
-use runtime::command_line::without_empty_variables;
+use runtime::configuration::without_flags;
 use runtime::kafka::{KafkaSettings, RangeSettings};
 use runtime::lifecycle::Failure;
 use runtime::registry::RegistrySettings;
@@ -89,17 +89,13 @@ pub struct Backfill {
 }
 
 impl BackfillSettings {
-    /// Returns the rule that the environment sets, without the flags of this command.
+    /// Returns the rule that variables and the configuration file set, without the flags of this
+    /// command.
     ///
     /// # Errors
-    /// Exit code 2 for a wrong variable.
+    /// Exit code 2 for a wrong value.
     pub fn current_rule() -> Result<RuleSettings, Failure> {
-        let command =
-            RuleSettings::augment_args(clap::Command::new("processor").no_binary_name(true));
-        without_empty_variables(command)
-            .try_get_matches_from(std::iter::empty::<&str>())
-            .and_then(|matches| RuleSettings::from_arg_matches(&matches))
-            .map_err(Failure::bad_setting)
+        without_flags("processor")
     }
 
     /// Returns the part of the order statuses that is read, for a person.

@@ -29,12 +29,13 @@ mod trace;
 use clap::Args;
 use runtime::audit::{Action, Audit, AuditCounts, AuditSettings, run_name};
 use runtime::dead_letter::{DeadLetterOwner, DeadLetterTopic};
-use runtime::kafka::{Bound, KafkaSettings};
+use runtime::kafka::Bound;
 use runtime::lifecycle::{Failure, blocking};
 use runtime::output;
 use runtime::postgres::Database;
-use runtime::registry::{Registry, RegistrySettings, SchemaCache};
-use runtime::settings::{Secret, TopicSettings, group_name, whole};
+use runtime::registry::{Registry, SchemaCache};
+use runtime::service::SharedSettings;
+use runtime::settings::{Secret, group_name, whole};
 use schemas::{OrderId, Timestamp};
 
 use crate::explainer::Explainer;
@@ -87,15 +88,9 @@ pub struct ExplainSettings {
     #[arg(long, env = "ORDERS_DATABASE_URL", hide_env_values = true)]
     pub orders_database_url: Option<Secret>,
 
-    /// How to connect to Kafka.
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    pub kafka: KafkaSettings,
-    /// The schema registry, if there is one.
-    #[command(flatten)]
-    pub registry: RegistrySettings,
-    /// The names of the topics.
-    #[command(flatten)]
-    pub topics: TopicSettings,
+    pub shared: SharedSettings,
     /// The campaign's rule, by which the records are explained.
     #[command(flatten)]
     pub rule: RuleSettings,
@@ -140,21 +135,23 @@ fn since(text: &str) -> Result<Timestamp, String> {
 /// was found, when a topic or the table could not be read; 2 for wrong settings.
 pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
     let audit = match settings.reveal {
-        true => settings.audit.open("processor", &settings.topics, None)?,
+        true => settings
+            .audit
+            .open("processor", &settings.shared.topics, None)?,
         false => None,
     };
-    let registry = Registry::of(&settings.registry)?;
+    let registry = Registry::of(&settings.shared.registry)?;
     let tables = Tables::of(&settings)?;
-    let topics = &settings.topics;
+    let topics = &settings.shared.topics;
     let search = Search {
         dead_letter_topics: [
             settings.group.dead_letter_topic(
-                settings.kafka.clone(),
+                settings.shared.kafka.clone(),
                 topics,
                 &settings.rule.voucher_campaign,
             ),
             DeadLetterTopic::new(
-                settings.kafka.clone(),
+                settings.shared.kafka.clone(),
                 topics.vouchers_topic.clone(),
                 DeadLetterOwner {
                     group: settings.sink_group.clone(),
@@ -162,7 +159,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
                 },
             ),
         ],
-        kafka: settings.kafka.clone(),
+        kafka: settings.shared.kafka.clone(),
         group: settings.group.processor_group.clone(),
         order_status: topics.order_status_topic.clone(),
         vouchers: topics.vouchers_topic.clone(),
@@ -217,7 +214,7 @@ async fn record_reveal(audit: Audit, settings: &ExplainSettings) -> Result<(), F
         what: format!("order {}", settings.order_id),
     });
     trail
-        .write(&settings.kafka, None, AuditCounts::default())
+        .write(&settings.shared.kafka, None, AuditCounts::default())
         .await
 }
 

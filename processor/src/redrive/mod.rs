@@ -13,10 +13,10 @@ mod redriver;
 
 use clap::Args;
 use runtime::dead_letter::command::{RedriveArgs, redrive};
-use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::registry::{Registry, RegistrySettings, value_format_for_command};
-use runtime::settings::{Secret, TopicSettings};
+use runtime::registry::{Registry, value_format_for_command};
+use runtime::service::SharedSettings;
+use runtime::settings::Secret;
 use schemas::VOUCHER_AVSC;
 
 use crate::backfill::table::VouchersTable;
@@ -31,15 +31,9 @@ pub struct RedriveSettings {
     /// Which dead letters are redriven, and how.
     #[command(flatten)]
     pub redrive: RedriveArgs,
-    /// How to connect to Kafka.
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    pub kafka: KafkaSettings,
-    /// The schema registry, if there is one.
-    #[command(flatten)]
-    pub registry: RegistrySettings,
-    /// The names of the topics.
-    #[command(flatten)]
-    pub topics: TopicSettings,
+    pub shared: SharedSettings,
     /// The campaign's rule.
     #[command(flatten)]
     pub rule: RuleSettings,
@@ -64,12 +58,14 @@ pub struct RedriveSettings {
 /// campaign's earlier vouchers; 1 when the broker or the registry does not answer, which is no
 /// attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let audit = settings.redrive.open_audit("processor", &settings.topics)?;
+    let audit = settings
+        .redrive
+        .open_audit("processor", &settings.shared.topics)?;
     let evaluator = settings.rule.evaluator(settings.keys.signing_keys()?)?;
-    let registry = Registry::of(&settings.registry)?;
-    let topics = Topics::of(&settings.topics);
+    let registry = Registry::of(&settings.shared.registry)?;
+    let topics = Topics::of(&settings.shared.topics);
     let compared = Compared {
-        kafka: &settings.kafka,
+        kafka: &settings.shared.kafka,
         registry: registry.as_ref(),
         topic: &topics.vouchers,
         group: &settings.group.processor_group,
@@ -95,6 +91,6 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
     let dead_letters =
         settings
             .group
-            .dead_letter_topic(settings.kafka, &settings.topics, &campaign);
+            .dead_letter_topic(settings.shared.kafka, &settings.shared.topics, &campaign);
     redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
 }

@@ -13,8 +13,8 @@ use crate::output::eprint_line;
 /// The message is written for a person: what is wrong, where, and what to do.
 #[derive(Debug)]
 pub struct Failure {
-    code: u8,
-    message: String,
+    pub(super) code: u8,
+    pub(super) message: String,
 }
 
 impl Failure {

@@ -10,10 +10,9 @@ mod redriver;
 
 use clap::Args;
 use runtime::dead_letter::command::{OwnerFlags as _, RedriveArgs, redrive};
-use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::registry::{Registry, RegistrySettings, SchemaCache};
-use runtime::settings::TopicSettings;
+use runtime::registry::{Registry, SchemaCache};
+use runtime::service::SharedSettings;
 
 use crate::settings::{DatabaseSettings, GroupSettings};
 use crate::target::{Database, VouchersTable};
@@ -26,15 +25,9 @@ pub struct RedriveSettings {
     /// Which dead letters are redriven, and how.
     #[command(flatten)]
     pub redrive: RedriveArgs,
-    /// How to connect to Kafka.
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    pub kafka: KafkaSettings,
-    /// The schema registry, if there is one.
-    #[command(flatten)]
-    pub registry: RegistrySettings,
-    /// The names of the topics.
-    #[command(flatten)]
-    pub topics: TopicSettings,
+    pub shared: SharedSettings,
     /// The database of the vouchers table.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -49,13 +42,15 @@ pub struct RedriveSettings {
 /// Exit code 2 for wrong settings; 1 when the broker, the registry or the database does not answer,
 /// which is no attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let audit = settings.redrive.open_audit("sink", &settings.topics)?;
+    let audit = settings
+        .redrive
+        .open_audit("sink", &settings.shared.topics)?;
     let database = Database::new(&settings.database.database_url)?;
-    let registry = Registry::of(&settings.registry)?;
+    let registry = Registry::of(&settings.shared.registry)?;
     let schemas = SchemaCache::for_command(registry);
     let dead_letters = settings
         .group
-        .dead_letter_topic(settings.kafka, &settings.topics);
+        .dead_letter_topic(settings.shared.kafka, &settings.shared.topics);
     if settings.redrive.dry_run {
         let table = DryRun::of(VouchersTable::for_dry_run(database)?);
         let redriver = Redriver::new(schemas, table);

@@ -30,6 +30,24 @@ pub(crate) fn compare(page: &str, expected: &str) -> Result<()> {
     Ok(())
 }
 
+/// Compares a file that is generated as a whole, or writes it.
+pub(crate) fn compare_file(file: &str, expected: &str) -> Result<()> {
+    let path = project().join(file);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, expected)?;
+        return Ok(());
+    }
+    let written = std::fs::read_to_string(&path)?;
+    let mut lines = written.lines().zip(expected.lines());
+    assert!(
+        written == expected,
+        "{file} is not what the code says, at {:?}; \
+         UPDATE_DOCS=1 cargo test --test documentation writes it anew",
+        lines.find(|(old, new)| old != new)
+    );
+    Ok(())
+}
+
 /// A row of a table.
 pub(crate) fn row(cells: &[&str]) -> String {
     let cells = cells.iter().map(|cell| match *cell {

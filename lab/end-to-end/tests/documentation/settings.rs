@@ -1,9 +1,10 @@
-//! The tables of `docs/settings.md` are made from the commands' own help.
+//! The tables of `docs/settings.md` and the schema of the configuration file are made from the commands'
+//! own help.
 
 use anyhow::Result;
 use clap::{Arg, Command, CommandFactory};
 
-use crate::generated::{compare, escaped, row as cells};
+use crate::generated::{compare, compare_file, escaped, row as cells};
 
 /// A setting as the page shows it. Commands whose settings are equal share a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +227,23 @@ fn tables() -> String {
         ]);
     }
     page
+}
+
+#[test]
+fn the_schema_of_the_configuration_file_has_the_settings_of_all_services() -> Result<()> {
+    let schema = runtime::configuration::schema(&services());
+    compare_file("runtime/src/configuration/checkout.schema.json", &schema)
+}
+
+/// What a file sets is added to the command line as `--flag=value`.
+#[test]
+fn every_setting_with_a_variable_can_be_in_the_configuration_file() {
+    for (name, command) in commands() {
+        for arg in arguments(&command).filter(|arg| arg.get_env().is_some()) {
+            let is_flag = arg.get_long().is_some() && arg.get_action().takes_values();
+            assert!(is_flag, "{name}: {} takes no value", arg.get_id());
+        }
+    }
 }
 
 #[test]

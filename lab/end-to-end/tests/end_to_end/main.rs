@@ -15,6 +15,7 @@ mod campaigns;
 mod check;
 mod circuit_breaker;
 mod commands;
+mod configuration;
 mod console;
 mod contention;
 mod coordinators;

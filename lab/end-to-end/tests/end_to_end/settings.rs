@@ -1,10 +1,8 @@
 //! Settings that are wrong: exit code 2 and what to write instead, before anything is connected to.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use end_to_end::system::{SIGNING_KEY, TestSystem, binaries};
+use end_to_end::command::run_alone;
+use end_to_end::system::{SIGNING_KEY, TestSystem};
 
 /// `processor` with these arguments and variables alone: its exit code and what it said.
 async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(i32, String)> {
@@ -17,19 +15,10 @@ async fn service(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<(i32, String)> {
-    let binary = binaries().await?.of(name)?;
-    let run = tokio::process::Command::new(binary)
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(30), run)
+    let answer = run_alone(name, arguments, environment)
         .await
-        .with_context(|| format!("{name} {arguments:?} {environment:?} still runs"))??;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok((output.status.code().unwrap_or(-1), said))
+        .with_context(|| format!("{name} {arguments:?} {environment:?}"))?;
+    Ok((answer.code, answer.stderr))
 }
 
 #[tokio::test]
@@ -360,6 +349,7 @@ const VARIABLES: &[&str] = &[
     "API_KEYS_FILE",
     "API_KEY_BURST",
     "API_KEY_RATE",
+    "CHECKOUT_CONFIG",
     "CONSOLE_HOSTS",
     "CONSOLE_HTTP_ADDR",
     "CONSOLE_KEYS_FILE",

@@ -185,7 +185,9 @@ fn flags(flag: u8, text: &str) {
             }) = cli
             {
                 // Either an evaluation or a sentence.
-                let _ = settings.evaluator().map_err(|failure| failure.to_string());
+                let keys = settings.keys.signing_keys();
+                let evaluator = keys.and_then(|keys| settings.rule.evaluator(keys));
+                let _ = evaluator.map_err(|failure| failure.to_string());
                 let _ = settings.flow.instance_id();
             }
         }
