@@ -260,6 +260,9 @@ class Pods(unittest.TestCase):
         (container,) = template["spec"]["containers"]
         self.assertEqual(container["args"], ["run", "--log-format", "json"])
         self.assertIn("OTEL_RESOURCE_ATTRIBUTES", environment(container))
+        for component in COMPONENTS:
+            (other,) = workload(objects("everything"), component)["spec"]["template"]["spec"]["containers"]
+            self.assertIn("OTEL_EXPORTER_OTLP_ENDPOINT", environment(other))
         self.assertEqual(template["metadata"]["annotations"], {"example.com/note": "producer"})
         self.assertEqual(template["metadata"]["labels"]["example.com/team"], "shop")
         for field in ("nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets"):

@@ -70,7 +70,7 @@ spec:
         {{- include "checkout.arguments" . | nindent 8 }}
       env:
         {{- include "checkout.environment" . | nindent 8 }}
-        {{- with $values.extraEnv }}
+        {{- with concat $root.Values.extraEnv $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       ports:

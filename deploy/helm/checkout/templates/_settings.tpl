@@ -9,7 +9,7 @@ Environment, files and volumes of a component. Each takes a dict:
 
 {{/* The block `kafka` that applies, as YAML. */}}
 {{- define "checkout.kafka" -}}
-{{- $own := (index .root.Values .component).kafka -}}
+{{- $own := (index .root.Values .component).kafka | default dict -}}
 {{- $kafka := mergeOverwrite (deepCopy .root.Values.kafka) (deepCopy $own) (deepCopy (.kafka | default dict)) -}}
 {{- include "checkout.require" (list $kafka.bootstrapServers "kafka.bootstrapServers" "write the brokers, host:port,host:port") -}}
 {{- if and $kafka.existingSecret $kafka.properties -}}
