@@ -179,6 +179,23 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
     Ok(())
 }
 
+/// An alert compares it with the lag.
+#[tokio::test]
+async fn the_processor_says_how_long_its_topic_keeps_every_record() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let processor = system.processor().await?;
+    let kept = || series(&processor, "checkout_topic_guaranteed_retention_seconds");
+    let week = BTreeMap::from([(
+        format!("{{topic=\"{}\"}}", system.topics.order_status),
+        604_800.0,
+    )]);
+    wait::until("a week", kept, |kept| {
+        kept.as_ref().is_ok_and(|kept| *kept == week)
+    })
+    .await?;
+    Ok(())
+}
+
 /// Without Kafka the ingress accepts orders all the same, and they wait.
 #[tokio::test]
 async fn the_age_of_the_first_order_that_waits_to_be_published_grows() -> Result<()> {
