@@ -47,6 +47,8 @@ metrics! {
         "Time from the timestamp of a voucher record to the commit of its row: of the oldest and of the newest such record of each batch. Without vouchers of backfills and redrives.";
     OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds"
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
+    READY Gauge "checkout_ready"
+        "1 while every part of the service can do its work, as /readyz says; 0 otherwise.";
     TOPIC_GUARANTEED_RETENTION_SECONDS Gauge "checkout_topic_guaranteed_retention_seconds"
         "How long a topic keeps every record, so that a reader that is behind by less loses none: min.compaction.lag.ms of a compacted topic or retention.ms of one that deletes by age, whichever is less; infinite where it does neither; by topic (that of the order statuses). 0 when nothing is guaranteed, and until the brokers have returned the setting, for which the processor needs DescribeConfigs on the topic.";
     KEYS_FILE_STALE Gauge "checkout_keys_file_stale"

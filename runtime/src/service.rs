@@ -8,6 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::metrics::gauge;
 use axum::Router;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,7 +19,7 @@ use crate::health::{self, Health};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
-use crate::metrics;
+use crate::metrics::{self, READY};
 use crate::registry::RegistrySettings;
 use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
@@ -72,8 +73,10 @@ impl Service {
     /// Returns the routes `/livez`, `/readyz` and `/metrics`.
     pub fn routes(&self) -> Router {
         let (lags, metrics) = (self.lags.clone(), self.metrics.clone());
+        let (health, ready) = (self.health.clone(), gauge!(READY));
         let render = move || {
             lags.update();
+            ready.set(u8::from(health.is_ready()));
             metrics.render()
         };
         health::routes(self.health.clone(), render, self.shutdown())

@@ -144,10 +144,17 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
     })
     .await?;
     catches_up(&processor).await?;
+    assert_eq!(metric(&sink, "checkout_ready", "").await?, 0);
+    assert_eq!(metric(&processor, "checkout_ready", "").await?, 1);
 
     system.backends.postgres().start().await?;
     system.backends.postgres().wait_ready().await?;
     catches_up(&sink).await?;
+    let is_ready = || metric(&sink, "checkout_ready", "");
+    wait::until("a sink that is ready", is_ready, |ready| {
+        matches!(ready, Ok(1))
+    })
+    .await?;
     let inserted = metric(&sink, "sink_rows_total", "outcome=\"inserted\"").await?;
     assert_eq!(inserted, 5_001);
     Ok(())
