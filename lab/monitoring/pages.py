@@ -1,5 +1,5 @@
-"""Every alert has a runbook with its four parts, a line in their index, a test, and all annotations; and every
-runbook that a rule or the dashboard names exists. Needs no services."""
+"""Every alert has a runbook with its four parts, a line in their index, a test, a fault that fires it, and all
+annotations; and every runbook that a rule or the dashboard names exists. Needs no services."""
 
 import json
 import pathlib
@@ -21,6 +21,7 @@ def alerts():
 
 def faults():
     index = (RUNBOOKS / "README.md").read_text()
+    made = (ROOT / "lab/monitoring/faults.py").read_text()
     tests = "".join(path.read_text() for path in sorted((ROOT / "deploy/prometheus/tests").glob("*.yml")))
     for name, rule in alerts():
         if not name.startswith("Checkout"):
@@ -38,6 +39,8 @@ def faults():
         # An expectation that is not empty.
         if not re.search(rf"labels: 'ALERTS{{alertname=\"{name}\"", tests):
             yield f"no test sees {name} fire"
+        if f'alert("{name.removeprefix("Checkout")}"' not in made:
+            yield f"no fault in lab/monitoring fires {name}"
         if f"]({name}.md)" not in index:
             yield f"docs/runbooks/README.md does not list {name}"
         page = RUNBOOKS / f"{name}.md"
@@ -61,7 +64,7 @@ def main():
     found = list(faults())
     for fault in found:
         print(fault)
-    print(f"{len(alerts())} rules of {len({name for name, _ in alerts()})} alerts, each with its page and test"
+    print(f"{len(alerts())} rules of {len({name for name, _ in alerts()})} alerts, each with its page, test and fault"
           if not found else f"{len(found)} faults")
     sys.exit(bool(found))
 
