@@ -38,6 +38,14 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let mut service = Service::new("processor", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
     service.probe_brokers(&shared.kafka, &shared.topics.order_status_topic)?;
+    service.supervisor.task(
+        "retention",
+        preflight::watch_retention(
+            shared.kafka.clone(),
+            shared.topics.order_status_topic.clone(),
+            shutdown.clone(),
+        ),
+    );
     service
         .serve_health(settings.http.address(DEFAULT_PORT))
         .await?;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use metrics::gauge;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::lifecycle::{Failure, Shutdown};
+use crate::metrics::KEYS_FILE_STALE;
 use crate::settings::read_secret_file;
 
 /// Keys that are valid together.
@@ -91,8 +93,10 @@ impl<K: FileKeys> Reload<K> {
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
         let variable = self.variable;
+        let stale = gauge!(KEYS_FILE_STALE, "variable" => variable);
         loop {
             counted(self.sender.borrow().count());
+            stale.set(u8::from(self.seen.is_wrong()));
             tokio::select! {
                 () = tokio::time::sleep(period) => {}
                 () = shutdown.requested() => return Ok(()),
@@ -148,6 +152,11 @@ impl Seen {
             new: None,
             reported: None,
         }
+    }
+
+    /// Returns whether the file has an error that was reported and is not corrected yet.
+    const fn is_wrong(&self) -> bool {
+        self.reported.is_some()
     }
 
     /// Accepts a text when two checks in a row found it, so that a file that is being written is not read
@@ -236,12 +245,18 @@ mod tests {
             assert!(matches!(check(&mut seen, wrong), Check::Same));
             assert!(matches!(check(&mut seen, wrong), Check::Wrong(_)));
             assert!(matches!(check(&mut seen, wrong), Check::Same));
+            assert!(seen.is_wrong());
         }
         let gone = |seen: &mut Seen| seen.check::<Words>(Err("No such file".to_owned()));
         assert!(matches!(gone(&mut seen), Check::Wrong(_)));
         assert!(matches!(gone(&mut seen), Check::Same));
         // Back as it was: the next fault is reported again.
         assert!(matches!(check(&mut seen, "old\n"), Check::Same));
+        assert!(!seen.is_wrong());
         assert!(matches!(gone(&mut seen), Check::Wrong(_)));
+        // Another text that can be used.
+        assert!(matches!(check(&mut seen, "new\n"), Check::Same));
+        assert!(matches!(check(&mut seen, "new\n"), Check::Changed(_)));
+        assert!(!seen.is_wrong());
     }
 }

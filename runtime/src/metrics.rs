@@ -77,6 +77,14 @@ metrics! {
         "Connections of the pool that serves the reading routes. max: its limit, DATABASE_POOL.";
     OUTBOX_OLDEST_SECONDS Gauge "checkout_outbox_oldest_seconds" in producer
         "Time since the change whose status event is the first of those that wait to be published; 0 while none waits.";
+    READY Gauge "checkout_ready" in producer processor sink console
+        "1 while every part of the service can do its work, as /readyz says; 0 otherwise.";
+    TOPIC_GUARANTEED_RETENTION_SECONDS Gauge "checkout_topic_guaranteed_retention_seconds" in processor
+        [topic: Open("the topic of the order statuses")]
+        "How long a topic keeps every record, so that a reader that is behind by less loses none: min.compaction.lag.ms of a compacted topic or retention.ms of one that deletes by age, whichever is less; infinite where it does neither. 0 when nothing is guaranteed, and until the brokers have returned the setting, for which the processor needs DescribeConfigs on the topic.";
+    KEYS_FILE_STALE Gauge "checkout_keys_file_stale" in producer console
+        [variable: Open("API_KEYS_FILE or CONSOLE_KEYS_FILE")]
+        "1 while a file of keys cannot be used (it is missing, empty or wrong), so that the keys stay as they were. Absent without such a file.";
     TRACE_SPANS_DROPPED Counter "checkout_trace_spans_dropped_total" in producer processor sink
         [reason: Known(&["queue_full", "not_exported", "batch_full"])]
         "Spans that did not reach the collector: queue_full (they were recorded faster than they were exported), not_exported (the collector was not reached, or refused them), batch_full (a batch had more sampled records than are traced of one batch).";

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::metrics::gauge;
 use axum::Router;
 use clap::Args;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use crate::health::{self, Health};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
-use crate::metrics::{self, Exposition};
+use crate::metrics::{self, Exposition, READY};
 use crate::registry::RegistrySettings;
 use crate::service_manager;
 use crate::settings::TopicSettings;
@@ -89,8 +90,10 @@ impl Service {
     /// Returns the routes `/livez`, `/readyz` and `/metrics`.
     pub fn routes(&self) -> Router {
         let (lags, metrics) = (self.lags.clone(), self.metrics.clone());
+        let (health, ready) = (self.health.clone(), gauge!(READY));
         let render = move || {
             lags.update();
+            ready.set(u8::from(health.is_ready()));
             metrics.render()
         };
         health::routes(self.health.clone(), render, self.shutdown())

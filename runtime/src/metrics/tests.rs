@@ -25,6 +25,9 @@ const NOT_FROM_START: &[&str] = &[
     HTTP_REQUEST_SECONDS,
     RATE_LIMITED,
     CONSOLE_REQUESTS,
+    // Registered by what watches the topic or the file.
+    TOPIC_GUARANTEED_RETENTION_SECONDS,
+    KEYS_FILE_STALE,
 ];
 
 /// What a service shows right after its start.

@@ -154,25 +154,7 @@ impl Cluster {
     }
 
     async fn config(&self, of: ResourceSpecifier<'_>) -> Result<Config, String> {
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let answers = self
-            .admin
-            .describe_configs(&[of], &options)
-            .await
-            .map_err(|error| error.to_string())?;
-        let resource = answers
-            .into_iter()
-            .next()
-            .ok_or("no answer")?
-            .map_err(|code| code.to_string())?;
-        // rdkafka drops the error of the resource; every topic and broker has settings.
-        if resource.entries.is_empty() {
-            return Err("the brokers refused the request (DescribeConfigs)".to_owned());
-        }
-        let entries = resource.entries.into_iter();
-        Ok(entries
-            .filter_map(|entry| Some((entry.name, entry.value?)))
-            .collect())
+        config_of(&self.admin, of).await
     }
 
     /// Returns how far a group has read a topic. Does not join the group.
@@ -284,6 +266,34 @@ impl Cluster {
             .map_err(|error| error.to_string())?
             .map_err(|failure: Failure| failure.to_string())
     }
+}
+
+/// Returns the settings of a topic or a broker.
+///
+/// # Errors
+/// Why the brokers did not return them.
+pub(super) async fn config_of(
+    admin: &AdminClient<DefaultClientContext>,
+    of: ResourceSpecifier<'_>,
+) -> Result<Config, String> {
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let answers = admin
+        .describe_configs(&[of], &options)
+        .await
+        .map_err(|error| error.to_string())?;
+    let resource = answers
+        .into_iter()
+        .next()
+        .ok_or("no answer")?
+        .map_err(|code| code.to_string())?;
+    // rdkafka drops the error of the resource; every topic and broker has settings.
+    if resource.entries.is_empty() {
+        return Err("the brokers refused the request (DescribeConfigs)".to_owned());
+    }
+    let entries = resource.entries.into_iter();
+    Ok(entries
+        .filter_map(|entry| Some((entry.name, entry.value?)))
+        .collect())
 }
 
 fn newest_of(settings: &KafkaSettings, range: &TopicRange) -> Result<Vec<OwnedRecord>, Failure> {

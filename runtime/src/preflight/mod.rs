@@ -15,6 +15,7 @@
 //! | `clock` | the clock of this machine against others |
 //! | `cluster`, `connection` | the facts about Kafka, and why it cannot be reached |
 //! | `start` | what `run` waits for, and what it refuses to start without |
+//! | `retention` | how long a topic keeps every record, as a metric of `run` |
 
 mod check;
 mod check_result;
@@ -24,6 +25,7 @@ mod connection;
 mod database;
 mod group;
 mod limits;
+mod retention;
 mod schemas;
 mod start;
 mod topics;
@@ -37,6 +39,7 @@ pub use check_result::{CheckResult, Level};
 pub use clock::newest_record;
 pub use cluster::TopicFacts;
 pub use database::DatabaseSchema;
+pub use retention::watch_retention;
 pub use start::{topics_exist, topics_exist_blocking};
 
 /// Flags of every `check`.

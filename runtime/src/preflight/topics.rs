@@ -269,9 +269,14 @@ pub(super) fn tasks(setting: &str, tasks: u16, topic: &TopicFacts) -> Option<Che
     })
 }
 
-/// Returns how long a topic keeps every record, which is how long a group may be stopped.
+/// Returns how long a topic keeps every record, which is how long a group may be stopped. `None` where
+/// that is for ever, or not known.
 pub(super) fn kept_uncompacted(topic: &TopicFacts) -> Option<Duration> {
-    let config = topic.config.as_ref().ok()?;
+    guaranteed_retention(topic.config.as_ref().ok()?)
+}
+
+/// Returns how long a topic of this configuration keeps every record; `None` where that is for ever.
+pub(super) fn guaranteed_retention(config: &Config) -> Option<Duration> {
     let setting = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
     let policy = config.get("cleanup.policy")?;
     let compaction = policy

@@ -5,6 +5,7 @@ mod links;
 mod markdown;
 mod names;
 mod paths;
+mod rules;
 mod settings;
 
 use std::path::{Path, PathBuf};

@@ -101,9 +101,12 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
         assert_eq!(status(&producer, SECOND).await, known);
         assert_eq!(status(&producer, FIRST).await, unknown);
     }
+    let stale = || metric(&producer, "checkout_keys_file_stale", "API_KEYS_FILE");
+    wait::until("a stale file", stale, |stale| matches!(stale, Ok(1))).await?;
     keys.write(FIRST)?;
     until_status(&producer, FIRST, StatusCode::OK).await;
     assert_eq!(status(&producer, SECOND).await, unknown);
+    wait::until("a file in use", stale, |stale| matches!(stale, Ok(0))).await?;
     assert_eq!(said(producer.log(), "the keys stay as they were"), told);
     for key in [FIRST, SECOND] {
         assert_eq!(said(producer.log(), key), 0, "a key is in the log");

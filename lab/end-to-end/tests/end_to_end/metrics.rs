@@ -11,13 +11,15 @@ use stack::Service;
 
 /// Metrics whose labels are those of an event, so that there is nothing to show before it: a partition is
 /// blocked, a client sends too much, a page of the console is opened.
-const AFTER_AN_EVENT: [&str; 6] = [
+const AFTER_AN_EVENT: [&str; 7] = [
     metrics::PROCESSOR_BLOCKED,
     metrics::PROCESSOR_BLOCKED_OFFSET,
     metrics::SINK_BLOCKED,
     metrics::SINK_BLOCKED_OFFSET,
     metrics::RATE_LIMITED,
     metrics::CONSOLE_REQUESTS,
+    // Only with a file of keys.
+    metrics::KEYS_FILE_STALE,
 ];
 
 /// Returns the names in the lines of `/metrics` that begin like this.

@@ -145,10 +145,17 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
     })
     .await?;
     catches_up(&processor).await?;
+    assert_eq!(metric(&sink, "checkout_ready", "").await?, 0);
+    assert_eq!(metric(&processor, "checkout_ready", "").await?, 1);
 
     system.backends.postgres().start().await?;
     system.backends.postgres().wait_ready().await?;
     catches_up(&sink).await?;
+    let is_ready = || metric(&sink, "checkout_ready", "");
+    wait::until("a sink that is ready", is_ready, |ready| {
+        matches!(ready, Ok(1))
+    })
+    .await?;
     let inserted = metric(&sink, "checkout_sink_rows_total", "outcome=\"inserted\"").await?;
     assert_eq!(inserted, 5_001);
     let retries = metric(&sink, "checkout_retries_total", "class=\"postgres\"").await?;
@@ -184,6 +191,23 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
     assert_eq!(metric(&processor, TO_VOUCHER, "").await?, 1);
     assert_eq!(metric(&sink, TO_ROW, "").await?, 1);
     assert_eq!(metric(&sink, ORDER_TO_ROW, "").await?, 1);
+    Ok(())
+}
+
+/// An alert compares it with the lag.
+#[tokio::test]
+async fn the_processor_says_how_long_its_topic_keeps_every_record() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let processor = system.processor().await?;
+    let kept = || series(&processor, "checkout_topic_guaranteed_retention_seconds");
+    let week = BTreeMap::from([(
+        format!("{{topic=\"{}\"}}", system.topics.order_status),
+        604_800.0,
+    )]);
+    wait::until("a week", kept, |kept| {
+        kept.as_ref().is_ok_and(|kept| *kept == week)
+    })
+    .await?;
     Ok(())
 }
 
