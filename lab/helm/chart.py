@@ -21,6 +21,7 @@ SETS = {
     "keda": [VALUES / "minimal.yaml", VALUES / "keda.yaml"],
     "plain-migrations": [VALUES / "minimal.yaml", VALUES / "plain-migrations.yaml"],
     "no-migrations": [VALUES / "minimal.yaml", VALUES / "no-migrations.yaml"],
+    "config-file": [VALUES / "config-file.yaml"],
     "example": [EXAMPLES / "values.yaml"],
 }
 COMPONENTS = ("producer", "processor", "sink", "console")

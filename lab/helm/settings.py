@@ -8,7 +8,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 # What is secret, or what the chart itself sets from other values.
 REFUSED = re.compile(
     r"""DATABASE_URL | ORDERS_DATABASE_URL | VOUCHER_SIGNING_KEY | .*_FILE | KAFKA_.* | SCHEMA_REGISTRY_.*
-    | HTTP_ADDR | HTTP_BULK_SPOOL_LIMIT | PROCESSOR_INSTANCE_ID
+    | CHECKOUT_CONFIG | HTTP_ADDR | HTTP_BULK_SPOOL_LIMIT | PROCESSOR_INSTANCE_ID
     | CONSOLE_HTTP_ADDR | CONSOLE_HOSTS | CONSOLE_WITHOUT_KEYS | CONSOLE_.*_URLS? | AUDIT_BY""",
     re.VERBOSE,
 )

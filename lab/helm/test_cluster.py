@@ -112,6 +112,10 @@ class Network(unittest.TestCase):
         ]:
             self.assertEqual((5432, "TCP") in self.egress("everything", component), has_one, component)
 
+    def test_a_configuration_file_may_name_a_database(self):
+        for component, may in [("producer", True), ("processor", False), ("sink", True), ("console", True)]:
+            self.assertEqual((5432, "TCP") in self.egress("config-file", component), may, component)
+
     def test_without_a_registry_there_is_no_way_to_one(self):
         self.assertNotIn((8081, "TCP"), self.egress("plain-migrations", "processor"))
 

@@ -139,6 +139,15 @@ class Secrets(unittest.TestCase):
                             self.assertEqual(variable, "DATABASE_URL", f"{name}, {pod}")
                             self.assertIn("secretKeyRef", entry["valueFrom"], f"{name}, {pod}")
 
+    def test_a_configuration_file_keeps_the_environment_free_of_secrets(self):
+        for pod, template in pods(objects("config-file")):
+            for container in containers(template):
+                variables = environment(container)
+                self.assertFalse([one for one in variables if SECRET.fullmatch(one)], pod)
+                self.assertEqual(variables["CHECKOUT_CONFIG"]["value"], "/etc/checkout/config/checkout.toml")
+        volumes = workload(objects("config-file"), "sink")["spec"]["template"]["spec"]["volumes"]
+        self.assertEqual([one["secret"]["secretName"] for one in volumes], ["sink-config"])
+
     def test_every_file_that_a_variable_names_is_mounted_from_a_secret(self):
         files = 0
         for name in SETS:

@@ -3,6 +3,7 @@ Environment, files and volumes of a component. Each takes a dict:
   root       the chart's context
   component  producer, processor, sink or console
   kafka      a block of values over that of the component
+  configFile a block of values over that of the component
   database   a block of values over that of the component
   files      more secretFiles
 */}}
@@ -16,6 +17,12 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- fail (printf "kafka.existingSecret and kafka.properties are both set (%s): write all properties into the Secret %s, or none" .component $kafka.existingSecret) -}}
 {{- end -}}
 {{- toYaml $kafka -}}
+{{- end -}}
+
+{{/* The block `configFile` that applies, as YAML. */}}
+{{- define "checkout.configFile" -}}
+{{- $own := (index .root.Values .component).configFile | default dict -}}
+{{- toYaml (mergeOverwrite (deepCopy .root.Values.configFile) (deepCopy $own) (deepCopy (.configFile | default dict))) -}}
 {{- end -}}
 
 {{/* The block `database` that applies, as YAML; empty for a component without one. */}}
@@ -54,6 +61,11 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- $kafka := fromYaml (include "checkout.kafka" .) -}}
 {{- $registry := $root.Values.schemaRegistry -}}
 {{- $database := fromYaml (include "checkout.database" .) -}}
+{{- $config := fromYaml (include "checkout.configFile" .) -}}
+{{- if $config.existingSecret -}}
+- name: CHECKOUT_CONFIG
+  value: /etc/checkout/config/{{ $config.existingSecretKey }}
+{{ end -}}
 - name: KAFKA_BOOTSTRAP_SERVERS
   value: {{ $kafka.bootstrapServers | quote }}
 {{- if $kafka.existingSecret }}
@@ -85,7 +97,7 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- end }}
 {{- end }}
 {{- if $database.existingSecret }}
-# No variable names a file with the URL, so this one secret is in the environment.
+# No variable names a file with the URL. A configuration file keeps it out of the environment.
 - name: DATABASE_URL
   valueFrom:
     secretKeyRef:
@@ -100,7 +112,7 @@ Environment, files and volumes of a component. Each takes a dict:
   value: {{ . | quote }}
 {{- end }}
 {{- else if has $component (list "producer" "sink") }}
-{{- include "checkout.require" (list "" (printf "%s.database.existingSecret" $component) "name a Secret with the URL of its database") }}
+{{- include "checkout.require" (list $config.existingSecret (printf "%s.database.existingSecret" $component) "name a Secret with the URL of its database, or a configuration file with it in configFile.existingSecret") }}
 {{- end }}
 {{- $address := printf "%s:8080" $root.Values.listenAddress }}
 - name: {{ eq $component "console" | ternary "CONSOLE_HTTP_ADDR" "HTTP_ADDR" }}
@@ -163,6 +175,7 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- $kafka := fromYaml (include "checkout.kafka" .) -}}
 {{- $secrets := dict -}}
 {{- with $kafka.existingSecret }}{{ $_ := set $secrets "kafka" . }}{{ end -}}
+{{- with (fromYaml (include "checkout.configFile" .)).existingSecret }}{{ $_ := set $secrets "config" . }}{{ end -}}
 {{- with .root.Values.schemaRegistry }}{{ if and .url .existingSecret }}{{ $_ := set $secrets "registry" .existingSecret }}{{ end }}{{ end -}}
 {{- if eq .component "producer" -}}
 {{- with $values.apiKeys.existingSecret }}{{ $_ := set $secrets "api-keys" . }}{{ end -}}
