@@ -42,12 +42,12 @@ pub(super) async fn check(
     registry: Option<&Registry>,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let topics = Topics::of(&settings.topics);
+    let topics = Topics::of(&settings.shared.topics);
     let mut required = topics.names();
     required.extend(settings.audit.topic.audit_topic.clone());
-    preflight::topics_exist(&settings.kafka, required, shutdown).await?;
+    preflight::topics_exist(&settings.shared.kafka, required, shutdown).await?;
     let compared = Compared {
-        kafka: &settings.kafka,
+        kafka: &settings.shared.kafka,
         registry,
         topic: &topics.vouchers,
         group: &settings.backfill.processor_group,
@@ -71,13 +71,14 @@ pub(super) async fn begin(
     let asked = resolve(settings).await?;
     let (settings, group, plan) = (settings.clone(), group.to_owned(), plan.clone());
     blocking(COMMAND, move || {
-        let offsets = BackfillOffsets::open(&settings.kafka, &group, &asked.topic)?;
+        let offsets = BackfillOffsets::open(&settings.shared.kafka, &group, &asked.topic)?;
         let config = settings
+            .shared
             .kafka
             .transactional_producer(&format!("{group}/0"))?;
         let producer = Producer::new(&config)?;
         until_answered(|| producer.init(SLICE))?;
-        let stored = read(&offsets, &settings.kafka, &group, &asked.topic)?;
+        let stored = read(&offsets, &settings.shared.kafka, &group, &asked.topic)?;
         let start = Start::of(&plan, &settings.range, &asked, &stored)?;
         if let Start::Run(run) = &start
             && !run.resumed
@@ -101,16 +102,16 @@ pub(super) async fn preview(settings: &BackfillSettings, plan: &Plan) -> Result<
     };
     let (settings, group, plan) = (settings.clone(), settings.group(name), plan.clone());
     blocking(COMMAND, move || {
-        let offsets = BackfillOffsets::open(&settings.kafka, &group, &asked.topic)?;
-        let stored = read(&offsets, &settings.kafka, &group, &asked.topic)?;
+        let offsets = BackfillOffsets::open(&settings.shared.kafka, &group, &asked.topic)?;
+        let stored = read(&offsets, &settings.shared.kafka, &group, &asked.topic)?;
         Start::of(&plan, &settings.range, &asked, &stored)
     })
     .await
 }
 
 async fn resolve(settings: &BackfillSettings) -> Result<TopicRange, Failure> {
-    let topic = &settings.topics.order_status_topic;
-    settings.range.resolve(&settings.kafka, topic).await
+    let topic = &settings.shared.topics.order_status_topic;
+    settings.range.resolve(&settings.shared.kafka, topic).await
 }
 
 /// Reads what is stored for all partitions of the topic: an earlier run may have read others.

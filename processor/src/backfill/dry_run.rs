@@ -60,7 +60,9 @@ struct Shared {
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     // A dry run has no effect that is recorded, but it may reveal codes.
     let audit = match settings.reveal {
-        true => settings.audit.open("processor", &settings.topics, None)?,
+        true => settings
+            .audit
+            .open("processor", &settings.shared.topics, None)?,
         false => None,
     };
     let has_key = settings.keys.voucher_signing_key.is_some()
@@ -75,7 +77,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let current = (current != settings.rule)
         .then(|| current.evaluator(keys))
         .transpose()?;
-    let registry = Registry::of(&settings.registry)?;
+    let registry = Registry::of(&settings.shared.registry)?;
     let campaign = &evaluator.rule().campaign;
     let table = match &settings.database_url {
         Some(url) => Some(VouchersTable::new(url, campaign, settings.replay.threads)?),
@@ -121,7 +123,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let known = KnownSchemas::default();
     let live = settings.live_flow();
     let replayed = replay(&range, &settings.replay, &live, &shutdown, |share| {
-        let reader = RangeReader::open(&settings.kafka, &group, &share.range)?;
+        let reader = RangeReader::open(&settings.shared.kafka, &group, &share.range)?;
         let schemas = SchemaCache::new(
             registry.clone(),
             known.clone(),
@@ -190,7 +192,7 @@ async fn record_reveal(audit: Audit, settings: &BackfillSettings) -> Result<(), 
         what: settings.range_in_words(),
     });
     trail
-        .write(&settings.kafka, None, AuditCounts::default())
+        .write(&settings.shared.kafka, None, AuditCounts::default())
         .await
 }
 

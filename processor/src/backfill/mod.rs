@@ -59,7 +59,7 @@ const COMMAND: &str = "backfill";
 /// Exit code 2 for wrong settings, and for settings that differ from those of an interrupted run; 1
 /// when it fails; 130 or 143 when a signal stopped it before its end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    settings.kafka.check()?;
+    settings.shared.kafka.check()?;
     if settings.dry_run {
         dry_run::run(settings, shutdown).await
     } else {

@@ -58,7 +58,7 @@ pub struct OffsetMetadata {
 impl Plan {
     /// Returns the plan that the settings describe, as that of the first run.
     pub fn of(settings: &BackfillSettings, evaluator: &Evaluator, has_key: bool) -> Self {
-        let topics = &settings.topics;
+        let topics = &settings.shared.topics;
         Self {
             run: 1,
             range: digest(&range_text(&settings.range)),

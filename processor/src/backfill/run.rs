@@ -29,9 +29,11 @@ use crate::task::{self, Guarantee, Ports, Task};
 /// Runs the backfill, and prints its result.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let evaluator = Arc::new(settings.rule.evaluator(settings.keys.signing_keys()?)?);
-    let audit = settings.audit.open("processor", &settings.topics, None)?;
-    let registry = Registry::of(&settings.registry)?;
-    let topics = Topics::of(&settings.topics);
+    let audit = settings
+        .audit
+        .open("processor", &settings.shared.topics, None)?;
+    let registry = Registry::of(&settings.shared.registry)?;
+    let topics = Topics::of(&settings.shared.topics);
     let plan = Plan::of(&settings, &evaluator, true);
     // A run that is already done needs neither checks nor a registry.
     if let Some(name) = &settings.backfill.name
@@ -91,7 +93,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             health.ready_part(format!("registry-{}", share.number)),
         );
         let log = RangeLog::new(
-            &settings.kafka,
+            &settings.shared.kafka,
             &group,
             &transactional_id,
             plan.clone(),

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use runtime::audit::AuditSettings;
 use runtime::configuration::without_flags;
-use runtime::kafka::{KafkaSettings, RangeSettings};
+use runtime::kafka::RangeSettings;
 use runtime::lifecycle::Failure;
-use runtime::registry::RegistrySettings;
 use runtime::replay::{Beside, LiveGroup, ReplaySettings};
-use runtime::settings::{Secret, TopicSettings, group_name};
+use runtime::service::SharedSettings;
+use runtime::settings::{Secret, group_name};
 
 use crate::campaign_history::HistoryFlags;
 use crate::settings::{KeySettings, RuleSettings};
@@ -26,15 +26,9 @@ pub struct BackfillSettings {
     /// How the range is replayed.
     #[command(flatten)]
     pub replay: ReplaySettings,
-    /// How to connect to Kafka.
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    pub kafka: KafkaSettings,
-    /// The schema registry, if there is one.
-    #[command(flatten)]
-    pub registry: RegistrySettings,
-    /// The names of the topics.
-    #[command(flatten)]
-    pub topics: TopicSettings,
+    pub shared: SharedSettings,
     /// Who runs the backfill and why, and where that is recorded.
     #[command(flatten)]
     pub audit: AuditSettings,
@@ -100,7 +94,7 @@ impl BackfillSettings {
 
     /// Returns the part of the order statuses that is read, for a person.
     pub fn range_in_words(&self) -> String {
-        self.range.describe(&self.topics.order_status_topic)
+        self.range.describe(&self.shared.topics.order_status_topic)
     }
 
     /// Returns the live flow that the backfill gives way to.
@@ -109,9 +103,9 @@ impl BackfillSettings {
             group: group.to_owned(),
             topic: topic.to_owned(),
         };
-        let (live, topics) = (&self.backfill, &self.topics);
+        let (live, topics) = (&self.backfill, &self.shared.topics);
         Beside {
-            kafka: self.kafka.clone(),
+            kafka: self.shared.kafka.clone(),
             groups: vec![
                 group(&live.processor_group, &topics.order_status_topic),
                 group(&live.sink_group, &topics.vouchers_topic),

@@ -12,16 +12,17 @@ use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
 use runtime::flow::FlowObserver;
 use runtime::health::Health;
-use runtime::kafka::{KafkaSettings, RangeSettings};
+use runtime::kafka::RangeSettings;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::output;
 use runtime::postgres::MissingMigrations;
-use runtime::registry::{KnownSchemas, Registry, RegistrySettings, SchemaCache};
+use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{
     Beside, LiveGroup, RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration,
     numbers, replay,
 };
-use runtime::settings::{TopicSettings, group_name};
+use runtime::service::SharedSettings;
+use runtime::settings::group_name;
 use runtime::stepping::drive;
 use serde_json::json;
 
@@ -42,15 +43,9 @@ pub struct BackfillSettings {
     /// How the range is replayed. Each thread has its own connection to the database.
     #[command(flatten)]
     pub replay: ReplaySettings,
-    /// How to connect to Kafka.
+    /// Brokers, schema registry and topics.
     #[command(flatten)]
-    pub kafka: KafkaSettings,
-    /// The schema registry, if there is one.
-    #[command(flatten)]
-    pub registry: RegistrySettings,
-    /// The names of the topics.
-    #[command(flatten)]
-    pub topics: TopicSettings,
+    pub shared: SharedSettings,
     /// The database that the rows are written to.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -74,12 +69,15 @@ pub struct BackfillSettings {
 /// Exit code 2 for wrong settings; 1 when it fails; 130 or 143 when a signal stopped it before its
 /// end.
 pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    settings.kafka.check()?;
-    let audit = settings.audit.open("sink", &settings.topics, None)?;
+    settings.shared.kafka.check()?;
+    let audit = settings.audit.open("sink", &settings.shared.topics, None)?;
     let database = Database::new(&settings.database.database_url)?;
-    let registry = Registry::of(&settings.registry)?;
-    let topic = &settings.topics.vouchers_topic;
-    let range = settings.range.resolve(&settings.kafka, topic).await?;
+    let registry = Registry::of(&settings.shared.registry)?;
+    let topic = &settings.shared.topics.vouchers_topic;
+    let range = settings
+        .range
+        .resolve(&settings.shared.kafka, topic)
+        .await?;
     let audit = audit.map(|audit| {
         audit.of(Action {
             run: run_name("backfill"),
@@ -91,7 +89,11 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     });
     if let Some(audit) = &audit {
         audit
-            .write(&settings.kafka, Some(Phase::Begin), AuditCounts::default())
+            .write(
+                &settings.shared.kafka,
+                Some(Phase::Begin),
+                AuditCounts::default(),
+            )
             .await?;
     }
     let health = Health::new();
@@ -102,7 +104,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     let known = KnownSchemas::default();
     let group = format!("{}/backfill", settings.sink_group);
     let live = Beside {
-        kafka: settings.kafka.clone(),
+        kafka: settings.shared.kafka.clone(),
         groups: vec![LiveGroup {
             group: settings.sink_group.clone(),
             topic: topic.clone(),
@@ -115,7 +117,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             known.clone(),
             health.ready_part(format!("registry-{}", share.number)),
         );
-        let mut source = RangeInput::new(&settings.kafka, &group, share);
+        let mut source = RangeInput::new(&settings.shared.kafka, &group, share);
         source.reopen()?;
         let ports = Ports {
             source,
@@ -137,7 +139,9 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     let recorded = match &audit {
         Some(audit) => {
             let counts = counts_of(&totals.tally(), settings.replay.dead_letters);
-            audit.write(&settings.kafka, Some(Phase::End), counts).await
+            audit
+                .write(&settings.shared.kafka, Some(Phase::End), counts)
+                .await
         }
         None => Ok(()),
     };
@@ -175,8 +179,8 @@ fn dead_letters(settings: &BackfillSettings) -> Result<BackfillDeadLetters, Fail
     if !settings.replay.dead_letters {
         return Ok(BackfillDeadLetters::Counted);
     }
-    let topic = settings.topics.voucher_dead_letters();
-    KafkaDeadLetters::new(&settings.kafka, topic, &settings.sink_group)
+    let topic = settings.shared.topics.voucher_dead_letters();
+    KafkaDeadLetters::new(&settings.shared.kafka, topic, &settings.sink_group)
         .map(BackfillDeadLetters::Written)
 }
 
@@ -195,7 +199,7 @@ fn print(
     } = replayed;
     if settings.json {
         let result = json!({
-            "complete": is_complete, "topic": settings.topics.vouchers_topic,
+            "complete": is_complete, "topic": settings.shared.topics.vouchers_topic,
             "records": tally.records(), "left_out": left_out, "inserted": tally.inserted,
             "existing": tally.existing, "different": tally.different,
             "tombstones": tally.tombstones, "unusable": numbers(&tally.dead),
