@@ -6,8 +6,8 @@ use runtime::kafka::rdkafka::ClientConfig;
 use runtime::kafka::rdkafka::error::RDKafkaErrorCode;
 use runtime::kafka::{
     AssignmentChange, Blocked, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Membership,
-    MembershipObserver, Outgoing, Polled, Producer, Producers, Refused, Subscription,
-    TransactionError, TransactionScope, Unfinished, session_timeout,
+    MembershipObserver, Outgoing, Polled, Producers, Refused, Subscription, TransactionError,
+    TransactionScope, Unfinished, session_timeout,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -203,10 +203,7 @@ impl Log for KafkaLog {
     }
 
     fn take_refused(&mut self) -> Vec<Refused> {
-        self.producers
-            .current()
-            .map(Producer::take_refused)
-            .unwrap_or_default()
+        self.producers.take_refused()
     }
 
     fn send_offsets(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
     AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
-    Producer, Producers, Refused, TransactionError, retry_until,
+    Producers, Refused, TransactionError, retry_until,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -14,10 +14,8 @@ use runtime::replay::{RangeInput, Share};
 
 use super::offsets::BackfillOffsets;
 use super::plan::Plan;
+use crate::limits::QUEUE_ROOM;
 use crate::ports::Log;
-
-/// How long a record may wait for room in the producer's queue.
-const ROOM: Duration = Duration::from_secs(5);
 
 /// How long one call may wait for the broker.
 const SLICE: Duration = Duration::from_secs(1);
@@ -179,7 +177,7 @@ impl Log for RangeLog {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.producers.current()?.send(record, ROOM)?;
+        self.producers.current()?.send(record, QUEUE_ROOM)?;
         self.input.note_written();
         Ok(())
     }
@@ -189,10 +187,7 @@ impl Log for RangeLog {
     }
 
     fn take_refused(&mut self) -> Vec<Refused> {
-        self.producers
-            .current()
-            .map(Producer::take_refused)
-            .unwrap_or_default()
+        self.producers.take_refused()
     }
 
     fn send_offsets(

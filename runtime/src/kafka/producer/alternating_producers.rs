@@ -18,7 +18,7 @@ use super::bounded_producer::Producer;
 use super::call::AbandonedCalls;
 use super::hanging_transactions::{HangingTransactions, TransactionScope};
 use super::limits::{FIRST_TAKEOVER_TIMEOUT, MAX_ABANDONED_CALLS, MAX_TAKEOVER_TIMEOUT};
-use super::transaction::TransactionError;
+use super::transaction::{Refused, TransactionError};
 use crate::kafka::KafkaSettings;
 use crate::lifecycle::Failure;
 
@@ -172,6 +172,14 @@ impl Producers {
         self.all
             .get(self.turn)
             .ok_or_else(|| TransactionError::Fatal("no producer is open".to_owned()))
+    }
+
+    /// Takes the records of the open transaction that the broker refused, see
+    /// [`Producer::take_refused`]. There are none while no client is open.
+    pub fn take_refused(&self) -> Vec<Refused> {
+        self.current()
+            .map(Producer::take_refused)
+            .unwrap_or_default()
     }
 }
 
