@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::Caller;
-use super::description::{ChangeErrors, RouteErrors};
+use super::description::{ChangeErrors, PlaceErrors, RouteErrors, StatusErrors};
 use super::idempotency::IDEMPOTENCY_REPLAYED;
 use super::json::{JsonBody, object};
 use super::problem::Problem;
@@ -76,11 +76,10 @@ pub(super) struct OldStatus {
     params(IdempotencyKey),
     request_body(content = inline(OldPlaceBody), content_type = "application/json"),
     responses(
-        (status = 200, description = "Placed", body = OldOrder,
-            headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
+        (status = 200, description = "Placed", body = OldOrder),
         RouteErrors,
         ChangeErrors,
-        (status = 422, description = "Not an order, or the idempotency key stands for another request"),
+        PlaceErrors,
     )
 )]
 pub(super) async fn create(
@@ -127,14 +126,11 @@ pub(super) async fn create(
     params(IdempotencyKey),
     request_body(content = inline(OldStatusBody), content_type = "application/json"),
     responses(
-        (status = 200, description = "Changed, or it had the status already", body = OldStatus,
-            headers(("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
+        (status = 200, description = "Changed, or it had the status already", body = OldStatus),
         RouteErrors,
         ChangeErrors,
+        StatusErrors,
         (status = 400, description = "Malformed, or the id is missing"),
-        (status = 404, description = "No such order"),
-        (status = 409, description = "The status cannot follow the order's"),
-        (status = 422, description = "No status, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn status_update(

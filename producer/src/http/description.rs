@@ -4,9 +4,12 @@
 use axum::http::{Method, StatusCode};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, SecurityRequirement};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, Object, Ref, RefOr, SecurityRequirement, Type,
+};
 use utoipa::{IntoResponses, OpenApi};
 
+use super::idempotency::IDEMPOTENCY_KEY;
 use super::problem::{PROBLEM_JSON, ProblemDetails};
 
 #[derive(OpenApi)]
@@ -29,22 +32,31 @@ pub(super) fn new() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
-/// Completes the description once it has its routes: every error is a problem, and a key is required or
-/// not.
+/// Completes the description once it has its routes: every error is a problem, the answer to a request
+/// that may have an idempotency key can be that of an earlier one, and a key is required or not.
 pub(super) fn complete(
     mut api: utoipa::openapi::OpenApi,
     requires_key: bool,
 ) -> utoipa::openapi::OpenApi {
     for path in api.paths.paths.values_mut() {
         for operation in operations(path) {
+            let is_repeatable = may_have_idempotency_key(operation);
             for (status, response) in &mut operation.responses.responses {
-                if let RefOr::T(response) = response
-                    && status.starts_with(['4', '5'])
-                {
+                let RefOr::T(response) = response else {
+                    continue;
+                };
+                if status.starts_with(['4', '5']) {
                     let problem = Ref::from_schema_name("Problem");
                     let content = ContentBuilder::new().schema(Some(problem)).build();
                     let content = RefOr::T(content);
                     response.content.insert(PROBLEM_JSON.to_owned(), content);
+                } else if is_repeatable {
+                    let replayed = HeaderBuilder::new()
+                        .schema(Some(Object::with_type(Type::Boolean)))
+                        .description(Some("The same request was answered before"))
+                        .build();
+                    let name = "Idempotency-Replayed".to_owned();
+                    response.headers.insert(name, RefOr::T(replayed));
                 }
             }
         }
@@ -83,6 +95,14 @@ pub(super) fn answers(api: &utoipa::openapi::OpenApi) -> Vec<(&str, Method, Vec<
         }
     }
     found
+}
+
+fn may_have_idempotency_key(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.name.eq_ignore_ascii_case(IDEMPOTENCY_KEY),
+        RefOr::Ref(_) => false,
+    })
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -129,4 +149,28 @@ pub(super) enum ChangeErrors {
     /// Try again later; outcome-unknown and timed-out: with the same idempotency key
     #[response(status = 503)]
     Unavailable,
+}
+
+/// The further errors of a route that places an order; listed after [`ChangeErrors`].
+#[derive(Debug, IntoResponses)]
+#[allow(dead_code)]
+pub(super) enum PlaceErrors {
+    /// Not an order, or the idempotency key stands for another request
+    #[response(status = 422)]
+    NoOrder,
+}
+
+/// The further errors of a route that changes an order's status; listed after [`ChangeErrors`].
+#[derive(Debug, IntoResponses)]
+#[allow(dead_code)]
+pub(super) enum StatusErrors {
+    /// No such order
+    #[response(status = 404)]
+    NoSuchOrder,
+    /// The status cannot follow the order's
+    #[response(status = 409)]
+    CannotFollow,
+    /// No status, or the idempotency key stands for another request
+    #[response(status = 422)]
+    NoStatus,
 }

@@ -12,7 +12,7 @@ use schemas::OrderId;
 use super::Api;
 use super::answers::Answer;
 use super::auth::Caller;
-use super::description::{ChangeErrors, RouteErrors};
+use super::description::{ChangeErrors, PlaceErrors, RouteErrors, StatusErrors};
 use super::etag::{etag, has_version, if_match};
 use super::json::{JsonBody, object};
 use super::problem::Problem;
@@ -60,12 +60,11 @@ pub(super) fn order_of(path: &str) -> Result<String, Problem> {
     responses(
         (status = 201, description = "Placed", body = Order,
             headers(("Location" = String, description = "The order's path"),
-                    ("ETag" = String, description = "The order's version"),
-                    ("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
+                    ("ETag" = String, description = "The order's version"))),
         RouteErrors,
         ChangeErrors,
+        PlaceErrors,
         (status = 409, description = "An order of this id exists"),
-        (status = 422, description = "Not an order, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn place_order(
@@ -94,14 +93,11 @@ pub(super) async fn place_order(
     request_body(content = inline(StatusBody), content_type = "application/json"),
     responses(
         (status = 200, description = "Changed, or it had the status already", body = Order,
-            headers(("ETag" = String, description = "The order's version"),
-                    ("Idempotency-Replayed" = Option<bool>, description = "The same request was answered before"))),
+            headers(("ETag" = String, description = "The order's version"))),
         RouteErrors,
         ChangeErrors,
-        (status = 404, description = "No such order"),
-        (status = 409, description = "The status cannot follow the order's"),
+        StatusErrors,
         (status = 412, description = "The order has changed"),
-        (status = 422, description = "No status, or the idempotency key stands for another request"),
     )
 )]
 pub(super) async fn set_status(

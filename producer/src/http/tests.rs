@@ -306,6 +306,22 @@ async fn the_description_names_every_route_with_its_problems() {
         api["components"]["securitySchemes"]["api_key"]["scheme"],
         "bearer"
     );
+    let answer = |path: &str, method: &str, status: &str| {
+        let answer = &api["paths"][path][method]["responses"][status];
+        (
+            answer["description"].clone(),
+            answer["headers"]["Idempotency-Replayed"].is_object(),
+        )
+    };
+    assert_eq!(answer("/orders", "post", "201"), ("Placed".into(), true));
+    assert_eq!(answer("/orders", "get", "200"), ("A page".into(), false));
+    let no_order = answer("/orders", "post", "422");
+    assert!(!no_order.1 && no_order.0 != "", "{no_order:?}");
+    assert_eq!(answer("/order/create", "post", "422"), no_order);
+    for status in ["404", "409", "422"] {
+        let old = answer("/order/status-update", "post", status);
+        assert_eq!(answer("/orders/{order_id}", "patch", status), old);
+    }
     let total = &api["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         ["properties"]["total"];
     assert_eq!(total["oneOf"].as_array().map(Vec::len), Some(2), "{total}");
