@@ -2,7 +2,7 @@
 
 use super::{
     Counts, DeadLetter, DeadLetterFilter, DeadLetterOwner, DeadLetterState, DeadLetterStates,
-    NotADeadLetter, StateWriter,
+    NotADeadLetter, Seen, StateWriter,
 };
 use crate::audit::AuditTrail;
 use crate::kafka::{KafkaSettings, TopicRange};
@@ -131,6 +131,32 @@ impl DeadLetterTopic {
                 false => Ok(()),
             }
         })
+    }
+
+    /// Calls `each` once with every open dead letter of the owner that `filter` selects, and with its
+    /// state. Returns the counts of these dead letters, and of what belongs to others.
+    ///
+    /// # Errors
+    /// Exit code 1 when the topics cannot be read.
+    pub fn for_each_open(
+        &self,
+        filter: &DeadLetterFilter,
+        mut each: impl FnMut(DeadLetter, Option<&DeadLetterState>),
+    ) -> Result<Counts, Failure> {
+        let mut states = self.all_states()?;
+        let mut counts = Counts::default();
+        self.for_each_own(
+            &mut states,
+            filter,
+            &mut counts,
+            |dead_letter, state, counts| {
+                if dead_letter.is_open(state) && counts.note(&dead_letter, state) == Seen::First {
+                    each(dead_letter, state);
+                }
+                Ok(())
+            },
+        )?;
+        Ok(counts)
     }
 
     fn parse(&self, record: &impl InputRecord) -> Result<DeadLetter, NotADeadLetter> {

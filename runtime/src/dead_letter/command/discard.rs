@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{print, print_json, trail};
 use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
-    Counts, DeadLetterFilter, DeadLetterState, DeadLetterTopic, Resolution, Seen, StateWriter,
+    DeadLetterFilter, DeadLetterState, DeadLetterTopic, Resolution, StateWriter,
 };
 use crate::lifecycle::Failure;
 use crate::settings::{TopicSettings, sentence};
@@ -79,25 +79,15 @@ pub fn discard(
         true => None,
         false => Some(topic.state_writer(audit)?),
     };
-    let mut states = topic.all_states()?;
-    let mut counts = Counts::default();
     let mut discarded = Vec::new();
-    topic.for_each_own(
-        &mut states,
-        &args.filter,
-        &mut counts,
-        |dead_letter, state, counts| {
-            if dead_letter.is_open(state) && counts.note(&dead_letter, state) == Seen::First {
-                let resolution = Resolution::Discarded {
-                    note: args.note.clone(),
-                };
-                let attempts = dead_letter.attempts_now(state);
-                let state = DeadLetterState::now(resolution, attempts, &run);
-                discarded.push((dead_letter.id, state));
-            }
-            Ok(())
-        },
-    )?;
+    let counts = topic.for_each_open(&args.filter, |dead_letter, state| {
+        let resolution = Resolution::Discarded {
+            note: args.note.clone(),
+        };
+        let attempts = dead_letter.attempts_now(state);
+        let state = DeadLetterState::now(resolution, attempts, &run);
+        discarded.push((dead_letter.id, state));
+    })?;
     if let Some(writer) = &writer {
         for states in discarded.chunks(StateWriter::MAX_STATES) {
             writer.write(&[], states)?;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::RedriveArgs;
-use crate::dead_letter::{Counts, DeadLetterId, DeadLetterTopic, Seen};
+use crate::dead_letter::{DeadLetterId, DeadLetterTopic};
 use crate::lifecycle::Failure;
 use crate::plural::count;
 
@@ -22,20 +22,10 @@ pub(super) fn expected(
     let Some(expected) = args.expect else {
         return Ok(None);
     };
-    let mut states = topic.all_states()?;
-    let mut counts = Counts::default();
     let mut open = HashSet::new();
-    topic.for_each_own(
-        &mut states,
-        &args.filter,
-        &mut counts,
-        |dead_letter, state, counts| {
-            if dead_letter.is_open(state) && counts.note(&dead_letter, state) == Seen::First {
-                open.insert(dead_letter.id);
-            }
-            Ok(())
-        },
-    )?;
+    topic.for_each_open(&args.filter, |dead_letter, _| {
+        open.insert(dead_letter.id);
+    })?;
     match open.len() as u64 == expected {
         true => Ok(Some(open)),
         false => Err(Failure::bad_setting(other_number(open.len(), expected))),
