@@ -11,7 +11,7 @@ use runtime::configuration;
 use runtime::health::command::HealthQuestion;
 use runtime::key_file::KeyFile;
 use runtime::lifecycle::{Failure, Failures};
-use runtime::settings::{Secret, read_secret_file, socket_address};
+use runtime::settings::{Secret, is_identifier, read_secret_file, socket_address};
 use serde::Serialize;
 
 use crate::http::keys::ConsoleKeys;
@@ -366,8 +366,7 @@ impl Inherited {
 
 fn host_name(text: &str) -> Result<String, String> {
     let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || name.len() > 253 || !name.bytes().all(legal) {
+    if !is_identifier(&name, 253) {
         return Err(
             "write host names without scheme and port, such as console.example.com".to_owned(),
         );

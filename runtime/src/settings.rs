@@ -132,19 +132,25 @@ pub fn whole<N: TryFrom<u64>>(
     }
 }
 
-/// Returns a parser of names with at most `max_length` characters that are legal everywhere: in
+/// Returns whether a text is a name with at most `max_length` characters that are legal everywhere: in
 /// topics, transactional ids and file names.
+pub fn is_identifier(text: &str, max_length: usize) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !text.is_empty() && text.len() <= max_length && text.bytes().all(legal)
+}
+
+/// Returns a parser of names with at most `max_length` characters, see [`is_identifier`].
 pub fn identifier(
     max_length: usize,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     move |text| {
-        if text.is_empty() || text.len() > max_length || !text.bytes().all(legal) {
-            return Err(format!(
+        if is_identifier(text, max_length) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!(
                 "write 1 to {max_length} letters, digits, '.', '_' or '-'"
-            ));
+            ))
         }
-        Ok(text.to_owned())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Checks the values of requests by their type before they become words of a command: pure.
 
+use processor::backfill::settings::MAX_NAME;
 use runtime::dead_letter::OriginFilter;
 use runtime::kafka::Bound;
 use runtime::replay::Rate;
+use runtime::settings::{identifier, is_identifier};
 use schemas::{OrderId, Timestamp, decimal};
 
 /// The longest reason of an action. The note of a discarded dead letter has the same limit.
@@ -29,8 +31,7 @@ pub(super) fn why(text: Option<&str>) -> Result<&str, String> {
 
 /// Checks the reason of dead letters.
 pub(super) fn reason(text: &str) -> Result<&str, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if text.is_empty() || text.len() > MAX_REASON || !text.bytes().all(legal) {
+    if !is_identifier(text, MAX_REASON) {
         return Err("reason: write one word, such as invalid_total".to_owned());
     }
     Ok(text)
@@ -60,11 +61,9 @@ pub(super) fn bound<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
 
 /// Checks the name of a backfill.
 pub(super) fn name(text: &str) -> Result<&str, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(legal) {
-        return Err("name: write 1 to 64 letters, digits, '.', '_' or '-'".to_owned());
-    }
-    Ok(text)
+    identifier(MAX_NAME)(text)
+        .map(|_| text)
+        .map_err(|why| format!("name: {why}"))
 }
 
 /// Checks an amount of money, which is text so that it never is a binary float.

@@ -9,10 +9,13 @@ use runtime::kafka::RangeSettings;
 use runtime::lifecycle::Failure;
 use runtime::replay::{Beside, LiveGroup, ReplaySettings};
 use runtime::service::SharedSettings;
-use runtime::settings::{Secret, group_name};
+use runtime::settings::{Secret, group_name, identifier};
 
 use crate::campaign_history::HistoryFlags;
 use crate::settings::{KeySettings, RuleSettings};
+
+/// Characters of a backfill's name, which is a part of a consumer group and of transactional ids.
+pub const MAX_NAME: usize = 64;
 
 /// All settings of `processor backfill`.
 #[derive(Debug, Clone, Args)]
@@ -69,7 +72,7 @@ pub struct Backfill {
     /// Name of the backfill, in the header source.run of its vouchers. A start with the same name
     /// and settings continues an interrupted run; after a completed run, another range begins a new
     /// one [default: made from the time].
-    #[arg(long, value_parser = name)]
+    #[arg(long, value_parser = identifier(MAX_NAME))]
     pub name: Option<String>,
 
     /// The consumer group of `processor run`. Its offsets stay as they are, and without --rate the
@@ -117,14 +120,6 @@ impl BackfillSettings {
     pub fn group(&self, name: &str) -> String {
         format!("{}/backfill/{name}", self.backfill.processor_group)
     }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(legal) {
-        return Err("write 1 to 64 letters, digits, '.', '_' or '-'".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 fn listing_file(text: &str) -> Result<PathBuf, String> {

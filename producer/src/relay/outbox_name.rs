@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use runtime::settings::is_identifier;
+
 /// The length of the longest name, in bytes.
 const MAX_BYTES: usize = 100;
 
@@ -25,9 +27,7 @@ impl FromStr for OutboxName {
     type Err = InvalidOutboxName;
 
     fn from_str(text: &str) -> Result<Self, InvalidOutboxName> {
-        let is_allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if !(1..=MAX_BYTES).contains(&text.len()) || !text.bytes().all(is_allowed) {
+        if !is_identifier(text, MAX_BYTES) {
             return Err(InvalidOutboxName::Characters);
         }
         if text == "turn" {
