@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::gauge;
 use sha2::{Digest, Sha256};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
 use crate::lifecycle::{Failure, Shutdown};
@@ -30,14 +31,64 @@ pub struct KeyFile<K> {
     variable: &'static str,
     path: PathBuf,
     keys: K,
-    text: TextDigest,
+    text: KeyDigest,
 }
 
-/// The digest of a text, which is not kept: it may hold plain keys.
-type TextDigest = [u8; 32];
+/// The SHA-256 of a key, or of a text that may hold keys. Neither is kept itself.
+pub type KeyDigest = [u8; 32];
 
-fn digest(text: &str) -> TextDigest {
-    Sha256::digest(text.as_bytes()).into()
+/// Returns the digest of a key.
+pub fn digest(key: &[u8]) -> KeyDigest {
+    Sha256::digest(key).into()
+}
+
+/// Calls `parse` with each line of a file of keys, without the spaces around it. Leaves out empty lines
+/// and lines that start with `#`.
+///
+/// # Errors
+/// The first error of `parse`, after the number of its line.
+pub fn parse_lines(
+    text: &str,
+    mut parse: impl FnMut(&str) -> Result<(), &'static str>,
+) -> Result<(), String> {
+    for (number, line) in (1_u64..).zip(text.lines()) {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            parse(line).map_err(|why| format!("line {number}: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the digest of the key that a word of a line stands for. The word is the key itself, or
+/// `sha256:` and the 64 hex digits of its digest.
+///
+/// # Errors
+/// What is wrong with the word, without showing it.
+pub fn digest_of_word(word: &str) -> Result<KeyDigest, &'static str> {
+    if let Some(digits) = word.strip_prefix("sha256:") {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(digits, &mut digest)
+            .map_err(|_| "write sha256: and the 64 hex digits of the key's SHA-256")?;
+        return Ok(digest);
+    }
+    if !word.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a key is visible ASCII without spaces");
+    }
+    Ok(digest(word.as_bytes()))
+}
+
+/// Returns the key of `keys` that has this digest, if there is one. Takes the same time for every digest.
+pub fn key_with<'a, K>(
+    keys: &'a [K],
+    digest: &KeyDigest,
+    digest_of: impl Fn(&K) -> &KeyDigest,
+) -> Option<&'a K> {
+    let mut found = u64::MAX;
+    for (at, key) in (0..).zip(keys) {
+        found.conditional_assign(&at, digest_of(key).ct_eq(digest));
+    }
+    keys.get(usize::try_from(found).ok()?)
 }
 
 impl<K: FileKeys> KeyFile<K> {
@@ -53,7 +104,7 @@ impl<K: FileKeys> KeyFile<K> {
             variable,
             path: path.to_owned(),
             keys,
-            text: digest(&text),
+            text: digest(text.as_bytes()),
         })
     }
 
@@ -127,9 +178,9 @@ impl<K: FileKeys> Reload<K> {
 #[derive(Debug)]
 struct Seen {
     /// The text whose keys are in use.
-    used: TextDigest,
+    used: KeyDigest,
     /// Another text, if the last check found one.
-    new: Option<TextDigest>,
+    new: Option<KeyDigest>,
     /// The error that was reported last, which is not repeated.
     reported: Option<String>,
 }
@@ -146,7 +197,7 @@ enum Check<K> {
 }
 
 impl Seen {
-    const fn new(used: TextDigest) -> Self {
+    const fn new(used: KeyDigest) -> Self {
         Self {
             used,
             new: None,
@@ -169,7 +220,7 @@ impl Seen {
                 return self.wrong(format!("cannot read it: {why}"));
             }
         };
-        let found = digest(&text);
+        let found = digest(text.as_bytes());
         if found == self.used {
             (self.new, self.reported) = (None, None);
             return Check::Same;
@@ -226,8 +277,45 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_parsed_without_comments_and_a_wrong_one_is_named() {
+        let mut words = Vec::new();
+        let parsed = parse_lines("# team\n\n  one \n two\n", |line| {
+            words.push(line.to_owned());
+            Ok(())
+        });
+        assert_eq!(parsed, Ok(()));
+        assert_eq!(words, ["one", "two"]);
+        let wrong = parse_lines("one\n\n two\n", |line| match line {
+            "two" => Err("not this one"),
+            _ => Ok(()),
+        });
+        assert_eq!(wrong, Err("line 3: not this one".to_owned()));
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_digest_however_its_line_has_it() {
+        let words = [
+            "first".to_owned(),
+            format!("sha256:{}", hex::encode(digest(b"second"))),
+        ];
+        let keys = words.map(|word| digest_of_word(&word).unwrap());
+        let position = |key: &[u8]| {
+            let found = key_with(&keys, &digest(key), |digest| digest)?;
+            keys.iter().position(|digest| digest == found)
+        };
+        assert_eq!(position(b"first"), Some(0));
+        assert_eq!(position(b"second"), Some(1));
+        assert_eq!(position(b"third"), None);
+        let none: [KeyDigest; 0] = [];
+        assert_eq!(key_with(&none, &digest(b"first"), |digest| digest), None);
+        for wrong in ["sha256:", "sha256:00", "two words", "schl\u{fc}ssel"] {
+            assert!(digest_of_word(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_text_counts_when_it_was_read_the_same_twice() {
-        let mut seen = Seen::new(digest("old\n"));
+        let mut seen = Seen::new(digest(b"old\n"));
         assert!(matches!(check(&mut seen, "old\n"), Check::Same));
         assert!(matches!(check(&mut seen, "n"), Check::Same));
         assert!(matches!(check(&mut seen, "new\nold\n"), Check::Same));
@@ -240,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_wrong_file_changes_nothing_and_is_reported_once() {
-        let mut seen = Seen::new(digest("old\n"));
+        let mut seen = Seen::new(digest(b"old\n"));
         for wrong in ["", "hunter 2\n"] {
             assert!(matches!(check(&mut seen, wrong), Check::Same));
             assert!(matches!(check(&mut seen, wrong), Check::Wrong(_)));

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use runtime::key_file::FileKeys;
-use sha2::{Digest, Sha256};
-use subtle::{ConditionallySelectable, ConstantTimeEq};
+use runtime::key_file::{FileKeys, KeyDigest, digest_of_word, key_with, parse_lines};
+use runtime::settings::is_identifier;
 
 use super::session::Identity;
 use crate::settings::Role;
@@ -15,9 +14,6 @@ const MIN_KEY: usize = 16;
 
 /// Bytes of a name, which audit records have.
 const MAX_NAME: usize = 64;
-
-/// The SHA-256 of a key.
-pub(super) type KeyDigest = [u8; 32];
 
 /// The digests of keys, and whose they are. Cheap to clone.
 #[derive(Clone)]
@@ -43,27 +39,23 @@ impl FileKeys for ConsoleKeys {
     /// replaced; the role of a name is the same on all of them.
     fn parse(text: &str) -> Result<Self, String> {
         let mut keys: Vec<Key> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let at_line = |why| format!("line {}: {why}", number + 1);
-            let key = key_of_line(line).map_err(at_line)?;
+        parse_lines(text, |line| {
+            let key = key_of_line(line)?;
             let same_name = |other: &&Key| other.identity.name == key.identity.name;
             if keys
                 .iter()
                 .find(same_name)
                 .is_some_and(|other| other.identity != key.identity)
             {
-                return Err(at_line("this name has another role on an earlier line"));
+                return Err("this name has another role on an earlier line");
             }
             match keys.iter().find(|other| other.digest == key.digest) {
                 None => keys.push(key),
                 Some(other) if *other == key => {}
-                Some(_) => return Err(at_line("this key belongs to another name already")),
+                Some(_) => return Err("this key belongs to another name already"),
             }
-        }
+            Ok(())
+        })?;
         if keys.is_empty() {
             return Err(
                 "no key is in it; write lines of NAME ROLE KEY (openssl rand -hex 32 makes a key)"
@@ -81,18 +73,9 @@ impl FileKeys for ConsoleKeys {
 impl ConsoleKeys {
     /// Returns whose the key with this digest is. Takes the same time for every digest.
     pub(super) fn identify(&self, digest: &KeyDigest) -> Option<Identity> {
-        let mut found = u64::MAX;
-        for (at, one) in (0..).zip(self.keys.iter()) {
-            found.conditional_assign(&at, one.digest.ct_eq(digest));
-        }
-        let key = self.keys.get(usize::try_from(found).ok()?)?;
+        let key = key_with(&self.keys, digest, |key| &key.digest)?;
         Some(key.identity.clone())
     }
-}
-
-/// Returns the digest of a key.
-pub(super) fn digest(key: &[u8]) -> KeyDigest {
-    Sha256::digest(key).into()
 }
 
 fn key_of_line(line: &str) -> Result<Key, &'static str> {
@@ -100,7 +83,7 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
     let [name, role, key] = words[..] else {
         return Err("write a name, a role and a key, with spaces between them");
     };
-    if !is_name(name) {
+    if !is_identifier(name, MAX_NAME) {
         return Err("a name is 1 to 64 letters, digits, '.', '_' or '-'");
     }
     let role = match role {
@@ -108,36 +91,21 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
         "operator" => Role::Operator,
         _ => return Err("the second word is the role: viewer or operator"),
     };
+    let digest = digest_of_word(key)?;
+    if key.len() < MIN_KEY {
+        return Err("a key has at least 16 characters (openssl rand -hex 32 makes one)");
+    }
     let name = name.to_owned();
     Ok(Key {
-        digest: digest_of_key(key)?,
+        digest,
         identity: Identity { name, role },
     })
 }
 
-fn is_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= MAX_NAME && name.bytes().all(legal)
-}
-
-fn digest_of_key(word: &str) -> Result<KeyDigest, &'static str> {
-    if let Some(digits) = word.strip_prefix("sha256:") {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(digits, &mut digest)
-            .map_err(|_| "write sha256: and the 64 hex digits of the key's SHA-256")?;
-        return Ok(digest);
-    }
-    if !word.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a key is visible ASCII without spaces");
-    }
-    if word.len() < MIN_KEY {
-        return Err("a key has at least 16 characters (openssl rand -hex 32 makes one)");
-    }
-    Ok(digest(word.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
+    use runtime::key_file::digest;
+
     use super::*;
 
     const ANNS: &str = "ann-0123456789abcdef";

@@ -17,14 +17,14 @@ use axum::http::{HeaderMap, HeaderValue};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics::{counter, gauge};
-use runtime::key_file::KeyFile;
+use runtime::key_file::{KeyDigest, KeyFile, digest};
 use runtime::metrics::{CONSOLE_SESSIONS, CONSOLE_SIGN_INS};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cookie;
-use super::keys::{ConsoleKeys, KeyDigest, digest};
+use super::keys::ConsoleKeys;
 use super::problem::Problem;
 use crate::Console;
 use crate::settings::Role;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use runtime::key_file::FileKeys;
-use sha2::{Digest, Sha256};
-use subtle::{ConditionallySelectable, ConstantTimeEq};
+use runtime::key_file::{FileKeys, KeyDigest, digest, digest_of_word, key_with, parse_lines};
+use runtime::settings::is_identifier;
 
 use super::Caller;
 use crate::limits::{MAX_CLIENT_NAME, MIN_NAMED_KEY};
@@ -17,7 +16,7 @@ pub struct ApiKeys {
 }
 
 struct Key {
-    digest: [u8; 32],
+    digest: KeyDigest,
     client: String,
 }
 
@@ -38,21 +37,15 @@ impl ApiKeys {
     /// A sentence that names the line, never the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keys: Vec<Key> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let at_line = |why| format!("line {}: {why}", number + 1);
-            let key = key_of_line(line).map_err(at_line)?;
+        parse_lines(text, |line| {
+            let key = key_of_line(line)?;
             match keys.iter().find(|other| other.digest == key.digest) {
                 None => keys.push(key),
                 Some(other) if other.client == key.client => {}
-                Some(_) => {
-                    return Err(at_line("this key belongs to another client already"));
-                }
+                Some(_) => return Err("this key belongs to another client already"),
             }
-        }
+            Ok(())
+        })?;
         if keys.is_empty() {
             return Err(
                 "no key is in it; write one a line (openssl rand -hex 32 makes one)".to_owned(),
@@ -68,12 +61,7 @@ impl ApiKeys {
 
     /// Returns the client of a key. Takes the same time for every key.
     pub fn identify(&self, key: &[u8]) -> Option<Caller> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let mut found = u64::MAX;
-        for (at, one) in (0..).zip(self.keys.iter()) {
-            found.conditional_assign(&at, one.digest.ct_eq(&digest));
-        }
-        let key = self.keys.get(usize::try_from(found).ok()?)?;
+        let key = key_with(&self.keys, &digest(key), |key| &key.digest)?;
         Some(Caller {
             client: key.client.clone(),
         })
@@ -97,10 +85,10 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
         (Some(name), Some(key), None) => (Some(name), key),
         _ => return Err("a key is one word, alone or after the name of its client"),
     };
-    let digest = digest_of_key(key)?;
+    let digest = digest_of_word(key)?;
     let client = match name {
         None => hex::encode(&digest[..4]),
-        Some(name) if !is_name(name) => {
+        Some(name) if !is_identifier(name, MAX_CLIENT_NAME) => {
             return Err("a client's name is 1 to 64 letters, digits, '.', '_' or '-'");
         }
         Some(_) if key.len() < MIN_NAMED_KEY => {
@@ -113,31 +101,13 @@ fn key_of_line(line: &str) -> Result<Key, &'static str> {
     Ok(Key { digest, client })
 }
 
-fn is_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= MAX_CLIENT_NAME && name.bytes().all(legal)
-}
-
-fn digest_of_key(line: &str) -> Result<[u8; 32], &'static str> {
-    if let Some(digits) = line.strip_prefix("sha256:") {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(digits, &mut digest)
-            .map_err(|_| "write sha256: and the 64 hex digits of the key's SHA-256")?;
-        return Ok(digest);
-    }
-    if !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a key is visible ASCII without spaces");
-    }
-    Ok(Sha256::digest(line.as_bytes()).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn plain_and_hashed_keys_are_known_by_the_same_name() {
-        let digest = hex::encode(Sha256::digest(b"s3cret"));
+        let digest = hex::encode(digest(b"s3cret"));
         let plain = ApiKeys::parse("# shop\n\n  s3cret  \n").unwrap();
         let hashed = ApiKeys::parse(&format!("sha256:{digest}")).unwrap();
         let caller = plain.identify(b"s3cret");
@@ -154,7 +124,7 @@ mod tests {
         let client = |keys: &ApiKeys, key: &str| Some(keys.identify(key.as_bytes())?.client);
         let shop = Some("shop".to_owned());
         let before = ApiKeys::parse(&format!("shop {old}")).unwrap();
-        let hashed = hex::encode(Sha256::digest(new));
+        let hashed = hex::encode(digest(new.as_bytes()));
         let both = ApiKeys::parse(&format!("shop\t{old}\n shop  sha256:{hashed}\nlone")).unwrap();
         assert_eq!(client(&before, old), shop);
         assert_eq!(
