@@ -8,7 +8,7 @@ use runtime::output;
 use runtime::plural::count;
 use runtime::replay::{Pacing, ReportLines, RowCounts, seconds, speed};
 use rust_decimal::Decimal;
-use schemas::decimal;
+use schemas::{decimal, printable};
 use serde_json::{Map, Value, json};
 
 use super::preview::{Preview, sum};
@@ -107,7 +107,7 @@ impl PreviewReport {
                     self.range.topic,
                     example.partition,
                     example.offset,
-                    one_line(&example.message)
+                    printable(&example.message)
                 ),
             );
         }
@@ -196,16 +196,4 @@ impl PreviewReport {
 
 fn money(sum: Decimal) -> String {
     decimal::as_money(sum).to_string()
-}
-
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
 }
