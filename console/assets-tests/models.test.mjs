@@ -33,7 +33,7 @@ import {
   titleOf,
 } from '../assets/models/run-words.js';
 import { reasonAdvice, reasonSentence, skipWords } from '../assets/models/reasons.js';
-import { outcomesOf, resolutionText, selectedBy, sumsOf, vouchersOf } from '../assets/models/redriven.js';
+import { outcomesOf, outcomeText, selectedBy, sumsOf, vouchersOf } from '../assets/models/redriven.js';
 
 test('sums are exact', () => {
   assert.equal(difference('3000.00', '2000.00'), '1000.00');
@@ -135,11 +135,11 @@ test('outcomes that close dead letters come first', () => {
   assert.deepEqual(outcomesOf(null), []);
 });
 
-test('each resolution is a sentence', () => {
-  assert.equal(resolutionText(null), null);
-  assert.equal(resolutionText({ outcome: 'row', existed: true }), 'The row existed already.');
-  assert.equal(resolutionText({ outcome: 'discarded', note: 'a test' }), 'Discarded: a test');
-  assert.equal(resolutionText({ outcome: 'of_tomorrow' }), 'of_tomorrow');
+test('each outcome is a sentence', () => {
+  assert.equal(outcomeText(null), null);
+  assert.equal(outcomeText({ outcome: 'row', existed: true }), 'The row existed already.');
+  assert.equal(outcomeText({ outcome: 'discarded', note: 'a test' }), 'Discarded: a test');
+  assert.equal(outcomeText({ outcome: 'of_tomorrow' }), 'of_tomorrow');
 });
 
 function order(change) {

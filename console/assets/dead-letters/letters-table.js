@@ -7,7 +7,7 @@ import { timeElement } from '../components/time.js';
 import { h, replace } from '../dom.js';
 import { number, plural } from '../format.js';
 import { keyText, orderOfKey } from '../models/dead-letters.js';
-import { isOpen, resolutionText } from '../models/redriven.js';
+import { isOpen, outcomeText } from '../models/redriven.js';
 
 /** So many are shown at once; the others follow on request. */
 const PAGE = 20;
@@ -129,7 +129,7 @@ function found({ reason, message, state }) {
       { class: 'muted small' },
       badge,
       badge ? ' ' : null,
-      resolutionText(state),
+      outcomeText(state),
       state.by ? ` By ${state.by}.` : null,
     ),
   );

@@ -7,7 +7,7 @@ import { path } from '../api.js';
 import { h } from '../dom.js';
 import { money, number, plural } from '../format.js';
 import { keyText } from '../models/dead-letters.js';
-import { outcomesOf, resolutionText, selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
+import { outcomesOf, outcomeText, selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
 
 /**
  * @param {object} result the JSON of `SERVICE redrive`
@@ -90,7 +90,7 @@ function letters(result, service) {
             h('a', { class: 'mono', href: path`/dead-letters/${service}/${letter}` }, letter),
         },
         { label: 'Key', cell: ({ key }) => h('span', { class: 'mono' }, keyText(key)) },
-        { label: 'Outcome', cell: ({ result: resolution }) => resolutionText(resolution) },
+        { label: 'Outcome', cell: ({ result: outcome }) => outcomeText(outcome) },
         { label: 'Attempts', numeric: true, cell: ({ attempts }) => number(attempts) },
       ],
     }),

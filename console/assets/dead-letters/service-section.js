@@ -131,7 +131,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
       return h(
         'p',
         { class: 'muted' },
-        'None is open. "Show closed ones" above lists how they were resolved.',
+        'None is open. "Show closed ones" above lists their outcomes.',
       );
     }
     const table = lettersTable(service, letters, selected, showSelection);

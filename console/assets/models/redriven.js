@@ -42,8 +42,8 @@ export function sumsOf(result) {
   return Object.entries(result?.sums ?? {}).map(([currency, sum]) => ({ currency, sum }));
 }
 
-/** Returns how a dead letter was resolved, from its state, in one line; null while nobody tried. */
-export function resolutionText(state) {
+/** Returns the outcome of a dead letter, from its state, in one line; null while nobody tried. */
+export function outcomeText(state) {
   if (!state) return null;
   switch (state.outcome) {
     case 'voucher':

@@ -8,7 +8,7 @@ import { timeElement } from '../components/time.js';
 import { h } from '../dom.js';
 import { NONE, number, plural } from '../format.js';
 import { inOrderOfTime, sentence } from '../models/order-story.js';
-import { resolutionText } from '../models/redriven.js';
+import { outcomeText } from '../models/redriven.js';
 
 // verdict -> [state of the badge, word]
 const VERDICTS = {
@@ -178,7 +178,7 @@ export function deadLettersCard(found) {
               null,
               h('code', { class: 'reason' }, reason),
               ` ${message}`,
-              state ? h('div', { class: 'muted small' }, resolutionText(state)) : null,
+              state ? h('div', { class: 'muted small' }, outcomeText(state)) : null,
             ),
         },
         { label: 'Attempts', numeric: true, cell: ({ attempts }) => number(attempts) },

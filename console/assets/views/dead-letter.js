@@ -20,7 +20,7 @@ import { number } from '../format.js';
 import { keyText, verdictOfToday } from '../models/dead-letters.js';
 import { sentence } from '../models/order-story.js';
 import { reasonAdvice, reasonSentence } from '../models/reasons.js';
-import { resolutionText } from '../models/redriven.js';
+import { outcomeText } from '../models/redriven.js';
 import { runPanel } from '../runs/run-panel.js';
 
 export const tag = 'view-dead-letter';
@@ -102,7 +102,7 @@ class DeadLetterView extends View {
       advice ? h('p', { class: 'muted' }, advice) : null,
       letter.state
         ? facts([
-            ['Last outcome', resolutionText(letter.state)],
+            ['Last outcome', outcomeText(letter.state)],
             ['When', timeElement(letter.state.at)],
             ['By the run', h('span', { class: 'mono' }, letter.state.run)],
             ['Who', letter.state.by],

@@ -232,7 +232,7 @@ fn row_cells(row: &VoucherRow, reveal: bool) -> Vec<String> {
 
 fn dead_letter_cells(dead_letter: &DeadLetter, state: Option<&DeadLetterState>) -> Vec<String> {
     let condition = match state {
-        Some(state) => state.resolution.to_string(),
+        Some(state) => state.outcome.to_string(),
         None => "open".to_owned(),
     };
     vec![

@@ -51,7 +51,7 @@ pub struct RedriveSettings {
     pub database_url: Option<Secret>,
 }
 
-/// Redrives the dead letters, and prints how they were resolved.
+/// Redrives the dead letters, and prints their outcomes.
 ///
 /// # Errors
 /// Exit code 2 for wrong settings, and for a rule or a key that differs from those of the

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 
 use runtime::dead_letter::command::{Redrive, Redriven};
-use runtime::dead_letter::{DeadLetter, OwnedOutgoing, Resolution};
+use runtime::dead_letter::{DeadLetter, Outcome, OwnedOutgoing};
 use runtime::lifecycle::Failure;
 use runtime::registry::{Registry, not_answered};
 use runtime::replay::{RowCounts, RowState};
@@ -92,7 +92,7 @@ impl Redrive for Redriver {
         let record = &dead_letter.original;
         // Each dead letter has its own batch, because those of a partition come in any order.
         let mut batch = Batch::new(self.topics.clone(), self.format).of_run(run);
-        let resolution = match evaluator.evaluate(record, &mut explainer.schemas) {
+        let outcome = match evaluator.evaluate(record, &mut explainer.schemas) {
             Evaluation::Wait { schema_id } => return Err(not_answered(schema_id)),
             Evaluation::Voucher(issued) => {
                 batch.issue(record, &issued, evaluator);
@@ -101,24 +101,24 @@ impl Redrive for Redriver {
                     let voucher = PlannedVoucher::of(evaluator, record, &issued, true);
                     comparison.compare(voucher, is_echo)?;
                 }
-                Resolution::Voucher {
+                Outcome::Voucher {
                     campaign: evaluator.rule().campaign.clone(),
                 }
             }
-            Evaluation::Skip(skip) => Resolution::Skipped {
+            Evaluation::Skip(skip) => Outcome::Skipped {
                 campaign: skip
                     .depends_on_rule()
                     .then(|| evaluator.rule().campaign.clone()),
                 reason: skip.as_str().to_owned(),
                 message: explainer.explain(record)?.message,
             },
-            Evaluation::Dead(malformed) => Resolution::Failed {
+            Evaluation::Dead(malformed) => Outcome::Failed {
                 reason: malformed.reason().as_str().to_owned(),
                 message: malformed.message().to_owned(),
             },
         };
         Ok(Redriven {
-            resolution,
+            outcome,
             outputs: outputs_of(&batch),
         })
     }

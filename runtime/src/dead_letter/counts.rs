@@ -7,7 +7,7 @@ use super::{DeadLetter, DeadLetterId, DeadLetterState, Origin, RecordDigest};
 /// The number of dead letters of one reason, or of all reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Count {
-    /// Those without a final resolution.
+    /// Those without a final outcome.
     pub open: u64,
     /// Open and closed ones.
     pub all: u64,
@@ -128,7 +128,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Resolution;
+    use crate::dead_letter::Outcome;
 
     fn dead_letter(offset: i64, reason: &str) -> DeadLetter {
         let id = format!("a/0/{offset}@0000000000000000");
@@ -142,14 +142,14 @@ mod tests {
     fn each_id_is_counted_once_under_its_newest_reason() {
         let mut counts = Counts::default();
         let discarded = DeadLetterState::now(
-            Resolution::Discarded {
+            Outcome::Discarded {
                 note: String::new(),
             },
             1,
             "discard",
         );
         let failed = DeadLetterState::now(
-            Resolution::Failed {
+            Outcome::Failed {
                 reason: "y".to_owned(),
                 message: String::new(),
             },

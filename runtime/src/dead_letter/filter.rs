@@ -146,7 +146,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Resolution;
+    use crate::dead_letter::Outcome;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_newest_reason_counts() {
-        let failed = Resolution::Failed {
+        let failed = Outcome::Failed {
             reason: "unknown_status".to_owned(),
             message: String::new(),
         };

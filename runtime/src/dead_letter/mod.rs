@@ -2,8 +2,8 @@
 //!
 //! A dead letter carries its original byte for byte (key, value and headers) and adds the headers
 //! below. It is identified by the original's topic, partition, offset and digest. The compacted
-//! topic `<dlq>.state` beside it holds how each consumer group resolved each dead letter
-//! ([`DeadLetterState`]). A dead letter without a final resolution is open.
+//! topic `<dlq>.state` beside it holds the outcome of each dead letter for each consumer group
+//! ([`DeadLetterState`]). A dead letter without a final outcome is open.
 //!
 //! | module | contents |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | `id` | what identifies a dead letter |
 //! | `extent` | how much of its original a dead letter carries: what is too large is omitted |
 //! | `original` | reads the original of a dead letter that does not carry it |
-//! | `state` | how one dead letter was resolved: the values of `<dlq>.state` |
-//! | `states` | all of `<dlq>.state`, and for which group a resolution is final |
+//! | `state` | the outcome of one dead letter: the values of `<dlq>.state` |
+//! | `states` | all of `<dlq>.state`, and for which group an outcome is final |
 //! | `filter` | which dead letters a command is about |
 //! | `counts` | dead letters by reason; repeats and those of other groups apart |
 //! | `shown_bytes` | bytes as text or hex |
@@ -43,7 +43,7 @@ pub use id::{DeadLetterId, InvalidDeadLetterId, Origin, RecordDigest};
 pub use original::MissingOriginal;
 pub use read::{DeadLetter, NotADeadLetter};
 pub use shown_bytes::ShownBytes;
-pub use state::{DeadLetterState, Resolution};
+pub use state::{DeadLetterState, Outcome};
 pub use state_writer::{OwnedOutgoing, StateWriter};
 pub use states::{DeadLetterOwner, DeadLetterStates, StateKey};
 pub use topic::DeadLetterTopic;

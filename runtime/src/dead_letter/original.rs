@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DeadLetter, DeadLetterId, DeadLetterTopic, Omitted, Origin, Resolution};
+use super::{DeadLetter, DeadLetterId, DeadLetterTopic, Omitted, Origin, Outcome};
 use crate::kafka::TopicRange;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord, OwnedRecord};
@@ -34,13 +34,13 @@ impl fmt::Display for MissingOriginal {
 }
 
 impl MissingOriginal {
-    /// Returns how a redrive resolves such a dead letter.
-    pub fn resolution(&self) -> Resolution {
+    /// Returns the outcome of a redrive of such a dead letter.
+    pub fn outcome(&self) -> Outcome {
         let reason = match self {
             Self::Removed(_) => "original_removed",
             Self::Replaced(_) => "original_replaced",
         };
-        Resolution::Failed {
+        Outcome::Failed {
             reason: reason.to_owned(),
             message: self.to_string(),
         }

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use super::{
     ATTEMPTS, DeadLetterId, DeadLetterState, GROUP, MESSAGE, OFFSET, OMITTED, ORIGINAL_BYTES,
-    ORIGINAL_SHA256, Omitted, Origin, PARTITION, REASON, RecordDigest, Resolution, SERVICE,
-    TIMESTAMP, TOPIC,
+    ORIGINAL_SHA256, Omitted, Origin, Outcome, PARTITION, REASON, RecordDigest, SERVICE, TIMESTAMP,
+    TOPIC,
 };
 use crate::record::{Header, InputRecord, Offset, OwnedRecord, Partition};
 
@@ -115,8 +115,8 @@ impl DeadLetter {
 impl DeadLetter {
     /// Returns the reason of the last attempt.
     pub fn reason_now<'a>(&'a self, state: Option<&'a DeadLetterState>) -> &'a str {
-        match state.map(|state| &state.resolution) {
-            Some(Resolution::Failed { reason, .. }) => reason,
+        match state.map(|state| &state.outcome) {
+            Some(Outcome::Failed { reason, .. }) => reason,
             _ => &self.reason,
         }
     }
@@ -126,9 +126,9 @@ impl DeadLetter {
         state.map_or(self.attempts, |state| state.attempts)
     }
 
-    /// Returns whether the dead letter has no final resolution.
+    /// Returns whether the dead letter has no final outcome.
     pub fn is_open(&self, state: Option<&DeadLetterState>) -> bool {
-        state.is_none_or(|state| !state.resolution.is_final())
+        state.is_none_or(|state| !state.outcome.is_final())
     }
 }
 

@@ -1,14 +1,14 @@
-//! How one dead letter was resolved: the values of the compacted topic `<dlq>.state`.
+//! The outcome of one dead letter: the values of the compacted topic `<dlq>.state`.
 
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How one consumer group last resolved one dead letter; [`StateKey`](super::StateKey) is its key.
+/// The last outcome of one dead letter for one consumer group; [`StateKey`](super::StateKey) is its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterState {
-    /// How it was resolved, or that it still cannot be used.
+    /// What became of it, or that it still cannot be used.
     #[serde(flatten)]
-    pub resolution: Resolution,
+    pub outcome: Outcome,
     /// How often it was tried so far, including the first time, when it became a dead letter.
     pub attempts: u32,
     /// The time of the last attempt, RFC 3339.
@@ -20,10 +20,10 @@ pub struct DeadLetterState {
     pub by: Option<String>,
 }
 
-/// How a dead letter was resolved. Every variant but `Failed` is final.
+/// What a redrive or a person made of a dead letter. Every variant but `Failed` is final.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Resolution {
+pub enum Outcome {
     /// A voucher was written.
     Voucher {
         /// The campaign of the voucher.
@@ -59,8 +59,8 @@ pub enum Resolution {
     },
 }
 
-impl Resolution {
-    /// Returns whether the dead letter is closed for the group that resolved it.
+impl Outcome {
+    /// Returns whether the dead letter is closed for the group whose outcome this is.
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::Failed { .. })
     }
@@ -86,8 +86,8 @@ impl Resolution {
     }
 }
 
-/// Formats the resolution for a person, in one line.
-impl std::fmt::Display for Resolution {
+/// Formats the outcome for a person, in one line.
+impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Voucher { campaign } => write!(f, "voucher of {campaign}"),
@@ -104,9 +104,9 @@ impl std::fmt::Display for Resolution {
 
 impl DeadLetterState {
     /// Returns a state with the current time.
-    pub fn now(resolution: Resolution, attempts: u32, run: &str) -> Self {
+    pub fn now(outcome: Outcome, attempts: u32, run: &str) -> Self {
         Self {
-            resolution,
+            outcome,
             attempts,
             at: Timestamp::from(chrono::Utc::now()).to_string(),
             run: run.to_owned(),
@@ -125,9 +125,9 @@ impl DeadLetterState {
 mod tests {
     use super::*;
 
-    fn state(resolution: Resolution, attempts: u32) -> DeadLetterState {
+    fn state(outcome: Outcome, attempts: u32) -> DeadLetterState {
         DeadLetterState {
-            resolution,
+            outcome,
             attempts,
             at: "2026-11-23T09:30:00Z".to_owned(),
             run: "redrive".to_owned(),
@@ -135,15 +135,15 @@ mod tests {
         }
     }
 
-    fn failed() -> Resolution {
-        Resolution::Failed {
+    fn failed() -> Outcome {
+        Outcome::Failed {
             reason: "invalid_json".to_owned(),
             message: "no JSON".to_owned(),
         }
     }
 
-    fn skipped(campaign: Option<&str>) -> Resolution {
-        Resolution::Skipped {
+    fn skipped(campaign: Option<&str>) -> Outcome {
+        Outcome::Skipped {
             campaign: campaign.map(str::to_owned),
             reason: "threshold".to_owned(),
             message: "total 1.00 EUR is below 100.00".to_owned(),
@@ -152,26 +152,22 @@ mod tests {
 
     #[test]
     fn a_state_is_read_as_it_is_written() {
-        for resolution in [
+        for outcome in [
             failed(),
-            Resolution::Voucher {
+            Outcome::Voucher {
                 campaign: "order-reward".to_owned(),
             },
-            Resolution::Row { existed: true },
+            Outcome::Row { existed: true },
             skipped(None),
             skipped(Some("order-reward")),
-            Resolution::Discarded {
+            Outcome::Discarded {
                 note: "a test order".to_owned(),
             },
         ] {
-            let written = state(resolution.clone(), 3);
+            let written = state(outcome.clone(), 3);
             let read: DeadLetterState = serde_json::from_slice(&written.to_bytes()).unwrap();
             assert_eq!(read, written);
-            assert_eq!(
-                resolution.is_final(),
-                resolution != failed(),
-                "{resolution}"
-            );
+            assert_eq!(outcome.is_final(), outcome != failed(), "{outcome}");
         }
     }
 
@@ -187,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_format_of_the_topic_is_stable() {
-        let written = |resolution| String::from_utf8(state(resolution, 2).to_bytes()).unwrap();
+        let written = |outcome| String::from_utf8(state(outcome, 2).to_bytes()).unwrap();
         assert_eq!(
             written(failed()),
             r#"{"outcome":"failed","reason":"invalid_json","message":"no JSON","attempts":2,"at":"2026-11-23T09:30:00Z","run":"redrive"}"#

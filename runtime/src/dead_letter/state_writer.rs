@@ -1,4 +1,4 @@
-//! Writes how dead letters were resolved, in one transaction with the records that belong to it and
+//! Writes the outcomes of dead letters, in one transaction with the records that belong to it and
 //! with its audit record.
 //!
 //! The transactions are those of a command: what fails is reported to the person and ends the
@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{DeadLetterId, DeadLetterState, Resolution, StateKey};
+use super::{DeadLetterId, DeadLetterState, Outcome, StateKey};
 use crate::audit::{AuditCounts, AuditTrail};
 use crate::kafka::{KafkaSettings, Outgoing, Producer, TransactionError, retry_until};
 use crate::lifecycle::Failure;
@@ -182,12 +182,12 @@ fn counts_of(states: &[(DeadLetterId, DeadLetterState)]) -> AuditCounts {
     let mut counts = AuditCounts::default();
     for (_, state) in states {
         counts.records += 1;
-        match state.resolution {
-            Resolution::Voucher { .. } => counts.vouchers += 1,
-            Resolution::Row { existed: false } => counts.rows += 1,
+        match state.outcome {
+            Outcome::Voucher { .. } => counts.vouchers += 1,
+            Outcome::Row { existed: false } => counts.rows += 1,
             _ => {}
         }
-        if state.resolution.is_final() {
+        if state.outcome.is_final() {
             counts.dead_letters_closed += 1;
         } else {
             counts.dead_letters_open += 1;
@@ -202,33 +202,33 @@ mod tests {
 
     #[test]
     fn an_audit_record_counts_what_became_of_the_dead_letters() {
-        let skipped = Resolution::Skipped {
+        let skipped = Outcome::Skipped {
             campaign: None,
             reason: "status".to_owned(),
             message: String::new(),
         };
-        let failed = Resolution::Failed {
+        let failed = Outcome::Failed {
             reason: "invalid_json".to_owned(),
             message: String::new(),
         };
-        let voucher = Resolution::Voucher {
+        let voucher = Outcome::Voucher {
             campaign: "order-reward".to_owned(),
         };
-        let discarded = Resolution::Discarded {
+        let discarded = Outcome::Discarded {
             note: "a test order".to_owned(),
         };
-        let resolutions = [
+        let outcomes = [
             voucher.clone(),
             voucher,
-            Resolution::Row { existed: false },
-            Resolution::Row { existed: true },
+            Outcome::Row { existed: false },
+            Outcome::Row { existed: true },
             skipped,
             failed,
             discarded,
         ];
         let id: DeadLetterId = "order-status/0/1@0011223344556677".parse().unwrap();
-        let states = resolutions
-            .map(|resolution| (id.clone(), DeadLetterState::now(resolution, 2, "redrive")));
+        let states =
+            outcomes.map(|outcome| (id.clone(), DeadLetterState::now(outcome, 2, "redrive")));
         assert_eq!(
             counts_of(&states),
             AuditCounts {

@@ -1,6 +1,6 @@
-//! The compacted topic `<dlq>.state`: how each dead letter was resolved, and for which group.
+//! The compacted topic `<dlq>.state`: the outcome of each dead letter, and for which group.
 //!
-//! Campaigns share a dead letter topic. A resolution belongs to the group that came to it: what
+//! Campaigns share a dead letter topic. An outcome belongs to the group that came to it: what
 //! closes a dead letter for one group leaves it open for another. See `docs/adr/0018`.
 
 use std::collections::HashMap;
@@ -10,8 +10,7 @@ use std::str::FromStr;
 use schemas::Timestamp;
 
 use super::{
-    DeadLetter, DeadLetterId, DeadLetterState, InvalidDeadLetterId, Origin, RecordDigest,
-    Resolution,
+    DeadLetter, DeadLetterId, DeadLetterState, InvalidDeadLetterId, Origin, Outcome, RecordDigest,
 };
 
 /// The consumer group whose dead letters a command is about.
@@ -129,7 +128,7 @@ impl DeadLetterStates {
 
 /// Returns whether no other campaign decided. Another one did when a command ran with its settings.
 fn is_of_campaign(state: &DeadLetterState, owner: &DeadLetterOwner) -> bool {
-    match (state.resolution.campaign(), &owner.campaign) {
+    match (state.outcome.campaign(), &owner.campaign) {
         (Some(decided), Some(own)) => decided == own,
         _ => true,
     }
@@ -150,8 +149,8 @@ fn was_decided_after(state: &DeadLetterState, dead_letter: &DeadLetter) -> bool 
 fn closes_for(state: &DeadLetterState, owner: &DeadLetterOwner) -> bool {
     /// Reasons for which the record alone decides, whatever the rule.
     const OF_THE_RECORD: [&str; 2] = ["tombstone", "status"];
-    match &state.resolution {
-        Resolution::Skipped {
+    match &state.outcome {
+        Outcome::Skipped {
             campaign: None,
             reason,
             ..
@@ -191,9 +190,9 @@ mod tests {
         }
     }
 
-    fn state(resolution: Resolution) -> DeadLetterState {
+    fn state(outcome: Outcome) -> DeadLetterState {
         DeadLetterState {
-            resolution,
+            outcome,
             attempts: 2,
             at: AT.to_owned(),
             run: "redrive".to_owned(),
@@ -201,30 +200,30 @@ mod tests {
         }
     }
 
-    fn skipped(campaign: Option<&str>, reason: &str) -> Resolution {
-        Resolution::Skipped {
+    fn skipped(campaign: Option<&str>, reason: &str) -> Outcome {
+        Outcome::Skipped {
             campaign: campaign.map(str::to_owned),
             reason: reason.to_owned(),
             message: String::new(),
         }
     }
 
-    fn voucher(campaign: &str) -> Resolution {
-        Resolution::Voucher {
+    fn voucher(campaign: &str) -> Outcome {
+        Outcome::Voucher {
             campaign: campaign.to_owned(),
         }
     }
 
-    fn discarded() -> Resolution {
-        Resolution::Discarded {
+    fn discarded() -> Outcome {
+        Outcome::Discarded {
             note: "a test order".to_owned(),
         }
     }
 
     /// Returns the topic with one state under this key.
-    fn states(key: impl fmt::Display, resolution: Resolution) -> DeadLetterStates {
+    fn states(key: impl fmt::Display, outcome: Outcome) -> DeadLetterStates {
         let mut states = DeadLetterStates::default();
-        let (key, value) = (key.to_string(), state(resolution).to_bytes());
+        let (key, value) = (key.to_string(), state(outcome).to_bytes());
         states.apply(Some(key.as_bytes()), Some(&value)).unwrap();
         states
     }
@@ -261,23 +260,20 @@ mod tests {
     #[test]
     fn what_is_final_for_one_group_is_open_for_another() {
         let dead_letter = dead_letter(1, "a");
-        for resolution in [
+        for outcome in [
             voucher("a's campaign"),
             skipped(Some("a's campaign"), "campaign_dates"),
             skipped(None, "status"),
-            Resolution::Row { existed: false },
+            Outcome::Row { existed: false },
             discarded(),
         ] {
             let key = StateKey::Of(dead_letter.id.clone(), "a".to_owned());
-            let mut states = states(key, resolution.clone());
+            let mut states = states(key, outcome.clone());
             assert!(
                 !is_open(&mut states, &dead_letter, &owner("a")),
-                "{resolution}"
+                "{outcome}"
             );
-            assert!(
-                is_open(&mut states, &dead_letter, &owner("b")),
-                "{resolution}"
-            );
+            assert!(is_open(&mut states, &dead_letter, &owner("b")), "{outcome}");
         }
     }
 
@@ -285,11 +281,11 @@ mod tests {
     fn a_group_whose_settings_named_another_campaign_has_still_to_do_its_own() {
         let dead_letter = dead_letter(1, "a");
         let key = StateKey::Of(dead_letter.id.clone(), "a".to_owned());
-        for resolution in [
+        for outcome in [
             voucher("b's campaign"),
             skipped(Some("b's campaign"), "currency"),
         ] {
-            let mut states = states(&key, resolution);
+            let mut states = states(&key, outcome);
             assert!(is_open(&mut states, &dead_letter, &owner("a")));
         }
     }
@@ -297,20 +293,20 @@ mod tests {
     #[test]
     fn a_state_of_the_released_version_closes_only_for_whom_it_was_decided() {
         let dead_letter = dead_letter(1, "a");
-        for (resolution, closed_for_a, closed_for_b) in [
+        for (outcome, closed_for_a, closed_for_b) in [
             (voucher("a's campaign"), true, false),
             (skipped(None, "status"), true, true),
             (skipped(None, "tombstone"), true, true),
             (skipped(None, "threshold"), false, false),
             (skipped(None, "currency"), false, false),
             (skipped(None, "campaign_dates"), false, false),
-            (Resolution::Row { existed: true }, true, true),
+            (Outcome::Row { existed: true }, true, true),
             (discarded(), true, true),
         ] {
-            let mut states = states("t/0/1", resolution.clone());
+            let mut states = states("t/0/1", outcome.clone());
             for (group, closed) in [("a", closed_for_a), ("b", closed_for_b)] {
                 let open = is_open(&mut states, &dead_letter, &owner(group));
-                assert_eq!(open, !closed, "{resolution} for {group}");
+                assert_eq!(open, !closed, "{outcome} for {group}");
             }
         }
     }
@@ -340,7 +336,7 @@ mod tests {
         let dead_letter = dead_letter(1, "a");
         let key = StateKey::Of(dead_letter.id.clone(), "a".to_owned()).to_string();
         let mut states = states(&key, discarded());
-        let failed = state(Resolution::Failed {
+        let failed = state(Outcome::Failed {
             reason: "x".to_owned(),
             message: String::new(),
         });

@@ -1,4 +1,4 @@
-//! Reads the dead letters of a topic, and how they were resolved.
+//! Reads the dead letters of a topic, and their outcomes.
 
 use super::{
     Counts, DeadLetter, DeadLetterFilter, DeadLetterOwner, DeadLetterState, DeadLetterStates,

@@ -1,6 +1,6 @@
 //! `sink redrive`: evaluates the dead letters of the vouchers again, from their original bytes.
 //!
-//! The row is written first, through the live loop's decoder and statement, then the resolution, in
+//! The row is written first, through the live loop's decoder and statement, then the outcome, in
 //! one Kafka transaction with the audit record if an audit is kept. A redrive that is killed between
 //! the two is repeated by the next run; writing the row again has no effect. A dry run does the same,
 //! and rolls every statement back.
@@ -36,7 +36,7 @@ pub struct RedriveSettings {
     pub group: GroupSettings,
 }
 
-/// Redrives the dead letters, and prints how they were resolved.
+/// Redrives the dead letters, and prints their outcomes.
 ///
 /// # Errors
 /// Exit code 2 for wrong settings; 1 when the broker, the registry or the database does not answer,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use runtime::backoff::Backoff;
 use runtime::dead_letter::command::{Redrive, Redriven};
-use runtime::dead_letter::{DeadLetter, Resolution};
+use runtime::dead_letter::{DeadLetter, Outcome};
 use runtime::lifecycle::Failure;
 use runtime::registry::{SchemaSource, not_answered};
 use rust_decimal::Decimal;
@@ -49,9 +49,9 @@ where
 {
     fn redrive(&mut self, dead_letter: &DeadLetter, _run: &str) -> Result<Redriven, Failure> {
         let mut batch = Batch::default();
-        let resolution = match decide(&dead_letter.original, &mut self.schemas, &mut batch) {
+        let outcome = match decide(&dead_letter.original, &mut self.schemas, &mut batch) {
             Decision::Row => self.write(&batch)?,
-            Decision::Tombstone => Resolution::Skipped {
+            Decision::Tombstone => Outcome::Skipped {
                 campaign: None,
                 reason: "tombstone".to_owned(),
                 message: TOMBSTONE.to_owned(),
@@ -63,7 +63,7 @@ where
             Decision::Wait { schema_id } => return Err(not_answered(schema_id)),
         };
         Ok(Redriven {
-            resolution,
+            outcome,
             outputs: Vec::new(),
         })
     }
@@ -80,7 +80,7 @@ where
 impl<S, T: Table> Redriver<S, T> {
     /// Writes the one row of the batch. Repeats the statement for a while when the row is not at
     /// fault.
-    fn write(&mut self, batch: &Batch) -> Result<Resolution, Failure> {
+    fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut backoff = Backoff::outside();
         let mut doubted = 0;
@@ -93,7 +93,7 @@ impl<S, T: Table> Redriver<S, T> {
                     if inserted > 0 {
                         self.add(batch);
                     }
-                    return Ok(Resolution::Row {
+                    return Ok(Outcome::Row {
                         existed: inserted == 0,
                     });
                 }
@@ -161,11 +161,11 @@ fn is_of(batch: &Batch, identity: &VoucherIdentity) -> bool {
     batch.campaign(0) == identity.campaign && batch.order_id(0) == identity.order_id
 }
 
-/// Resolves a dead letter when the table keeps another voucher of the order. The live flow treats
-/// that as an echo. The dead letter stays open, because a person has to decide which of the two
+/// Returns the outcome when the table keeps another voucher of the order. The live flow treats that as
+/// an echo. The dead letter stays open, because a person has to decide which of the two
 /// vouchers the customer may use.
-fn row_differs(batch: &Batch) -> Resolution {
-    Resolution::Failed {
+fn row_differs(batch: &Batch) -> Outcome {
+    Outcome::Failed {
         reason: "row_differs".to_owned(),
         message: format!(
             "the table has a voucher of order {} of campaign {} with another code, amount or \
@@ -176,8 +176,8 @@ fn row_differs(batch: &Batch) -> Resolution {
     }
 }
 
-fn failed(cause: &Malformed) -> Resolution {
-    Resolution::Failed {
+fn failed(cause: &Malformed) -> Outcome {
+    Outcome::Failed {
         reason: cause.reason().as_str().to_owned(),
         message: cause.message().to_owned(),
     }
@@ -250,14 +250,14 @@ mod tests {
     fn redriven(
         value: Option<&str>,
         answers: impl IntoIterator<Item = Result<Written, WriteError>>,
-    ) -> Result<Resolution, Failure> {
+    ) -> Result<Outcome, Failure> {
         let table = PreparedTable {
             answers: answers.into_iter().collect(),
             under_way: None,
         };
         Redriver::new(NoRegistry, table)
             .redrive(&dead_letter(value), "redrive")
-            .map(|redriven| redriven.resolution)
+            .map(|redriven| redriven.outcome)
     }
 
     fn written(inserted: u64) -> Result<Written, WriteError> {
@@ -287,8 +287,8 @@ mod tests {
     #[test]
     fn a_row_is_written_or_existed() {
         for (inserted, existed) in [(1, false), (0, true)] {
-            let resolution = redriven(Some(GOOD), [written(inserted)]).unwrap();
-            assert_eq!(resolution, Resolution::Row { existed });
+            let outcome = redriven(Some(GOOD), [written(inserted)]).unwrap();
+            assert_eq!(outcome, Outcome::Row { existed });
         }
     }
 
@@ -298,9 +298,9 @@ mod tests {
             inserted: 0,
             different: vec![0],
         });
-        let resolution = redriven(Some(GOOD), [another]).unwrap();
-        assert!(!resolution.is_final(), "{resolution}");
-        let text = resolution.to_string();
+        let outcome = redriven(Some(GOOD), [another]).unwrap();
+        assert!(!outcome.is_final(), "{outcome}");
+        let text = outcome.to_string();
         assert!(text.contains("row_differs") && text.contains("order 17"));
         assert!(!text.contains("SECRET"), "{text}");
     }
@@ -313,8 +313,8 @@ mod tests {
             Err(WriteError::Unavailable("away".to_owned())),
             written(1),
         ];
-        let resolution = redriven(Some(GOOD), passing).unwrap();
-        assert_eq!(resolution, Resolution::Row { existed: false });
+        let outcome = redriven(Some(GOOD), passing).unwrap();
+        assert_eq!(outcome, Outcome::Row { existed: false });
         let broken = Err(WriteError::NeedsPerson("no such table".to_owned()));
         let failure = redriven(Some(GOOD), [broken]).unwrap_err().to_string();
         assert!(failure.contains("no such table"), "{failure}");
@@ -323,9 +323,9 @@ mod tests {
     #[test]
     fn a_fault_of_the_row_is_a_failed_attempt_that_reveals_no_code() {
         let refused = Err(WriteError::Data("the trigger saw SECRET".to_owned()));
-        let resolution = redriven(Some(GOOD), [refused]).unwrap().to_string();
-        assert!(resolution.contains("rejected_by_database"), "{resolution}");
-        assert!(!resolution.contains("SECRET"), "{resolution}");
+        let outcome = redriven(Some(GOOD), [refused]).unwrap().to_string();
+        assert!(outcome.contains("rejected_by_database"), "{outcome}");
+        assert!(!outcome.contains("SECRET"), "{outcome}");
         let holder = VoucherIdentity {
             campaign: "order-reward".to_owned(),
             order_id: "16".to_owned(),
@@ -333,15 +333,15 @@ mod tests {
         let taken = Err(WriteError::CodeClash {
             holder: Some(holder),
         });
-        let resolution = redriven(Some(GOOD), [taken]).unwrap().to_string();
-        assert!(resolution.contains("code_taken") && resolution.contains("order 16"));
+        let outcome = redriven(Some(GOOD), [taken]).unwrap().to_string();
+        assert!(outcome.contains("code_taken") && outcome.contains("order 16"));
     }
 
     #[test]
     fn no_statement_is_run_for_a_record_that_asks_for_no_row() {
-        let resolution = redriven(Some("not json"), []).unwrap();
-        assert!(resolution.to_string().starts_with("failed, invalid_json"));
-        let resolution = redriven(None, []).unwrap();
-        assert!(resolution.to_string().starts_with("skipped, tombstone"));
+        let outcome = redriven(Some("not json"), []).unwrap();
+        assert!(outcome.to_string().starts_with("failed, invalid_json"));
+        let outcome = redriven(None, []).unwrap();
+        assert!(outcome.to_string().starts_with("skipped, tombstone"));
     }
 }

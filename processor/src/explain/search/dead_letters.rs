@@ -8,7 +8,7 @@ use schemas::KeyForm;
 /// The dead letters of an order in one topic.
 #[derive(Debug, Default)]
 pub(super) struct FoundDeadLetters {
-    /// Each with how the group that wrote it resolved it.
+    /// Each with its outcome for the group that wrote it.
     pub(super) dead_letters: Vec<(DeadLetter, Option<DeadLetterState>)>,
     /// The number of records in the topic.
     pub(super) records_read: u64,
@@ -42,8 +42,8 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Returns whose state of the dead letter is shown. The trace covers all groups: a dead letter of
-/// another group is resolved by that group.
+/// Returns whose state of the dead letter is shown. The trace covers all groups: the outcome of another
+/// group's dead letter is that group's.
 fn owner_of(dead_letter: &DeadLetter, own: &DeadLetterOwner) -> DeadLetterOwner {
     match &dead_letter.group {
         Some(group) if *group != own.group => DeadLetterOwner {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{print, print_json, trail};
 use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
-    DeadLetterFilter, DeadLetterState, DeadLetterTopic, Resolution, StateWriter,
+    DeadLetterFilter, DeadLetterState, DeadLetterTopic, Outcome, StateWriter,
 };
 use crate::lifecycle::Failure;
 use crate::settings::{TopicSettings, sentence};
@@ -81,11 +81,11 @@ pub fn discard(
     };
     let mut discarded = Vec::new();
     let counts = topic.for_each_open(&args.filter, |dead_letter, state| {
-        let resolution = Resolution::Discarded {
+        let outcome = Outcome::Discarded {
             note: args.note.clone(),
         };
         let attempts = dead_letter.attempts_now(state);
-        let state = DeadLetterState::now(resolution, attempts, &run);
+        let state = DeadLetterState::now(outcome, attempts, &run);
         discarded.push((dead_letter.id, state));
     })?;
     if let Some(writer) = &writer {

@@ -19,7 +19,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub filter: DeadLetterFilter,
 
-    /// List closed dead letters as well: those with a final resolution.
+    /// List closed dead letters as well: those with a final outcome.
     #[arg(long)]
     pub all: bool,
 
@@ -89,15 +89,15 @@ impl Row {
         }
     }
 
-    /// Returns how it was resolved and by whom, as far as that is known, or why it is open.
+    /// Returns its outcome and who came to it, as far as that is known, or why it is open.
     fn summary(&self) -> String {
         match &self.state {
             Some(DeadLetterState {
-                resolution,
+                outcome,
                 by: Some(by),
                 ..
-            }) => format!("{resolution} (by {by})"),
-            Some(state) => state.resolution.to_string(),
+            }) => format!("{outcome} (by {by})"),
+            Some(state) => state.outcome.to_string(),
             None => format!("{}: {}", self.reason, self.message),
         }
     }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{print, print_json, trail};
 use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
-    Counts, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterState, DeadLetterTopic,
-    OwnedOutgoing, Resolution, Seen, ShownBytes, StateWriter,
+    Counts, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterState, DeadLetterTopic, Outcome,
+    OwnedOutgoing, Seen, ShownBytes, StateWriter,
 };
 use crate::lifecycle::{Failure, Shutdown, blocking};
 use crate::progress::{ProgressFormat, ProgressLines, ProgressSettings};
@@ -25,7 +25,7 @@ pub struct RedriveArgs {
     #[command(flatten)]
     pub filter: DeadLetterFilter,
 
-    /// Write nothing; show how each dead letter would be resolved.
+    /// Write nothing; show what the outcome of each dead letter would be.
     #[arg(long)]
     pub dry_run: bool,
 
@@ -93,14 +93,14 @@ pub trait Redrive {
 /// The result of an evaluation, with the records that have to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redriven {
-    /// How the dead letter is resolved.
-    pub resolution: Resolution,
-    /// The records that are written in the same transaction as the resolution.
+    /// The outcome of the dead letter.
+    pub outcome: Outcome,
+    /// The records that are written in the same transaction as the outcome.
     pub outputs: Vec<OwnedOutgoing>,
 }
 
 /// Redrives the open dead letters that are selected, each once, several hundred in one transaction,
-/// and prints how they were resolved.
+/// and prints their outcomes.
 ///
 /// # Errors
 /// Exit code 1. What was committed is kept, and not repeated by the next run.
@@ -161,12 +161,12 @@ fn redrive_all(
             let redriven = match missing {
                 None => service.redrive(&dead_letter, &run)?,
                 Some(missing) => Redriven {
-                    resolution: missing.resolution(),
+                    outcome: missing.outcome(),
                     outputs: Vec::new(),
                 },
             };
             let attempts = dead_letter.attempts_now(state).saturating_add(1);
-            report.note(&dead_letter, &redriven.resolution, attempts, args.limit);
+            report.note(&dead_letter, &redriven.outcome, attempts, args.limit);
             progress.note(report.total());
             if let Some(writer) = &writer {
                 transaction.push(dead_letter.id, attempts, redriven, &run);
@@ -238,7 +238,7 @@ impl Transaction {
             self.bytes += output.value.as_ref().map_or(0, Vec::len);
         }
         self.outputs.extend(redriven.outputs);
-        let state = DeadLetterState::now(redriven.resolution, attempts, run);
+        let state = DeadLetterState::now(redriven.outcome, attempts, run);
         self.states.push((id, state));
     }
 
@@ -256,11 +256,11 @@ impl Transaction {
     }
 }
 
-/// How all dead letters were resolved.
+/// The outcomes of all dead letters.
 #[derive(Default)]
 struct RedriveReport {
-    /// The number of dead letters of each resolution and reason.
-    resolutions: BTreeMap<String, u64>,
+    /// The number of dead letters of each outcome and reason.
+    outcomes: BTreeMap<String, u64>,
     closed: u64,
     open: u64,
     rows: Vec<Row>,
@@ -271,7 +271,7 @@ struct Row {
     id: DeadLetterId,
     key: ShownBytes,
     attempts: u32,
-    resolution: Resolution,
+    outcome: Outcome,
 }
 
 impl RedriveReport {
@@ -279,21 +279,15 @@ impl RedriveReport {
         self.closed + self.open
     }
 
-    fn note(
-        &mut self,
-        dead_letter: &DeadLetter,
-        resolution: &Resolution,
-        attempts: u32,
-        limit: usize,
-    ) {
-        let name = match resolution {
-            Resolution::Skipped { reason, .. } | Resolution::Failed { reason, .. } => {
-                format!("{}: {reason}", resolution.as_str())
+    fn note(&mut self, dead_letter: &DeadLetter, outcome: &Outcome, attempts: u32, limit: usize) {
+        let name = match outcome {
+            Outcome::Skipped { reason, .. } | Outcome::Failed { reason, .. } => {
+                format!("{}: {reason}", outcome.as_str())
             }
-            _ => resolution.as_str().to_owned(),
+            _ => outcome.as_str().to_owned(),
         };
-        *self.resolutions.entry(name).or_default() += 1;
-        if resolution.is_final() {
+        *self.outcomes.entry(name).or_default() += 1;
+        if outcome.is_final() {
             self.closed += 1;
         } else {
             self.open += 1;
@@ -303,7 +297,7 @@ impl RedriveReport {
                 id: dead_letter.id.clone(),
                 key: ShownBytes::of(dead_letter.original.key.as_deref()),
                 attempts,
-                resolution: resolution.clone(),
+                outcome: outcome.clone(),
             });
         }
     }
@@ -315,7 +309,7 @@ impl RedriveReport {
                 "digest": row.id.digest.to_string(),
                 "key": row.key.json(),
                 "attempts": row.attempts,
-                "result": row.resolution,
+                "result": row.outcome,
             })
         });
         json!({
@@ -326,7 +320,7 @@ impl RedriveReport {
             "repeats": counts.repeats(),
             "group": topic.owner().group,
             "of_other_groups": counts.other_groups(),
-            "outcomes": self.resolutions,
+            "outcomes": self.outcomes,
             "letters": rows.collect::<Vec<_>>(),
         })
     }
@@ -351,7 +345,7 @@ impl RedriveReport {
                 counts.name(&row.id),
                 row.key.to_string(),
                 row.attempts.to_string(),
-                row.resolution.to_string(),
+                row.outcome.to_string(),
             ]
         });
         let mut text = aligned(&["letter", "key", "attempts", "outcome"], rows);
@@ -359,12 +353,12 @@ impl RedriveReport {
         if more > 0 {
             text += &format!("... and {more} more (--limit)\n");
         }
-        let resolutions = self
-            .resolutions
+        let outcomes = self
+            .outcomes
             .iter()
             .map(|(name, count)| vec![name.clone(), count.to_string()]);
         text.push('\n');
-        text += &aligned(&["outcome", "letters"], resolutions);
+        text += &aligned(&["outcome", "letters"], outcomes);
         if let Some(rows) = table_rows {
             text += &format!("\nof the vouchers {rows}\n");
         }

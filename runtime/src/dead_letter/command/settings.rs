@@ -43,7 +43,7 @@ pub struct DeadLettersSettings<O: OwnerFlags, R: ReaderFlags> {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Action<O: OwnerFlags, R: ReaderFlags> {
-    /// Show one dead letter in full, and how it would be resolved today.
+    /// Show one dead letter in full, and what its outcome would be today.
     Show(Box<Invocation<ShowArgs, R>>),
     /// Close dead letters that will never be used, with a note.
     Discard(Box<Invocation<DiscardArgs, O>>),

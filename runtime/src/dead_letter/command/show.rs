@@ -58,7 +58,7 @@ pub struct Reading {
     pub format: String,
     /// The fields that were decoded; empty when the value cannot be read.
     pub fields: Vec<(&'static str, String)>,
-    /// How a redrive would resolve the dead letter.
+    /// What the outcome of a redrive would be.
     pub today: String,
     /// Whether the value may contain a secret: its bytes are shown only with `--reveal`.
     pub secret: bool,
@@ -148,7 +148,7 @@ pub fn show(
 fn reading_without_original(missing: &MissingOriginal) -> Reading {
     Reading {
         format: "unknown: the original is missing".to_owned(),
-        today: missing.resolution().to_string(),
+        today: missing.outcome().to_string(),
         // The parts that are carried may contain a code; without the original nobody can say.
         secret: true,
         ..Reading::default()
@@ -250,20 +250,20 @@ impl Page<'_> {
             return "open".to_owned();
         };
         let DeadLetterState {
-            resolution,
+            outcome,
             at,
             run,
             by,
             ..
         } = state;
-        let condition = match resolution.is_final() {
+        let condition = match outcome.is_final() {
             true => "closed",
             false => "open",
         };
         let by = by
             .as_ref()
             .map_or_else(String::new, |by| format!(", by {by}"));
-        format!("{condition}; {resolution} ({run}, {at}{by})")
+        format!("{condition}; {outcome} ({run}, {at}{by})")
     }
 
     fn value_is_missing(&self) -> bool {
