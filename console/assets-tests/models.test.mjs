@@ -256,7 +256,7 @@ test('what a redrive would do today is told from its sentence', () => {
 });
 
 test('a run is named by what it does', () => {
-  assert.equal(titleOf({ kind: 'redrive', service: 'sink', dry_run: true }), 'Dry run: redrive of sink');
+  assert.equal(titleOf({ kind: 'redrive', service: 'sink', dry_run: true }), 'Preview: redrive of sink');
   assert.equal(titleOf({ kind: 'backfill', service: 'processor', request: { name: 'may' } }), 'Backfill may');
   const done = { kind: 'discard', service: 'sink', state: 'done', summary: 'discarded 1 dead letter' };
   assert.equal(endingOf(done), 'Discard of sink is done. Discarded 1 dead letter.');
@@ -272,7 +272,7 @@ test('progress is a ratio only when the total is known', () => {
   assert.equal(progressOf({ kind: 'redrive', progress: null }).ratio, null);
 });
 
-test('a viewer stops only dry runs of their own', () => {
+test('a viewer stops only previews of their own', () => {
   const run = { state: 'running', dry_run: true, by: 'ann' };
   assert.ok(mayStop(run, { role: 'viewer', name: 'ann' }));
   assert.ok(!mayStop(run, { role: 'viewer', name: 'bob' }));

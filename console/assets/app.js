@@ -141,7 +141,7 @@ const ENDED = { done: 'is done', failed: 'has failed', stopped: 'was stopped' };
 
 function announceRun(run) {
   const ended = ENDED[run.state];
-  if (ended) announce(`The ${run.dry_run ? 'dry run of the ' : ''}${run.kind} ${ended}.`);
+  if (ended) announce(`The ${run.dry_run ? 'preview of the ' : ''}${run.kind} ${ended}.`);
 }
 
 // EventSource tells no status. When the stream is lost, the session may have ended: ask.

@@ -7,7 +7,7 @@ const PLAIN = /^[A-Za-z0-9._\-/:,@+][A-Za-z0-9._\-/:,@+=]*$/;
  * Returns the command that a body of `POST /api/runs` asks for.
  *
  * @param {object} request as in src/runs/request.rs
- * @param {string} [by] who asks; a dry run names nobody
+ * @param {string} [by] who asks; a preview names nobody
  */
 export function commandOf(request, by) {
   const words = request.kind === 'backfill' ? backfill(request) : deadLetters(request);

@@ -1,4 +1,4 @@
-// What a redrive did, or what its dry run says that it would do.
+// What a redrive did, or what its preview says that it would do.
 
 import { bars } from '../components/bars.js';
 import { dataTable } from '../components/data-table.js';

@@ -1,4 +1,4 @@
-// A redrive in two steps: a dry run, whose result is read, then the redrive itself. Both are runs on the
+// A redrive in two steps: a preview, whose result is read, then the redrive itself. Both are runs on the
 // server.
 
 import { newIdempotencyKey, path, post } from '../api.js';
@@ -12,7 +12,7 @@ import { runPanel } from '../runs/run-panel.js';
 import { redriveFigures } from './redrive-figures.js';
 
 /**
- * Starts a dry run and shows it.
+ * Starts a preview and shows it.
  *
  * @param {object} options
  * @param {{service: string, ids?: string[]|null, reason?: string|null}} options.selection
@@ -41,7 +41,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
   async function preview() {
     replace(
       steps,
-      h('p', { class: 'muted' }, 'A dry run evaluates them by today’s code and rule, and writes nothing.'),
+      h('p', { class: 'muted' }, 'A preview evaluates them by today’s code and rule, and writes nothing.'),
     );
     const key = newIdempotencyKey();
     try {

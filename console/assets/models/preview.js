@@ -26,7 +26,7 @@ export function decisionsOf(result) {
     }
   }
   for (const [reason, count] of Object.entries(result.unusable ?? {})) {
-    // A dry run gives an example of each reason, a run gives the number alone.
+    // A preview gives an example of each reason, a run gives the number alone.
     const records = typeof count === 'number' ? count : count.records;
     decisions.push({
       kind: 'unusable',
@@ -39,7 +39,7 @@ export function decisionsOf(result) {
   return decisions;
 }
 
-/** Returns how the vouchers of a dry run compare with the table, or null when no database was asked. */
+/** Returns how the vouchers of a preview compare with the table, or null when no database was asked. */
 export function rowsOf(existing) {
   if (!existing) return null;
   return [
@@ -50,7 +50,7 @@ export function rowsOf(existing) {
 }
 
 /**
- * Returns how a what-if compares with today's rule, or null when the dry run had no other rule.
+ * Returns how a what-if compares with today's rule, or null when the preview had no other rule.
  *
  * `both` are the orders that both rules make eligible.
  */
@@ -80,7 +80,7 @@ export function extentOf(range) {
 /**
  * Returns why a previewed backfill cannot be run as it is, or null when it can.
  *
- * @param {object} request the dry run's request
+ * @param {object} request the preview's request
  * @param {object} result its result
  */
 export function obstacleTo(request, result) {

@@ -24,7 +24,7 @@ export function outcomesOf(result) {
   return outcomes.sort((a, b) => Number(b.closes) - Number(a.closes) || b.letters - a.letters);
 }
 
-/** Returns the number of dead letters that a redrive or its dry run evaluated. */
+/** Returns the number of dead letters that a redrive or its preview evaluated. */
 export function selectedBy(result) {
   return (result?.closed ?? 0) + (result?.still_open ?? 0);
 }

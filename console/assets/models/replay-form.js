@@ -34,7 +34,7 @@ export const EMPTY = {
 };
 
 /**
- * Returns the request of a dry run.
+ * Returns the request of a preview.
  *
  * "The last 7 days" becomes a time, so that the run that follows reads the range that was previewed.
  */
@@ -55,7 +55,7 @@ export function requestOf(form, now = Date.now()) {
   };
 }
 
-/** Returns the request of the run that a dry run previewed. */
+/** Returns the request of the run that was previewed. */
 export function runOf(preview, { name, why }) {
   const { kind, from, to, rate } = preview;
   return { kind, dry_run: false, name: preview.name ?? name, from, to, rate, why };

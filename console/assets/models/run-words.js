@@ -10,7 +10,7 @@ export function hasEnded(state) {
   return ENDED.has(state);
 }
 
-/** Returns what a run does: "Redrive of processor", "Dry run: backfill may". */
+/** Returns what a run does: "Redrive of processor", "Preview: backfill may". */
 export function titleOf(run) {
   const what = {
     redrive: `redrive of ${run.service}`,
@@ -18,7 +18,7 @@ export function titleOf(run) {
     backfill: `backfill${run.request?.name ? ` ${run.request.name}` : ''}`,
   };
   const words = Object.hasOwn(what, run.kind) ? what[run.kind] : run.kind;
-  return run.dry_run ? `Dry run: ${words}` : words[0].toUpperCase() + words.slice(1);
+  return run.dry_run ? `Preview: ${words}` : words[0].toUpperCase() + words.slice(1);
 }
 
 /**
@@ -71,7 +71,7 @@ export function progressOf(run) {
   return { ratio, text };
 }
 
-/** Returns whether this session may stop a run. A viewer may stop the dry runs of their own. */
+/** Returns whether this session may stop a run. A viewer may stop the previews of their own. */
 export function mayStop(run, session) {
   if (run.state !== 'running') return false;
   return session?.role === 'operator' || (run.dry_run && run.by === session?.name);

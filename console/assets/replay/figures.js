@@ -1,4 +1,4 @@
-// What a backfill did, or what its dry run says that it would do.
+// What a backfill did, or what its preview says that it would do.
 
 import { bars } from '../components/bars.js';
 import { callout } from '../components/callout.js';

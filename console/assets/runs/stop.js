@@ -21,7 +21,7 @@ export async function stopRun(run) {
 }
 
 function consequence(run) {
-  if (run.dry_run) return 'A dry run writes nothing. Stopping it loses only what it has counted so far.';
+  if (run.dry_run) return 'A preview writes nothing. Stopping it loses only what it has counted so far.';
   if (run.kind === 'backfill') {
     return (
       'It finishes the transaction that is open and ends. What is committed is kept; the same command with ' +

@@ -84,7 +84,7 @@ function aboutFacts(run) {
     ['Who', run.by],
     ['Why', run.why],
     ['Service', run.service],
-    ['Writes', run.dry_run ? 'nothing: it is a dry run' : null],
+    ['Writes', run.dry_run ? 'nothing: it is a preview' : null],
     ['Started', timeElement(run.started)],
     ['Ended', run.ended ? timeElement(run.ended) : null],
     ['Exit code', run.exit_code === 0 ? null : run.exit_code],

@@ -49,7 +49,7 @@ class RunsView extends View {
             'What was started here, by whom, and why. Runs live on the server: closing a page changes nothing.',
           ),
         ),
-        h('label', { class: 'check' }, box, 'Show dry runs'),
+        h('label', { class: 'check' }, box, 'Show previews'),
       ),
       h('section', { class: 'card', 'aria-label': 'Runs' }, this.body),
     );
@@ -85,11 +85,11 @@ class RunsView extends View {
   }
 
   #nothing() {
-    const onlyDry = this.#runs.size > 0;
+    const onlyPreviews = this.#runs.size > 0;
     return emptyState({
-      title: onlyDry ? 'There are only dry runs' : 'Nothing was run yet',
-      text: onlyDry
-        ? 'Show dry runs to see them.'
+      title: onlyPreviews ? 'There are only previews' : 'Nothing was run yet',
+      text: onlyPreviews
+        ? 'Show previews to see them.'
         : 'Redrives, discards and replays that are started here are listed, since the console was started.',
       actions: [
         h('a', { class: 'button', href: '/dead-letters' }, 'See the dead letters'),

@@ -35,8 +35,8 @@ pub enum StopRefused {
     /// It has ended.
     #[error("the run has ended already")]
     HasEnded,
-    /// A viewer stops only dry runs of their own.
-    #[error("a viewer can stop only dry runs of their own")]
+    /// A viewer stops only previews of their own.
+    #[error("a viewer can stop only previews of their own")]
     Forbidden,
 }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A field that is null is the same as one that is not there; an unknown field is refused. What is not
-//! a dry run has an effect, is for operators, and says why.
+//! a preview has an effect, is for operators, and says why.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -47,11 +47,11 @@ pub struct Redrive {
     /// Their newest reason.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Why; required unless it is a dry run.
+    /// Why; required unless it is a preview.
     #[serde(default)]
     pub why: Option<String>,
     /// The number of dead letters that the preview selected (`closed` and `still_open`), as the person
-    /// typed it; required unless it is a dry run. The command refuses when another number is open.
+    /// typed it; required unless it is a preview. The command refuses when another number is open.
     #[serde(default)]
     pub confirm: Option<u64>,
 }
@@ -84,13 +84,13 @@ pub struct Backfill {
     /// The end of the range: `latest` (which null means), a time, or `-7d`.
     #[serde(default)]
     pub to: Option<String>,
-    /// Another rule, for a dry run alone.
+    /// Another rule, for a preview alone.
     #[serde(default)]
     pub rule: Option<Rule>,
     /// Records a second, or `max`; null gives way to the live flow.
     #[serde(default)]
     pub rate: Option<String>,
-    /// Why; required unless it is a dry run.
+    /// Why; required unless it is a preview.
     #[serde(default)]
     pub why: Option<String>,
 }
@@ -234,7 +234,7 @@ impl Backfill {
         if let Some(rule) = &self.rule {
             if !self.dry_run {
                 return Err(
-                    "rule: only a dry run tries another rule; vouchers are issued by the rule that \
+                    "rule: only a preview tries another rule; vouchers are issued by the rule that \
                      the services have"
                         .to_owned(),
                 );

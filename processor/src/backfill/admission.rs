@@ -30,7 +30,7 @@ const SLICE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks that the topics exist, that of audit records included, and that the vouchers would not
-/// differ from the campaign's earlier ones. A dry run checks the same, to report that the backfill
+/// differ from the campaign's earlier ones. A preview checks the same, to report that the backfill
 /// would be refused.
 ///
 /// # Errors

@@ -58,7 +58,7 @@ struct Shared {
 
 /// Evaluates the range, and prints what a backfill would do.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    // A dry run has no effect that is recorded, but it may reveal codes.
+    // A preview has no effect that is recorded, but it may reveal codes.
     let audit = match settings.reveal {
         true => settings
             .audit
@@ -87,7 +87,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
     let run = match preview(&settings, &plan).await? {
         Start::Run(run) => run,
         Start::AlreadyDone { range, at } => {
-            // No voucher would be issued, so the list of an earlier dry run is replaced by an empty
+            // No voucher would be issued, so the list of an earlier preview is replaced by an empty
             // one.
             if let Some(path) = &settings.output {
                 Listing::create(path, settings.reveal)?.finish()?;
@@ -150,7 +150,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         rows.add(part_rows);
     }
     let shared = Arc::into_inner(shared)
-        .ok_or_else(|| Failure::failed("dry run: a thread has not ended"))?;
+        .ok_or_else(|| Failure::failed("preview: a thread has not ended"))?;
     if let Some(listing) = shared.listing {
         let listing = listing.into_inner();
         listing.unwrap_or_else(PoisonError::into_inner).finish()?;
@@ -198,7 +198,7 @@ async fn record_reveal(audit: Audit, settings: &BackfillSettings) -> Result<(), 
 
 fn disk_failure(error: &io::Error) -> Failure {
     Failure::failed(format!(
-        "dry run: the distinct orders don't fit into the directory for temporary files, {} \
+        "preview: the distinct orders don't fit into the directory for temporary files, {} \
          ({error}); they take about 17 bytes each, or twice that while they are merged: free some \
          space, or set TMPDIR to another directory",
         std::env::temp_dir().display()

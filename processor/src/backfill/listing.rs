@@ -1,4 +1,4 @@
-//! Lists the vouchers that a dry run would issue in a file, one per line: CSV or JSON Lines, by the
+//! Lists the vouchers that a preview would issue in a file, one per line: CSV or JSON Lines, by the
 //! name of the file.
 
 use std::fs::File;

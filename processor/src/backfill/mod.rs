@@ -18,12 +18,12 @@
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
 //! | [`mod@run`] | runs a loop on each thread, over a share of the partitions |
 //! | [`dry_run`] | evaluates a range without writing anything |
-//! | [`preview`] | the records of a dry run by outcome: pure |
-//! | [`orders`] | the distinct eligible orders of a dry run |
+//! | [`preview`] | the records of a preview by outcome: pure |
+//! | [`orders`] | the distinct eligible orders of a preview |
 //! | [`planned_voucher`] | a voucher that would be issued |
 //! | [`table`] | compares planned vouchers with the sink's table |
 //! | [`listing`] | lists planned vouchers in a file |
-//! | [`report`], [`preview_report`] | the result of a backfill and of a dry run, as text or JSON |
+//! | [`report`], [`preview_report`] | the result of a backfill and of a preview, as text or JSON |
 //!
 //! The loop is the live one, with its transactions, retries and recovery. A backfill that was
 //! killed is continued after its last committed transaction: each thread's transactional id is

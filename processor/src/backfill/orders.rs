@@ -32,7 +32,7 @@ const ENTRY: usize = size_of::<Digest>() + 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum By {
-    /// The rule of the dry run.
+    /// The rule of the preview.
     Asked = 1,
     /// The rule that the environment sets.
     Current = 2,
@@ -41,11 +41,11 @@ pub enum By {
 /// How many distinct orders are eligible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OrderCounts {
-    /// By the rule of the dry run.
+    /// By the rule of the preview.
     pub asked: u64,
     /// By the rule that the environment sets.
     pub current: u64,
-    /// By the rule of the dry run only.
+    /// By the rule of the preview only.
     pub gained: u64,
     /// By the rule that the environment sets only.
     pub lost: u64,

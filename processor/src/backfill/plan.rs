@@ -31,7 +31,7 @@ pub struct Plan {
     pub range: String,
     /// The digest of the whole rule and the topics.
     pub rule: String,
-    /// The digest of the ids of the signing keys. None in a dry run without a key, which equals
+    /// The digest of the ids of the signing keys. None in a preview without a key, which equals
     /// any.
     pub keys: Option<String>,
     /// The number of threads. Each partition must stay with its transactional id, which is that of

@@ -1,4 +1,4 @@
-//! The records of a dry run by outcome: pure.
+//! The records of a preview by outcome: pure.
 
 use std::collections::BTreeMap;
 

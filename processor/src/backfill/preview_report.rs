@@ -1,4 +1,4 @@
-//! The result of a dry run, as text or JSON.
+//! The result of a preview, as text or JSON.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::preview::{Preview, sum};
 use super::report::{range_json, range_text, skipped_json, skipped_lines};
 use crate::rule::Rule;
 
-/// What the rule of the environment would give, in comparison with that of the dry run.
+/// What the rule of the environment would give, in comparison with that of the preview.
 #[derive(Debug)]
 pub struct CurrentRule {
     /// The rule that the environment sets.
     pub rule: Rule,
     /// Orders that it makes eligible.
     pub orders: u64,
-    /// Orders that only the rule of the dry run makes eligible.
+    /// Orders that only the rule of the preview makes eligible.
     pub gained: u64,
     /// Orders that only the rule of the environment makes eligible.
     pub lost: u64,
@@ -39,7 +39,7 @@ pub struct PreviewReport {
     pub refused: Option<String>,
     /// Records that were left out because of their timestamps.
     pub left_out: u64,
-    /// The rule of the dry run.
+    /// The rule of the preview.
     pub rule: Rule,
     /// What the rule of the environment gives, if it is another.
     pub current: Option<CurrentRule>,
@@ -51,9 +51,9 @@ pub struct PreviewReport {
     pub rows: Option<RowCounts>,
     /// Whether a key was set, so that codes were compared too.
     pub codes_compared: bool,
-    /// How long the dry run took.
+    /// How long the preview took.
     pub took: Duration,
-    /// How the dry run was paced.
+    /// How the preview was paced.
     pub pacing: Pacing,
 }
 
@@ -146,7 +146,7 @@ impl PreviewReport {
                 format_args!("the backfill would end with: {why}"),
             );
         }
-        report.line("written", "nothing: this is a dry run");
+        report.line("written", "nothing: this is a preview");
         report
     }
 

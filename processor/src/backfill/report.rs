@@ -124,7 +124,7 @@ impl AlreadyDone {
         }
     }
 
-    /// Marks the start as a dry run.
+    /// Marks the start as a preview.
     #[must_use]
     pub const fn of_dry_run(mut self) -> Self {
         self.dry_run = true;

@@ -29,7 +29,7 @@ pub(super) struct Redriver {
     comparison: Option<Comparison>,
 }
 
-/// Compares the vouchers of a dry run with the sink's table.
+/// Compares the vouchers of a preview with the sink's table.
 struct Comparison {
     table: VouchersTable,
     runtime: Handle,

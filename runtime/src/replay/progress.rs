@@ -35,7 +35,7 @@ impl ShareProgress {
         self.is_done.store(left == 0, Ordering::Relaxed);
     }
 
-    /// Notes how many offsets were read, in a dry run, which commits none.
+    /// Notes how many offsets were read, in a preview, which commits none.
     pub fn note_read(&self, offsets: u64) {
         self.done.store(offsets, Ordering::Relaxed);
     }

@@ -41,7 +41,7 @@ enum Effect {
 }
 
 impl PostgresTable {
-    /// Rolls each statement back and leaves the table as it is, for a dry run. Does not connect yet.
+    /// Rolls each statement back and leaves the table as it is, for a preview. Does not connect yet.
     ///
     /// # Errors
     /// As [`new`](Self::new).

@@ -1,5 +1,5 @@
-//! The table of a dry run. Its statements are rolled back, so it would not know the rows that
-//! earlier dead letters of the same dry run would have written. They are remembered here.
+//! The table of a preview. Its statements are rolled back, so it would not know the rows that
+//! earlier dead letters of the same preview would have written. They are remembered here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl<T> DryRun<T> {
         }
     }
 
-    /// Remembers the row, unless an earlier one of the dry run has its code.
+    /// Remembers the row, unless an earlier one of the preview has its code.
     fn remember(
         &mut self,
         written: Written,

@@ -2,7 +2,7 @@
 //!
 //! The row is written first, through the live loop's decoder and statement, then the outcome, in
 //! one Kafka transaction with the audit record if an audit is kept. A redrive that is killed between
-//! the two is repeated by the next run; writing the row again has no effect. A dry run does the same,
+//! the two is repeated by the next run; writing the row again has no effect. A preview does the same,
 //! and rolls every statement back.
 
 mod dry_run;

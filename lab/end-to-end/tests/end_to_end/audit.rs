@@ -391,7 +391,7 @@ async fn a_missing_topic_or_an_unknown_person_is_told_before_anything_is_written
         .await?;
     assert!(is_missing, "not even the table is created");
 
-    // Dry runs have no effect and need nobody.
+    // Previews have no effect and need nobody.
     for command in [redrive, discard, backfill] {
         let dry = [command, &["--dry-run"]].concat();
         let answer = audited.processor(&dry).await?;

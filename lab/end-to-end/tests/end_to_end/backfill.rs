@@ -1,4 +1,4 @@
-//! A range of the topic again: what a dry run says is what a backfill then does, exactly once.
+//! A range of the topic again: what a preview says is what a backfill then does, exactly once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -318,7 +318,7 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
         assert_eq!(
             system.vouchers().await?.len(),
             rows,
-            "a dry run writes no row"
+            "a preview writes no row"
         );
         let run = system.run_sink(&["redrive", "--json"]).await?.json()?;
         Ok((dry, run["outcomes"].clone()))

@@ -77,13 +77,13 @@ pub trait Redrive {
     /// Exit code 1 for a fault outside the record.
     fn redrive(&mut self, dead_letter: &DeadLetter, run: &str) -> Result<Redriven, Failure>;
 
-    /// Returns which of the vouchers have a row, when a dry run could read the table.
+    /// Returns which of the vouchers have a row, when a preview could read the table.
     fn rows(&self) -> Option<RowCounts> {
         None
     }
 
     /// Returns what the vouchers or rows are worth that were issued or written so far, or would be
-    /// in a dry run: the sum of each currency. A second voucher of an order, or a row that existed,
+    /// in a preview: the sum of each currency. A second voucher of an order, or a row that existed,
     /// adds nothing.
     fn sums(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
