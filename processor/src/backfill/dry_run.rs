@@ -18,9 +18,9 @@ use super::admission::{check, preview};
 use super::listing::Listing;
 use super::orders::{By, Orders};
 use super::plan::Plan;
-use super::planned_voucher::PlannedVoucher;
 use super::preview::Preview;
 use super::preview_report::{CurrentRule, PreviewReport};
+use super::previewed_voucher::PreviewedVoucher;
 use super::report::AlreadyDone;
 use super::settings::BackfillSettings;
 use super::start::Start;
@@ -135,7 +135,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             waits_for: None,
             preview: Preview::default(),
             rows: RowCounts::default(),
-            planned: Vec::new(),
+            previewed: Vec::new(),
         };
         Ok(move || worker.read(reader, &share))
     })
@@ -214,7 +214,7 @@ struct Worker {
     preview: Preview,
     rows: RowCounts,
     /// The vouchers that are not compared and listed yet.
-    planned: Vec<PlannedVoucher>,
+    previewed: Vec<PreviewedVoucher>,
 }
 
 impl Worker {
@@ -282,36 +282,36 @@ impl Worker {
             && shared.is_new(&issued, By::Asked)?
             && (shared.table.is_some() || shared.listing.is_some())
         {
-            self.planned.push(PlannedVoucher::of(
+            self.previewed.push(PreviewedVoucher::of(
                 &shared.evaluator,
                 record,
                 &issued,
                 shared.has_key,
             ));
-            if self.planned.len() >= COMPARED_AT_ONCE {
+            if self.previewed.len() >= COMPARED_AT_ONCE {
                 self.compare_and_list()?;
             }
         }
         Ok(())
     }
 
-    /// Compares the planned vouchers with the table, and lists them.
+    /// Compares the previewed vouchers with the table, and lists them.
     fn compare_and_list(&mut self) -> Result<(), Failure> {
-        if self.planned.is_empty() {
+        if self.previewed.is_empty() {
             return Ok(());
         }
         if let Some(table) = &self.shared.table {
-            let compared = table.compare(&mut self.planned, self.shared.has_key);
+            let compared = table.compare(&mut self.previewed, self.shared.has_key);
             self.shared.runtime.block_on(compared)?;
         }
-        for state in self.planned.iter().filter_map(|voucher| voucher.state) {
+        for state in self.previewed.iter().filter_map(|voucher| voucher.state) {
             self.rows.note(state);
         }
         if let Some(listing) = &self.shared.listing {
             let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
-            listing.write(&self.planned)?;
+            listing.write(&self.previewed)?;
         }
-        self.planned.clear();
+        self.previewed.clear();
         Ok(())
     }
 }

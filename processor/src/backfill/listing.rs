@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use runtime::lifecycle::Failure;
 use runtime::replay::RowState;
 
-use super::planned_voucher::PlannedVoucher;
+use super::previewed_voucher::PreviewedVoucher;
 
 const COLUMNS: &str = "order_id,code,amount,currency,issued_at,expires_at,partition,offset,state";
 
@@ -49,7 +49,7 @@ impl Listing {
     ///
     /// # Errors
     /// Exit code 1 when the file cannot be written.
-    pub fn write(&mut self, vouchers: &[PlannedVoucher]) -> Result<(), Failure> {
+    pub fn write(&mut self, vouchers: &[PreviewedVoucher]) -> Result<(), Failure> {
         for voucher in vouchers {
             let line = if self.csv {
                 csv_line(voucher, self.reveal)
@@ -87,7 +87,7 @@ fn masked(code: &str, reveal: bool) -> String {
     }
 }
 
-fn csv_line(voucher: &PlannedVoucher, reveal: bool) -> String {
+fn csv_line(voucher: &PreviewedVoucher, reveal: bool) -> String {
     [
         quoted(&voucher.order_id),
         masked(&voucher.code, reveal),
@@ -118,7 +118,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn json_line(voucher: &PlannedVoucher, reveal: bool) -> String {
+fn json_line(voucher: &PreviewedVoucher, reveal: bool) -> String {
     let code = (!voucher.code.is_empty()).then(|| masked(&voucher.code, reveal));
     serde_json::json!({
         "order_id": voucher.order_id,
@@ -140,8 +140,8 @@ mod tests {
 
     use super::*;
 
-    fn voucher() -> PlannedVoucher {
-        PlannedVoucher {
+    fn voucher() -> PreviewedVoucher {
+        PreviewedVoucher {
             order_id: "a,\"b\"".to_owned(),
             code: "A527-R3XF-YDHK-X2AD".to_owned(),
             amount: "5.00".parse().unwrap(),

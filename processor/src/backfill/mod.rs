@@ -20,9 +20,9 @@
 //! | [`dry_run`] | evaluates a range without writing anything |
 //! | [`preview`] | the records of a preview by outcome: pure |
 //! | [`orders`] | the distinct eligible orders of a preview |
-//! | [`planned_voucher`] | a voucher that would be issued |
-//! | [`table`] | compares planned vouchers with the sink's table |
-//! | [`listing`] | lists planned vouchers in a file |
+//! | [`previewed_voucher`] | a voucher that would be issued |
+//! | [`table`] | compares previewed vouchers with the sink's table |
+//! | [`listing`] | lists previewed vouchers in a file |
 //! | [`report`], [`preview_report`] | the result of a backfill and of a preview, as text or JSON |
 //!
 //! The loop is the live one, with its transactions, retries and recovery. A backfill that was
@@ -37,9 +37,9 @@ pub mod log;
 pub mod offsets;
 pub mod orders;
 pub mod plan;
-pub mod planned_voucher;
 pub mod preview;
 pub mod preview_report;
+pub mod previewed_voucher;
 pub mod report;
 pub mod run;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! Compares planned vouchers with the rows of the sink's table.
+//! Compares previewed vouchers with the rows of the sink's table.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::planned_voucher::PlannedVoucher;
+use super::previewed_voucher::PreviewedVoucher;
 
 const TIMEOUTS: Timeouts = Timeouts {
     statement: "60s",
@@ -49,7 +49,7 @@ impl VouchersTable {
     /// Exit code 1 with the error of the database.
     pub async fn compare(
         &self,
-        vouchers: &mut [PlannedVoucher],
+        vouchers: &mut [PreviewedVoucher],
         with_codes: bool,
     ) -> Result<(), Failure> {
         let ids: Vec<&str> = vouchers.iter().map(|one| one.order_id.as_str()).collect();

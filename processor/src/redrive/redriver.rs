@@ -11,8 +11,8 @@ use runtime::replay::{RowCounts, RowState};
 use schemas::{Currency, ValueFormat, decimal};
 use tokio::runtime::Handle;
 
-use crate::backfill::planned_voucher::PlannedVoucher;
 use crate::backfill::preview::sum;
+use crate::backfill::previewed_voucher::PreviewedVoucher;
 use crate::backfill::table::VouchersTable;
 use crate::batch::{Batch, Topics};
 use crate::evaluate::{Evaluation, Evaluator};
@@ -37,7 +37,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn compare(&mut self, mut voucher: PlannedVoucher, is_echo: bool) -> Result<(), Failure> {
+    fn compare(&mut self, mut voucher: PreviewedVoucher, is_echo: bool) -> Result<(), Failure> {
         if is_echo {
             self.rows.note(RowState::Existing);
             return Ok(());
@@ -98,7 +98,7 @@ impl Redrive for Redriver {
                 batch.issue(record, &issued, evaluator);
                 let is_echo = !self.issued.insert(issued.order_id.to_string());
                 if let Some(comparison) = &mut self.comparison {
-                    let voucher = PlannedVoucher::of(evaluator, record, &issued, true);
+                    let voucher = PreviewedVoucher::of(evaluator, record, &issued, true);
                     comparison.compare(voucher, is_echo)?;
                 }
                 Outcome::Voucher {

@@ -1,4 +1,4 @@
-//! A voucher that a run would issue.
+//! A voucher that a preview shows: the run would issue it.
 
 use runtime::record::{InputRecord, Offset, Partition};
 use runtime::replay::RowState;
@@ -7,9 +7,9 @@ use schemas::{Timestamp, decimal};
 
 use crate::evaluate::{Evaluator, Issued};
 
-/// A voucher to issue, with the first record that earns it.
+/// A voucher that would be issued, with the first record that earns it.
 #[derive(Clone)]
-pub struct PlannedVoucher {
+pub struct PreviewedVoucher {
     /// The order.
     pub order_id: String,
     /// The code, which is a bearer secret; empty without a key.
@@ -30,7 +30,7 @@ pub struct PlannedVoucher {
     pub state: Option<RowState>,
 }
 
-impl PlannedVoucher {
+impl PreviewedVoucher {
     /// Returns the voucher that `record` earns.
     pub fn of(
         evaluator: &Evaluator,
