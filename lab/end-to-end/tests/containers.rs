@@ -10,7 +10,7 @@ use stack::ServiceBinaries;
 use yaml_serde::Value;
 
 fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
 fn compose() -> Result<Value> {

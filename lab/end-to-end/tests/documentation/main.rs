@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The root of the project, which paths in documents are relative to.
 fn project() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
 /// All files below `folder` with one of these extensions, but for what is built, downloaded or

@@ -286,7 +286,7 @@ async fn a_file_that_cannot_be_used_says_why() -> Result<()> {
 
 #[tokio::test]
 async fn the_example_is_a_file_for_every_service() -> Result<()> {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/checkout.toml");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../deploy/checkout.toml");
     let example = example.to_str().context("a path in UTF-8")?;
     let secrets = [
         ("VOUCHER_SIGNING_KEY", SIGNING_KEY),
