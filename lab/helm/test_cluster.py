@@ -181,6 +181,18 @@ class Scaling(unittest.TestCase):
         self.assertEqual(scaler["spec"]["fallback"]["behavior"], "currentReplicasIfHigher")
 
 
+class Outboxes(unittest.TestCase):
+    def test_one_more_outbox_is_producers_with_a_name_and_tables_of_their_own(self):
+        found = objects("another-outbox")
+        workloads = [one["metadata"]["name"] for one in found if one["kind"] in ("Deployment", "StatefulSet")]
+        self.assertEqual(workloads, ["shop-checkout-producer"])
+        (container,) = workload(found, "producer")["spec"]["template"]["spec"]["containers"]
+        self.assertEqual(environment(container)["OUTBOX_NAME"]["value"], "b")
+        (job,) = of_kind(found, "Job")
+        commands = [one["command"] + one["args"] for one in containers(job["spec"]["template"])]
+        self.assertEqual(commands, [["producer", "migrate"]])
+
+
 class Metrics(unittest.TestCase):
     def test_each_pod_is_scraped_once(self):
         everything = objects("everything")
