@@ -10,7 +10,8 @@ use runtime::kafka::{RangeEvent, RangeReader};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::record::InputRecord;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
-use runtime::replay::{RowCounts, Share, replay};
+use runtime::replay::{Share, replay};
+use runtime::value::Decoded;
 use schemas::{OrderStatusPlan, SchemaId};
 use tokio::runtime::Handle;
 
@@ -19,7 +20,7 @@ use super::listing::Listing;
 use super::orders::{By, Orders};
 use super::plan::Plan;
 use super::planned_voucher::PlannedVoucher;
-use super::preview::Preview;
+use super::preview::{Preview, time_of};
 use super::preview_report::{CurrentRule, PreviewReport};
 use super::report::AlreadyDone;
 use super::settings::BackfillSettings;
@@ -132,7 +133,6 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             schemas,
             waits_for: None,
             preview: Preview::default(),
-            rows: RowCounts::default(),
             planned: Vec::new(),
         };
         Ok(move || worker.read(reader, &share))
@@ -142,10 +142,8 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         return Err(failure);
     }
     let mut preview = Preview::default();
-    let mut rows = RowCounts::default();
-    for (part, part_rows) in replayed.results {
+    for part in replayed.results {
         preview.add(part);
-        rows.add(part_rows);
     }
     let shared = Arc::into_inner(shared)
         .ok_or_else(|| Failure::failed("dry run: a thread has not ended"))?;
@@ -171,8 +169,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             lost: orders.lost,
         }),
         preview,
-        orders: orders.asked,
-        rows: shared.table.is_some().then_some(rows),
+        rows_compared: shared.table.is_some(),
         codes_compared: shared.has_key,
         took: replayed.took,
         pacing: replayed.pacing,
@@ -210,17 +207,12 @@ struct Worker {
     /// The schema that was last waited for, which is logged once.
     waits_for: Option<SchemaId>,
     preview: Preview,
-    rows: RowCounts,
     /// The vouchers that are not compared and listed yet.
     planned: Vec<PlannedVoucher>,
 }
 
 impl Worker {
-    fn read(
-        mut self,
-        mut reader: RangeReader,
-        share: &Share,
-    ) -> Result<(Preview, RowCounts), Failure> {
+    fn read(mut self, mut reader: RangeReader, share: &Share) -> Result<Preview, Failure> {
         let mut since_update = 0_u32;
         loop {
             if self.shared.shutdown.is_requested() {
@@ -251,26 +243,28 @@ impl Worker {
             }
             if is_done {
                 self.compare_and_list()?;
-                return Ok((self.preview, self.rows));
+                return Ok(self.preview);
             }
         }
     }
 
     fn evaluate(&mut self, record: &impl InputRecord) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
-        let evaluation = loop {
-            match shared.evaluator.evaluate(record, &mut self.schemas) {
-                Evaluation::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
-                Evaluation::Wait { schema_id } => {
+        let decoded = loop {
+            match shared.evaluator.decode(record, &mut self.schemas) {
+                Decoded::Pending(_) if shared.shutdown.is_requested() => return Ok(()),
+                Decoded::Pending(schema_id) => {
                     if self.waits_for.replace(schema_id) != Some(schema_id) {
                         tracing::warn!(%schema_id, "waiting for the registry to return a schema");
                     }
                     std::thread::sleep(SCHEMA_PAUSE);
                 }
-                evaluation => break evaluation,
+                decoded => break decoded,
             }
         };
-        self.preview.note(record, &evaluation);
+        let time = time_of(record, &decoded);
+        let evaluation = shared.evaluator.decide(decoded, record);
+        self.preview.note(record, time, &evaluation);
         if let Some(current) = &shared.current
             && let Evaluation::Voucher(issued) = current.evaluate(record, &mut self.schemas)
         {
@@ -278,14 +272,16 @@ impl Worker {
         }
         if let Evaluation::Voucher(issued) = evaluation
             && shared.is_new(&issued, By::Asked)?
-            && (shared.table.is_some() || shared.listing.is_some())
         {
-            self.planned.push(PlannedVoucher::of(
-                &shared.evaluator,
-                record,
-                &issued,
-                shared.has_key,
-            ));
+            self.preview.note_voucher(issued.sent_at);
+            if shared.table.is_some() || shared.listing.is_some() {
+                self.planned.push(PlannedVoucher::of(
+                    &shared.evaluator,
+                    record,
+                    &issued,
+                    shared.has_key,
+                ));
+            }
             if self.planned.len() >= COMPARED_AT_ONCE {
                 self.compare_and_list()?;
             }
@@ -302,8 +298,10 @@ impl Worker {
             let compared = table.compare(&mut self.planned, self.shared.has_key);
             self.shared.runtime.block_on(compared)?;
         }
-        for state in self.planned.iter().filter_map(|voucher| voucher.state) {
-            self.rows.note(state);
+        for voucher in &self.planned {
+            if let Some(state) = voucher.state {
+                self.preview.note_row(voucher.issued_at, state);
+            }
         }
         if let Some(listing) = &self.shared.listing {
             let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
