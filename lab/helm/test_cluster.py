@@ -255,7 +255,7 @@ class Metrics(unittest.TestCase):
         expr: up == 0
         annotations:
           description: "{{ $labels.instance }}"
-          runbook_url: https://checkout.example/docs/runbooks/Some.md
+          runbook_url: https://checkout.example/docs/runbooks/CheckoutTargetDown.md
           dashboard_url: https://grafana.example/d/checkout
 """
         with tempfile.TemporaryDirectory() as folder:
@@ -272,7 +272,7 @@ class Metrics(unittest.TestCase):
         (some,) = [one for one in found if one["metadata"]["name"] == "shop-checkout-some"]
         annotations = some["spec"]["groups"][0]["rules"][0]["annotations"]
         self.assertEqual(annotations["description"], "{{ $labels.instance }}")
-        self.assertEqual(annotations["runbook_url"], "https://wiki.example.com/runbooks/Some.md")
+        self.assertEqual(annotations["runbook_url"], "https://wiki.example.com/runbooks/CheckoutTargetDown.md")
         self.assertEqual(annotations["dashboard_url"], "https://grafana.example.com/d/checkout?var-job=x")
 
     def test_nothing_of_the_operators_by_default(self):
