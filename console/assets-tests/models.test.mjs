@@ -11,7 +11,8 @@ import {
   reasonsOf,
   verdictOfToday,
 } from '../assets/models/dead-letters.js';
-import { difference } from '../assets/models/decimals.js';
+import { daysInWords, daysOf, partsOf } from '../assets/models/days.js';
+import { difference, sum } from '../assets/models/decimals.js';
 import { decisive, extentText, inOrderOfTime, sentence, storyOf } from '../assets/models/order-story.js';
 import { decisionsOf, extentOf, obstacleTo, rowsOf, whatIfOf } from '../assets/models/preview.js';
 import {
@@ -41,6 +42,9 @@ test('sums are exact', () => {
   assert.equal(difference('99999999999999999999.99', '0.01'), '99999999999999999999.98');
   assert.equal(difference('5', '5'), '0');
   assert.equal(difference('1e3', '1'), null);
+  assert.equal(sum(['0.10', '5', '99999999999999999999.95']), '100000000000000000005.05');
+  assert.equal(sum([]), '0');
+  assert.equal(sum(['1', '1e3']), null);
 });
 
 test('every reason of the code has a sentence and advice', () => {
@@ -90,6 +94,79 @@ test('a what-if is compared with the rule of today', () => {
   assert.equal(compared.both, 400);
   assert.equal(compared.difference, '1000.00');
   assert.equal(whatIfOf({ ...PREVIEW, today: null }), null);
+});
+
+function dayOf(day, vouchers, change = {}) {
+  return {
+    day,
+    vouchers,
+    sum: `${vouchers * 5}.05`,
+    existing: { new: 1, existing: vouchers - 1, different: 0 },
+    skipped: { tombstone: 0, status: 2 },
+    unusable: {},
+    ...change,
+  };
+}
+
+test('vouchers by day have their money, and the reasons of the other records', () => {
+  const byDay = {
+    days: [dayOf('2026-05-01', 3), dayOf('2026-05-03', 8, { unusable: { invalid_json: 1234 } })],
+    earlier: null,
+    undated: dayOf(undefined, 0, { existing: { new: 0, existing: 0, different: 0 } }),
+  };
+  const days = daysOf(byDay);
+  assert.equal(days.period, 'day');
+  assert.deepEqual(days.rows[1], {
+    label: '2026-05-03',
+    vouchers: 8,
+    sum: '40.05',
+    existing: { new: 1, existing: 7, different: 0 },
+    reasons: ['2 skipped: not sent', '1,234 unusable: invalid_json'],
+  });
+  assert.deepEqual(
+    days.others.map(({ label }) => label),
+    ['Without a time'],
+  );
+  assert.equal(daysInWords(days), '2 days with records, in UTC. The most vouchers, 8, are of 2026-05-03.');
+  assert.deepEqual(
+    partsOf(days.rows[1]).map(({ vouchers }) => vouchers),
+    [7, 1, 0],
+  );
+  assert.deepEqual(partsOf({ vouchers: 3, existing: null }), [{ kind: 'both', vouchers: 3 }]);
+});
+
+test('many days become months, and many months years', () => {
+  const days = (count) =>
+    Array.from({ length: count }, (_, at) => {
+      const day = new Date(Date.UTC(2026, 0, 1 + at)).toISOString().slice(0, 10);
+      return dayOf(day, 1, { existing: null });
+    });
+  const shown = (count) => {
+    const { period, rows } = daysOf({ days: days(count) });
+    assert.equal(
+      rows.reduce((all, { vouchers }) => all + vouchers, 0),
+      count,
+    );
+    return [period, rows.length, rows[0].label];
+  };
+  assert.deepEqual(shown(31), ['day', 31, '2026-01-01']);
+  assert.deepEqual(shown(32), ['month', 2, '2026-01']);
+  // 2026, 2027 and the first seven months of 2028.
+  assert.deepEqual(shown(730 + 213), ['month', 31, '2026-01']);
+  assert.deepEqual(shown(730 + 214), ['year', 3, '2026']);
+  const [month] = daysOf({ days: days(32) }).rows;
+  assert.deepEqual([month.sum, month.existing, month.reasons], ['156.55', null, ['62 skipped: not sent']]);
+});
+
+test('a preview without days shows none, and names what is older than they are', () => {
+  for (const none of [undefined, null, { days: [], earlier: null, undated: null }]) {
+    assert.equal(daysOf(none), null);
+  }
+  const older = { ...dayOf(undefined, 4), before: '2021-02-03' };
+  const { others } = daysOf({ days: [dayOf('2021-02-03', 1)], earlier: older, undated: null });
+  assert.deepEqual([others[0].label, others[0].vouchers], ['Before 2021-02-03', 4]);
+  const nothing = { period: 'day', rows: [{ label: '2026-05-01', vouchers: 0 }] };
+  assert.equal(daysInWords(nothing), '1 day with records, in UTC. No order earns a voucher.');
 });
 
 test('what speaks against a run is said before it is started', () => {

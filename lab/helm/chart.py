@@ -23,6 +23,7 @@ SETS = {
     "no-migrations": [VALUES / "minimal.yaml", VALUES / "no-migrations.yaml"],
     "config-file": [VALUES / "config-file.yaml"],
     "example": [EXAMPLES / "values.yaml"],
+    "another-outbox": [EXAMPLES / "another-outbox.yaml"],
 }
 COMPONENTS = ("producer", "processor", "sink", "console")
 

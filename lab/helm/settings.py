@@ -46,7 +46,8 @@ def accepted(component):
     names = set()
     for variable, services in readers().items():
         for service, cells in services.items():
-            wanted = {"run", "check"}
+            # What the chart runs: the services, and the steps of its Job.
+            wanted = {"run", "check", "migrate"}
             is_its_own = service == component and any(is_read(cell, wanted) for cell in cells)
             # The console's commands have its environment.
             if is_its_own or (component == "console" and service in ("processor", "sink")):

@@ -181,6 +181,18 @@ class Scaling(unittest.TestCase):
         self.assertEqual(scaler["spec"]["fallback"]["behavior"], "currentReplicasIfHigher")
 
 
+class Outboxes(unittest.TestCase):
+    def test_one_more_outbox_is_producers_with_a_name_and_tables_of_their_own(self):
+        found = objects("another-outbox")
+        workloads = [one["metadata"]["name"] for one in found if one["kind"] in ("Deployment", "StatefulSet")]
+        self.assertEqual(workloads, ["shop-checkout-producer"])
+        (container,) = workload(found, "producer")["spec"]["template"]["spec"]["containers"]
+        self.assertEqual(environment(container)["OUTBOX_NAME"]["value"], "b")
+        (job,) = of_kind(found, "Job")
+        commands = [one["command"] + one["args"] for one in containers(job["spec"]["template"])]
+        self.assertEqual(commands, [["producer", "migrate"]])
+
+
 class Metrics(unittest.TestCase):
     def test_each_pod_is_scraped_once(self):
         everything = objects("everything")
@@ -243,7 +255,7 @@ class Metrics(unittest.TestCase):
         expr: up == 0
         annotations:
           description: "{{ $labels.instance }}"
-          runbook_url: https://checkout.example/docs/runbooks/Some.md
+          runbook_url: https://checkout.example/docs/runbooks/CheckoutTargetDown.md
           dashboard_url: https://grafana.example/d/checkout
 """
         with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +272,7 @@ class Metrics(unittest.TestCase):
         (some,) = [one for one in found if one["metadata"]["name"] == "shop-checkout-some"]
         annotations = some["spec"]["groups"][0]["rules"][0]["annotations"]
         self.assertEqual(annotations["description"], "{{ $labels.instance }}")
-        self.assertEqual(annotations["runbook_url"], "https://wiki.example.com/runbooks/Some.md")
+        self.assertEqual(annotations["runbook_url"], "https://wiki.example.com/runbooks/CheckoutTargetDown.md")
         self.assertEqual(annotations["dashboard_url"], "https://grafana.example.com/d/checkout?var-job=x")
 
     def test_nothing_of_the_operators_by_default(self):

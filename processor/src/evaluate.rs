@@ -106,7 +106,30 @@ impl Evaluator {
     where
         S: SchemaSource<Plan = OrderStatusPlan>,
     {
-        match decode(record, self.default_currency, schemas) {
+        self.decide(self.decode(record, schemas), record)
+    }
+
+    /// Decodes one record: the first part of [`evaluate`](Self::evaluate).
+    #[inline(always)]
+    pub fn decode<'k, S>(
+        &self,
+        record: &'k impl InputRecord,
+        schemas: &mut S,
+    ) -> Decoded<OrderStatus<'k>>
+    where
+        S: SchemaSource<Plan = OrderStatusPlan>,
+    {
+        decode(record, self.default_currency, schemas)
+    }
+
+    /// Returns the outcome of a decoded record: the second part of [`evaluate`](Self::evaluate).
+    #[inline(always)]
+    pub fn decide<'k>(
+        &self,
+        decoded: Decoded<OrderStatus<'k>>,
+        record: &impl InputRecord,
+    ) -> Evaluation<'k> {
+        match decoded {
             Decoded::Value(order) => self.judge(&order, record).unwrap_or_else(Evaluation::Dead),
             Decoded::Tombstone => Evaluation::Skip(Skip::Tombstone),
             Decoded::Pending(schema_id) => Evaluation::Wait { schema_id },

@@ -172,8 +172,13 @@ impl Rule {
 }
 
 /// Returns whether the record itself says when the order was sent.
-pub const fn has_own_time(order: &OrderStatus<'_>) -> bool {
-    order.sent_at.is_some() || order.occurred_at.is_some()
+pub fn has_own_time(order: &OrderStatus<'_>) -> bool {
+    own_time(order).is_some()
+}
+
+/// Returns the order's own time: when it was sent, else when it got its status.
+pub fn own_time(order: &OrderStatus<'_>) -> Option<Timestamp> {
+    order.sent_at.or(order.occurred_at)
 }
 
 #[cfg(test)]

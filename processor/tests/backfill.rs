@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use processor::backfill::orders::{By, Orders};
-use processor::backfill::preview::{Preview, sum};
+use processor::backfill::preview::{Preview, sum, time_of};
 use processor::evaluate::{Evaluation, Evaluator};
 use processor::rule::Rule;
 use processor::signing_keys::SigningKeys;
@@ -104,9 +104,12 @@ type Vouchers = BTreeMap<String, String>;
 fn read(evaluator: &Evaluator, records: &[OwnedRecord], vouchers: &mut Vouchers) -> Preview {
     let mut preview = Preview::default();
     for record in records {
-        let outcome = evaluator.evaluate(record, &mut NoSchemas);
-        preview.note(record, &outcome);
+        let decoded = evaluator.decode(record, &mut NoSchemas);
+        let time = time_of(record, &decoded);
+        let outcome = evaluator.decide(decoded, record);
+        preview.note(record, time, &outcome);
         if let Evaluation::Voucher(issued) = outcome {
+            assert_eq!(time, Some(issued.sent_at));
             let voucher = evaluator.voucher(&issued);
             let mut text = Vec::new();
             voucher.write(ValueFormat::Json, &mut text).unwrap();
@@ -174,16 +177,19 @@ proptest! {
     fn a_preview_counts_each_order_once_and_its_money_exactly(records in topic()) {
         let evaluator = evaluator();
         let mut live = Vouchers::new();
-        let preview = read(&evaluator, &records, &mut live);
+        let mut preview = read(&evaluator, &records, &mut live);
         let mut orders = Orders::default();
         for record in &records {
             if let Evaluation::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas) {
-                orders.is_new(&issued.order_id, By::Asked).unwrap();
+                if orders.is_new(&issued.order_id, By::Asked).unwrap() {
+                    preview.note_voucher(issued.sent_at);
+                }
             }
         }
         let asked = orders.counts().unwrap().asked;
-        prop_assert_eq!(preview.records(), records.len() as u64);
+        prop_assert_eq!(preview.total().records.records(), records.len() as u64);
         prop_assert_eq!(asked, live.len() as u64);
+        prop_assert_eq!(preview.total().vouchers, asked);
         let cents = i64::try_from(live.len()).unwrap() * 505;
         prop_assert_eq!(
             sum(asked, evaluator.rule().amount),

@@ -28,6 +28,9 @@ use crate::traces::Tracer;
 /// How long the last spans may take to reach the collector. The last parts of a service have as long.
 const LAST_SPANS: Duration = Duration::from_millis(900);
 
+/// How often the samples of the histograms are added up, if nobody reads the metrics meanwhile.
+const SAMPLES_PERIOD: Duration = Duration::from_secs(5);
+
 /// Settings that the services share: how they reach Kafka and the schema registry, and which topics
 /// they use.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +71,9 @@ impl Service {
         let metrics = metrics::install(name)?;
         let tracer = Tracer::start(name)?;
         let mut supervisor = Supervisor::new(shutdown);
+        supervisor.last_task("metrics", |shutdown| {
+            add_up_samples_until(shutdown, metrics.clone())
+        });
         if tracer.is_on() {
             let tracer = tracer.clone();
             // Other parts record spans until they end.
@@ -174,6 +180,17 @@ impl Service {
         self.supervisor.task("flow", flow);
         // The flow reports its own tasks that did not end within DRAIN; the rest is for that.
         self.supervisor.run(DRAIN + Duration::from_secs(3)).await
+    }
+}
+
+/// Bounds the memory of samples until all other parts have ended.
+async fn add_up_samples_until(shutdown: Shutdown, metrics: Exposition) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(SAMPLES_PERIOD);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => metrics.add_up_samples(),
+            () = shutdown.requested() => return Ok(()),
+        }
     }
 }
 

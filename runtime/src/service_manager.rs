@@ -15,9 +15,9 @@ use crate::lifecycle::{Failure, Shutdown};
 /// Lower bound of the period of reports, whatever `WATCHDOG_USEC` says.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
-/// Returns whether somebody listens to what a service reports.
+/// Returns whether somebody listens to what a service reports. An empty variable counts as unset.
 pub(crate) fn is_present() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
 }
 
 /// Reports that the service listens, then that it works, if `WatchdogSec` is set, and that it stops.

@@ -10,6 +10,17 @@ export function difference(left, right) {
   return format(scaled(a, scale) - scaled(b, scale), scale);
 }
 
+/** (["0.10", "5"]) -> "5.10"; null when one of them is no decimal. */
+export function sum(texts) {
+  const terms = texts.map(parse);
+  if (terms.includes(null)) return null;
+  const scale = Math.max(0, ...terms.map((term) => term.scale));
+  return format(
+    terms.reduce((units, term) => units + scaled(term, scale), 0n),
+    scale,
+  );
+}
+
 function parse(text) {
   const match = DECIMAL.exec(String(text));
   if (!match) return null;

@@ -10,6 +10,7 @@ import { money, number, plural, seconds } from '../format.js';
 import { sentence } from '../models/order-story.js';
 import { decisionsOf, extentOf, rowsOf, whatIfOf } from '../models/preview.js';
 import { reasonSentence } from '../models/reasons.js';
+import { byDay } from './by-day.js';
 import { whatIfPicture } from './what-if.js';
 
 const TONES = { eligible: 'ok', skipped: 'muted', unusable: 'bad' };
@@ -38,6 +39,7 @@ export function backfillFigures(result) {
     figures(isPreview ? previewNumbers(result) : runNumbers(result)),
     compared ? whatIfPicture(compared) : null,
     h('div', { class: 'columns' }, decisions(result), isPreview ? rows(result) : null),
+    isPreview ? byDay(result) : null,
     rangeNote(result),
   );
 }
@@ -55,7 +57,7 @@ function previewNumbers(result) {
       ? {
           value: number(result.existing.new),
           label: 'are new',
-          note: `${number(result.existing.existing)} exist already`,
+          note: `${money(result.existing.new_sum, result.currency)}; ${number(result.existing.existing)} exist already`,
         }
       : null,
     { value: number(result.records), label: 'records read', note: leftOut(result) },

@@ -27,6 +27,10 @@ struct Arguments {
     /// Use a tenth of the records: for a trial, not for results.
     #[arg(long)]
     quick: bool,
+
+    /// Number of Kafka brokers; with three, everything is replicated. The targets are those of one
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    brokers: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,7 +115,7 @@ async fn on_the_stack(
     wanted: impl Fn(Leg) -> bool,
     figures: &mut Vec<Figure>,
 ) -> Result<()> {
-    let rig = Rig::start(arguments.quick).await;
+    let rig = Rig::start(arguments.quick, arguments.brokers).await;
     if wanted(Leg::Processor) {
         add(figures, processor::drain(&rig).await.context("processor")?);
     }

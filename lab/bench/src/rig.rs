@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use end_to_end::backends::own_backends;
+use end_to_end::backends::own_backends_with;
 use end_to_end::system::{START, STOP, TestSystem};
 use end_to_end::topic::{self, NewRecord};
 use schemas::{ORDER_STATUS_AVSC, ValueFormat};
@@ -30,10 +30,11 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts the stack.
-    pub async fn start(quick: bool) -> Self {
+    /// Starts the stack with this number of brokers.
+    pub async fn start(quick: bool, brokers: u8) -> Self {
+        let backends = own_backends_with("bench", |options| options.brokers = brokers).await;
         Self {
-            backends: Arc::new(own_backends("bench").await),
+            backends: Arc::new(backends),
             quick,
         }
     }
@@ -117,7 +118,7 @@ pub struct Run {
     pub cpu_since_ready: Duration,
     /// What Postgres used meanwhile.
     pub postgres_cpu: Duration,
-    /// What the broker used meanwhile.
+    /// What all brokers used meanwhile.
     pub kafka_cpu: Duration,
 }
 
@@ -176,12 +177,12 @@ pub fn postgres_cpu(system: &TestSystem) -> Result<Duration> {
     backend_cpu(system.backends.postgres())
 }
 
-/// Returns the CPU time of the broker; zero if it is external.
+/// Returns the CPU time of all brokers; zero if they are external.
 ///
 /// # Errors
-/// When it does not run.
+/// When one does not run.
 pub fn kafka_cpu(system: &TestSystem) -> Result<Duration> {
-    backend_cpu(system.backends.kafka())
+    system.backends.brokers().iter().map(backend_cpu).sum()
 }
 
 fn backend_cpu(backend: &Backend) -> Result<Duration> {

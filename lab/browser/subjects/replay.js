@@ -20,6 +20,11 @@ holds('a replay is previewed, confirmed by its count, and changes no row', async
   await decisions.getByRole('row').filter({ hasText: 'Eligible' }).waitFor();
   await decisions.getByRole('row').filter({ hasText: 'Skipped' }).first().waitFor();
   await page.getByRole('table', { name: 'Vouchers by whether they have a row' }).waitFor();
+  const days = page.getByRole('table', { name: 'Vouchers by day' });
+  await days.getByRole('row').filter({ hasText: /\d{4}-\d\d-\d\d/ }).first().waitFor();
+  const ofDays = await days.locator('tbody tr td:nth-child(2)').allInnerTexts();
+  const together = ofDays.reduce((sum, text) => sum + Number(text.replaceAll(',', '')), 0);
+  assert.equal(together, vouchers, 'the days add up to the preview');
 
   const dialog = await filled(page, vouchers, { why: 'does the replay change a row?', count: vouchers + 1 });
   await dialog.getByRole('button', { name: 'Run', exact: true }).click();

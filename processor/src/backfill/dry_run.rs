@@ -10,7 +10,8 @@ use runtime::kafka::{RangeEvent, RangeReader};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::record::InputRecord;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
-use runtime::replay::{RowCounts, Share, replay};
+use runtime::replay::{Share, replay};
+use runtime::value::Decoded;
 use schemas::{OrderStatusPlan, SchemaId};
 use tokio::runtime::Handle;
 
@@ -18,7 +19,7 @@ use super::admission::{check, preview};
 use super::listing::Listing;
 use super::orders::{By, Orders};
 use super::plan::Plan;
-use super::preview::Preview;
+use super::preview::{Preview, time_of};
 use super::preview_report::{CurrentRule, PreviewReport};
 use super::previewed_voucher::PreviewedVoucher;
 use super::report::AlreadyDone;
@@ -134,7 +135,6 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             schemas,
             waits_for: None,
             preview: Preview::default(),
-            rows: RowCounts::default(),
             previewed: Vec::new(),
         };
         Ok(move || worker.read(reader, &share))
@@ -144,10 +144,8 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
         return Err(failure);
     }
     let mut preview = Preview::default();
-    let mut rows = RowCounts::default();
-    for (part, part_rows) in replayed.results {
+    for part in replayed.results {
         preview.add(part);
-        rows.add(part_rows);
     }
     let shared = Arc::into_inner(shared)
         .ok_or_else(|| Failure::failed("preview: a thread has not ended"))?;
@@ -173,8 +171,7 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             lost: orders.lost,
         }),
         preview,
-        orders: orders.asked,
-        rows: shared.table.is_some().then_some(rows),
+        rows_compared: shared.table.is_some(),
         codes_compared: shared.has_key,
         took: replayed.took,
         pacing: replayed.pacing,
@@ -212,17 +209,12 @@ struct Worker {
     /// The schema that was last waited for, which is logged once.
     waits_for: Option<SchemaId>,
     preview: Preview,
-    rows: RowCounts,
     /// The vouchers that are not compared and listed yet.
     previewed: Vec<PreviewedVoucher>,
 }
 
 impl Worker {
-    fn read(
-        mut self,
-        mut reader: RangeReader,
-        share: &Share,
-    ) -> Result<(Preview, RowCounts), Failure> {
+    fn read(mut self, mut reader: RangeReader, share: &Share) -> Result<Preview, Failure> {
         let mut since_update = 0_u32;
         loop {
             if self.shared.shutdown.is_requested() {
@@ -253,26 +245,28 @@ impl Worker {
             }
             if is_done {
                 self.compare_and_list()?;
-                return Ok((self.preview, self.rows));
+                return Ok(self.preview);
             }
         }
     }
 
     fn evaluate(&mut self, record: &impl InputRecord) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
-        let evaluation = loop {
-            match shared.evaluator.evaluate(record, &mut self.schemas) {
-                Evaluation::Wait { .. } if shared.shutdown.is_requested() => return Ok(()),
-                Evaluation::Wait { schema_id } => {
+        let decoded = loop {
+            match shared.evaluator.decode(record, &mut self.schemas) {
+                Decoded::Pending(_) if shared.shutdown.is_requested() => return Ok(()),
+                Decoded::Pending(schema_id) => {
                     if self.waits_for.replace(schema_id) != Some(schema_id) {
                         tracing::warn!(%schema_id, "waiting for the registry to return a schema");
                     }
                     std::thread::sleep(SCHEMA_PAUSE);
                 }
-                evaluation => break evaluation,
+                decoded => break decoded,
             }
         };
-        self.preview.note(record, &evaluation);
+        let time = time_of(record, &decoded);
+        let evaluation = shared.evaluator.decide(decoded, record);
+        self.preview.note(record, time, &evaluation);
         if let Some(current) = &shared.current
             && let Evaluation::Voucher(issued) = current.evaluate(record, &mut self.schemas)
         {
@@ -280,14 +274,16 @@ impl Worker {
         }
         if let Evaluation::Voucher(issued) = evaluation
             && shared.is_new(&issued, By::Asked)?
-            && (shared.table.is_some() || shared.listing.is_some())
         {
-            self.previewed.push(PreviewedVoucher::of(
-                &shared.evaluator,
-                record,
-                &issued,
-                shared.has_key,
-            ));
+            self.preview.note_voucher(issued.sent_at);
+            if shared.table.is_some() || shared.listing.is_some() {
+                self.previewed.push(PreviewedVoucher::of(
+                    &shared.evaluator,
+                    record,
+                    &issued,
+                    shared.has_key,
+                ));
+            }
             if self.previewed.len() >= COMPARED_AT_ONCE {
                 self.compare_and_list()?;
             }
@@ -304,8 +300,10 @@ impl Worker {
             let compared = table.compare(&mut self.previewed, self.shared.has_key);
             self.shared.runtime.block_on(compared)?;
         }
-        for state in self.previewed.iter().filter_map(|voucher| voucher.state) {
-            self.rows.note(state);
+        for voucher in &self.previewed {
+            if let Some(state) = voucher.state {
+                self.preview.note_row(voucher.issued_at, state);
+            }
         }
         if let Some(listing) = &self.shared.listing {
             let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,8 @@
 //! | [`log`] | the loop's port over a range instead of a group's partitions |
 //! | [`mod@run`] | runs a loop on each thread, over a share of the partitions |
 //! | [`dry_run`] | evaluates a range without writing anything |
-//! | [`preview`] | the records of a preview by outcome: pure |
+//! | [`preview`] | what a preview finds: records by outcome, and vouchers: pure |
+//! | [`days`] | the counts of a preview by day, in bounded memory: pure |
 //! | [`orders`] | the distinct eligible orders of a preview |
 //! | [`previewed_voucher`] | a voucher that would be issued |
 //! | [`table`] | compares previewed vouchers with the sink's table |
@@ -31,6 +32,7 @@
 //! transaction that a predecessor left open, before the offsets are read.
 
 mod admission;
+pub mod days;
 pub mod dry_run;
 pub mod listing;
 pub mod log;

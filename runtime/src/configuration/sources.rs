@@ -128,7 +128,14 @@ impl Setting<'_> {
     /// Returns whether the value must not be shown: a password, a key, or a URL that may contain one.
     pub(super) fn is_secret(&self) -> bool {
         let value = self.value.as_deref().unwrap_or_default();
-        self.arg.is_hide_env_values_set() && !is_plain_url(&value.to_ascii_lowercase())
+        let is_shown = if self.arg.is_hide_env_values_set() {
+            // A password may look like a URL, so only a setting that is a URL is judged by its value.
+            self.variable.ends_with("_URL") && is_plain_url(&value.to_ascii_lowercase())
+        } else {
+            // Such as a URL that the service refuses, because it has a password.
+            !(value.contains("://") && value.contains('@'))
+        };
+        !is_shown
     }
 
     /// Returns the key of the configuration file.

@@ -110,7 +110,7 @@ fn cause(error: &reqwest::Error) -> String {
 fn reason(status: StatusCode, body: &str) -> String {
     let body: Value = serde_json::from_str(body).unwrap_or_default();
     let Some(state) = body["status"].as_str() else {
-        return format!("{status} is no answer of /readyz: another program listens there");
+        return format!("{status} is no answer of this service: another program listens there");
     };
     let parts = body["parts"].as_object().into_iter().flatten();
     let reasons: Vec<String> = parts

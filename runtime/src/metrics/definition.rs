@@ -65,9 +65,7 @@ impl Values {
             Self::Open(_) => None,
         }
     }
-}
 
-impl Values {
     /// Returns whether this may be a value.
     pub(super) fn has(self, value: &str) -> bool {
         match self {

@@ -13,7 +13,7 @@ use super::{
     PROCESS_START_TIME, PROCESS_THREADS, PROCESS_VIRTUAL_MEMORY, PROCESS_VIRTUAL_MEMORY_MAX,
 };
 
-/// Returns whether a metric is one of those that [`write`] shows.
+/// Returns whether a metric is one of those that [`write()`] shows.
 pub(super) fn is_of_process(metric: &Metric) -> bool {
     metric.name.starts_with("process_")
 }

@@ -13,6 +13,12 @@ use crate::version;
 pub struct Exposition(PrometheusHandle);
 
 impl Exposition {
+    /// Adds the samples of the histograms to their buckets. Until then the recorder keeps each of them, so
+    /// that the memory of a service whose metrics nobody reads would grow without this.
+    pub fn add_up_samples(&self) {
+        self.0.run_upkeep();
+    }
+
     /// Returns all metrics as Prometheus reads them.
     pub fn render(&self) -> String {
         let mut text = self.0.render();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -272,8 +272,8 @@ impl Cluster {
 ///
 /// # Errors
 /// Why the brokers did not return them.
-pub(super) async fn config_of(
-    admin: &AdminClient<DefaultClientContext>,
+pub(super) async fn config_of<C: ClientContext>(
+    admin: &AdminClient<C>,
     of: ResourceSpecifier<'_>,
 ) -> Result<Config, String> {
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));

@@ -40,12 +40,12 @@ struct Facts {
 pub(super) async fn check(database: &Database, schema: &DatabaseSchema<'_>) -> Vec<CheckResult> {
     let facts = match tokio::time::timeout(TIMEOUT * 2, fetch(database, schema)).await {
         Ok(Ok(facts)) => facts,
-        Ok(Err(error)) => return vec![refused(&error, schema.service)],
+        Ok(Err(error)) => return vec![refused(&error)],
         Err(_) => return vec![unreachable(&format!("no answer within {:?}", TIMEOUT * 2))],
     };
     let (ours, theirs) = facts.clocks;
     vec![
-        writable(facts.written.as_ref(), schema.service),
+        writable(facts.written.as_ref()),
         migrations(&facts.applied, schema),
         clock::against_source(SUBJECT, ours, theirs),
     ]
@@ -90,43 +90,42 @@ async fn fetch(database: &Database, schema: &DatabaseSchema<'_>) -> Result<Facts
 }
 
 /// Checks whether the database accepts the service's writes.
-fn writable(written: Option<&Result<(), Error>>, service: &str) -> CheckResult {
+fn writable(written: Option<&Result<(), Error>>) -> CheckResult {
     match written {
         Some(Ok(())) => CheckResult::ok(
             SUBJECT,
             "accepts writes (tested in a transaction that was rolled back)",
         ),
-        Some(Err(error)) => refused(error, service),
+        Some(Err(error)) => refused(error),
         None => CheckResult::ok(SUBJECT, "is a primary and not read-only"),
     }
 }
 
 /// Returns the result of a database that answers with an error, or not at all.
-fn refused(error: &Error, service: &str) -> CheckResult {
+fn refused(error: &Error) -> CheckResult {
     let Some(why) = Unwritable::of(error) else {
         return unreachable(&message_of(error));
     };
     CheckResult::fail(
         SUBJECT,
         format!("does not accept writes: {}", message_of(error)),
-        advice(why, service),
+        advice(why),
     )
 }
 
-fn advice(why: Unwritable, service: &str) -> String {
+fn advice(why: Unwritable) -> &'static str {
     match why {
-        Unwritable::Standby => "set DATABASE_URL to the primary".to_owned(),
+        Unwritable::Standby => "set DATABASE_URL to the primary",
         Unwritable::ReadOnly => {
-            "set default_transaction_read_only to off for the database and the role".to_owned()
+            "set default_transaction_read_only to off for the database and the role"
         }
-        Unwritable::DiskFull => "free space on the disk of the server".to_owned(),
-        Unwritable::NoRights => {
-            "grant the rights that docs/access-rights.md lists for Postgres".to_owned()
+        Unwritable::DiskFull => "free space on the disk of the server",
+        Unwritable::NoRights => "grant the rights that docs/access-rights.md lists for Postgres",
+        Unwritable::NoTables => {
+            "restore the tables: their migrations are recorded as applied, so nothing creates them again"
         }
-        Unwritable::NoTables => format!("restore the tables, or run {service} check --fix"),
         Unwritable::SharedSessions => {
             "set pool_mode=session in the pooler, or set DATABASE_URL to the server itself"
-                .to_owned()
         }
     }
 }
@@ -196,23 +195,23 @@ mod tests {
             }
             .into()
         };
-        let standby = refused(&refusal(Unwritable::Standby), "sink");
+        let standby = refused(&refusal(Unwritable::Standby));
         assert_eq!(standby.level, Level::Fail);
         assert!(
             standby.finding.contains("db:5432 is a standby"),
             "{standby:?}"
         );
         assert!(standby.sentence().contains("to the primary"), "{standby:?}");
-        let pooler = refused(&refusal(Unwritable::SharedSessions), "sink");
+        let pooler = refused(&refusal(Unwritable::SharedSessions));
         assert!(
             pooler.sentence().contains("pool_mode=session"),
             "{pooler:?}"
         );
-        let unreachable = refused(&Error::PoolTimedOut, "sink");
+        let unreachable = refused(&Error::PoolTimedOut);
         assert!(
             unreachable.finding.starts_with("cannot connect"),
             "{unreachable:?}"
         );
-        assert_eq!(writable(Some(&Ok(())), "sink").level, Level::Ok);
+        assert_eq!(writable(Some(&Ok(()))).level, Level::Ok);
     }
 }

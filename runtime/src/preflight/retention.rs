@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use metrics::gauge;
 use rdkafka::admin::{AdminClient, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 
 use super::cluster::{Config, config_of};
+use super::connection::LastFailure;
 use super::topics::guaranteed_retention;
-use crate::kafka::KafkaSettings;
+use crate::kafka::{KafkaSettings, create_client};
 use crate::lifecycle::{Failure, Shutdown};
 use crate::metrics::TOPIC_GUARANTEED_RETENTION_SECONDS;
 
@@ -72,9 +72,10 @@ fn seconds(config: &Config) -> f64 {
 /// Returns the topic's settings. The client is a new one each time, because a connection that is used once
 /// in five minutes would be closed by the broker or kept open for nothing.
 async fn config_of_topic(settings: &KafkaSettings, topic: &str) -> Result<Config, String> {
-    let config = settings.observer().map_err(|failure| failure.to_string())?;
-    let admin: AdminClient<DefaultClientContext> =
-        config.create().map_err(|error| error.to_string())?;
+    let admin: AdminClient<LastFailure> = settings
+        .observer()
+        .and_then(|config| create_client(&config, LastFailure::default(), "client"))
+        .map_err(|failure| failure.to_string())?;
     let answer = config_of(&admin, ResourceSpecifier::Topic(topic)).await;
     // Dropping a client waits for its threads.
     let _ = tokio::task::spawn_blocking(move || drop(admin)).await;

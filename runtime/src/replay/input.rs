@@ -25,6 +25,8 @@ pub struct RangeInput {
     /// continues from what is committed.
     given_up: Option<Failure>,
     is_assigned: bool,
+    /// Whether every record that is read is written, so that nobody notes them one by one.
+    writes_all: bool,
 }
 
 impl RangeInput {
@@ -39,7 +41,16 @@ impl RangeInput {
             committed: Positions::new(),
             given_up: None,
             is_assigned: false,
+            writes_all: false,
         }
+    }
+
+    /// Notes every record that is read as [written](Self::note_written), for a loop that writes a row for
+    /// each.
+    #[must_use]
+    pub const fn writing_all(mut self) -> Self {
+        self.writes_all = true;
+        self
     }
 
     /// Returns the whole share.
@@ -122,7 +133,12 @@ impl RangeInput {
             return Polled::Nothing;
         };
         match reader.next(timeout) {
-            Ok(RangeEvent::Record(record)) => Polled::Record(record),
+            Ok(RangeEvent::Record(record)) => {
+                if self.writes_all {
+                    self.share.pace.note_written();
+                }
+                Polled::Record(record)
+            }
             Ok(RangeEvent::Done) => {
                 std::thread::sleep(timeout.min(PAUSE_AT_END));
                 Polled::Nothing

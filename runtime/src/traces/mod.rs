@@ -61,16 +61,12 @@ impl Tracer {
     }
 
     /// Starts what the environment asks for: an exporter when a collector is configured, and nothing
-    /// otherwise. Registers the counter of dropped spans, so it comes after the metrics. `service` is
-    /// the name of the service unless the environment names it.
+    /// otherwise. Counts dropped spans, so it comes after the metrics. `service` is the name of the service
+    /// unless the environment names it.
     ///
     /// # Errors
     /// Exit code 2 for variables that cannot be followed.
     pub fn start(service: &str) -> Result<Self, Failure> {
-        // A rate needs its counter to exist before the first increment.
-        for reason in ["queue_full", "not_exported", "batch_full"] {
-            dropped(reason).increment(0);
-        }
         let Some(settings) = settings::from_environment().map_err(Failure::bad_setting)? else {
             return Ok(Self::off());
         };

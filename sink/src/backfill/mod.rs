@@ -117,7 +117,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             known.clone(),
             health.ready_part(format!("registry-{}", share.number)),
         );
-        let mut source = RangeInput::new(&settings.shared.kafka, &group, share);
+        let mut source = RangeInput::new(&settings.shared.kafka, &group, share).writing_all();
         source.reopen()?;
         let ports = Ports {
             source,

@@ -35,7 +35,8 @@ pub(crate) const WRITES: WriteProbe = WriteProbe(&[
 /// shutdown is requested.
 ///
 /// # Errors
-/// Exit code 1 when a migration was changed after it ran, or the schema's floor is above this version.
+/// Exit code 1 when a migration was changed after it ran, or the schema's minimum version is above
+/// this one.
 pub async fn migrate(
     database: &Database,
     missing: MissingMigrations,

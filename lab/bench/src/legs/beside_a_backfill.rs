@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use end_to_end::system::{STOP, TestSystem, ready};
+use end_to_end::system::TestSystem;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::end_to_end::measure as measure_latency;
+use super::end_to_end::{Services, measure as measure_latency};
 use crate::figure::{Figure, Target, percentile};
 use crate::rig::{self, Rig};
 
@@ -50,12 +50,10 @@ impl Rounds {
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let (system, format) = rig.system(true).await?;
     rig::write_orders(&system, rig.records(2_000_000), format).await?;
-    let producer = ready(system.producer_command("bench").await?).await?;
-    let processor = ready(system.processor_command("bench").await?).await?;
-    let sink = ready(system.sink_command("bench").await?).await?;
+    let services = Services::start(&system, "exactly_once").await?;
     system.settled().await;
     let count = PACE * if rig.quick { 5 } else { 20 };
-    let measure = || measure_latency(&system, producer.http_addr(), PACE, count);
+    let measure = || measure_latency(&system, &services, PACE, count);
     // A warm-up: connections, schemas and plans.
     measure().await?;
     let mut alone = Rounds::default();
@@ -83,9 +81,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
             system.settled().await;
         }
     }
-    for service in [sink, processor, producer] {
-        service.terminate(STOP).await?;
-    }
+    services.stop().await?;
     Ok(figures(&alone, &beside))
 }
 

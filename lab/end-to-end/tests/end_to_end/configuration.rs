@@ -285,6 +285,41 @@ async fn a_file_that_cannot_be_used_says_why() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_about_the_command_line_needs_no_file() -> Result<()> {
+    let missing = [("CHECKOUT_CONFIG", "/nowhere/checkout.toml")];
+    for arguments in [
+        ["--help"].as_slice(),
+        &["run", "--help"],
+        &["--version"],
+        &["completions", "bash"],
+        &["config", "schema"],
+    ] {
+        let answer = run_alone("sink", arguments, &missing).await?;
+        assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_below_another_one_reads_the_file_too() -> Result<()> {
+    let file = File::new("processor_group = 'of-the-file'\nmigrate = false\n")?;
+    let words = [
+        "config",
+        "show",
+        "--json",
+        "--",
+        "dead-letters",
+        "show",
+        "order-status/3/41",
+    ];
+    let shown = with_file("processor", &words, &file).await?.json()?;
+    let group = of(&shown, "processor_group")?;
+    assert_eq!(group["value"], "of-the-file");
+    assert_eq!(group["origin"], "file");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_example_is_a_file_for_every_service() -> Result<()> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../deploy/checkout.toml");
     let example = example.to_str().context("a path in UTF-8")?;

@@ -40,7 +40,41 @@ async fn previewed(system: &TestSystem, arguments: &[&str]) -> Result<(Value, Va
     }
     let unusable = |counts: &Value| counts.as_object().map(|reasons| reasons.len());
     assert_eq!(unusable(&said["unusable"]), unusable(&did["unusable"]));
+    assert_days_add_up(&said);
     Ok((said, did))
+}
+
+/// What is counted by day is what is counted in all.
+fn assert_days_add_up(said: &Value) {
+    let by_day = &said["by_day"];
+    let days = by_day["days"].as_array().into_iter().flatten();
+    let parts: Vec<&Value> = days
+        .chain([&by_day["earlier"], &by_day["undated"]])
+        .filter(|part| !part.is_null())
+        .collect();
+    let number = |counts: &Value, pointer: &str| {
+        let number = counts.pointer(pointer).and_then(Value::as_u64);
+        number.unwrap_or_default()
+    };
+    for pointer in [
+        "/eligible_records",
+        "/vouchers",
+        "/skipped/status",
+        "/skipped/threshold",
+        "/existing/new",
+        "/existing/existing",
+    ] {
+        let sum: u64 = parts
+            .iter()
+            .copied()
+            .map(|part| number(part, pointer))
+            .sum();
+        assert_eq!(sum, number(said, pointer), "{pointer}: {said}");
+    }
+    for part in parts {
+        let euros = number(part, "/vouchers") * 5;
+        assert_eq!(part["sum"], format!("{euros}.00"), "{said}");
+    }
 }
 
 /// A system whose table is there, so that a preview can ask it.
@@ -113,6 +147,79 @@ async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Re
         (&json!(1), &json!(2))
     );
     assert_eq!(orders_with_vouchers(&system).await?, ["a", "b", "c"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn vouchers_and_money_are_counted_on_the_day_of_the_order() -> Result<()> {
+    let system = system_with_a_table().await?;
+    let order = |key: &str, status: &str, time: &str| {
+        NewRecord::new(
+            key,
+            format!(r#"{{"order_id":"{key}","status":"{status}","total":"100.00",{time}}}"#),
+        )
+    };
+    system
+        .write_orders(vec![order(
+            "a",
+            "SENT",
+            r#""sent_at":"2026-05-01T23:59:59Z""#,
+        )])
+        .await?;
+    backfill(&system, &["--name", "first"]).await?;
+    system.run_sink(&["backfill", "--json"]).await?.json()?;
+    system
+        .write_orders(vec![
+            // In UTC this is the first of May as well, and a repeat is no second voucher.
+            order("b", "SENT", r#""sent_at":"2026-05-02T01:30:00+02:00""#),
+            order("b", "SENT", r#""sent_at":"2026-05-02T01:30:00+02:00""#),
+            order("c", "SENT", r#""occurred_at":"2026-05-03T00:00:00Z""#),
+            order("d", "PENDING", r#""occurred_at":"2026-05-03T12:00:00Z""#),
+            NewRecord {
+                timestamp_millis: Some(NINE),
+                ..NewRecord::new("e", "{")
+            },
+        ])
+        .await?;
+    let (said, _) = previewed(&system, &["--name", "second"]).await?;
+    let days = said["by_day"]["days"].as_array();
+    let days: Vec<_> = days
+        .into_iter()
+        .flatten()
+        .map(|day| {
+            json!([
+                day["day"],
+                day["eligible_records"],
+                day["vouchers"],
+                day["sum"],
+                day["existing"]["new"],
+                day["existing"]["existing"],
+                day["existing"]["new_sum"],
+                day["skipped"]["status"],
+                day["unusable"],
+            ])
+        })
+        .collect();
+    assert_eq!(
+        days,
+        [
+            json!(["2026-05-01", 3, 2, "10.00", 1, 1, "5.00", 0, {"invalid_json": 1}]),
+            json!(["2026-05-03", 1, 1, "5.00", 1, 0, "5.00", 1, {}]),
+        ],
+        "{said}"
+    );
+    assert_eq!(said["existing"]["new_sum"], "10.00");
+
+    let text = system
+        .run_processor(&["backfill", "--dry-run"], &[])
+        .await?
+        .stdout;
+    for line in [
+        "day           2026-05-01: 2 vouchers, 10.00 EUR; unusable 1 invalid_json\n",
+        "day           2026-05-03: 1 voucher, 5.00 EUR; skipped 1 status\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
     Ok(())
 }
 

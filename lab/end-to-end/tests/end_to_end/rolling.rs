@@ -245,7 +245,7 @@ async fn judge(system: &TestSystem, seen: &Seen) -> Result<()> {
     wait::until("a row of each sent order", rows, |rows| {
         rows.as_ref().is_ok_and(|rows| *rows >= expected)
     })
-    .await;
+    .await?;
     system.settled().await;
 
     let rows = system.vouchers().await?;

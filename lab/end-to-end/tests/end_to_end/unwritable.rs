@@ -320,7 +320,7 @@ async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_older_version_works_with_a_newer_schema_down_to_its_floor() -> Result<()> {
+async fn an_older_version_works_with_a_newer_schema_down_to_its_minimum() -> Result<()> {
     let system = TestSystem::open_json().await?;
     for (service, pool, table) in [
         ("producer", system.orders(), "producer_migrations"),

@@ -129,5 +129,22 @@ mod tests {
             line.starts_with("database_url = \"postgres://h/d\""),
             "{line}"
         );
+        let (line, _) = shown(Some("http://u:hunter2@h/"), Origin::Variable, false);
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+
+    #[test]
+    fn a_password_that_looks_like_a_url_is_secret() {
+        let arg = Arg::new("key")
+            .long("voucher-signing-key")
+            .env("VOUCHER_SIGNING_KEY")
+            .hide_env_values(true);
+        let setting = Setting {
+            arg: &arg,
+            variable: "VOUCHER_SIGNING_KEY",
+            value: Some("hunter://2".to_owned()),
+            origin: Origin::Variable,
+        };
+        assert!(!line(&setting, None, true).contains("hunter"));
     }
 }

@@ -176,8 +176,8 @@ impl CallThread {
             }
         }
         self.shared
-            .hand_over(&mut state, VecDeque::from([call]), timeout);
-        let (_state, done) = self.shared.result_by(state, until)?;
+            .hand_over(state, VecDeque::from([call]), timeout);
+        let (_state, done) = self.shared.result_by(self.shared.lock(), until)?;
         done.result
     }
 
@@ -188,7 +188,7 @@ impl CallThread {
         let mut state = self.shared.lock();
         debug_assert!(state.running.is_none(), "one call at a time");
         state.result = None;
-        self.shared.hand_over(&mut state, calls, Duration::ZERO);
+        self.shared.hand_over(state, calls, Duration::ZERO);
     }
 
     /// Returns the result of these calls, waiting for it up to `timeout`. A call that takes longer
@@ -251,7 +251,15 @@ impl Shared {
 
     /// Hands calls to the thread. `timeout` is how long the caller waits; each call is made with the
     /// longer of this and what the adaptive timeout gives it.
-    fn hand_over(&self, state: &mut State, calls: VecDeque<Call>, timeout: Duration) {
+    ///
+    /// The thread is woken after `state` is unlocked. On busy cores it may take the caller's turn as soon as
+    /// it is woken, and would then wait for a lock whose holder waits for a core.
+    fn hand_over(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        calls: VecDeque<Call>,
+        timeout: Duration,
+    ) {
         let adapted = self.abandon_timeout.current();
         let timeout = timeout.max(adapted.saturating_sub(RETURN_MARGIN));
         state.running = calls
@@ -259,6 +267,7 @@ impl Shared {
             .map(|call| RunningCall::start(call.kind(), timeout));
         state.stops_after_call = false;
         state.job = Some(Job { calls, timeout });
+        drop(state);
         self.job_added.notify_one();
     }
 

@@ -29,9 +29,8 @@ impl Default for RecordCost {
 impl RecordCost {
     /// Notes how many records were read lately, and how many were written.
     pub(super) fn note(&mut self, read: u64, written: u64) {
-        if read > 0 {
-            let lately = MILLI + WRITING * MILLI * written / read;
-            self.milli = (self.milli * 3 + lately) / 4;
+        if let Some(writing) = (WRITING * MILLI * written).checked_div(read) {
+            self.milli = (self.milli * 3 + MILLI + writing) / 4;
         }
     }
 
