@@ -36,8 +36,7 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     plans.retain(|plan| plan.name == topics.order_status_topic);
     let schema = DatabaseSchema {
         service: "producer",
-        migrator: &database::migrator(),
-        table: database::MIGRATIONS_TABLE,
+        migrations: database::MIGRATIONS,
         writes: store::WRITES,
     };
     let mut check = Check::new(&settings.shared, settings.check)?;
@@ -45,7 +44,6 @@ pub async fn run(settings: CheckSettings) -> Result<(), Failure> {
     check.topics(&plans).await;
     check.clients(None, Some(&kafka.transactional_producer("check")?));
     check.schemas(&[Subject::order_status(topics)]).await;
-    let migrate = database::migrate(&database);
-    check.database(&database, &schema, migrate).await;
+    check.database(&database, &schema).await;
     check.finish()
 }

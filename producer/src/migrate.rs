@@ -2,7 +2,7 @@
 
 use clap::Args;
 use runtime::lifecycle::Failure;
-use runtime::postgres::{self, MigrateTimeout};
+use runtime::postgres::MigrateTimeout;
 
 use crate::database;
 use crate::settings::DatabaseSettings;
@@ -21,9 +21,10 @@ pub struct MigrateSettings {
 /// Applies the missing migrations and prints which.
 ///
 /// # Errors
-/// Exit code 2 for settings; see [`postgres::run_migrate`].
+/// Exit code 2 for settings; see [`run_command`](runtime::postgres::Migrations::run_command).
 pub async fn run(settings: MigrateSettings) -> Result<(), Failure> {
     let database = database::database(&settings.database.database_url)?;
-    let table = database::MIGRATIONS_TABLE;
-    postgres::run_migrate(&database, database::migrator, table, settings.timeout).await
+    database::MIGRATIONS
+        .run_command(&database, settings.timeout)
+        .await
 }

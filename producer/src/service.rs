@@ -107,7 +107,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let missing_migrations = settings.migrations.missing();
     service.supervisor.task("maintenance", async move {
         let waiting = |error: &_| maintenance.report_outdated(error);
-        let done = database::migrate_when_possible(
+        let done = database::MIGRATIONS.apply_when_possible(
             &maintenance_database,
             missing_migrations,
             waiting,

@@ -21,7 +21,7 @@ pub struct MigrateSettings {
 /// Applies the missing migrations and prints which.
 ///
 /// # Errors
-/// Exit code 2 for settings; see [`runtime::postgres::run_migrate`].
+/// Exit code 2 for settings; see [`run_command`](runtime::postgres::Migrations::run_command).
 pub async fn run(settings: MigrateSettings) -> Result<(), Failure> {
     let database = Database::new(&settings.database.database_url)?;
     target::run_migrate(&database, settings.timeout).await

@@ -3,10 +3,9 @@
 mod fault;
 mod timestamp;
 
-use runtime::lifecycle::{Failure, Shutdown};
-use runtime::postgres::{self, Database, MigrationError, MissingMigrations, Timeouts};
+use runtime::lifecycle::Failure;
+use runtime::postgres::{Database, Migrations, Timeouts};
 use runtime::settings::Secret;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::limits::{LOCK_TIMEOUT, POOL_TIMEOUT, STATEMENT_TIMEOUT};
@@ -14,13 +13,15 @@ use crate::limits::{LOCK_TIMEOUT, POOL_TIMEOUT, STATEMENT_TIMEOUT};
 pub use fault::{Fault, fault_of};
 pub use timestamp::timestamp;
 
-/// The migrations table of this service, so that the sink's may exist beside it.
-pub(crate) const MIGRATIONS_TABLE: &str = "producer_migrations";
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "orders",
-    include_str!("../../migrations/0001_orders.sql"),
-)];
+/// The migrations of the orders' schema.
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    table: "producer_migrations",
+    known: &[(
+        1,
+        "orders",
+        include_str!("../../migrations/0001_orders.sql"),
+    )],
+};
 
 /// Returns the database for all connections of the service.
 ///
@@ -43,46 +44,11 @@ pub fn pool(database: &Database, connections: u32) -> PgPool {
     )
 }
 
-/// Brings the schema up to date.
-///
-/// # Errors
-/// See [`MigrationError`].
-pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
-    postgres::migrate(database, migrator(), MIGRATIONS_TABLE)
-        .await
-        .map(|_| ())
-}
-
-/// Brings the schema up to date, or waits until somebody else has, and waits for the database. Returns
-/// false when a shutdown was requested before.
-///
-/// # Errors
-/// See [`postgres::migrate_when_possible`].
-pub async fn migrate_when_possible(
-    database: &Database,
-    missing: MissingMigrations,
-    waiting: impl FnMut(&MigrationError),
-    shutdown: &Shutdown,
-) -> Result<bool, Failure> {
-    postgres::migrate_when_possible(
-        database,
-        migrator,
-        MIGRATIONS_TABLE,
-        missing,
-        waiting,
-        shutdown,
-    )
-    .await
-}
-
-/// Returns the migrations that this version knows.
-pub(crate) fn migrator() -> Migrator {
-    postgres::migrator(MIGRATIONS_TABLE, MIGRATIONS)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use sqlx::migrate::Migrator;
 
     use super::*;
 
@@ -96,7 +62,7 @@ mod tests {
             one.map(|one| (one.version, one.description.clone(), one.checksum.clone()))
                 .collect()
         };
-        assert_eq!(known(&migrator()), known(&files));
+        assert_eq!(known(&MIGRATIONS.migrator()), known(&files));
     }
 
     /// A database that applied a migration refuses every version that has another text for it. Add the
@@ -108,7 +74,7 @@ mod tests {
             let hex = bytes.iter().take(8).map(|byte| format!("{byte:02x}"));
             hex.collect::<String>()
         };
-        let known = migrator();
+        let known = MIGRATIONS.migrator();
         let known: Vec<_> = known.iter().map(|one| checksum(&one.checksum)).collect();
         assert_eq!(known, released);
     }

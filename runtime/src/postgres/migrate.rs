@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sqlx::migrate::Migrator;
 
 use super::database::Database;
-use super::migrations::{MigrationError, MissingMigrations, incompatible, list, migrate};
+use super::migrations::{MigrationError, Migrations, MissingMigrations, incompatible, list};
 use crate::backoff::Backoff;
 use crate::lifecycle::Failure;
 use crate::output;
@@ -52,35 +51,36 @@ pub struct MigrateTimeout {
     pub migrate_timeout: u64,
 }
 
-/// Applies the migrations that are missing in `table`, and prints which. Nothing happens where none is
-/// missing, so the command may run before every start, several times and at the same time.
-///
-/// # Errors
-/// Exit code 1 when the database has not accepted the migrations in time, or its schema is one that this
-/// version cannot work with.
-pub async fn run_migrate(
-    database: &Database,
-    migrator: impl Fn() -> Migrator,
-    table: &str,
-    timeout: MigrateTimeout,
-) -> Result<(), Failure> {
-    let end = Instant::now() + Duration::from_secs(timeout.migrate_timeout);
-    let mut backoff = Backoff::outside();
-    loop {
-        let error = match migrate(database, migrator(), table).await {
-            Ok(missing) => return output::print_line(&report(&missing)),
-            Err(MigrationError::Incompatible(why)) => return Err(incompatible(&why)),
-            Err(error) => error,
-        };
-        let pause = backoff.next_pause();
-        if Instant::now() + pause >= end {
-            return Err(Failure::failed(format!(
-                "the database did not accept the migrations within {} s (MIGRATE_TIMEOUT): {error}",
-                timeout.migrate_timeout
-            )));
+impl Migrations {
+    /// Applies the migrations that are missing, and prints which. Nothing happens where none is missing, so
+    /// the command may run before every start, several times and at the same time.
+    ///
+    /// # Errors
+    /// Exit code 1 when the database has not accepted the migrations in time, or its schema is one that
+    /// this version cannot work with.
+    pub async fn run_command(
+        self,
+        database: &Database,
+        timeout: MigrateTimeout,
+    ) -> Result<(), Failure> {
+        let end = Instant::now() + Duration::from_secs(timeout.migrate_timeout);
+        let mut backoff = Backoff::outside();
+        loop {
+            let error = match self.apply(database).await {
+                Ok(missing) => return output::print_line(&report(&missing)),
+                Err(MigrationError::Incompatible(why)) => return Err(incompatible(&why)),
+                Err(error) => error,
+            };
+            let pause = backoff.next_pause();
+            if Instant::now() + pause >= end {
+                return Err(Failure::failed(format!(
+                    "the database did not accept the migrations within {} s (MIGRATE_TIMEOUT): {error}",
+                    timeout.migrate_timeout
+                )));
+            }
+            tracing::warn!(%error, "the migrations cannot be applied yet; trying again");
+            tokio::time::sleep(pause).await;
         }
-        tracing::warn!(%error, "the migrations cannot be applied yet; trying again");
-        tokio::time::sleep(pause).await;
     }
 }
 

@@ -24,7 +24,7 @@ use super::unwritable::message_of;
 use crate::backoff::Backoff;
 use crate::lifecycle::{Failure, Shutdown};
 
-/// Timeout of a connect. The caller of [`migrate`] tries again after it.
+/// Timeout of a connect. The caller of [`Migrations::apply`] tries again after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeouts of the session that migrates. A statement may take long: it builds an index.
@@ -49,12 +49,20 @@ pub enum MissingMigrations {
     Await,
 }
 
-/// Returns a service's migrations, which `table` records; each is a version, a name and its SQL.
+/// The migrations of a service, as far as this version knows them.
 ///
 /// They are listed because `sqlx::migrate!` costs more than it saves: sqlx's macros compile a second
 /// Postgres client, for the build alone.
-#[must_use]
-pub fn migrator(table: &'static str, migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+#[derive(Debug, Clone, Copy)]
+pub struct Migrations {
+    /// The table that records which ones were applied. Each service has one of its own, so that several
+    /// services may share a database.
+    pub table: &'static str,
+    /// Each is a version, a name and its SQL.
+    pub known: &'static [(i64, &'static str, &'static str)],
+}
+
+fn migrator(table: &'static str, migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
         let sql = sql.into_sql_str();
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
@@ -237,81 +245,85 @@ pub(crate) fn list(numbers: &[i64]) -> String {
     words.join(", ")
 }
 
-/// Brings the schema up to date, and returns which migrations were missing before. `table` has its
-/// migrations.
-///
-/// Where nothing is missing, the right to read `table` is enough. The migrator is not called then: it
-/// begins with a `CREATE TABLE IF NOT EXISTS`, which needs the right to create even if the table exists.
-///
-/// # Errors
-/// See [`MigrationError`].
-pub async fn migrate(
-    database: &Database,
-    migrator: Migrator,
-    table: &str,
-) -> Result<Vec<i64>, MigrationError> {
-    bring_up_to_date(database, migrator, table, MissingMigrations::Apply).await
-}
-
-async fn bring_up_to_date(
-    database: &Database,
-    mut migrator: Migrator,
-    table: &str,
-    missing_migrations: MissingMigrations,
-) -> Result<Vec<i64>, MigrationError> {
-    // Nothing works in shared sessions, and the migrator's lock would protect nothing.
-    database.prove_own_sessions(CONNECT_TIMEOUT).await?;
-    let database = database.clone().with(MIGRATION_TIMEOUTS);
-    let mut connection = database.connect(CONNECT_TIMEOUT).await?;
-    let applied = Applied::read(&mut connection, table).await?;
-    connection.close().await?;
-    applied
-        .check(&migrator)
-        .map_err(MigrationError::Incompatible)?;
-    let missing = applied.missing(&migrator);
-    if missing.is_empty() {
-        return Ok(missing);
+impl Migrations {
+    /// Returns the migrations as sqlx applies them.
+    #[must_use]
+    pub fn migrator(self) -> Migrator {
+        migrator(self.table, self.known)
     }
-    if missing_migrations == MissingMigrations::Await {
-        return Err(MigrationError::NotApplied(missing));
-    }
-    migrator.set_ignore_missing(true);
-    let one = PgPoolOptions::new().max_connections(1);
-    let pool = database.pool(one.acquire_timeout(CONNECT_TIMEOUT));
-    let done = migrator.run(&pool).await;
-    pool.close().await;
-    done?;
-    Ok(missing)
-}
 
-/// Brings the schema up to date as [`migrate`] does, or waits until somebody else has, as `missing` says.
-/// Tries again while the database is unavailable or refuses it. `waiting` gets each error. Returns false
-/// when a shutdown was requested before.
-///
-/// # Errors
-/// Exit code 1 for a schema that this version cannot work with.
-pub async fn migrate_when_possible(
-    database: &Database,
-    migrator: impl Fn() -> Migrator,
-    table: &str,
-    missing: MissingMigrations,
-    mut waiting: impl FnMut(&MigrationError),
-    shutdown: &Shutdown,
-) -> Result<bool, Failure> {
-    let mut backoff = Backoff::outside();
-    loop {
-        let tried = tokio::select! {
-            tried = bring_up_to_date(database, migrator(), table, missing) => tried,
-            () = shutdown.requested() => return Ok(false),
-        };
-        match tried {
-            Ok(_) => return Ok(true),
-            Err(MigrationError::Incompatible(why)) => return Err(incompatible(&why)),
-            Err(error) => waiting(&error),
+    /// Brings the schema up to date, and returns which migrations were missing before.
+    ///
+    /// Where nothing is missing, the right to read the table is enough. The migrator is not called then:
+    /// it begins with a `CREATE TABLE IF NOT EXISTS`, which needs the right to create even if the table
+    /// exists.
+    ///
+    /// # Errors
+    /// See [`MigrationError`].
+    pub async fn apply(self, database: &Database) -> Result<Vec<i64>, MigrationError> {
+        self.bring_up_to_date(database, MissingMigrations::Apply)
+            .await
+    }
+
+    async fn bring_up_to_date(
+        self,
+        database: &Database,
+        missing_migrations: MissingMigrations,
+    ) -> Result<Vec<i64>, MigrationError> {
+        // Nothing works in shared sessions, and the migrator's lock would protect nothing.
+        database.prove_own_sessions(CONNECT_TIMEOUT).await?;
+        let database = database.clone().with(MIGRATION_TIMEOUTS);
+        let mut connection = database.connect(CONNECT_TIMEOUT).await?;
+        let applied = Applied::read(&mut connection, self.table).await?;
+        connection.close().await?;
+        let mut migrator = self.migrator();
+        applied
+            .check(&migrator)
+            .map_err(MigrationError::Incompatible)?;
+        let missing = applied.missing(&migrator);
+        if missing.is_empty() {
+            return Ok(missing);
         }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next_pause()) => {}
-            () = shutdown.requested() => return Ok(false),
+        if missing_migrations == MissingMigrations::Await {
+            return Err(MigrationError::NotApplied(missing));
+        }
+        migrator.set_ignore_missing(true);
+        let one = PgPoolOptions::new().max_connections(1);
+        let pool = database.pool(one.acquire_timeout(CONNECT_TIMEOUT));
+        let done = migrator.run(&pool).await;
+        pool.close().await;
+        done?;
+        Ok(missing)
+    }
+
+    /// Brings the schema up to date as [`apply`](Self::apply) does, or waits until somebody else has, as
+    /// `missing` says. Tries again while the database is unavailable or refuses it. `waiting` gets each
+    /// error. Returns false when a shutdown was requested before.
+    ///
+    /// # Errors
+    /// Exit code 1 for a schema that this version cannot work with.
+    pub async fn apply_when_possible(
+        self,
+        database: &Database,
+        missing: MissingMigrations,
+        mut waiting: impl FnMut(&MigrationError),
+        shutdown: &Shutdown,
+    ) -> Result<bool, Failure> {
+        let mut backoff = Backoff::outside();
+        loop {
+            let tried = tokio::select! {
+                tried = self.bring_up_to_date(database, missing) => tried,
+                () = shutdown.requested() => return Ok(false),
+            };
+            match tried {
+                Ok(_) => return Ok(true),
+                Err(MigrationError::Incompatible(why)) => return Err(incompatible(&why)),
+                Err(error) => waiting(&error),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_pause()) => {}
+                () = shutdown.requested() => return Ok(false),
+            }
         }
     }
 }

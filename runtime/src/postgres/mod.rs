@@ -11,8 +11,8 @@
 //! | `migrations` | bringing the schema up to date; which newer schemas this version works with |
 //! | `migrate` | the command that does only that, and the setting that leaves it to the command |
 //!
-//! The services build a [`Database`] from the URL, call [`migrate()`] at the start, and then connect.
-//! TLS is as the URL's `sslmode` says. Why every connection that writes is proven to be on a primary:
+//! The services build a [`Database`] from the URL, bring its schema up to date at the start
+//! ([`Migrations::apply_when_possible`]), and then connect. TLS is as the URL's `sslmode` says. Why every connection that writes is proven to be on a primary:
 //! ADR 0021.
 
 mod database;
@@ -25,10 +25,8 @@ mod url_parameters;
 mod write_probe;
 
 pub use database::{Database, Timeouts, within};
-pub use migrate::{MigrateTimeout, StartMigrations, run_migrate};
+pub use migrate::{MigrateTimeout, StartMigrations};
 pub(crate) use migrations::list;
-pub use migrations::{
-    Applied, MigrationError, MissingMigrations, migrate, migrate_when_possible, migrator,
-};
+pub use migrations::{Applied, MigrationError, Migrations, MissingMigrations};
 pub use unwritable::{ConnectionRefusal, Unwritable, message_of};
 pub use write_probe::WriteProbe;

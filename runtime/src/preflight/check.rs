@@ -9,7 +9,7 @@ use super::cluster::{BrokerFacts, Cluster, TopicFacts};
 use super::database::{self, DatabaseSchema};
 use super::{CheckFlags, group, limits, schemas, topics};
 use crate::lifecycle::Failure;
-use crate::postgres::{Database, MigrationError};
+use crate::postgres::Database;
 use crate::provision::{self, Subject, TopicPlan};
 use crate::record::OwnedRecord;
 use crate::registry::Registry;
@@ -173,17 +173,11 @@ impl Check {
         }
     }
 
-    /// Checks the database of a service. `--fix` applies missing migrations first, by `migrate`.
-    pub async fn database(
-        &mut self,
-        database: &Database,
-        schema: &DatabaseSchema<'_>,
-        migrate: impl Future<Output = Result<(), MigrationError>>,
-    ) {
+    /// Checks the database of a service. `--fix` applies missing migrations first.
+    pub async fn database(&mut self, database: &Database, schema: &DatabaseSchema<'_>) {
         if self.flags.fix {
-            let missing = database::missing_migrations(database, schema).await;
-            match migrate.await {
-                Ok(()) => self.made("migration", missing),
+            match schema.migrations.apply(database).await {
+                Ok(applied) => self.made("migration", applied),
                 Err(error) => self.fix_failed("migrations", &error.to_string()),
             }
         }

@@ -3,12 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
-use sqlx::migrate::Migrator;
 use sqlx::{Connection, Error};
 
 use super::check_result::CheckResult;
 use super::clock;
-use crate::postgres::{Applied, Database, Unwritable, WriteProbe, list, message_of};
+use crate::postgres::{Applied, Database, Migrations, Unwritable, WriteProbe, list, message_of};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -19,10 +18,8 @@ const SUBJECT: &str = "Postgres";
 pub struct DatabaseSchema<'a> {
     /// The name of the service, for advice.
     pub service: &'a str,
-    /// The migrations that this version knows.
-    pub migrator: &'a Migrator,
-    /// The table of applied migrations.
-    pub table: &'a str,
+    /// Its migrations.
+    pub migrations: Migrations,
     /// The statements that it must be allowed to run.
     pub writes: WriteProbe,
 }
@@ -51,21 +48,6 @@ pub(super) async fn check(database: &Database, schema: &DatabaseSchema<'_>) -> V
     ]
 }
 
-/// Returns the migrations that `--fix` would apply; none when the database does not answer.
-pub(super) async fn missing_migrations(
-    database: &Database,
-    schema: &DatabaseSchema<'_>,
-) -> Vec<i64> {
-    let missing = async {
-        let mut connection = database.connect(TIMEOUT).await.ok()?;
-        let applied = Applied::read(&mut connection, schema.table).await.ok()?;
-        connection.close().await.ok()?;
-        Some(applied.missing(schema.migrator))
-    };
-    let answer = tokio::time::timeout(TIMEOUT * 2, missing).await;
-    answer.ok().flatten().unwrap_or_default()
-}
-
 async fn fetch(database: &Database, schema: &DatabaseSchema<'_>) -> Result<Facts, Error> {
     database.prove_own_sessions(TIMEOUT).await?;
     let mut connection = database.connect(TIMEOUT).await?;
@@ -74,8 +56,8 @@ async fn fetch(database: &Database, schema: &DatabaseSchema<'_>) -> Result<Facts
         .fetch_one(&mut connection)
         .await?;
     let clocks = clock::at_the_same_time(before, theirs.into(), SystemTime::now());
-    let applied = Applied::read(&mut connection, schema.table).await?;
-    let written = if applied.missing(schema.migrator).is_empty() {
+    let applied = Applied::read(&mut connection, schema.migrations.table).await?;
+    let written = if applied.missing(&schema.migrations.migrator()).is_empty() {
         Some(schema.writes.run(&mut connection).await)
     } else {
         None
@@ -142,18 +124,16 @@ fn unreachable(error: &str) -> CheckResult {
 
 /// Checks whether the tables are those that this version was written for.
 fn migrations(applied: &Applied, schema: &DatabaseSchema<'_>) -> CheckResult {
-    let DatabaseSchema {
-        service, migrator, ..
-    } = schema;
+    let (service, migrator) = (schema.service, schema.migrations.migrator());
     let subject = "migrations";
-    if let Err(why) = applied.check(migrator) {
+    if let Err(why) = applied.check(&migrator) {
         return CheckResult::fail(
             subject,
             why,
             format!("run the version of the {service} that created them, or a newer one"),
         );
     }
-    let missing = applied.missing(migrator);
+    let missing = applied.missing(&migrator);
     if !missing.is_empty() {
         return CheckResult::fail(
             subject,
@@ -166,7 +146,7 @@ fn migrations(applied: &Applied, schema: &DatabaseSchema<'_>) -> CheckResult {
     }
     let newest = migrator.iter().map(|one| one.version).max();
     let finding = format!("all applied, up to {}", newest.unwrap_or_default());
-    let newer = applied.newer(migrator);
+    let newer = applied.newer(&migrator);
     if newer.is_empty() {
         CheckResult::ok(subject, finding)
     } else {

@@ -2,25 +2,26 @@
 
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
-use runtime::postgres::{self, MigrateTimeout, MigrationError, MissingMigrations, WriteProbe};
-use sqlx::migrate::Migrator;
+use runtime::postgres::{MigrationError, Migrations, MissingMigrations, WriteProbe};
 
 use super::connect::Database;
 
-/// The name of this service's migrations table, so that the producer's may live beside it.
-pub(crate) const MIGRATIONS_TABLE: &str = "sink_migrations";
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (
-        1,
-        "vouchers",
-        include_str!("../../migrations/0001_vouchers.sql"),
-    ),
-    (
-        2,
-        "record positions",
-        include_str!("../../migrations/0002_record_positions.sql"),
-    ),
-];
+/// The migrations of the vouchers' schema.
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    table: "sink_migrations",
+    known: &[
+        (
+            1,
+            "vouchers",
+            include_str!("../../migrations/0001_vouchers.sql"),
+        ),
+        (
+            2,
+            "record positions",
+            include_str!("../../migrations/0002_record_positions.sql"),
+        ),
+    ],
+};
 
 /// A statement like the sink's, for an order whose id no client can send: it begins with a control
 /// character.
@@ -48,44 +49,17 @@ pub async fn migrate(
             "the vouchers' schema cannot be brought up to date: {error}"
         ));
     };
-    postgres::migrate_when_possible(
-        database.inner(),
-        migrator,
-        MIGRATIONS_TABLE,
-        missing,
-        waiting,
-        shutdown,
-    )
-    .await
-    .map(|_| ())
-}
-
-/// Migrates the schema without waiting for anything.
-pub(crate) async fn migrate_once(database: &Database) -> Result<(), MigrationError> {
-    postgres::migrate(database.inner(), migrator(), MIGRATIONS_TABLE)
+    MIGRATIONS
+        .apply_when_possible(database.inner(), missing, waiting, shutdown)
         .await
         .map(|_| ())
-}
-
-/// Migrates the schema for the command `migrate`, which waits for no longer than `timeout`.
-///
-/// # Errors
-/// As [`postgres::run_migrate`].
-pub(crate) async fn run_migrate(
-    database: &Database,
-    timeout: MigrateTimeout,
-) -> Result<(), Failure> {
-    postgres::run_migrate(database.inner(), migrator, MIGRATIONS_TABLE, timeout).await
-}
-
-/// Returns the migrations that this version knows.
-pub(crate) fn migrator() -> Migrator {
-    postgres::migrator(MIGRATIONS_TABLE, MIGRATIONS)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use sqlx::migrate::Migrator;
 
     use super::*;
 
@@ -99,7 +73,7 @@ mod tests {
             one.map(|one| (one.version, one.description.clone(), one.checksum.clone()))
                 .collect()
         };
-        assert_eq!(known(&migrator()), known(&files));
+        assert_eq!(known(&MIGRATIONS.migrator()), known(&files));
     }
 
     /// A database that applied a migration refuses every version that has another text for it. Add the
@@ -111,7 +85,7 @@ mod tests {
             let hex = bytes.iter().take(8).map(|byte| format!("{byte:02x}"));
             hex.collect::<String>()
         };
-        let known = migrator();
+        let known = MIGRATIONS.migrator();
         let known: Vec<_> = known.iter().map(|one| checksum(&one.checksum)).collect();
         assert_eq!(known, released);
     }

@@ -10,6 +10,6 @@ mod table;
 pub use connect::Database;
 pub use fault::{Fault, fault_of};
 pub use migrate::migrate;
-pub(crate) use migrate::{MIGRATIONS_TABLE, WRITES, migrate_once, migrator, run_migrate};
+pub(crate) use migrate::{MIGRATIONS, WRITES};
 pub use probe::DatabaseProbe;
 pub use table::PostgresTable;
