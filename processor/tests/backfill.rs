@@ -180,10 +180,10 @@ proptest! {
         let mut preview = read(&evaluator, &records, &mut live);
         let mut orders = Orders::default();
         for record in &records {
-            if let Evaluation::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas) {
-                if orders.is_new(&issued.order_id, By::Asked).unwrap() {
-                    preview.note_voucher(issued.sent_at);
-                }
+            if let Evaluation::Voucher(issued) = evaluator.evaluate(record, &mut NoSchemas)
+                && orders.is_new(&issued.order_id, By::Asked).unwrap()
+            {
+                preview.note_voucher(issued.sent_at);
             }
         }
         let asked = orders.counts().unwrap().asked;
