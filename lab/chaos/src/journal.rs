@@ -1,15 +1,15 @@
 //! What the clients were promised: one line of JSON for each request and its answer.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a client knows after its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A `2xx`, or the broker's acknowledgement.
@@ -21,7 +21,7 @@ pub enum Answer {
 }
 
 /// What must become of a record that a client wrote to the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
     /// One voucher record, and one row for the order.
@@ -33,7 +33,7 @@ pub enum Expected {
 }
 
 /// One request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Entry {
     /// `POST /orders`.
@@ -50,7 +50,7 @@ pub enum Entry {
         /// The order.
         order_id: String,
         /// The requested status.
-        status: &'static str,
+        status: String,
         /// The answer.
         answer: Answer,
     },
@@ -66,6 +66,19 @@ pub enum Entry {
         /// did not return it.
         place: Option<(i32, i64)>,
     },
+}
+
+/// Reads the journal of an earlier run.
+///
+/// # Errors
+/// When the file cannot be read, or has a line that is not an entry.
+pub fn read(path: &Path) -> Result<Vec<Entry>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let entry = |(line, text): (usize, std::io::Result<String>)| {
+        serde_json::from_str(&text?)
+            .with_context(|| format!("line {line} of {} is not an entry", path.display()))
+    };
+    (1..).zip(BufReader::new(file).lines()).map(entry).collect()
 }
 
 /// The journal of a run, in memory and in its file.
@@ -108,5 +121,41 @@ impl Journal {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.1.flush()?;
         Ok(inner.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_read_as_it_was_written() {
+        let path = std::env::temp_dir().join(format!("chaos-journal-{}", std::process::id()));
+        let entries = vec![
+            Entry::Create {
+                key: "a".to_owned(),
+                order_id: None,
+                answer: Answer::Unknown,
+            },
+            Entry::Change {
+                order_id: "a".to_owned(),
+                status: "SENT".to_owned(),
+                answer: Answer::Acknowledged,
+            },
+            Entry::Write {
+                key: b"a".to_vec(),
+                value: vec![0, 255],
+                expected: Expected::DeadLetter,
+                place: Some((3, -1001)),
+            },
+        ];
+        let journal = Journal::create(&path).unwrap();
+        for entry in &entries {
+            journal.add(entry.clone()).unwrap();
+        }
+        assert_eq!(journal.entries().unwrap(), entries);
+        let read = read(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read.unwrap(), entries);
     }
 }

@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `options` | what to run |
-//! | `run` | one run from its start to its verdict |
+//! | `run` | one run from its start to its verdict; an earlier one judged again |
 //! | `stage` | the backends, and six services behind proxies |
 //! | `faults` | which fault is injected when, and how |
 //! | `load` | orders over HTTP, and records written to the topic |
@@ -23,4 +23,4 @@ mod stage;
 pub mod verdict;
 
 pub use options::{Length, Options};
-pub use run::run;
+pub use run::{judge, run};

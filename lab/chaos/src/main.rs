@@ -1,5 +1,6 @@
 //! Injects faults, then prints the verdict. Exit code 1: something is lost or duplicated.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
 
+    /// Inject no faults: compare again what a failed run has left in this folder
+    /// (target/chaos/failed-SEED). The folder is not changed.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["minutes", "faults", "brokers", "seed"])]
+    judge: Option<PathBuf>,
+
     /// Print the verdict as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +50,13 @@ fn brokers(text: &str) -> Result<u8, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(folder) = &arguments.judge {
+        return match chaos::judge(folder).await {
+            Ok(judgement) if arguments.json => print(&judgement.json(), judgement.holds()),
+            Ok(judgement) => print(judgement.to_string().trim_end(), judgement.holds()),
+            Err(error) => failed(&format!("{error:#}")),
+        };
+    }
     let length = match arguments.minutes {
         Some(minutes) => Length::For(Duration::from_secs(minutes * 60)),
         None => Length::Faults(arguments.faults),
@@ -56,22 +69,23 @@ async fn main() -> ExitCode {
             .seed
             .unwrap_or_else(|| rand::random::<u64>() >> 40),
     };
-    let report = match chaos::run(&options).await {
-        Ok(report) => report,
-        Err(error) => {
-            output::eprint_line(&format!("chaos: {error:#}\nrepeat: {}", options.command()));
-            return ExitCode::FAILURE;
-        }
-    };
-    let printed = if arguments.json {
-        output::print_line(&report.json())
-    } else {
-        output::print(&report.to_string())
-    };
-    match printed {
+    match chaos::run(&options).await {
+        Ok(report) if arguments.json => print(&report.json(), report.holds()),
+        Ok(report) => print(report.to_string().trim_end(), report.holds()),
+        Err(error) => failed(&format!("{error:#}\nrepeat: {}", options.command())),
+    }
+}
+
+fn print(text: &str, holds: bool) -> ExitCode {
+    match output::print_line(text) {
         // What was found counts for more than who reads it.
-        _ if !report.holds() => ExitCode::FAILURE,
+        _ if !holds => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => lifecycle::exit(&failure),
     }
+}
+
+fn failed(why: &str) -> ExitCode {
+    output::eprint_line(&format!("chaos: {why}"));
+    ExitCode::FAILURE
 }

@@ -75,36 +75,58 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = &self.verdict;
+impl Judgement {
+    /// Returns the judgement as one line of JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, value: usize, why: &str| line(f, name, value as u64, why);
-        line(
-            "orders acknowledged",
-            verdict.orders_acknowledged,
-            "over HTTP",
-        )?;
+        line("orders acknowledged", self.orders_acknowledged, "over HTTP")?;
         line(
             "records acknowledged",
-            verdict.records_acknowledged,
+            self.records_acknowledged,
             "written directly to the topic",
         )?;
         line(
             "unanswered requests",
-            verdict.unanswered,
+            self.unanswered,
             "done or not, but not done twice",
         )?;
-        line(
-            "eligible orders",
-            verdict.eligible,
-            "sent, 100.00 EUR or more",
-        )?;
-        line("rows", verdict.rows, "")?;
-        line("missing", verdict.missing, "")?;
-        line("duplicates", verdict.duplicates, "")?;
-        line("unexpected", verdict.unexpected, "")?;
-        line("dead letters expected", verdict.dead_letters_expected, "")?;
-        line("dead letters found", verdict.dead_letters_found, "")?;
+        line("eligible orders", self.eligible, "sent, 100.00 EUR or more")?;
+        line("rows", self.rows, "")?;
+        line("missing", self.missing, "")?;
+        line("duplicates", self.duplicates, "")?;
+        line("unexpected", self.unexpected, "")?;
+        line("dead letters expected", self.dead_letters_expected, "")?;
+        line("dead letters found", self.dead_letters_found, "")
+    }
+
+    fn write_problems(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.problems.iter().take(MAX_PRINTED) {
+            writeln!(f, "  {:?}: {}", problem.broken, problem.what)?;
+        }
+        if self.problems.len() > MAX_PRINTED {
+            writeln!(f, "  and {} more", self.problems.len() - MAX_PRINTED)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_counts(f)?;
+        self.write_problems(f)?;
+        writeln!(f, "{}", outcome(self.holds()))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verdict.write_counts(f)?;
+        let mut line = |name: &str, value: usize, why: &str| line(f, name, value as u64, why);
         let faults = self.faults.values().sum::<u32>();
         let (took, drained) = (self.took.as_secs(), self.drained_in.as_secs());
         line(
@@ -126,22 +148,21 @@ impl fmt::Display for Report {
         if let Some(flow) = &self.flow {
             write_flow(f, flow)?;
         }
-        for problem in verdict.problems.iter().take(MAX_PRINTED) {
-            writeln!(f, "  {:?}: {}", problem.broken, problem.what)?;
-        }
-        if verdict.problems.len() > MAX_PRINTED {
-            writeln!(f, "  and {} more", verdict.problems.len() - MAX_PRINTED)?;
-        }
-        let what = if self.holds() {
-            "every promise was kept"
-        } else {
-            "BROKEN"
-        };
+        self.verdict.write_problems(f)?;
+        let what = outcome(self.holds());
         writeln!(
             f,
             "seed {}: {what}; repeat with: {}",
             self.seed, self.repeat
         )
+    }
+}
+
+const fn outcome(holds: bool) -> &'static str {
+    if holds {
+        "every promise was kept"
+    } else {
+        "BROKEN"
     }
 }
 

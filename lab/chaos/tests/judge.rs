@@ -18,7 +18,7 @@ fn clean() -> (Vec<Entry>, Observed) {
     };
     let send = |order_id: &str, answer| Entry::Change {
         order_id: order_id.to_owned(),
-        status: "SENT",
+        status: "SENT".to_owned(),
         answer,
     };
     let write = |key: &str, value: &[u8], expected, place| Entry::Write {

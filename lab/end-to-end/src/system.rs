@@ -78,6 +78,14 @@ impl TestSystem {
     /// As [`TestSystem::open`].
     pub async fn on(backends: Arc<Backends>, avro: bool) -> Result<Self> {
         let name = format!("{:012x}", rand::random::<u64>() >> 16);
+        Self::named(name, backends, avro).await
+    }
+
+    /// Opens the flow of this name on these backends, and creates what it lacks.
+    ///
+    /// # Errors
+    /// As [`TestSystem::open`].
+    pub async fn named(name: String, backends: Arc<Backends>, avro: bool) -> Result<Self> {
         let topics = Topics::with_suffix(&name, 4);
         backends.create_topics(&topics).await?;
         if avro {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
@@ -77,9 +77,10 @@ impl NewRecord {
 }
 
 /// Reads everything committed in `topic` up to its current end. Blocks: async code calls [`read`].
+/// Leaders may move and brokers may restart meanwhile.
 ///
 /// # Errors
-/// When the broker does not answer, or the end is not reached in a minute (an open transaction).
+/// When the brokers do not answer, or the end is not reached in a minute (an open transaction).
 pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
     // The true end: the last stable offset would exclude what an open transaction hides.
     let observer: BaseConsumer = ClientConfig::new()
@@ -95,7 +96,8 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
         .set("fetch.wait.max.ms", "20")
         .create()?;
     let timeout = Duration::from_secs(20);
-    let metadata = observer.fetch_metadata(Some(topic), timeout)?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let metadata = retried(deadline, || observer.fetch_metadata(Some(topic), timeout))?;
     let partitions = metadata
         .topics()
         .first()
@@ -104,7 +106,10 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
     let mut ends = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
     for partition in partitions {
-        let (low, high) = observer.fetch_watermarks(topic, partition.id(), timeout)?;
+        let (low, high) = retried(deadline, || {
+            observer.fetch_watermarks(topic, partition.id(), timeout)
+        })
+        .with_context(|| format!("no ends of partition {} of {topic}", partition.id()))?;
         if high > low {
             ends.insert(partition.id(), high);
             assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
@@ -134,7 +139,7 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
                     records.push(owned(&message));
                 }
             }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => {
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {
                 if reached(&consumer)? {
                     return Ok(records);
                 }
@@ -145,6 +150,38 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
     bail!(
         "the end of {topic} ({ends:?}) was not reached: {:?}",
         consumer.position()?
+    )
+}
+
+/// Asks again while the answer is that a leader has moved or a broker is away.
+fn retried<T>(deadline: Instant, mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    loop {
+        match ask() {
+            Err(error) if is_transient(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_transient(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::OffsetNotAvailable
+                | RDKafkaErrorCode::BrokerNotAvailable
+                | RDKafkaErrorCode::ReplicaNotAvailable
+                | RDKafkaErrorCode::NetworkException
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+        )
     )
 }
 
@@ -232,7 +269,7 @@ fn write_blocking(brokers: &str, topic: &str, records: &[NewRecord]) -> Result<(
             ));
         }
         while let Err((error, returned)) = producer.send(message) {
-            if error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::QueueFull) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());
             }
             producer.poll(Duration::from_millis(10));
@@ -284,4 +321,35 @@ pub async fn lag(brokers: &str, group: &str, topic: &str) -> Result<i64> {
         Ok(lag)
     })
     .await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails with these errors, the last one first, and then answers.
+    fn asked(deadline: Duration, mut errors: Vec<RDKafkaErrorCode>) -> (KafkaResult<()>, usize) {
+        let answer = retried(Instant::now() + deadline, || match errors.pop() {
+            Some(error) => Err(KafkaError::MetadataFetch(error)),
+            None => Ok(()),
+        });
+        (answer, errors.len())
+    }
+
+    #[test]
+    fn an_answer_that_a_leader_has_moved_is_no_answer() {
+        let moved = vec![RDKafkaErrorCode::NotLeaderForPartition; 2];
+        let (answer, left) = asked(Duration::from_secs(60), moved.clone());
+        assert!(answer.is_ok(), "{answer:?}");
+        assert_eq!(left, 0);
+
+        let (answer, left) = asked(Duration::ZERO, moved);
+        assert!(answer.is_err(), "the deadline is over");
+        assert_eq!(left, 1);
+
+        let refused = vec![RDKafkaErrorCode::TopicAuthorizationFailed; 2];
+        let (answer, left) = asked(Duration::from_secs(60), refused);
+        assert!(answer.is_err(), "it would be refused again");
+        assert_eq!(left, 1);
+    }
 }

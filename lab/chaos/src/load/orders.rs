@@ -77,7 +77,7 @@ impl Orders {
             let body = json!({ "status": status });
             let note = |answer, _: &Value| Entry::Change {
                 order_id: order_id.clone(),
-                status,
+                status: status.to_owned(),
                 answer,
             };
             let path = format!("/orders/{order_id}");

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The folder of a run: `target/chaos/PID`. It is removed if every promise was kept, else renamed to
-/// `failed-SEED`.
+/// The folder of a run: `target/chaos/PID`. At the end it is removed, or renamed to be kept.
 pub(super) struct Directory {
     pub(super) path: PathBuf,
-    failed: PathBuf,
+    kept: PathBuf,
 }
 
 impl Directory {
-    pub(super) fn create(seed: u64) -> Result<Self> {
+    /// Creates the folder, which is renamed to `kept_as` if it is kept.
+    pub(super) fn create(kept_as: &str) -> Result<Self> {
         let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/chaos");
         // Folders of runs that were killed.
         for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
@@ -26,7 +26,7 @@ impl Directory {
         std::fs::create_dir_all(&path)
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Self {
-            failed: all.join(format!("failed-{seed}")),
+            kept: all.join(kept_as),
             path,
         })
     }
@@ -36,9 +36,9 @@ impl Directory {
             let _ = std::fs::remove_dir_all(&self.path);
             return;
         }
-        let _ = std::fs::remove_dir_all(&self.failed);
-        let place = match std::fs::rename(&self.path, &self.failed) {
-            Ok(()) => &self.failed,
+        let _ = std::fs::remove_dir_all(&self.kept);
+        let place = match std::fs::rename(&self.path, &self.kept) {
+            Ok(()) => &self.kept,
             Err(_) => &self.path,
         };
         let _ = writeln!(std::io::stderr(), "journal and logs: {}", place.display());

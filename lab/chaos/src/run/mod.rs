@@ -2,6 +2,7 @@
 
 mod directory;
 mod event_log;
+mod judge;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,10 +25,11 @@ use crate::load::{self, Orders, Records};
 use crate::options::{Length, Options};
 use crate::report::Report;
 use crate::stage::{Instance, Stage};
-use crate::verdict::judge;
+use crate::verdict;
 use crate::verdict::observed::observe;
 use directory::Directory;
 use event_log::EventLog;
+pub use judge::judge;
 
 /// Far longer than the services need to recover and to process everything.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(180);
@@ -38,7 +40,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(180);
 /// When something does not start, cannot be healed, or does not drain in time. The folder with all
 /// logs is then kept and named, as after a broken promise.
 pub async fn run(options: &Options) -> Result<Report> {
-    let directory = Directory::create(options.seed)?;
+    let directory = Directory::create(&format!("failed-{}", options.seed))?;
     let report = run_in(options, &directory.path).await;
     let kept = !report.as_ref().is_ok_and(Report::holds);
     directory.close(kept);
@@ -130,7 +132,12 @@ async fn under_faults(
     }
     let drained_in = healed.elapsed();
     log.event("drained; comparing");
-    let verdict = judge(&journal.entries()?, &observe(system).await?);
+    if options.brokers > 1 {
+        // In the log too: if the comparison fails, it can be repeated, and the watch cannot.
+        let flow = serde_json::to_string(&watch.flow())?;
+        log.event(&format!("the flow: {flow}"));
+    }
+    let verdict = verdict::judge(&journal.entries()?, &observe(system).await?);
     Ok(Report::new(
         options,
         (took, drained_in),

@@ -119,28 +119,10 @@ impl Stage {
     /// With one broker, each service reaches it through a proxy. Several brokers are reached
     /// directly: there the brokers fail and not the links.
     pub(crate) async fn start(directory: &Path, brokers: u8) -> Result<Self> {
-        let mut options = Options::new(directory);
-        options.brokers = brokers;
+        let mut options = options(directory, brokers);
         let (proxies, ports) = match brokers {
             1 => behind_proxies(&mut options).await?,
-            _ => {
-                let settings = [
-                    (
-                        "offsets.topic.num.partitions",
-                        INTERNAL_PARTITIONS.to_string(),
-                    ),
-                    (
-                        "transaction.state.log.num.partitions",
-                        INTERNAL_PARTITIONS.to_string(),
-                    ),
-                    // A restarted broker becomes leader again soon, not after five minutes.
-                    ("leader.imbalance.check.interval.seconds", "10".to_owned()),
-                ];
-                options.broker_settings = settings
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .into();
-                (BTreeMap::new(), Vec::new())
-            }
+            _ => Default::default(),
         };
         let backends = Backends::start(options)
             .await
@@ -225,6 +207,29 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+/// Returns the options of the backends in `directory`.
+pub(crate) fn options(directory: &Path, brokers: u8) -> Options {
+    let mut options = Options::new(directory);
+    options.brokers = brokers;
+    if brokers > 1 {
+        options.broker_settings = [
+            (
+                "offsets.topic.num.partitions",
+                INTERNAL_PARTITIONS.to_string(),
+            ),
+            (
+                "transaction.state.log.num.partitions",
+                INTERNAL_PARTITIONS.to_string(),
+            ),
+            // A restarted broker becomes leader again soon, not after five minutes.
+            ("leader.imbalance.check.interval.seconds", "10".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    }
+    options
 }
 
 /// Adds a listener for each service, which advertises a proxy. Returns the proxies and the

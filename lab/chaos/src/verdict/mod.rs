@@ -196,7 +196,7 @@ fn changed(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut 
         verdict.unanswered += usize::from(*answer == Answer::Unknown);
         let made = orders
             .get(order_id.as_str())
-            .is_some_and(|order| match *status {
+            .is_some_and(|order| match status.as_str() {
                 "SENT" => order.sent,
                 // Nothing comes after these.
                 last => order.status == last,
