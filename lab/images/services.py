@@ -39,6 +39,9 @@ mount --rbind /dev "$root/dev"
 exec setpriv --no-new-privs /usr/sbin/chroot --userspec=65532:65532 --groups= "$root" "$@"
 """
 
+# What the image and the container engine set. `unshare` and `sh` are found by it too.
+ENGINE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/"}
+
 
 def ok(text):
     print(f"ok   {text}", flush=True)
@@ -105,8 +108,7 @@ def environment(service, table):
         return value
 
     own = {name: here(str(value)) for name, value in service["environment"].items()}
-    # What the image and the container engine set.
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", **own}
+    return {**ENGINE, **own}
 
 
 def start(command, variables, output):
@@ -160,7 +162,7 @@ def main():
     LOGS.mkdir(parents=True, exist_ok=True)
 
     for name in SERVICES:
-        code, text = answer([name, "--version"], {"PATH": "/usr/local/bin"})
+        code, text = answer([name, "--version"], ENGINE)
         if code != 0 or not text.startswith(name):
             fail(f"{name} --version ended with {code}: {text}")
     ok("every binary finds its libraries: " + text)
