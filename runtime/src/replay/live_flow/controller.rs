@@ -27,14 +27,18 @@ const TOLERANCE: Duration = Duration::from_millis(25);
 const CLOSE: Duration = Duration::from_millis(15);
 
 /// From this delay on the rate is halved.
-const FAR: Duration = Duration::from_millis(200);
+const FAR: Duration = Duration::from_millis(100);
 
-/// A rate grows by this part of the last one that was too much.
+/// A rate grows by this part of the last one that was too much, until it is near it.
 const STEP: u64 = 64;
+
+/// Near the last rate that was too much, a rate grows by this part of it: each time that it is too much
+/// again holds live orders up, and one second in a hundred is already too often.
+const STEP_NEAR_LIMIT: u64 = 640;
 
 /// Windows in a row without any delay after which the rate grows faster: what was too much once is not
 /// any more.
-const WINDOWS_UNTIL_FAST: u32 = 40;
+const WINDOWS_UNTIL_FAST: u32 = 200;
 
 /// How long a lower rate may take to have its effect.
 const MAX_SETTLING: Duration = Duration::from_secs(2);
@@ -50,15 +54,25 @@ pub(super) enum Decision {
     GaveWay,
 }
 
+/// How a rate grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    /// By a quarter: it is not known yet what is too much. So it is after a standstill, in
+    /// which even the least rate was.
+    First,
+    /// By a little of itself: what was too much has not been for long.
+    Again,
+    /// By a small part of the last rate that was too much, and by less near it.
+    Careful,
+}
+
 /// Decides the rate.
 #[derive(Debug)]
 pub(super) struct RateController {
     rate: u64,
-    /// How much the rate grows in a window, unless it grows fast.
-    step: u64,
-    /// Whether the rate grows by a quarter of itself. So it does until it was too much for the first
-    /// time.
-    is_fast: bool,
+    growth: Growth,
+    /// The last rate that was too much.
+    limit: u64,
     /// Windows in a row without any delay.
     quick: u32,
     /// Whether a group was held up in the last window.
@@ -72,8 +86,8 @@ impl RateController {
     pub(super) const fn new() -> Self {
         Self {
             rate: FIRST,
-            step: FIRST / STEP,
-            is_fast: true,
+            growth: Growth::First,
+            limit: FIRST,
             quick: 0,
             was_held_up: false,
             settled_at: Duration::ZERO,
@@ -101,7 +115,7 @@ impl RateController {
         if self.is_held_up(delay) {
             self.quick = 0;
             let again = std::mem::replace(&mut self.was_held_up, true);
-            if !is_settled || !(again || self.is_fast) {
+            if !is_settled || !(again || self.growth != Growth::Careful) {
                 return Decision::Kept;
             }
             self.give_way(now, used, delay);
@@ -117,13 +131,14 @@ impl RateController {
             return Decision::Kept;
         }
         self.quick += 1;
-        if self.quick >= WINDOWS_UNTIL_FAST {
-            self.is_fast = true;
+        if self.quick >= WINDOWS_UNTIL_FAST && self.growth == Growth::Careful {
+            self.growth = Growth::Again;
         }
-        let growth = if self.is_fast {
-            self.rate / 4
-        } else {
-            self.step
+        let growth = match self.growth {
+            Growth::First => self.rate / 4,
+            Growth::Again => self.rate / STEP,
+            Growth::Careful if self.rate < self.limit / 100 * 85 => self.limit / STEP,
+            Growth::Careful => self.limit / STEP_NEAR_LIMIT,
         };
         self.rate = (self.rate + growth).min(MOST);
         Decision::Grew
@@ -131,10 +146,14 @@ impl RateController {
 
     fn give_way(&mut self, now: Duration, used: u64, delay: Duration) {
         let too_much = self.rate.min(used.max(LEAST));
-        let tenths = if delay > FAR { 5 } else { 8 };
+        let tenths = if delay > FAR { 5 } else { 7 };
         self.rate = (too_much * tenths / 10).max(LEAST);
-        self.step = too_much / STEP;
-        self.is_fast = false;
+        self.limit = too_much;
+        self.growth = if self.rate == LEAST {
+            Growth::First
+        } else {
+            Growth::Careful
+        };
         self.settled_at = now + delay.clamp(WINDOW, MAX_SETTLING);
     }
 }
@@ -213,12 +232,32 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_recovers_within_half_a_minute() {
+    fn the_rate_recovers_within_a_minute() {
         let mut flow = Flow::new();
         flow.run(60, 500_000);
         flow.run(100, 1_000);
-        let ran = flow.run(100, 500_000);
+        let ran = flow.run(200, 500_000);
         assert!(ran.iter().any(|(rate, _)| *rate > 350_000), "{ran:?}");
+    }
+
+    #[test]
+    fn live_orders_are_seldom_held_up_although_their_lag_is_seen_late() {
+        const CAPACITY: u64 = 500_000;
+        let of_window = |rate: u64| rate * 3 / 10;
+        let mut controller = RateController::new();
+        let (mut now, mut queue, mut late) = (Duration::ZERO, 0, 0);
+        let mut delays = [0; 4];
+        for window in 0..2_000 {
+            now += WINDOW;
+            let rate = controller.rate();
+            queue = (queue + of_window(rate)).saturating_sub(of_window(CAPACITY));
+            delays.rotate_right(1);
+            delays[0] = queue * 1_000 / CAPACITY;
+            let seen = Duration::from_millis(delays[3]);
+            controller.decide(now, rate, Some(seen));
+            late += u32::from(window > 100 && delays[0] > 50);
+        }
+        assert!(late <= 19, "{late} of 1,900 windows");
     }
 
     #[test]
