@@ -14,7 +14,7 @@ holds('a replay is previewed, confirmed by its count, and changes no row', async
   const page = await open('/replay');
   const vouchers = await preview(page);
   await until(`${vouchers} rows, as many as the preview names`, async () => (await countRows()) === vouchers);
-  await page.getByText('their sum').waitFor();
+  await page.getByText('their sum', { exact: true }).waitFor();
   await page.getByText(`EUR ${(vouchers * 5).toLocaleString('en')}.00`).first().waitFor();
   const decisions = page.getByRole('table', { name: 'Records by decision' });
   await decisions.getByRole('row').filter({ hasText: 'Eligible' }).waitFor();
