@@ -20,13 +20,7 @@ pub(crate) fn compare(page: &str, expected: &str) -> Result<()> {
         std::fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}"))?;
         return Ok(());
     }
-    let mut lines = written.lines().zip(expected.lines());
-    assert!(
-        written == expected,
-        "{page} is not what the code says, at {:?}; \
-         UPDATE_DOCS=1 cargo test --test documentation writes it anew",
-        lines.find(|(old, new)| old != new)
-    );
+    assert_is(page, written, &expected);
     Ok(())
 }
 
@@ -38,6 +32,12 @@ pub(crate) fn compare_file(file: &str, expected: &str) -> Result<()> {
         return Ok(());
     }
     let written = std::fs::read_to_string(&path)?;
+    assert_is(file, &written, expected);
+    Ok(())
+}
+
+/// Compares what is written in a file with what should be, and names the first line that differs.
+fn assert_is(file: &str, written: &str, expected: &str) {
     let mut lines = written.lines().zip(expected.lines());
     assert!(
         written == expected,
@@ -45,7 +45,6 @@ pub(crate) fn compare_file(file: &str, expected: &str) -> Result<()> {
          UPDATE_DOCS=1 cargo test --test documentation writes it anew",
         lines.find(|(old, new)| old != new)
     );
-    Ok(())
 }
 
 /// A row of a table.

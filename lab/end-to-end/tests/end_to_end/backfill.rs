@@ -209,14 +209,7 @@ async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one(
     assert_eq!(did["complete"], true, "it ends though the topic grows");
     writing.await??;
     system.settled().await;
-    let rows = system.vouchers().await?;
-    let with_row: BTreeSet<u32> = rows
-        .iter()
-        .map(|row| row.order_id.parse())
-        .collect::<Result<_, _>>()?;
-    let eligible: BTreeSet<u32> = (0..6000).filter(|id| load::is_eligible(*id)).collect();
-    assert_eq!(with_row, eligible);
-    assert_eq!(rows.len(), eligible.len(), "one row each");
+    load::assert_each_eligible_order_has_one_row(&system, 0..6000).await?;
     Ok(())
 }
 

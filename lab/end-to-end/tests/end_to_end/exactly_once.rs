@@ -1,6 +1,5 @@
 //! One row per eligible order, whatever is killed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,14 +56,7 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     system.settled().await;
 
     load::assert_each_eligible_record_has_one_voucher_record(&system).await?;
-    let rows = system.vouchers().await?;
-    let with_row: BTreeSet<u32> = rows
-        .iter()
-        .map(|row| row.order_id.parse())
-        .collect::<Result<_, _>>()?;
-    let eligible: BTreeSet<u32> = (0..ORDERS).filter(|id| load::is_eligible(*id)).collect();
-    assert_eq!(with_row, eligible);
-    assert_eq!(rows.len(), eligible.len(), "one row each");
+    load::assert_each_eligible_order_has_one_row(&system, 0..ORDERS).await?;
     assert!(
         system.dead_letters().await?.is_empty(),
         "a fault outside the data is no dead letter"

@@ -1,7 +1,5 @@
 //! A backfill gives way to the live flow. How much is measured by `bench`, not here.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, ensure};
 use end_to_end::system::TestSystem;
 use end_to_end::wait;
@@ -71,14 +69,7 @@ async fn live_orders_have_their_rows_while_a_backfill_gives_way_to_them() -> Res
     assert!(log.contains(r#""limit":{"per_second":"#), "{log}");
 
     system.settled().await;
-    let rows = system.vouchers().await?;
-    let with_row: BTreeSet<u32> = rows
-        .iter()
-        .map(|row| row.order_id.parse())
-        .collect::<Result<_, _>>()?;
-    let eligible: BTreeSet<u32> = (0..written).filter(|id| load::is_eligible(*id)).collect();
-    assert_eq!(with_row, eligible);
-    assert_eq!(rows.len(), eligible.len(), "one row each");
+    load::assert_each_eligible_order_has_one_row(&system, 0..written).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A load of which every outcome is known beforehand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::Result;
@@ -32,6 +32,22 @@ pub(crate) fn orders(ids: Range<u32>) -> Vec<NewRecord> {
 /// Whether an order of [`orders`] earns a voucher.
 pub(crate) const fn is_eligible(id: u32) -> bool {
     id % 5 < 2
+}
+
+/// Exactly one row for every eligible order of [`orders`], and none for any other.
+pub(crate) async fn assert_each_eligible_order_has_one_row(
+    system: &TestSystem,
+    ids: Range<u32>,
+) -> Result<()> {
+    let rows = system.vouchers().await?;
+    let with_row: BTreeSet<u32> = rows
+        .iter()
+        .map(|row| row.order_id.parse())
+        .collect::<Result<_, _>>()?;
+    let eligible: BTreeSet<u32> = ids.filter(|id| is_eligible(*id)).collect();
+    assert_eq!(with_row, eligible);
+    assert_eq!(rows.len(), eligible.len(), "one row each");
+    Ok(())
 }
 
 /// Exactly one committed voucher record for every eligible input record, by its `source.*` headers.

@@ -5,7 +5,8 @@ use runtime::audit::{Action, AuditSettings, AuditTopic, AuditTrail};
 use runtime::settings::TopicSettings;
 use serde_json::Value;
 
-use super::model::{AUDIT, Kafka, record, sent};
+use super::model::{AUDIT, Kafka};
+use super::records::{record, sent};
 use super::{Guarantee, faults, kafka, mixed, run_audited};
 
 fn trail() -> Option<AuditTrail> {

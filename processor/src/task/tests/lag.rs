@@ -2,7 +2,8 @@
 
 use runtime::record::OwnedRecord;
 
-use super::model::{Fault, WRITTEN, record, sent};
+use super::model::Fault;
+use super::records::{WRITTEN, record, sent};
 use super::{Guarantee, kafka, run};
 use crate::batch::headers::SOURCE_RUN;
 

@@ -3,8 +3,10 @@
 mod audit;
 mod lag;
 mod model;
+mod records;
 mod refusals;
 mod sampled;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +25,9 @@ use crate::evaluate::Evaluator;
 use crate::limits::BatchLimits;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
-use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Watch, Written, framed, record, sent};
+use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Written};
+use records::{framed, record, sent};
+use watch::Watch;
 
 /// Steps until everything is committed. The number of steps is bounded: faults end, so must it.
 fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {

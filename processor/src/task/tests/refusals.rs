@@ -5,7 +5,9 @@ use std::time::Duration;
 use runtime::metrics::{Count, PROCESSOR_TRANSACTIONS, RetryClass};
 use runtime::record::OwnedRecord;
 
-use super::model::{Fault, Kafka, Watch, record, sent};
+use super::model::{Fault, Kafka};
+use super::records::{record, sent};
+use super::watch::Watch;
 use super::{Guarantee, expected, kafka, run};
 
 /// Larger than a small part of a dead letter.

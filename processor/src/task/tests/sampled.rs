@@ -3,7 +3,8 @@
 use runtime::record::OwnedRecord;
 use runtime::trace_context::TRACEPARENT;
 
-use super::model::{Fault, record, sent};
+use super::model::Fault;
+use super::records::{record, sent};
 use super::{Guarantee, kafka, run};
 
 /// Gives a record a trace with these flags.
