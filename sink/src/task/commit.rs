@@ -83,16 +83,14 @@ where
     }
 
     pub(super) fn commit_offsets(&mut self) -> State {
-        let since = self.batch.sampled().is_on().then(|| self.now());
+        let since = self.sampled_commit_begins();
         match self.ports.source.commit_offsets(self.deferred.positions()) {
             Ok(()) => {
                 self.assignment.note_committed(&self.deferred.take());
-                if let Some(since) = since {
-                    let now = self.now();
-                    self.ports.observer.offsets_committed(since, now);
-                }
+                self.report_commit(since);
             }
-            // The new owner of the partitions does the same again, which is idempotent.
+            // A new owner of the partitions does the same again, which is idempotent. Those that stay here
+            // are committed with later records, or when all is read.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
                 self.deferred.clear();
@@ -107,5 +105,18 @@ where
         self.backoff.reset();
         self.report_health();
         State::Reading
+    }
+
+    /// Returns when a commit of offsets begins, if spans are recorded.
+    pub(super) fn sampled_commit_begins(&self) -> Option<Duration> {
+        self.batch.sampled().is_on().then(|| self.now())
+    }
+
+    /// Reports that a commit which began at this moment has succeeded.
+    pub(super) fn report_commit(&mut self, since: Option<Duration>) {
+        if let Some(since) = since {
+            let now = self.now();
+            self.ports.observer.offsets_committed(since, now);
+        }
     }
 }

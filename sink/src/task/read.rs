@@ -149,14 +149,20 @@ where
     }
 
     /// Commits the offsets past the control records at the end of the last transactions, so that the
-    /// group shows no lag when it is idle. Every record that was read is committed already.
+    /// group shows no lag when it is idle. Every record that was read is durable, and its offset is
+    /// committed already unless the group was between two generations then.
     fn commit_what_is_read(&mut self) {
         if self.assignment.has_joined() && self.ports.source.unread_since().is_none() {
             self.forgotten = None;
         }
         let uncommitted = self.assignment.uncommitted(self.ports.source.positions());
-        if !uncommitted.is_empty() && self.ports.source.commit_offsets(&uncommitted).is_ok() {
+        if uncommitted.is_empty() {
+            return;
+        }
+        let since = self.sampled_commit_begins();
+        if self.ports.source.commit_offsets(&uncommitted).is_ok() {
             self.assignment.note_committed(&uncommitted);
+            self.report_commit(since);
         }
     }
 }

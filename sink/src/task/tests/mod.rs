@@ -334,6 +334,15 @@ fn offsets_that_the_broker_did_not_take_are_committed_later() {
 }
 
 #[test]
+fn offsets_refused_between_two_generations_are_committed_and_reported_once_all_is_read() {
+    // Partition 1 stays here while partition 0 moves.
+    let records = vec![voucher(1, "1", "a", 5)];
+    let world = run_with(records, Port::Commit, vec![Fault::Rebalance]);
+    assert_eq!((world.commits, world.statements.len()), (1, 1));
+    assert_eq!(world.offsets_committed, 1);
+}
+
+#[test]
 fn a_record_whose_schema_is_not_known_yet_waits_and_those_before_it_do_not() {
     let mut run = Run::new(World::new(vec![
         voucher(0, "1", "a", 5),
