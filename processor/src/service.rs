@@ -35,7 +35,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     } = settings.prepare()?;
     let evaluator = Arc::new(evaluator);
     let shared = &settings.shared;
-    let mut service = Service::new("processor", shutdown.clone())?;
+    let mut service = Service::with_traces("processor", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
     service.probe_brokers(&shared.kafka, &shared.topics.order_status_topic)?;
     service.supervisor.task(

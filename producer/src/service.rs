@@ -35,7 +35,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     } = settings.prepare()?;
     let address = settings.address();
     shutdown.announce_for(Duration::from_secs(settings.ingress.http_shutdown_delay));
-    let mut service = Service::new("producer", shutdown.clone())?;
+    let mut service = Service::with_traces("producer", shutdown.clone())?;
     let postgres = service.health.part("postgres", "connecting");
     let backlog = service.health.part("backlog", "not measured yet");
 

@@ -55,37 +55,47 @@ pub struct Service {
     pub supervisor: Supervisor,
     /// How far the groups are behind that the service reads as.
     pub lags: GroupLags,
-    /// Records spans of sampled orders, if a collector is configured.
+    /// Records spans of sampled orders, if the service has traces and a collector is configured.
     pub tracer: Tracer,
     metrics: Exposition,
 }
 
 impl Service {
-    /// Installs the metrics of the service `name`, starts its traces, and returns a service without
-    /// other parts. Must be called within a Tokio runtime.
+    /// Installs the metrics of the service `name`, and returns a service without traces and other parts.
+    /// Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When the process has a metrics recorder already. Exit code 2 for `OTEL_*` variables that cannot
-    /// be followed.
+    /// When the process has a metrics recorder already.
     pub fn new(name: &str, shutdown: Shutdown) -> Result<Self, Failure> {
         let metrics = metrics::install(name)?;
-        let tracer = Tracer::start(name)?;
         let mut supervisor = Supervisor::new(shutdown);
         supervisor.last_task("metrics", |shutdown| {
             add_up_samples_until(shutdown, metrics.clone())
         });
-        if tracer.is_on() {
-            let tracer = tracer.clone();
-            // Other parts record spans until they end.
-            supervisor.last_task("traces", |shutdown| export_until(shutdown, tracer));
-        }
         Ok(Self {
             health: Health::new(),
             supervisor,
             lags: GroupLags::default(),
-            tracer,
+            tracer: Tracer::off(),
             metrics,
         })
+    }
+
+    /// Returns a [`new`](Self::new) service that records spans, if a collector is configured.
+    ///
+    /// # Errors
+    /// When the process has a metrics recorder already. Exit code 2 for `OTEL_*` variables that cannot
+    /// be followed.
+    pub fn with_traces(name: &str, shutdown: Shutdown) -> Result<Self, Failure> {
+        let mut service = Self::new(name, shutdown)?;
+        service.tracer = Tracer::start(name)?;
+        if service.tracer.is_on() {
+            let tracer = service.tracer.clone();
+            // Other parts record spans until they end.
+            let export = |shutdown| export_until(shutdown, tracer);
+            service.supervisor.last_task("traces", export);
+        }
+        Ok(service)
     }
 
     /// Returns the shutdown that the parts watch.

@@ -26,7 +26,7 @@ pub(crate) const DEFAULT_PORT: u16 = 9465;
 pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let Prepared { database, registry } = settings.prepare()?;
     let shared = &settings.shared;
-    let mut service = Service::new("sink", shutdown.clone())?;
+    let mut service = Service::with_traces("sink", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
     let postgres = service.health.part("postgres", "connecting");
     service.probe_brokers(&shared.kafka, &shared.topics.vouchers_topic)?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::collector::{Collector, ReceivedSpan, exporting};
+use end_to_end::command::run_alone;
 use end_to_end::http::metric;
 use end_to_end::system::{STOP, TestSystem, ready};
 use end_to_end::wait;
@@ -262,5 +263,22 @@ async fn a_collector_that_is_away_or_hangs_delays_no_order_and_no_stop() -> Resu
         let stopped = service.terminate(STOP).await?;
         assert!(stopped.success(), "{}", service.name());
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_console_reads_none_of_the_variables_of_traces() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let (name, value) = ("OTEL_TRACES_EXPORTER", "zipkin");
+    let environment = [
+        ("DATABASE_URL", system.vouchers_url.as_str()),
+        (name, value),
+    ];
+    let refused = run_alone("sink", &["run"], &environment).await?;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains(name), "{}", refused.stderr);
+    let console = system.console_command("1").await?.env(name, value);
+    let console = ready(console.env("CONSOLE_WITHOUT_KEYS", "viewer")).await?;
+    assert!(console.terminate(STOP).await?.success());
     Ok(())
 }
