@@ -9,6 +9,8 @@
 //! | [`awaited`], [`hop`] | latency: records that were sent and have not arrived; Kafka alone |
 //! | [`client`] | an HTTP client that uses little CPU |
 //! | [`generic`] | the peer of the decoder: apache-avro's generic value |
+//! | [`peer`] | the peer of the processor: the same work by Kafka Streams |
+//! | [`contents`] | whether two programs have written the same records |
 //! | [`drain`], [`unnest`] | limits: bare librdkafka, bare Postgres |
 //! | [`legs`] | what is measured, one module for each leg |
 //!
@@ -21,12 +23,14 @@
 
 pub mod awaited;
 pub mod client;
+pub mod contents;
 pub mod drain;
 pub mod figure;
 pub mod generic;
 pub mod hop;
 pub mod legs;
 pub mod orders;
+pub mod peer;
 pub mod rig;
 pub mod unnest;
 pub mod usage;

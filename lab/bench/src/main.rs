@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
 use bench::legs::{
-    backfill, beside_a_backfill, curves, decode, end_to_end, explain, idle, ingress, memory,
-    processor, relay, sink,
+    backfill, beside_a_backfill, beside_streams, curves, decode, end_to_end, explain, idle,
+    ingress, memory, processor, relay, sink,
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Leg {
-    /// All legs, one after the other.
+    /// All legs but beside-streams, one after the other.
     All,
     /// From a record's bytes to the decision.
     Decode,
@@ -55,6 +55,8 @@ enum Leg {
     Backfill,
     /// Orders over HTTP while a full topic is evaluated again.
     BesideABackfill,
+    /// A full topic, and one record at a time, beside Kafka Streams. Needs a JDK.
+    BesideStreams,
     /// What happened to one order of a long topic.
     Explain,
     /// The services at rest.
@@ -148,6 +150,11 @@ async fn on_the_stack(
     if wanted(Leg::BesideABackfill) {
         let beside = beside_a_backfill::run(&rig).await;
         add(figures, beside.context("beside a backfill")?);
+    }
+    // Kafka Streams is no part of the system, and needs what the system does not.
+    if arguments.leg == Leg::BesideStreams {
+        let beside = beside_streams::run(&rig).await;
+        add(figures, beside.context("beside Kafka Streams")?);
     }
     if wanted(Leg::Explain) {
         add(figures, explain::run(&rig).await.context("explain")?);

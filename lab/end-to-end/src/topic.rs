@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Headers, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
@@ -77,11 +77,25 @@ impl NewRecord {
 }
 
 /// Reads everything committed in `topic` up to its current end. Blocks: async code calls [`read`].
+///
+/// # Errors
+/// As [`visit_blocking`].
+pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    visit_blocking(brokers, topic, |message| records.push(owned(message)))?;
+    Ok(records)
+}
+
+/// Calls `each` with everything committed in `topic` up to its current end, and keeps nothing of it.
 /// Leaders may move and brokers may restart meanwhile.
 ///
 /// # Errors
 /// When the brokers do not answer, or the end is not reached in a minute (an open transaction).
-pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+pub fn visit_blocking(
+    brokers: &str,
+    topic: &str,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<()> {
     // The true end: the last stable offset would exclude what an open transaction hides.
     let observer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -116,10 +130,9 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
         }
     }
     if ends.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     consumer.assign(&assignment)?;
-    let mut records = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(60);
     let reached = |consumer: &BaseConsumer| -> Result<bool> {
         let positions = consumer.position()?;
@@ -136,12 +149,12 @@ pub fn read_blocking(brokers: &str, topic: &str) -> Result<Vec<Record>> {
                     .get(&message.partition())
                     .is_some_and(|end| message.offset() < *end)
                 {
-                    records.push(owned(&message));
+                    each(&message);
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) | None => {
                 if reached(&consumer)? {
-                    return Ok(records);
+                    return Ok(());
                 }
             }
             Some(Err(_)) => {}

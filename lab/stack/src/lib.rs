@@ -41,6 +41,7 @@ pub use backends::{
     PostgresServer, PostgresTls, Topics,
 };
 pub use commands::main;
+pub use install::prerequisites::{Java, java, maven};
 pub use process::{Backend, Port, is_alive};
 pub use progress::Progress;
 pub use services::{BINARIES_VARIABLE, Service, ServiceBinaries, ServiceCommand};

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use end_to_end::system::{STOP, TestSystem, ready};
+use schemas::ValueFormat;
 use stack::ServiceCommand;
 
 use crate::awaited::Awaited;
@@ -12,6 +13,9 @@ use crate::orders;
 use crate::rig::{self, Rig, micros_each, per_second};
 
 const LEG: &str = "processor";
+
+/// The orders a second of [`latency`].
+pub(super) const PACE: u32 = 1_000;
 
 /// Measures a topic of orders, one in five eligible, read by a new group.
 ///
@@ -107,8 +111,7 @@ pub(super) async fn command(
 /// # Errors
 /// When a voucher does not arrive.
 pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
-    const PACE: u32 = 1_000;
-    let count = PACE * if rig.quick { 5 } else { 20 };
+    let count = paced(rig);
     let mut figures = Vec::new();
     for guarantee in ["exactly_once", "at_least_once"] {
         let (system, format) = rig.system(true).await?;
@@ -121,14 +124,10 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
         for number in 0..=u32::try_from(rig.runs())? {
             let (brokers, input) = (system.brokers(), &system.topics.order_status);
             let numbers = number * count..(number + 1) * count;
-            let value = move |number, id: &str, out: &mut Vec<u8>| {
-                Ok(orders::write(number, id, format, out)?)
-            };
-            let eligible = orders::is_eligible;
             let vouchers = &system.topics.vouchers;
-            let ours = hop(brokers, input, vouchers, numbers.clone(), eligible, value).await?;
+            let ours = hop(brokers, input, vouchers, numbers.clone(), format).await?;
             let topic = &beside.topics.vouchers;
-            let bare = hop(brokers, topic, topic, numbers, eligible, value).await?;
+            let bare = hop(brokers, topic, topic, numbers, format).await?;
             let transactions = {
                 let (brokers, topic) = (brokers.to_owned(), topic.clone());
                 let work = move || hop::transactions(&brokers, &topic, 200);
@@ -165,16 +164,22 @@ pub async fn latency(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Writes to one topic and reads from another, or the same.
-async fn hop(
+/// Returns the number of orders of each run of [`latency`].
+pub(super) const fn paced(rig: &Rig) -> u32 {
+    PACE * if rig.quick { 5 } else { 20 }
+}
+
+/// Writes orders to one topic, [`PACE`] a second, and reads the eligible ones from another, or the same;
+/// returns the milliseconds of each.
+pub(super) async fn hop(
     brokers: &str,
     to: &str,
     from: &str,
     numbers: std::ops::Range<u32>,
-    counts: fn(u32) -> bool,
-    value: impl Fn(u32, &str, &mut Vec<u8>) -> Result<()> + Send + 'static,
+    format: ValueFormat,
 ) -> Result<Vec<f64>> {
-    let total = numbers.clone().filter(|number| counts(*number)).count();
+    let eligible = |number: &u32| orders::is_eligible(*number);
+    let total = numbers.clone().filter(eligible).count();
     let (brokers, to, from) = (brokers.to_owned(), to.to_owned(), from.to_owned());
     tokio::task::spawn_blocking(move || {
         let reader = hop::Reader::at_the_end(&brokers, &from)?;
@@ -185,10 +190,10 @@ async fn hop(
                 &writers_brokers,
                 &to,
                 numbers,
-                1_000,
+                PACE,
                 &writers,
-                counts,
-                value,
+                orders::is_eligible,
+                |number, id, out| Ok(orders::write(number, id, format, out)?),
             )
         });
         let millis = reader.read(&awaited, total)?;

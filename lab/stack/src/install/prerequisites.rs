@@ -11,14 +11,18 @@ const OLDEST_JAVA: u32 = 17;
 
 /// A Java runtime that is new enough.
 #[derive(Clone, Debug)]
-pub(crate) struct Java {
-    pub(crate) binary: PathBuf,
+pub struct Java {
+    /// The program `java`.
+    pub binary: PathBuf,
     /// The version's digits and dots, `17.0.15`.
     pub(crate) version: String,
 }
 
 /// Returns the Java of `JAVA_HOME`, else the one on the `PATH`.
-pub(crate) fn java() -> Result<Java> {
+///
+/// # Errors
+/// When there is none, or it is too old; the error names the line that installs one.
+pub fn java() -> Result<Java> {
     let needed = format!("Kafka and the schema registry need Java {OLDEST_JAVA} or newer");
     let of_home = std::env::var_os("JAVA_HOME")
         .map(|home| Path::new(&home).join("bin/java"))
@@ -61,7 +65,10 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 /// Returns Maven, which downloads `what`.
-pub(crate) fn maven(what: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not on the `PATH`; the error names the line that installs it.
+pub fn maven(what: &str) -> Result<PathBuf> {
     on_path("mvn").ok_or_else(|| {
         let what = format!("Maven has to download {what}, and there is no `mvn` on the PATH");
         missing(&what, "maven")

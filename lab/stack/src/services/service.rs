@@ -110,6 +110,14 @@ impl ServiceCommand {
         self
     }
 
+    /// Runs the binary with these arguments instead of `run`. A program that is no service of ours can
+    /// be started so, if it reads the same variables and answers `/readyz`.
+    #[must_use]
+    pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
