@@ -4,6 +4,10 @@
 //! quick as they are alone, stays when they are a little slower, and falls when they are held up. A
 //! decision is made for each window of some hundred milliseconds. One window in which a group is held
 //! up may be the broker's garbage collection, so the rate falls in the second one in a row.
+//!
+//! Until a rate is found that is too much, the rate grows much faster, and so would be far beyond it
+//! by the time that this is seen. So the first growth ends at a smaller delay, at once, and begins again
+//! half as fast: a slow window that had another cause costs some seconds and not the rate.
 
 use std::time::Duration;
 
@@ -28,6 +32,9 @@ const CLOSE: Duration = Duration::from_millis(15);
 
 /// From this delay on the rate is halved.
 const FAR: Duration = Duration::from_millis(100);
+
+/// At first a rate grows by this part of itself: tenfold in six seconds.
+const FIRST_STEP: u64 = 8;
 
 /// A rate grows by this part of the last one that was too much, until it is near it.
 const STEP: u64 = 64;
@@ -57,9 +64,9 @@ pub(super) enum Decision {
 /// How a rate grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Growth {
-    /// By a quarter: it is not known yet what is too much. So it is after a standstill, in
-    /// which even the least rate was.
-    First,
+    /// By one part of so many of itself: it is not known yet what is too much. So it is after a
+    /// standstill, in which even the least rate was.
+    First { parts: u64 },
     /// By a little of itself: what was too much has not been for long.
     Again,
     /// By a small part of the last rate that was too much, and by less near it.
@@ -86,7 +93,7 @@ impl RateController {
     pub(super) const fn new() -> Self {
         Self {
             rate: FIRST,
-            growth: Growth::First,
+            growth: Growth::First { parts: FIRST_STEP },
             limit: FIRST,
             quick: 0,
             was_held_up: false,
@@ -101,7 +108,10 @@ impl RateController {
 
     /// Returns whether such a delay is more than a live record may have.
     pub(super) fn is_held_up(&self, delay: Duration) -> bool {
-        delay > TOLERANCE
+        match self.growth {
+            Growth::First { .. } => delay > CLOSE,
+            Growth::Again | Growth::Careful => delay > TOLERANCE,
+        }
     }
 
     /// Decides at the end of a window, at `now`. `used` is the work a second that was done in it;
@@ -135,7 +145,7 @@ impl RateController {
             self.growth = Growth::Again;
         }
         let growth = match self.growth {
-            Growth::First => self.rate / 4,
+            Growth::First { parts } => self.rate / parts,
             Growth::Again => self.rate / STEP,
             Growth::Careful if self.rate < self.limit / 100 * 85 => self.limit / STEP,
             Growth::Careful => self.limit / STEP_NEAR_LIMIT,
@@ -149,10 +159,10 @@ impl RateController {
         let tenths = if delay > FAR { 5 } else { 7 };
         self.rate = (too_much * tenths / 10).max(LEAST);
         self.limit = too_much;
-        self.growth = if self.rate == LEAST {
-            Growth::First
-        } else {
-            Growth::Careful
+        self.growth = match self.growth {
+            _ if self.rate == LEAST => Growth::First { parts: FIRST_STEP },
+            Growth::First { parts } if parts < STEP / 2 => Growth::First { parts: parts * 2 },
+            _ => Growth::Careful,
         };
         self.settled_at = now + delay.clamp(WINDOW, MAX_SETTLING);
     }
@@ -217,9 +227,24 @@ mod tests {
 
     #[test]
     fn the_first_seconds_find_a_high_rate_without_a_long_delay() {
-        let ran = Flow::new().run(30, 500_000);
+        for capacity in [30_000, 500_000, 3_000_000] {
+            let ran = Flow::new().run(60, capacity);
+            let high = capacity * 7 / 10;
+            assert!(ran.iter().any(|(rate, _)| *rate > high), "{ran:?}");
+            assert!(ran.iter().all(|(_, delay)| *delay < 50), "{ran:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_window_at_the_beginning_costs_seconds_and_not_the_rate() {
+        let mut flow = Flow::new();
+        flow.run(10, 500_000);
+        let controller = &mut flow.controller;
+        let slow = Duration::from_millis(80);
+        let decision = controller.decide(flow.now + WINDOW, controller.rate(), Some(slow));
+        assert_eq!(decision, Decision::GaveWay);
+        let ran = flow.run(100, 500_000);
         assert!(ran.iter().any(|(rate, _)| *rate > 350_000), "{ran:?}");
-        assert!(ran.iter().all(|(_, delay)| *delay < 150), "{ran:?}");
     }
 
     #[test]
