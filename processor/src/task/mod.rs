@@ -60,6 +60,7 @@ use runtime::backoff::Backoff;
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::Clock;
 use runtime::deferred_offsets::DeferredOffsets;
+use runtime::kafka::GroupConsumer as _;
 use runtime::lifecycle::Failure;
 use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
@@ -328,7 +329,7 @@ where
         if !self.assignment.has_joined() || self.failures.are_serious() {
             return;
         }
-        let blocked = self.ports.log.blocked();
+        let blocked = self.ports.log.consumer().blocked();
         let flow = self.ports.observer.flow();
         if blocked.is_empty() {
             flow.healthy();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::Polled;
+use runtime::kafka::{GroupConsumer, Polled};
 use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
 use schemas::{SchemaId, VoucherPlan};
@@ -13,7 +13,7 @@ use super::{State, Task};
 use crate::bisection::Bisection;
 use crate::decide::{Decision, decide};
 use crate::limits::{IDLE_POLL, MAX_BATCH_RECORDS};
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 /// What a poll brought.
 enum Received {
@@ -37,7 +37,7 @@ pub(super) enum Filled {
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer;
 use runtime::metrics::{Count, RetryClass, SINK_WRITE_ERRORS};
 use runtime::registry::SchemaSource;
 use runtime::trace_context::trace_id;
@@ -14,11 +15,11 @@ use super::{State, Task};
 use crate::bisection::Bisection;
 use crate::decide::{code_taken, rejected};
 use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
-use crate::ports::{DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, Written};
+use crate::ports::{DeadLetters, Observer, Table, VoucherIdentity, WriteError, Written};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
