@@ -136,7 +136,7 @@ where
     /// group shows no lag when it is idle. Every record that was read is committed already.
     fn commit_what_is_read(&mut self) {
         let consumer = self.ports.log.consumer();
-        if self.assignment.has_joined() && consumer.unread_since().is_none() {
+        if self.assignment.is_read_to_the_end(consumer) {
             self.forgotten = None;
         }
         let positions = consumer.positions();

@@ -63,8 +63,8 @@ where
     /// Follows what rebalances did. Returns whether a partition of the current batch was taken away.
     pub(super) fn follow_assignment(&mut self) -> bool {
         let mut is_batch_cut = false;
-        let changes = self.ports.log.consumer().take_changes();
-        let has_changed = self.assignment.apply(changes, |partition| {
+        let (consumer, flow) = (self.ports.log.consumer(), self.ports.observer.flow());
+        self.assignment.follow(consumer, flow, |partition| {
             is_batch_cut |= self.batch.next_offset(partition).is_some();
             self.batch.forget(partition);
             self.next.batch.forget(partition);
@@ -72,10 +72,6 @@ where
             self.failures.forget(partition);
             self.held.take_if(|held| held.partition == partition);
         });
-        if has_changed {
-            let partitions = self.assignment.len();
-            self.ports.observer.flow().assigned(partitions);
-        }
         is_batch_cut
     }
 }

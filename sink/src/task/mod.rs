@@ -288,16 +288,8 @@ where
 
     /// Reports which partitions are read.
     fn report_health(&mut self) {
-        if !self.assignment.has_joined() {
-            return;
-        }
-        let blocked = self.ports.source.blocked();
-        let flow = self.ports.observer.flow();
-        if blocked.is_empty() {
-            flow.healthy();
-        } else {
-            flow.partitions_blocked(&blocked);
-        }
+        let (consumer, flow) = (&self.ports.source, self.ports.observer.flow());
+        self.assignment.report_health(consumer, flow);
     }
 
     /// Counts the current batch's outcomes from the breaker as it was before the batch. Returns whether

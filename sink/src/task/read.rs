@@ -152,7 +152,7 @@ where
     /// group shows no lag when it is idle. Every record that was read is durable, and its offset is
     /// committed already unless the group was between two generations then.
     fn commit_what_is_read(&mut self) {
-        if self.assignment.has_joined() && self.ports.source.unread_since().is_none() {
+        if self.assignment.is_read_to_the_end(&self.ports.source) {
             self.forgotten = None;
         }
         let uncommitted = self.assignment.uncommitted(self.ports.source.positions());

@@ -143,16 +143,12 @@ where
 
     /// Follows what rebalances did.
     pub(super) fn follow_assignment(&mut self) {
-        let changes = self.ports.source.take_changes();
-        let has_changed = self.assignment.apply(changes, |partition| {
+        let (consumer, flow) = (&mut self.ports.source, self.ports.observer.flow());
+        self.assignment.follow(consumer, flow, |partition| {
             self.batch.forget(partition);
             self.next.forget(partition);
             self.deferred.forget(partition);
             self.held.take_if(|held| held.partition == partition);
         });
-        if has_changed {
-            let partitions = self.assignment.len();
-            self.ports.observer.flow().assigned(partitions);
-        }
     }
 }
