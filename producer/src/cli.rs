@@ -7,11 +7,12 @@ use runtime::command_line::{self, Commands, Tools};
 use runtime::configuration::ConfigSettings;
 use runtime::health::command::HealthSettings;
 use runtime::lifecycle::{self, Failure};
+use runtime::postgres::MigrateSettings;
 
 use crate::check::{self, CheckSettings};
-use crate::migrate::{self, MigrateSettings};
+use crate::database;
 use crate::service;
-use crate::settings::{DEFAULT_PORT, RunSettings};
+use crate::settings::{DEFAULT_PORT, DatabaseSettings, RunSettings};
 
 /// The command line of `producer`.
 pub type Cli = command_line::Cli<Command>;
@@ -25,7 +26,7 @@ pub enum Command {
     /// schemas.
     Check(Box<CheckSettings>),
     /// Apply the missing migrations of the database, and end.
-    Migrate(Box<MigrateSettings>),
+    Migrate(Box<MigrateSettings<DatabaseSettings>>),
     /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
     /// answer, and the last line says why.
     Health(HealthSettings),
@@ -44,7 +45,7 @@ impl Commands for Command {
             Self::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
             Self::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
             Self::Migrate(settings) => {
-                lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+                lifecycle::run_until_interrupted(|_| database::migrate(*settings))
             }
             Self::Health(settings) => {
                 lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))

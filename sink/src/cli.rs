@@ -7,14 +7,15 @@ use runtime::command_line::{self, Commands, Tools};
 use runtime::configuration::ConfigSettings;
 use runtime::health::command::HealthSettings;
 use runtime::lifecycle::{self, Failure};
+use runtime::postgres::MigrateSettings;
 
 use crate::backfill::{self, BackfillSettings};
 use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
-use crate::migrate::{self, MigrateSettings};
 use crate::redrive::{self, RedriveSettings};
 use crate::service::{self, DEFAULT_PORT};
-use crate::settings::RunSettings;
+use crate::settings::{DatabaseSettings, RunSettings};
+use crate::target;
 
 /// The command line of `sink`.
 pub type Cli = command_line::Cli<Command>;
@@ -34,7 +35,7 @@ pub enum Command {
     /// schemas.
     Check(Box<CheckSettings>),
     /// Apply the missing migrations of the database, and end.
-    Migrate(Box<MigrateSettings>),
+    Migrate(Box<MigrateSettings<DatabaseSettings>>),
     /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
     /// answer, and the last line says why.
     Health(HealthSettings),
@@ -59,7 +60,7 @@ impl Commands for Command {
             }
             Self::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
             Self::Migrate(settings) => {
-                lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+                lifecycle::run_until_interrupted(|_| target::run_migrate(*settings))
             }
             Self::Health(settings) => {
                 lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
