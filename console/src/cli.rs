@@ -101,6 +101,19 @@ mod tests {
     }
 
     #[test]
+    fn the_log_of_a_command_that_is_run_is_its_own() {
+        let has_log = |words: &[&str]| Cli::try_parse_from(words).unwrap().command.has_log();
+        assert!(!has_log(&["console", "exec", "processor", "explain", "17"]));
+        assert!(has_log(&["console", "completions", "bash"]));
+    }
+
+    #[test]
+    fn the_help_begins_with_what_the_service_does() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.starts_with(Command::ABOUT), "{help}");
+    }
+
+    #[test]
     fn exec_is_not_shown() {
         let help = Cli::command().render_long_help().to_string();
         assert!(help.contains("run") && !help.contains("exec"), "{help}");
