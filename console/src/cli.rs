@@ -3,29 +3,16 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use runtime::command_line::{self, Tools};
+use clap::Subcommand;
+use runtime::command_line::{self, Commands, Tools};
 use runtime::configuration::ConfigSettings;
 use runtime::lifecycle::{self, Failure};
-use runtime::telemetry::{self, LogSettings};
 
 use crate::service;
 use crate::settings::{HealthSettings, RunSettings};
 
-/// Shows the flow in a browser, and runs the commands of the services from there.
-#[derive(Debug, Parser)]
-#[command(name = "console", version = runtime::version::version())]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-    /// The configuration file, the same for every command.
-    #[command(flatten)]
-    pub config: ConfigSettings,
-    /// Logging, the same for every command.
-    #[command(flatten)]
-    pub log: LogSettings,
-}
+/// The command line of `console`.
+pub type Cli = command_line::Cli<Command>;
 
 /// The commands of `console`.
 #[derive(Debug, Subcommand)]
@@ -52,29 +39,29 @@ pub enum Exec {
     Words(Vec<OsString>),
 }
 
-impl Cli {
-    /// Runs the command and returns its exit code.
-    pub fn run(self) -> ExitCode {
-        match self.command {
-            Command::Run(settings) => {
-                telemetry::start(&self.log);
-                lifecycle::run(|shutdown| service::run(*settings, shutdown))
-            }
-            Command::Health(settings) => {
-                telemetry::start(&self.log);
-                lifecycle::run_until_interrupted(|_| settings.run())
-            }
-            Command::Exec(Exec::Words(words)) => exec(words),
-            Command::Tools(tools) => tools.run(&self.config, Self::check),
+impl Commands for Command {
+    const NAME: &'static str = "console";
+    const ABOUT: &'static str =
+        "Shows the flow in a browser, and runs the commands of the services from there";
+
+    fn run(self, config: &ConfigSettings) -> ExitCode {
+        match self {
+            Self::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
+            Self::Health(settings) => lifecycle::run_until_interrupted(|_| settings.run()),
+            Self::Exec(Exec::Words(words)) => exec(words),
+            Self::Tools(tools) => tools.run::<Self>(config),
         }
     }
 
-    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
     fn check(self) -> Result<(), Failure> {
-        match self.command {
-            Command::Run(settings) => settings.prepare().map(drop),
+        match self {
+            Self::Run(settings) => settings.prepare().map(drop),
             _ => Ok(()),
         }
+    }
+
+    fn has_log(&self) -> bool {
+        !matches!(self, Self::Exec(_))
     }
 }
 
@@ -93,7 +80,7 @@ fn exec(words: Vec<OsString>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
 
@@ -111,6 +98,19 @@ mod tests {
             panic!("{:?}", cli.command);
         };
         assert_eq!(passed, words);
+    }
+
+    #[test]
+    fn the_log_of_a_command_that_is_run_is_its_own() {
+        let has_log = |words: &[&str]| Cli::try_parse_from(words).unwrap().command.has_log();
+        assert!(!has_log(&["console", "exec", "processor", "explain", "17"]));
+        assert!(has_log(&["console", "completions", "bash"]));
+    }
+
+    #[test]
+    fn the_help_begins_with_what_the_service_does() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.starts_with(Command::ABOUT), "{help}");
     }
 
     #[test]

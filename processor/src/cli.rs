@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use runtime::command_line::Tools;
+use clap::Subcommand;
+use runtime::command_line::{self, Commands, Tools};
 use runtime::configuration::ConfigSettings;
 use runtime::health::command::HealthSettings;
 use runtime::lifecycle::{self, Failure};
-use runtime::telemetry::{self, LogSettings};
 
 use crate::backfill::{self, BackfillSettings};
 use crate::check::{self, CheckSettings};
@@ -18,20 +17,8 @@ use crate::service::{self, DEFAULT_PORT};
 use crate::settings::RunSettings;
 use crate::verify;
 
-/// Issues vouchers for sent orders.
-#[derive(Debug, Parser)]
-#[command(name = "processor", version = runtime::version::version())]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-    /// The configuration file, the same for every command.
-    #[command(flatten)]
-    pub config: ConfigSettings,
-    /// Logging, the same for every command.
-    #[command(flatten)]
-    pub log: LogSettings,
-}
+/// The command line of `processor`.
+pub type Cli = command_line::Cli<Command>;
 
 /// The commands of `processor`.
 #[derive(Debug, Subcommand)]
@@ -61,40 +48,38 @@ pub enum Command {
     Tools(Tools),
 }
 
-impl Cli {
-    /// Runs the command and returns its exit code.
-    pub fn run(self) -> ExitCode {
-        telemetry::start(&self.log);
-        match self.command {
-            Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
-            Command::Backfill(settings) if settings.dry_run => {
+impl Commands for Command {
+    const NAME: &'static str = "processor";
+    const ABOUT: &'static str = "Issues vouchers for sent orders";
+
+    fn run(self, config: &ConfigSettings) -> ExitCode {
+        match self {
+            Self::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
+            Self::Backfill(settings) if settings.dry_run => {
                 lifecycle::run_until_interrupted(|shutdown| backfill::run(*settings, shutdown))
             }
-            Command::Backfill(settings) => {
+            Self::Backfill(settings) => {
                 lifecycle::run(|shutdown| backfill::run(*settings, shutdown))
             }
-            Command::Redrive(settings) => {
-                lifecycle::run(|shutdown| redrive::run(*settings, shutdown))
-            }
-            Command::DeadLetters(settings) => {
+            Self::Redrive(settings) => lifecycle::run(|shutdown| redrive::run(*settings, shutdown)),
+            Self::DeadLetters(settings) => {
                 lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
             }
-            Command::Explain(settings) => {
+            Self::Explain(settings) => {
                 lifecycle::run_until_interrupted(|_| explain::run(*settings))
             }
-            Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
-            Command::Health(settings) => {
+            Self::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Self::Health(settings) => {
                 lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
             }
-            Command::Verify { code } => verify::run(&code),
-            Command::Tools(tools) => tools.run(&self.config, Self::check),
+            Self::Verify { code } => verify::run(&code),
+            Self::Tools(tools) => tools.run::<Self>(config),
         }
     }
 
-    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
     fn check(self) -> Result<(), Failure> {
-        match self.command {
-            Command::Run(settings) => settings.prepare().map(drop),
+        match self {
+            Self::Run(settings) => settings.prepare().map(drop),
             _ => Ok(()),
         }
     }

@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::rdkafka::error::RDKafkaErrorCode;
 use runtime::kafka::{
-    AssignmentChange, Blocked, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Membership,
-    MembershipObserver, Outgoing, Polled, Producers, Refused, Subscription, TransactionError,
-    TransactionScope, Unfinished, session_timeout,
+    GroupOffsets, KafkaSettings, Membership, MembershipObserver, Outgoing, Producers, Refused,
+    Subscription, TransactionError, TransactionScope, Unfinished,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -20,8 +17,6 @@ use crate::task::Guarantee;
 /// The clients of one task.
 pub struct KafkaLog {
     settings: KafkaSettings,
-    consumer_config: ClientConfig,
-    topic: String,
     group: String,
     /// This task's `group.instance.id`.
     member: String,
@@ -29,7 +24,6 @@ pub struct KafkaLog {
     /// Exists while the task looks for another process with its name.
     membership: Option<MembershipObserver>,
     producers: Producers,
-    is_transactional: bool,
     /// How long each stage of the transaction that is being finished may take.
     stage_timeout: Duration,
 }
@@ -66,14 +60,15 @@ impl KafkaLog {
             }
             Guarantee::AtLeastOnce => Producers::new(vec![settings.producer()?]),
         };
+        let subscription = Subscription::join(&consumer_config, &topics.source)?;
         Ok(Self {
-            subscription: Subscription::join(&consumer_config, &topics.source)?,
+            subscription: match guarantee {
+                Guarantee::ExactlyOnce => subscription.beside_transactions(),
+                Guarantee::AtLeastOnce => subscription,
+            },
             producers,
-            is_transactional: guarantee == Guarantee::ExactlyOnce,
             stage_timeout: Duration::ZERO,
             settings: settings.clone(),
-            consumer_config,
-            topic: topics.source.clone(),
             group: group.to_owned(),
             member: member.to_owned(),
             membership: None,
@@ -107,17 +102,15 @@ impl KafkaLog {
 }
 
 impl Log for KafkaLog {
-    type Record<'a> = FetchedRecord<'a>;
+    type Consumer = Subscription;
+
+    fn consumer(&mut self) -> &mut Subscription {
+        &mut self.subscription
+    }
 
     fn open_producer(&mut self) -> Result<(), Failure> {
         self.subscription.forget_answers();
         self.producers.open()
-    }
-
-    fn open_consumer(&mut self) -> Result<(), Failure> {
-        self.membership = None;
-        self.subscription = Subscription::join(&self.consumer_config, &self.topic)?;
-        Ok(())
     }
 
     fn is_fenced(&self) -> bool {
@@ -125,69 +118,22 @@ impl Log for KafkaLog {
     }
 
     fn session_timeout(&self) -> Duration {
-        session_timeout(&self.consumer_config)
+        self.subscription.session_timeout()
     }
 
     fn look_for_our_name(&mut self, time: Duration) -> Membership {
         let began = Instant::now();
         let found = self.ask_for_our_name(time);
+        if matches!(found, Membership::Absent | Membership::Unknown) {
+            // The task joins again, and asks no more.
+            self.membership = None;
+        }
         std::thread::sleep(time.saturating_sub(began.elapsed()));
         found
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.init(timeout)
-    }
-
-    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
-        self.subscription.poll(timeout)
-    }
-
-    fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.subscription.take_changes()
-    }
-
-    fn keep_alive(&mut self, time: Duration) {
-        self.subscription.keep_alive(time);
-    }
-
-    fn blocked(&self) -> Vec<Blocked> {
-        self.subscription.blocked()
-    }
-
-    fn unread_since(&self) -> Option<i64> {
-        self.subscription.unread_since()
-    }
-
-    fn waits_for_offsets(&self) -> bool {
-        self.subscription.waits_for_offsets()
-    }
-
-    fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
-        self.subscription
-            .rewind(timeout)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
-    }
-
-    fn positions(&mut self) -> Positions {
-        self.subscription.positions()
-    }
-
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        match self.subscription.commit(positions) {
-            // The commit may still arrive, after offsets that a transaction commits through another
-            // client, and set the group back. After a new member's join the broker refuses it.
-            Err(CommitError::Unavailable(error))
-                if self.is_transactional
-                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) =>
-            {
-                self.subscription
-                    .fail("a commit of offsets was not answered");
-                Err(CommitError::NotOwner(error))
-            }
-            committed => committed,
-        }
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
@@ -239,9 +185,5 @@ impl Log for KafkaLog {
             .current()
             .ok()?
             .poll_finish(timeout, self.stage_timeout)
-    }
-
-    fn poll_fetched(&mut self) -> Polled<Self::Record<'_>> {
-        self.subscription.poll_fetched()
     }
 }

@@ -7,35 +7,28 @@
 use std::time::Duration;
 
 use runtime::flow::FlowObserver;
-use runtime::kafka::{
-    AssignmentChange, Blocked, CommitError, Membership, Outgoing, Polled, Refused,
-    TransactionError, Unfinished,
-};
+use runtime::kafka::{GroupConsumer, Membership, Outgoing, Refused, TransactionError, Unfinished};
 use runtime::latency::RecordTimes;
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Positions};
+use runtime::record::Positions;
 use runtime::traces::{BatchSteps, SampledRecords};
 
 use crate::batch::Tally;
 
 /// The consumer and the producer of one task.
 pub trait Log {
-    /// A record, borrowed from the client until the next call.
-    type Record<'a>: InputRecord
-    where
-        Self: 'a;
+    /// The member of the group.
+    type Consumer: GroupConsumer;
+
+    /// The consumer. Its offsets are committed in transactions, but for those of records that earn
+    /// nothing ([`commit_offsets`](GroupConsumer::commit_offsets)).
+    fn consumer(&mut self) -> &mut Self::Consumer;
 
     /// Builds a new producer. What the old one had in flight is given up. Does not wait.
     ///
     /// # Errors
     /// Only for settings that cannot work.
     fn open_producer(&mut self) -> Result<(), Failure>;
-
-    /// Builds a new member of the group. Does not wait.
-    ///
-    /// # Errors
-    /// Only for settings that cannot work.
-    fn open_consumer(&mut self) -> Result<(), Failure>;
 
     /// Returns whether the consumer died because the group has given its name to another member.
     fn is_fenced(&self) -> bool {
@@ -57,55 +50,6 @@ pub trait Log {
 
     /// Takes over the transactional id: ends what a predecessor left open, and fences it for good.
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
-
-    /// Returns the next record.
-    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>>;
-
-    /// Returns the next record that the client has already fetched. The group is not polled: no
-    /// rebalance happens here.
-    fn poll_fetched(&mut self) -> Polled<Self::Record<'_>> {
-        Polled::Nothing
-    }
-
-    /// Returns what rebalances did since the last call, in order. They happen inside `poll` and
-    /// `keep_alive`.
-    fn take_changes(&mut self) -> Vec<AssignmentChange>;
-
-    /// Stays a member of the group for `time` without taking records.
-    fn keep_alive(&mut self, time: Duration);
-
-    /// Returns why assigned partitions are neither read nor at their end; empty when all are.
-    fn blocked(&self) -> Vec<Blocked> {
-        Vec::new()
-    }
-
-    /// Returns about when the oldest unread record was written, in milliseconds since the epoch; `None`
-    /// when every assigned partition was read to its end.
-    fn unread_since(&self) -> Option<i64> {
-        None
-    }
-
-    /// Returns whether assigned partitions are not read yet because the group has not given their
-    /// offsets.
-    fn waits_for_offsets(&self) -> bool {
-        false
-    }
-
-    /// Reads every assigned partition again from the group's committed offset.
-    ///
-    /// # Errors
-    /// Why not; call again.
-    fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
-
-    /// Returns the next offset of each partition from which a record was returned, or whose end was
-    /// reached, since it was assigned or rewound. The offset is past control records.
-    fn positions(&mut self) -> Positions;
-
-    /// Commits offsets outside of a transaction. None is open.
-    ///
-    /// # Errors
-    /// See [`CommitError`].
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError>;
 
     /// Begins a transaction. Local.
     fn begin(&mut self) -> Result<(), TransactionError>;

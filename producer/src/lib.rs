@@ -15,7 +15,7 @@
 //! | [`relay`] | publishes the outbox |
 //! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
-//! | [`check`], [`migrate`] | `producer check` and `producer migrate` |
+//! | [`check`] | `producer check` |
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,6 @@ pub mod database;
 pub mod http;
 pub mod ingress;
 mod limits;
-pub mod migrate;
 pub mod orders;
 pub mod relay;
 pub mod service;

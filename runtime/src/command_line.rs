@@ -4,6 +4,7 @@
 //! name is nearly one of the command's variables, while that one is unset, is refused: with a
 //! misspelt amount the service would issue vouchers of the default amount.
 
+mod cli;
 mod tools;
 
 use std::ffi::{OsStr, OsString};
@@ -16,6 +17,7 @@ use crate::configuration::{self, refuse_misspelt, variables_of, without_variable
 use crate::lifecycle::exit;
 use crate::output;
 
+pub use cli::{Cli, Commands};
 pub use tools::Tools;
 
 /// Parses the command line and runs `body` with it. Prints the help to standard output, and an error

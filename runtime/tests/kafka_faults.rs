@@ -15,7 +15,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use runtime::kafka::rdkafka;
-use runtime::kafka::{Blocked, CommitError, KafkaSettings, Polled, Subscription};
+use runtime::kafka::{
+    Blocked, CommitError, GroupConsumer as _, KafkaSettings, Polled, Subscription,
+};
 use runtime::record::{InputRecord as _, Offset, Partition, Positions};
 
 const TOPIC: &str = "order-status";
@@ -131,7 +133,7 @@ fn a_rewind_succeeds_whatever_the_coordinators_latency() {
     cluster.write(0, 3);
     let mut member = cluster.member();
     read_until(&mut member, "all records", |read, _| read.len() == 3);
-    member.commit(&Positions::from([(0, 2)])).unwrap();
+    member.commit_offsets(&Positions::from([(0, 2)])).unwrap();
     cluster
         .0
         .broker_round_trip_time(1, Duration::from_millis(700))
@@ -147,35 +149,36 @@ fn a_rewind_succeeds_whatever_the_coordinators_latency() {
     assert_eq!(read, BTreeSet::from([(0, 2)]));
 }
 
-#[test]
-fn a_commit_without_an_answer_returns_after_some_seconds() {
-    let cluster = Cluster::start();
+/// Reads a record, and commits its offset to a coordinator that does not answer in time. Returns the
+/// outcome, and when the commit began.
+fn commit_without_an_answer(
+    cluster: &Cluster,
+    member: &mut Subscription,
+) -> (Result<(), CommitError>, Instant) {
     cluster.write(0, 1);
-    let mut member = cluster.member();
-    read_until(&mut member, "the record", |read, _| read.len() == 1);
+    read_until(member, "the record", |read, _| read.len() == 1);
     cluster
         .0
         .broker_round_trip_time(1, Duration::from_secs(30))
         .unwrap();
     let began = Instant::now();
-    let committed = member.commit(&Positions::from([(0, 1)]));
-    assert!(
-        matches!(committed, Err(CommitError::Unavailable(_))),
-        "{committed:?}"
-    );
-    // These offsets may still arrive, behind those of a later transaction. So a loop that writes
-    // transactions declares the member unusable.
-    member.fail("a commit of offsets was not answered");
-    assert_eq!(
-        member.rewind(Duration::from_secs(1)).unwrap(),
-        Positions::new(),
-        "a loop gets past its rewind to the poll that returns the failure"
-    );
-    assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
+    let committed = member.commit_offsets(&Positions::from([(0, 1)]));
     assert!(
         began.elapsed() < Duration::from_secs(15),
         "{:?}",
         began.elapsed()
+    );
+    (committed, began)
+}
+
+#[test]
+fn a_commit_without_an_answer_returns_after_some_seconds() {
+    let cluster = Cluster::start();
+    let mut member = cluster.member();
+    let (committed, began) = commit_without_an_answer(&cluster, &mut member);
+    assert!(
+        matches!(committed, Err(CommitError::Unavailable(_))),
+        "{committed:?}"
     );
     // Closing does not wait for the coordinator either.
     drop(member);
@@ -184,6 +187,24 @@ fn a_commit_without_an_answer_returns_after_some_seconds() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// These offsets may still arrive, behind those of a later transaction.
+#[test]
+fn beside_transactions_a_commit_without_an_answer_makes_the_member_unusable() {
+    let cluster = Cluster::start();
+    let mut member = cluster.member().beside_transactions();
+    let (committed, _) = commit_without_an_answer(&cluster, &mut member);
+    assert!(
+        matches!(committed, Err(CommitError::NotOwner(_))),
+        "{committed:?}"
+    );
+    assert_eq!(
+        (member.rewind(Duration::from_secs(1)), member.positions()),
+        (Ok(()), Positions::new()),
+        "a loop gets past its rewind to the poll that returns the failure"
+    );
+    assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
 }
 
 #[test]

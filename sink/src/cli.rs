@@ -2,35 +2,23 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use runtime::command_line::Tools;
+use clap::Subcommand;
+use runtime::command_line::{self, Commands, Tools};
 use runtime::configuration::ConfigSettings;
 use runtime::health::command::HealthSettings;
 use runtime::lifecycle::{self, Failure};
-use runtime::telemetry::{self, LogSettings};
+use runtime::postgres::MigrateSettings;
 
 use crate::backfill::{self, BackfillSettings};
 use crate::check::{self, CheckSettings};
 use crate::dead_letters::{self, DeadLettersSettings};
-use crate::migrate::{self, MigrateSettings};
 use crate::redrive::{self, RedriveSettings};
 use crate::service::{self, DEFAULT_PORT};
-use crate::settings::RunSettings;
+use crate::settings::{DatabaseSettings, RunSettings};
+use crate::target;
 
-/// Writes vouchers to Postgres.
-#[derive(Debug, Parser)]
-#[command(name = "sink", version = runtime::version::version())]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-    /// The configuration file, the same for every command.
-    #[command(flatten)]
-    pub config: ConfigSettings,
-    /// Logging, the same for every command.
-    #[command(flatten)]
-    pub log: LogSettings,
-}
+/// The command line of `sink`.
+pub type Cli = command_line::Cli<Command>;
 
 /// The commands of `sink`.
 #[derive(Debug, Subcommand)]
@@ -47,7 +35,7 @@ pub enum Command {
     /// schemas.
     Check(Box<CheckSettings>),
     /// Apply the missing migrations of the database, and end.
-    Migrate(Box<MigrateSettings>),
+    Migrate(Box<MigrateSettings<DatabaseSettings>>),
     /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
     /// answer, and the last line says why.
     Health(HealthSettings),
@@ -56,36 +44,34 @@ pub enum Command {
     Tools(Tools),
 }
 
-impl Cli {
-    /// Runs the command and returns its exit code.
-    pub fn run(self) -> ExitCode {
-        telemetry::start(&self.log);
-        match self.command {
-            Command::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
-            Command::Backfill(settings) => {
+impl Commands for Command {
+    const NAME: &'static str = "sink";
+    const ABOUT: &'static str = "Writes vouchers to Postgres";
+
+    fn run(self, config: &ConfigSettings) -> ExitCode {
+        match self {
+            Self::Run(settings) => lifecycle::run(|shutdown| service::run(*settings, shutdown)),
+            Self::Backfill(settings) => {
                 lifecycle::run(|shutdown| backfill::run(*settings, shutdown))
             }
-            Command::Redrive(settings) => {
-                lifecycle::run(|shutdown| redrive::run(*settings, shutdown))
-            }
-            Command::DeadLetters(settings) => {
+            Self::Redrive(settings) => lifecycle::run(|shutdown| redrive::run(*settings, shutdown)),
+            Self::DeadLetters(settings) => {
                 lifecycle::run_until_interrupted(|_| dead_letters::run(*settings))
             }
-            Command::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
-            Command::Migrate(settings) => {
-                lifecycle::run_until_interrupted(|_| migrate::run(*settings))
+            Self::Check(settings) => lifecycle::run_until_interrupted(|_| check::run(*settings)),
+            Self::Migrate(settings) => {
+                lifecycle::run_until_interrupted(|_| target::run_migrate(*settings))
             }
-            Command::Health(settings) => {
+            Self::Health(settings) => {
                 lifecycle::run_until_interrupted(|_| settings.run(DEFAULT_PORT))
             }
-            Command::Tools(tools) => tools.run(&self.config, Self::check),
+            Self::Tools(tools) => tools.run::<Self>(config),
         }
     }
 
-    /// Checks the settings of `run` beyond what the command line's parser does. Nothing is connected to.
     fn check(self) -> Result<(), Failure> {
-        match self.command {
-            Command::Run(settings) => settings.prepare().map(drop),
+        match self {
+            Self::Run(settings) => settings.prepare().map(drop),
             _ => Ok(()),
         }
     }

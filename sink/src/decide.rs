@@ -1,13 +1,12 @@
 //! Decides one record: decodes it and adds it to the batch. Nothing is looked up but its schema.
 
-use std::fmt;
-
 use runtime::record::InputRecord;
 use runtime::registry::SchemaSource;
 use runtime::value::{self, Decoded};
 use schemas::{Malformed, Reason, SchemaId, Voucher, VoucherPlan};
 
 use crate::batch::Batch;
+use crate::ports::VoucherIdentity;
 
 /// Why a null value is skipped, for a person.
 pub const TOMBSTONE: &str = "the value is null: it deletes no voucher";
@@ -51,19 +50,77 @@ where
     }
 }
 
-/// Returns why a row is a dead letter whose code another voucher has. Names that voucher, so that a
-/// person can compare the two, but not the code.
-pub fn code_taken(holder: impl fmt::Display) -> Malformed {
-    Malformed::new(
+/// Returns why a row of the batch is a dead letter whose code `holder` has; `None` when that is the row's
+/// own voucher. Names the holder, so that a person can compare the two, but not the code.
+pub fn code_taken(batch: &Batch, row: usize, holder: &VoucherIdentity) -> Option<Malformed> {
+    let VoucherIdentity { campaign, order_id } = holder;
+    if batch.campaign(row) == campaign && batch.order_id(row) == order_id {
+        return None;
+    }
+    Some(Malformed::new(
         Reason::CodeTaken,
-        format!("another voucher holds the code: {holder}"),
-    )
+        format!("another voucher holds the code: order {order_id} of campaign {campaign}"),
+    ))
 }
 
-/// Returns why a row is a dead letter that the database refused alone.
+/// Returns a sentence of the database about a row of the batch, such as a trigger's, without the row's
+/// code: codes are never shown.
+pub fn without_code(batch: &Batch, row: usize, sentence: &str) -> String {
+    sentence.replace(batch.code(row), "****")
+}
+
+/// Returns why a row is a dead letter that the database refused alone, with a sentence
+/// [without its code](without_code).
 pub fn rejected(sentence: &str) -> Malformed {
     Malformed::new(
         Reason::RejectedByDatabase,
         format!("the database refuses the row: {sentence}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::record::OwnedRecord;
+    use schemas::ValueFormat;
+
+    use super::*;
+
+    /// A batch of one row.
+    fn batch() -> Batch {
+        let value = br#"{"campaign":"order-reward","order_id":"17","code":"SECRET","amount":"5.00","currency":"EUR","issued_at":"2026-01-01T00:00:00Z","expires_at":null}"#;
+        let record = OwnedRecord {
+            key: Some(b"17".to_vec()),
+            value: Some(value.to_vec()),
+            ..OwnedRecord::default()
+        };
+        let mut batch = Batch::default();
+        let voucher = Voucher::read(record.key(), value, ValueFormat::Json).unwrap();
+        batch.add_row(&record, &voucher);
+        batch
+    }
+
+    #[test]
+    fn a_code_is_taken_by_another_voucher_only() {
+        let held_by = |campaign: &str, order_id: &str| {
+            let holder = VoucherIdentity {
+                campaign: campaign.to_owned(),
+                order_id: order_id.to_owned(),
+            };
+            code_taken(&batch(), 0, &holder).map(|cause| cause.message().to_owned())
+        };
+        assert_eq!(held_by("order-reward", "17"), None);
+        for (campaign, order_id) in [("order-reward", "16"), ("winter", "17")] {
+            let message = held_by(campaign, order_id).unwrap();
+            let holder = format!("order {order_id} of campaign {campaign}");
+            assert!(message.contains(&holder), "{message}");
+            assert!(!message.contains("SECRET"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_of_the_database_is_shown_without_the_code() {
+        let sentence = without_code(&batch(), 0, "the trigger saw SECRET twice: SECRET");
+        assert_eq!(sentence, "the trigger saw **** twice: ****");
+        assert!(rejected(&sentence).message().contains(&sentence));
+    }
 }

@@ -4,96 +4,36 @@ use std::time::Duration;
 
 use runtime::dead_letter::{self, OutgoingDeadLetter};
 use runtime::kafka::rdkafka::ClientConfig;
-use runtime::kafka::{
-    AssignmentChange, Blocked, CommitError, FetchedRecord, KafkaSettings, Outgoing, Polled,
-    Producer, Subscription, TransactionError,
-};
+use runtime::kafka::{KafkaSettings, Outgoing, Producer, Subscription, TransactionError};
 use runtime::lifecycle::Failure;
-use runtime::record::Positions;
 
 use crate::limits::QUEUE_ROOM;
-use crate::ports::{DeadLetters, Drained, Source};
+use crate::ports::{DeadLetters, Drained};
 
-/// A static group member that reads the vouchers, committed records only.
+/// Joins the group as the task of this number: a static member that reads the vouchers, committed records
+/// only. Does not wait for the broker.
 ///
 /// Its `group.instance.id` is new in every process, so two sinks never share one and there is nothing
 /// to configure. A static member takes its own place again when it lost its coordinator for longer
 /// than a session; a dynamic one would join as a new member, and the group would wait a session for
 /// the old one (ADR 0040). It leaves the group when it is closed, as a dynamic member does.
-pub struct KafkaSource {
-    config: ClientConfig,
-    topic: String,
-    subscription: Subscription,
-}
-
-impl KafkaSource {
-    /// Joins the group as the task of this number. Does not wait for the broker.
-    ///
-    /// # Errors
-    /// Exit code 2 for settings that cannot work.
-    pub fn join(
-        settings: &KafkaSettings,
-        topic: &str,
-        group: &str,
-        task: u16,
-    ) -> Result<Self, Failure> {
-        let mut config = settings.consumer(group)?;
-        config.set("group.instance.id", unique_instance_id(task));
-        Ok(Self {
-            subscription: Subscription::join(&config, topic)?.leaves_on_close(),
-            topic: topic.to_owned(),
-            config,
-        })
-    }
+///
+/// # Errors
+/// Exit code 2 for settings that cannot work.
+pub fn join_group(
+    settings: &KafkaSettings,
+    topic: &str,
+    group: &str,
+    task: u16,
+) -> Result<Subscription, Failure> {
+    let mut config = settings.consumer(group)?;
+    config.set("group.instance.id", unique_instance_id(task));
+    Ok(Subscription::join(&config, topic)?.leaves_on_close())
 }
 
 /// Returns an instance id that no other process and no other task has.
 fn unique_instance_id(task: u16) -> String {
     format!("sink-{task}-{:032x}", rand::random::<u128>())
-}
-
-impl Source for KafkaSource {
-    type Record<'a> = FetchedRecord<'a>;
-
-    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
-        self.subscription.poll(timeout)
-    }
-
-    fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.subscription.take_changes()
-    }
-
-    fn keep_alive(&mut self, time: Duration) {
-        self.subscription.keep_alive(time);
-    }
-
-    fn blocked(&self) -> Vec<Blocked> {
-        self.subscription.blocked()
-    }
-
-    fn unread_since(&self) -> Option<i64> {
-        self.subscription.unread_since()
-    }
-
-    fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
-        self.subscription
-            .rewind(timeout)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
-    }
-
-    fn positions(&mut self) -> Positions {
-        self.subscription.positions()
-    }
-
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        self.subscription.commit(positions)
-    }
-
-    fn reopen(&mut self) -> Result<(), Failure> {
-        self.subscription = Subscription::join(&self.config, &self.topic)?.leaves_on_close();
-        Ok(())
-    }
 }
 
 /// The dead letter topic, through an idempotent producer without transactions.

@@ -19,14 +19,14 @@
 //! | [`lone_failures`] | whether a row that fails alone is at fault, or the database |
 //! | [`limits`] | every bound and interval of the loop and its statements, and the reason for each |
 //! | [`tally`] | how many records had which outcome |
-//! | [`kafka`], [`postgres`] | the ports over librdkafka and over sqlx, thin |
-//! | [`target`] | which database the vouchers are written to |
+//! | [`kafka`] | the ports over librdkafka, thin |
+//! | [`target`] | which database the vouchers are written to; [`postgres`](target::postgres): the port over sqlx |
 //! | [`backfill`] | `sink backfill`: the rows of a part of the topic, beside the group |
 //! | [`observer`] | metrics and readiness of a task |
 //! | [`cli`] | the commands |
 //! | [`settings`], [`service`] | `sink run` |
 //! | [`redrive`], [`dead_letters`] | the dead letters: tried again, listed, shown, discarded |
-//! | [`check`], [`migrate`] | `sink check` and `sink migrate` |
+//! | [`check`] | `sink check` |
 //!
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
@@ -74,10 +74,8 @@ pub mod decide;
 pub mod kafka;
 pub mod limits;
 pub mod lone_failures;
-pub mod migrate;
 pub mod observer;
 pub mod ports;
-pub mod postgres;
 pub mod redrive;
 pub mod service;
 pub mod settings;

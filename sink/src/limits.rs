@@ -4,11 +4,10 @@
 //! ([`DRAIN`](runtime::stepping::DRAIN)), how long offsets are deferred
 //! ([`deferred_offsets`](runtime::deferred_offsets)), when the circuit breaker opens and for how long
 //! ([`circuit_breaker`](runtime::circuit_breaker)), and the pauses between attempts
-//! ([`Backoff`](runtime::backoff::Backoff)).
+//! ([`Backoff`](runtime::backoff::Backoff)). What a database's server is told to enforce is beside its
+//! connections ([`target::postgres`](crate::target::postgres)).
 
 use std::time::Duration;
-
-use runtime::postgres::Timeouts;
 
 // When a batch is written: when no record is waiting, or at one of these bounds; never on a timer.
 
@@ -55,15 +54,8 @@ pub(crate) const MAX_REJECTED_IN_A_ROW: u32 = 10;
 
 // The statements.
 
-/// How long the server works on a statement, and waits for a lock, before it gives up. A full disk or
-/// a lock may delay a statement, which is one for each batch.
-pub(crate) const SERVER_TIMEOUTS: Timeouts = Timeouts {
-    statement: "30s",
-    lock: "10s",
-};
-
-/// How long a statement may be without an answer. Longer than [`SERVER_TIMEOUTS`], to distinguish a
-/// statement that cannot be executed in time from a database that does not answer.
+/// How long a statement may be without an answer. Longer than the server itself works on it, to
+/// distinguish a statement that cannot be executed in time from a database that does not answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// How long a connect may take. A server that does not even answer a connect is asked again.

@@ -1,72 +1,21 @@
 //! What the sink's loop needs of the outside world, and no more.
 //!
-//! The service implements it with librdkafka and Postgres, the tests and the simulator with models of
-//! them; the loop is the same. Every call that can wait takes a bounded time, and every error says
-//! what to do next.
+//! The vouchers are read through a [`GroupConsumer`](runtime::kafka::GroupConsumer). The service
+//! implements the ports with librdkafka and Postgres, the tests and the simulator with models of them;
+//! the loop is the same. Every call that can wait takes a bounded time, and every error says what to do
+//! next.
 
 use std::time::Duration;
 
 use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
-use runtime::kafka::{AssignmentChange, Blocked, CommitError, Polled, Refused};
+use runtime::kafka::Refused;
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Positions};
 use runtime::traces::{BatchSteps, SampledRecords};
 
 use crate::batch::RowTimes;
 use crate::columns::Columns;
 use crate::tally::Tally;
-
-/// A member of the consumer group that reads the vouchers.
-pub trait Source {
-    /// A record, borrowed from the client until the next call.
-    type Record<'a>: InputRecord
-    where
-        Self: 'a;
-
-    /// Returns the next record.
-    fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>>;
-
-    /// Returns what rebalances did since the last call, in order. They happen inside `poll`, which then
-    /// returns [`Polled::Nothing`], and inside `keep_alive`.
-    fn take_changes(&mut self) -> Vec<AssignmentChange>;
-
-    /// Stays a member of the group for `time` without taking records.
-    fn keep_alive(&mut self, time: Duration);
-
-    /// Returns why assigned partitions are neither read nor at their end; empty when all are.
-    fn blocked(&self) -> Vec<Blocked> {
-        Vec::new()
-    }
-
-    /// Returns about when the oldest unread record was written, in milliseconds since the epoch; `None`
-    /// when every assigned partition was read to its end.
-    fn unread_since(&self) -> Option<i64> {
-        None
-    }
-
-    /// Reads every assigned partition again from the group's committed offset.
-    ///
-    /// # Errors
-    /// Why not; call again.
-    fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
-
-    /// Returns the next offset of each partition from which a record was returned, or whose end was
-    /// reached, since it was assigned or rewound. The offset is past control records.
-    fn positions(&mut self) -> Positions;
-
-    /// Commits offsets and waits for the answer.
-    ///
-    /// # Errors
-    /// See [`CommitError`].
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError>;
-
-    /// Builds a new member in place of one that cannot go on. Does not wait.
-    ///
-    /// # Errors
-    /// Only for settings that cannot work.
-    fn reopen(&mut self) -> Result<(), Failure>;
-}
 
 /// The table of the vouchers. One statement at a time; all of its rows become durable, or none.
 pub trait Table {

@@ -3,6 +3,7 @@
 use runtime::clock::MonotonicClock;
 use runtime::group_lag::GroupLag;
 use runtime::health::{Health, Part};
+use runtime::kafka::Subscription;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
@@ -10,7 +11,7 @@ use runtime::service::{Service, run_tasks};
 use runtime::traces::{BatchTracer, Tracer};
 use schemas::VoucherPlan;
 
-use crate::kafka::{KafkaDeadLetters, KafkaSource};
+use crate::kafka::{KafkaDeadLetters, join_group};
 use crate::observer::TaskObserver;
 use crate::settings::{Prepared, RunSettings};
 use crate::target::{Database, DatabaseProbe, VouchersTable, migrate};
@@ -105,7 +106,7 @@ impl Flow {
         let clock = MonotonicClock::new();
         let tracer = BatchTracer::new(self.tracer.clone(), clock, topic, group);
         let ports = Ports {
-            source: KafkaSource::join(&shared.kafka, topic, group, number)?,
+            source: join_group(&shared.kafka, topic, group, number)?,
             table: VouchersTable::new(self.database.clone())?,
             dead_letters: KafkaDeadLetters::new(
                 &shared.kafka,
@@ -125,7 +126,7 @@ impl Flow {
 }
 
 type LiveTask = Task<
-    KafkaSource,
+    Subscription,
     VouchersTable,
     KafkaDeadLetters,
     SchemaCache<VoucherPlan>,

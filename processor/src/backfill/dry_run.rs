@@ -60,12 +60,10 @@ struct Shared {
 /// Evaluates the range, and prints what a backfill would do.
 pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), Failure> {
     // A preview has no effect that is recorded, but it may reveal codes.
-    let audit = match settings.reveal {
-        true => settings
-            .audit
-            .open("processor", &settings.shared.topics, None)?,
-        false => None,
-    };
+    let topics = &settings.shared.topics;
+    let audit = settings
+        .audit
+        .open_if(settings.reveal, "processor", topics, None)?;
     let has_key = settings.keys.voucher_signing_key.is_some()
         || settings.keys.voucher_signing_keys_file.is_some();
     let keys = if has_key {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use runtime::kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use runtime::kafka::{
-    AssignmentChange, CommitError, FetchedRecord, GroupOffsets, KafkaSettings, Outgoing, Polled,
-    Producers, Refused, TransactionError, retry_until,
+    AssignmentChange, CommitError, FetchedRecord, GroupConsumer, GroupOffsets, KafkaSettings,
+    Outgoing, Polled, Producers, Refused, TransactionError, retry_until,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
@@ -56,7 +56,7 @@ impl RangeLog {
     }
 
     /// Opens the input at the committed offsets.
-    fn reopen(&mut self, timeout: Duration) -> Result<(), String> {
+    fn open_input(&mut self, timeout: Duration) -> Result<(), String> {
         let partitions = self.input.range().spans.keys().copied();
         let stored = self
             .offsets
@@ -111,26 +111,15 @@ impl RangeLog {
     }
 }
 
-impl Log for RangeLog {
+/// Reads the input from the committed offsets on, and commits with transactions.
+impl GroupConsumer for RangeLog {
     type Record<'a> = FetchedRecord<'a>;
-
-    fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producers.open()
-    }
-
-    fn open_consumer(&mut self) -> Result<(), Failure> {
-        self.input.is_readable()
-    }
-
-    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        self.producers.init(timeout)
-    }
 
     fn poll(&mut self, timeout: Duration) -> Polled<Self::Record<'_>> {
         if self.input.is_open() {
             return self.input.poll(timeout);
         }
-        if let Err(why) = self.reopen(SLICE) {
+        if let Err(why) = self.open_input(SLICE) {
             tracing::warn!(why, "waiting for the backfill's offsets");
             std::thread::sleep(timeout);
         }
@@ -141,16 +130,15 @@ impl Log for RangeLog {
         self.input.take_changes()
     }
 
-    /// There is no group to stay in.
     fn keep_alive(&mut self, time: Duration) {
-        std::thread::sleep(time);
+        self.input.keep_alive(time);
     }
 
     fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
-        self.reopen(timeout.max(SLICE))
+        self.open_input(timeout.max(SLICE))
     }
 
-    fn positions(&mut self) -> Positions {
+    fn positions(&self) -> Positions {
         self.input.positions()
     }
 
@@ -169,6 +157,26 @@ impl Log for RangeLog {
                 )))
             }
         }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.input.is_readable()
+    }
+}
+
+impl Log for RangeLog {
+    type Consumer = Self;
+
+    fn consumer(&mut self) -> &mut Self {
+        self
+    }
+
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.producers.open()
+    }
+
+    fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
+        self.producers.init(timeout)
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {

@@ -134,15 +134,12 @@ fn since(text: &str) -> Result<Timestamp, String> {
 /// Exit code 1 when nothing is found, or the audit record cannot be written, or, after printing what
 /// was found, when a topic or the table could not be read; 2 for wrong settings.
 pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
-    let audit = match settings.reveal {
-        true => settings
-            .audit
-            .open("processor", &settings.shared.topics, None)?,
-        false => None,
-    };
+    let topics = &settings.shared.topics;
+    let audit = settings
+        .audit
+        .open_if(settings.reveal, "processor", topics, None)?;
     let registry = Registry::of(&settings.shared.registry)?;
     let tables = Tables::of(&settings)?;
-    let topics = &settings.shared.topics;
     let search = Search {
         dead_letter_topics: [
             settings.group.dead_letter_topic(

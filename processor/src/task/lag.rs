@@ -1,6 +1,7 @@
 //! How old the oldest record is whose outcome is not durable.
 
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer as _;
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
@@ -17,7 +18,7 @@ where
     /// Reports since when there are records whose outcomes are not durable: that were read, or that are
     /// still to be read.
     pub(super) fn report_lag(&mut self) {
-        let unread = self.ports.log.unread_since();
+        let unread = self.ports.log.consumer().unread_since();
         let since = [self.oldest_read(), unread].into_iter().flatten().min();
         self.ports.observer.flow().unsettled_since(since);
     }

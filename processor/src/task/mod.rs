@@ -325,15 +325,9 @@ where
 
     /// Reports which partitions are read, unless the same failure keeps coming back.
     fn report_health(&mut self) {
-        if !self.assignment.has_joined() || self.failures.are_serious() {
-            return;
-        }
-        let blocked = self.ports.log.blocked();
-        let flow = self.ports.observer.flow();
-        if blocked.is_empty() {
-            flow.healthy();
-        } else {
-            flow.partitions_blocked(&blocked);
+        if !self.failures.are_serious() {
+            let (consumer, flow) = (self.ports.log.consumer(), self.ports.observer.flow());
+            self.assignment.report_health(consumer, flow);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreaker;
 use runtime::clock::Clock;
-use runtime::kafka::{Stage, Unfinished};
+use runtime::kafka::{GroupConsumer as _, Stage, Unfinished};
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
 
@@ -129,7 +129,7 @@ where
 
     fn receive_fetched(&mut self) -> Received {
         let (log, filler) = self.log_and_filler(BatchSlot::Next);
-        filler.add(log.poll_fetched())
+        filler.add(log.consumer().poll_fetched())
     }
 
     /// Makes the prefetched batch the current one.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::Polled;
+use runtime::kafka::{GroupConsumer as _, Polled};
 use runtime::lifecycle::Failure;
 use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
@@ -72,7 +72,7 @@ where
     /// Polls for one record and adds its outcome to the batch.
     fn receive(&mut self, timeout: Duration) -> Received {
         let (log, filler) = self.log_and_filler(BatchSlot::Current);
-        filler.add(log.poll(timeout))
+        filler.add(log.consumer().poll(timeout))
     }
 
     fn receive_held(&mut self, held: OwnedRecord) -> Received {
@@ -135,17 +135,18 @@ where
     /// Commits the offsets past the control records at the end of the last transactions, so that the
     /// group shows no lag when it is idle. Every record that was read is committed already.
     fn commit_what_is_read(&mut self) {
-        if self.assignment.has_joined() && self.ports.log.unread_since().is_none() {
+        let consumer = self.ports.log.consumer();
+        if self.assignment.is_read_to_the_end(consumer) {
             self.forgotten = None;
         }
-        let positions = self.ports.log.positions();
+        let positions = consumer.positions();
         if positions.len() >= self.assignment.len() {
             // Every partition was read to its end. A record that failed may be gone, by compaction:
             // nothing is left then that could fail again.
             self.failures.note_progress(&positions);
         }
         let uncommitted = self.assignment.uncommitted(positions);
-        if !uncommitted.is_empty() && self.ports.log.commit_offsets(&uncommitted).is_ok() {
+        if !uncommitted.is_empty() && consumer.commit_offsets(&uncommitted).is_ok() {
             self.assignment.note_committed(&uncommitted);
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::assignment::Assignment;
 use runtime::clock::Clock;
-use runtime::kafka::Membership;
+use runtime::kafka::{GroupConsumer as _, Membership};
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, PROCESSOR_FENCED};
 use runtime::registry::SchemaSource;
@@ -47,7 +47,7 @@ where
     }
 
     fn join(&mut self) -> Result<State, Failure> {
-        self.ports.log.open_consumer()?;
+        self.ports.log.consumer().reopen()?;
         Ok(State::WaitingToOpen {
             until: self.back_off(),
         })

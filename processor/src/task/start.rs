@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::TransactionError;
+use runtime::kafka::{GroupConsumer as _, TransactionError};
 use runtime::lifecycle::Failure;
 use runtime::registry::SchemaSource;
 use schemas::OrderStatusPlan;
@@ -48,7 +48,7 @@ where
         if self.assignment.is_empty() {
             return State::Reading;
         }
-        match self.ports.log.rewind(BROKER_CALL) {
+        match self.ports.log.consumer().rewind(BROKER_CALL) {
             Ok(()) => {
                 self.unstable_rewinds.note_stable();
                 self.assignment.forget_committed();
@@ -69,7 +69,7 @@ where
 
     /// Returns whether new partitions have waited too long for the offsets at which they begin.
     pub(super) fn starts_are_held_back(&mut self) -> bool {
-        if !self.ports.log.waits_for_offsets() {
+        if !self.ports.log.consumer().waits_for_offsets() {
             self.unstable_starts.note_stable();
             return false;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::PAUSE;
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer as _;
 use runtime::registry::{Lookup, SchemaSource};
 use schemas::{OrderStatusPlan, SchemaId};
 
@@ -34,7 +35,7 @@ where
         self.forget_batches();
         // The offsets of earlier batches, which are acknowledged: each trial would write them again.
         let deferred = self.deferred.positions();
-        if self.ports.log.commit_offsets(deferred).is_ok() {
+        if self.ports.log.consumer().commit_offsets(deferred).is_ok() {
             self.assignment.note_committed(&self.deferred.take());
         }
         State::CircuitOpen {
@@ -55,15 +56,15 @@ where
     /// Polls the group without taking records. Returns whether a partition of the current batch was
     /// taken away.
     pub(super) fn stay_in_group(&mut self, time: Duration) -> bool {
-        self.ports.log.keep_alive(time);
+        self.ports.log.consumer().keep_alive(time);
         self.follow_assignment()
     }
 
     /// Follows what rebalances did. Returns whether a partition of the current batch was taken away.
     pub(super) fn follow_assignment(&mut self) -> bool {
         let mut is_batch_cut = false;
-        let changes = self.ports.log.take_changes();
-        let has_changed = self.assignment.apply(changes, |partition| {
+        let (consumer, flow) = (self.ports.log.consumer(), self.ports.observer.flow());
+        self.assignment.follow(consumer, flow, |partition| {
             is_batch_cut |= self.batch.next_offset(partition).is_some();
             self.batch.forget(partition);
             self.next.batch.forget(partition);
@@ -71,10 +72,6 @@ where
             self.failures.forget(partition);
             self.held.take_if(|held| held.partition == partition);
         });
-        if has_changed {
-            let partitions = self.assignment.len();
-            self.ports.observer.flow().assigned(partitions);
-        }
         is_batch_cut
     }
 }

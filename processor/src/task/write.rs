@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::{CommitError, TransactionError};
+use runtime::kafka::{CommitError, GroupConsumer as _, TransactionError};
 use runtime::record::Positions;
 use runtime::registry::SchemaSource;
 use runtime::traces::BatchSteps;
@@ -116,7 +116,7 @@ where
         self.note_settling();
         let mut positions = self.deferred.positions().clone();
         positions.extend(self.batch.positions());
-        match self.ports.log.commit_offsets(&positions) {
+        match self.ports.log.consumer().commit_offsets(&positions) {
             Ok(()) => {
                 self.assignment.note_committed(&self.deferred.take());
                 if !self.batch.is_empty() {

@@ -4,11 +4,12 @@ mod fault;
 mod timestamp;
 
 use runtime::lifecycle::Failure;
-use runtime::postgres::{Database, Migrations, Timeouts};
+use runtime::postgres::{Database, MigrateSettings, Migrations, Timeouts};
 use runtime::settings::Secret;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::limits::{LOCK_TIMEOUT, POOL_TIMEOUT, STATEMENT_TIMEOUT};
+use crate::settings::DatabaseSettings;
 
 pub use fault::{Fault, fault_of};
 pub use timestamp::timestamp;
@@ -33,6 +34,15 @@ pub fn database(url: &Secret) -> Result<Database, Failure> {
         lock: LOCK_TIMEOUT,
     };
     Database::new(url, "producer", timeouts)
+}
+
+/// Applies the missing migrations and prints which, for a job that runs before the services.
+///
+/// # Errors
+/// Exit code 2 for settings; see [`run_command`](Migrations::run_command).
+pub(crate) async fn migrate(settings: MigrateSettings<DatabaseSettings>) -> Result<(), Failure> {
+    let database = database(&settings.database.database_url)?;
+    MIGRATIONS.run_command(&database, settings.timeout).await
 }
 
 /// Returns the pool of the routes that read. It connects when it is first used.

@@ -82,6 +82,25 @@ impl AuditSettings {
         self.open_as(service, topics, note, user)
     }
 
+    /// Does the same if the command has an effect that is recorded, or reveals codes; returns none
+    /// otherwise.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_if(
+        &self,
+        is_recorded: bool,
+        service: &'static str,
+        topics: &TopicSettings,
+        note: Option<&str>,
+    ) -> Result<Option<Audit>, Failure> {
+        if is_recorded {
+            self.open(service, topics, note)
+        } else {
+            Ok(None)
+        }
+    }
+
     fn open_as(
         &self,
         service: &'static str,

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Command, Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::{Cli, Commands};
 use crate::configuration::{ConfigCommand, ConfigSettings};
 use crate::lifecycle::{self, Failure};
 use crate::output;
@@ -31,19 +32,15 @@ pub enum Tools {
 }
 
 impl Tools {
-    /// Runs the command for the command line `C` of a service. `check` checks the settings of a parsed
-    /// command line beyond what its parser does, without connecting to anything.
-    pub fn run<C: Parser>(
-        self,
-        config: &ConfigSettings,
-        check: impl FnOnce(C) -> Result<(), Failure>,
-    ) -> ExitCode {
+    /// Runs the command for the command line of a service with the commands `C`.
+    pub fn run<C: Commands>(self, config: &ConfigSettings) -> ExitCode {
         lifecycle::run_until_interrupted(|_| async move {
+            let all = Cli::<C>::command();
             match self {
-                Self::Config(command) => command.run(config, check),
-                Self::Completions { shell } => output::print(&completions(C::command(), shell)),
-                Self::Man { dir: None } => output::print(&page(C::command())?),
-                Self::Man { dir: Some(dir) } => pages(C::command(), &dir),
+                Self::Config(command) => command.run(config, |cli: Cli<C>| cli.command.check()),
+                Self::Completions { shell } => output::print(&completions(all, shell)),
+                Self::Man { dir: None } => output::print(&page(all)?),
+                Self::Man { dir: Some(dir) } => pages(all, &dir),
             }
         })
     }

@@ -35,10 +35,10 @@ pub use admin::{
     BrokerProbe, GroupProgress, Membership, MembershipObserver, Right, committed_offsets,
     is_refusal,
 };
-pub use config::{KafkaSettings, TRANSACTION_TIMEOUT, create_client, session_timeout};
+pub use config::{KafkaSettings, TRANSACTION_TIMEOUT, create_client};
 pub use consumer::{
-    AssignmentChange, Blocked, Cause, CommitError, FetchedRecord, FirstRecord, Polled,
-    Subscription, first_records,
+    AssignmentChange, Blocked, Cause, CommitError, FetchedRecord, FirstRecord, GroupConsumer,
+    Polled, Subscription, first_records,
 };
 pub use producer::{
     GroupOffsets, Outgoing, Producer, Producers, Refused, Stage, TransactionError,

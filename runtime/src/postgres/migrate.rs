@@ -51,6 +51,17 @@ pub struct MigrateTimeout {
     pub migrate_timeout: u64,
 }
 
+/// Settings of the command `migrate` of a service whose database is that of `D`.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateSettings<D: Args> {
+    /// The database of the service.
+    #[command(flatten)]
+    pub database: D,
+    /// How long the database is waited for.
+    #[command(flatten)]
+    pub timeout: MigrateTimeout,
+}
+
 impl Migrations {
     /// Applies the migrations that are missing, and prints which. Nothing happens where none is missing, so
     /// the command may run before every start, several times and at the same time.

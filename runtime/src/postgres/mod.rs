@@ -25,7 +25,7 @@ mod url_parameters;
 mod write_probe;
 
 pub use database::{Database, Timeouts, within};
-pub use migrate::{MigrateTimeout, StartMigrations};
+pub use migrate::{MigrateSettings, MigrateTimeout, StartMigrations};
 pub(crate) use migrations::list;
 pub use migrations::{Applied, MigrationError, Migrations, MissingMigrations};
 pub use unwritable::{ConnectionRefusal, Unwritable, message_of};

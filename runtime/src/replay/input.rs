@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Share;
 use crate::kafka::{
-    AssignmentChange, FetchedRecord, KafkaSettings, Polled, RangeEvent, RangeReader, TopicRange,
+    AssignmentChange, CommitError, FetchedRecord, GroupConsumer, KafkaSettings, Polled, RangeEvent,
+    RangeReader, TopicRange,
 };
 use crate::lifecycle::Failure;
 use crate::record::Positions;
@@ -58,7 +59,7 @@ impl RangeInput {
         &self.share.range
     }
 
-    /// Returns whether [`poll`](Self::poll) can return more than [`Polled::Nothing`]: the range is
+    /// Returns whether [`poll`](GroupConsumer::poll) can return more than [`Polled::Nothing`]: the range is
     /// being read, or was given up.
     pub const fn is_open(&self) -> bool {
         self.reader.is_some() || self.given_up.is_some()
@@ -70,14 +71,11 @@ impl RangeInput {
     /// Exit code 2 for settings that cannot work.
     pub fn open(&mut self, done: &Positions) -> Result<(), Failure> {
         self.committed.clone_from(done);
-        self.reopen()
+        self.restart()
     }
 
     /// Reads everything after the committed offsets, even if it was read before.
-    ///
-    /// # Errors
-    /// Exit code 2 for settings that cannot work.
-    pub fn reopen(&mut self) -> Result<(), Failure> {
+    fn restart(&mut self) -> Result<(), Failure> {
         let rest = self.share.range.after(&self.committed);
         let reader = RangeReader::open(&self.settings, &self.group, &rest)?;
         self.reader = Some(reader.in_place_of(self.reader.take()));
@@ -119,9 +117,14 @@ impl RangeInput {
     pub fn is_readable(&mut self) -> Result<(), Failure> {
         self.given_up.take().map_or(Ok(()), Err)
     }
+}
 
-    /// Returns the next record, waiting for it up to `timeout`.
-    pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
+/// No group is joined, and nothing is rebalanced. The offsets are kept in memory only: a loop whose offsets
+/// have to outlive the process commits them elsewhere.
+impl GroupConsumer for RangeInput {
+    type Record<'a> = FetchedRecord<'a>;
+
+    fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
         if let Some(failure) = &self.given_up {
             return Polled::Fatal(failure.to_string());
         }
@@ -152,19 +155,36 @@ impl RangeInput {
         }
     }
 
-    /// Returns the next offset of every partition of which a record was read or the end was
-    /// reached.
-    pub fn positions(&self) -> Positions {
-        let reader = self.reader.as_ref();
-        reader.map_or_else(Positions::new, |reader| reader.positions().clone())
-    }
-
     /// Returns the assignment of all partitions, once. No other member can take them away.
-    pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
         if std::mem::replace(&mut self.is_assigned, true) {
             return Vec::new();
         }
         let all = self.share.range.spans.keys().copied().collect();
         vec![AssignmentChange::Assigned(all)]
+    }
+
+    /// There is no group to stay in.
+    fn keep_alive(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn rewind(&mut self, _: Duration) -> Result<(), String> {
+        self.restart().map_err(|failure| failure.to_string())
+    }
+
+    fn positions(&self) -> Positions {
+        let reader = self.reader.as_ref();
+        reader.map_or_else(Positions::new, |reader| reader.positions().clone())
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        self.committed(positions);
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.is_readable()?;
+        self.restart()
     }
 }

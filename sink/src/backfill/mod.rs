@@ -1,10 +1,13 @@
 //! `sink backfill`: writes the rows of a part of the vouchers, such as into an empty or a second
 //! database, beside the live group. The loop, its batches and its table are those of `sink run`.
 //!
+//! The offsets of a backfill are kept in memory only. Rows are identified by campaign and order, so an
+//! interrupted backfill is started again.
+//!
 //! Rows are not part of a Kafka transaction. If an audit is kept, one record is written before the
 //! first row and one after the last.
 
-mod source;
+mod dead_letters;
 
 use clap::Args;
 use runtime::audit::{Action, AuditCounts, AuditSettings, Phase, run_name};
@@ -12,7 +15,7 @@ use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
 use runtime::flow::FlowObserver;
 use runtime::health::Health;
-use runtime::kafka::RangeSettings;
+use runtime::kafka::{GroupConsumer as _, RangeSettings};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::output;
 use runtime::postgres::MissingMigrations;
@@ -26,7 +29,7 @@ use runtime::settings::group_name;
 use runtime::stepping::drive;
 use serde_json::json;
 
-use self::source::BackfillDeadLetters;
+use self::dead_letters::BackfillDeadLetters;
 use crate::kafka::KafkaDeadLetters;
 use crate::ports::Observer;
 use crate::settings::DatabaseSettings;

@@ -13,9 +13,9 @@ use schemas::{Currency, Malformed, VoucherPlan, decimal};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
-use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected};
+use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected, without_code};
 use crate::limits::MAX_LONE_FAILURES;
-use crate::ports::{Table, VoucherIdentity, WriteError, Written};
+use crate::ports::{Table, WriteError, Written};
 
 /// How long one call may wait for the database.
 const SLICE: Duration = Duration::from_millis(500);
@@ -98,28 +98,21 @@ impl<S, T: Table> Redriver<S, T> {
                     });
                 }
                 Err(WriteError::Data(sentence)) => {
-                    let sentence = sentence.replace(batch.code(0), "****");
-                    return Ok(failed(&rejected(&sentence)));
+                    return Ok(failed(&rejected(&without_code(batch, 0, &sentence))));
                 }
-                Err(WriteError::CodeClash {
-                    holder: Some(holder),
-                }) if !is_of(batch, &holder) => {
-                    let VoucherIdentity { campaign, order_id } = holder;
-                    let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
-                    return Ok(failed(&cause));
+                Err(WriteError::CodeClash { holder }) => {
+                    match holder.and_then(|holder| code_taken(batch, 0, &holder)) {
+                        Some(cause) => return Ok(failed(&cause)),
+                        None => "another row had its code for a moment".to_owned(),
+                    }
                 }
-                Err(WriteError::Ambiguous {
-                    why,
-                    others_pass: true,
-                }) if doubted + 1 >= MAX_LONE_FAILURES => {
-                    return Ok(failed(&rejected(&why.replace(batch.code(0), "****"))));
-                }
-                Err(WriteError::Ambiguous { why, .. }) => {
+                Err(WriteError::Ambiguous { why, others_pass }) => {
+                    let why = without_code(batch, 0, &why);
                     doubted += 1;
+                    if others_pass && doubted >= MAX_LONE_FAILURES {
+                        return Ok(failed(&rejected(&why)));
+                    }
                     why
-                }
-                Err(WriteError::CodeClash { .. }) => {
-                    "another row had its code for a moment".to_owned()
                 }
                 Err(WriteError::NeedsPerson(why)) => {
                     return Err(Failure::failed(format!(
@@ -157,10 +150,6 @@ fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> 
     }
 }
 
-fn is_of(batch: &Batch, identity: &VoucherIdentity) -> bool {
-    batch.campaign(0) == identity.campaign && batch.order_id(0) == identity.order_id
-}
-
 /// Returns the outcome when the table keeps another voucher of the order. The live flow treats that as
 /// an echo. The dead letter stays open, because a person has to decide which of the two
 /// vouchers the customer may use.
@@ -193,6 +182,7 @@ mod tests {
     use schemas::SchemaId;
 
     use super::*;
+    use crate::ports::VoucherIdentity;
 
     /// A table with prepared answers.
     struct PreparedTable {

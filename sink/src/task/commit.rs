@@ -4,18 +4,18 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::CommitError;
+use runtime::kafka::{CommitError, GroupConsumer};
 use runtime::metrics::RetryClass;
 use runtime::registry::SchemaSource;
 use runtime::traces::BatchSteps;
 use schemas::VoucherPlan;
 
 use super::{State, Task};
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,

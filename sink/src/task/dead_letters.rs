@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::Refused;
+use runtime::kafka::{GroupConsumer, Refused};
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, RetryClass};
 use runtime::record::InputRecord as _;
@@ -14,11 +14,11 @@ use schemas::VoucherPlan;
 
 use super::{State, Task};
 use crate::limits::WAIT_STEP;
-use crate::ports::{DeadLetters, Drained, Observer, Source, Table};
+use crate::ports::{DeadLetters, Drained, Observer, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,

@@ -1,15 +1,16 @@
 //! How old the oldest record is whose outcome is not durable.
 
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer;
 use runtime::registry::SchemaSource;
 use schemas::VoucherPlan;
 
 use super::Task;
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,

@@ -60,6 +60,7 @@ use runtime::backoff::Backoff;
 use runtime::circuit_breaker::{CircuitBreaker, CircuitBreakerSettings};
 use runtime::clock::Clock;
 use runtime::deferred_offsets::DeferredOffsets;
+use runtime::kafka::GroupConsumer;
 use runtime::lifecycle::Failure;
 use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
@@ -70,7 +71,7 @@ use crate::batch::Batch;
 use crate::bisection::Bisection;
 use crate::columns::Columns;
 use crate::lone_failures::LoneFailures;
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 /// The ports of one task.
 #[derive(Debug)]
@@ -195,7 +196,7 @@ pub struct Task<K, T, D, S, C, O> {
 
 impl<K, T, D, S, C, O> StateMachine for Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
@@ -245,7 +246,7 @@ where
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
@@ -287,16 +288,8 @@ where
 
     /// Reports which partitions are read.
     fn report_health(&mut self) {
-        if !self.assignment.has_joined() {
-            return;
-        }
-        let blocked = self.ports.source.blocked();
-        let flow = self.ports.observer.flow();
-        if blocked.is_empty() {
-            flow.healthy();
-        } else {
-            flow.partitions_blocked(&blocked);
-        }
+        let (consumer, flow) = (&self.ports.source, self.ports.observer.flow());
+        self.assignment.report_health(consumer, flow);
     }
 
     /// Counts the current batch's outcomes from the breaker as it was before the batch. Returns whether

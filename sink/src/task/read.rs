@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::clock::Clock;
-use runtime::kafka::Polled;
+use runtime::kafka::{GroupConsumer, Polled};
 use runtime::record::OwnedRecord;
 use runtime::registry::SchemaSource;
 use schemas::{SchemaId, VoucherPlan};
@@ -13,7 +13,7 @@ use super::{State, Task};
 use crate::bisection::Bisection;
 use crate::decide::{Decision, decide};
 use crate::limits::{IDLE_POLL, MAX_BATCH_RECORDS};
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 /// What a poll brought.
 enum Received {
@@ -37,7 +37,7 @@ pub(super) enum Filled {
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
@@ -152,7 +152,7 @@ where
     /// group shows no lag when it is idle. Every record that was read is durable, and its offset is
     /// committed already unless the group was between two generations then.
     fn commit_what_is_read(&mut self) {
-        if self.assignment.has_joined() && self.ports.source.unread_since().is_none() {
+        if self.assignment.is_read_to_the_end(&self.ports.source) {
             self.forgotten = None;
         }
         let uncommitted = self.assignment.uncommitted(self.ports.source.positions());

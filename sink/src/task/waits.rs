@@ -5,6 +5,7 @@ use std::time::Duration;
 use runtime::assignment::Assignment;
 use runtime::circuit_breaker::PAUSE;
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, RetryClass};
 use runtime::registry::{Lookup, SchemaSource};
@@ -13,11 +14,11 @@ use schemas::{SchemaId, VoucherPlan};
 use super::{State, Task};
 use crate::bisection::Bisection;
 use crate::limits::{REWIND, WAIT_STEP};
-use crate::ports::{DeadLetters, Observer, Source, Table};
+use crate::ports::{DeadLetters, Observer, Table};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
@@ -142,16 +143,12 @@ where
 
     /// Follows what rebalances did.
     pub(super) fn follow_assignment(&mut self) {
-        let changes = self.ports.source.take_changes();
-        let has_changed = self.assignment.apply(changes, |partition| {
+        let (consumer, flow) = (&mut self.ports.source, self.ports.observer.flow());
+        self.assignment.follow(consumer, flow, |partition| {
             self.batch.forget(partition);
             self.next.forget(partition);
             self.deferred.forget(partition);
             self.held.take_if(|held| held.partition == partition);
         });
-        if has_changed {
-            let partitions = self.assignment.len();
-            self.ports.observer.flow().assigned(partitions);
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use runtime::clock::Clock;
+use runtime::kafka::GroupConsumer;
 use runtime::metrics::{Count, RetryClass, SINK_WRITE_ERRORS};
 use runtime::registry::SchemaSource;
 use runtime::trace_context::trace_id;
@@ -12,13 +13,13 @@ use schemas::{Malformed, VoucherPlan};
 use super::read::Filled;
 use super::{State, Task};
 use crate::bisection::Bisection;
-use crate::decide::{code_taken, rejected};
+use crate::decide::{code_taken, rejected, without_code};
 use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
-use crate::ports::{DeadLetters, Observer, Source, Table, VoucherIdentity, WriteError, Written};
+use crate::ports::{DeadLetters, Observer, Table, WriteError, Written};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
-    K: Source,
+    K: GroupConsumer,
     T: Table,
     D: DeadLetters,
     S: SchemaSource<Plan = VoucherPlan>,
@@ -146,18 +147,18 @@ where
                 }
             }
             WriteError::Data(sentence) => {
-                let sentence = without_code(self.batch.code(row), &sentence);
+                let sentence = without_code(&self.batch, row, &sentence);
                 self.reject(bisection, row, rejected(&sentence))
             }
-            WriteError::CodeClash {
-                holder: Some(holder),
-            } if !self.is_of(row, &holder) => {
-                let VoucherIdentity { campaign, order_id } = holder;
-                let cause = code_taken(format_args!("order {order_id} of campaign {campaign}"));
-                self.reject(bisection, row, cause)
+            WriteError::CodeClash { holder } => {
+                match holder.and_then(|holder| code_taken(&self.batch, row, &holder)) {
+                    Some(cause) => self.reject(bisection, row, cause),
+                    // Another writer of this very voucher was quicker, or the holder is gone: once more.
+                    None => self.write_again(bisection, RetryClass::Conflict),
+                }
             }
             WriteError::Ambiguous { why, others_pass } => {
-                let why = without_code(self.batch.code(row), &why);
+                let why = without_code(&self.batch, row, &why);
                 if self.lone_failures.note_failure(others_pass) {
                     tracing::error!(
                         campaign = self.batch.campaign(row),
@@ -172,8 +173,6 @@ where
                 self.report_blocked(&format!("waiting for the database: {why}"));
                 self.write_again(bisection, RetryClass::Postgres)
             }
-            // Another writer of this very voucher was quicker, or the holder is gone: once more.
-            WriteError::CodeClash { .. } => self.write_again(bisection, RetryClass::Conflict),
             WriteError::Conflict(why) => {
                 tracing::debug!(why, "two transactions met");
                 self.write_again(bisection, RetryClass::Conflict)
@@ -194,11 +193,6 @@ where
                 self.write_again(bisection, RetryClass::Postgres)
             }
         }
-    }
-
-    fn is_of(&self, row: usize, identity: &VoucherIdentity) -> bool {
-        self.batch.campaign(row) == identity.campaign
-            && self.batch.order_id(row) == identity.order_id
     }
 
     fn write_again(&mut self, bisection: Bisection, class: RetryClass) -> State {
@@ -228,9 +222,4 @@ where
             since: None,
         }
     }
-}
-
-/// Removes the code from a sentence of the database, such as a trigger's: codes are never logged.
-fn without_code(code: &str, sentence: &str) -> String {
-    sentence.replace(code, "****")
 }

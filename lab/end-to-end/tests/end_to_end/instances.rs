@@ -10,8 +10,8 @@ use end_to_end::topic::NewRecord;
 use end_to_end::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::kafka::{
-    AssignmentChange, GroupOffsets, KafkaSettings, Membership, MembershipObserver, Polled,
-    Producer, Subscription,
+    AssignmentChange, GroupConsumer as _, GroupOffsets, KafkaSettings, Membership,
+    MembershipObserver, Polled, Producer, Subscription,
 };
 use runtime::record::{InputRecord as _, Positions};
 
@@ -250,7 +250,9 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
             read.insert(record.partition());
         }
     }
-    before.commit(&done).map_err(|error| anyhow!("{error:?}"))?;
+    before
+        .commit_offsets(&done)
+        .map_err(|error| anyhow!("{error:?}"))?;
     let offsets = before.list(&done)?;
     drop(before);
 

@@ -13,7 +13,7 @@ use sink::batch::Batch;
 use sink::columns::Columns;
 use sink::decide::{Decision, decide};
 use sink::ports::{Table as _, VoucherIdentity, WriteError, Written};
-use sink::postgres::{Database, PostgresTable};
+use sink::target::postgres::{Database, PostgresTable};
 
 /// Rows of a statement, enough for the one that fails when a row is there.
 const ROWS: usize = 500;

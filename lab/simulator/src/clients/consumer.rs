@@ -201,6 +201,11 @@ impl Consumer {
         self.id
     }
 
+    /// The number of its group and of its topic.
+    pub const fn group(&self) -> usize {
+        self.group
+    }
+
     fn next(&mut self, world: &World) -> Option<Read> {
         let group = &world.broker.groups[self.group];
         let uncommitted = self.group == 1 && world.has(Mutation::ReadUncommitted);

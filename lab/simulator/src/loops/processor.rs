@@ -9,18 +9,16 @@ use processor::limits::BatchLimits;
 use processor::ports::Log;
 use processor::task::{Guarantee, Ports, Settings, Task};
 use runtime::circuit_breaker::CircuitBreakerSettings;
-use runtime::kafka::{
-    AssignmentChange, CommitError, Membership, Outgoing, Polled, Stage, TransactionError,
-    Unfinished,
-};
+use runtime::kafka::{Membership, Outgoing, Stage, TransactionError, Unfinished};
 use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::Driver;
 use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, ValueFormat};
 
+use super::member::Member;
 use super::silent::Silent;
-use crate::clients::consumer::{Consumer, Read, shifted};
+use crate::clients::consumer::shifted;
 use crate::clients::producers::Producers;
 use crate::mutation::Mutation;
 use crate::world::kafka::ORDER_STATUS;
@@ -42,8 +40,7 @@ pub fn start(
     let transactional_id = format!("processor/{instance}/0");
     let guarantee = world.borrow().guarantee;
     let log = SimulatedLog {
-        world: Shared::clone(world),
-        consumer: Consumer::new(id, ORDER_STATUS, instance.to_owned()),
+        member: Member::new(world, id, ORDER_STATUS, instance.to_owned()),
         producers: Producers::new(id, &transactional_id, guarantee == Guarantee::ExactlyOnce),
         late: None,
         beside: None,
@@ -99,8 +96,7 @@ struct Beside {
 /// The port.
 #[derive(Debug)]
 pub struct SimulatedLog {
-    world: Shared,
-    consumer: Consumer,
+    member: Member,
     producers: Producers,
     /// A planted bug's offsets, to be committed after the transaction.
     late: Option<Positions>,
@@ -108,15 +104,14 @@ pub struct SimulatedLog {
 }
 
 impl Log for SimulatedLog {
-    type Record<'a> = Read;
+    type Consumer = Member;
 
-    fn open_producer(&mut self) -> Result<(), Failure> {
-        self.producers.reopen(&mut self.world.borrow_mut());
-        Ok(())
+    fn consumer(&mut self) -> &mut Member {
+        &mut self.member
     }
 
-    fn open_consumer(&mut self) -> Result<(), Failure> {
-        self.consumer.reopen();
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.producers.reopen(&mut self.member.world.borrow_mut());
         Ok(())
     }
 
@@ -125,39 +120,15 @@ impl Log for SimulatedLog {
     }
 
     fn look_for_our_name(&mut self, time: Duration) -> Membership {
-        self.consumer
-            .look_for_our_name(&mut self.world.borrow_mut(), time)
+        self.member
+            .consumer
+            .look_for_our_name(&mut self.member.world.borrow_mut(), time)
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        let world = &mut self.world.borrow_mut();
-        self.consumer.heartbeat(world);
+        let world = &mut self.member.world.borrow_mut();
+        self.member.consumer.heartbeat(world);
         self.producers.init(world, timeout)
-    }
-
-    fn poll(&mut self, timeout: Duration) -> Polled<Read> {
-        self.consumer.poll(&mut self.world.borrow_mut(), timeout)
-    }
-
-    fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.consumer.take_changes()
-    }
-
-    fn keep_alive(&mut self, time: Duration) {
-        self.consumer.keep_alive(&mut self.world.borrow_mut(), time);
-    }
-
-    fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        self.consumer.rewind(&mut self.world.borrow_mut())
-    }
-
-    fn positions(&mut self) -> Positions {
-        self.consumer.positions()
-    }
-
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        self.consumer
-            .commit(&mut self.world.borrow_mut(), positions)
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
@@ -167,12 +138,12 @@ impl Log for SimulatedLog {
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
         self.producers
             .current()
-            .send(&mut self.world.borrow_mut(), record)
+            .send(&mut self.member.world.borrow_mut(), record)
     }
 
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        let world = &mut self.world.borrow_mut();
-        self.consumer.heartbeat(world);
+        let world = &mut self.member.world.borrow_mut();
+        self.member.consumer.heartbeat(world);
         self.producers.current().drain(world, timeout)
     }
 
@@ -181,13 +152,13 @@ impl Log for SimulatedLog {
         positions: &Positions,
         timeout: Duration,
     ) -> Result<(), TransactionError> {
-        let world = &mut self.world.borrow_mut();
-        self.consumer.heartbeat(world);
+        let world = &mut self.member.world.borrow_mut();
+        self.member.consumer.heartbeat(world);
         if world.has(Mutation::OffsetsOutsideTransaction) {
             self.late = Some(positions.clone());
             return Ok(());
         }
-        let consumer = &self.consumer;
+        let consumer = &self.member.consumer;
         self.producers
             .current()
             .send_offsets(world, timeout, |world, identity| {
@@ -208,18 +179,18 @@ impl Log for SimulatedLog {
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        let world = &mut self.world.borrow_mut();
-        self.consumer.heartbeat(world);
+        let world = &mut self.member.world.borrow_mut();
+        self.member.consumer.heartbeat(world);
         self.producers.current().end(world, true, timeout)?;
         if let Some(late) = self.late.take() {
-            let _ = self.consumer.commit(world, &late);
+            let _ = self.member.consumer.commit(world, &late);
         }
         Ok(())
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<(), TransactionError> {
-        let world = &mut self.world.borrow_mut();
-        self.consumer.heartbeat(world);
+        let world = &mut self.member.world.borrow_mut();
+        self.member.consumer.heartbeat(world);
         self.producers.current().end(world, false, timeout)
     }
 
@@ -235,9 +206,9 @@ impl Log for SimulatedLog {
     /// A stage now and then: the loop reads on, or dies, between two of them.
     fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
         {
-            let world = &mut self.world.borrow_mut();
+            let world = &mut self.member.world.borrow_mut();
             if world.random.per_mille(500) {
-                world.spend(self.consumer.id(), timeout);
+                world.spend(self.member.consumer.id(), timeout);
                 return None;
             }
         }
@@ -255,7 +226,15 @@ impl Log for SimulatedLog {
             Stage::Committing => (self.commit(timeout), None),
         };
         match (done, next) {
-            (Err(_), _) if self.world.borrow().has(Mutation::UnfinishedIsCommitted) => Some(Ok(())),
+            (Err(_), _)
+                if self
+                    .member
+                    .world
+                    .borrow()
+                    .has(Mutation::UnfinishedIsCommitted) =>
+            {
+                Some(Ok(()))
+            }
             (Err(error), _) => Some(Err(Unfinished { stage, error })),
             (Ok(()), None) => Some(Ok(())),
             (Ok(()), Some(stage)) => {
@@ -267,10 +246,6 @@ impl Log for SimulatedLog {
                 None
             }
         }
-    }
-
-    fn poll_fetched(&mut self) -> Polled<Read> {
-        self.consumer.poll_fetched(&mut self.world.borrow_mut())
     }
 }
 

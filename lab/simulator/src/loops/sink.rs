@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::dead_letter::OutgoingDeadLetter;
-use runtime::kafka::{AssignmentChange, CommitError, Polled};
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Positions};
 use runtime::registry::{Lookup, SchemaSource};
 use runtime::stepping::Driver;
 use schemas::{Malformed, Reason, SchemaId, VoucherPlan};
 use sink::columns::Columns;
-use sink::ports::{DeadLetters, Drained, Source, Table, WriteError, Written};
+use sink::ports::{DeadLetters, Drained, Table, WriteError, Written};
 use sink::task::{Ports, Settings, Task};
 
+use super::member::Member;
 use super::silent::Silent;
-use crate::clients::consumer::{Consumer, Read};
 use crate::mutation::Mutation;
 use crate::world::database::{Row, rows_of};
 use crate::world::kafka::log::Record;
@@ -24,17 +22,13 @@ use crate::world::network::Request;
 use crate::world::{Fault, ProcessClock, ProcessId, Service, Shared};
 
 /// A sink of the model.
-pub type SinkTask = Driver<
-    Task<SimulatedSource, SimulatedTable, SimulatedDeadLetters, NoSchemas, ProcessClock, Silent>,
->;
+pub type SinkTask =
+    Driver<Task<Member, SimulatedTable, SimulatedDeadLetters, NoSchemas, ProcessClock, Silent>>;
 
 /// Starts a sink. Its instance id is new in every process, as the product's is (ADR 0004).
 pub fn start(world: &Shared, id: ProcessId) -> SinkTask {
     let ports = Ports {
-        source: SimulatedSource {
-            world: Shared::clone(world),
-            consumer: Consumer::new(id, VOUCHERS, format!("sink-{id}")),
-        },
+        source: Member::new(world, id, VOUCHERS, format!("sink-{id}")),
         table: SimulatedTable {
             world: Shared::clone(world),
             id,
@@ -59,60 +53,6 @@ pub fn start(world: &Shared, id: ProcessId) -> SinkTask {
         breaker: CircuitBreakerSettings::NEVER,
     };
     Driver::new(Task::new(ports, settings))
-}
-
-/// The group member.
-#[derive(Debug)]
-pub struct SimulatedSource {
-    world: Shared,
-    consumer: Consumer,
-}
-
-impl Source for SimulatedSource {
-    type Record<'a> = Read;
-
-    fn poll(&mut self, timeout: Duration) -> Polled<Read> {
-        let world = &mut self.world.borrow_mut();
-        let polled = self.consumer.poll(world, timeout);
-        if let Polled::Record(record) = &polled
-            && world.has(Mutation::OffsetsBeforeRows)
-        {
-            let next = Positions::from([(record.partition(), record.offset() + 1)]);
-            let _ = self.consumer.commit(world, &next);
-        }
-        polled
-    }
-
-    fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.consumer.take_changes()
-    }
-
-    fn keep_alive(&mut self, time: Duration) {
-        self.consumer.keep_alive(&mut self.world.borrow_mut(), time);
-    }
-
-    fn rewind(&mut self, _: Duration) -> Result<(), String> {
-        self.consumer.rewind(&mut self.world.borrow_mut())
-    }
-
-    fn positions(&mut self) -> Positions {
-        self.consumer.positions()
-    }
-
-    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
-        let world = &mut self.world.borrow_mut();
-        if world.has(Mutation::ReadsAheadCommits) {
-            let mut read = self.consumer.positions();
-            read.retain(|partition, _| positions.contains_key(partition));
-            return self.consumer.commit(world, &read);
-        }
-        self.consumer.commit(world, positions)
-    }
-
-    fn reopen(&mut self) -> Result<(), Failure> {
-        self.consumer.reopen();
-        Ok(())
-    }
 }
 
 /// The connection.

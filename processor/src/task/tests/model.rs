@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use runtime::clock::Clock;
 use runtime::kafka::{
-    AssignmentChange, CommitError, Membership, Outgoing, Polled, Refused, TransactionError,
+    AssignmentChange, CommitError, GroupConsumer, Membership, Outgoing, Polled, Refused,
+    TransactionError,
 };
 use runtime::lifecycle::Failure;
 use runtime::record::{Offset, OwnedRecord, Partition, Positions};
@@ -142,48 +143,8 @@ impl Kafka {
     }
 }
 
-impl Log for Kafka {
+impl GroupConsumer for Kafka {
     type Record<'a> = OwnedRecord;
-
-    fn open_producer(&mut self) -> Result<(), Failure> {
-        self.open = None;
-        Ok(())
-    }
-
-    fn open_consumer(&mut self) -> Result<(), Failure> {
-        self.changes.clear();
-        self.client_positions.clear();
-        let assigned = std::mem::take(&mut self.positions);
-        self.to_assign.extend(assigned.into_keys());
-        Ok(())
-    }
-
-    fn session_timeout(&self) -> Duration {
-        SESSION_TIMEOUT
-    }
-
-    fn look_for_our_name(&mut self, time: Duration) -> Membership {
-        self.now += time;
-        self.answers.pop_front().unwrap_or(Membership::Absent)
-    }
-
-    fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
-        assert!(self.open.is_none(), "init before begin");
-        self.answer()?;
-        self.inits += 1;
-        Ok(())
-    }
-
-    fn unread_since(&self) -> Option<i64> {
-        let unread = self.positions.iter().filter_map(|(partition, position)| {
-            self.inputs[partition].get(usize::try_from(*position).ok()?)
-        });
-        unread.filter_map(|record| record.timestamp_millis).min()
-    }
-
-    fn waits_for_offsets(&self) -> bool {
-        self.hangs(Hangs::Placing)
-    }
 
     fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
         assert!(
@@ -229,6 +190,17 @@ impl Log for Kafka {
         self.serve_group();
     }
 
+    fn unread_since(&self) -> Option<i64> {
+        let unread = self.positions.iter().filter_map(|(partition, position)| {
+            self.inputs[partition].get(usize::try_from(*position).ok()?)
+        });
+        unread.filter_map(|record| record.timestamp_millis).min()
+    }
+
+    fn waits_for_offsets(&self) -> bool {
+        self.hangs(Hangs::Placing)
+    }
+
     fn rewind(&mut self, _: Duration) -> Result<(), String> {
         if self.fault() != Fault::None || self.hangs(Hangs::Rewinding) {
             return Err("scripted".to_owned());
@@ -240,7 +212,7 @@ impl Log for Kafka {
         Ok(())
     }
 
-    fn positions(&mut self) -> Positions {
+    fn positions(&self) -> Positions {
         self.client_positions.clone()
     }
 
@@ -258,6 +230,43 @@ impl Log for Kafka {
         }
         self.offsets_only_commits += 1;
         self.commit_positions(positions.clone());
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.changes.clear();
+        self.client_positions.clear();
+        let assigned = std::mem::take(&mut self.positions);
+        self.to_assign.extend(assigned.into_keys());
+        Ok(())
+    }
+}
+
+impl Log for Kafka {
+    type Consumer = Self;
+
+    fn consumer(&mut self) -> &mut Self {
+        self
+    }
+
+    fn open_producer(&mut self) -> Result<(), Failure> {
+        self.open = None;
+        Ok(())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        SESSION_TIMEOUT
+    }
+
+    fn look_for_our_name(&mut self, time: Duration) -> Membership {
+        self.now += time;
+        self.answers.pop_front().unwrap_or(Membership::Absent)
+    }
+
+    fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
+        assert!(self.open.is_none(), "init before begin");
+        self.answer()?;
+        self.inits += 1;
         Ok(())
     }
 

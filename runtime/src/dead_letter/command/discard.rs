@@ -51,10 +51,8 @@ impl DiscardArgs {
         service: &'static str,
         topics: &TopicSettings,
     ) -> Result<Option<Audit>, Failure> {
-        match self.dry_run {
-            true => Ok(None),
-            false => self.audit.open(service, topics, Some(&self.note)),
-        }
+        self.audit
+            .open_if(!self.dry_run, service, topics, Some(&self.note))
     }
 }
 

@@ -61,10 +61,7 @@ impl RedriveArgs {
         service: &'static str,
         topics: &TopicSettings,
     ) -> Result<Option<Audit>, Failure> {
-        match self.dry_run {
-            true => Ok(None),
-            false => self.audit.open(service, topics, None),
-        }
+        self.audit.open_if(!self.dry_run, service, topics, None)
     }
 }
 

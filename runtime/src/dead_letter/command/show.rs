@@ -44,10 +44,7 @@ impl ShowArgs {
         service: &'static str,
         topics: &TopicSettings,
     ) -> Result<Option<Audit>, Failure> {
-        match self.reveal {
-            true => self.audit.open(service, topics, None),
-            false => Ok(None),
-        }
+        self.audit.open_if(self.reveal, service, topics, None)
     }
 }
 

@@ -8,7 +8,8 @@
 mod properties;
 mod settings;
 
-pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT, session_timeout};
+pub(super) use settings::session_timeout;
+pub use settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;

@@ -220,7 +220,7 @@ impl KafkaSettings {
 }
 
 /// Returns how long the group keeps a member of this configuration that sends no heartbeat.
-pub fn session_timeout(config: &ClientConfig) -> Duration {
+pub(in crate::kafka) fn session_timeout(config: &ClientConfig) -> Duration {
     config
         .get("session.timeout.ms")
         .and_then(|millis| millis.parse().ok())

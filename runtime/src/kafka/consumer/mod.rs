@@ -1,6 +1,7 @@
 //! A member of a consumer group that reads one topic.
 //!
-//! The loops hold a [`Subscription`]. It calls everything else, on the caller's thread:
+//! The loops read through a [`GroupConsumer`], which a [`Subscription`] is. It calls everything else, on
+//! the caller's thread:
 //!
 //! ```text
 //! Subscription::poll
@@ -30,6 +31,7 @@ mod blocked;
 mod committed_offsets;
 mod fetch_queue;
 mod first_record;
+mod group_consumer;
 mod halted;
 mod lag;
 mod limits;
@@ -45,5 +47,6 @@ pub use blocked::{Blocked, Cause};
 pub use fetch_queue::FetchedRecord;
 pub(super) use fetch_queue::{FetchError, FetchQueue, Fetched};
 pub use first_record::{FirstRecord, first_records};
+pub use group_consumer::GroupConsumer;
 pub use rebalance::AssignmentChange;
 pub use subscription::{CommitError, Polled, Subscription};

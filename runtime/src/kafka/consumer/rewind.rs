@@ -12,7 +12,7 @@ use super::limits::DISTRUST_AFTER_OUTAGE;
 use super::subscription::Subscription;
 use crate::kafka::background_call::{BackgroundCall, timed_out};
 use crate::kafka::partition_list;
-use crate::record::{Partition, Positions};
+use crate::record::Partition;
 
 /// A rewind whose offsets are being requested.
 pub(super) struct Rewind {
@@ -22,21 +22,20 @@ pub(super) struct Rewind {
 }
 
 impl Subscription {
-    /// Reads every assigned partition again from its committed offset, or from its beginning, and
-    /// returns the committed offsets. A partition that is still waiting for its offset needs no
-    /// rewind.
+    /// Reads every assigned partition again from its committed offset, or from its beginning. A
+    /// partition that is still waiting for its offset needs no rewind.
     ///
     /// # Errors
     /// When the coordinator does not return the offsets within `timeout`, or has not returned the
     /// same ones for long enough after an outage. Call it again: the request goes on meanwhile.
-    pub fn rewind(&mut self, timeout: Duration) -> Result<Positions, KafkaError> {
+    pub(super) fn seek_to_committed(&mut self, timeout: Duration) -> Result<(), KafkaError> {
         if self.has_failed() {
             // The client has no assignment any more, and the next poll returns the failure.
             let fetched: Vec<_> = self.positions.fetched.keys().copied().collect();
             for partition in fetched {
                 self.positions.forget(partition);
             }
-            return Ok(Positions::new());
+            return Ok(());
         }
         let halted = self.halted.keys();
         let mut partitions: Vec<_> = self
@@ -49,17 +48,10 @@ impl Subscription {
         partitions.sort_unstable();
         partitions.dedup();
         if partitions.is_empty() {
-            return Ok(Positions::new());
+            return Ok(());
         }
         let committed = self.committed_offsets_within(timeout, partitions)?;
-        self.seek(&committed, timeout)?;
-        Ok(committed
-            .into_iter()
-            .filter_map(|(partition, offset)| match offset {
-                KafkaOffset::Offset(offset) => Some((partition, offset)),
-                _ => None,
-            })
-            .collect())
+        self.seek(&committed, timeout)
     }
 
     /// Drops the request of a rewind that was begun. Its answer may be from before the end of a

@@ -50,7 +50,7 @@ impl Subscription {
 
     /// Returns whether assigned partitions are not fetched because their committed offsets are not
     /// known. Halted partitions do not count: their offsets are known.
-    pub fn waits_for_offsets(&self) -> bool {
+    pub(super) fn awaits_start_offsets(&self) -> bool {
         let is_halted = |partition| self.halted.contains_key(partition);
         self.context().has_pending() && !self.context().pending().keys().all(is_halted)
     }

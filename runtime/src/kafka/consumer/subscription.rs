@@ -1,8 +1,9 @@
 //! A member of a consumer group that reads one topic, owned by one thread.
 //!
-//! Rebalances happen inside [`Subscription::poll`] and [`Subscription::keep_alive`], on the caller's
-//! thread: between two polls the assignment does not change. So a loop that finishes its transaction
-//! before it polls again never loses a partition in the middle of one.
+//! Rebalances happen inside [`poll`](GroupConsumer::poll) and
+//! [`keep_alive`](GroupConsumer::keep_alive), on the caller's thread: between two polls the assignment
+//! does not change. So a loop that finishes its transaction before it polls again never loses a
+//! partition in the middle of one.
 //!
 //! Partitions are never paused. Records come through a queue of their own, which a loop leaves alone
 //! while it waits for something else and polls the group. The client prefetches into that queue,
@@ -17,6 +18,7 @@ use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
 use super::blocked::{Blocked, BlockedPartitions, Cause};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
+use super::group_consumer::GroupConsumer;
 use super::halted::Halted;
 use super::lag::ConsumerLag;
 use super::limits::{
@@ -30,7 +32,7 @@ use super::stalled::{StallDetector, StallReport, Stalled};
 use super::start_offsets::StartOffsets;
 use super::unsettled_offsets::UnsettledOffsets;
 use crate::clock::unix_millis;
-use crate::kafka::config::create_client;
+use crate::kafka::config::{create_client, session_timeout};
 use crate::kafka::partition_list;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
@@ -66,6 +68,10 @@ pub enum CommitError {
 
 /// A group member's connection to its topic.
 pub struct Subscription {
+    /// The configuration of its client.
+    config: ClientConfig,
+    leaves_on_close: bool,
+    is_beside_transactions: bool,
     pub(super) queue: FetchQueue<RebalanceContext>,
     pub(super) topic: String,
     pub(super) positions: ReadPositions,
@@ -106,6 +112,9 @@ impl Subscription {
         // Of a configuration without a group the client has just refused to subscribe.
         let group = config.get("group.id").unwrap_or_default();
         Ok(Self {
+            config: config.clone(),
+            leaves_on_close: false,
+            is_beside_transactions: false,
             queue: FetchQueue::new(consumer),
             lag: ConsumerLag::new(group, topic),
             topic: topic.to_owned(),
@@ -127,46 +136,22 @@ impl Subscription {
     /// take over its partitions at once.
     #[must_use]
     pub fn leaves_on_close(mut self) -> Self {
+        self.leaves_on_close = true;
         self.queue.leave_on_close();
+        self
+    }
+
+    /// Declares that transactions of another client commit offsets of this group too. A commit of offsets
+    /// that is not answered then makes this client unusable: it may still arrive, after offsets that a
+    /// transaction commits, and set the group back. After a new member's join the broker refuses it.
+    #[must_use]
+    pub const fn beside_transactions(mut self) -> Self {
+        self.is_beside_transactions = true;
         self
     }
 
     pub(super) fn context(&self) -> &RebalanceContext {
         self.queue.client().context()
-    }
-
-    /// Returns the next record, waiting for it up to `timeout`.
-    pub fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
-        if let Some(why) = self.failure.take() {
-            return Polled::Fatal(why);
-        }
-        let has_partitions = !self.positions.fetched.is_empty();
-        if self.records_until_events == 0 {
-            // Without a partition there are only events to wait for.
-            let wait = if has_partitions {
-                Duration::ZERO
-            } else {
-                timeout
-            };
-            match self.serve_events(wait) {
-                // Not after an event: more may follow it, and the queue of records is woken once.
-                Event::None => self.records_until_events = RECORDS_PER_EVENT_POLL,
-                Event::Handled => return Polled::Nothing,
-                Event::Fatal(why) => return Polled::Fatal(why),
-            }
-        }
-        let timeout = if self.positions.fetched.is_empty() {
-            Duration::ZERO
-        } else {
-            whole_millis(timeout)
-        };
-        self.next_record(timeout)
-    }
-
-    /// Returns the next record if the client has fetched it already. Does not poll the group, so no
-    /// rebalance happens.
-    pub fn poll_fetched(&mut self) -> Polled<FetchedRecord<'_>> {
-        self.next_record(Duration::ZERO)
     }
 
     fn next_record(&mut self, mut timeout: Duration) -> Polled<FetchedRecord<'_>> {
@@ -359,67 +344,8 @@ impl Subscription {
         });
     }
 
-    /// Returns which assigned partitions are blocked, and why. Empty when all are healthy: each
-    /// brings records, or is at its end.
-    pub fn blocked(&self) -> Vec<Blocked> {
-        self.blocked.all()
-    }
-
-    /// Returns about when the oldest unread record of the assigned partitions was written, in
-    /// milliseconds since the epoch; `None` when every partition was read to its end, as far as is
-    /// known.
-    pub fn unread_since(&self) -> Option<i64> {
-        self.lag.unread_since()
-    }
-
-    /// Takes what rebalances did since the last call, in order.
-    pub fn take_changes(&mut self) -> Vec<AssignmentChange> {
-        self.apply_changes();
-        std::mem::take(&mut self.changes)
-    }
-
-    /// Polls the group for `time` while the loop waits for something else. Takes no record.
-    pub fn keep_alive(&mut self, time: Duration) {
-        match self.serve_events(whole_millis(time)) {
-            Event::None => {}
-            Event::Handled => self.records_until_events = 0,
-            // The client reports it only once.
-            Event::Fatal(why) => self.failure = Some(why),
-        }
-    }
-
-    /// Returns the next offsets to read, past control records. A partition is included once a record
-    /// of it was returned, or its end reached, since it was assigned or rewound.
-    pub fn positions(&self) -> Positions {
-        self.positions.next_offsets()
-    }
-
-    /// Commits `positions` and waits some seconds for the answer.
-    ///
-    /// # Errors
-    /// See [`CommitError`].
-    pub fn commit(&self, positions: &Positions) -> Result<(), CommitError> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let list = self.list(positions).map_err(CommitError::Unavailable)?;
-        self.queue
-            .commit(&list, COMMIT_TIMEOUT)
-            .map_err(|error| match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::IllegalGeneration
-                    | RDKafkaErrorCode::UnknownMemberId
-                    | RDKafkaErrorCode::RebalanceInProgress
-                    | RDKafkaErrorCode::FencedInstanceId
-                    // The next poll returns it. A loop that waits for its commit would never poll.
-                    | RDKafkaErrorCode::Fatal,
-                ) => CommitError::NotOwner(error),
-                _ => CommitError::Unavailable(error),
-            })
-    }
-
     /// Declares this client unusable. The next poll returns [`Polled::Fatal`] with this reason.
-    pub fn fail(&mut self, why: &str) {
+    fn fail(&mut self, why: &str) {
         self.failure.get_or_insert_with(|| why.to_owned());
     }
 
@@ -437,6 +363,11 @@ impl Subscription {
         fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 
+    /// Returns how long the group keeps a member of this configuration that sends no heartbeat.
+    pub fn session_timeout(&self) -> Duration {
+        session_timeout(&self.config)
+    }
+
     /// Returns offsets of this topic as a transaction takes them.
     ///
     /// # Errors
@@ -451,5 +382,110 @@ impl Subscription {
     /// the offsets of a former owner.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.queue.client().group_metadata()
+    }
+}
+
+impl GroupConsumer for Subscription {
+    type Record<'a> = FetchedRecord<'a>;
+
+    fn poll(&mut self, timeout: Duration) -> Polled<FetchedRecord<'_>> {
+        if let Some(why) = self.failure.take() {
+            return Polled::Fatal(why);
+        }
+        let has_partitions = !self.positions.fetched.is_empty();
+        if self.records_until_events == 0 {
+            // Without a partition there are only events to wait for.
+            let wait = if has_partitions {
+                Duration::ZERO
+            } else {
+                timeout
+            };
+            match self.serve_events(wait) {
+                // Not after an event: more may follow it, and the queue of records is woken once.
+                Event::None => self.records_until_events = RECORDS_PER_EVENT_POLL,
+                Event::Handled => return Polled::Nothing,
+                Event::Fatal(why) => return Polled::Fatal(why),
+            }
+        }
+        let timeout = if self.positions.fetched.is_empty() {
+            Duration::ZERO
+        } else {
+            whole_millis(timeout)
+        };
+        self.next_record(timeout)
+    }
+
+    fn poll_fetched(&mut self) -> Polled<FetchedRecord<'_>> {
+        self.next_record(Duration::ZERO)
+    }
+
+    fn blocked(&self) -> Vec<Blocked> {
+        self.blocked.all()
+    }
+
+    fn unread_since(&self) -> Option<i64> {
+        self.lag.unread_since()
+    }
+
+    fn take_changes(&mut self) -> Vec<AssignmentChange> {
+        self.apply_changes();
+        std::mem::take(&mut self.changes)
+    }
+
+    fn keep_alive(&mut self, time: Duration) {
+        match self.serve_events(whole_millis(time)) {
+            Event::None => {}
+            Event::Handled => self.records_until_events = 0,
+            // The client reports it only once.
+            Event::Fatal(why) => self.failure = Some(why),
+        }
+    }
+
+    fn positions(&self) -> Positions {
+        self.positions.next_offsets()
+    }
+
+    fn waits_for_offsets(&self) -> bool {
+        self.awaits_start_offsets()
+    }
+
+    fn rewind(&mut self, timeout: Duration) -> Result<(), String> {
+        self.seek_to_committed(timeout)
+            .map_err(|error| error.to_string())
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(positions).map_err(CommitError::Unavailable)?;
+        let Err(error) = self.queue.commit(&list, COMMIT_TIMEOUT) else {
+            return Ok(());
+        };
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::RebalanceInProgress
+                | RDKafkaErrorCode::FencedInstanceId
+                // The next poll returns it. A loop that waits for its commit would never poll.
+                | RDKafkaErrorCode::Fatal,
+            ) => Err(CommitError::NotOwner(error)),
+            Some(RDKafkaErrorCode::OperationTimedOut) if self.is_beside_transactions => {
+                self.fail("a commit of offsets was not answered");
+                Err(CommitError::NotOwner(error))
+            }
+            _ => Err(CommitError::Unavailable(error)),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        let mut new = Self::join(&self.config, &self.topic)?;
+        if self.leaves_on_close {
+            new = new.leaves_on_close();
+        }
+        new.is_beside_transactions = self.is_beside_transactions;
+        *self = new;
+        Ok(())
     }
 }

@@ -12,7 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode::OperationTimedOut;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
-use runtime::kafka::{GroupOffsets, KafkaSettings, Outgoing, Polled, Producer, Subscription};
+use runtime::kafka::{
+    GroupConsumer as _, GroupOffsets, KafkaSettings, Outgoing, Polled, Producer, Subscription,
+};
 use runtime::record::{InputRecord, Positions};
 
 use super::script::{self, Kafka, Name, Step, Topic};
@@ -245,8 +247,8 @@ impl RealBroker {
             Step::PollsFatal(name) => self.polls_fatal(name),
             Step::Polls(name) => self.polls(name, expected),
             Step::CommitOffset(name, offset) => {
-                let member = &self.members[name].subscription;
-                script::commit_word(member.commit(&Positions::from([(0, offset)])))
+                let member = &mut script::known(&mut self.members, name).subscription;
+                script::commit_word(member.commit_offsets(&Positions::from([(0, offset)])))
             }
             Step::Read(topic) => eventually(expected, || self.read(topic, "read_committed")),
             Step::ReadUncommitted(topic) | Step::Compact(topic) => {

@@ -6,7 +6,7 @@ use runtime::clock::Clock;
 use runtime::dead_letter::OutgoingDeadLetter;
 use runtime::flow::FlowObserver;
 use runtime::kafka::rdkafka::error::KafkaError;
-use runtime::kafka::{AssignmentChange, CommitError, Polled, Refused};
+use runtime::kafka::{AssignmentChange, CommitError, GroupConsumer, Polled, Refused};
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, RetryClass};
 use runtime::record::{OwnedRecord, Positions};
@@ -16,10 +16,10 @@ use runtime::traces::{BatchSteps, SampledRecords};
 use super::{Fault, Outside, Port, STATEMENT, StoredDeadLetter, World};
 use crate::batch::RowTimes;
 use crate::columns::Columns;
-use crate::ports::{DeadLetters, Drained, Observer, Source, Table, WriteError, Written};
+use crate::ports::{DeadLetters, Drained, Observer, Table, WriteError, Written};
 use crate::tally::Tally;
 
-impl Source for Outside {
+impl GroupConsumer for Outside {
     type Record<'a> = OwnedRecord;
 
     fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
@@ -81,7 +81,7 @@ impl Source for Outside {
         Ok(())
     }
 
-    fn positions(&mut self) -> Positions {
+    fn positions(&self) -> Positions {
         self.0.borrow().client_positions.clone()
     }
 

@@ -1,13 +1,17 @@
 //! The database that the vouchers are written to. Everything else in this crate names it by these names,
-//! so a second target is chosen here.
+//! so a second target is a folder beside `postgres`, and is chosen here.
+
+pub mod postgres;
+mod probe;
 
 use runtime::lifecycle::Failure;
-use runtime::postgres::MigrateTimeout;
+use runtime::postgres::MigrateSettings;
 use runtime::preflight::{Check, DatabaseSchema};
 
-use crate::postgres;
+use crate::settings::DatabaseSettings;
 
-pub use crate::postgres::{Database, DatabaseProbe, PostgresTable as VouchersTable, migrate};
+pub use postgres::{Database, PostgresTable as VouchersTable, WriteTest, migrate};
+pub use probe::DatabaseProbe;
 
 /// Checks the database, and migrates it when the check is to repair what it finds.
 pub(crate) async fn check(check: &mut Check, database: &Database) {
@@ -19,15 +23,15 @@ pub(crate) async fn check(check: &mut Check, database: &Database) {
     check.database(database.inner(), &schema).await;
 }
 
-/// Applies the missing migrations and prints which, for the command `migrate`.
+/// Applies the missing migrations and prints which, for a job that runs before the services.
 ///
 /// # Errors
-/// See [`run_command`](runtime::postgres::Migrations::run_command).
+/// Exit code 2 for settings; see [`run_command`](runtime::postgres::Migrations::run_command).
 pub(crate) async fn run_migrate(
-    database: &Database,
-    timeout: MigrateTimeout,
+    settings: MigrateSettings<DatabaseSettings>,
 ) -> Result<(), Failure> {
+    let database = Database::new(&settings.database.database_url)?;
     postgres::MIGRATIONS
-        .run_command(database.inner(), timeout)
+        .run_command(database.inner(), settings.timeout)
         .await
 }

@@ -106,7 +106,7 @@ mod tests {
     fn a_clash_on_the_code_is_known_by_its_constraint() {
         assert_eq!(by_code("23505", Some(CODE_CONSTRAINT)), Fault::CodeClash);
         assert_eq!(by_code("23514", Some(CODE_CONSTRAINT)), Fault::Data);
-        let migration = include_str!("../../migrations/0001_vouchers.sql");
+        let migration = include_str!("../../../migrations/0001_vouchers.sql");
         assert!(migration.contains(&format!("CONSTRAINT {CODE_CONSTRAINT} UNIQUE (code)")));
     }
 

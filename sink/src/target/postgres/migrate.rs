@@ -4,28 +4,28 @@ use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::postgres::{MigrationError, Migrations, MissingMigrations, WriteProbe};
 
-use super::connect::Database;
+use super::Database;
 
 /// The migrations of the vouchers' schema.
-pub(crate) const MIGRATIONS: Migrations = Migrations {
+pub(in crate::target) const MIGRATIONS: Migrations = Migrations {
     table: "sink_migrations",
     known: &[
         (
             1,
             "vouchers",
-            include_str!("../../migrations/0001_vouchers.sql"),
+            include_str!("../../../migrations/0001_vouchers.sql"),
         ),
         (
             2,
             "record positions",
-            include_str!("../../migrations/0002_record_positions.sql"),
+            include_str!("../../../migrations/0002_record_positions.sql"),
         ),
     ],
 };
 
 /// A statement like the sink's, for an order whose id no client can send: it begins with a control
 /// character.
-pub(crate) const WRITES: WriteProbe = WriteProbe(&[
+pub(in crate::target) const WRITES: WriteProbe = WriteProbe(&[
     "INSERT INTO vouchers (campaign, order_id, code, amount, currency, issued_at)
      VALUES (E'\\x01probe', E'\\x01probe', E'\\x01probe', 1, 'EUR', now())
      ON CONFLICT DO NOTHING",

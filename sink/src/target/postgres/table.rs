@@ -8,7 +8,7 @@ use runtime::postgres::{message_of, within};
 use sqlx::{Error, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use super::connect::Database;
+use super::Database;
 use super::fault::{Fault, fault_of, is_denied};
 use super::insert::{Expectation, canary, holder, insert, insert_and_roll_back};
 use crate::columns::Columns;
