@@ -41,11 +41,20 @@ async function prepare(open) {
   await page.getByText('Done', { exact: true }).last().waitFor();
 
   const heading = (name) => (shown) => shown.getByRole('heading', { name }).first().waitFor();
+  // Until the services were asked, the flow is that of an earlier page, and says so.
+  const flow = (isThere) => async (shown) => {
+    await shown.getByText(/^As of /).waitFor();
+    await isThere(shown);
+  };
   return [
     { name: 'login', path: '/login', as: null, isThere: heading('Sign in to checkout') },
-    { name: 'flow', path: '/flow', isThere: heading('The last 15 minutes') },
-    { name: 'flow-open', path: '/flow?node=processor', isThere: heading('1 instance') },
-    { name: 'flow-table', path: '/flow?as=table', isThere: (shown) => shown.getByRole('table', { name: 'Edges' }).waitFor() },
+    { name: 'flow', path: '/flow', isThere: flow(heading('The last 15 minutes')) },
+    { name: 'flow-open', path: '/flow?node=processor', isThere: flow(heading('1 instance')) },
+    {
+      name: 'flow-table',
+      path: '/flow?as=table',
+      isThere: flow((shown) => shown.getByRole('table', { name: 'Edges' }).waitFor()),
+    },
     { name: 'try', path: '/try', isThere: heading('No order is followed') },
     { name: 'try-followed', path: `/try?order=${order}`, isThere: text('The voucher is in Postgres.') },
     { name: 'orders', path: '/orders', isThere: heading('Why has an order a voucher, or none?') },
