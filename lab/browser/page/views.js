@@ -2,9 +2,20 @@
 
 import { write } from '../lab/kafka.js';
 import { hasRow, newOrderId, placeOrder } from '../lab/orders.js';
+import { until } from '../lab/wait.js';
 import { untilListed } from './dead-letters.js';
 
+const MODULES = ['flow', 'try', 'order', 'dead-letters', 'dead-letter', 'replay', 'runs', 'run'];
+
 let prepared = null;
+
+/** Waits until the page has the modules of all views, which it loads by itself after the first one. */
+export function hasEveryView(page) {
+  const elements = MODULES.map((name) => `view-${name}`);
+  return until('the modules of all views', () =>
+    page.evaluate((names) => names.every((name) => customElements.get(name)), elements),
+  );
+}
 
 /**
  * Makes what the views show, once. Returns `[{name, path, as, isThere}]`: `isThere` waits until a page shows
