@@ -7,7 +7,7 @@ import { problemBox } from './components/problem.js';
 import { h, replace } from './dom.js';
 import { buildFooter, buildHeader } from './frame.js';
 import { goToLogin, navigate } from './navigate.js';
-import { matchRoute } from './routes.js';
+import { matchRoute, ROUTES } from './routes.js';
 import { forgetSession, loadSession, onSession, session } from './session.js';
 import { stream } from './stream.js';
 
@@ -162,4 +162,12 @@ stream.addEventListener('state', () => {
   }
 });
 
-show({ initial: true });
+// The modules of the other views come once the first one is shown, one view after the other: another view
+// is shown at once then, and also while the console is away, when it can say so.
+const PAUSE_MILLIS = 500;
+
+async function loadOtherViews() {
+  for (const { load } of ROUTES) await load().catch(() => {});
+}
+
+show({ initial: true }).then(() => setTimeout(loadOtherViews, PAUSE_MILLIS));

@@ -1,6 +1,6 @@
 // One dead letter in full: what was read, as text, as hex and decoded, and what can be done with it.
 
-import { get, isAborted, path } from '../api.js';
+import { get, isAborted, path, RequestError } from '../api.js';
 import { announce } from '../components/announce.js';
 import { callout } from '../components/callout.js';
 import { commandLine } from '../components/command-line.js';
@@ -54,8 +54,9 @@ class DeadLetterView extends View {
     if (service === 'processor' || service === 'sink') {
       this.#load();
     } else {
-      const detail = `There is no service ${service}. Dead letters are those of the processor and of the sink.`;
-      replace(this.body, problemBox({ message: detail }));
+      const title = `There is no service ${service}`;
+      const detail = 'Dead letters are those of the processor and of the sink.';
+      replace(this.body, problemBox(new RequestError({ title, detail, status: 404 })));
     }
   }
 

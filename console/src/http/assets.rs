@@ -1,13 +1,19 @@
 //! The page and its files, which are inside the binary. A debug build reads them from the source folder,
 //! so that a change needs no build.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use rust_embed::{Embed, EmbeddedFile};
+use runtime::key_file::digest;
+use rust_embed::Embed;
 
+use super::page::{self, FILES, SCRIPT, STYLE_SHEET, STYLES};
 use super::problem::Problem;
 
 /// The files of the page.
@@ -18,23 +24,52 @@ struct Assets;
 /// The page; its script shows the view that the path names.
 const PAGE: &str = "index.html";
 
-/// The path below which the files are, so that none has the path of a view.
-const FILES: &str = "/assets/";
-
-/// The paths of the views. A word in braces is one segment of any text.
-const VIEWS: [&str; 11] = [
-    "/",
-    "/flow",
-    "/try",
-    "/orders",
-    "/orders/{id}",
-    "/dead-letters",
-    "/dead-letters/{service}/{id}",
-    "/replay",
-    "/runs",
-    "/runs/{id}",
-    "/login",
+/// The paths of the views with their modules, as `routes.js` has them. A word in braces is one segment of
+/// any text.
+const VIEWS: [(&str, &str); 11] = [
+    ("/", "views/flow.js"),
+    ("/flow", "views/flow.js"),
+    ("/try", "views/try.js"),
+    ("/orders", "views/order.js"),
+    ("/orders/{id}", "views/order.js"),
+    ("/dead-letters", "views/dead-letters.js"),
+    ("/dead-letters/{service}/{id}", "views/dead-letter.js"),
+    ("/replay", "views/replay.js"),
+    ("/runs", "views/runs.js"),
+    ("/runs/{id}", "views/run.js"),
+    ("/login", "views/login.js"),
 ];
+
+/// The modules that the page names, by the module of its view; [`SCRIPT`] stands for no view. They are found
+/// once: in a debug build an import that is added later costs time, and nothing else.
+static MODULES: LazyLock<HashMap<&str, Vec<String>>> = LazyLock::new(|| {
+    let views = VIEWS.into_iter().map(|(_, module)| module);
+    views
+        .chain([SCRIPT])
+        .map(|view| (view, page::modules(&[SCRIPT, view], text)))
+        .collect()
+});
+
+/// The path that names the content of all files, below which browsers keep them. Modules name each other by
+/// relative paths, so a page never mixes the files of two versions. A debug build has none: its files
+/// change while it runs.
+static KEPT_FILES: LazyLock<Option<String>> = LazyLock::new(|| {
+    if cfg!(debug_assertions) {
+        return None;
+    }
+    let mut hashes = Vec::new();
+    for asset in Assets::iter().filter_map(|name| Assets::get(&name)) {
+        hashes.extend(asset.metadata.sha256_hash());
+    }
+    Some(format!("{FILES}{}/", hex::encode(&digest(&hashes)[..8])))
+});
+
+/// For files below [`KEPT_FILES`].
+const KEPT: &str = "public, max-age=31536000, immutable";
+
+/// For the page, and for files whose path stays when they change: browsers ask each time, which loopback or
+/// a local network answers in a millisecond.
+const ASKED_FOR: &str = "no-cache";
 
 /// Answers every path that is no route: a file, the page for the path of a view, or 404. Somebody who
 /// opens a wrong path in a browser sees the page, which says so.
@@ -42,24 +77,94 @@ pub(super) async fn serve(request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
-    let path = request.uri().path();
-    if let Some(file) = path.strip_prefix(FILES)
-        && let Some(asset) = Assets::get(file)
+    let (path, headers) = (request.uri().path(), request.headers());
+    let kept = KEPT_FILES
+        .as_deref()
+        .and_then(|folder| path.strip_prefix(folder));
+    if let Some(name) = kept.or_else(|| path.strip_prefix(FILES))
+        && let Some(file) = File::named(name)
     {
-        return answer(&asset, file, request.headers(), StatusCode::OK);
+        let cache = if kept.is_some() { KEPT } else { ASKED_FOR };
+        return file.answer(headers, StatusCode::OK, cache);
     }
-    let is_view = VIEWS.iter().any(|view| is_path_of(view, path));
-    let status = if is_view {
+    let view = VIEWS.into_iter().find(|(view, _)| is_path_of(view, path));
+    let status = if view.is_some() {
         StatusCode::OK
     } else {
         StatusCode::NOT_FOUND
     };
-    match Assets::get(PAGE) {
-        Some(page) if is_view || wants_html(request.headers()) => {
-            answer(&page, PAGE, request.headers(), status)
+    match File::page(view.map_or(SCRIPT, |(_, module)| module)) {
+        Some(page) if view.is_some() || wants_html(headers) => {
+            page.answer(headers, status, ASKED_FOR)
         }
         _ => Problem::not_found("the console has no such path").into_response(),
     }
+}
+
+/// A file as it is sent.
+struct File {
+    bytes: Cow<'static, [u8]>,
+    hash: [u8; 32],
+    media_type: &'static str,
+}
+
+impl File {
+    /// Returns the file of this name.
+    fn named(name: &str) -> Option<Self> {
+        if name == STYLE_SHEET {
+            let all: Option<String> = STYLES.into_iter().map(text).collect();
+            return Some(Self::made(name, all?));
+        }
+        let asset = Assets::get(name)?;
+        Some(Self {
+            hash: asset.metadata.sha256_hash(),
+            bytes: asset.data,
+            media_type: media_type(name),
+        })
+    }
+
+    /// Returns the page that shows the view of this module.
+    fn page(view: &str) -> Option<Self> {
+        let folder = KEPT_FILES.as_deref().unwrap_or(FILES);
+        let page = page::page(&text(PAGE)?, MODULES.get(view)?, folder);
+        Some(Self::made(PAGE, page))
+    }
+
+    fn made(name: &str, text: String) -> Self {
+        Self {
+            hash: digest(text.as_bytes()),
+            bytes: Cow::Owned(text.into_bytes()),
+            media_type: media_type(name),
+        }
+    }
+
+    /// Answers with the file, or with 304 when the browser has it.
+    fn answer(self, asked: &HeaderMap, status: StatusCode, cache: &'static str) -> Response {
+        let tag = format!("\"{}\"", hex::encode(&self.hash[..16]));
+        let is_known = status == StatusCode::OK && has_tag(asked, &tag);
+        let mut response = if is_known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = Body::from(self.bytes).into_response();
+            *response.status_mut() = status;
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+            response
+        };
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        response
+    }
+}
+
+/// Returns the text of a file.
+fn text(name: &str) -> Option<String> {
+    let asset = Assets::get(name)?;
+    String::from_utf8(asset.data.into_owned()).ok()
 }
 
 fn method_not_allowed() -> Response {
@@ -87,29 +192,6 @@ fn is_path_of(view: &str, path: &str) -> bool {
 fn wants_html(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
-}
-
-/// Answers with a file, or 304 when the browser has it. Browsers ask each time, which loopback or a
-/// local network answers in a millisecond, so that a new version is never mixed with an old one.
-fn answer(asset: &EmbeddedFile, name: &str, asked: &HeaderMap, status: StatusCode) -> Response {
-    let tag = format!("\"{}\"", hex::encode(&asset.metadata.sha256_hash()[..16]));
-    let is_known = status == StatusCode::OK && has_tag(asked, &tag);
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut response = Body::from(asset.data.clone()).into_response();
-        *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(media_type(name)));
-        response
-    };
-    let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(ETAG, tag);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
 }
 
 /// Returns whether the browser has the file, by its `If-None-Match` (compared weakly, RFC 9110, 13.1.2).
@@ -144,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_view_has_its_paths_and_no_others() {
-        let is_view = |path: &str| VIEWS.iter().any(|view| is_path_of(view, path));
+        let is_view = |path: &str| VIEWS.iter().any(|(view, _)| is_path_of(view, path));
         for path in [
             "/",
             "/flow",
@@ -173,6 +255,52 @@ mod tests {
     fn the_page_is_in_the_binary() {
         assert!(Assets::get(PAGE).is_some());
         assert!(Assets::get("../Cargo.toml").is_none());
+    }
+
+    #[test]
+    fn the_views_have_the_modules_that_the_router_gives_them() {
+        let routes = text("routes.js").unwrap();
+        for (path, module) in VIEWS.into_iter().filter(|(path, _)| *path != "/") {
+            let line = format!("pattern: '{path}',");
+            let line = routes.lines().find(|text| text.contains(&line)).unwrap();
+            assert!(line.contains(&format!("import('./{module}')")), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_the_modules_of_its_view_and_of_no_other() {
+        let named = |view: &str| &MODULES[view];
+        let has = |view: &str, module: &str| named(view).iter().any(|name| name == module);
+        for view in VIEWS.map(|(_, module)| module) {
+            for module in [SCRIPT, view, "dom.js", "components/view.js"] {
+                assert!(has(view, module), "{view}: {module}");
+            }
+            for module in named(view) {
+                assert!(Assets::get(module).is_some(), "{view}: {module}");
+            }
+        }
+        assert!(has("views/flow.js", "flow/map.js") && !has("views/login.js", "flow/map.js"));
+        assert!(!has("views/flow.js", "views/try.js"));
+        assert!(!has(SCRIPT, "components/view.js"));
+        let page = File::page("views/login.js").unwrap().bytes.into_owned();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("/views/login.js\">"), "{page}");
+        assert!(!page.contains("<!--"), "{page}");
+    }
+
+    #[test]
+    fn every_style_sheet_is_in_the_one_that_the_page_has() {
+        let mut sheets: Vec<_> = Assets::iter()
+            .filter(|name| name.ends_with(".css"))
+            .collect();
+        sheets.sort_unstable();
+        let mut joined = STYLES.to_vec();
+        joined.sort_unstable();
+        assert_eq!(sheets, joined);
+        let all = File::named(STYLE_SHEET).unwrap();
+        assert_eq!(all.media_type, "text/css; charset=utf-8");
+        let sizes = STYLES.map(|name| Assets::get(name).unwrap().data.len());
+        assert_eq!(all.bytes.len(), sizes.iter().sum::<usize>());
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! | [`keys`] | the keys, and the text of their file |
 //! | `stream` | the flow, and the events of a page |
 //! | `assets` | the page and its files |
+//! | `page` | the page with the names of its modules, and the style sheets in one: pure |
 //! | [`problem`] | every error, as RFC 9457 has it |
 
 mod assets;
 mod cookie;
 mod guard;
 pub mod keys;
+mod page;
 pub mod problem;
 pub mod session;
 mod sign_in;

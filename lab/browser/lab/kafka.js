@@ -52,8 +52,8 @@ export async function read(topic) {
     '--from-beginning',
     '--timeout-ms',
     '5000',
-    '--command-property',
-    'isolation.level=read_committed',
+    '--isolation-level',
+    'read_committed',
   ]);
   return read.split('\n').filter((line) => line !== '');
 }

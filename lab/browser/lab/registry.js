@@ -2,6 +2,9 @@
 
 import { STACK } from './environment.js';
 
+/** Bytes at which Kafka's console producer ends a line. */
+const LINE_ENDS = [0x0a, 0x0d];
+
 let schemas = 0;
 
 /**
@@ -9,8 +12,11 @@ let schemas = 0;
  * registers schemas here, and the registry counts by ones.
  */
 export async function nextSchemaIds(count) {
-  const last = await register(newSchema());
-  return Array.from({ length: count }, (_, at) => last + 1 + at);
+  for (;;) {
+    const last = await register(newSchema());
+    const ids = Array.from({ length: count }, (_, at) => last + 1 + at);
+    if (!ids.some((id) => LINE_ENDS.includes(id))) return ids;
+  }
 }
 
 /** Registers the schema of `avro`'s values under a new name. Returns its id. */
@@ -21,7 +27,7 @@ export function registerSchema() {
 /**
  * Returns an order in Avro, as a text that Kafka's console producer writes byte for byte.
  *
- * @param {number} schemaId at most 127
+ * @param {number} schemaId of `nextSchemaIds`, at most 127
  * @param {{order_id: string, status: string, total: string}} order texts of at most 63 characters, and
  *   not of 5, whose length is written as the end of a line
  */

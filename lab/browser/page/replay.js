@@ -14,7 +14,14 @@ export function runButton(page) {
 
 /** Previews what the form says, and returns the number of vouchers that the preview names. */
 export async function preview(page) {
-  await page.getByRole('button', { name: 'Preview', exact: true }).click();
+  const isStart = (answer) => answer.request().method() === 'POST' && answer.url().endsWith('/api/runs');
+  const [answer] = await Promise.all([
+    page.waitForResponse(isStart),
+    page.getByRole('button', { name: 'Preview', exact: true }).click(),
+  ]);
+  const { id } = await answer.json();
+  // Until the address names this preview, the page shows the one before.
+  await page.waitForURL((address) => address.searchParams.get('preview') === id);
   await page.getByText('Preview: done').waitFor();
   await runButton(page).waitFor();
   const words = await runButton(page).innerText();

@@ -2,9 +2,20 @@
 
 import { write } from '../lab/kafka.js';
 import { hasRow, newOrderId, placeOrder } from '../lab/orders.js';
+import { until } from '../lab/wait.js';
 import { untilListed } from './dead-letters.js';
 
+const MODULES = ['flow', 'try', 'order', 'dead-letters', 'dead-letter', 'replay', 'runs', 'run'];
+
 let prepared = null;
+
+/** Waits until the page has the modules of all views, which it loads by itself after the first one. */
+export function hasEveryView(page) {
+  const elements = MODULES.map((name) => `view-${name}`);
+  return until('the modules of all views', () =>
+    page.evaluate((names) => names.every((name) => customElements.get(name)), elements),
+  );
+}
 
 /**
  * Makes what the views show, once. Returns `[{name, path, as, isThere}]`: `isThere` waits until a page shows
@@ -41,11 +52,20 @@ async function prepare(open) {
   await page.getByText('Done', { exact: true }).last().waitFor();
 
   const heading = (name) => (shown) => shown.getByRole('heading', { name }).first().waitFor();
+  // Until the services were asked, the flow is that of an earlier page, and says so.
+  const flow = (isThere) => async (shown) => {
+    await shown.getByText(/^As of /).waitFor();
+    await isThere(shown);
+  };
   return [
     { name: 'login', path: '/login', as: null, isThere: heading('Sign in to checkout') },
-    { name: 'flow', path: '/flow', isThere: heading('The last 15 minutes') },
-    { name: 'flow-open', path: '/flow?node=processor', isThere: heading('1 instance') },
-    { name: 'flow-table', path: '/flow?as=table', isThere: (shown) => shown.getByRole('table', { name: 'Edges' }).waitFor() },
+    { name: 'flow', path: '/flow', isThere: flow(heading('The last 15 minutes')) },
+    { name: 'flow-open', path: '/flow?node=processor', isThere: flow(heading('1 instance')) },
+    {
+      name: 'flow-table',
+      path: '/flow?as=table',
+      isThere: flow((shown) => shown.getByRole('table', { name: 'Edges' }).waitFor()),
+    },
     { name: 'try', path: '/try', isThere: heading('No order is followed') },
     { name: 'try-followed', path: `/try?order=${order}`, isThere: text('The voucher is in Postgres.') },
     { name: 'orders', path: '/orders', isThere: heading('Why has an order a voucher, or none?') },

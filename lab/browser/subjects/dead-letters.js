@@ -134,7 +134,7 @@ holds('a viewer previews a redrive, and can neither run it nor discard', async (
 holds('a dead letter that is not there is said to be unknown', async ({ open }) => {
   const page = await open('/dead-letters/processor/order-status%2F0%2F999999999');
   const problem = page.getByRole('alert');
-  await problem.getByText(/no dead letter of the processor has its original at/).waitFor();
+  await problem.getByText('No dead letter of the processor has its original at').waitFor();
   await page.goto(`${lab.console.url}/dead-letters/producer/order-status%2F0%2F1`);
-  await page.getByRole('alert').getByText(/There is no service producer/).waitFor();
+  await page.getByRole('alert').getByText('There is no service producer').waitFor();
 });

@@ -6,6 +6,7 @@ import { lab } from '../lab/lab.js';
 import { until } from '../lab/wait.js';
 import { forgetSessions } from '../page/browser.js';
 import { holds } from '../page/case.js';
+import { hasEveryView } from '../page/views.js';
 
 const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true });
 
@@ -78,6 +79,7 @@ holds('a page says that the console is away, in every view, and that it is back'
     const goTo = (name) => page.getByRole('link', { name, exact: true }).click();
     await goTo('Flow');
     await page.getByText('Live', { exact: true }).first().waitFor();
+    await hasEveryView(page);
     await fresh.stop();
     await page.getByText('Reconnecting', { exact: true }).first().waitFor();
     const said = page.getByRole('status').filter({ hasText: 'The connection to the console is lost' });

@@ -7,7 +7,7 @@ import http from 'node:http';
 import { lab } from '../lab/lab.js';
 import { until } from '../lab/wait.js';
 import { holds } from '../page/case.js';
-import { everyView } from '../page/views.js';
+import { everyView, hasEveryView } from '../page/views.js';
 
 const UPDATES = 1000;
 /** Between two bursts the page may collect what it no longer needs. */
@@ -107,6 +107,7 @@ holds('1,000 updates a second are at most one repaint a frame, and the page does
   try {
     const page = await open('/flow', { at: firehose.url });
     await page.getByText('Live', { exact: true }).first().waitFor();
+    await hasEveryView(page);
     await until('a flow to send on', () => firehose.hasPage);
     const shows = (update) =>
       page.getByRole('group', { name: 'The path of an order' }).getByRole('button', { name: `${update} updates` });
