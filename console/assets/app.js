@@ -41,7 +41,7 @@ async function show({ initial = false } = {}) {
     mount(failed(error));
     document.title = 'Failed · checkout';
   }
-  if (!initial) focusHeading();
+  if (!initial || location.hash) focusStart();
 }
 
 function element(module, params) {
@@ -58,13 +58,18 @@ function mount(view) {
   replace(main, view);
 }
 
-// A screen reader reads on from the focus: without this it would stay on the link of the page before.
-function focusHeading() {
+// A screen reader reads on from the focus: without this it would stay on the link of the page before. An
+// address may name a part of its view, as /dead-letters#sink does.
+function focusStart() {
   window.scrollTo(0, 0);
-  const heading = main.querySelector('h1');
-  if (!heading) return;
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
+  const part = document.getElementById(location.hash.slice(1));
+  focus(part ?? main.querySelector('h1'));
+}
+
+function focus(element) {
+  if (!element) return;
+  element.tabIndex = -1;
+  element.focus();
 }
 
 function notFound(path) {
@@ -116,14 +121,14 @@ document.addEventListener('click', (event) => {
   const address = new URL(link.href);
   if (address.origin !== location.origin) return;
   if (address.pathname === location.pathname && address.hash) {
-    // Within the page (the skip link): the focus moves, and the address stays that of the view.
+    // Within the page, such as the skip link: the focus moves, and the address stays that of the view.
     event.preventDefault();
-    document.getElementById(address.hash.slice(1))?.focus();
+    focus(document.getElementById(address.hash.slice(1)));
     return;
   }
   if (!matchRoute(address.pathname)) return;
   event.preventDefault();
-  navigate(address.pathname + address.search);
+  navigate(address.pathname + address.search + address.hash);
 });
 
 onUnauthorized(() => {

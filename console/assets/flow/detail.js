@@ -25,11 +25,11 @@ const ABOUT = {
   'postgres': { text: 'The table with one row for each campaign and order.' },
   'order-status.dlq': {
     text: 'Records that the processor could not use, with their original bytes.',
-    links: [['/dead-letters?service=processor', 'Look at them']],
+    links: [['/dead-letters#processor', 'Look at them']],
   },
   'vouchers.dlq': {
     text: 'Voucher records that the sink could not write, with their original bytes.',
-    links: [['/dead-letters?service=sink', 'Look at them']],
+    links: [['/dead-letters#sink', 'Look at them']],
   },
 };
 

@@ -6,7 +6,7 @@ import { write } from '../lab/kafka.js';
 import { newOrderId } from '../lab/orders.js';
 import { holds } from '../page/case.js';
 import { untilListed } from '../page/dead-letters.js';
-import { openPlace } from '../page/flow.js';
+import { openPlace, place } from '../page/flow.js';
 
 /** Presses Tab until the focus is on an element of this role and name, as a person does. */
 async function tabTo(page, role, name, { key = 'Tab', most = 120 } = {}) {
@@ -56,6 +56,20 @@ holds('the first key leads past the header, and a view begins at its heading', a
   await heading.waitFor();
   assert.ok(await heading.evaluate((element) => element === document.activeElement), 'the focus is on the heading');
   assert.equal(await page.getByRole('link', { name: 'Runs', exact: true }).getAttribute('aria-current'), 'page');
+});
+
+holds('a link to a part of a view leads to that part, from there and from another view', async ({ open }) => {
+  const page = await open('/dead-letters');
+  const part = page.locator('section#sink');
+  const isFocused = () => part.evaluate((element) => element === document.activeElement);
+  await tabTo(page, 'link', 'Dead letters of the sink');
+  await page.keyboard.press('Enter');
+  assert.ok(await isFocused(), 'the focus is on the part');
+  await page.getByRole('link', { name: 'Flow', exact: true }).click();
+  await place(page, 'vouchers.dlq', '').click();
+  await openPlace(page).getByRole('link', { name: 'Look at them' }).click();
+  await page.waitForFunction(() => document.activeElement.id === 'sink');
+  assert.ok(page.url().endsWith('/dead-letters#sink'), page.url());
 });
 
 holds('a place of the flow is opened and closed, and the focus comes back', async ({ open }) => {
