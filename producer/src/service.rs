@@ -8,6 +8,7 @@ use runtime::http;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::API_KEYS;
 use runtime::service::Service;
+use tokio::sync::Notify;
 
 use crate::database;
 use crate::http::auth::Keys;
@@ -105,6 +106,8 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     );
     let maintenance_database = database.clone();
     let missing_migrations = settings.migrations.missing();
+    let migrated = Arc::<Notify>::default();
+    let outbox_migrated = Arc::clone(&migrated);
     service.supervisor.task("maintenance", async move {
         let waiting = |error: &_| maintenance.report_outdated(error);
         let done = database::MIGRATIONS.apply_when_possible(
@@ -114,6 +117,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
             &shutdown,
         );
         if done.await? {
+            outbox_migrated.notify_one();
             maintenance.run(shutdown).await?;
         }
         Ok(())
@@ -127,6 +131,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
             registry,
             database,
             outbox_name: settings.relay.outbox_name,
+            migrated,
             low_water,
             tracer: service.tracer.clone(),
         },

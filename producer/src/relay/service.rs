@@ -42,6 +42,8 @@ pub struct RelaySettings {
     pub database: Database,
     /// Distinguishes the outbox from others that are published to the same topic.
     pub outbox_name: Option<OutboxName>,
+    /// Notified once the outbox has the tables that this version needs.
+    pub migrated: Arc<Notify>,
     /// How far the outbox was published, for the other readers of the outbox.
     pub low_water: SharedLowWater,
     /// Records spans of sampled rows.
@@ -82,6 +84,13 @@ pub fn spawn(
         let Some(format) = runtime.block_on(format(&settings, &part, &shutdown)) else {
             return Ok(());
         };
+        part.degraded("waiting for the tables of the outbox");
+        runtime.block_on(async {
+            tokio::select! {
+                () = settings.migrated.notified() => {}
+                () = shutdown.requested() => {}
+            }
+        });
         let timer = WakeableTimer::new(runtime.clone(), wake, shutdown.clone());
         let observer = RelayObserver::new(part, settings.low_water).tracing(
             settings.tracer,

@@ -11,6 +11,7 @@ use reqwest::header::{COOKIE, HOST, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use stack::Service;
+use tokio::time::timeout;
 
 const ANNS: &str = "ann-0123456789abcdef";
 const BOBS: &str = "bob-0123456789abcdef";
@@ -102,13 +103,23 @@ async fn an_order_is_placed_and_followed_in_the_browser() -> Result<()> {
     let (_, session) = browser.get("/api/session").await?;
     assert_eq!(session["can_place_orders"], true, "{session}");
     let mut stream = browser.request(Method::GET, "/api/stream").send().await?;
-    let flow = next_event(&mut stream, "flow").await?;
-    for node in ["ingress", "processor", "sink"] {
-        let nodes = flow["nodes"].as_array().context("nodes")?;
-        let node = nodes.iter().find(|found| found["id"] == node);
-        let node = node.with_context(|| format!("no such node in {flow}"))?;
-        assert_eq!(node["state"], "ready", "{node}");
-    }
+    // The producer is ready before its relay is.
+    let every_service_is_ready = async {
+        loop {
+            let flow = next_event(&mut stream, "flow").await?;
+            let nodes = flow["nodes"].as_array().context("nodes")?;
+            let is_ready = |name: &&str| {
+                let mut nodes = nodes.iter();
+                nodes.any(|node| node["id"] == **name && node["state"] == "ready")
+            };
+            if ["ingress", "processor", "sink"].iter().all(is_ready) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    timeout(wait::DEADLINE, every_service_is_ready)
+        .await
+        .context("a service is not shown as ready")??;
     assert_eq!(metric(&console, "checkout_console_pages", "").await?, 1);
 
     let order = json!({ "order_id": "web-1", "total": "120.50" });
