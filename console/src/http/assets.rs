@@ -53,8 +53,12 @@ static MODULES: LazyLock<HashMap<&str, Vec<String>>> = LazyLock::new(|| {
 /// The path that names the content of all files, below which browsers keep them. Modules name each other by
 /// relative paths, so a page never mixes the files of two versions. A debug build has none: its files
 /// change while it runs.
-static KEPT_FILES: LazyLock<Option<String>> =
-    LazyLock::new(|| (!cfg!(debug_assertions)).then(|| folder_of(&sent_files())));
+static KEPT_FILES: LazyLock<Option<String>> = LazyLock::new(|| {
+    if cfg!(debug_assertions) {
+        return None;
+    }
+    Some(folder_of(&sent_files()))
+});
 
 /// Returns the name of every file that is sent, with the hash of its content. The style sheet is one of
 /// them: what it holds depends on the order of [`STYLES`] too.
