@@ -26,6 +26,7 @@ test('every link of the navigation has a view', () => {
 test('after the login only paths of this page are gone to', () => {
   assert.equal(returnPath('/orders/17?as=table'), '/orders/17?as=table');
   const others = [null, '', 'flow', '//evil.example', '/\\evil.example', 'https://evil.example', '/login?return=/x'];
+  others.push('/\t/evil.example', '/\n\\evil.example', '/\r/evil.example');
   for (const text of others) assert.equal(returnPath(text), '/flow', String(text));
 });
 
