@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { goToLogin } from '../assets/navigate.js';
 import { matchRoute, NAVIGATION, returnPath, ROUTES } from '../assets/routes.js';
 
 test('a path leads to its view, with its parameters decoded', () => {
@@ -25,5 +26,20 @@ test('every link of the navigation has a view', () => {
 test('after the login only paths of this page are gone to', () => {
   assert.equal(returnPath('/orders/17?as=table'), '/orders/17?as=table');
   const others = [null, '', 'flow', '//evil.example', '/\\evil.example', 'https://evil.example', '/login?return=/x'];
+  others.push('/\t/evil.example', '/\n\\evil.example', '/\r/evil.example');
   for (const text of others) assert.equal(returnPath(text), '/flow', String(text));
+});
+
+test('the login leads back to the whole address, also to the part of a view that it names', (context) => {
+  const shown = [];
+  const page = {
+    location: { pathname: '/dead-letters', search: '?closed=true', hash: '#sink' },
+    history: { replaceState: (state, title, path) => shown.push(path) },
+    window: new EventTarget(),
+  };
+  Object.assign(globalThis, page);
+  context.after(() => Object.keys(page).forEach((name) => delete globalThis[name]));
+  goToLogin();
+  const { searchParams } = new URL(shown[0], 'http://localhost');
+  assert.equal(returnPath(searchParams.get('return')), '/dead-letters?closed=true#sink');
 });

@@ -68,7 +68,8 @@ function focusStart() {
 
 function focus(element) {
   if (!element) return;
-  element.tabIndex = -1;
+  // What the keyboard reaches already must stay within its reach.
+  if (element.tabIndex < 0) element.tabIndex = -1;
   element.focus();
 }
 
@@ -172,7 +173,11 @@ stream.addEventListener('state', () => {
 const PAUSE_MILLIS = 500;
 
 async function loadOtherViews() {
-  for (const { load } of ROUTES) await load().catch(() => {});
+  try {
+    for (const { load } of ROUTES) await load();
+  } catch {
+    // A browser may not fetch a module again that failed, so the others are left until they are asked for.
+  }
 }
 
 show({ initial: true }).then(() => setTimeout(loadOtherViews, PAUSE_MILLIS));

@@ -10,6 +10,6 @@ export function navigate(path, { replace = false } = {}) {
 /** Goes to the login page, and comes back to the present address afterwards. */
 export function goToLogin() {
   if (location.pathname === '/login') return;
-  const back = location.pathname + location.search;
+  const back = location.pathname + location.search + location.hash;
   navigate(`/login?return=${encodeURIComponent(back)}`, { replace: true });
 }

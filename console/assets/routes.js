@@ -36,8 +36,9 @@ export function matchRoute(path) {
 
 /** Returns a path of this page to go on to after the login. Anything else becomes "/flow". */
 export function returnPath(text) {
-  // "//host" and "/\host" are addresses of other hosts.
-  if (typeof text !== 'string' || !/^\/(?![/\\])/.test(text) || text.startsWith('/login')) return '/flow';
+  // "//host" and "/\host" are addresses of other hosts. Browsers leave tabs and ends of lines out of an address.
+  const isOwn = typeof text === 'string' && /^\/(?![/\\])[^\t\n\r]*$/.test(text);
+  if (!isOwn || text.startsWith('/login')) return '/flow';
   return text;
 }
 

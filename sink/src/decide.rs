@@ -1,5 +1,8 @@
 //! Decides one record: decodes it and adds it to the batch. Nothing is looked up but its schema.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use runtime::record::InputRecord;
 use runtime::registry::SchemaSource;
 use runtime::value::{self, Decoded};
@@ -63,14 +66,22 @@ pub fn code_taken(batch: &Batch, row: usize, holder: &VoucherIdentity) -> Option
     ))
 }
 
-/// Returns a sentence of the database about a row of the batch, such as a trigger's, without the row's
-/// code: codes are never shown.
-pub fn without_code(batch: &Batch, row: usize, sentence: &str) -> String {
-    sentence.replace(batch.code(row), "****")
+/// Returns a sentence of the database about a statement for these rows of the batch, such as a trigger's,
+/// without the codes of the rows: codes are never shown.
+pub fn without_codes(batch: &Batch, rows: Range<usize>, sentence: &str) -> String {
+    let codes: BTreeSet<&str> = rows
+        .map(|row| batch.code(row))
+        .filter(|code| sentence.contains(*code))
+        .collect();
+    // A code before those that it begins with: nothing of it is left.
+    let codes = codes.into_iter().rev();
+    codes.fold(sentence.to_owned(), |sentence, code| {
+        sentence.replace(code, "****")
+    })
 }
 
 /// Returns why a row is a dead letter that the database refused alone, with a sentence
-/// [without its code](without_code).
+/// [without its code](without_codes).
 pub fn rejected(sentence: &str) -> Malformed {
     Malformed::new(
         Reason::RejectedByDatabase,
@@ -85,17 +96,21 @@ mod tests {
 
     use super::*;
 
-    /// A batch of one row.
-    fn batch() -> Batch {
-        let value = br#"{"campaign":"order-reward","order_id":"17","code":"SECRET","amount":"5.00","currency":"EUR","issued_at":"2026-01-01T00:00:00Z","expires_at":null}"#;
-        let record = OwnedRecord {
-            key: Some(b"17".to_vec()),
-            value: Some(value.to_vec()),
-            ..OwnedRecord::default()
-        };
+    /// A batch of one row for each code, all of one order.
+    fn batch_with(codes: &[&str]) -> Batch {
         let mut batch = Batch::default();
-        let voucher = Voucher::read(record.key(), value, ValueFormat::Json).unwrap();
-        batch.add_row(&record, &voucher);
+        for code in codes {
+            let value = format!(
+                r#"{{"campaign":"order-reward","order_id":"17","code":"{code}","amount":"5.00","currency":"EUR","issued_at":"2026-01-01T00:00:00Z","expires_at":null}}"#
+            );
+            let record = OwnedRecord {
+                key: Some(b"17".to_vec()),
+                value: Some(value.clone().into_bytes()),
+                ..OwnedRecord::default()
+            };
+            let voucher = Voucher::read(record.key(), value.as_bytes(), ValueFormat::Json).unwrap();
+            batch.add_row(&record, &voucher);
+        }
         batch
     }
 
@@ -106,7 +121,7 @@ mod tests {
                 campaign: campaign.to_owned(),
                 order_id: order_id.to_owned(),
             };
-            code_taken(&batch(), 0, &holder).map(|cause| cause.message().to_owned())
+            code_taken(&batch_with(&["SECRET"]), 0, &holder).map(|cause| cause.message().to_owned())
         };
         assert_eq!(held_by("order-reward", "17"), None);
         for (campaign, order_id) in [("order-reward", "16"), ("winter", "17")] {
@@ -119,8 +134,24 @@ mod tests {
 
     #[test]
     fn a_sentence_of_the_database_is_shown_without_the_code() {
-        let sentence = without_code(&batch(), 0, "the trigger saw SECRET twice: SECRET");
+        let sentence = "the trigger saw SECRET twice: SECRET";
+        let sentence = without_codes(&batch_with(&["SECRET"]), 0..1, sentence);
         assert_eq!(sentence, "the trigger saw **** twice: ****");
         assert!(rejected(&sentence).message().contains(&sentence));
+    }
+
+    #[test]
+    fn a_sentence_about_several_rows_has_none_of_their_codes() {
+        let batch = batch_with(&["FIRST", "FIRST-2", "OTHER", "FIRST-2"]);
+        let sentence = "FIRST-2 and FIRST, not OTHER";
+        let shown = without_codes(&batch, 0..4, sentence);
+        assert_eq!(shown, "**** and ****, not ****");
+        assert_eq!(
+            without_codes(&batch, 2..3, sentence),
+            "FIRST-2 and FIRST, not ****"
+        );
+        // Whatever the codes are, the sentence does not grow with each of them.
+        let stars = batch_with(&["*"; 64]);
+        assert_eq!(without_codes(&stars, 0..64, "2 * 3"), "2 **** 3");
     }
 }

@@ -37,10 +37,11 @@ pub struct Written {
     pub different: Vec<usize>,
 }
 
-/// Why a statement wrote nothing; or, when the answer was lost, why that isn't known.
+/// Why a statement wrote nothing; or, when the answer was lost, why that isn't known. A sentence of the
+/// database, such as a trigger's, may name the code of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// A row is refused for what it holds. The database's sentence, which holds no code.
+    /// A row is refused for what it holds. The database's sentence.
     Data(String),
     /// A row's code is there already under another identity, or was for a moment: two writers of
     /// one voucher can meet like this.
@@ -62,6 +63,24 @@ pub enum WriteError {
     Unavailable(String),
     /// A person has to fix the database, its rights or its schema: the same again, later.
     NeedsPerson(String),
+}
+
+impl WriteError {
+    /// Returns the same error with another sentence.
+    #[must_use]
+    pub fn map_sentence(self, change: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Data(sentence) => Self::Data(change(&sentence)),
+            Self::CodeClash { holder } => Self::CodeClash { holder },
+            Self::Ambiguous { why, others_pass } => Self::Ambiguous {
+                why: change(&why),
+                others_pass,
+            },
+            Self::Conflict(why) => Self::Conflict(change(&why)),
+            Self::Unavailable(why) => Self::Unavailable(change(&why)),
+            Self::NeedsPerson(why) => Self::NeedsPerson(change(&why)),
+        }
+    }
 }
 
 /// What a voucher is known by.

@@ -2,7 +2,7 @@
 //! so that a change needs no build.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use axum::body::Body;
@@ -57,12 +57,31 @@ static KEPT_FILES: LazyLock<Option<String>> = LazyLock::new(|| {
     if cfg!(debug_assertions) {
         return None;
     }
-    let mut hashes = Vec::new();
-    for asset in Assets::iter().filter_map(|name| Assets::get(&name)) {
-        hashes.extend(asset.metadata.sha256_hash());
-    }
-    Some(format!("{FILES}{}/", hex::encode(&digest(&hashes)[..8])))
+    Some(folder_of(&sent_files()))
 });
+
+/// Returns the name of every file that is sent, with the hash of its content. The style sheet is one of
+/// them: what it holds depends on the order of [`STYLES`] too.
+fn sent_files() -> BTreeMap<String, [u8; 32]> {
+    let names = Assets::iter().map(Cow::into_owned);
+    let names = names.chain([STYLE_SHEET.to_owned()]);
+    names
+        .filter_map(|name| {
+            let hash = File::named(&name)?.hash;
+            Some((name, hash))
+        })
+        .collect()
+}
+
+/// Returns a path that is another one when a file has another name or another content.
+fn folder_of(files: &BTreeMap<String, [u8; 32]>) -> String {
+    let mut all: Vec<u8> = Vec::new();
+    for (name, hash) in files {
+        all.extend(digest(name.as_bytes()));
+        all.extend(hash);
+    }
+    format!("{FILES}{}/", hex::encode(&digest(&all)[..8]))
+}
 
 /// For files below [`KEPT_FILES`].
 const KEPT: &str = "public, max-age=31536000, immutable";
@@ -301,6 +320,25 @@ mod tests {
         assert_eq!(all.media_type, "text/css; charset=utf-8");
         let sizes = STYLES.map(|name| Assets::get(name).unwrap().data.len());
         assert_eq!(all.bytes.len(), sizes.iter().sum::<usize>());
+    }
+
+    #[test]
+    fn files_are_kept_below_another_path_when_one_of_them_is_sent_otherwise() {
+        let files = sent_files();
+        let names: Vec<_> = Assets::iter().collect();
+        assert_eq!(files.len(), names.len() + 1, "all, and the style sheet");
+        let folder = folder_of(&files);
+        assert_eq!(folder, folder_of(&sent_files()));
+        assert_eq!(folder.len(), "/assets/0123456789abcdef/".len(), "{folder}");
+
+        // The style sheets in another order: none of them has another content.
+        let mut others = files.clone();
+        others.insert(STYLE_SHEET.to_owned(), [0; 32]);
+        assert_ne!(folder_of(&others), folder);
+        let mut others = files;
+        let script = others.remove(SCRIPT).unwrap();
+        others.insert("application.js".to_owned(), script);
+        assert_ne!(folder_of(&others), folder);
     }
 
     #[test]

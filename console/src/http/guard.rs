@@ -135,7 +135,6 @@ impl Guard {
 /// Passes a request to its handler. Makes sure that there is an answer, that an error is a problem, and
 /// that browsers treat the answer strictly.
 pub(super) async fn around(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let is_api = is_api(request.uri());
     let route = match request.extensions().get::<MatchedPath>() {
         Some(path) => path.as_str().to_owned(),
         // Pages and their files: one label for all, because anybody can ask for any path.
@@ -154,7 +153,9 @@ pub(super) async fn around(State(guard): State<Guard>, request: Request, next: N
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
-    if is_api && !headers.contains_key(CACHE_CONTROL) {
+    // Only the page and its files say how they may be kept. Without this a proxy may remember a 404 for a
+    // file of the version that is just being started.
+    if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response

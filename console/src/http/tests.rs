@@ -377,6 +377,7 @@ async fn every_answer_is_strict_with_browsers() {
         ("/api/session", 200),
         ("/api/nothing", 404),
         ("/nothing", 404),
+        ("/assets/0123456789abcdef/app.js", 404),
         ("/livez", 200),
         ("/panics", 500),
     ] {
@@ -394,9 +395,8 @@ async fn every_answer_is_strict_with_browsers() {
             answer.headers["cross-origin-resource-policy"],
             "same-origin"
         );
-        if path.starts_with("/api/") {
-            assert_eq!(answer.headers[CACHE_CONTROL], "no-store", "{path}");
-        }
+        let cache = if path == "/" { "no-cache" } else { "no-store" };
+        assert_eq!(answer.headers[CACHE_CONTROL], cache, "{path}");
     }
 }
 
@@ -440,6 +440,11 @@ async fn views_are_the_page_and_files_are_cached_by_their_tag() {
     assert_eq!(again.status, StatusCode::NOT_MODIFIED);
     assert!(again.text.is_empty());
     assert_eq!(again.headers[ETAG], tag);
+    let head = ask(&console, request("HEAD", "/assets/app.js", "")).await;
+    assert_eq!(
+        (head.status, &head.headers[ETAG]),
+        (StatusCode::OK, &script.headers[ETAG])
+    );
 
     for path in [
         "/assets/../Cargo.toml",

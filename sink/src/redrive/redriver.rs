@@ -13,7 +13,7 @@ use schemas::{Currency, Malformed, VoucherPlan, decimal};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
-use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected, without_code};
+use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected, without_codes};
 use crate::limits::MAX_LONE_FAILURES;
 use crate::ports::{Table, WriteError, Written};
 
@@ -97,9 +97,7 @@ impl<S, T: Table> Redriver<S, T> {
                         existed: inserted == 0,
                     });
                 }
-                Err(WriteError::Data(sentence)) => {
-                    return Ok(failed(&rejected(&without_code(batch, 0, &sentence))));
-                }
+                Err(WriteError::Data(sentence)) => return Ok(failed(&rejected(&sentence))),
                 Err(WriteError::CodeClash { holder }) => {
                     match holder.and_then(|holder| code_taken(batch, 0, &holder)) {
                         Some(cause) => return Ok(failed(&cause)),
@@ -107,7 +105,6 @@ impl<S, T: Table> Redriver<S, T> {
                     }
                 }
                 Err(WriteError::Ambiguous { why, others_pass }) => {
-                    let why = without_code(batch, 0, &why);
                     doubted += 1;
                     if others_pass && doubted >= MAX_LONE_FAILURES {
                         return Ok(failed(&rejected(&why)));
@@ -139,13 +136,16 @@ impl<S, T: Table> Redriver<S, T> {
     }
 }
 
+/// Writes the one row of the batch. No sentence of an error has its code.
 fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> {
     let mut columns = Columns::default();
     columns.fill(batch, 0..1);
     table.start(columns);
     loop {
         if let Some((_, result)) = table.poll(SLICE) {
-            return result;
+            return result.map_err(|error| {
+                error.map_sentence(|sentence| without_codes(batch, 0..1, sentence))
+            });
         }
     }
 }
@@ -305,9 +305,9 @@ mod tests {
         ];
         let outcome = redriven(Some(GOOD), passing).unwrap();
         assert_eq!(outcome, Outcome::Row { existed: false });
-        let broken = Err(WriteError::NeedsPerson("no such table".to_owned()));
+        let broken = Err(WriteError::NeedsPerson("SECRET: no such table".to_owned()));
         let failure = redriven(Some(GOOD), [broken]).unwrap_err().to_string();
-        assert!(failure.contains("no such table"), "{failure}");
+        assert!(failure.contains("****: no such table"), "{failure}");
     }
 
     #[test]

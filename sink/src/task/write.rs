@@ -13,7 +13,7 @@ use schemas::{Malformed, VoucherPlan};
 use super::read::Filled;
 use super::{State, Task};
 use crate::bisection::Bisection;
-use crate::decide::{code_taken, rejected, without_code};
+use crate::decide::{code_taken, rejected, without_codes};
 use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
 use crate::ports::{DeadLetters, Observer, Table, WriteError, Written};
 
@@ -133,7 +133,8 @@ where
         error: WriteError,
     ) -> State {
         let row = part.start;
-        match error {
+        let rows = part.clone();
+        match error.map_sentence(|sentence| without_codes(&self.batch, rows, sentence)) {
             WriteError::Data(_) | WriteError::CodeClash { .. } | WriteError::Ambiguous { .. }
                 if part.len() > 1 =>
             {
@@ -146,10 +147,7 @@ where
                     since: None,
                 }
             }
-            WriteError::Data(sentence) => {
-                let sentence = without_code(&self.batch, row, &sentence);
-                self.reject(bisection, row, rejected(&sentence))
-            }
+            WriteError::Data(sentence) => self.reject(bisection, row, rejected(&sentence)),
             WriteError::CodeClash { holder } => {
                 match holder.and_then(|holder| code_taken(&self.batch, row, &holder)) {
                     Some(cause) => self.reject(bisection, row, cause),
@@ -158,7 +156,6 @@ where
                 }
             }
             WriteError::Ambiguous { why, others_pass } => {
-                let why = without_code(&self.batch, row, &why);
                 if self.lone_failures.note_failure(others_pass) {
                     tracing::error!(
                         campaign = self.batch.campaign(row),

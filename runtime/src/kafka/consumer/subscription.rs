@@ -489,3 +489,23 @@ impl GroupConsumer for Subscription {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_member_does_as_the_one_that_it_replaces() {
+        let mut config = ClientConfig::new();
+        // Nobody listens there: a member that has not joined needs no broker.
+        config
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("group.id", "group");
+        let member = Subscription::join(&config, "order-status").unwrap();
+        let mut member = member.leaves_on_close().beside_transactions();
+        member.fail("a commit of offsets was not answered");
+        member.reopen().unwrap();
+        assert!(member.leaves_on_close && member.is_beside_transactions);
+        assert!(!member.has_failed(), "its failure was that of the old one");
+    }
+}
