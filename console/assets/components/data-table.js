@@ -1,6 +1,7 @@
 // A table of records. Below 700 px each row becomes a block with the column's name before each value.
 
 import { h, replace } from '../dom.js';
+import { tableFrame } from './table-frame.js';
 
 /**
  * @param {object} options
@@ -36,7 +37,7 @@ export function dataTable({ caption, showCaption = false, columns, rows = [], em
     ),
     body,
   );
-  const element = h('div', { class: 'table-frame' });
+  const element = tableFrame(caption, table);
   element.update = (next) => {
     if (next.length === 0 && empty) {
       replace(element, empty);

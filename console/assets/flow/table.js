@@ -2,6 +2,7 @@
 // goes through the cells is not thrown out of them by each update.
 
 import { stateBadge } from '../components/state-badge.js';
+import { tableFrame } from '../components/table-frame.js';
 import { h, replace, setAttribute, setText } from '../dom.js';
 import { sentence } from '../format.js';
 import { edgeCells, edgeSentence, edgesOf, nodesOf } from './model.js';
@@ -37,18 +38,14 @@ export function flowTable({ onOpen, detailId }) {
 
 function table(caption, columns) {
   const body = h('tbody');
-  const element = h(
-    'div',
-    { class: 'table-frame' },
-    h(
-      'table',
-      { class: 'table' },
-      h('caption', { class: 'table-caption' }, caption),
-      h('thead', null, h('tr', null, columns.map((label) => h('th', { scope: 'col' }, label)))),
-      body,
-    ),
+  const listed = h(
+    'table',
+    { class: 'table' },
+    h('caption', { class: 'table-caption' }, caption),
+    h('thead', null, h('tr', null, columns.map((label) => h('th', { scope: 'col' }, label)))),
+    body,
   );
-  return { element, body };
+  return { element: tableFrame(caption, listed), body };
 }
 
 // Adds rows for what is new, and removes those of what is gone.
