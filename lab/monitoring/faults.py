@@ -39,6 +39,12 @@ def alert(name, **labels):
 
 FAULTS = []
 
+# Alerts whose fault cannot be made here, with the reason. Their rules are tested by promtool alone.
+NOT_FIRED = {
+    "CheckoutKafkaCallsAbandoned": "a call of the client that never returns needs a coordinator that is gone while the "
+                                   "rest of its cluster answers; runtime/tests/transactions.rs makes one",
+}
+
 
 def fault(*alerts, after=(), short=False):
     """Adds a fault: a context manager that makes it, and takes it away at its end."""
@@ -119,8 +125,7 @@ def the_orders_database_is_cut_off(system):
 
 
 @fault(alert("OutboxOld", severity="warning"), alert("OutboxOld", severity="critical"),
-       alert("NotReady", job="checkout-processor"), alert("KafkaCallsAbandoned"),
-       alert("TransactionsAborting", service="producer"))
+       alert("NotReady", job="checkout-processor"))
 def the_broker_stands_still(system):
     broker = broker_pid()
     os.kill(broker, signal.SIGSTOP)
@@ -177,6 +182,15 @@ def a_topic_that_refuses_vouchers(system):
     system.configure(VOUCHERS_TOPIC, "max.message.bytes", "1048588")
     # It is tried again after a pause of up to 30 s.
     until("the processor to be ready", lambda: system.processor.metric("checkout_ready") == 1, 90)
+
+
+@fault(alert("TransactionsAborting", service="producer"))
+def a_topic_that_refuses_order_statuses(system):
+    system.configure(ORDER_STATUS, "max.message.bytes", "80")
+    yield
+    system.configure(ORDER_STATUS, "max.message.bytes", "1048588")
+    until("the outbox to be published", lambda: system.producer.metric(
+        "checkout_outbox_oldest_seconds") < 5, 90)
 
 
 @fault(alert("PartitionBlocked", topic=ORDER_STATUS, reason="out_of_range"))

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
 use bench::legs::{
     backfill, beside_a_backfill, beside_streams, curves, decode, end_to_end, explain, idle,
-    ingress, memory, processor, relay, sink,
+    ingress, memory, processor, relay, sink, traces,
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
@@ -59,6 +59,8 @@ enum Leg {
     BesideStreams,
     /// What happened to one order of a long topic.
     Explain,
+    /// A full topic, with tracing configured and nothing sampled.
+    Traces,
     /// The services at rest.
     Idle,
     /// The same work in growing amounts.
@@ -158,6 +160,9 @@ async fn on_the_stack(
     }
     if wanted(Leg::Explain) {
         add(figures, explain::run(&rig).await.context("explain")?);
+    }
+    if wanted(Leg::Traces) {
+        add(figures, traces::run(&rig).await.context("traces")?);
     }
     if wanted(Leg::Idle) {
         add(figures, idle::run(&rig).await.context("idle")?);

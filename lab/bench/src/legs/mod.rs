@@ -13,3 +13,4 @@ pub mod memory;
 pub mod processor;
 pub mod relay;
 pub mod sink;
+pub mod traces;
