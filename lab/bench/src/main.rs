@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bench::figure::{self, Figure};
 use bench::legs::{
-    backfill, beside_a_backfill, beside_streams, curves, decode, end_to_end, explain, idle,
-    ingress, memory, processor, relay, sink, traces,
+    backfill, beside_a_backfill, beside_streams, console, curves, decode, end_to_end, explain,
+    idle, ingress, memory, processor, relay, sink, traces,
 };
 use bench::rig::Rig;
 use clap::{Parser, ValueEnum};
@@ -63,6 +63,8 @@ enum Leg {
     Traces,
     /// The services at rest.
     Idle,
+    /// What an open page of the console costs the others.
+    Console,
     /// The same work in growing amounts.
     Curves,
     /// Millions of records that wait for each service.
@@ -166,6 +168,9 @@ async fn on_the_stack(
     }
     if wanted(Leg::Idle) {
         add(figures, idle::run(&rig).await.context("idle")?);
+    }
+    if wanted(Leg::Console) {
+        add(figures, console::run(&rig).await.context("console")?);
     }
     if wanted(Leg::Curves) {
         add(figures, curves::processor(&rig).await.context("processor")?);

@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod beside_a_backfill;
 pub mod beside_streams;
+pub mod console;
 pub mod curves;
 pub mod decode;
 pub mod end_to_end;

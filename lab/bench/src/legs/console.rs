@@ -1,0 +1,144 @@
+//! What the console costs: itself, and the services and back ends that it asks.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use end_to_end::system::{STOP, TestSystem, ready};
+use stack::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::figure::{Figure, Target};
+use crate::rig::{self, Rig};
+use crate::usage;
+
+const LEG: &str = "console";
+
+/// What the CPU is measured of.
+const PARTS: [&str; 6] = [
+    "console",
+    "producer",
+    "processor",
+    "sink",
+    "Kafka",
+    "Postgres",
+];
+
+/// Measures the CPU of an idle system with a console: while no page is open, and while one is.
+///
+/// # Errors
+/// When a service does not start, or the page's stream ends.
+pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
+    let (system, _) = rig.system(true).await?;
+    let producer = ready(system.producer_command("console").await?).await?;
+    let processor = ready(system.processor_command("console").await?).await?;
+    let sink = ready(system.sink_command("console").await?).await?;
+    let console = system
+        .console_command("bench")
+        .await?
+        .env("CONSOLE_WITHOUT_KEYS", "viewer")
+        .env("CONSOLE_PRODUCER_URLS", producer.url(""))
+        .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
+        .env("CONSOLE_SINK_URLS", sink.url(""));
+    let services = [ready(console).await?, producer, processor, sink];
+    let watched = Duration::from_secs(if rig.quick { 10 } else { 60 });
+
+    let (mut without, mut with): ([Vec<f64>; PARTS.len()], [Vec<f64>; PARTS.len()]) =
+        Default::default();
+    for _ in 0..rig.runs() {
+        for (shares, share) in without
+            .iter_mut()
+            .zip(shares(&system, &services, watched).await?)
+        {
+            shares.push(share);
+        }
+        let [console, ..] = &services;
+        let page = Page::open(console).await?;
+        for (shares, share) in with
+            .iter_mut()
+            .zip(shares(&system, &services, watched).await?)
+        {
+            shares.push(share);
+        }
+        page.close()?;
+    }
+    for service in services {
+        service.terminate(STOP).await?;
+    }
+    let mut figures = Vec::new();
+    for ((part, without), with) in PARTS.into_iter().zip(&without).zip(&with) {
+        let figure = |what, runs: &[f64]| Figure::new(LEG, part, what, "%", runs);
+        let more: Vec<f64> = with
+            .iter()
+            .zip(without)
+            .map(|(with, without)| with - without)
+            .collect();
+        figures.extend([
+            figure("share of a core, no page open", without),
+            figure("share of a core, more with one page open", &more).should(Target::AtMost(1.0)),
+        ]);
+    }
+    Ok(figures)
+}
+
+/// Returns how much of a core each part uses within this time, in percent.
+async fn shares(
+    system: &TestSystem,
+    services: &[Service; 4],
+    watched: Duration,
+) -> Result<[f64; PARTS.len()]> {
+    let cpu = || -> Result<[Duration; PARTS.len()]> {
+        let [console, producer, processor, sink] = services;
+        let of = |service: &Service| anyhow::Ok(usage::of(service.pid())?.cpu);
+        Ok([
+            of(console)?,
+            of(producer)?,
+            of(processor)?,
+            of(sink)?,
+            rig::kafka_cpu(system)?,
+            rig::postgres_cpu(system)?,
+        ])
+    };
+    // What has just begun or ended still works for a moment.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (begun, before) = (Instant::now(), cpu()?);
+    tokio::time::sleep(watched).await;
+    let (after, elapsed) = (cpu()?, begun.elapsed());
+    let mut shares = [0.0; PARTS.len()];
+    for ((share, after), before) in shares.iter_mut().zip(after).zip(before) {
+        *share = after.saturating_sub(before).as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+    }
+    Ok(shares)
+}
+
+/// An open page, as far as the console sees it: the stream of its updates.
+struct Page(JoinHandle<Result<()>>);
+
+impl Page {
+    async fn open(console: &Service) -> Result<Self> {
+        let address = console.url("");
+        let address = address.trim_start_matches("http://").trim_end_matches('/');
+        let mut connection = TcpStream::connect(address).await?;
+        let request = format!("GET /api/stream HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut buffer = vec![0; 64 * 1024];
+        let length = connection.read(&mut buffer).await?;
+        anyhow::ensure!(
+            buffer[..length].starts_with(b"HTTP/1.1 200"),
+            "the console answered {}",
+            String::from_utf8_lossy(&buffer[..length])
+        );
+        Ok(Self(tokio::spawn(async move {
+            while connection.read(&mut buffer).await? > 0 {}
+            anyhow::bail!("the stream has ended")
+        })))
+    }
+
+    /// Closes the page, which must have been open until now.
+    fn close(self) -> Result<()> {
+        anyhow::ensure!(!self.0.is_finished(), "the page's stream has ended");
+        self.0.abort();
+        Ok(())
+    }
+}
