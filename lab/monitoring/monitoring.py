@@ -3,13 +3,11 @@
 Prints a line for each. The exit code is 1 if one is wrong.
 """
 
-import re
 import sys
 
 import dashboard
 import runbooks
-from environment import ROOT
-from faults import FAULTS, NOT_FIRED
+from faults import FAULTS
 from system import System
 from wait import until
 
@@ -72,14 +70,6 @@ def chosen(words):
     return [fault for fault in FAULTS if fault.name in words] if words else [one for one in FAULTS if one.short]
 
 
-def check_every_alert_has_a_fault(report):
-    known = set(re.findall(r"- alert: (\w+)", (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()))
-    fired = {alert["alertname"] for fault in FAULTS for alert in [*fault.alerts, *fault.after]}
-    for alert in sorted(known - fired):
-        why = NOT_FIRED.get(alert)
-        report.line("not fired", f"{alert}: {why or 'no fault'}", None if why else "no fault fires it")
-
-
 def main():
     words = sys.argv[1:]
     faults = chosen(words)
@@ -93,7 +83,6 @@ def main():
             check_fault(system, fault, report)
         if "--all" in words:
             print()
-            check_every_alert_has_a_fault(report)
             runbooks.check(system, report)
     finally:
         system.stop()
