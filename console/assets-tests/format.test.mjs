@@ -99,13 +99,13 @@ test('a duration changes its unit where its number would', () => {
 });
 
 test('an amount stays a decimal text', () => {
-  assert.equal(money('1234567.5', 'EUR'), 'EUR 1,234,567.50');
-  assert.equal(money('0.10', 'EUR'), 'EUR 0.10');
+  assert.equal(money('1234567.5', 'EUR'), '1,234,567.50 EUR');
+  assert.equal(money('0.10', 'EUR'), '0.10 EUR');
   // 2^53 + 1 has no binary float.
-  assert.equal(money('9007199254740993.01', 'EUR'), 'EUR 9,007,199,254,740,993.01');
-  assert.equal(money('-5', 'EUR'), 'EUR −5.00');
+  assert.equal(money('9007199254740993.01', 'EUR'), '9,007,199,254,740,993.01 EUR');
+  assert.equal(money('-5', 'EUR'), '−5.00 EUR');
   assert.equal(money('100.00'), '100.00');
-  assert.equal(money('a lot', 'EUR'), 'EUR a lot');
+  assert.equal(money('a lot', 'EUR'), 'a lot EUR');
   assert.equal(money(null, 'EUR'), NONE);
 });
 

@@ -215,6 +215,9 @@ test('outcomes that close dead letters come first', () => {
 test('each outcome is a sentence', () => {
   assert.equal(outcomeText(null), null);
   assert.equal(outcomeText({ outcome: 'row', existed: true }), 'The row existed already.');
+  const failed = { outcome: 'failed', reason: 'invalid_total', message: 'no total' };
+  assert.equal(outcomeText(failed), 'Tried again in vain, invalid_total: no total');
+  assert.equal(outcomeText(failed, 'no total'), 'Tried again in vain, invalid_total, for the same fault.');
   assert.equal(outcomeText({ outcome: 'discarded', note: 'a test' }), 'Discarded: a test');
   assert.equal(outcomeText({ outcome: 'of_tomorrow' }), 'of_tomorrow');
 });

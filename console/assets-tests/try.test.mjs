@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 
-import { longestMillis, totalMillis, verdict } from '../assets/try/hops.js';
-import { bodyOf, DEFAULTS, faults, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
+import { longestMillis, millisWaiting, totalMillis, verdict } from '../assets/try/hops.js';
+import { bodyOf, DEFAULTS, faults, formCommands, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
 
 test('the sum is exact', () => {
   assert.equal(sum(DEFAULTS.products), '120.00');
@@ -45,6 +45,13 @@ test('a shell reads the commands back as they are meant', () => {
   assert.ok(sendCommand('a/b c').includes('/orders/a%2Fb%20c"'));
 });
 
+test('the form says both commands when it does both', () => {
+  const body = { order_id: 'a', total: '1' };
+  assert.equal(formCommands(body, false), placeCommand(body));
+  assert.equal(formCommands(body, true), `${placeCommand(body)}\n${sendCommand('a')}`);
+  assert.ok(formCommands({ total: '1' }, true).endsWith(sendCommand('ORDER_ID')));
+});
+
 const hop = (name, state, at = null, took = null) => ({ name, state, at, millis_since_previous: took });
 
 test('the verdict follows the hops', () => {
@@ -55,6 +62,29 @@ test('the verdict follows the hops', () => {
   assert.match(verdict(path(true, hop('voucher', 'none'), hop('row', 'none'))), /no voucher/);
   assert.match(verdict(path(true, hop('voucher', 'none'), hop('dead-letter', 'done'))), /dead letter/);
   assert.match(verdict(path(false, hop('voucher', 'waiting'))), /Waiting: Voucher/);
+});
+
+test('a wait is counted from the last hop that is done', () => {
+  const done = hop('order-status', 'done', '2026-11-23T12:00:00.000Z');
+  const now = Date.parse('2026-11-23T12:00:45.000Z');
+  assert.equal(millisWaiting([done, hop('voucher', 'waiting')], now), 45_000);
+  assert.equal(millisWaiting([done, hop('voucher', 'none')], now), null);
+  assert.equal(millisWaiting([hop('voucher', 'waiting')], now), null);
+});
+
+test('an order that is not sent is held up by nothing', () => {
+  const voucher = { ...hop('voucher', 'waiting'), text: 'the order is not sent yet; a sent order may earn one' };
+  const hops = [hop('order-status', 'done', '2026-11-23T12:00:00.000Z'), voucher, hop('row', 'waiting')];
+  assert.equal(millisWaiting(hops), null);
+  assert.match(verdict({ found: true, complete: false, hops }), /^It is not sent yet/);
+});
+
+test('a table that cannot be read is no order that waits', () => {
+  const voucher = hop('voucher', 'done', '2026-11-23T12:00:00.000Z');
+  const row = { ...hop('row', 'waiting'), text: "the vouchers' table cannot be read: connection refused" };
+  assert.equal(millisWaiting([voucher, row]), null);
+  assert.match(verdict({ found: true, complete: false, hops: [voucher, row] }), /cannot be read/);
+  assert.match(verdict({ found: true, complete: false, hops: [hop('voucher', 'waiting'), row] }), /Waiting: Voucher/);
 });
 
 test('the total is from the first to the last hop that is done', () => {

@@ -91,15 +91,16 @@ export function bytes(value) {
 }
 
 /**
- * ("1234.50", "EUR") -> "EUR 1,234.50". The amount is a decimal in a text, and stays one: money never
- * passes through a binary float. The few amounts that arrive as JSON numbers are taken as written.
+ * ("1234.50", "EUR") -> "1,234.50 EUR", as the command line writes it. The amount is a decimal in a text,
+ * and stays one: money never passes through a binary float. The few amounts that arrive as JSON numbers are
+ * taken as written.
  */
 export function money(amount, currency) {
   if (amount === null || amount === undefined || amount === '') return NONE;
   const text = String(amount);
   const match = /^([-+]?)(\d+)(?:\.(\d+))?$/.exec(text);
   const grouped = match ? groupDigits(match) : text;
-  return currency ? `${currency} ${grouped}` : grouped;
+  return currency ? `${grouped} ${currency}` : grouped;
 }
 
 /** (1, "order", "orders") -> "1 order" */

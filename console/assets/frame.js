@@ -77,7 +77,7 @@ export function buildFooter(element) {
       { class: 'footer-inner' },
       version,
       campaign,
-      h('span', null, `Times are those of ${zone}; hover over one for UTC.`),
+      h('span', null, zone === 'UTC' ? 'Times are in UTC.' : `Times are those of ${zone}; hover over one for UTC.`),
     ),
   );
   return {

@@ -6,9 +6,10 @@
 
 const FIRST_BACKOFF_MILLIS = 500;
 const MAX_BACKOFF_MILLIS = 15_000;
-// The server writes at least each 15 s. A connection that says nothing for longer is gone, although
-// nobody has closed it: a suspended laptop, a lost network.
-const SILENCE_MILLIS = 40_000;
+// The server sends the flow each second. A connection that says nothing for several seconds is gone,
+// although nobody has closed it: a console that hangs, a suspended laptop, a lost network. Until then the
+// page says "Live" and shows what is no longer true.
+const SILENCE_MILLIS = 10_000;
 
 class Stream extends EventTarget {
   #source = null;

@@ -1,7 +1,6 @@
 // Asks before something is changed. What cannot be undone wants its count typed.
 
 import { h, replace, uniqueId } from '../dom.js';
-import { number } from '../format.js';
 import { commandLine } from './command-line.js';
 import { field } from './field.js';
 import { problemBox } from './problem.js';
@@ -100,7 +99,7 @@ function whyField(hint) {
 function countField(count) {
   return field({
     label: `Type ${count} to confirm`,
-    hint: `${number(count)} will be changed.`,
+    hint: 'So that nothing is run by accident.',
     input: h('input', { type: 'text', name: 'count', inputmode: 'numeric', required: true, autocomplete: 'off' }),
   });
 }

@@ -112,8 +112,8 @@ export function orderLink(key) {
   const order = orderOfKey(key);
   const text = keyText(key);
   return order === null
-    ? h('span', { class: 'mono' }, text)
-    : h('a', { class: 'mono', href: path`/orders/${order}` }, text);
+    ? h('span', { class: 'mono order-key' }, text)
+    : h('a', { class: 'mono order-key', href: path`/orders/${order}` }, text);
 }
 
 function found({ reason, message, state }) {
@@ -129,7 +129,7 @@ function found({ reason, message, state }) {
       { class: 'muted small' },
       badge,
       badge ? ' ' : null,
-      outcomeText(state),
+      outcomeText(state, message),
       state.by ? ` By ${state.by}.` : null,
     ),
   );

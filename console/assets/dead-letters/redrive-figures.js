@@ -39,30 +39,37 @@ function numbers(result, service) {
   return [
     {
       value: number(selectedBy(result)),
-      label: would ? 'dead letters are selected' : 'dead letters were tried',
+      label: selectedLabel(selectedBy(result) === 1, would),
     },
     {
       value: number(vouchersOf(result)),
-      label: voucherLabel(service, would),
-      tone: 'ok',
-      note: worth || null,
+      label: voucherLabel(service, vouchersOf(result) === 1, would),
+      tone: vouchersOf(result) > 0 ? 'ok' : undefined,
+      note: vouchersOf(result) > 0 && worth ? worth : null,
     },
-    { value: number(result.closed), label: would ? 'would be closed' : 'are closed' },
+    { value: number(result.closed), label: would ? 'would be closed' : 'closed' },
     {
       value: number(result.still_open),
-      label: would ? 'would stay open' : 'are still open',
+      label: would ? 'would stay open' : 'still open',
       tone: result.still_open > 0 ? 'bad' : undefined,
     },
   ];
 }
 
-function voucherLabel(service, would) {
-  if (service === 'sink') return would ? 'rows would be written or exist' : 'rows are written or existed';
-  return would ? 'vouchers would be issued' : 'vouchers were issued';
+function selectedLabel(one, would) {
+  if (would) return one ? 'dead letter is selected' : 'dead letters are selected';
+  return one ? 'dead letter was tried' : 'dead letters were tried';
+}
+
+function voucherLabel(service, one, would) {
+  const what = `${service === 'sink' ? 'row' : 'voucher'}${one ? '' : 's'}`;
+  if (service === 'sink') return would ? `${what} would be written or exist` : `${what} written or existed`;
+  return would ? `${what} would be issued` : `${what} ${one ? 'was' : 'were'} issued`;
 }
 
 function existing({ existing: rows }) {
-  if (!rows) return null;
+  // Without a voucher there is nothing to compare with the table.
+  if (!rows || rows.new + rows.existing + rows.different === 0) return null;
   const texts = [`${plural(rows.new, 'has', 'have')} no row yet`];
   if (rows.existing > 0)
     texts.push(`${plural(rows.existing, 'exists', 'exist')} already, and stay as they are`);

@@ -2,11 +2,12 @@
 // server.
 
 import { newIdempotencyKey, path, post } from '../api.js';
+import { callout } from '../components/callout.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
 import { problemBox } from '../components/problem.js';
 import { commandOf } from '../commands.js';
 import { append, h, replace, uniqueId } from '../dom.js';
-import { money, number, plural } from '../format.js';
+import { money, plural } from '../format.js';
 import { selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
 import { runPanel } from '../runs/run-panel.js';
 import { redriveFigures } from './redrive-figures.js';
@@ -62,7 +63,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
       append(steps, h('p', null, 'None of them is open any more: somebody has redriven or discarded them.'));
       return;
     }
-    append(steps, redriveFigures(run.result, selection.service), next(run.result, count));
+    append(steps, redriveFigures(run.result, selection.service), inVain(run.result), next(run.result, count));
   }
 
   function next(result, count) {
@@ -71,7 +72,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
     }
     const confirm = h(
       'button',
-      { type: 'button', class: 'button primary', onclick: () => redrive(result, count, actions) },
+      { type: 'button', class: `button ${result.closed > 0 ? 'primary' : ''}`, onclick: () => redrive(result, count, actions) },
       `Redrive ${plural(count, 'dead letter', 'dead letters')} …`,
     );
     const actions = h('div', { class: 'actions' }, confirm, again('Preview again'));
@@ -125,6 +126,17 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
   return element;
 }
 
+// The button stays: another attempt is harmless, and is counted.
+function inVain(result) {
+  if (result.closed > 0) return null;
+  return callout({
+    tone: 'bad',
+    title: 'A redrive would close none of them',
+    text: 'Their faults are still there. Correct the cause first, or select those that nobody needs and discard them.',
+    level: 3,
+  });
+}
+
 function consequence(result, service) {
   const vouchers = vouchersOf(result);
   const worth = sumsOf(result)
@@ -133,12 +145,12 @@ function consequence(result, service) {
   const what =
     service === 'sink'
       ? `${plural(vouchers, 'row is', 'rows are')} written, or exist already`
-      : `${plural(vouchers, 'voucher is', 'vouchers are')} issued${worth ? `, ${worth} in all` : ''}`;
+      : `${plural(vouchers, 'voucher is', 'vouchers are')} issued${vouchers > 0 && worth ? `, ${worth} in all` : ''}`;
   return [
     h(
       'p',
       null,
-      `As of the preview: ${what}; ${number(result.closed)} are closed, ${number(result.still_open)} stay open.`,
+      `As of the preview: ${what}; ${plural(result.closed, 'is', 'are')} closed, ${plural(result.still_open, 'stays', 'stay')} open.`,
     ),
     h('p', null, 'If another number is open by then, because somebody else was faster, nothing is written.'),
   ];

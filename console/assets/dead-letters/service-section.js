@@ -145,7 +145,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
       text:
         service === 'processor'
           ? 'Every order status could be used. One that can’t be is kept here byte for byte, and the flow goes on.'
-          : 'Every voucher has its row. One that the table refuses is kept here byte for byte, and the flow goes on.',
+          : 'The table has refused no voucher. One that it refuses is kept here byte for byte, and the flow goes on.',
       level: 3,
     });
   }

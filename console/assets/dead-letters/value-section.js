@@ -31,7 +31,7 @@ function decoded({ format, fields }) {
     h('p', { class: 'muted small' }, `Read as: ${format}.`),
     pairs.length > 0
       ? facts(pairs.map(([name, value]) => [name, h('span', { class: 'mono' }, value)]))
-      : h('p', { class: 'muted' }, 'No field could be decoded.'),
+      : h('p', { class: 'muted' }, 'No field was decoded, because of the fault above.'),
   );
 }
 

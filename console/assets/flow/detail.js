@@ -93,12 +93,17 @@ function content(node, figures, onClose) {
     ),
     about.text ? h('p', { class: 'muted' }, about.text) : null,
     node.sentence ? h('p', { class: 'detail-sentence' }, sentence(node.sentence)) : null,
-    figures.length > 0 ? facts(node.figures.map(({ label }, at) => [label, figures[at]])) : null,
+    figures.length > 0 ? facts(node.figures.map(({ label }, at) => [capital(label), figures[at]])) : null,
     node.kind === 'service' ? instances(node) : null,
     about.links
       ? h('div', { class: 'actions' }, about.links.map(([href, label]) => h('a', { class: 'button', href }, label)))
       : null,
   ];
+}
+
+// In the drawing a label follows its number; here it stands above it.
+function capital(label) {
+  return label.charAt(0).toUpperCase() + label.slice(1);
 }
 
 function instances(node) {

@@ -12,8 +12,8 @@ const LOOKS = { critical: 'critical', warning: 'caution', info: 'info' };
 
 /**
  * @param {{onOpen: function(string)}} options called with the node of a warning
- * @returns {HTMLElement} with `update(flow, {quiet})`; `quiet`: nothing has flowed as far as the
- *   charts reach
+ * @returns {HTMLElement} with `update(flow, {quiet, lost})`; `quiet`: nothing has flowed as far as the
+ *   charts reach; `lost`: the console does not answer, and the flow is its last one
  */
 export function warningStrip({ onOpen }) {
   // Before the first answer of the services nothing is known to be right either.
@@ -22,15 +22,15 @@ export function warningStrip({ onOpen }) {
   let shown = null;
   let before = null;
 
-  element.update = (flow, { quiet = false } = {}) => {
+  element.update = (flow, { quiet = false, lost = false } = {}) => {
     const all = flow?.warnings ?? [];
     const known = isKnown(flow);
     const unknown = known ? unknownServices(flow) : [];
-    const key = known ? JSON.stringify([quiet, all, unknown.map(({ id }) => id)]) : 'unknown';
+    const key = known ? JSON.stringify([quiet, all, unknown.map(({ id }) => id)]) : `unknown ${lost}`;
     if (key === shown) return;
     shown = key;
     if (known) announceNew(all);
-    keepFocus(element, () => replace(element, content({ known, quiet, unknown }, all, onOpen)));
+    keepFocus(element, () => replace(element, content({ known, quiet, unknown, lost }, all, onOpen)));
   };
 
   // A warning is the same one although the numbers in its text change.
@@ -51,7 +51,15 @@ function identity(warning) {
   return `${warning.severity} ${warning.node} ${warning.text.replace(/[\d.,]+/g, '#')}`;
 }
 
-function content({ known, quiet, unknown }, all, onOpen) {
+function content({ known, quiet, unknown, lost }, all, onOpen) {
+  if (!known && lost) {
+    return h(
+      'p',
+      { class: 'warning' },
+      stateBadge('unknown', 'Nothing is known'),
+      h('span', { class: 'warning-text' }, 'The console does not answer. It is asked again by itself.'),
+    );
+  }
   if (!known) return h('p', { class: 'warning calm' }, stateBadge('waiting', 'Asking the services'));
   if (all.length === 0 && unknown.length > 0) {
     const names = unknown.map(({ label }) => label).join(', ');

@@ -55,7 +55,8 @@ function issued({ rows }, vouchers, open) {
   return {
     tone: 'warn',
     title: 'Its voucher is issued, and has no row yet',
-    text: 'The sink writes rows within seconds when it is not behind. See the flow for its lag.',
+    text: 'The sink writes rows within seconds when it is not behind. The flow shows what holds it up.',
+    isLate: true,
   };
 }
 
@@ -67,7 +68,8 @@ function notIssued({ records }) {
     return {
       tone: 'info',
       title: 'It earns a voucher that is not issued yet',
-      text: 'The processor issues vouchers within seconds when it is not behind. See the flow for its lag.',
+      text: 'The processor issues vouchers within seconds when it is not behind. The flow shows what holds it up.',
+      isLate: true,
     };
   }
   return { tone: 'muted', title: 'No voucher', text: sentence(decisive(records).words) };

@@ -42,8 +42,11 @@ export function sumsOf(result) {
   return Object.entries(result?.sums ?? {}).map(([currency, sum]) => ({ currency, sum }));
 }
 
-/** Returns the outcome of a dead letter, from its state, in one line; null while nobody tried. */
-export function outcomeText(state) {
+/**
+ * Returns the outcome of a dead letter, from its state, in one line; null while nobody tried. `fault` is
+ * the message that stands beside it already, and is not written twice.
+ */
+export function outcomeText(state, fault = null) {
   if (!state) return null;
   switch (state.outcome) {
     case 'voucher':
@@ -53,7 +56,7 @@ export function outcomeText(state) {
     case 'skipped':
       return `Closed without a voucher, ${skipWords(state.reason)}: ${state.message}`;
     case 'failed':
-      return `Tried again in vain, ${state.reason}: ${state.message}`;
+      return `Tried again in vain, ${state.reason}${state.message === fault ? ', for the same fault.' : `: ${state.message}`}`;
     case 'discarded':
       return `Discarded: ${state.note}`;
     default:

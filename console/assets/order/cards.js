@@ -128,6 +128,8 @@ function voucherFacts({ voucher, fault, written, source, run, trace_id: traceId 
 /** Shows the rows of the table; null rows were not asked for. */
 export function rowsCard(found) {
   const { rows } = found;
+  // The gaps above name the tables that were asked for and did not answer.
+  const isAbove = (found.not_looked_at ?? []).some(({ what }) => what === "the vouchers' table");
   return h(
     'section',
     { class: 'card' },
@@ -136,7 +138,9 @@ export function rowsCard(found) {
       ? h(
           'p',
           { class: 'muted' },
-          'The table was not read. Start the console with DATABASE_URL, the sink’s database, to see rows.',
+          isAbove
+            ? 'The table could not be read: see above.'
+            : 'The table was not read. Start the console with DATABASE_URL, the sink’s database, to see rows.',
         )
       : dataTable({
           caption: 'Rows of the order in the vouchers table',

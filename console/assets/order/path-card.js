@@ -29,7 +29,7 @@ export function pathCard(orderId, { signal }) {
           : h(
               'p',
               { class: 'muted small' },
-              `${millis(total)} from first to last, by the clocks of different machines.`,
+              `${millis(total)} from first to last${complete ? '' : ' so far'}, by the clocks of different machines.`,
             ),
         complete
           ? null

@@ -111,7 +111,7 @@ function table(period, rows, isCompared, currency) {
   return dataTable({
     caption: `Vouchers by ${period}`,
     columns: [
-      { label: `${name} (UTC)`, header: true, cell: ({ label }) => label },
+      { label: `${name} (UTC)`, header: true, cell: ({ label }) => h('span', { class: 'day' }, label) },
       { label: 'Vouchers', numeric: true, cell: ({ vouchers }) => number(vouchers) },
       { label: 'Their sum', numeric: true, cell: ({ sum }) => money(sum, currency) },
       ...(isCompared ? [state('New', 'new'), state('Exist', 'existing'), state('Differ', 'different')] : []),

@@ -50,7 +50,7 @@ function previewNumbers(result) {
       value: number(result.vouchers),
       label: 'vouchers to issue',
       tone: 'ok',
-      note: 'one for each eligible order',
+      note: result.existing ? 'one for each eligible order, with or without a row' : 'one for each eligible order',
     },
     { value: money(result.sum, result.currency), label: 'their sum' },
     result.existing

@@ -29,7 +29,7 @@ export function replayForm(initial, onPreview) {
     }),
     rate: field({
       label: 'Records a second',
-      hint: 'At most so many, all threads together. Empty: as many as the live flow bears. max: no limit.',
+      hint: 'At most so many, all threads together. Empty: as many as the live flow bears. Write max for no limit.',
       input: text('rate', initial.rate),
     }),
     ...ruleFields(initial.rule),

@@ -7,11 +7,13 @@ import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { h, replace, setText } from '../dom.js';
 import { millis, sentence as sentenceOf } from '../format.js';
-import { hopLabel, longestMillis, totalMillis, verdict } from './hops.js';
+import { hopLabel, longestMillis, millisWaiting, totalMillis, verdict } from './hops.js';
 
 const POLL_MILLIS = 1000;
 // An order that has not arrived by then waits for something that the flow view shows better.
 const GIVE_UP_MILLIS = 10 * 60 * 1000;
+// An order arrives in well under a second. After this something holds it up, and the flow view names it.
+const LATE_MILLIS = 5000;
 
 /**
  * Follows an order until it has arrived or `signal` aborts.
@@ -26,7 +28,8 @@ export function followOrder(orderId, { signal }) {
   const sentence = h('p', { class: 'follow-verdict' }, 'Looking for its records …');
   const list = h('ol', { class: 'hops' });
   const failure = h('div');
-  const more = h('div', { class: 'actions' }, h('a', { class: 'button', href: path`/orders/${orderId}` }, 'Explain this order'));
+  const flow = h('a', { class: 'button', href: '/flow', hidden: true }, 'See what holds it up');
+  const more = h('div', { class: 'actions' }, h('a', { class: 'button', href: path`/orders/${orderId}` }, 'Explain this order'), flow);
   const element = h('div', { class: 'follow' }, h('div', { class: 'view-head' }, heading, badge), sentence, failure, list, more);
   const started = Date.now();
   let timer = 0;
@@ -69,8 +72,12 @@ export function followOrder(orderId, { signal }) {
   function show(answer) {
     const total = totalMillis(answer.hops);
     const text = verdict(answer);
+    const waited = answer.complete ? null : millisWaiting(answer.hops);
+    const late = waited !== null && waited >= LATE_MILLIS;
+    flow.hidden = !late;
     badge.update(answer.complete ? 'done' : 'waiting', answer.complete ? 'Complete' : 'Following');
-    setText(sentence, answer.complete && total !== null ? `${text} ${millis(total)} from first to last.` : text);
+    if (answer.complete && total !== null) setText(sentence, `${text} ${millis(total)} from first to last.`);
+    else setText(sentence, late ? `${text} It has waited for ${millis(waited)}.` : text);
     if (text !== said && answer.found !== false) announce(text);
     said = text;
     const longest = longestMillis(answer.hops);

@@ -5,7 +5,7 @@ import { commandLine } from '../components/command-line.js';
 import { field } from '../components/field.js';
 import { icon } from '../components/icons.js';
 import { h, replace } from '../dom.js';
-import { bodyOf, DEFAULTS, faults, MAX_PRODUCTS, placeCommand, sum } from './order.js';
+import { bodyOf, DEFAULTS, faults, formCommands, MAX_PRODUCTS, sum } from './order.js';
 
 /**
  * @param {{onPlace: function(object, boolean): Promise}} options called with the body of the order and
@@ -79,7 +79,7 @@ export function orderForm({ onPlace }) {
       if (added !== null) total.input.value = products.length === 0 ? '' : added;
     }
     add.disabled = products.length >= MAX_PRODUCTS;
-    shell.update(placeCommand(bodyOf(values())));
+    shell.update(formCommands(bodyOf(values()), send.checked));
   }
 
   function addProduct({ name, price }, focus) {

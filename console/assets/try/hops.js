@@ -23,9 +23,34 @@ export function totalMillis(hops) {
   return Math.max(...times) - Math.min(...times);
 }
 
+/**
+ * Returns the milliseconds since the last hop that is done while another one waits, or null. The hop's
+ * time is of another clock, so small values say little. An order that is not sent waits for its shop, and
+ * nothing holds it up; a table that cannot be read may have had the row for long.
+ */
+export function millisWaiting(hops, now = Date.now()) {
+  if (!hops.some((hop) => hop.state === 'waiting') || isUnsent(hops) || isUnread(hops)) return null;
+  const times = hops.filter((hop) => hop.state === 'done' && hop.at).map((hop) => Date.parse(hop.at));
+  const last = Math.max(...times.filter((time) => !Number.isNaN(time)));
+  return Number.isFinite(last) ? Math.max(0, now - last) : null;
+}
+
 /** Returns the greatest milliseconds of one hop, for the lengths of the bars; at least 1. */
 export function longestMillis(hops) {
   return Math.max(1, ...hops.map((hop) => hop.millis_since_previous ?? 0));
+}
+
+// The path says both of these in the texts of the hops alone.
+function isUnsent(hops) {
+  return isWaiting(hops, 'voucher', /not sent yet/);
+}
+
+function isUnread(hops) {
+  return hops.some(({ name, state }) => name === 'voucher' && state === 'done') && isWaiting(hops, 'row', /cannot be read/);
+}
+
+function isWaiting(hops, which, words) {
+  return hops.some(({ name, state, text }) => name === which && state === 'waiting' && words.test(text ?? ''));
 }
 
 /** Returns a sentence on where an order is, for the heading and for screen readers. */
@@ -38,5 +63,7 @@ export function verdict(path) {
   if (complete && state('voucher') === 'done') return 'The voucher is issued.';
   if (complete) return 'The order earns no voucher.';
   const waiting = hops.find((hop) => hop.state === 'waiting');
+  if (isUnread(hops)) return 'Whether it has its row is not known: the table cannot be read.';
+  if (isUnsent(hops)) return 'It is not sent yet. Only a sent order earns a voucher.';
   return waiting ? `Waiting: ${hopLabel(waiting.name)}.` : 'On its way.';
 }

@@ -77,6 +77,12 @@ export function sendCommand(orderId) {
   return `curl -X PATCH "http://$PRODUCER_HTTP_ADDR/orders/${path}" -H 'content-type: application/json' -d '{"status":"SENT"}'`;
 }
 
+/** Returns the commands that do what the form does. Without an id, the one that the ingress answers is to be put in. */
+export function formCommands(body, send) {
+  const place = placeCommand(body);
+  return send ? `${place}\n${sendCommand(body.order_id ?? 'ORDER_ID')}` : place;
+}
+
 function quoted(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -54,7 +54,7 @@ class FlowView extends View {
     stream.subscribe('flow', (flow) => this.#receive(flow), { signal: this.signal });
     // After a pause the charts have a gap that the console can fill: it goes on while another page is open.
     this.listen(stream, 'opened', () => this.#load());
-    this.listen(stream, 'lost', () => this.picture.classList.add('stale'));
+    this.listen(stream, 'lost', () => this.#lose());
     this.#load();
   }
 
@@ -71,13 +71,24 @@ class FlowView extends View {
     }
   }
 
+  // Nothing newer comes, so what is shown must not look as if it were true now.
+  #lose() {
+    if (!this.#flow) return;
+    this.#showAge(this.#flow.at, true);
+    this.warnings.update({ ...this.#flow, stale: true }, { lost: true });
+  }
+
+  #showAge(at, isStale) {
+    setText(this.at, `${isStale ? 'Last seen' : 'As of'} ${clock(at)}`);
+    this.at.dateTime = at;
+    this.at.title = utc(at);
+    this.at.classList.toggle('warn', isStale);
+    this.picture.classList.toggle('stale', isStale);
+  }
+
   #receive(flow) {
     this.#flow = flow;
-    setText(this.at, `${flow.stale ? 'Last seen' : 'As of'} ${clock(flow.at)}`);
-    this.at.dateTime = flow.at;
-    this.at.title = utc(flow.at);
-    this.at.classList.toggle('warn', Boolean(flow.stale));
-    this.picture.classList.toggle('stale', Boolean(flow.stale));
+    this.#showAge(flow.at, Boolean(flow.stale));
     this.#updatePicture();
     this.detail.update(flow);
     if (this.#history.append(flow)) this.charts.update(this.#history);

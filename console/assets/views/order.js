@@ -134,7 +134,7 @@ class OrderView extends View {
   #show(found, { revealed = false } = {}) {
     replace(
       this.body,
-      callout({ ...storyOf(found), actions: this.#actions(found, revealed) }),
+      this.#story(found, revealed),
       gapsCard(found.not_looked_at),
       h('div', { class: 'columns' }, this.path, vouchersCard(found)),
       recordsCard(found),
@@ -142,6 +142,12 @@ class OrderView extends View {
       deadLettersCard(found),
       this.#foot(found, revealed),
     );
+  }
+
+  #story(found, revealed) {
+    const { isLate, ...story } = storyOf(found);
+    const flow = isLate ? [h('a', { class: 'button', href: '/flow' }, 'See what holds it up')] : [];
+    return callout({ ...story, actions: [...flow, ...this.#actions(found, revealed)] });
   }
 
   #foot(found, revealed) {

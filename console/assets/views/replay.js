@@ -108,17 +108,18 @@ class ReplayView extends View {
     if (this.session?.role !== 'operator') {
       return h('p', { class: 'muted' }, 'You are a viewer: an operator can run it.');
     }
+    const missing = isMissing(run.result);
     const actions = h(
       'div',
       { class: 'actions' },
       h(
         'button',
-        { type: 'button', class: 'button primary', onclick: () => this.#run(run, actions) },
+        { type: 'button', class: `button ${missing ? 'primary' : ''}`, onclick: () => this.#run(run, actions) },
         `Run: issue ${plural(run.result.vouchers, 'voucher', 'vouchers')} …`,
       ),
       h('span', { class: 'muted small' }, 'The live flow goes on meanwhile. It can be paused.'),
     );
-    return actions;
+    return [missing || run.result.vouchers === 0 ? null : nothingMissing(), actions];
   }
 
   async #run(preview, actions) {
@@ -164,6 +165,20 @@ class ReplayView extends View {
       body,
     );
   }
+}
+
+/** Returns whether a run may write a row, as far as the preview knows. */
+function isMissing({ existing }) {
+  return !existing || existing.new > 0;
+}
+
+function nothingMissing() {
+  return callout({
+    tone: 'ok',
+    title: 'Nothing is missing',
+    text: 'Each of these orders has its row already. A run would write their vouchers to the topic again, and change no row.',
+    level: 3,
+  });
 }
 
 function newOnes(existing) {

@@ -27,7 +27,7 @@ holds('once its schema is registered a selection is previewed in euros, redriven
   await mend();
   const panel = await preview(page, await select(page, 'mended-'), 'Redrive 3 dead letters');
   await panel.getByText('vouchers would be issued').waitFor();
-  await panel.getByText('EUR 10.00').first().waitFor();
+  await panel.getByText('10.00 EUR').first().waitFor();
   const outcomes = panel.getByRole('table', { name: 'Dead letters by outcome' });
   await outcomes.getByRole('row').filter({ hasText: 'A voucher is issued' }).getByText('2', { exact: true }).waitFor();
   assert.deepEqual(await codesOf(ids[0]), [], 'a preview writes nothing');

@@ -15,7 +15,7 @@ holds('a replay is previewed, confirmed by its count, and changes no row', async
   const vouchers = await preview(page);
   await until(`${vouchers} rows, as many as the preview names`, async () => (await countRows()) === vouchers);
   await page.getByText('their sum', { exact: true }).waitFor();
-  await page.getByText(`EUR ${(vouchers * 5).toLocaleString('en')}.00`).first().waitFor();
+  await page.getByText(`${(vouchers * 5).toLocaleString('en')}.00 EUR`).first().waitFor();
   const decisions = page.getByRole('table', { name: 'Records by decision' });
   await decisions.getByRole('row').filter({ hasText: 'Eligible' }).waitFor();
   await decisions.getByRole('row').filter({ hasText: 'Skipped' }).first().waitFor();
