@@ -250,7 +250,7 @@ fn outbox_figures(recent: &Recent<'_>) -> Vec<Figure> {
             of(Gauge::OutboxDeadRows).map(whole).map(number),
         ),
         (
-            "relays that publish",
+            "active relays",
             gauge(recent, Service::Producer, Gauge::RelayActive),
         ),
     ])

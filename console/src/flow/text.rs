@@ -65,7 +65,7 @@ pub(super) fn by_count(counts: &[(&str, u64)]) -> String {
         .map(|(value, count)| format!("{value} {}", number(*count)))
         .collect();
     if counts.len() > NAMED {
-        texts.push("...".to_owned());
+        texts.push("and others".to_owned());
     }
     texts.join(", ")
 }
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         let reasons = [("a", 1000), ("b", 3), ("c", 2), ("d", 1)];
         assert_eq!(by_count(&reasons[..2]), "a 1,000, b 3");
-        assert_eq!(by_count(&reasons), "a 1,000, b 3, c 2, ...");
+        assert_eq!(by_count(&reasons), "a 1,000, b 3, c 2, and others");
     }
 
     #[test]

@@ -65,7 +65,7 @@ holds('a service that is killed is unreachable and comes first among what is wro
   await lab.sink.kill();
   try {
     await place(page, 'Sink', 'Unreachable').waitFor();
-    const sentence = `The sink cannot be reached at ${lab.sink.address}: connection refused. Start it (sink run)`;
+    const sentence = `The sink cannot be reached at ${lab.sink.address}: connection refused. Start or restart it (sink run)`;
     const warning = worst(page, sentence);
     await warning.waitFor();
     await page.getByRole('status').filter({ hasText: sentence }).waitFor({ state: 'attached' });

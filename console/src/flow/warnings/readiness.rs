@@ -101,7 +101,7 @@ fn unreachable(recent: &Recent<'_>, service: Service) -> Vec<Warning> {
         severity,
         node: NodeId::of(service),
         text: format!(
-            "{} cannot be reached at {}: {why}. Start it ({} run), or correct {}.",
+            "{} cannot be reached at {}: {why}. Start or restart it ({} run), or correct {}.",
             capitalized(the(service)),
             named(&addresses),
             service.name(),

@@ -150,7 +150,7 @@ fn an_instance_that_is_away_is_critical_if_it_is_the_only_one() {
     assert_eq!(warning.severity, Severity::Warning);
     assert_eq!(
         warning.text,
-        "The processor cannot be reached at 10.0.0.2:9464: connection refused. Start it (processor \
+        "The processor cannot be reached at 10.0.0.2:9464: connection refused. Start or restart it (processor \
          run), or correct CONSOLE_PROCESSOR_URLS."
     );
     rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
