@@ -13,7 +13,17 @@ const LEG: &str = "traces";
 /// More rounds than other legs have: the difference is smaller than what two runs differ by.
 const ROUNDS: usize = 7;
 
-/// Measures a drain with a collector beside one without, in turns. No record has a `traceparent`, so none is
+/// Whether there is a collector, and the sampler of the processor. The others are compared with the first.
+const CASES: [(&str, Option<&str>); 3] = [
+    ("no collector", None),
+    ("a collector, sampling off", Some("always_off")),
+    (
+        "a collector, nothing sampled",
+        Some("parentbased_always_off"),
+    ),
+];
+
+/// Measures drains with a collector beside one without, in turns. No record has a `traceparent`, so none is
 /// sampled.
 ///
 /// # Errors
@@ -23,14 +33,15 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let (system, format) = rig.system(true).await?;
     rig::write_orders(&system, count, format).await?;
     let collector = Collector::open().await?;
-    let (mut without, mut with) = (Turns::default(), Turns::default());
+    let mut turns: [Turns; CASES.len()] = Default::default();
     // The first round is a warm-up: the broker's code is compiled.
     for round in 0..=ROUNDS {
-        for (is_traced, turns) in [(false, &mut without), (true, &mut with)] {
-            let group = format!("traces-{is_traced}-{round}-{}", system.name);
+        for ((_, sampler), turns) in CASES.into_iter().zip(&mut turns) {
+            let name = sampler.unwrap_or("none").replace('_', "-");
+            let group = format!("traces-{name}-{round}-{}", system.name);
             let mut command = processor::command(&system, "exactly_once", &group).await?;
-            if is_traced {
-                command = collector.of(command);
+            if let Some(sampler) = sampler {
+                command = collector.of(command).env("OTEL_TRACES_SAMPLER", sampler);
             }
             let run = rig::drain(&system, command, &group, &system.topics.order_status).await?;
             if round > 0 {
@@ -40,29 +51,32 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
         }
     }
     ensure!(collector.spans().is_empty(), "something was sampled");
-    let figure = |case, what, unit, runs: &[f64]| {
-        Figure::new(
-            LEG,
-            format!("drain, Avro, exactly once, {case}"),
-            what,
-            unit,
-            runs,
-        )
-    };
-    let traced = "a collector, nothing sampled";
-    Ok(vec![
-        figure(
-            "no collector",
+    let [without, ..] = &turns;
+    let mut figures = Vec::new();
+    for ((case, sampler), turns) in CASES.into_iter().zip(&turns) {
+        let figure = |what, unit, runs: &[f64], limit: &[f64]| {
+            let case = format!("drain, Avro, exactly once, {case}");
+            let figure = Figure::new(LEG, case, what, unit, runs);
+            match sampler {
+                None => figure,
+                Some(_) => figure.beside(runs, limit),
+            }
+        };
+        let cpu = figure(
             "CPU per record, without the start",
             "us",
+            &turns.cpu,
             &without.cpu,
-        ),
-        figure("no collector", "records/s", "", &without.speed),
-        figure(traced, "CPU per record, without the start", "us", &with.cpu)
-            .beside(&with.cpu, &without.cpu)
-            .should(Target::RatioAtMost(1.01)),
-        figure(traced, "records/s", "", &with.speed).beside(&with.speed, &without.speed),
-    ])
+        );
+        figures.extend([
+            match sampler {
+                Some("always_off") => cpu.should(Target::RatioAtMost(1.01)),
+                _ => cpu,
+            },
+            figure("records/s", "", &turns.speed, &without.speed),
+        ]);
+    }
+    Ok(figures)
 }
 
 /// What was measured in each round.
