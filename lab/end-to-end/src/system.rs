@@ -203,6 +203,23 @@ impl TestSystem {
             .env("DATABASE_URL", &self.vouchers_url))
     }
 
+    /// Returns the command of a console that shows these services.
+    ///
+    /// # Errors
+    /// When the services do not compile.
+    pub async fn console_of(
+        &self,
+        producer: &Service,
+        processor: &Service,
+        sink: &Service,
+    ) -> Result<ServiceCommand> {
+        let command = self.console_command("1").await?;
+        Ok(command
+            .env("CONSOLE_PRODUCER_URLS", producer.url(""))
+            .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
+            .env("CONSOLE_SINK_URLS", sink.url("")))
+    }
+
     /// Starts a producer and waits until it is ready.
     ///
     /// # Errors

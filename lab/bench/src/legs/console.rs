@@ -35,12 +35,9 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let processor = ready(system.processor_command("console").await?).await?;
     let sink = ready(system.sink_command("console").await?).await?;
     let console = system
-        .console_command("bench")
+        .console_of(&producer, &processor, &sink)
         .await?
-        .env("CONSOLE_WITHOUT_KEYS", "viewer")
-        .env("CONSOLE_PRODUCER_URLS", producer.url(""))
-        .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
-        .env("CONSOLE_SINK_URLS", sink.url(""));
+        .env("CONSOLE_WITHOUT_KEYS", "viewer");
     let services = [ready(console).await?, producer, processor, sink];
     let watched = Duration::from_secs(if rig.quick { 10 } else { 60 });
 

@@ -60,12 +60,9 @@ async fn a_fresh_service_shows_every_metric_with_its_description_and_no_other() 
     let (producer, processor, sink) =
         tokio::try_join!(system.producer(), system.processor(), system.sink())?;
     let console = system
-        .console_command("1")
+        .console_of(&producer, &processor, &sink)
         .await?
-        .env("CONSOLE_WITHOUT_KEYS", "viewer")
-        .env("CONSOLE_PRODUCER_URLS", producer.url(""))
-        .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
-        .env("CONSOLE_SINK_URLS", sink.url(""));
+        .env("CONSOLE_WITHOUT_KEYS", "viewer");
     let console = ready(console).await?;
     for (service, name) in [
         (&producer, "producer"),

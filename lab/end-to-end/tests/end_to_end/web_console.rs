@@ -90,12 +90,9 @@ async fn an_order_is_placed_and_followed_in_the_browser() -> Result<()> {
     let (producer, processor, sink) =
         tokio::try_join!(system.producer(), system.processor(), system.sink())?;
     let console = system
-        .console_command("1")
+        .console_of(&producer, &processor, &sink)
         .await?
         .env("CONSOLE_WITHOUT_KEYS", "operator")
-        .env("CONSOLE_PRODUCER_URLS", producer.url(""))
-        .env("CONSOLE_PROCESSOR_URLS", processor.url(""))
-        .env("CONSOLE_SINK_URLS", sink.url(""))
         .env("CONSOLE_ORDERS_URL", producer.url(""));
     let console = ready(console).await?;
     let browser = Browser::of(&console);
