@@ -76,6 +76,16 @@ def repeated(*calls):
             thread.join(30)
 
 
+@contextlib.contextmanager
+def ended(process):
+    """Kills this process at the end."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 @fault(alert("DeadLetters", service="processor", reason="invalid_json"), alert("DeadLetters", service="sink"), short=True)
 def records_that_cannot_be_used(system):
     for topic in [ORDER_STATUS, VOUCHERS_TOPIC]:
@@ -249,30 +259,22 @@ def a_session_that_locks_an_order(system):
     assert system.request("POST", "/orders", {"order_id": "locked", "total": "1.00"}) in (200, 201)
     session = system.psql("begin", "select from orders where order_id = 'locked' for update")
     writers = [lambda: system.request("PATCH", "/orders/locked", {"status": "SENT"})] * 4
-    try:
-        with repeated(*writers):
-            yield
-    finally:
-        session.kill()
-        session.wait()
+    with ended(session), repeated(*writers):
+        yield
 
 
 @fault(alert("PoolExhausted"))
 def a_session_that_locks_the_table_of_orders(system):
     session = system.psql("begin", "lock table orders in access exclusive mode")
     readers = [lambda: system.request("GET", "/orders")] * 8
-    try:
-        with repeated(*readers):
-            yield
-    finally:
-        session.kill()
-        session.wait()
+    with ended(session), repeated(*readers):
+        yield
 
 
 @fault(alert("VacuumHeldBack"))
 def a_session_that_stays_open(system):
     session = system.psql("begin isolation level repeatable read", "select txid_current()")
-    try:
+    with ended(session):
         # Rows of a transaction that is rolled back are dead, and nobody publishes them.
         system.psql(
             "begin",
@@ -281,9 +283,6 @@ def a_session_that_stays_open(system):
             "rollback",
         ).kill()
         yield
-    finally:
-        session.kill()
-        session.wait()
 
 
 @fault(alert("ConnectionsFull", job="checkout-producer"))
