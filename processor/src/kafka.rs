@@ -10,7 +10,7 @@ use runtime::lifecycle::Failure;
 use runtime::record::Positions;
 
 use crate::batch::Topics;
-use crate::limits::QUEUE_ROOM;
+use crate::limits::{HAND_OVER, QUEUE_ROOM};
 use crate::ports::Log;
 use crate::task::Guarantee;
 
@@ -18,6 +18,8 @@ use crate::task::Guarantee;
 pub struct KafkaLog {
     settings: KafkaSettings,
     group: String,
+    /// The process of this task, among those of the group.
+    instance: String,
     /// This task's `group.instance.id`.
     member: String,
     subscription: Subscription,
@@ -29,9 +31,9 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    /// Joins the group. `member` is this task's stable name: a restart within the session timeout
-    /// takes its partitions back without a rebalance. `transactional_id` begins the ids of both
-    /// producers.
+    /// Joins the group as task `number` of `instance`, whose name is stable: a task that is started again
+    /// within the session timeout takes its partitions back without a rebalance. `transactional_id`
+    /// begins the ids of both producers.
     ///
     /// # Errors
     /// Exit code 2 for settings that cannot work.
@@ -39,12 +41,13 @@ impl KafkaLog {
         settings: &KafkaSettings,
         topics: &Topics,
         group: &str,
-        member: &str,
+        (instance, number): (&str, u16),
         guarantee: Guarantee,
         transactional_id: &str,
     ) -> Result<Self, Failure> {
         let mut consumer_config = settings.consumer(group)?;
-        consumer_config.set("group.instance.id", member);
+        let member = format!("{instance}-{number}");
+        consumer_config.set("group.instance.id", &member);
         let producers = match guarantee {
             Guarantee::ExactlyOnce => {
                 let scope = TransactionScope {
@@ -70,7 +73,8 @@ impl KafkaLog {
             stage_timeout: Duration::ZERO,
             settings: settings.clone(),
             group: group.to_owned(),
-            member: member.to_owned(),
+            instance: instance.to_owned(),
+            member,
             membership: None,
         })
     }
@@ -85,6 +89,11 @@ impl KafkaLog {
         observer.map_or(Membership::Unknown, |observer| {
             observer.membership_of(&self.member, timeout)
         })
+    }
+
+    fn has_other_instances(&self) -> bool {
+        MembershipObserver::new(&self.settings, &self.group)
+            .is_ok_and(|observer| observer.has_other_instances(&self.instance, HAND_OVER))
     }
 
     /// Returns offsets with the generation of this moment: after a rebalance the broker refuses an
@@ -130,6 +139,13 @@ impl Log for KafkaLog {
         }
         std::thread::sleep(time.saturating_sub(began.elapsed()));
         found
+    }
+
+    fn hand_over(&mut self) {
+        // A fenced task has no place in the group to give up: its successor has it.
+        if !self.subscription.is_fenced() && self.has_other_instances() {
+            self.subscription.leave_on_close();
+        }
     }
 
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {

@@ -85,6 +85,10 @@ pub(crate) const HANGING_SEARCH_INTERVAL: Duration = TRANSACTION_TIMEOUT;
 /// ids again ends our own, not another's, for which further searches are in vain.
 pub(crate) const MAX_HANGING_SEARCH_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How long a stop waits for the group's members, to learn whether another instance can take over. The
+/// partitions are not read meanwhile; without an answer the task keeps its place.
+pub(crate) const HAND_OVER: Duration = Duration::from_millis(500);
+
 /// Fences within [`FENCE_WINDOW`] after which the task looks for another process with its name.
 pub(crate) const MAX_FENCES: usize = 3;
 

@@ -120,7 +120,7 @@ impl Flow {
             &self.settings.shared.kafka,
             topics,
             group,
-            &format!("{}-{number}", self.instance),
+            (&self.instance, number),
             guarantee,
             &transactional_id,
         )?;

@@ -28,7 +28,9 @@ pub fn join_group(
 ) -> Result<Subscription, Failure> {
     let mut config = settings.consumer(group)?;
     config.set("group.instance.id", unique_instance_id(task));
-    Ok(Subscription::join(&config, topic)?.leaves_on_close())
+    let mut subscription = Subscription::join(&config, topic)?;
+    subscription.leave_on_close();
+    Ok(subscription)
 }
 
 /// Returns an instance id that no other process and no other task has.

@@ -271,6 +271,10 @@ where
             | State::LookingForAnother { .. } => true,
         }
     }
+
+    fn release(&mut self) {
+        self.ports.log.hand_over();
+    }
 }
 
 impl<L, S, C, O> Task<L, S, C, O>

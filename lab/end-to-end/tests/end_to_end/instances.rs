@@ -122,15 +122,38 @@ async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<(
 async fn a_stopped_sink_leaves_its_group_before_it_ends() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let sink = system.sink().await?;
-    assert_eq!(static_members(&system, &system.sink_group()).await?, 2);
+    assert_eq!(members(&system, system.sink_group(), "sink-").await?, 2);
     sink.terminate(end_to_end::system::STOP).await?;
-    assert_eq!(static_members(&system, &system.sink_group()).await?, 0);
+    assert_eq!(members(&system, system.sink_group(), "sink-").await?, 0);
     Ok(())
 }
 
-/// How many members the group has, each of which must have a `group.instance.id` of a sink.
-async fn static_members(system: &TestSystem, group: &str) -> Result<usize> {
-    let (brokers, group) = (system.brokers().to_owned(), group.to_owned());
+#[tokio::test]
+async fn a_stopped_processor_leaves_its_group_if_another_can_take_over() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let of_group = |named| members(&system, system.processor_group(), named);
+    let first = ready(system.processor_command("a").await?.arg("--tasks=2")).await?;
+    let second = ready(system.processor_command("b").await?).await?;
+    wait::until(
+        "three members",
+        || of_group(""),
+        |count| count.as_ref().is_ok_and(|count| *count == 3),
+    )
+    .await?;
+
+    first.terminate(end_to_end::system::STOP).await?;
+    assert_eq!(of_group("").await?, 1, "both tasks have left");
+    assert_eq!(of_group("b-").await?, 1);
+
+    // Nobody else could read its partitions, and a successor takes them back without a rebalance.
+    second.terminate(end_to_end::system::STOP).await?;
+    assert_eq!(of_group("b-").await?, 1);
+    Ok(())
+}
+
+/// Returns how many members the group has, each of which must have a name that begins so.
+async fn members(system: &TestSystem, group: String, name: &str) -> Result<usize> {
+    let (brokers, name) = (system.brokers().to_owned(), name.to_owned());
     tokio::task::spawn_blocking(move || {
         let observer: BaseConsumer = rdkafka::ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -141,8 +164,8 @@ async fn static_members(system: &TestSystem, group: &str) -> Result<usize> {
         let group = groups.groups().first().context("no such group")?;
         for member in group.members() {
             ensure!(
-                member.id().starts_with("sink-"),
-                "{} is dynamic",
+                member.id().starts_with(&name),
+                "{} is a member too",
                 member.id()
             );
         }

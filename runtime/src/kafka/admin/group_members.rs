@@ -1,4 +1,4 @@
-//! Whether a consumer group has a static member with a given `group.instance.id`.
+//! The static members of a consumer group, by their `group.instance.id`.
 //!
 //! The broker names a static member `<group.instance.id>-<uuid>`. It removes a member that sends no
 //! heartbeats after its session timeout. So a member that is still there after a longer time belongs
@@ -44,28 +44,47 @@ impl MembershipObserver {
     }
 
     /// Returns whether the group has a member with this `group.instance.id`. Waits up to `timeout`.
-    pub fn membership_of(&self, instance: &str, timeout: Duration) -> Membership {
-        let groups = match self
-            .client
-            .client()
-            .fetch_group_list(Some(&self.group), timeout)
-        {
+    pub fn membership_of(&self, member: &str, timeout: Duration) -> Membership {
+        match self.members(timeout) {
+            Some((state, members)) => {
+                let has_member = members.iter().any(|id| is_named(id, member));
+                membership(&state, has_member)
+            }
+            None => Membership::Unknown,
+        }
+    }
+
+    /// Returns whether the group has a member of another instance than this one, whose members are named
+    /// `<instance>-<number>`. Returns `false` when the group's coordinator does not answer within
+    /// `timeout`.
+    pub fn has_other_instances(&self, instance: &str, timeout: Duration) -> bool {
+        let members = self.members(timeout);
+        members.is_some_and(|(_, members)| members.iter().any(|id| !is_of_instance(id, instance)))
+    }
+
+    /// Returns the group's state as the broker writes it, and the ids of its members; none when the
+    /// brokers do not answer.
+    fn members(&self, timeout: Duration) -> Option<(String, Vec<String>)> {
+        let client = self.client.client();
+        let groups = match client.fetch_group_list(Some(&self.group), timeout) {
             Ok(groups) => groups,
             Err(error) => {
                 tracing::debug!(%error, group = self.group, "cannot get the members of the group");
-                return Membership::Unknown;
+                return None;
             }
         };
-        let Some(group) = groups.groups().iter().find(|one| one.name() == self.group) else {
-            return Membership::Absent;
+        let mut groups = groups.groups().iter();
+        let Some(group) = groups.find(|one| one.name() == self.group) else {
+            return Some((NO_GROUP.to_owned(), Vec::new()));
         };
-        let mut members = group.members().iter();
-        membership(
-            group.state(),
-            members.any(|member| is_named(member.id(), instance)),
-        )
+        let members = group.members().iter();
+        let ids = members.map(|member| member.id().to_owned()).collect();
+        Some((group.state().to_owned(), ids))
     }
 }
+
+/// The state that brokers write of a group that does not exist.
+const NO_GROUP: &str = "Dead";
 
 /// `state` is the group's state as the broker writes it; empty when it answered with an error.
 fn membership(state: &str, has_member: bool) -> Membership {
@@ -78,11 +97,20 @@ fn membership(state: &str, has_member: bool) -> Membership {
 }
 
 /// Returns whether this is the member id of a static member with this `group.instance.id`.
-fn is_named(member_id: &str, instance: &str) -> bool {
+fn is_named(member_id: &str, member: &str) -> bool {
+    member_id
+        .strip_prefix(member)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(is_uuid)
+}
+
+/// Returns whether this is the member id of a static member named `<instance>-<number>`.
+fn is_of_instance(member_id: &str, instance: &str) -> bool {
     member_id
         .strip_prefix(instance)
         .and_then(|rest| rest.strip_prefix('-'))
-        .is_some_and(is_uuid)
+        .and_then(|rest| rest.split_once('-'))
+        .is_some_and(|(number, uuid)| number.parse::<u16>().is_ok() && is_uuid(uuid))
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -108,6 +136,17 @@ mod tests {
         assert!(!is_named(&format!("shop-0-1-{UUID}"), "shop-0"));
         assert!(!is_named(&format!("shop-{UUID}"), "shop-0"));
         assert!(!is_named("shop-0", "shop-0"));
+    }
+
+    #[test]
+    fn the_members_of_an_instance_are_those_of_its_tasks() {
+        assert!(is_of_instance(&format!("shop-0-{UUID}"), "shop"));
+        assert!(is_of_instance(&format!("shop-0-12-{UUID}"), "shop-0"));
+        // "shop-0" has a task 1; "shop" has none that is named so.
+        assert!(!is_of_instance(&format!("shop-0-1-{UUID}"), "shop"));
+        assert!(!is_of_instance(&format!("shop-0-{UUID}"), "shop-0"));
+        assert!(!is_of_instance(&format!("shopping-0-{UUID}"), "shop"));
+        assert!(!is_of_instance(&format!("rdkafka-{UUID}"), "shop"));
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn whole_millis(time: Duration) -> Duration {
 impl Subscription {
     /// Joins the group of `config` and subscribes to `topic`. Does not wait for the broker.
     /// A static member keeps its place in the group when the subscription is dropped, unless
-    /// [`leaves_on_close`](Self::leaves_on_close) was called.
+    /// [`leave_on_close`](Self::leave_on_close) was called.
     ///
     /// # Errors
     /// Exit code 2 when librdkafka refuses the configuration.
@@ -134,11 +134,9 @@ impl Subscription {
 
     /// Has this member leave the group when the subscription is dropped, so that the other members
     /// take over its partitions at once.
-    #[must_use]
-    pub fn leaves_on_close(mut self) -> Self {
+    pub const fn leave_on_close(&mut self) {
         self.leaves_on_close = true;
         self.queue.leave_on_close();
-        self
     }
 
     /// Declares that transactions of another client commit offsets of this group too. A commit of offsets
