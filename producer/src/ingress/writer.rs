@@ -177,6 +177,9 @@ impl Writer {
                 Next::Wait(why) => {
                     count_group("failed");
                     Count::retry(RetryClass::Postgres).record();
+                    if why == NotDone::TablesLocked {
+                        jobs.iter_mut().for_each(Job::met_table_lock);
+                    }
                     tokio::time::sleep(self.backoff.next_pause()).await;
                     self.queue.give_up_late(&why);
                     held_up_by = why;
