@@ -27,7 +27,7 @@ pub struct CircuitBreakerSettings {
     #[arg(long, env = "DEAD_LETTER_LIMIT", default_value = "0.5", value_parser = per_mille)]
     pub dead_letter_limit: u16,
 
-    /// Dead letters are accepted however many they are: the flow does not pause.
+    /// Accept any number of dead letters: the flow does not pause because of them.
     #[arg(long)]
     pub accept_dead_letters: bool,
 }

@@ -34,7 +34,7 @@ pub struct HealthSettings {
 /// What `health` asks.
 #[derive(Debug, Clone, Args)]
 pub struct HealthQuestion {
-    /// Ask /livez, whether the process works, instead of /readyz, whether it can do its work.
+    /// Ask /livez (does the process answer?) instead of /readyz (can it do its work?).
     #[arg(long)]
     pub live: bool,
 }
