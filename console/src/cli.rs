@@ -17,8 +17,8 @@ pub type Cli = command_line::Cli<Command>;
 /// The commands of `console`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the console until stopped. The environment is that of the services: the commands that pages
-    /// run inherit it.
+    /// Serve the console until stopped. Start it with the variables of the services, because the
+    /// commands that its pages run inherit them.
     Run(Box<RunSettings>),
     /// Ask the running service whether it is ready. Exit code 0: it is; 1: it is not, or does not
     /// answer, and the last line says why.

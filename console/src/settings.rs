@@ -57,7 +57,7 @@ pub struct ListenerSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct AddressSettings {
-    /// Address of pages, API, health and metrics.
+    /// Address on which the console serves its pages, API, health and metrics.
     #[arg(long, env = "CONSOLE_HTTP_ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)), value_parser = socket_address)]
     pub console_http_addr: SocketAddr,
 }
@@ -145,11 +145,12 @@ pub struct InstanceSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Orders")]
 pub struct OrdersSettings {
-    /// Base URL of the ingress where operators may place and change orders [default: they may not].
+    /// Base URL of the ingress, so that operators can place and change orders in the console
+    /// [default: they cannot].
     #[arg(long, env = "CONSOLE_ORDERS_URL", value_name = "URL")]
     pub console_orders_url: Option<BaseUrl>,
 
-    /// File with the API key that the ingress wants.
+    /// File with the API key with which the console sends orders to the ingress.
     #[arg(long, env = "CONSOLE_ORDERS_KEY_FILE", requires = "console_orders_url")]
     pub console_orders_key_file: Option<PathBuf>,
 }

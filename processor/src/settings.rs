@@ -89,8 +89,8 @@ const DEFAULT_CAMPAIGN: &str = "order-reward";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rule")]
 pub struct CampaignSettings {
-    /// Campaign of `processor run` in this group. A decision by another campaign's rule closes no
-    /// dead letter of this one.
+    /// Campaign of `processor run` in this group. An outcome that was decided for another campaign
+    /// closes no dead letter of this one.
     #[arg(long, env = "VOUCHER_CAMPAIGN", default_value = DEFAULT_CAMPAIGN, value_parser = campaign)]
     pub voucher_campaign: String,
 }
@@ -99,7 +99,8 @@ pub struct CampaignSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Signing")]
 pub struct KeySettings {
-    /// Base64 of at least 32 bytes (openssl rand -base64 32).
+    /// Key that signs the voucher codes: at least 32 bytes in base64, as openssl rand -base64 32
+    /// prints them.
     #[arg(
         long,
         env = "VOUCHER_SIGNING_KEY",
@@ -108,8 +109,8 @@ pub struct KeySettings {
     )]
     pub voucher_signing_key: Option<Secret>,
 
-    /// File with lines of FROM KEY: FROM is a time, or - for the first key. A voucher is signed with
-    /// the last key whose FROM is not after the time its order was sent.
+    /// File of signing keys, one per line: FROM KEY. FROM is a time, or - for the first key. A
+    /// voucher is signed with the last key whose FROM is not after the time its order was sent.
     #[arg(long, env = "VOUCHER_SIGNING_KEYS_FILE")]
     pub voucher_signing_keys_file: Option<PathBuf>,
 }
@@ -145,7 +146,8 @@ pub struct FlowSettings {
     #[arg(long, env = "PROCESSOR_INSTANCE_ID", value_parser = identifier(MAX_INSTANCE_ID))]
     pub processor_instance_id: Option<String>,
 
-    /// exactly_once, or at_least_once (faster; consumers of vouchers must ignore duplicates).
+    /// How often a voucher is written. at_least_once is faster, but the consumers of vouchers must
+    /// ignore duplicates.
     #[arg(
         long,
         env = "PROCESSING_GUARANTEE",

@@ -66,13 +66,13 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// File of bearer keys, one per line: the key itself, or sha256: and its hex digest, optionally
-    /// after the name of its client (NAME KEY). Read again when it changes.
+    /// File of API keys, one per line: KEY, or NAME KEY with the name of its client. KEY is the key
+    /// itself, or sha256: and its hex digest. Read again when it changes.
     #[arg(long, env = "API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
 
-    /// Requests per second of each client, over all its keys; each line of a bulk request counts.
-    /// More are answered 429 [default: no limit].
+    /// Maximum number of requests per second of each client, all its keys together; each line of a
+    /// bulk request counts as one. Further requests are answered 429 [default: no limit].
     #[arg(long, env = "API_KEY_RATE", requires = "api_keys_file", value_parser = at_most_a_million)]
     pub api_key_rate: Option<NonZeroU32>,
 

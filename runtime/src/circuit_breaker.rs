@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::Args;
 use schemas::Reason;
 
+use crate::duration::human_duration;
+
 /// How many of the last records are counted. The breaker stays closed until it has seen this number.
 pub const WINDOW: usize = 1000;
 
@@ -25,7 +27,7 @@ pub struct CircuitBreakerSettings {
     #[arg(long, env = "DEAD_LETTER_LIMIT", default_value = "0.5", value_parser = per_mille)]
     pub dead_letter_limit: u16,
 
-    /// Dead letters are accepted however many they are: the flow does not pause.
+    /// Accept any number of dead letters: the flow does not pause because of them.
     #[arg(long)]
     pub accept_dead_letters: bool,
 }
@@ -108,10 +110,10 @@ impl fmt::Display for CircuitBreaker {
         write!(
             f,
             "paused: {} of the last {WINDOW} records are dead letters ({}); fix the cause (the same \
-             records are tried again every {} s) or restart with --accept-dead-letters",
+             records are tried again every {}) or restart with --accept-dead-letters",
             self.dead,
             reasons.join(", "),
-            PAUSE.as_secs()
+            human_duration(PAUSE)
         )
     }
 }

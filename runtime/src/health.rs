@@ -4,6 +4,7 @@ pub mod command;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::Router;
@@ -18,10 +19,20 @@ use crate::lifecycle::Shutdown;
 /// What the text of a part begins with that is not ready; the reason follows.
 const NOT_READY: &str = "not ready: ";
 
+/// How long a start may take before it is worth a warning. Until then, a part that waits is normal.
+pub(crate) const NORMAL_START: Duration = Duration::from_secs(10);
+
 /// The state of all parts of a service. Clones share one state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<String, Condition>>>,
+    parts: Arc<Mutex<BTreeMap<String, State>>>,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    condition: Condition,
+    has_been_ready: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +41,26 @@ enum Condition {
     NotReady(String),
     /// Worth reporting, but the service can do its work.
     Degraded(String),
+}
+
+impl Condition {
+    /// Logs a change of a part. What a part waits for while it `is_starting` is no warning.
+    fn log(&self, part: &str, is_starting: bool) {
+        match self {
+            Self::Ready => tracing::info!(%part, "ready"),
+            Self::NotReady(reason) | Self::Degraded(reason) if is_starting => {
+                tracing::info!(%part, reason, "not ready yet");
+            }
+            Self::NotReady(reason) => tracing::warn!(%part, reason, "not ready"),
+            Self::Degraded(reason) => tracing::warn!(%part, reason, "degraded"),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// One part of a service, which reports its state to [`Health`].
@@ -42,7 +73,10 @@ pub struct Part {
 impl Health {
     /// Returns the health of a service without parts, which is ready.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            parts: Arc::default(),
+            started: Instant::now(),
+        }
     }
 
     /// Adds a part that is not ready until it reports so; `reason` is what it waits for.
@@ -55,7 +89,11 @@ impl Health {
     /// Adds a part that is ready from the start.
     pub fn ready_part(&self, name: impl Into<String>) -> Part {
         let part = self.new_part(name);
-        self.lock().insert(part.name.clone(), Condition::Ready);
+        let ready = State {
+            condition: Condition::Ready,
+            has_been_ready: true,
+        };
+        self.lock().insert(part.name.clone(), ready);
         part
     }
 
@@ -71,7 +109,16 @@ impl Health {
         all_ready(&self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Condition>> {
+    /// Warns of every part that has not been ready since the start. Called once, after [`NORMAL_START`].
+    pub(crate) fn warn_of_slow_start(&self) {
+        for (part, state) in self.lock().iter() {
+            if !state.has_been_ready {
+                state.condition.log(part, false);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, State>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,8 +127,8 @@ impl Health {
         let ready = all_ready(&parts);
         let listed: serde_json::Map<_, _> = parts
             .iter()
-            .map(|(name, condition)| {
-                let text = match condition {
+            .map(|(name, state)| {
+                let text = match &state.condition {
                     Condition::Ready => "ready".to_owned(),
                     Condition::NotReady(reason) => format!("{NOT_READY}{reason}"),
                     Condition::Degraded(reason) => format!("degraded: {reason}"),
@@ -100,10 +147,10 @@ impl Health {
     }
 }
 
-fn all_ready(parts: &BTreeMap<String, Condition>) -> bool {
+fn all_ready(parts: &BTreeMap<String, State>) -> bool {
     parts
         .values()
-        .all(|condition| !matches!(condition, Condition::NotReady(_)))
+        .all(|state| !matches!(state.condition, Condition::NotReady(_)))
 }
 
 impl Part {
@@ -130,17 +177,18 @@ impl Part {
 
     fn set(&self, condition: Condition) {
         let mut parts = self.health.lock();
-        if parts.get(&self.name) == Some(&condition) {
+        let state = parts.get(&self.name);
+        if state.is_some_and(|state| state.condition == condition) {
             return;
         }
-        match &condition {
-            Condition::Ready => tracing::info!(part = %self.name, "ready"),
-            Condition::NotReady(reason) => {
-                tracing::warn!(part = %self.name, reason, "not ready");
-            }
-            Condition::Degraded(reason) => tracing::warn!(part = %self.name, reason, "degraded"),
-        }
-        parts.insert(self.name.clone(), condition);
+        let has_been_ready = state.is_some_and(|state| state.has_been_ready);
+        let is_starting = !has_been_ready && self.health.started.elapsed() < NORMAL_START;
+        condition.log(&self.name, is_starting);
+        let state = State {
+            has_been_ready: has_been_ready || condition == Condition::Ready,
+            condition,
+        };
+        parts.insert(self.name.clone(), state);
     }
 }
 
@@ -165,7 +213,61 @@ async fn readyz(State((health, shutdown)): State<(Health, Shutdown)>) -> Respons
 
 #[cfg(test)]
 mod tests {
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
     use super::*;
+
+    /// Collects the levels of events.
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl<S: Subscriber> Layer<S> for Levels {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+    }
+
+    /// Returns the levels of what is logged meanwhile.
+    fn logged(work: impl FnOnce()) -> Vec<Level> {
+        let levels = Levels::default();
+        let subscriber = tracing_subscriber::registry().with(levels.clone());
+        tracing::subscriber::with_default(subscriber, work);
+        levels.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn what_a_part_waits_for_at_a_start_is_no_warning_but_a_loss_is_one() {
+        let levels = logged(|| {
+            let health = Health::new();
+            let task = health.part("task-0", "waiting for topics");
+            let relay = health.part("relay", "starting");
+            relay.degraded("waiting for Kafka");
+            // The part is made anew where its task starts.
+            let _ = health.part("task-0", "joining the group");
+            task.ready();
+            relay.ready();
+            health.warn_of_slow_start();
+            task.not_ready("Kafka does not answer");
+        });
+        let [starts @ .., loss] = levels.as_slice() else {
+            panic!("nothing was logged");
+        };
+        assert_eq!(*loss, Level::WARN);
+        assert_eq!(starts, [Level::INFO; 6]);
+    }
+
+    #[test]
+    fn a_start_that_lasts_long_is_a_warning() {
+        let levels = logged(|| {
+            let mut health = Health::new();
+            let _kafka = health.part("kafka", "connecting");
+            health.warn_of_slow_start();
+            health.started = Instant::now().checked_sub(NORMAL_START).unwrap();
+            health.part("postgres", "connecting");
+        });
+        assert_eq!(levels, [Level::INFO, Level::WARN, Level::WARN]);
+    }
 
     #[test]
     fn a_service_is_ready_when_every_part_is_and_otherwise_says_why() {

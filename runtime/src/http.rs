@@ -29,6 +29,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::duration::human_duration;
 use crate::lifecycle::{Failure, Shutdown};
 use crate::metrics::HTTP_CONNECTIONS_FULL;
 use activity::{HEADER_TIMEOUT, UNREAD_TIMEOUT};
@@ -140,7 +141,8 @@ pub async fn serve(
         .is_err()
     {
         tracing::warn!(
-            "requests were still open {DRAIN_TIMEOUT:?} after shutdown was requested; closing them"
+            "requests were still open {} after shutdown was requested; closing them",
+            human_duration(DRAIN_TIMEOUT)
         );
     }
     Ok(())

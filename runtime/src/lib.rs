@@ -29,7 +29,8 @@
 //! | [`audit`] | who ran a command, why, and how much it did |
 //! | [`circuit_breaker`] | pauses a task when most of its records are dead letters |
 //! | [`key_file`] | keys of clients in a file that may change while the service runs |
-//! | [`output`], [`text_table`], [`plural`] | standard output; aligned tables; counts in sentences |
+//! | [`output`], [`text_table`] | standard output; aligned tables |
+//! | [`plural`], [`duration`] | counts and durations in sentences |
 //! | [`progress`] | how far a command is, as lines of JSON |
 //! | [`version`] | the version and the revision of this build |
 //! | [`backoff`], [`clock`] | the one retry policy; time as the loops see it |
@@ -49,6 +50,7 @@ pub mod command_line;
 pub mod configuration;
 pub mod dead_letter;
 pub mod deferred_offsets;
+pub mod duration;
 pub mod flow;
 pub mod group_lag;
 pub mod health;

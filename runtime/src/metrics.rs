@@ -182,7 +182,7 @@ metrics! {
         [outcome: Known(&["committed", "locked", "halved", "failed"])]
         "Groups of order changes. locked: retried with locked rows.";
     LOCKED_CHANGES Gauge "checkout_producer_locked_changes"
-        "Order changes that wait because another session of the database holds a lock on their order.";
+        "Order changes that were tried and wait because another session of the database holds a lock on their order or on a whole table.";
     OUTBOX_ROWS Gauge "checkout_producer_outbox_rows"
         "Status events committed and not published yet.";
     OUTBOX_DEAD_ROWS Gauge "checkout_producer_outbox_dead_rows"

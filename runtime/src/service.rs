@@ -14,7 +14,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::group_lag::GroupLags;
-use crate::health::{self, Health};
+use crate::health::{self, Health, NORMAL_START};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
@@ -72,8 +72,12 @@ impl Service {
         supervisor.last_task("metrics", |shutdown| {
             add_up_samples_until(shutdown, metrics.clone())
         });
+        let health = Health::new();
+        supervisor.last_task("readiness", |shutdown| {
+            warn_of_slow_start_until(shutdown, health.clone())
+        });
         Ok(Self {
-            health: Health::new(),
+            health,
             supervisor,
             lags: GroupLags::default(),
             tracer: Tracer::off(),
@@ -202,6 +206,17 @@ async fn add_up_samples_until(shutdown: Shutdown, metrics: Exposition) -> Result
             () = shutdown.requested() => return Ok(()),
         }
     }
+}
+
+/// Warns of the parts that are not ready after a normal start. It lasts as long as the service, because
+/// the end of a part ends the others.
+async fn warn_of_slow_start_until(shutdown: Shutdown, health: Health) -> Result<(), Failure> {
+    tokio::select! {
+        () = tokio::time::sleep(NORMAL_START) => health.warn_of_slow_start(),
+        () = shutdown.requested() => {}
+    }
+    shutdown.requested().await;
+    Ok(())
 }
 
 /// Waits until all other parts have ended, and exports the spans that they left. That blocks, so a

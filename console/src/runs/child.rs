@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use runtime::configuration::{self, active_path};
+use runtime::duration::human_duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -176,7 +177,8 @@ fn terminate(child: &Child) {
     if let Some(pid) = id.and_then(Pid::from_raw)
         && let Err(error) = kill_process(pid, Signal::TERM)
     {
-        tracing::warn!(%error, "cannot send a SIGTERM to a command; it is killed after {STOP_GRACE:?}");
+        let grace = human_duration(STOP_GRACE);
+        tracing::warn!(%error, "cannot send a SIGTERM to a command; it is killed after {grace}");
     }
 }
 

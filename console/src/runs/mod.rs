@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
+use runtime::duration::human_duration;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::stepping::DRAIN;
 use serde_json::Value;
@@ -263,7 +264,8 @@ impl Runs {
             let running = self.registry().running_commands();
             for command in running {
                 tracing::warn!(
-                    "was asked to stop and has not ended within {DRAIN:?}; it ends by itself: {command}"
+                    "was asked to stop and has not ended within {}; it ends by itself: {command}",
+                    human_duration(DRAIN)
                 );
             }
         }

@@ -1,5 +1,6 @@
 //! The short, read-only commands that answer a request of a page: pure.
 
+use runtime::duration::human_duration;
 use serde_json::Value;
 
 use super::command::{CommandLine, Service};
@@ -101,7 +102,10 @@ pub enum CommandFailed {
     #[error("{0}")]
     Failed(String),
     /// It took too long, or waited too long for its turn.
-    #[error("the command did not end within {0:?}; Kafka may be slow or down, see its log lines")]
+    #[error(
+        "the command did not end within {}; Kafka may be slow or down, see its log lines",
+        human_duration(*.0)
+    )]
     TimedOut(std::time::Duration),
     /// It could not be started.
     #[error("the command could not be started: {0}")]

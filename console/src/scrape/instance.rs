@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::HOST;
 use reqwest::{Client, Url};
+use runtime::duration::human_duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::metric::Service;
@@ -121,8 +122,8 @@ impl Instance {
         match timeout_at(deadline, self.fetch(client, resource)).await {
             Ok(answer) => answer,
             Err(_) => Err(Unanswered::running(format!(
-                "no answer within {} ms",
-                TIMEOUT.as_millis()
+                "no answer within {}",
+                human_duration(TIMEOUT)
             ))),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::Client;
+use runtime::duration::human_duration;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
@@ -146,7 +147,7 @@ impl Host {
                     None
                 }
                 Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some(format!("no answer within {} ms", TIMEOUT.as_millis())),
+                Err(_) => Some(format!("no answer within {}", human_duration(TIMEOUT))),
             };
         }
         // After a failed lookup the addresses that were found earlier say themselves who is there.

@@ -83,8 +83,8 @@ pub struct ExplainSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
 
-    /// URL of the ingress's database, which knows when an order of the ingress changed [default:
-    /// that of the sink, if the ingress's tables are there].
+    /// URL of the ingress's database. If the order is there, the records near the times of its
+    /// changes are read [default: that of the sink, if the ingress's tables are there].
     #[arg(long, env = "ORDERS_DATABASE_URL", hide_env_values = true)]
     pub orders_database_url: Option<Secret>,
 

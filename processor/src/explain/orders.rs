@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::duration::human_duration;
 use runtime::lifecycle::Failure;
 use runtime::postgres::{Database, message_of};
 use runtime::settings::Secret;
@@ -67,7 +68,10 @@ impl OrdersTable {
         let found = match tokio::time::timeout(TIMEOUT, self.select(order_id)).await {
             Ok(Ok(order)) => return Ok(order),
             Ok(Err(error)) => message_of(&error),
-            Err(_) => format!("the database did not answer within {TIMEOUT:?}"),
+            Err(_) => format!(
+                "the database did not answer within {}",
+                human_duration(TIMEOUT)
+            ),
         };
         match self.is_guess {
             true => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::duration::human_duration;
 use runtime::lifecycle::Failure;
 use runtime::postgres::{Database, Timeouts, message_of};
 use runtime::settings::Secret;
@@ -60,7 +61,10 @@ pub(super) async fn rows(database: &Database, order_id: &str) -> Result<Vec<Vouc
     match tokio::time::timeout(TIMEOUT, select(database, order_id)).await {
         Ok(Ok(rows)) => Ok(rows),
         Ok(Err(error)) => Err(message_of(&error)),
-        Err(_) => Err(format!("the database did not answer within {TIMEOUT:?}")),
+        Err(_) => Err(format!(
+            "the database did not answer within {}",
+            human_duration(TIMEOUT)
+        )),
     }
 }
 

@@ -61,22 +61,21 @@ pub(super) struct Job {
     pub(super) ready_since: Instant,
     deadline: Instant,
     answer: oneshot::Sender<Result<Outcome, NotDone>>,
+    /// The pause after the next lock on its order that it meets; none before the first one.
+    next_lock_pause: Option<Duration>,
     lock_wait: Option<LockWait>,
     _room: OwnedSemaphorePermit,
 }
 
-/// A change that waits for another session's lock; counted while it does.
+/// A change that waits for another session's lock, on its order or on a whole table; counted while it
+/// does.
 #[derive(Debug)]
-struct LockWait {
-    next_pause: Duration,
-}
+struct LockWait;
 
 impl LockWait {
     fn new() -> Self {
         gauge!(LOCKED_CHANGES).increment(1);
-        Self {
-            next_pause: FIRST_LOCK_PAUSE,
-        }
+        Self
     }
 }
 
@@ -103,6 +102,7 @@ impl Job {
             ready_since: Instant::now(),
             deadline,
             answer,
+            next_lock_pause: None,
             lock_wait: None,
             _room: room,
         }
@@ -157,19 +157,24 @@ impl Job {
         now >= self.deadline
     }
 
-    /// Returns whether another session holds a lock that this change needs.
+    /// Returns whether another session holds a lock on this change's order.
     pub(super) const fn waits_for_lock(&self) -> bool {
-        self.lock_wait.is_some()
+        self.next_lock_pause.is_some()
     }
 
-    /// Notes that another session holds a lock that this change needs, and returns when the change is
+    /// Notes that another session holds a lock on this change's order, and returns when the change is
     /// to be tried again: never later than its deadline.
     pub(super) fn met_lock(&mut self, now: Instant) -> Instant {
         self.retry = Retry::ShortTimeouts;
-        let wait = self.lock_wait.get_or_insert_with(LockWait::new);
-        let until = now + wait.next_pause;
-        wait.next_pause = (wait.next_pause * 2).min(MAX_LOCK_PAUSE);
-        until.min(self.deadline.max(now))
+        self.lock_wait.get_or_insert_with(LockWait::new);
+        let pause = self.next_lock_pause.unwrap_or(FIRST_LOCK_PAUSE);
+        self.next_lock_pause = Some((pause * 2).min(MAX_LOCK_PAUSE));
+        (now + pause).min(self.deadline.max(now))
+    }
+
+    /// Notes that another session has locked a whole table, which holds up all changes.
+    pub(super) fn met_table_lock(&mut self) {
+        self.lock_wait.get_or_insert_with(LockWait::new);
     }
 
     /// Returns what the change is about, for people.

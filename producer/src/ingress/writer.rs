@@ -30,6 +30,7 @@ use std::time::{Instant, SystemTime};
 
 use metrics::counter;
 use runtime::backoff::Backoff;
+use runtime::duration::human_duration;
 use runtime::lifecycle::Failure;
 use runtime::metrics::{Count, INGRESS_GROUP_CHANGES, INGRESS_GROUPS, RetryClass};
 use runtime::postgres::{Database, Unwritable, message_of};
@@ -176,6 +177,9 @@ impl Writer {
                 Next::Wait(why) => {
                     count_group("failed");
                     Count::retry(RetryClass::Postgres).record();
+                    if why == NotDone::TablesLocked {
+                        jobs.iter_mut().for_each(Job::met_table_lock);
+                    }
                     tokio::time::sleep(self.backoff.next_pause()).await;
                     self.queue.give_up_late(&why);
                     held_up_by = why;
@@ -253,7 +257,8 @@ impl Writer {
             Ok(Err(CommitError::Database(error))) => error,
             Err(_) => {
                 tracing::warn!(
-                    "cannot write orders: Postgres did not answer within {GROUP_TIMEOUT:?}"
+                    "cannot write orders: Postgres did not answer within {}",
+                    human_duration(GROUP_TIMEOUT)
                 );
                 return Next::Wait(NotDone::Unavailable);
             }

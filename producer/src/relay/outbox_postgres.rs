@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use runtime::duration::human_duration;
 use runtime::postgres::{Database, message_of};
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
@@ -238,7 +239,7 @@ impl Outbox for PostgresOutbox {
 }
 
 fn no_answer(timeout: Duration) -> OutboxError {
-    OutboxError::Lost(format!("no answer within {timeout:?}"))
+    OutboxError::Lost(format!("no answer within {}", human_duration(timeout)))
 }
 
 /// Returns whether the session goes on after this error: the server refused a statement, or returned a

@@ -17,7 +17,7 @@ const MAX_NAME: usize = 256;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Audit")]
 pub struct AuditTopic {
-    /// Topic of audit records: who did what, why, and how much. Unset: nothing is recorded.
+    /// Topic of audit records: who did what, why, and how much. Without it nothing is recorded.
     #[arg(long, env = "AUDIT_TOPIC", value_parser = identifier(MAX_TOPIC))]
     pub audit_topic: Option<String>,
 }

@@ -18,7 +18,7 @@ pub enum Tools {
     /// Check or show the settings. Nothing is connected to.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print the completions of a shell, to be read by it at its start.
+    /// Print the script that lets a shell complete the commands and flags.
     Completions {
         /// The shell.
         shell: Shell,

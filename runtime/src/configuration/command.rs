@@ -28,7 +28,7 @@ pub enum ConfigCommand {
 /// The command line whose settings are meant.
 #[derive(Debug, Clone, Args)]
 pub struct Described {
-    /// After --: the command whose settings are meant, with its flags [default: run].
+    /// The command whose settings are checked or shown, and its flags, all after -- [default: run].
     #[arg(last = true)]
     pub command: Vec<OsString>,
 }

@@ -11,6 +11,7 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 
 use super::NOT_READY;
+use crate::duration::human_duration;
 use crate::lifecycle::Failure;
 use crate::output;
 use crate::settings::HttpSettings;
@@ -33,7 +34,7 @@ pub struct HealthSettings {
 /// What `health` asks.
 #[derive(Debug, Clone, Args)]
 pub struct HealthQuestion {
-    /// Ask /livez, whether the process works, instead of /readyz, whether it can do its work.
+    /// Ask /livez (does the process answer?) instead of /readyz (can it do its work?).
     #[arg(long)]
     pub live: bool,
 }
@@ -97,7 +98,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Returns why a request failed. The outer errors only say that sending has failed.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer in {} s", TIMEOUT.as_secs());
+        return format!("no answer in {}", human_duration(TIMEOUT));
     }
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Shutdown;
+use crate::duration::human_duration;
 
 /// The number of the last signal received; SIGINT's before the first one.
 static SIGNAL: AtomicU8 = AtomicU8::new(2);
@@ -87,7 +88,8 @@ pub(super) async fn watch(shutdown: Shutdown) {
         shutdown.announce();
         if notice > Duration::ZERO {
             tracing::info!(
-                "stopping in {notice:?}, not ready until then; a second signal stops at once"
+                "stopping in {}, not ready until then; a second signal stops at once",
+                human_duration(notice)
             );
             tokio::time::sleep(notice).await;
         }

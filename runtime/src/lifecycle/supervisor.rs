@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{Failure, Shutdown};
+use crate::duration::human_duration;
 use crate::plural::count;
 
 /// How long the last parts may take to end after all others have ended.
@@ -162,9 +163,10 @@ impl Supervisor {
             (Some(failure), _) => Err(failure),
             (None, Ok(())) => Ok(()),
             (None, Err(_)) => Err(Failure::failed(format!(
-                "{} did not end within {deadline:?} of the shutdown; nothing is lost: what was not \
-                 committed is done again at the next start",
-                count(self.running, "part")
+                "{} did not end within {} of the shutdown; nothing is lost: what was not committed is \
+                 done again at the next start",
+                count(self.running, "part"),
+                human_duration(deadline)
             ))),
         }
     }
@@ -222,6 +224,20 @@ mod tests {
             events.push(event);
         }
         assert_eq!(events, ["http announced", "work ended", "http ended"]);
+    }
+
+    #[tokio::test]
+    async fn a_part_that_does_not_end_in_time_is_reported_with_the_time_it_had() {
+        let shutdown = Shutdown::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        supervisor.task("work", std::future::pending());
+        shutdown.request();
+        let failure = supervisor.run(Duration::from_micros(20_098)).await;
+        let said = failure.unwrap_err().to_string();
+        assert!(
+            said.starts_with("1 part did not end within 20 ms of the shutdown"),
+            "{said}"
+        );
     }
 
     #[tokio::test]

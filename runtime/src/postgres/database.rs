@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Error, PgConnection, Row};
 use super::database_url::servers;
 use super::pooler;
 use super::unwritable::{ConnectionRefusal, Unwritable, message_of};
+use crate::duration::human_duration;
 use crate::lifecycle::Failure;
 use crate::settings::Secret;
 
@@ -291,7 +292,7 @@ pub async fn within<T>(
 fn no_answer(time: Duration) -> Error {
     Error::Io(std::io::Error::new(
         std::io::ErrorKind::TimedOut,
-        format!("no answer within {time:?}"),
+        format!("no answer within {}", human_duration(time)),
     ))
 }
 

@@ -15,8 +15,8 @@ use crate::settings::whole;
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Postgres")]
 pub struct StartMigrations {
-    /// Apply missing migrations at the start. With false, the service is not ready until its command
-    /// migrate has applied them.
+    /// Apply missing migrations at the start. With false, the service waits until the command
+    /// migrate has applied them, and is not ready meanwhile.
     #[arg(
         long,
         env = "MIGRATE",

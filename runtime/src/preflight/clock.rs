@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::check_result::CheckResult;
-use super::human_duration;
+use crate::duration::human_duration;
 
 /// A difference that a network and a busy machine do not explain.
 const NOTICEABLE: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::check_result::CheckResult;
 use super::connection::LastFailure;
 use super::group::{GroupFacts, Unread};
+use crate::duration::human_duration;
 use crate::kafka::{
     FirstRecord, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
     first_records, is_refusal,
@@ -309,7 +310,8 @@ fn newest_of(settings: &KafkaSettings, range: &TopicRange) -> Result<Vec<OwnedRe
             RangeEvent::Done => break,
             RangeEvent::Nothing if Instant::now() >= deadline && records.is_empty() => {
                 return Err(Failure::failed(format!(
-                    "none of the newest records arrived within {TAIL_TIME:?}"
+                    "none of the newest records arrived within {}",
+                    human_duration(TAIL_TIME)
                 )));
             }
             RangeEvent::Nothing | RangeEvent::PartitionDone(_) => {}

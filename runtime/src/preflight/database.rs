@@ -7,6 +7,7 @@ use sqlx::{Connection, Error};
 
 use super::check_result::CheckResult;
 use super::clock;
+use crate::duration::human_duration;
 use crate::postgres::{Applied, Database, Migrations, Unwritable, WriteProbe, list, message_of};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +39,10 @@ pub(super) async fn check(database: &Database, schema: &DatabaseSchema<'_>) -> V
     let facts = match tokio::time::timeout(TIMEOUT * 2, fetch(database, schema)).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(error)) => return vec![refused(&error)],
-        Err(_) => return vec![unreachable(&format!("no answer within {:?}", TIMEOUT * 2))],
+        Err(_) => {
+            let why = format!("no answer within {}", human_duration(TIMEOUT * 2));
+            return vec![unreachable(&why)];
+        }
     };
     let (ours, theirs) = facts.clocks;
     vec![

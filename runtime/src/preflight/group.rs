@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::WEEK;
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, TopicFacts};
 use super::topics::kept_uncompacted;
-use super::{WEEK, human_duration};
+use crate::duration::human_duration;
 use crate::kafka::{Blocked, Cause, FirstRecord};
 use crate::plural::count;
 use crate::record::{Offset, Partition};

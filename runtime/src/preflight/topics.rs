@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::check_result::CheckResult;
 use super::cluster::{BrokerFacts, Config, TopicFacts};
-use super::human_duration;
+use crate::duration::human_duration;
 use crate::plural::count;
 use crate::provision::TopicPlan;
 

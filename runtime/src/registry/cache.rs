@@ -15,6 +15,7 @@ use schemas::{Malformed, Plan, Reason, RecordType, SchemaId, ValueFormat};
 use super::schema::RegisteredSchema;
 use super::{COMMAND_WAIT, Registry, RegistryError};
 use crate::backoff::Backoff;
+use crate::duration::human_duration;
 use crate::health::{Health, Part};
 use crate::lifecycle::Failure;
 use crate::metrics::{Count, RetryClass};
@@ -153,8 +154,8 @@ impl<R: RecordType + 'static> SchemaCache<Plan<R>> {
 /// [`COMMAND_WAIT`].
 pub fn not_answered(schema_id: SchemaId) -> Failure {
     Failure::failed(format!(
-        "the schema registry has not answered for {schema_id} in {COMMAND_WAIT:?}; run this again \
-         when it does"
+        "the schema registry has not answered for {schema_id} in {}; run this again when it does",
+        human_duration(COMMAND_WAIT)
     ))
 }
 

@@ -11,7 +11,7 @@ use crate::settings::Secret;
 #[command(next_help_heading = "Schema registry")]
 pub struct RegistrySettings {
     /// URLs of the registry, separated by commas. The next one is asked when one does not answer.
-    /// Unset: JSON is written, Avro is not read.
+    /// Without a registry, JSON is written and Avro cannot be read.
     #[arg(long, env = "SCHEMA_REGISTRY_URL", hide_env_values = true)]
     pub schema_registry_url: Option<Secret>,
 
@@ -19,7 +19,7 @@ pub struct RegistrySettings {
     #[arg(long, env = "SCHEMA_REGISTRY_USERNAME")]
     pub schema_registry_username: Option<String>,
 
-    /// Its password (or API secret), as it is.
+    /// Password (or API secret) of that user, without any encoding.
     #[arg(
         long,
         env = "SCHEMA_REGISTRY_PASSWORD",
@@ -32,7 +32,7 @@ pub struct RegistrySettings {
     #[arg(long, env = "SCHEMA_REGISTRY_PASSWORD_FILE")]
     pub schema_registry_password_file: Option<PathBuf>,
 
-    /// Bearer token.
+    /// Bearer token, instead of a user and a password.
     #[arg(
         long,
         env = "SCHEMA_REGISTRY_TOKEN",
@@ -45,8 +45,8 @@ pub struct RegistrySettings {
     #[arg(long, env = "SCHEMA_REGISTRY_TOKEN_FILE")]
     pub schema_registry_token_file: Option<PathBuf>,
 
-    /// PEM file of the authorities that may have signed the registry's certificate, instead of the
-    /// system's.
+    /// PEM file of the certificate authorities that are trusted for the registry, instead of those
+    /// of the system.
     #[arg(long, env = "SCHEMA_REGISTRY_CA_FILE")]
     pub schema_registry_ca_file: Option<PathBuf>,
 

@@ -15,6 +15,7 @@ use super::address::{Address, Resource};
 use super::client::RegistryError;
 use super::settings::RegistrySettings;
 use super::{answer, shortened};
+use crate::duration::human_duration;
 use crate::lifecycle::Failure;
 
 /// Of Confluent's API, which others understand too.
@@ -211,7 +212,7 @@ async fn ask<T>(
 /// because the outer ones only say that sending has failed.
 fn cause(error: &reqwest::Error, may_lack_certificate: bool) -> String {
     if error.is_timeout() {
-        return format!("no answer in {} s", TIMEOUT.as_secs());
+        return format!("no answer in {}", human_duration(TIMEOUT));
     }
     let mut texts = Vec::new();
     let mut source = error.source();

@@ -32,7 +32,7 @@ pub use pace::Pace;
 pub use pacing::{GivingWay, HeldUp, LiveGroupState, Pacing};
 pub use progress::ShareProgress;
 pub use rate::Rate;
-pub use report::{ReportLines, duration, numbers, seconds, speed};
+pub use report::{ReportLines, numbers, seconds, speed};
 pub use rows::{RowCounts, RowState};
 pub use settings::ReplaySettings;
 pub use threads::{Replayed, Share, replay};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::live_flow::LiveFlowState;
+use crate::duration::human_duration;
 use crate::kafka::TopicRange;
 use crate::progress::{Limit, ProgressFormat, ProgressLines};
 use crate::record::Positions;
@@ -124,7 +125,7 @@ impl ProgressDisplay {
                     tracing::info!(
                         offsets = done,
                         of = total,
-                        left = ?Duration::from_secs(shown.eta().as_secs()),
+                        left = human_duration(shown.eta()),
                         limit,
                         "backfill"
                     );

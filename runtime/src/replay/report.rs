@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::Reason;
 use serde_json::{Map, Value};
 
+use crate::duration::human_duration;
 use crate::lifecycle::Failure;
 use crate::output;
 
@@ -66,16 +67,10 @@ pub fn numbers(reasons: &BTreeMap<Reason, u64>) -> Map<String, Value> {
         .collect()
 }
 
-/// Formats a duration for a person: `1.5 s`.
-pub fn duration(took: Duration) -> String {
-    let tenths = millis(took) / 100;
-    format!("{}.{} s", tenths / 10, tenths % 10)
-}
-
 /// Formats how long some records took, and how many that is per second.
 pub fn speed(records: u64, took: Duration) -> String {
     let per_second = records.saturating_mul(1000) / millis(took).max(1);
-    format!("{}, {per_second} a second", duration(took))
+    format!("{}, {per_second} a second", human_duration(took))
 }
 
 /// Returns a duration in seconds, exact to the millisecond.

@@ -15,8 +15,8 @@ pub struct ReplaySettings {
     #[arg(long)]
     pub dead_letters: bool,
 
-    /// Maximum number of records per second, all threads together, or max: as many as possible.
-    /// Without this flag the backfill gives way to the live flow, and is otherwise as fast as it can.
+    /// Maximum number of records per second, all threads together; max sets no limit. Without this
+    /// flag the backfill is as fast as it can be without holding up the live flow.
     #[arg(long, value_parser = Rate::parse)]
     pub rate: Option<Rate>,
 

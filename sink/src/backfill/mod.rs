@@ -13,6 +13,7 @@ use clap::Args;
 use runtime::audit::{Action, AuditCounts, AuditSettings, Phase, run_name};
 use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
+use runtime::duration::human_duration;
 use runtime::flow::FlowObserver;
 use runtime::health::Health;
 use runtime::kafka::{GroupConsumer as _, RangeSettings};
@@ -21,8 +22,7 @@ use runtime::output;
 use runtime::postgres::MissingMigrations;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache};
 use runtime::replay::{
-    Beside, LiveGroup, RangeInput, ReplaySettings, Replayed, ReportLines, Totals, duration,
-    numbers, replay,
+    Beside, LiveGroup, RangeInput, ReplaySettings, Replayed, ReportLines, Totals, numbers, replay,
 };
 use runtime::service::SharedSettings;
 use runtime::settings::group_name;
@@ -211,7 +211,7 @@ fn print(
         return output::print_line(&result.to_string());
     }
     let mut report = ReportLines::default();
-    report.records(tally.records(), &duration(*took), *left_out);
+    report.records(tally.records(), &human_duration(*took), *left_out);
     pacing.lines(&mut report);
     report.line(
         "rows",

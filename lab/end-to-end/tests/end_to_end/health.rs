@@ -58,6 +58,31 @@ async fn a_service_that_waits_for_its_broker_is_alive_and_says_what_it_waits_for
 }
 
 #[tokio::test]
+async fn a_start_is_worth_a_warning_only_when_it_lasts_long() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let command = system.processor_command("1").await?;
+    let processor = command
+        .env("KAFKA_BOOTSTRAP_SERVERS", NO_BROKER)
+        .start()
+        .await?;
+    // The task reports once that it waits for its topics.
+    let levels = || async {
+        let log = std::fs::read_to_string(processor.log()).unwrap_or_default();
+        let reports = log
+            .lines()
+            .filter(|line| line.contains("not ready") && line.contains("task-0"));
+        let level = |line: &str| ["INFO", "WARN"].map(|level| line.contains(level));
+        reports.map(level).collect::<Vec<_>>()
+    };
+    let levels = wait::until("both reports of the task", levels, |levels| {
+        levels.len() >= 2
+    })
+    .await;
+    assert_eq!(levels, [[true, false], [false, true]]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_service_has_the_command() -> Result<()> {
     let system = TestSystem::open_json().await?;
     for (service, variable) in [

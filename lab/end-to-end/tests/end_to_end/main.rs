@@ -13,6 +13,7 @@ mod bulk_clients;
 mod campaign_history;
 mod campaigns;
 mod check;
+mod check_samples;
 mod circuit_breaker;
 mod commands;
 mod configuration;

@@ -287,8 +287,15 @@ async fn tables_that_somebody_has_locked_are_waited_for() -> Result<()> {
         .unwrap_or_default()
     };
     wait::until("a group that met the lock", failed, |count| *count > 0).await;
+    let waiting = || async {
+        metric(&producer, "checkout_producer_locked_changes", "")
+            .await
+            .unwrap_or_default()
+    };
+    wait::until("the change that waits", waiting, |count| *count == 1).await;
     session.close().await?;
     assert_eq!(placing.await??.status(), 201);
+    assert_eq!(waiting().await, 0);
     let ids = ids(3);
     let _session = holding(&system, "LOCK TABLE orders IN SHARE MODE").await?;
     let locked = (503, "tables-locked");

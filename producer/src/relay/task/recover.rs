@@ -1,5 +1,6 @@
 //! Which state follows an error.
 
+use runtime::duration::human_duration;
 use runtime::kafka::TransactionError;
 use runtime::metrics::{Count, RELAY_TRANSACTIONS, RetryClass};
 use runtime::stepping::StateMachine as _;
@@ -14,7 +15,10 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn wait_for_broker(&mut self, state: State, what: &str) -> State {
         let now = self.now();
         if now >= self.deadline {
-            let why = format!("the broker did not {what} within {MAX_TRANSACTION:?}");
+            let why = format!(
+                "the broker did not {what} within {}",
+                human_duration(MAX_TRANSACTION)
+            );
             return self.recover(state, TransactionError::Fatal(why));
         }
         if now + MAX_TRANSACTION >= self.deadline + SLOW_BROKER_CALL {

@@ -30,7 +30,8 @@ pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Kafka")]
 pub struct KafkaSettings {
-    /// Brokers to start from, host:port,host:port.
+    /// Addresses of some brokers, host:port,host:port. The clients learn of the other brokers from
+    /// them.
     #[arg(
         long,
         env = "KAFKA_BOOTSTRAP_SERVERS",
@@ -39,7 +40,8 @@ pub struct KafkaSettings {
     )]
     pub kafka_bootstrap_servers: String,
 
-    /// More librdkafka properties, name=value,name=value (a comma in a value: \,).
+    /// Further properties of librdkafka, name=value,name=value. A comma within a value is written
+    /// as \,.
     #[arg(
         long,
         env = "KAFKA_PROPERTIES",
@@ -48,7 +50,7 @@ pub struct KafkaSettings {
     )]
     pub kafka_properties: Option<Secret>,
 
-    /// A file of librdkafka properties, one name=value a line.
+    /// File of librdkafka properties, with one name=value on each line.
     #[arg(long, env = "KAFKA_PROPERTIES_FILE")]
     pub kafka_properties_file: Option<PathBuf>,
 }

@@ -480,7 +480,7 @@ impl GroupConsumer for Subscription {
     fn reopen(&mut self) -> Result<(), Failure> {
         let mut new = Self::join(&self.config, &self.topic)?;
         if self.leaves_on_close {
-            new = new.leaves_on_close();
+            new.leave_on_close();
         }
         new.is_beside_transactions = self.is_beside_transactions;
         *self = new;

@@ -20,6 +20,7 @@ use super::call::{AbandonedCalls, Call, CallKind};
 use super::client::Client;
 use super::limits::{CLOSE_TIMEOUT, RETURN_MARGIN};
 use super::transaction::{GroupOffsets, Stage, TransactionError, Unfinished};
+use crate::duration::human_duration;
 use crate::metrics as names;
 
 /// Calls to make one after the other, until one fails.
@@ -53,9 +54,9 @@ impl RunningCall {
 
     fn not_returned(&self) -> TransactionError {
         TransactionError::Retriable(format!(
-            "{} has not returned for {:?}",
+            "{} has not returned for {}",
             self.kind.as_str(),
-            self.started.elapsed()
+            human_duration(self.started.elapsed())
         ))
     }
 }
@@ -309,18 +310,19 @@ impl Shared {
     }
 
     fn abandon(&self, state: &mut State, running: RunningCall) -> TransactionError {
-        let (id, took) = (&self.transactional_id, running.started.elapsed());
+        let id = &self.transactional_id;
+        let took = human_duration(running.started.elapsed());
         let call = running.kind.as_str();
         tracing::error!(
             transactional_id = id,
             call,
             abandoned = self.abandoned_calls.count() + 1,
-            "a call of Kafka's client library has not returned for {took:?}; its producer is replaced"
+            "a call of Kafka's client library has not returned for {took}; its producer is replaced"
         );
         counter!(names::KAFKA_CALLS_GIVEN_UP, "transactional_id" => id.clone()).increment(1);
         self.abandoned_calls.add();
         self.abandon_timeout.note_exceeded(running.kind);
-        let why = format!("{call} of {id} has not returned for {took:?} and is abandoned");
+        let why = format!("{call} of {id} has not returned for {took} and is abandoned");
         state.abandoned = Some(why.clone());
         TransactionError::Fatal(why)
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::{Bound, RangeEvent, RangeReader, TopicRange};
+use crate::duration::human_duration;
 use crate::kafka::{FetchedRecord, KafkaSettings};
 use crate::lifecycle::Failure;
 use crate::record::{Partition, Positions};
@@ -93,8 +94,10 @@ impl TopicRange {
                 }
                 RangeEvent::Nothing => {
                     return Err(Failure::failed(format!(
-                        "Kafka at {} does not answer: no record of {} came for {SILENCE_TIMEOUT:?}",
-                        settings.kafka_bootstrap_servers, self.topic
+                        "Kafka at {} does not answer: no record of {} came for {}",
+                        settings.kafka_bootstrap_servers,
+                        self.topic,
+                        human_duration(SILENCE_TIMEOUT)
                     )));
                 }
             }

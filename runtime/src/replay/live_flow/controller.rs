@@ -5,11 +5,16 @@
 //! decision is made for each window of some hundred milliseconds. One window in which a group is held
 //! up may be the broker's garbage collection, so the rate falls in the second one in a row.
 //!
+//! Delays of a few milliseconds announce that the rate is nearly too much, so the rate grows the less the
+//! larger the delay is.
+//!
 //! Until a rate is found that is too much, the rate grows much faster, and so would be far beyond it
 //! by the time that this is seen. So the first growth ends at a smaller delay, at once, and begins again
 //! half as fast: a slow window that had another cause costs some seconds and not the rate.
 
 use std::time::Duration;
+
+use crate::replay::pacing::millis;
 
 /// The time between two decisions: at least one commit of each task of a busy group.
 pub(super) const WINDOW: Duration = Duration::from_millis(300);
@@ -150,7 +155,7 @@ impl RateController {
             Growth::Careful if self.rate < self.limit / 100 * 85 => self.limit / STEP,
             Growth::Careful => self.limit / STEP_NEAR_LIMIT,
         };
-        self.rate = (self.rate + growth).min(MOST);
+        self.rate = (self.rate + slowed_down(growth, delay)).min(MOST);
         Decision::Grew
     }
 
@@ -166,6 +171,12 @@ impl RateController {
         };
         self.settled_at = now + delay.clamp(WINDOW, MAX_SETTLING);
     }
+}
+
+/// Returns the part of `growth` that is left at this delay: all of it without any, nothing at [`CLOSE`].
+fn slowed_down(growth: u64, delay: Duration) -> u64 {
+    let room = CLOSE.saturating_sub(delay);
+    growth * millis(room) / millis(CLOSE)
 }
 
 #[cfg(test)]
@@ -233,6 +244,19 @@ mod tests {
             assert!(ran.iter().any(|(rate, _)| *rate > high), "{ran:?}");
             assert!(ran.iter().all(|(_, delay)| *delay < 50), "{ran:?}");
         }
+    }
+
+    #[test]
+    fn small_delays_slow_the_growth_down() {
+        let grown = |delay| {
+            let mut controller = RateController::new();
+            let rate = controller.rate();
+            controller.decide(WINDOW, rate, Some(Duration::from_millis(delay)));
+            controller.rate() - rate
+        };
+        assert_eq!(grown(0), FIRST / FIRST_STEP);
+        assert_eq!(grown(5), FIRST / FIRST_STEP * 2 / 3);
+        assert_eq!(grown(15), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::cost::RecordCost;
 use super::group::{WatchedGroup, unwatched};
 use super::{Beside, LiveFlowState};
 use crate::clock::{Clock as _, MonotonicClock};
+use crate::duration::human_duration;
 use crate::lifecycle::Shutdown;
 use crate::replay::pacing::millis;
 use crate::replay::{GivingWay, HeldUp, Pace};
@@ -191,8 +192,8 @@ impl Watcher {
             rate = controller.rate(),
             used,
             group,
-            ?lag,
-            ?delay,
+            lag = human_duration(lag),
+            delay = human_duration(delay),
             "window"
         );
         self.state.update(|state: &mut GivingWay| {
