@@ -29,6 +29,8 @@ struct Hop {
     /// How long it took from the hop before; none when that is not known, or was later by its clock.
     millis_since_previous: Option<i64>,
     state: HopState,
+    /// What it waits for, while the state is [`HopState::Waiting`].
+    waits_for: Option<WaitsFor>,
     /// What happened there, in a sentence.
     text: String,
 }
@@ -41,6 +43,18 @@ enum HopState {
     Waiting,
     /// It never comes here.
     None,
+}
+
+/// Who has to do something before an order arrives at a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum WaitsFor {
+    /// The services: it arrives by itself.
+    Services,
+    /// The shop, which has not sent the order.
+    Shop,
+    /// The table, which cannot be read. The row may be there.
+    Table,
 }
 
 /// The JSON of `processor explain`, as far as it is read here.
@@ -176,7 +190,8 @@ impl Explained {
         match record {
             None => Hop::waiting(NAME, "after its record"),
             Some(record) if record.is_pending() => {
-                Hop::waiting(NAME, "the order is not sent yet; a sent order may earn one")
+                let text = "the order is not sent yet; a sent order may earn one";
+                Hop::waiting_for(WaitsFor::Shop, NAME, text)
             }
             Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, &record.words),
             Some(record) => Hop::none(NAME, &record.words),
@@ -217,7 +232,10 @@ impl Explained {
             .iter()
             .find(|gap| gap.what.contains("table"))
         {
-            Some(gap) => Hop::waiting(NAME, format!("{} cannot be read: {}", gap.what, gap.why)),
+            Some(gap) => {
+                let text = format!("{} cannot be read: {}", gap.what, gap.why);
+                Hop::waiting_for(WaitsFor::Table, NAME, text)
+            }
             None => Hop::none(
                 NAME,
                 "not looked at: DATABASE_URL is not set for the console",
@@ -292,6 +310,7 @@ impl Hop {
             at,
             millis_since_previous: None,
             state,
+            waits_for: None,
             text: text.into(),
         }
     }
@@ -301,7 +320,14 @@ impl Hop {
     }
 
     fn waiting(name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(name, HopState::Waiting, None, text)
+        Self::waiting_for(WaitsFor::Services, name, text)
+    }
+
+    fn waiting_for(waits_for: WaitsFor, name: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            waits_for: Some(waits_for),
+            ..Self::new(name, HopState::Waiting, None, text)
+        }
     }
 
     fn none(name: &'static str, text: impl Into<String>) -> Self {
