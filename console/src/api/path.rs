@@ -9,6 +9,8 @@ use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::digits::amounts;
+
 /// The way of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct OrderPath {
@@ -170,7 +172,7 @@ impl Explained {
                 "{}: {}, {}",
                 self.place(record),
                 field("status"),
-                field("total")
+                amounts(field("total"))
             ),
         };
         Hop::done("order-status", record.written.clone(), text)
@@ -184,7 +186,7 @@ impl Explained {
             ..
         }) = voucher
         {
-            let text = format!("{} of {}", voucher.amount, voucher.campaign);
+            let text = format!("{} of {}", amounts(&voucher.amount), voucher.campaign);
             return Hop::done(NAME, written.clone(), text);
         }
         match record {
@@ -193,8 +195,8 @@ impl Explained {
                 let text = "the order is not sent yet; a sent order may earn one";
                 Hop::waiting_for(WaitsFor::Shop, NAME, text)
             }
-            Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, &record.words),
-            Some(record) => Hop::none(NAME, &record.words),
+            Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, record.decision()),
+            Some(record) => Hop::none(NAME, record.decision()),
         }
     }
 
@@ -277,6 +279,14 @@ impl Explained {
 }
 
 impl Record {
+    /// Returns why the order earns a voucher, or none. What cannot be used is quoted as it is.
+    fn decision(&self) -> String {
+        match self.verdict.as_str() {
+            "dead" => self.words.clone(),
+            _ => amounts(&self.words),
+        }
+    }
+
     /// Returns whether the order can still be sent.
     fn is_pending(&self) -> bool {
         self.verdict == "skipped"

@@ -84,6 +84,32 @@ fn an_order_is_on_its_way_until_its_row_is_there() {
 }
 
 #[test]
+fn amounts_are_written_as_the_page_writes_them() {
+    let path = changed(|found| {
+        let record = &mut found["records"][1];
+        record["words"] = json!("total 4550.00 EUR is at least 1000.00");
+        record["fields"]["total"] = json!("4550.00 EUR");
+        found["vouchers"][0]["voucher"]["amount"] = json!("1250.00 EUR");
+    });
+    assert_eq!(path.hops[1].text, "order-status/3/41: SENT, 4,550.00 EUR");
+    assert_eq!(path.hops[2].text, "1,250.00 EUR of order-reward");
+    let of_verdict = |verdict: &str| {
+        changed(|found| {
+            (found["rows"], found["vouchers"]) = (json!([]), json!([]));
+            let record = &mut found["records"][1];
+            record["verdict"] = json!(verdict);
+            record["words"] = json!("total 4550.00 EUR is at least 1000.00");
+        })
+    };
+    let words = "total 4,550.00 EUR is at least 1,000.00";
+    for verdict in ["eligible", "skipped"] {
+        assert_eq!(of_verdict(verdict).hops[2].text, words);
+    }
+    // Such a sentence may quote what the record has.
+    assert!(of_verdict("dead").hops[2].text.contains("4550.00"));
+}
+
+#[test]
 fn nothing_is_known_before_the_first_record() {
     let path = changed(|found| {
         found["found"] = json!(false);
