@@ -114,8 +114,11 @@ pub struct Node {
     pub sentence: Option<String>,
     /// The processes of a service.
     pub instances: Vec<Instance>,
-    /// A few numbers, the most useful one first.
+    /// A few numbers, the most useful one first; none while [`no_data_since`](Self::no_data_since) is set.
     pub figures: Vec<Figure>,
+    /// When the service that says how it is was last heard, while no instance of it answers.
+    #[serde(serialize_with = "rfc3339_if_any")]
+    pub no_data_since: Option<DateTime<Utc>>,
 }
 
 /// One process of a service.
@@ -151,7 +154,8 @@ pub struct Figure {
     pub value: String,
 }
 
-/// What moves between two places. Numbers that are not known are `None`.
+/// What moves between two places. Numbers that are not known are `None`, as all are while no instance of
+/// the service at one of its ends answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edge {
     /// Its name.
@@ -276,10 +280,33 @@ impl NodeId {
             Service::Sink => Self::Sink,
         }
     }
+
+    /// Returns the service that says how the place is.
+    const fn source(self) -> Service {
+        match self {
+            Self::Ingress | Self::Outbox => Service::Producer,
+            Self::OrderStatus | Self::Processor | Self::OrderStatusDeadLetters => {
+                Service::Processor
+            }
+            Self::Vouchers | Self::Sink | Self::Postgres | Self::VoucherDeadLetters => {
+                Service::Sink
+            }
+        }
+    }
 }
 
 fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn rfc3339_if_any<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -343,6 +370,57 @@ mod tests {
                 "help": "docs/troubleshooting.md#the-circuit-breaker-is-open",
             })
         );
+    }
+
+    #[test]
+    fn a_service_that_has_stopped_has_no_figures_of_now() {
+        let processor = |count: u64| {
+            format!(
+                "checkout_processor_records_total{{outcome=\"voucher\"}} {count}\n\
+                 checkout_order_to_voucher_seconds_bucket{{le=\"0.01\"}} {count}\n\
+                 checkout_order_to_voucher_seconds_bucket{{le=\"+Inf\"}} {count}\n"
+            )
+        };
+        let mut rounds = Rounds::default();
+        for count in [100, 150] {
+            rounds.ready(PROCESSOR, &processor(count)).ready(SINK, "");
+            rounds.end_round();
+        }
+        let of = |flow: &Flow, id: &str| {
+            let edge = flow.edges.iter().find(|edge| edge.id == id);
+            edge.cloned().unwrap()
+        };
+        let running = rounds.flow();
+        let issued = of(&running, "processor-vouchers");
+        assert!(issued.rate_per_second.is_some() && issued.p99_millis.is_some());
+        assert!(!running.nodes[3].figures.is_empty());
+        assert_eq!(running.nodes[3].no_data_since, None);
+
+        rounds.refused(PROCESSOR).ready(SINK, "").end_round();
+        rounds.refused(PROCESSOR).ready(SINK, "");
+        let flow = rounds.flow();
+        for id in [
+            "order-status-processor",
+            "processor-vouchers",
+            "processor-dlq",
+        ] {
+            let edge = of(&flow, id);
+            assert_eq!(edge.rate_per_second, None, "{id}");
+            assert_eq!((edge.p50_millis, edge.p99_millis), (None, None), "{id}");
+        }
+        for node in &flow.nodes[2..=4] {
+            assert!(node.figures.is_empty(), "{node:?}");
+            let since = DateTime::from_timestamp(1, 0);
+            assert_eq!(node.no_data_since, since, "{:?}", node.id);
+        }
+        let json = serde_json::to_value(&flow).unwrap();
+        assert_eq!(
+            json["nodes"][3]["no_data_since"],
+            "1970-01-01T00:00:01.000Z"
+        );
+        assert_eq!(json["nodes"][6]["no_data_since"], serde_json::Value::Null);
+        assert!(of(&flow, "sink-postgres").rate_per_second.is_some());
+        assert_eq!(flow.chart_values()[1], None, "a gap, and no slow end");
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl Rounds {
     /// Ends the round; the next one begins a second later.
     pub(super) fn end_round(&mut self) -> &mut Self {
         let at = Duration::from_secs(self.seconds);
-        self.window.push(at, std::mem::take(&mut self.reports));
+        let clock = DateTime::UNIX_EPOCH + at;
+        self.window
+            .push(at, clock, std::mem::take(&mut self.reports));
         self.wait(1)
     }
 

@@ -141,7 +141,7 @@ impl Live {
                 next = ticks.tick().await + PERIOD;
                 let at = Utc::now();
                 let reports = scraper.scrape().await;
-                window.push(begin.elapsed(), reports);
+                window.push(begin.elapsed(), at, reports);
                 let flow = Flow::of(&window, &services, at);
                 shared.ring().push(at.timestamp(), flow.chart_values());
                 shared.flow.send_replace(Arc::new(flow));
