@@ -6,7 +6,7 @@ import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace, setText } from '../dom.js';
 import { plural, sentence } from '../format.js';
-import { nodesOf, silence } from './model.js';
+import { LISTS, nodesOf, silence } from './model.js';
 
 // What a node is, and where a reader goes on from it.
 const ABOUT = {
@@ -25,11 +25,11 @@ const ABOUT = {
   'postgres': { text: 'The table with one row for each campaign and order.' },
   'order-status.dlq': {
     text: 'Records that the processor could not use, with their original bytes.',
-    links: [['/dead-letters#processor', 'Look at them']],
+    links: [[LISTS['order-status.dlq'], 'Look at them']],
   },
   'vouchers.dlq': {
     text: 'Voucher records that the sink could not write, with their original bytes.',
-    links: [['/dead-letters#sink', 'Look at them']],
+    links: [[LISTS['vouchers.dlq'], 'Look at them']],
   },
 };
 

@@ -31,6 +31,12 @@ export const EDGES = [
   { id: 'sink-dlq', from: 'sink', to: 'vouchers.dlq', carries: 'dead letters', branch: true },
 ];
 
+/** Where the dead letters of a node are listed. */
+export const LISTS = {
+  'order-status.dlq': '/dead-letters#processor',
+  'vouchers.dlq': '/dead-letters#sink',
+};
+
 const UNKNOWN_NODE = { state: 'unknown', sentence: null, instances: [], figures: [], no_data_since: null };
 const UNKNOWN_EDGE = {
   rate_per_second: null,

@@ -5,6 +5,7 @@
 //! | `recent` | rates, increases, latencies and gauges of a service, over all of its instances |
 //! | `latency` | percentiles from buckets |
 //! | `nodes`, `edges` | how each place is, and what moves between them |
+//! | `open` | how many dead letters are open, which no metric says |
 //! | `warnings` | what is wrong, worst first, and each cause once |
 //! | `text` | numbers and lists in sentences |
 //!
@@ -13,6 +14,7 @@
 mod edges;
 mod latency;
 mod nodes;
+mod open;
 mod recent;
 #[cfg(test)]
 mod testing;
@@ -26,6 +28,8 @@ use serde::{Serialize, Serializer};
 
 use crate::scrape::{Service, Window};
 use recent::Recent;
+
+pub(crate) use open::OpenDeadLetters;
 
 /// The flow at one time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -235,14 +239,19 @@ pub(crate) type ChartValues = [Option<f32>; SERIES.len()];
 impl Flow {
     /// Returns the flow at `at`, the time of the last round of `window`. `services` are those whose
     /// instances are known to the console.
-    pub(crate) fn of(window: &Window, services: &[Service], at: DateTime<Utc>) -> Self {
+    pub(crate) fn of(
+        window: &Window,
+        services: &[Service],
+        open: OpenDeadLetters,
+        at: DateTime<Utc>,
+    ) -> Self {
         let recent = Recent::of(window);
         Self {
             at,
             stale: window.is_empty(),
             nodes: nodes::nodes(&recent, services),
             edges: edges::edges(&recent),
-            warnings: warnings::warnings(&recent, services),
+            warnings: warnings::warnings(&recent, services, open),
         }
     }
 
@@ -278,6 +287,15 @@ impl NodeId {
             Service::Producer => Self::Ingress,
             Service::Processor => Self::Processor,
             Service::Sink => Self::Sink,
+        }
+    }
+
+    /// Returns the place of a service's dead letters. The ingress has none.
+    pub(crate) const fn of_dead_letters(service: Service) -> Option<Self> {
+        match service {
+            Service::Producer => None,
+            Service::Processor => Some(Self::OrderStatusDeadLetters),
+            Service::Sink => Some(Self::VoucherDeadLetters),
         }
     }
 
@@ -318,7 +336,8 @@ mod tests {
 
     #[test]
     fn a_flow_without_a_scrape_is_unknown_and_stale() {
-        let flow = Flow::of(&Window::default(), &Service::ALL, DateTime::UNIX_EPOCH);
+        let (window, open) = (Window::default(), OpenDeadLetters::default());
+        let flow = Flow::of(&window, &Service::ALL, open, DateTime::UNIX_EPOCH);
         assert!(flow.stale);
         assert!(flow.warnings.is_empty());
         assert_eq!((flow.nodes.len(), flow.edges.len()), (9, 8));

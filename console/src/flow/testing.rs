@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::Flow;
+use super::{Flow, OpenDeadLetters};
 use crate::scrape::{Reading, Report, Service, Status, Window, examples, read};
 
 /// A service and an address.
@@ -21,6 +21,7 @@ pub(super) struct Rounds {
     window: Window,
     seconds: u64,
     reports: Vec<Report>,
+    pub(super) open: OpenDeadLetters,
 }
 
 impl Rounds {
@@ -90,6 +91,7 @@ impl Rounds {
 
     /// Ends the round, and returns the flow at its time.
     pub(super) fn flow(&mut self) -> Flow {
-        Flow::of(self.window(), &Service::ALL, DateTime::UNIX_EPOCH)
+        let open = self.open;
+        Flow::of(self.window(), &Service::ALL, open, DateTime::UNIX_EPOCH)
     }
 }
