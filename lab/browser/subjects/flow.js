@@ -8,7 +8,7 @@ import { Service } from '../lab/service.js';
 import { STACK } from '../lab/environment.js';
 import { until } from '../lab/wait.js';
 import { holds } from '../page/case.js';
-import { everyPlaceIs, openPlace, place, warnings, worst } from '../page/flow.js';
+import { everyPlaceIs, nothingIsWrong, openPlace, place, warnings, worst } from '../page/flow.js';
 
 // The edges that every order passes.
 const EDGES = [
@@ -24,7 +24,7 @@ const TIMED = ['Ingress to Outbox', 'Processor to vouchers', 'Sink to Postgres']
 holds('every place of the path is ready, and orders are figures on every edge', async ({ open }) => {
   const page = await open('/');
   await everyPlaceIs(page, 'Ready');
-  await warnings(page).getByText('Nothing is wrong').waitFor();
+  await nothingIsWrong(page);
   const end = new AbortController();
   const placing = keepPlacing(end.signal);
   try {
