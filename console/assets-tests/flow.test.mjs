@@ -3,8 +3,9 @@ import { test } from 'node:test';
 
 import { extent, niceMax, niceSeconds, paths, sampleAt } from '../assets/chart-geometry.js';
 import { route } from '../assets/flow/geometry.js';
+import { clock } from '../assets/format.js';
 import { History, MAX_SAMPLES } from '../assets/flow/history.js';
-import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, unknownServices } from '../assets/flow/model.js';
+import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, silence, unknownServices } from '../assets/flow/model.js';
 
 const EDGE = { rate_per_second: null, lag_records: null, lag_seconds: null, p50_millis: null, p99_millis: null };
 
@@ -61,6 +62,16 @@ test('a card has the first figure, and a short label', () => {
   assert.equal(cardFigure({ figures: [] }), null);
   const figures = [{ label: 'vouchers in the last minute', value: '25,140' }];
   assert.deepEqual(cardFigure({ figures }), { value: '25,140/min', label: 'vouchers' });
+});
+
+test('a node that nothing is known of says since when, and shows no figure', () => {
+  const since = '2026-11-23T12:03:04.000Z';
+  const words = `no data since ${clock(since)}`;
+  assert.equal(silence({ no_data_since: since }), words);
+  assert.equal(silence({ no_data_since: null }), null);
+  assert.equal(silence(nodesOf(null).get('sink')), null, 'it was never heard');
+  const figures = [{ label: 'vouchers in the last minute', value: '25,140' }];
+  assert.deepEqual(cardFigure({ figures, no_data_since: since }), { value: '–', label: words });
 });
 
 test('lines run beside, below, around and along the rail', () => {

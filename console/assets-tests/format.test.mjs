@@ -10,6 +10,7 @@ import {
   dateTime,
   millis,
   millisShort,
+  amounts,
   money,
   NONE,
   number,
@@ -107,6 +108,13 @@ test('an amount stays a decimal text', () => {
   assert.equal(money('100.00'), '100.00');
   assert.equal(money('a lot', 'EUR'), 'a lot EUR');
   assert.equal(money(null, 'EUR'), NONE);
+});
+
+test('amounts in the texts of commands are written like all others', () => {
+  assert.equal(amounts('4550.00 EUR'), '4,550.00 EUR');
+  assert.equal(amounts('total 99.99 EUR is below 1000.00'), 'total 99.99 EUR is below 1,000.00');
+  assert.equal(amounts('sent at 2026-05-01T00:00:00.123456Z'), 'sent at 2026-05-01T00:00:00.123456Z');
+  assert.equal(amounts(undefined), undefined);
 });
 
 test('bytes and counts', () => {

@@ -13,7 +13,7 @@ import {
 } from '../assets/models/dead-letters.js';
 import { daysInWords, daysOf, partsOf } from '../assets/models/days.js';
 import { difference, sum } from '../assets/models/decimals.js';
-import { decisive, extentText, inOrderOfTime, sentence, storyOf } from '../assets/models/order-story.js';
+import { decisionOf, decisive, extentText, inOrderOfTime, sentence, storyOf } from '../assets/models/order-story.js';
 import { decisionsOf, extentOf, obstacleTo, rowsOf, whatIfOf } from '../assets/models/preview.js';
 import {
   EMPTY,
@@ -253,6 +253,18 @@ test('the story of an order says whether it has its voucher', () => {
     'No voucher: a record could not be used',
   );
   assert.equal(title({ records: [{ verdict: 'eligible' }] }), 'It earns a voucher that is not issued yet');
+});
+
+test('amounts of an order are written like all others', () => {
+  const voucher = { ...VOUCHER, voucher: { amount: '4550.00 EUR' } };
+  assert.equal(storyOf(order({ vouchers: [voucher], rows: [{}] })).title, 'It has its voucher of 4,550.00 EUR');
+  const words = 'total 4550.00 EUR is below 5000.00';
+  const record = { partition: 0, offset: 1, verdict: 'skipped', reason: 'threshold', words };
+  assert.equal(storyOf(order({ records: [record] })).text, 'Total 4,550.00 EUR is below 5,000.00.');
+  assert.equal(decisionOf({ verdict: 'dead', words: 'it has "4550.00"' }), 'It has "4550.00".', 'as it was found');
+  assert.equal(verdictOfToday(`skipped, threshold: ${words}`).message, 'total 4,550.00 EUR is below 5,000.00');
+  const state = { outcome: 'skipped', reason: 'threshold', message: words };
+  assert.match(outcomeText(state), /4,550\.00 EUR is below 5,000\.00/);
 });
 
 test('without a voucher the sent record explains why', () => {

@@ -73,15 +73,20 @@ test('a wait is counted from the last hop that is done', () => {
 });
 
 test('an order that is not sent is held up by nothing', () => {
-  const voucher = { ...hop('voucher', 'waiting'), text: 'the order is not sent yet; a sent order may earn one' };
+  const voucher = { ...hop('voucher', 'waiting'), waits_for: 'shop' };
   const hops = [hop('order-status', 'done', '2026-11-23T12:00:00.000Z'), voucher, hop('row', 'waiting')];
   assert.equal(millisWaiting(hops), null);
   assert.match(verdict({ found: true, complete: false, hops }), /^It is not sent yet/);
 });
 
+test('the words of a hop decide nothing', () => {
+  const voucher = { ...hop('voucher', 'waiting'), waits_for: 'services', text: 'not sent yet, cannot be read' };
+  assert.match(verdict({ found: true, complete: false, hops: [voucher] }), /Waiting: Voucher/);
+});
+
 test('a table that cannot be read is no order that waits', () => {
   const voucher = hop('voucher', 'done', '2026-11-23T12:00:00.000Z');
-  const row = { ...hop('row', 'waiting'), text: "the vouchers' table cannot be read: connection refused" };
+  const row = { ...hop('row', 'waiting'), waits_for: 'table' };
   assert.equal(millisWaiting([voucher, row]), null);
   assert.match(verdict({ found: true, complete: false, hops: [voucher, row] }), /cannot be read/);
   assert.match(verdict({ found: true, complete: false, hops: [hop('voucher', 'waiting'), row] }), /Waiting: Voucher/);

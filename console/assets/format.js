@@ -91,7 +91,7 @@ export function bytes(value) {
 }
 
 /**
- * ("1234.50", "EUR") -> "1,234.50 EUR", as the command line writes it. The amount is a decimal in a text,
+ * ("1234.50", "EUR") -> "1,234.50 EUR". The amount is a decimal in a text,
  * and stays one: money never passes through a binary float. The few amounts that arrive as JSON numbers are
  * taken as written.
  */
@@ -101,6 +101,14 @@ export function money(amount, currency) {
   const match = /^([-+]?)(\d+)(?:\.(\d+))?$/.exec(text);
   const grouped = match ? groupDigits(match) : text;
   return currency ? `${grouped} ${currency}` : grouped;
+}
+
+/**
+ * "total 4550.00 EUR is below 5000.00" -> "total 4,550.00 EUR is below 5,000.00": amounts in a text of a
+ * command, which has no other numbers with two decimals.
+ */
+export function amounts(text) {
+  return typeof text === 'string' ? text.replace(/\d{4,}(?=\.\d{2})/g, thousands) : text;
 }
 
 /** (1, "order", "orders") -> "1 order" */
@@ -180,9 +188,12 @@ function coarse(value) {
 }
 
 function groupDigits([, sign, whole, fraction]) {
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
   const cents = (fraction ?? '').padEnd(2, '0');
-  return `${sign === '-' ? '−' : ''}${grouped}.${cents}`;
+  return `${sign === '-' ? '−' : ''}${thousands(whole)}.${cents}`;
+}
+
+function thousands(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 const SHAPES = {

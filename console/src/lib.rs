@@ -15,6 +15,8 @@
 //! | [`api`] | the handlers: they translate between HTTP, [`runs`] and the order ingress |
 //! | [`scrape`] | fetches the services' metrics and readiness while somebody watches |
 //! | [`flow`] | what was fetched, as a picture of the flow: pure |
+//! | `open_dead_letters` | counts them while somebody watches, for the flow |
+//! | `digits` | counts and amounts in sentences: pure |
 //! | [`runs`] | the product's own commands as child processes that outlive the page |
 //!
 //! What is deliberately absent: Kafka and Postgres clients, and logic of explain, redrive or backfill.
@@ -24,8 +26,10 @@
 
 pub mod api;
 pub mod cli;
+mod digits;
 pub mod flow;
 pub mod http;
+mod open_dead_letters;
 pub mod runs;
 pub mod scrape;
 pub mod service;

@@ -12,6 +12,7 @@ use runtime::stepping::DRAIN;
 
 use crate::Console;
 use crate::http::session::{Access, Sessions};
+use crate::open_dead_letters::count_while_watched;
 use crate::runs::{MAX_RUNNING, Runs};
 use crate::scrape::{Live, Targets};
 use crate::settings::{Inherited, Prepared, RunSettings};
@@ -68,6 +69,11 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let routes = crate::http::router(console, service.routes());
     let listener = runtime::http::bind(address, "CONSOLE_HTTP_ADDR").await?;
     service.serve_api(listener, routes, CONNECTIONS, || ());
+    let counting = count_while_watched(live.clone(), runs.clone(), shutdown.clone());
+    service.supervisor.task("open-dead-letters", async move {
+        counting.await;
+        Ok(())
+    });
     let scraping = live.run(shutdown.clone());
     service.supervisor.task("scrape", async move {
         scraping.await;

@@ -21,13 +21,14 @@ const ORDER = [
   'accessibility',
   'keyboard',
   'updates',
+  'day',
   'pictures',
   'outages',
   'interrupted',
 ];
 
 // What takes longest, and is not in the short form.
-const LONG = ['runs', 'pictures', 'outages'];
+const LONG = ['runs', 'day', 'pictures', 'outages'];
 
 const words = process.argv.slice(2);
 const known = readdirSync(new URL('subjects', import.meta.url)).map((name) => name.replace(/\.js$/, ''));

@@ -6,7 +6,7 @@ import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace, setText } from '../dom.js';
 import { plural, sentence } from '../format.js';
-import { nodesOf } from './model.js';
+import { LISTS, nodesOf, silence } from './model.js';
 
 // What a node is, and where a reader goes on from it.
 const ABOUT = {
@@ -25,11 +25,11 @@ const ABOUT = {
   'postgres': { text: 'The table with one row for each campaign and order.' },
   'order-status.dlq': {
     text: 'Records that the processor could not use, with their original bytes.',
-    links: [['/dead-letters#processor', 'Look at them']],
+    links: [[LISTS['order-status.dlq'], 'Look at them']],
   },
   'vouchers.dlq': {
     text: 'Voucher records that the sink could not write, with their original bytes.',
-    links: [['/dead-letters#sink', 'Look at them']],
+    links: [[LISTS['vouchers.dlq'], 'Look at them']],
   },
 };
 
@@ -79,6 +79,7 @@ function isSelected(element) {
 
 function content(node, figures, onClose) {
   const about = ABOUT[node.id] ?? {};
+  const silent = silence(node);
   return [
     h(
       'div',
@@ -93,6 +94,7 @@ function content(node, figures, onClose) {
     ),
     about.text ? h('p', { class: 'muted' }, about.text) : null,
     node.sentence ? h('p', { class: 'detail-sentence' }, sentence(node.sentence)) : null,
+    silent ? h('p', { class: 'muted' }, sentence(silent)) : null,
     figures.length > 0 ? facts(node.figures.map(({ label }, at) => [capital(label), figures[at]])) : null,
     node.kind === 'service' ? instances(node) : null,
     about.links

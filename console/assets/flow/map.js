@@ -111,6 +111,7 @@ function card(node, onOpen, detailId) {
       const figure = cardFigure(next);
       setText(value, figure?.value ?? '');
       setText(name, figure?.label ?? '');
+      element.classList.toggle('silent', Boolean(next.no_data_since));
     },
   };
 }

@@ -1,7 +1,7 @@
 // The path of an order as the page draws it: which nodes and edges there are, what their figures mean,
 // and how an edge looks. Pure: a Flow of the API in, values out.
 
-import { compact, millis, millisShort, NONE, number, rate, seconds } from '../format.js';
+import { clock, compact, millis, millisShort, NONE, number, rate, seconds } from '../format.js';
 
 /** From how many seconds of lag on an edge is drawn as one that holds the flow up. */
 export const BEHIND_SECONDS = 5;
@@ -31,7 +31,13 @@ export const EDGES = [
   { id: 'sink-dlq', from: 'sink', to: 'vouchers.dlq', carries: 'dead letters', branch: true },
 ];
 
-const UNKNOWN_NODE = { state: 'unknown', sentence: null, instances: [], figures: [] };
+/** Where the dead letters of a node are listed. */
+export const LISTS = {
+  'order-status.dlq': '/dead-letters#processor',
+  'vouchers.dlq': '/dead-letters#sink',
+};
+
+const UNKNOWN_NODE = { state: 'unknown', sentence: null, instances: [], figures: [], no_data_since: null };
 const UNKNOWN_EDGE = {
   rate_per_second: null,
   lag_records: null,
@@ -95,8 +101,15 @@ export function edgeWidth(edge) {
   return Math.min(Math.round(width * 4) / 4, 9);
 }
 
+/** Returns since when nothing is known of a node, in words, or null: its last figures are no figures of now. */
+export function silence(node) {
+  return node.no_data_since ? `no data since ${clock(node.no_data_since)}` : null;
+}
+
 /** Returns what a node's card says below its name: its first figure, or null. */
 export function cardFigure(node) {
+  const silent = silence(node);
+  if (silent) return { value: NONE, label: silent };
   const [first] = node.figures ?? [];
   if (!first) return null;
   // A card is narrow; the open node has the label in full.

@@ -4,8 +4,8 @@
 import { stateBadge } from '../components/state-badge.js';
 import { tableFrame } from '../components/table-frame.js';
 import { h, replace, setAttribute, setText } from '../dom.js';
-import { sentence } from '../format.js';
-import { edgeCells, edgeSentence, edgesOf, nodesOf } from './model.js';
+import { NONE, sentence } from '../format.js';
+import { edgeCells, edgeSentence, edgesOf, nodesOf, silence } from './model.js';
 
 const NODE_COLUMNS = ['Node', 'State', 'What it says', 'Figures'];
 const EDGE_COLUMNS = ['From and to', 'Rate', 'Lag in records', 'Lag in time', 'p50', 'p99', 'Percentiles of'];
@@ -89,7 +89,10 @@ function nodeRow(node, onOpen, detailId) {
       setText(button, next.label);
       badge.update(next.state);
       setText(said, sentence(next.sentence));
-      const texts = (next.figures ?? []).map(({ label, value }) => `${value} ${label}`);
+      const silent = silence(next);
+      const texts = silent
+        ? [`${NONE} ${silent}`]
+        : (next.figures ?? []).map(({ label, value }) => `${value} ${label}`);
       if (figures.childElementCount !== texts.length) replace(figures, texts.map(() => h('li')));
       for (const [at, text] of texts.entries()) setText(figures.children[at], text);
     },

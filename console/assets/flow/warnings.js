@@ -5,7 +5,7 @@ import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace } from '../dom.js';
 import { plural } from '../format.js';
-import { unknownServices } from './model.js';
+import { LISTS, unknownServices } from './model.js';
 
 const MOST = 20;
 const LOOKS = { critical: 'critical', warning: 'caution', info: 'info' };
@@ -41,7 +41,7 @@ export function warningStrip({ onOpen }) {
     if (!earlier) return;
     const fresh = all.filter((warning) => !earlier.has(identity(warning)));
     if (fresh.length > 0) announce(fresh[0].text);
-    else if (all.length === 0 && earlier.size > 0) announce('Nothing is wrong any more.');
+    else if (![...identities].some(isFault) && [...earlier].some(isFault)) announce('Nothing is wrong any more.');
   }
   element.update(null);
   return element;
@@ -49,6 +49,11 @@ export function warningStrip({ onOpen }) {
 
 function identity(warning) {
   return `${warning.severity} ${warning.node} ${warning.text.replace(/[\d.,]+/g, '#')}`;
+}
+
+// What is only worth knowing, such as dead letters that are open, is nothing that is wrong.
+function isFault(identified) {
+  return !identified.startsWith('info ');
 }
 
 function content({ known, quiet, unknown, lost }, all, onOpen) {
@@ -100,12 +105,12 @@ function one(warning, onOpen) {
       warning.text,
       warning.help ? h('span', { class: 'warning-help' }, 'See ', h('code', null, warning.help), '.') : null,
     ),
-    warning.node
-      ? h(
-          'button',
-          { type: 'button', class: 'link-button', onclick: () => onOpen(warning.node) },
-          `Open ${warning.node}`,
-        )
-      : null,
+    warning.node ? wayOn(warning, onOpen) : null,
   ];
+}
+
+// Dead letters that are open wait in their list; those that come now are figures of their node, too.
+function wayOn({ severity, node }, onOpen) {
+  if (severity === 'info' && LISTS[node]) return h('a', { href: LISTS[node] }, 'Look at them');
+  return h('button', { type: 'button', class: 'link-button', onclick: () => onOpen(node) }, `Open ${node}`);
 }

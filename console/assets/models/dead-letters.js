@@ -1,5 +1,6 @@
 // The JSON of `SERVICE dead-letters`, arranged for a page: pure.
 
+import { amounts } from '../format.js';
 import { isOpen } from './redriven.js';
 
 /** The most dead letters that one request names; see MAX_IDS of src/runs/request.rs. */
@@ -95,9 +96,10 @@ export function orderOfKey(key) {
 export function verdictOfToday(today) {
   const text = String(today ?? '');
   const message = text.replace(/^(?:eligible|skipped, \w+|dead, \w+|failed, \w+): /, '');
-  if (text.startsWith('eligible')) return { tone: 'ok', title: 'A redrive would issue its voucher', message };
+  if (text.startsWith('eligible'))
+    return { tone: 'ok', title: 'A redrive would issue its voucher', message: amounts(message) };
   if (text.startsWith('a row')) return { tone: 'ok', title: 'A redrive would write its row', message };
   if (text.startsWith('skipped'))
-    return { tone: 'muted', title: 'A redrive would close it without a voucher', message };
+    return { tone: 'muted', title: 'A redrive would close it without a voucher', message: amounts(message) };
   return { tone: 'bad', title: 'A redrive would fail again', message };
 }

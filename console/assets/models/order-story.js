@@ -1,5 +1,7 @@
 // What `processor explain --json` found about an order, in one sentence: pure.
 
+import { amounts } from '../format.js';
+
 /**
  * Returns whether the order has its voucher, and why.
  *
@@ -30,7 +32,7 @@ export function storyOf(found) {
 }
 
 function issued({ rows }, vouchers, open) {
-  const { amount } = vouchers[0].voucher;
+  const amount = amounts(vouchers[0].voucher.amount);
   if (rows === null || rows === undefined) {
     return {
       tone: 'ok',
@@ -72,7 +74,12 @@ function notIssued({ records }) {
       isLate: true,
     };
   }
-  return { tone: 'muted', title: 'No voucher', text: sentence(decisive(records).words) };
+  return { tone: 'muted', title: 'No voucher', text: decisionOf(decisive(records)) };
+}
+
+/** Returns the decision on a record as a sentence. What cannot be used is quoted as it is. */
+export function decisionOf({ verdict, words }) {
+  return sentence(verdict === 'dead' ? words : amounts(words));
 }
 
 /**

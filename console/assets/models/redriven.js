@@ -1,5 +1,6 @@
 // The results of `redrive --json` and of one evaluation, arranged for a page: pure.
 
+import { amounts } from '../format.js';
 import { skipWords } from './reasons.js';
 
 const OUTCOMES = {
@@ -54,7 +55,7 @@ export function outcomeText(state, fault = null) {
     case 'row':
       return state.existed ? 'The row existed already.' : 'The row was written.';
     case 'skipped':
-      return `Closed without a voucher, ${skipWords(state.reason)}: ${state.message}`;
+      return `Closed without a voucher, ${skipWords(state.reason)}: ${amounts(state.message)}`;
     case 'failed':
       return `Tried again in vain, ${state.reason}${state.message === fault ? ', for the same fault.' : `: ${state.message}`}`;
     case 'discarded':

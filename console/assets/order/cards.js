@@ -6,8 +6,8 @@ import { facts } from '../components/facts.js';
 import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { h } from '../dom.js';
-import { NONE, number, plural } from '../format.js';
-import { inOrderOfTime, sentence } from '../models/order-story.js';
+import { amounts, NONE, number, plural } from '../format.js';
+import { decisionOf, inOrderOfTime } from '../models/order-story.js';
 import { outcomeText } from '../models/redriven.js';
 
 // verdict -> [state of the badge, word]
@@ -42,7 +42,7 @@ export function recordsCard(found) {
         { label: 'Record', header: true, cell: (record) => place(found.topic, record) },
         { label: 'Written', cell: ({ written }) => timeElement(written, 'dateTime') },
         { label: 'Status', cell: ({ fields }) => fields.status ?? NONE },
-        { label: 'Total', numeric: true, cell: ({ fields }) => fields.total ?? NONE },
+        { label: 'Total', numeric: true, cell: ({ fields }) => amounts(fields.total) ?? NONE },
         { label: 'Decision', cell: decision },
         { label: 'More', cell: more },
       ],
@@ -50,13 +50,14 @@ export function recordsCard(found) {
   );
 }
 
-function decision({ verdict, reason, words }) {
+function decision(record) {
+  const { verdict, reason } = record;
   const [state, word] = VERDICTS[verdict] ?? ['unknown', verdict];
   return h(
     'div',
     { class: 'decision' },
     stateBadge(state, reason ? `${word}: ${reason}` : word),
-    h('span', null, sentence(words)),
+    h('span', null, decisionOf(record)),
   );
 }
 
@@ -112,7 +113,7 @@ function voucherHead(record) {
 
 function voucherFacts({ voucher, fault, written, source, run, trace_id: traceId }) {
   return facts([
-    ['Amount', voucher?.amount],
+    ['Amount', amounts(voucher?.amount)],
     ['Code', voucher ? code(voucher.code) : null],
     ['Campaign', voucher?.campaign],
     ['Issued', voucher ? timeElement(voucher.issued_at) : null],
@@ -148,7 +149,7 @@ export function rowsCard(found) {
           empty: h('p', { class: 'muted' }, 'The table has no row of this order.'),
           columns: [
             { label: 'Campaign', header: true, cell: ({ campaign }) => campaign },
-            { label: 'Amount', numeric: true, cell: ({ amount }) => amount },
+            { label: 'Amount', numeric: true, cell: ({ amount }) => amounts(amount) },
             { label: 'Code', cell: (row) => code(row.code) },
             { label: 'Issued', cell: ({ issued_at: at }) => timeElement(at) },
             { label: 'Expires', cell: expiry },

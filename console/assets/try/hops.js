@@ -40,17 +40,17 @@ export function longestMillis(hops) {
   return Math.max(1, ...hops.map((hop) => hop.millis_since_previous ?? 0));
 }
 
-// The path says both of these in the texts of the hops alone.
 function isUnsent(hops) {
-  return isWaiting(hops, 'voucher', /not sent yet/);
+  return isWaitingFor(hops, 'voucher', 'shop');
 }
 
+// Before there is a voucher, nothing is missing in the table.
 function isUnread(hops) {
-  return hops.some(({ name, state }) => name === 'voucher' && state === 'done') && isWaiting(hops, 'row', /cannot be read/);
+  return hops.some(({ name, state }) => name === 'voucher' && state === 'done') && isWaitingFor(hops, 'row', 'table');
 }
 
-function isWaiting(hops, which, words) {
-  return hops.some(({ name, state, text }) => name === which && state === 'waiting' && words.test(text ?? ''));
+function isWaitingFor(hops, which, whom) {
+  return hops.some((hop) => hop.name === which && hop.state === 'waiting' && hop.waits_for === whom);
 }
 
 /** Returns a sentence on where an order is, for the heading and for screen readers. */

@@ -48,6 +48,12 @@ pub(super) async fn list(
     })
     .map_err(Problem::bad_request)?;
     let found = ask(&console.runs, &query).await?;
+    // What a page has counted need not be counted again for the flow.
+    if let (None, Some(open)) = (&wanted.reason, found["open"].as_u64()) {
+        console
+            .live
+            .note_open_dead_letters(wanted.service.into(), open);
+    }
     Ok(Json(with_command(found, &query)))
 }
 

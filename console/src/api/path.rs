@@ -9,6 +9,8 @@ use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::digits::amounts;
+
 /// The way of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct OrderPath {
@@ -29,6 +31,8 @@ struct Hop {
     /// How long it took from the hop before; none when that is not known, or was later by its clock.
     millis_since_previous: Option<i64>,
     state: HopState,
+    /// What it waits for, while the state is [`HopState::Waiting`].
+    waits_for: Option<WaitsFor>,
     /// What happened there, in a sentence.
     text: String,
 }
@@ -41,6 +45,18 @@ enum HopState {
     Waiting,
     /// It never comes here.
     None,
+}
+
+/// Who has to do something before an order arrives at a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum WaitsFor {
+    /// The services: it arrives by itself.
+    Services,
+    /// The shop, which has not sent the order.
+    Shop,
+    /// The table, which cannot be read. The row may be there.
+    Table,
 }
 
 /// The JSON of `processor explain`, as far as it is read here.
@@ -156,7 +172,7 @@ impl Explained {
                 "{}: {}, {}",
                 self.place(record),
                 field("status"),
-                field("total")
+                amounts(field("total"))
             ),
         };
         Hop::done("order-status", record.written.clone(), text)
@@ -170,16 +186,17 @@ impl Explained {
             ..
         }) = voucher
         {
-            let text = format!("{} of {}", voucher.amount, voucher.campaign);
+            let text = format!("{} of {}", amounts(&voucher.amount), voucher.campaign);
             return Hop::done(NAME, written.clone(), text);
         }
         match record {
             None => Hop::waiting(NAME, "after its record"),
             Some(record) if record.is_pending() => {
-                Hop::waiting(NAME, "the order is not sent yet; a sent order may earn one")
+                let text = "the order is not sent yet; a sent order may earn one";
+                Hop::waiting_for(WaitsFor::Shop, NAME, text)
             }
-            Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, &record.words),
-            Some(record) => Hop::none(NAME, &record.words),
+            Some(record) if record.verdict == "eligible" => Hop::waiting(NAME, record.decision()),
+            Some(record) => Hop::none(NAME, record.decision()),
         }
     }
 
@@ -217,7 +234,10 @@ impl Explained {
             .iter()
             .find(|gap| gap.what.contains("table"))
         {
-            Some(gap) => Hop::waiting(NAME, format!("{} cannot be read: {}", gap.what, gap.why)),
+            Some(gap) => {
+                let text = format!("{} cannot be read: {}", gap.what, gap.why);
+                Hop::waiting_for(WaitsFor::Table, NAME, text)
+            }
             None => Hop::none(
                 NAME,
                 "not looked at: DATABASE_URL is not set for the console",
@@ -259,6 +279,14 @@ impl Explained {
 }
 
 impl Record {
+    /// Returns why the order earns a voucher, or none. What cannot be used is quoted as it is.
+    fn decision(&self) -> String {
+        match self.verdict.as_str() {
+            "dead" => self.words.clone(),
+            _ => amounts(&self.words),
+        }
+    }
+
     /// Returns whether the order can still be sent.
     fn is_pending(&self) -> bool {
         self.verdict == "skipped"
@@ -292,6 +320,7 @@ impl Hop {
             at,
             millis_since_previous: None,
             state,
+            waits_for: None,
             text: text.into(),
         }
     }
@@ -301,7 +330,14 @@ impl Hop {
     }
 
     fn waiting(name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(name, HopState::Waiting, None, text)
+        Self::waiting_for(WaitsFor::Services, name, text)
+    }
+
+    fn waiting_for(waits_for: WaitsFor, name: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            waits_for: Some(waits_for),
+            ..Self::new(name, HopState::Waiting, None, text)
+        }
     }
 
     fn none(name: &'static str, text: impl Into<String>) -> Self {

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::http::session::Sessions;
 use crate::runs::Launcher;
-use crate::scrape::{Live, Targets};
+use crate::scrape::{self, Live, Targets};
 use crate::settings::{Inherited, Role, RunSettings};
 
 #[derive(Debug, Parser)]
@@ -122,6 +122,16 @@ async fn what_does_not_exist_is_not_found_and_what_is_away_is_unavailable() {
     let refused = r#"echo "error: VOUCHER_AMOUNT: no" >&2; exit 2"#;
     let (status, _) = fetch(&self::console(Role::Viewer, refused, &[]), "/api/orders/17").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_list_of_all_reasons_tells_the_flow_how_many_are_open() {
+    let console = console(Role::Viewer, r#"echo '{"open":7}'"#, &[]);
+    let open = || console.live.open_dead_letters().of(scrape::Service::Sink);
+    fetch(&console, "/api/dead-letters?service=sink&reason=code_taken").await;
+    assert_eq!(open(), None, "others may be open, too");
+    fetch(&console, "/api/dead-letters?service=sink").await;
+    assert_eq!(open(), Some(7));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::scrape::{Counter, Gauge, Histogram, Service};
 pub(super) fn edges(recent: &Recent<'_>) -> Vec<Edge> {
     use Service::{Processor, Producer, Sink};
     let rate = |service, counters: &[Counter]| recent.rate(service, counters);
-    vec![
+    let all = vec![
         Edge {
             rate_per_second: rate(Producer, &[Counter::OrderChanges]),
             ..edge("ingress-outbox", NodeId::Ingress, NodeId::Outbox)
@@ -75,7 +75,15 @@ pub(super) fn edges(recent: &Recent<'_>) -> Vec<Edge> {
             rate_per_second: rate(Sink, &[Counter::VoucherDeadLetters]),
             ..edge("sink-dlq", NodeId::Sink, NodeId::VoucherDeadLetters)
         },
-    ]
+    ];
+    // What was within the last minute is not now.
+    let is_current = |edge: &Edge| recent.has_data(edge.from.source());
+    all.into_iter()
+        .map(|one| match is_current(&one) {
+            true => one,
+            false => edge(one.id, one.from, one.to),
+        })
+        .collect()
 }
 
 /// Returns the edge from a topic to its consumer.

@@ -5,6 +5,7 @@
 //! | `recent` | rates, increases, latencies and gauges of a service, over all of its instances |
 //! | `latency` | percentiles from buckets |
 //! | `nodes`, `edges` | how each place is, and what moves between them |
+//! | `open` | how many dead letters are open, which no metric says |
 //! | `warnings` | what is wrong, worst first, and each cause once |
 //! | `text` | numbers and lists in sentences |
 //!
@@ -13,6 +14,7 @@
 mod edges;
 mod latency;
 mod nodes;
+mod open;
 mod recent;
 #[cfg(test)]
 mod testing;
@@ -26,6 +28,8 @@ use serde::{Serialize, Serializer};
 
 use crate::scrape::{Service, Window};
 use recent::Recent;
+
+pub(crate) use open::OpenDeadLetters;
 
 /// The flow at one time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -114,8 +118,11 @@ pub struct Node {
     pub sentence: Option<String>,
     /// The processes of a service.
     pub instances: Vec<Instance>,
-    /// A few numbers, the most useful one first.
+    /// A few numbers, the most useful one first; none while [`no_data_since`](Self::no_data_since) is set.
     pub figures: Vec<Figure>,
+    /// When the service that says how it is was last heard, while no instance of it answers.
+    #[serde(serialize_with = "rfc3339_if_any")]
+    pub no_data_since: Option<DateTime<Utc>>,
 }
 
 /// One process of a service.
@@ -151,7 +158,8 @@ pub struct Figure {
     pub value: String,
 }
 
-/// What moves between two places. Numbers that are not known are `None`.
+/// What moves between two places. Numbers that are not known are `None`, as all are while no instance of
+/// the service at one of its ends answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edge {
     /// Its name.
@@ -231,14 +239,19 @@ pub(crate) type ChartValues = [Option<f32>; SERIES.len()];
 impl Flow {
     /// Returns the flow at `at`, the time of the last round of `window`. `services` are those whose
     /// instances are known to the console.
-    pub(crate) fn of(window: &Window, services: &[Service], at: DateTime<Utc>) -> Self {
+    pub(crate) fn of(
+        window: &Window,
+        services: &[Service],
+        open: OpenDeadLetters,
+        at: DateTime<Utc>,
+    ) -> Self {
         let recent = Recent::of(window);
         Self {
             at,
             stale: window.is_empty(),
             nodes: nodes::nodes(&recent, services),
             edges: edges::edges(&recent),
-            warnings: warnings::warnings(&recent, services),
+            warnings: warnings::warnings(&recent, services, open),
         }
     }
 
@@ -276,10 +289,42 @@ impl NodeId {
             Service::Sink => Self::Sink,
         }
     }
+
+    /// Returns the place of a service's dead letters. The ingress has none.
+    pub(crate) const fn of_dead_letters(service: Service) -> Option<Self> {
+        match service {
+            Service::Producer => None,
+            Service::Processor => Some(Self::OrderStatusDeadLetters),
+            Service::Sink => Some(Self::VoucherDeadLetters),
+        }
+    }
+
+    /// Returns the service that says how the place is.
+    const fn source(self) -> Service {
+        match self {
+            Self::Ingress | Self::Outbox => Service::Producer,
+            Self::OrderStatus | Self::Processor | Self::OrderStatusDeadLetters => {
+                Service::Processor
+            }
+            Self::Vouchers | Self::Sink | Self::Postgres | Self::VoucherDeadLetters => {
+                Service::Sink
+            }
+        }
+    }
 }
 
 fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn rfc3339_if_any<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -291,7 +336,8 @@ mod tests {
 
     #[test]
     fn a_flow_without_a_scrape_is_unknown_and_stale() {
-        let flow = Flow::of(&Window::default(), &Service::ALL, DateTime::UNIX_EPOCH);
+        let (window, open) = (Window::default(), OpenDeadLetters::default());
+        let flow = Flow::of(&window, &Service::ALL, open, DateTime::UNIX_EPOCH);
         assert!(flow.stale);
         assert!(flow.warnings.is_empty());
         assert_eq!((flow.nodes.len(), flow.edges.len()), (9, 8));
@@ -343,6 +389,57 @@ mod tests {
                 "help": "docs/troubleshooting.md#the-circuit-breaker-is-open",
             })
         );
+    }
+
+    #[test]
+    fn a_service_that_has_stopped_has_no_figures_of_now() {
+        let processor = |count: u64| {
+            format!(
+                "checkout_processor_records_total{{outcome=\"voucher\"}} {count}\n\
+                 checkout_order_to_voucher_seconds_bucket{{le=\"0.01\"}} {count}\n\
+                 checkout_order_to_voucher_seconds_bucket{{le=\"+Inf\"}} {count}\n"
+            )
+        };
+        let mut rounds = Rounds::default();
+        for count in [100, 150] {
+            rounds.ready(PROCESSOR, &processor(count)).ready(SINK, "");
+            rounds.end_round();
+        }
+        let of = |flow: &Flow, id: &str| {
+            let edge = flow.edges.iter().find(|edge| edge.id == id);
+            edge.cloned().unwrap()
+        };
+        let running = rounds.flow();
+        let issued = of(&running, "processor-vouchers");
+        assert!(issued.rate_per_second.is_some() && issued.p99_millis.is_some());
+        assert!(!running.nodes[3].figures.is_empty());
+        assert_eq!(running.nodes[3].no_data_since, None);
+
+        rounds.refused(PROCESSOR).ready(SINK, "").end_round();
+        rounds.refused(PROCESSOR).ready(SINK, "");
+        let flow = rounds.flow();
+        for id in [
+            "order-status-processor",
+            "processor-vouchers",
+            "processor-dlq",
+        ] {
+            let edge = of(&flow, id);
+            assert_eq!(edge.rate_per_second, None, "{id}");
+            assert_eq!((edge.p50_millis, edge.p99_millis), (None, None), "{id}");
+        }
+        for node in &flow.nodes[2..=4] {
+            assert!(node.figures.is_empty(), "{node:?}");
+            let since = DateTime::from_timestamp(1, 0);
+            assert_eq!(node.no_data_since, since, "{:?}", node.id);
+        }
+        let json = serde_json::to_value(&flow).unwrap();
+        assert_eq!(
+            json["nodes"][3]["no_data_since"],
+            "1970-01-01T00:00:01.000Z"
+        );
+        assert_eq!(json["nodes"][6]["no_data_since"], serde_json::Value::Null);
+        assert!(of(&flow, "sink-postgres").rate_per_second.is_some());
+        assert_eq!(flow.chart_values()[1], None, "a gap, and no slow end");
     }
 
     #[test]

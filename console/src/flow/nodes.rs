@@ -18,7 +18,7 @@ pub(super) fn nodes(recent: &Recent<'_>, services: &[Service]) -> Vec<Node> {
     let order_status = topic(recent, Service::Processor, ORDER_STATUS);
     let vouchers = topic(recent, Service::Sink, VOUCHERS);
     let service = |service, label| service_node(recent, services, service, label);
-    vec![
+    let mut all = vec![
         Node {
             figures: ingress_figures(recent),
             ..service(Service::Producer, "Ingress")
@@ -67,7 +67,16 @@ pub(super) fn nodes(recent: &Recent<'_>, services: &[Service]) -> Vec<Node> {
             )
         },
         dead_letters_node(recent, NodeId::VoucherDeadLetters, &vouchers, Service::Sink),
-    ]
+    ];
+    for node in &mut all {
+        let source = node.id.source();
+        // What was within the last minute is not now.
+        if !recent.has_data(source) {
+            node.figures.clear();
+            node.no_data_since = recent.no_data_since(source);
+        }
+    }
+    all
 }
 
 type Condition = (State, Option<String>);
@@ -81,6 +90,7 @@ fn node(id: NodeId, label: &str, kind: NodeKind, (state, sentence): Condition) -
         sentence,
         instances: Vec::new(),
         figures: Vec::new(),
+        no_data_since: None,
     }
 }
 

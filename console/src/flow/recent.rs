@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::latency::percentile;
 use crate::scrape::{Buckets, Counter, Gauge, Histogram, Labelled, Numbers, Service, Step, Window};
 
@@ -38,6 +40,19 @@ impl<'a> Recent<'a> {
             window,
             steps: Service::ALL.map(|service| window.steps(service)),
         }
+    }
+
+    /// Returns whether an instance of a service gave numbers in the last round. What it did within the last
+    /// minute is no figure of now while none does.
+    pub(super) fn has_data(&self, service: Service) -> bool {
+        self.window.latest(service).next().is_some()
+    }
+
+    /// Returns when an instance of a service last gave numbers, while none does.
+    pub(super) fn no_data_since(&self, service: Service) -> Option<DateTime<Utc>> {
+        self.window
+            .answered(service)
+            .filter(|_| !self.has_data(service))
     }
 
     fn steps(&self, service: Service) -> &[Step<'a>] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::Flow;
+use super::{Flow, OpenDeadLetters};
 use crate::scrape::{Reading, Report, Service, Status, Window, examples, read};
 
 /// A service and an address.
@@ -21,6 +21,7 @@ pub(super) struct Rounds {
     window: Window,
     seconds: u64,
     reports: Vec<Report>,
+    pub(super) open: OpenDeadLetters,
 }
 
 impl Rounds {
@@ -68,7 +69,9 @@ impl Rounds {
     /// Ends the round; the next one begins a second later.
     pub(super) fn end_round(&mut self) -> &mut Self {
         let at = Duration::from_secs(self.seconds);
-        self.window.push(at, std::mem::take(&mut self.reports));
+        let clock = DateTime::UNIX_EPOCH + at;
+        self.window
+            .push(at, clock, std::mem::take(&mut self.reports));
         self.wait(1)
     }
 
@@ -88,6 +91,7 @@ impl Rounds {
 
     /// Ends the round, and returns the flow at its time.
     pub(super) fn flow(&mut self) -> Flow {
-        Flow::of(self.window(), &Service::ALL, DateTime::UNIX_EPOCH)
+        let open = self.open;
+        Flow::of(self.window(), &Service::ALL, open, DateTime::UNIX_EPOCH)
     }
 }

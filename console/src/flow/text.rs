@@ -2,24 +2,7 @@
 
 use crate::scrape::Service;
 
-/// Returns a count with a comma between thousands: `1,004`.
-pub(super) fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Returns a count with its noun: `1 record`, `1,004 records`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", number(count))
-}
+pub(super) use crate::digits::{counted, number};
 
 /// Returns a duration that a person reads at a glance: `0.3 s`, `45 s`, `3 min 20 s`, `2 h 5 min`.
 pub(super) fn seconds(seconds: f64) -> String {
@@ -103,21 +86,6 @@ pub(super) fn without_times(sentence: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        for (count, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1004, "1,004"),
-            (12_345_678, "12,345,678"),
-            (u64::MAX, "18,446,744,073,709,551,615"),
-        ] {
-            assert_eq!(number(count), text);
-        }
-        assert_eq!(counted(1, "record"), "1 record");
-        assert_eq!(counted(1004, "record"), "1,004 records");
-    }
 
     #[test]
     fn durations_and_bytes_are_read_at_a_glance() {

@@ -1,9 +1,9 @@
 //! Sentences about how a command ended, from what it printed: pure.
 
-use runtime::plural::count;
 use serde_json::Value;
 
 use super::request::RunRequest;
+use crate::digits::{amounts, counted, number};
 
 /// What a command writes before the message of its failure.
 const ERROR: &str = "error: ";
@@ -31,23 +31,24 @@ pub(super) fn error_in<S: AsRef<str>>(lines: &[S]) -> Option<String> {
 
 /// Returns what a completed command did, in one sentence; none for a result without the numbers.
 pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
-    let number = |name: &str| result[name].as_u64();
+    let count = |name: &str| result[name].as_u64();
     match request {
         RunRequest::Redrive(redrive) => {
-            let (closed, open) = (number("closed")?, number("still_open")?);
+            let (closed, open) = (count("closed")?, count("still_open")?);
             let verb = if redrive.dry_run {
                 "would close"
             } else {
                 "closed"
             };
             Some(format!(
-                "{verb} {}, still open {open}",
-                count(closed, "dead letter")
+                "{verb} {}, still open {}",
+                counted(closed, "dead letter"),
+                number(open)
             ))
         }
         RunRequest::Discard(_) => {
             let discarded = result["discarded"].as_array()?.len() as u64;
-            Some(format!("discarded {}", count(discarded, "dead letter")))
+            Some(format!("discarded {}", counted(discarded, "dead letter")))
         }
         RunRequest::Backfill(_) if result["already_done"] == true => Some(
             "a backfill of this name, range, rule and keys was done before; nothing was read or \
@@ -55,23 +56,24 @@ pub(super) fn outcome(request: &RunRequest, result: &Value) -> Option<String> {
                 .to_owned(),
         ),
         RunRequest::Backfill(backfill) if backfill.dry_run => {
-            let vouchers = number("vouchers")?;
+            let vouchers = count("vouchers")?;
             let (sum, currency) = (result["sum"].as_str()?, result["currency"].as_str()?);
             let refused = match result["refused"].as_str() {
                 Some(why) => format!("; the backfill would be refused: {why}"),
                 None => String::new(),
             };
             Some(format!(
-                "{} to issue, {sum} {currency} in all{refused}",
-                count(vouchers, "voucher")
+                "{} to issue, {} {currency} in all{refused}",
+                counted(vouchers, "voucher"),
+                amounts(sum)
             ))
         }
         RunRequest::Backfill(_) => {
-            let (records, vouchers) = (number("records")?, number("voucher_records")?);
+            let (records, vouchers) = (count("records")?, count("voucher_records")?);
             Some(format!(
                 "evaluated {} and wrote {}",
-                count(records, "record"),
-                count(vouchers, "voucher record")
+                counted(records, "record"),
+                counted(vouchers, "voucher record")
             ))
         }
     }
@@ -131,6 +133,12 @@ mod tests {
         assert_eq!(
             outcome_of(backfill(true), one).unwrap(),
             "1 voucher to issue, 5.00 EUR in all"
+        );
+        let many = json!({"vouchers": 1004, "sum": "4550.00", "currency": "EUR"});
+        assert_eq!(
+            outcome_of(backfill(true), many).unwrap(),
+            "1,004 vouchers to issue, 4,550.00 EUR in all",
+            "as the page writes them"
         );
         let done = json!({"already_done": true, "records": 0, "voucher_records": 0});
         assert!(

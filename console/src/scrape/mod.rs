@@ -30,7 +30,7 @@ use runtime::lifecycle::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use crate::flow::{Flow, History};
+use crate::flow::{Flow, History, NodeId, OpenDeadLetters, State};
 use ring::Ring;
 use target::Scraper;
 
@@ -65,6 +65,8 @@ struct Shared {
     watchers: watch::Sender<usize>,
     flow: watch::Sender<Arc<Flow>>,
     ring: Mutex<Ring>,
+    /// As the commands last counted them.
+    open: Mutex<OpenDeadLetters>,
 }
 
 /// A page that shows the flow. The services are scraped as long as there is one.
@@ -78,7 +80,8 @@ impl Live {
     /// Asks nobody yet. `client` should neither use a proxy nor follow redirects: the services are asked
     /// at the addresses that are set.
     pub fn new(targets: Targets, client: Client) -> Self {
-        let nothing = Flow::of(&Window::default(), &targets.services(), Utc::now());
+        let open = OpenDeadLetters::default();
+        let nothing = Flow::of(&Window::default(), &targets.services(), open, Utc::now());
         Self {
             shared: Arc::new(Shared {
                 client,
@@ -86,6 +89,7 @@ impl Live {
                 watchers: watch::Sender::new(0),
                 flow: watch::Sender::new(Arc::new(nothing)),
                 ring: Mutex::default(),
+                open: Mutex::new(open),
             }),
         }
     }
@@ -116,6 +120,32 @@ impl Live {
         self.shared.ring().history(Utc::now().timestamp())
     }
 
+    /// Waits until somebody watches.
+    pub(crate) async fn watched(&self) {
+        let mut watchers = self.shared.watchers.subscribe();
+        // `shared` has the sender, so waiting does not fail.
+        let _ = watchers.wait_for(|watchers| *watchers > 0).await;
+    }
+
+    /// Returns whether a service has written dead letters within the last minute.
+    pub(crate) fn dead_letters_come(&self, service: Service) -> bool {
+        let flow = self.shared.flow.borrow();
+        let mut nodes = flow.nodes.iter();
+        nodes.any(|node| {
+            NodeId::of_dead_letters(service) == Some(node.id) && node.state == State::Degraded
+        })
+    }
+
+    /// Takes how many dead letters of a service are open. The next flow says so.
+    pub(crate) fn note_open_dead_letters(&self, service: Service, open: u64) {
+        self.shared.open().set(service, open);
+    }
+
+    /// Returns how many dead letters are open, as far as they were counted.
+    pub(crate) fn open_dead_letters(&self) -> OpenDeadLetters {
+        *self.shared.open()
+    }
+
     /// Scrapes the services each second while somebody watches, until shutdown.
     pub async fn run(self, shutdown: Shutdown) {
         tokio::select! {
@@ -141,8 +171,8 @@ impl Live {
                 next = ticks.tick().await + PERIOD;
                 let at = Utc::now();
                 let reports = scraper.scrape().await;
-                window.push(begin.elapsed(), reports);
-                let flow = Flow::of(&window, &services, at);
+                window.push(begin.elapsed(), at, reports);
+                let flow = Flow::of(&window, &services, self.open_dead_letters(), at);
                 shared.ring().push(at.timestamp(), flow.chart_values());
                 shared.flow.send_replace(Arc::new(flow));
             }
@@ -153,6 +183,10 @@ impl Live {
 impl Shared {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, OpenDeadLetters> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,7 +225,6 @@ mod tests {
 
     use super::examples::{READY, SINK};
     use super::*;
-    use crate::flow::{NodeId, State};
 
     /// Serves a sink, and counts how often its metrics were fetched.
     async fn sink() -> (Live, Arc<AtomicUsize>) {

@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::metric::{Counter, Service};
 use super::readiness::Status;
 use super::sample::{Details, Numbers, Reading, Report};
@@ -25,6 +27,9 @@ pub(crate) struct Window {
     rounds: VecDeque<Round>,
     /// How the instances are: of the last round alone.
     found: Vec<Found>,
+    /// When an instance of each service last gave numbers, in the order of [`Service::ALL`]. It is kept
+    /// longer than the rounds.
+    answered: [Option<DateTime<Utc>>; Service::ALL.len()],
 }
 
 /// One round.
@@ -67,8 +72,9 @@ struct Known<'a> {
 }
 
 impl Window {
-    /// Adds a round at `at`, the time since some fixed moment, and forgets those that are too old.
-    pub(crate) fn push(&mut self, at: Duration, reports: Vec<Report>) {
+    /// Adds a round at `at`, the time since some fixed moment, and forgets those that are too old. `clock`
+    /// is its time for people.
+    pub(crate) fn push(&mut self, at: Duration, clock: DateTime<Utc>, reports: Vec<Report>) {
         let mut readings = Vec::with_capacity(reports.len());
         self.found.clear();
         for report in reports {
@@ -79,6 +85,9 @@ impl Window {
                 details,
                 reading,
             } = report;
+            if matches!(reading, Reading::Numbers(_)) {
+                self.answered[service as usize] = Some(clock);
+            }
             readings.push((service, Arc::clone(&address), reading));
             self.found.push(Found {
                 service,
@@ -99,6 +108,11 @@ impl Window {
     /// Returns when the last round was.
     pub(crate) fn now(&self) -> Duration {
         self.rounds.back().map_or(Duration::ZERO, |round| round.at)
+    }
+
+    /// Returns when an instance of a service last gave numbers.
+    pub(crate) const fn answered(&self, service: Service) -> Option<DateTime<Utc>> {
+        self.answered[service as usize]
     }
 
     /// Returns whether nothing was scraped yet.
@@ -223,7 +237,8 @@ mod tests {
     fn window(rounds: impl IntoIterator<Item = (u64, Vec<Report>)>) -> Window {
         let mut window = Window::default();
         for (second, reports) in rounds {
-            window.push(Duration::from_secs(second), reports);
+            let clock = DateTime::UNIX_EPOCH + Duration::from_secs(second);
+            window.push(Duration::from_secs(second), clock, reports);
         }
         window
     }
@@ -293,6 +308,19 @@ mod tests {
             vec![inserted("b", 4), inserted("a", 510)],
         ];
         assert_eq!(steps(&window((1..).zip(rounds))), [(1, 2, 1), (1, 2, 10)]);
+    }
+
+    #[test]
+    fn the_last_answer_is_known_for_longer_than_the_rounds() {
+        let silent = (2..1000).map(|second| (second, vec![report("a", Reading::Missing)]));
+        let rounds = std::iter::once((1, vec![inserted("a", 500)])).chain(silent);
+        let window = window(rounds);
+        assert_eq!(window.latest(Service::Sink).count(), 0);
+        assert_eq!(
+            window.answered(Service::Sink),
+            DateTime::from_timestamp(1, 0)
+        );
+        assert_eq!(window.answered(Service::Processor), None);
     }
 
     #[test]

@@ -69,6 +69,16 @@ export class Process {
     }
   }
 
+  /** Stops it where it is: its connections stay, and nothing is answered. */
+  pause() {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  /** Lets it go on. */
+  resume() {
+    this.#child?.kill('SIGCONT');
+  }
+
   /** Kills it without a chance to say goodbye. */
   async kill() {
     if (!this.#child) return;

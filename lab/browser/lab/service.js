@@ -57,6 +57,14 @@ export class Service {
     return this.process.kill();
   }
 
+  pause() {
+    this.process.pause();
+  }
+
+  resume() {
+    this.process.resume();
+  }
+
   async restart() {
     await this.stop();
     await this.start();

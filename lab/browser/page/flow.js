@@ -1,5 +1,7 @@
 // The words of the flow view.
 
+import { until } from '../lab/wait.js';
+
 /** The places of the path, as the page names them. */
 export const PLACES = [
   'Ingress',
@@ -34,6 +36,15 @@ export async function everyPlaceIs(page, state) {
 /** Returns the strip with what is wrong. */
 export function warnings(page) {
   return page.getByRole('region', { name: 'What is wrong' });
+}
+
+/** Waits until nothing is wrong; dead letters of an earlier run may be open. */
+export async function nothingIsWrong(page) {
+  const isCalm = (text) => /dead letters? of the (?:processor|sink) (?:is|are) open/.test(text);
+  await until('nothing to be wrong', async () => {
+    const lines = await warnings(page).getByRole('listitem').allInnerTexts();
+    return (await warnings(page).getByText('Nothing is wrong').count()) > 0 || (lines.length > 0 && lines.every(isCalm));
+  });
 }
 
 /** Returns the worst warning, once it says this. */

@@ -8,7 +8,7 @@ import { Service } from '../lab/service.js';
 import { STACK } from '../lab/environment.js';
 import { until } from '../lab/wait.js';
 import { holds } from '../page/case.js';
-import { everyPlaceIs, openPlace, place, warnings, worst } from '../page/flow.js';
+import { everyPlaceIs, nothingIsWrong, openPlace, place, warnings, worst } from '../page/flow.js';
 
 // The edges that every order passes.
 const EDGES = [
@@ -24,7 +24,7 @@ const TIMED = ['Ingress to Outbox', 'Processor to vouchers', 'Sink to Postgres']
 holds('every place of the path is ready, and orders are figures on every edge', async ({ open }) => {
   const page = await open('/');
   await everyPlaceIs(page, 'Ready');
-  await warnings(page).getByText('Nothing is wrong').waitFor();
+  await nothingIsWrong(page);
   const end = new AbortController();
   const placing = keepPlacing(end.signal);
   try {
@@ -74,9 +74,22 @@ holds('a service that is killed is unreachable and comes first among what is wro
     await openPlace(page).getByText(/connection refused/i).first().waitFor();
     await openPlace(page).getByRole('listitem').filter({ hasText: lab.sink.address }).waitFor();
     assert.match(page.url(), /node=sink/, 'an open place has an address');
+    // What it did within the last minute is not now.
+    const silent = /no data since \d\d:\d\d:\d\d/i;
+    for (const name of ['Sink', 'Postgres', 'vouchers.dlq']) {
+      await place(page, name, '(?:Unreachable|Unknown)').filter({ hasText: silent }).waitFor();
+    }
+    await openPlace(page).getByText(silent).waitFor();
+    await page.getByRole('button', { name: 'Table', exact: true }).click();
+    const row = (table, name) =>
+      page.getByRole('table', { name: table }).getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) });
+    await row('Nodes', 'Sink').getByText(silent).waitFor();
+    const figures = await row('Edges', 'Sink to Postgres').getByRole('cell').allInnerTexts();
+    assert.deepEqual(figures.slice(0, 5), Array(5).fill('–'));
   } finally {
     await lab.sink.start();
   }
+  await page.getByRole('button', { name: 'Drawing', exact: true }).click();
   await place(page, 'Sink', 'Ready').waitFor();
   await warnings(page).getByText('The sink cannot be reached').waitFor({ state: 'detached' });
   await hasRow(await placeOrder());

@@ -13,7 +13,7 @@ import { everyPlaceIs, openPlace, place, RECOVERED, warnings, worst } from '../p
 const AWAY = '(?:Not ready|Degraded)';
 const placed = (page) => page.getByText(/^Placed as .*: 201 after/);
 
-holds('while Postgres is away it is named first, no order is accepted, and all goes on afterwards', async ({ open }) => {
+holds('while Postgres is away it is named first, no order is accepted, and all goes on afterwards', async ({ open, note }) => {
   const before = await placeOrder();
   await hasRow(before);
   const page = await open('/flow');
@@ -30,6 +30,14 @@ holds('while Postgres is away it is named first, no order is accepted, and all g
 
     const order = await open(`/orders/${before}`);
     await order.getByRole('heading', { name: 'Not looked at' }).waitFor();
+    const replay = await open('/replay');
+    const asked = Date.now();
+    await replay.getByRole('button', { name: 'Preview', exact: true }).click();
+    await replay.getByText(/cannot connect to Postgres/).first().waitFor();
+    const took = Date.now() - asked;
+    note(`a preview said that Postgres is away after ${took} ms`);
+    // Most of that is Kafka's: the refused connection itself is no wait.
+    assert.ok(took < 8000, `a preview without Postgres took ${took} ms to say so`);
     const form = await open('/try');
     await form.getByRole('button', { name: 'Place the order' }).click();
     const problem = form.getByRole('alert');

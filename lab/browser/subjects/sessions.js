@@ -42,6 +42,23 @@ holds('somebody without a session is asked for a key, and comes back to where th
   assert.equal(stored, '[{},{}]', 'the page keeps nothing');
 });
 
+holds('the login leads back to the part of a view that an address names', async ({ open }) => {
+  const leadsToThePart = async (page) => {
+    await heading(page, 'Sign in to checkout').waitFor();
+    assert.equal(new URL(page.url()).searchParams.get('return'), '/dead-letters#sink');
+    await signIn(page, lab.keys.ann);
+    await heading(page, 'Dead letters').waitFor();
+    assert.ok(page.url().endsWith('/dead-letters#sink'), page.url());
+    await page.waitForFunction(() => document.activeElement.id === 'sink');
+  };
+  const page = await open('/dead-letters#sink', { as: null });
+  await leadsToThePart(page);
+  // The session ends while the page is open; the next question finds out.
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: 'Read again' }).click();
+  await leadsToThePart(page);
+});
+
 holds('whoever signs out sees nothing any more, not even by going back', async ({ open }) => {
   const page = await open('/login', { as: null });
   await signIn(page, lab.keys.otto);
@@ -96,6 +113,34 @@ holds('a page says that the console is away, in every view, and that it is back'
     await goTo('Runs');
     await nothing.waitFor();
   } finally {
+    await fresh.stop();
+  }
+});
+
+holds('a page says that the console hangs, and goes on when it does', async ({ open, note }) => {
+  const fresh = await lab.newConsole('hanging-console', { CONSOLE_WITHOUT_KEYS: 'viewer' });
+  await fresh.start();
+  try {
+    const page = await open('/flow', { as: null, at: fresh.url });
+    const live = page.getByText('Live', { exact: true }).first();
+    await live.waitFor();
+    await page.getByText(/^As of /).waitFor();
+    await hasEveryView(page);
+    // No connection is closed, and none is refused: the page hears nothing.
+    fresh.pause();
+    const began = Date.now();
+    await page.getByText('Reconnecting', { exact: true }).first().waitFor({ timeout: 13_000 });
+    note(`the page said so after ${Date.now() - began} ms`);
+    await page.getByRole('status').filter({ hasText: 'The connection to the console is lost' }).waitFor({ state: 'attached' });
+    await page.getByText(/^Last seen /).waitFor();
+    // Something else may be announced soon after it.
+    const restored = page.getByRole('status').filter({ hasText: 'The connection to the console is restored' });
+    const isSaid = restored.waitFor({ state: 'attached' });
+    fresh.resume();
+    await Promise.all([isSaid, live.waitFor()]);
+    await page.getByText(/^As of /).waitFor();
+  } finally {
+    fresh.resume();
     await fresh.stop();
   }
 });

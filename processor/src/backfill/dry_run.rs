@@ -96,6 +96,9 @@ pub(super) async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Resul
             return already_done.print(settings.json);
         }
     };
+    if let Some(table) = &table {
+        table.reach().await?;
+    }
     let (rule, keys) = (evaluator.rule(), has_key.then(|| evaluator.keys()));
     let checked = check(&settings, rule, keys, registry.as_ref(), &shutdown).await;
     if let Some(audit) = audit {

@@ -9,8 +9,12 @@ use runtime::replay::RowState;
 use runtime::settings::Secret;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{Connection, Error};
 
 use super::previewed_voucher::PreviewedVoucher;
+
+/// How long the first connect may take: a person waits for the preview.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 const TIMEOUTS: Timeouts = Timeouts {
     statement: "60s",
@@ -23,6 +27,7 @@ const SELECT_ROWS: &str = "SELECT order_id, code, amount, currency FROM vouchers
 /// The vouchers table of the sink, which is only read here.
 #[derive(Debug, Clone)]
 pub struct VouchersTable {
+    database: Database,
     pool: PgPool,
     campaign: String,
 }
@@ -39,8 +44,26 @@ impl VouchersTable {
             .acquire_timeout(Duration::from_secs(10));
         Ok(Self {
             pool: database.pool(options),
+            database,
             campaign: campaign.to_owned(),
         })
+    }
+
+    /// Connects once, so that a database that is away is reported at once. The pool takes a refused
+    /// connection for a server that starts, and repeats it until its time is over.
+    ///
+    /// # Errors
+    /// Exit code 1 with the error of the database.
+    pub async fn reach(&self) -> Result<(), Failure> {
+        let connection = self
+            .database
+            .connect(CONNECT_TIMEOUT)
+            .await
+            .map_err(|error| unreadable(&error))?;
+        self.database.repoint(&self.pool);
+        // An error of the goodbye says nothing about the table.
+        let _ = connection.close().await;
+        Ok(())
     }
 
     /// Sets the state of each voucher. Compares the codes only if `with_codes`.
@@ -58,12 +81,7 @@ impl VouchersTable {
             .bind(ids)
             .fetch_all(&self.pool)
             .await
-            .map_err(|error| {
-                Failure::failed(format!(
-                    "DATABASE_URL: cannot read the sink's table vouchers: {}",
-                    message_of(&error)
-                ))
-            })?;
+            .map_err(|error| unreadable(&error))?;
         let rows: HashMap<_, _> = rows
             .into_iter()
             .map(|(order_id, code, amount, currency)| (order_id, (code, amount, currency)))
@@ -82,5 +100,36 @@ impl VouchersTable {
             });
         }
         Ok(())
+    }
+}
+
+fn unreadable(error: &Error) -> Failure {
+    Failure::failed(format!(
+        "DATABASE_URL: cannot read the sink's table vouchers: {}",
+        message_of(error)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_refuses_connections_is_reported_at_once() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let url = Secret::new(format!("postgres://u:hunter2@{address}/d"));
+        let table = VouchersTable::new(&url, "order-reward", 1).unwrap();
+        let started = Instant::now();
+        let failure = table.reach().await.unwrap_err().to_string();
+        assert!(started.elapsed() < CONNECT_TIMEOUT, "{failure}");
+        let expected = format!("cannot connect to Postgres at {address}: ");
+        assert!(
+            failure.contains(&expected) && failure.contains("refused"),
+            "{failure}"
+        );
     }
 }

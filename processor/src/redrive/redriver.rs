@@ -32,6 +32,8 @@ pub(super) struct Redriver {
 /// Compares the vouchers of a preview with the sink's table.
 struct Comparison {
     table: VouchersTable,
+    /// Whether the database has answered. A preview without a voucher does not need it.
+    is_reached: bool,
     runtime: Handle,
     rows: RowCounts,
 }
@@ -41,6 +43,10 @@ impl Comparison {
         if is_echo {
             self.rows.note(RowState::Existing);
             return Ok(());
+        }
+        if !self.is_reached {
+            self.runtime.block_on(self.table.reach())?;
+            self.is_reached = true;
         }
         let vouchers = std::slice::from_mut(&mut voucher);
         self.runtime.block_on(self.table.compare(vouchers, true))?;
@@ -75,6 +81,7 @@ impl Redriver {
     pub(super) fn with_table(mut self, table: VouchersTable) -> Self {
         self.comparison = Some(Comparison {
             table,
+            is_reached: false,
             runtime: Handle::current(),
             rows: RowCounts::default(),
         });

@@ -53,7 +53,7 @@ pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Fa
         .dead_letter_topic(settings.shared.kafka, &settings.shared.topics);
     if settings.redrive.dry_run {
         let table = DryRun::of(VouchersTable::for_dry_run(database)?);
-        let redriver = Redriver::new(schemas, table);
+        let redriver = Redriver::of_preview(schemas, table);
         redrive(dead_letters, settings.redrive, audit, redriver, shutdown).await
     } else {
         let redriver = Redriver::new(schemas, VouchersTable::new(database)?);

@@ -24,10 +24,14 @@ const SLICE: Duration = Duration::from_millis(500);
 /// command.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a preview repeats a statement. It leaves nothing half done that a longer wait would finish.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Redrives dead letters of the vouchers.
 pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
+    patience: Duration,
     /// What the new rows are worth.
     sums: BTreeMap<Currency, Decimal>,
 }
@@ -37,6 +41,17 @@ impl<S, T> Redriver<S, T> {
         Self {
             schemas,
             table,
+            patience: PATIENCE,
+            sums: BTreeMap::new(),
+        }
+    }
+
+    /// For a preview: gives up sooner when the database is away.
+    pub(super) const fn of_preview(schemas: S, table: T) -> Self {
+        Self {
+            schemas,
+            table,
+            patience: PREVIEW_PATIENCE,
             sums: BTreeMap::new(),
         }
     }
@@ -81,7 +96,7 @@ impl<S, T: Table> Redriver<S, T> {
     /// Writes the one row of the batch. Repeats the statement for a while when the row is not at
     /// fault.
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut backoff = Backoff::outside();
         let mut doubted = 0;
         loop {
@@ -308,6 +323,22 @@ mod tests {
         let broken = Err(WriteError::NeedsPerson("SECRET: no such table".to_owned()));
         let failure = redriven(Some(GOOD), [broken]).unwrap_err().to_string();
         assert!(failure.contains("****: no such table"), "{failure}");
+    }
+
+    #[test]
+    fn a_preview_says_soon_that_the_database_is_away() {
+        let away = || Err(WriteError::Unavailable("connection refused".to_owned()));
+        let table = PreparedTable {
+            answers: std::iter::repeat_with(away).take(100).collect(),
+            under_way: None,
+        };
+        let started = Instant::now();
+        let mut redriver = Redriver::of_preview(NoRegistry, table);
+        let failure = redriver
+            .redrive(&dead_letter(Some(GOOD)), "redrive")
+            .unwrap_err();
+        assert!(failure.to_string().contains("connection refused"));
+        assert!(started.elapsed() < PATIENCE / 2, "{failure}");
     }
 
     #[test]

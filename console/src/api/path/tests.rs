@@ -61,7 +61,15 @@ fn an_order_that_has_arrived_took_so_long_for_each_hop() {
     let json = serde_json::to_value(&path).unwrap();
     assert_eq!(json["hops"][0]["name"], "ingress");
     assert_eq!(json["hops"][4]["state"], "none");
+    assert_eq!(json["hops"][4]["waits_for"], Value::Null);
     assert_eq!(json["hops"][3]["at"], "2026-11-23T09:30:00.040123Z");
+}
+
+/// Returns what each hop waits for, as the JSON has it.
+fn waits(path: &OrderPath) -> Vec<Value> {
+    let json = serde_json::to_value(path).unwrap();
+    let hops = json["hops"].as_array().unwrap();
+    hops.iter().map(|hop| hop["waits_for"].clone()).collect()
 }
 
 #[test]
@@ -70,7 +78,35 @@ fn an_order_is_on_its_way_until_its_row_is_there() {
     assert_eq!(states(&path), [Done, Done, Done, Waiting, Never]);
     let path = changed(|found| (found["rows"], found["vouchers"]) = (json!([]), json!([])));
     assert_eq!(states(&path), [Done, Done, Waiting, Waiting, Never]);
+    let services = json!([null, null, "services", "services", null]);
+    assert_eq!(json!(waits(&path)), services);
     assert!(!path.complete);
+}
+
+#[test]
+fn amounts_are_written_as_the_page_writes_them() {
+    let path = changed(|found| {
+        let record = &mut found["records"][1];
+        record["words"] = json!("total 4550.00 EUR is at least 1000.00");
+        record["fields"]["total"] = json!("4550.00 EUR");
+        found["vouchers"][0]["voucher"]["amount"] = json!("1250.00 EUR");
+    });
+    assert_eq!(path.hops[1].text, "order-status/3/41: SENT, 4,550.00 EUR");
+    assert_eq!(path.hops[2].text, "1,250.00 EUR of order-reward");
+    let of_verdict = |verdict: &str| {
+        changed(|found| {
+            (found["rows"], found["vouchers"]) = (json!([]), json!([]));
+            let record = &mut found["records"][1];
+            record["verdict"] = json!(verdict);
+            record["words"] = json!("total 4550.00 EUR is at least 1000.00");
+        })
+    };
+    let words = "total 4,550.00 EUR is at least 1,000.00";
+    for verdict in ["eligible", "skipped"] {
+        assert_eq!(of_verdict(verdict).hops[2].text, words);
+    }
+    // Such a sentence may quote what the record has.
+    assert!(of_verdict("dead").hops[2].text.contains("4550.00"));
 }
 
 #[test]
@@ -95,7 +131,9 @@ fn a_pending_order_waits_to_be_sent_and_a_cancelled_one_for_nothing() {
             record["fields"]["status"] = json!(status);
         })
     };
-    assert!(!of_status("PENDING").complete);
+    let pending = of_status("PENDING");
+    assert!(!pending.complete);
+    assert_eq!(waits(&pending)[2], "shop");
     let cancelled = of_status("CANCELLED");
     assert!(cancelled.complete);
     assert_eq!(states(&cancelled), [Done, Done, Never, Never, Never]);
@@ -142,6 +180,7 @@ fn a_table_that_was_not_read_is_awaited_only_when_it_is_away() {
         (found["rows"], found["not_looked_at"]) = (Value::Null, away);
     });
     assert_eq!(states(&path)[3], Waiting);
+    assert_eq!(waits(&path)[3], "table");
     assert!(path.hops[3].text.contains("connection refused"));
     let path = changed(|found| found["rows"] = Value::Null);
     assert_eq!(states(&path)[3], Never);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::edges::whole;
 use super::super::recent::Recent;
 use super::super::text::{by_count, capitalized, counted, number, seconds, the};
-use super::super::{NodeId, Severity, Warning};
+use super::super::{NodeId, OpenDeadLetters, Severity, Warning};
 use super::help;
 use super::readiness::Readiness;
 use crate::scrape::{Counter, Gauge, Service};
@@ -157,6 +157,26 @@ fn dead_letters(recent: &Recent<'_>, service: Service) -> Option<Warning> {
         format!("{became} in the last minute: {reasons}."),
         help::DEAD_LETTERS,
     ))
+}
+
+/// Returns what is said of dead letters that are open, unless a warning says that some have just come.
+pub(super) fn open_dead_letters(recent: &Recent<'_>, open: OpenDeadLetters) -> Vec<Warning> {
+    let standing = |service| {
+        let count = open.of(service).filter(|count| *count > 0)?;
+        let lately = recent.labelled(service, |numbers| &numbers.dead_letters);
+        let verb = if count == 1 { "is" } else { "are" };
+        (lately.total() == 0).then_some(Warning {
+            severity: Severity::Info,
+            node: NodeId::of_dead_letters(service)?,
+            text: format!(
+                "{} of {} {verb} open.",
+                counted(count, "dead letter"),
+                the(service)
+            ),
+            help: None,
+        })
+    };
+    Service::ALL.into_iter().filter_map(standing).collect()
 }
 
 fn behind(recent: &Recent<'_>, service: Service) -> Option<Warning> {

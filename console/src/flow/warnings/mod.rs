@@ -15,15 +15,20 @@ mod readiness;
 mod tests;
 
 use super::recent::Recent;
-use super::{NodeId, Severity, Warning};
+use super::{NodeId, OpenDeadLetters, Severity, Warning};
 use crate::scrape::Service;
 
 /// Bounds the warnings of one flow. A cause is named once, so there are few.
 const MAX_WARNINGS: usize = 50;
 
-/// Returns the warnings: by severity, and within one by the order of the path. `services` are those whose
-/// instances are known to the console.
-pub(super) fn warnings(recent: &Recent<'_>, services: &[Service]) -> Vec<Warning> {
+/// Returns the warnings: by severity, and within one by the order of the path; last of all that dead letters
+/// are open, which lasts until somebody has time for them. `services` are those whose instances are known to
+/// the console.
+pub(super) fn warnings(
+    recent: &Recent<'_>,
+    services: &[Service],
+    open: OpenDeadLetters,
+) -> Vec<Warning> {
     if recent.window.is_empty() {
         return Vec::new();
     }
@@ -42,5 +47,6 @@ pub(super) fn warnings(recent: &Recent<'_>, services: &[Service]) -> Vec<Warning
             help: Some(help::READY),
         });
     }
+    all.extend(figures::open_dead_letters(recent, open));
     all
 }

@@ -301,6 +301,59 @@ fn dead_letters_of_the_last_minute_are_named_by_reason() {
 }
 
 #[test]
+fn open_dead_letters_are_said_calmly_and_last_until_they_are_closed() {
+    let mut rounds = Rounds::default();
+    rounds.open.set(Service::Processor, 1004);
+    rounds.open.set(Service::Sink, 1);
+    // What is only worth knowing comes before them.
+    rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
+    rounds.ready(PROCESSOR, "").ready(SINK, "").end_round();
+    rounds.ready(
+        PRODUCER,
+        "checkout_producer_relay_active 1\n\
+         checkout_producer_rate_limited_total{api_key_id=\"shop-a\"} 2\n",
+    );
+    rounds.ready(PROCESSOR, "").ready(SINK, "");
+    let all = warnings(&mut rounds);
+    assert!(all.iter().all(|warning| warning.severity == Severity::Info));
+    let texts: Vec<_> = all.iter().map(|warning| &*warning.text).collect();
+    assert_eq!(
+        texts[1..],
+        [
+            "1,004 dead letters of the processor are open.",
+            "1 dead letter of the sink is open.",
+        ]
+    );
+    assert_eq!(all[1].node, NodeId::OrderStatusDeadLetters);
+    assert_eq!(all[2].node, NodeId::VoucherDeadLetters);
+
+    rounds.open.set(Service::Processor, 0);
+    rounds.open.set(Service::Sink, 0);
+    assert_eq!(warnings(&mut rounds).len(), 1);
+}
+
+#[test]
+fn new_dead_letters_and_open_ones_have_one_line() {
+    let mut rounds = Rounds::default();
+    rounds.open.set(Service::Processor, 7);
+    for count in [5, 7] {
+        rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
+        let dead =
+            format!("checkout_processor_dead_letters_total{{reason=\"invalid_json\"}} {count}\n");
+        rounds.ready(PROCESSOR, &dead).ready(SINK, "").end_round();
+    }
+    let warning = only(&mut rounds);
+    assert_eq!(warning.severity, Severity::Warning);
+    assert!(warning.text.contains("in the last minute"));
+    // A minute later they are still open.
+    rounds.wait(61);
+    healthy(&mut rounds);
+    let warning = only(&mut rounds);
+    assert_eq!(warning.severity, Severity::Info);
+    assert_eq!(warning.text, "7 dead letters of the processor are open.");
+}
+
+#[test]
 fn rows_that_differ_are_critical_when_they_come_and_stay_a_warning() {
     let differing =
         |count: u32| format!("checkout_sink_rows_total{{outcome=\"different\"}} {count}\n");
@@ -443,9 +496,11 @@ fn the_worst_comes_first_and_within_a_severity_the_order_of_the_path() {
         "",
     );
     rounds.refused(SINK);
+    let open = rounds.open;
     let flow = Flow::of(
         rounds.window(),
         &[Service::Processor, Service::Sink],
+        open,
         chrono::DateTime::UNIX_EPOCH,
     );
     let nodes: Vec<_> = flow.warnings.iter().map(|warning| warning.node).collect();
