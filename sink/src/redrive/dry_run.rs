@@ -1,5 +1,5 @@
-//! The table of a preview. Its statements are rolled back, so it would not know the rows that
-//! earlier dead letters of the same preview would have written. They are remembered here.
+//! The table of a preview. Its statements are rolled back, so it lacks the rows that earlier dead
+//! letters of the same preview would have written. These rows are remembered here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use schemas::Currency;
 use crate::columns::Columns;
 use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
-/// A table that remembers what it would have written. For statements of one row.
+/// A table that remembers the rows that it would have written. Only for statements of one row.
 pub(super) struct DryRun<T> {
     table: T,
     /// The rows that would exist by now.
@@ -28,7 +28,7 @@ struct Content {
 }
 
 impl<T> DryRun<T> {
-    /// `table` rolls its statements back.
+    /// Wraps a table that rolls its statements back.
     pub(super) const fn of(table: T) -> Self {
         Self {
             table,
@@ -123,16 +123,16 @@ mod tests {
     struct Model {
         rolls_back: bool,
         rows: BTreeMap<String, (String, Decimal)>,
-        under_way: Option<Columns>,
+        in_flight: Option<Columns>,
     }
 
     impl Table for Model {
         fn start(&mut self, columns: Columns) {
-            self.under_way = Some(columns);
+            self.in_flight = Some(columns);
         }
 
         fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-            let columns = self.under_way.take()?;
+            let columns = self.in_flight.take()?;
             let (identity, content) = row_of(&columns);
             let mut written = Written::default();
             let row = (content.code, content.amount);
@@ -192,7 +192,7 @@ mod tests {
                     (order.to_string(), (format!("CODE-{code}"), Decimal::from(amount)))
                 })
                 .collect();
-            let table = |rolls_back| Model { rolls_back, rows: rows.clone(), under_way: None };
+            let table = |rolls_back| Model { rolls_back, rows: rows.clone(), in_flight: None };
             let mut dry_run = DryRun::of(table(true));
             let mut run = table(false);
             for (order, code, amount) in dead_letters {

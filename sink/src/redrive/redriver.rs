@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
-    /// What the new rows are worth.
+    /// The sum of the new rows' amounts, by currency.
     sums: BTreeMap<Currency, Decimal>,
 }
 
@@ -83,7 +83,7 @@ impl<S, T: Table> Redriver<S, T> {
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut backoff = Backoff::outside();
-        let mut doubted = 0;
+        let mut ambiguous = 0;
         loop {
             let why = match insert(&mut self.table, batch) {
                 Ok(Written { different, .. }) if !different.is_empty() => {
@@ -105,8 +105,8 @@ impl<S, T: Table> Redriver<S, T> {
                     }
                 }
                 Err(WriteError::Ambiguous { why, others_pass }) => {
-                    doubted += 1;
-                    if others_pass && doubted >= MAX_LONE_FAILURES {
+                    ambiguous += 1;
+                    if others_pass && ambiguous >= MAX_LONE_FAILURES {
                         return Ok(failed(&rejected(&why)));
                     }
                     why
@@ -136,7 +136,7 @@ impl<S, T: Table> Redriver<S, T> {
     }
 }
 
-/// Writes the one row of the batch. No sentence of an error has its code.
+/// Writes the one row of the batch. The row's code is removed from the sentences of errors.
 fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> {
     let mut columns = Columns::default();
     columns.fill(batch, 0..1);
@@ -187,16 +187,16 @@ mod tests {
     /// A table with prepared answers.
     struct PreparedTable {
         answers: VecDeque<Result<Written, WriteError>>,
-        under_way: Option<Columns>,
+        in_flight: Option<Columns>,
     }
 
     impl Table for PreparedTable {
         fn start(&mut self, columns: Columns) {
-            self.under_way = Some(columns);
+            self.in_flight = Some(columns);
         }
 
         fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-            let columns = self.under_way.take()?;
+            let columns = self.in_flight.take()?;
             self.answers.pop_front().map(|answer| (columns, answer))
         }
     }
@@ -243,7 +243,7 @@ mod tests {
     ) -> Result<Outcome, Failure> {
         let table = PreparedTable {
             answers: answers.into_iter().collect(),
-            under_way: None,
+            in_flight: None,
         };
         Redriver::new(NoRegistry, table)
             .redrive(&dead_letter(value), "redrive")
@@ -261,7 +261,7 @@ mod tests {
     fn the_sum_is_that_of_the_new_rows() {
         let table = PreparedTable {
             answers: [written(1), written(0), written(1)].into(),
-            under_way: None,
+            in_flight: None,
         };
         let mut redriver = Redriver::new(NoRegistry, table);
         assert!(redriver.sums().is_empty());
