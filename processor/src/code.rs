@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_equal_the_test_vectors() {
+    fn the_designs_vectors() {
         for (campaign, order, code) in [
             ("order-reward", "17", "A527-R3XF-YDHK-X2AD"),
             (

@@ -53,7 +53,7 @@ pub struct Voucher<'a> {
     pub currency: Currency,
     /// When the order was sent, within 2000 to 2099.
     pub issued_at: Timestamp,
-    /// From when on the voucher is worth nothing, within 2000 to 2099. `None` if it does not expire.
+    /// When the voucher expires, within 2000 to 2099. `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Voucher<'a> {
         })
     }
 
-    /// `keep` makes a text of a field live as long as the voucher.
+    /// Builds the voucher from its fields. `keep` makes a text of a field live as long as the voucher.
     fn from_fields<'v>(
         key: Option<&'a [u8]>,
         fields: &[RawField<'v>; FIELDS.len()],

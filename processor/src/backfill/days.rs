@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn events_without_a_usable_time_are_undated() {
+    fn what_has_no_usable_time_has_no_day() {
         let mut days = Days::default();
         assert_eq!(days.undated(), None);
         for time in [

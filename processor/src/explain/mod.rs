@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_is_a_time_or_an_age() {
+    fn a_search_begins_at_a_time_or_so_long_ago() {
         let at = since("2020-05-01T00:00:00Z").unwrap();
         assert_eq!(at.to_string(), "2020-05-01T00:00:00Z");
         let (two_hours, one_hour) = (since("2h").unwrap(), since("-1h").unwrap());

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_offsets_are_between_and_around_the_spans() {
+    fn what_is_missing_lies_between_and_around_the_spans() {
         let read = spans(&[(2, 4), (6, 8)]);
         for (whole, expected) in [
             ((0, 10), &[(0, 2), (4, 6), (8, 10)][..]),

@@ -123,16 +123,16 @@ mod tests {
     struct Model {
         rolls_back: bool,
         rows: BTreeMap<String, (String, Decimal)>,
-        in_flight: Option<Columns>,
+        under_way: Option<Columns>,
     }
 
     impl Table for Model {
         fn start(&mut self, columns: Columns) {
-            self.in_flight = Some(columns);
+            self.under_way = Some(columns);
         }
 
         fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-            let columns = self.in_flight.take()?;
+            let columns = self.under_way.take()?;
             let (identity, content) = row_of(&columns);
             let mut written = Written::default();
             let row = (content.code, content.amount);
@@ -192,7 +192,7 @@ mod tests {
                     (order.to_string(), (format!("CODE-{code}"), Decimal::from(amount)))
                 })
                 .collect();
-            let table = |rolls_back| Model { rolls_back, rows: rows.clone(), in_flight: None };
+            let table = |rolls_back| Model { rolls_back, rows: rows.clone(), under_way: None };
             let mut dry_run = DryRun::of(table(true));
             let mut run = table(false);
             for (order, code, amount) in dead_letters {

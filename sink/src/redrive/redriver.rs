@@ -83,7 +83,7 @@ impl<S, T: Table> Redriver<S, T> {
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut backoff = Backoff::outside();
-        let mut ambiguous = 0;
+        let mut doubted = 0;
         loop {
             let why = match insert(&mut self.table, batch) {
                 Ok(Written { different, .. }) if !different.is_empty() => {
@@ -105,8 +105,8 @@ impl<S, T: Table> Redriver<S, T> {
                     }
                 }
                 Err(WriteError::Ambiguous { why, others_pass }) => {
-                    ambiguous += 1;
-                    if others_pass && ambiguous >= MAX_LONE_FAILURES {
+                    doubted += 1;
+                    if others_pass && doubted >= MAX_LONE_FAILURES {
                         return Ok(failed(&rejected(&why)));
                     }
                     why
@@ -187,16 +187,16 @@ mod tests {
     /// A table with prepared answers.
     struct PreparedTable {
         answers: VecDeque<Result<Written, WriteError>>,
-        in_flight: Option<Columns>,
+        under_way: Option<Columns>,
     }
 
     impl Table for PreparedTable {
         fn start(&mut self, columns: Columns) {
-            self.in_flight = Some(columns);
+            self.under_way = Some(columns);
         }
 
         fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
-            let columns = self.in_flight.take()?;
+            let columns = self.under_way.take()?;
             self.answers.pop_front().map(|answer| (columns, answer))
         }
     }
@@ -243,7 +243,7 @@ mod tests {
     ) -> Result<Outcome, Failure> {
         let table = PreparedTable {
             answers: answers.into_iter().collect(),
-            in_flight: None,
+            under_way: None,
         };
         Redriver::new(NoRegistry, table)
             .redrive(&dead_letter(value), "redrive")
@@ -261,7 +261,7 @@ mod tests {
     fn the_sum_is_that_of_the_new_rows() {
         let table = PreparedTable {
             answers: [written(1), written(0), written(1)].into(),
-            in_flight: None,
+            under_way: None,
         };
         let mut redriver = Redriver::new(NoRegistry, table);
         assert!(redriver.sums().is_empty());

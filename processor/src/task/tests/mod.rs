@@ -287,7 +287,7 @@ fn a_member_seen_during_a_rebalance_is_not_taken_for_another_process() {
 
 /// Two processes with one name would both end if fences of their producers counted.
 #[test]
-fn fences_of_the_producer_alone_end_no_process() {
+fn fences_of_the_producer_alone_end_nobody() {
     let faults = vec![Fault::Fenced; 20];
     let (kafka, _) = run(kafka(vec![sent(0, 0, 150)], faults), Guarantee::ExactlyOnce);
     assert_eq!(kafka.written.len(), 1);
@@ -295,7 +295,7 @@ fn fences_of_the_producer_alone_end_no_process() {
 
 /// Whichever call failed and made the task rewind.
 #[test]
-fn offsets_that_stay_unstable_make_the_task_take_over_its_transactional_ids_again() {
+fn offsets_that_stay_held_back_make_the_task_take_over_its_ids_again() {
     let mut searches = [0, 0];
     for hangs in [Hangs::Rewinding, Hangs::Placing] {
         for calls in 0..12 {

@@ -39,7 +39,7 @@ fn a_sampled_record_is_reported_once_its_outcome_is_durable_whatever_call_fails_
 }
 
 #[test]
-fn without_transactions_a_sampled_record_is_reported_once_it_is_acknowledged() {
+fn without_a_transaction_it_is_reported_when_its_voucher_is_acknowledged() {
     let (_, watch) = run(kafka(inputs(), Vec::new()), Guarantee::AtLeastOnce);
     assert_eq!(watch.sampled.len(), 3, "{:?}", watch.sampled);
 }

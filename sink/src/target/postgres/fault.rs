@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn transactions_that_conflicted_are_tried_again() {
+    fn transactions_that_met_are_tried_again() {
         for code in ["40001", "40P01"] {
             assert_eq!(by_code(code, None), Fault::Conflict, "{code}");
         }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_rights_and_a_wrong_schema_need_a_person() {
+    fn rights_and_schema_are_a_persons_to_fix() {
         for code in [
             "28000", "28P01", "3D000", "3F000", "42501", "42703", "42P01",
         ] {

@@ -251,7 +251,7 @@ fn two_writers_of_one_voucher_that_meet_make_no_dead_letter() {
 }
 
 #[test]
-fn when_the_first_record_of_an_identity_is_refused_the_next_becomes_the_row() {
+fn when_the_first_record_is_refused_the_next_of_its_identity_has_its_turn() {
     let world = run(vec![
         voucher(0, "1", "a", 13),
         voucher(0, "1", "a", 5),
@@ -264,7 +264,7 @@ fn when_the_first_record_of_an_identity_is_refused_the_next_becomes_the_row() {
 }
 
 #[test]
-fn an_unavailable_database_is_waited_for_and_makes_no_dead_letter() {
+fn a_database_that_is_away_is_waited_for_and_nothing_is_dead() {
     for error in [
         WriteError::Unavailable("connection refused".to_owned()),
         WriteError::NeedsPerson("relation \"vouchers\" does not exist".to_owned()),
