@@ -1,4 +1,4 @@
-//! What the exactly-once loop needs of the outside world, and no more.
+//! The ports of the exactly-once loop: everything that it needs of the outside world.
 //!
 //! The service implements it with librdkafka, the tests and the simulator with models of Kafka; the
 //! loop is the same. Every call that can wait takes a bounded time, and every error says what to do
@@ -20,7 +20,7 @@ pub trait Log {
     /// The member of the group.
     type Consumer: GroupConsumer;
 
-    /// The consumer. Its offsets are committed in transactions, but for those of records that earn
+    /// Returns the consumer. Its offsets are committed in transactions, except those of records that earn
     /// nothing ([`commit_offsets`](GroupConsumer::commit_offsets)).
     fn consumer(&mut self) -> &mut Self::Consumer;
 
@@ -104,7 +104,7 @@ pub trait Log {
 /// Watches the loop: metrics, readiness and traces. Never changes what the loop does. Single events are
 /// counted through [`FlowObserver::count`].
 pub trait Observer {
-    /// The observer of the flow of records.
+    /// Returns the observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
     /// Notes that these outcomes are durable. The first record with an output was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);

@@ -65,7 +65,7 @@ impl RecordType for Voucher<'_> {
 pub type VoucherPlan = Plan<Voucher<'static>>;
 
 impl<'a> Voucher<'a> {
-    /// Reads a value whose framing has been taken off.
+    /// Reads a value without its framing.
     ///
     /// # Errors
     /// The first rule that the record breaks, in the order of the fields that are checked. Neither

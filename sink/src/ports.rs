@@ -1,4 +1,4 @@
-//! What the sink's loop needs of the outside world, and no more.
+//! The ports of the sink's loop: everything that it needs of the outside world.
 //!
 //! The vouchers are read through a [`GroupConsumer`](runtime::kafka::GroupConsumer). The service
 //! implements the ports with librdkafka and Postgres, the tests and the simulator with models of them;
