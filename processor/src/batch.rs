@@ -30,9 +30,9 @@ pub mod headers {
 
     /// The topic of the order status.
     pub const SOURCE_TOPIC: &str = "source.topic";
-    /// Its partition.
+    /// The partition of the order status.
     pub const SOURCE_PARTITION: &str = "source.partition";
-    /// Its offset.
+    /// The offset of the order status.
     pub const SOURCE_OFFSET: &str = "source.offset";
     /// The rule's fingerprint.
     pub const VOUCHER_RULE: &str = "voucher.rule";
@@ -52,7 +52,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Returns the topics that are set.
+    /// Returns the topics of these settings.
     pub fn of(settings: &TopicSettings) -> Self {
         Self {
             source: settings.order_status_topic.clone(),
@@ -61,7 +61,7 @@ impl Topics {
         }
     }
 
-    /// Returns the names of all of them.
+    /// Returns the names of all three topics.
     pub fn names(&self) -> Vec<String> {
         vec![
             self.source.clone(),
@@ -86,7 +86,7 @@ pub struct Batch {
     outputs: Vec<Output>,
     partitions: Vec<PartitionOutcome>,
     records: usize,
-    /// Of the live flow with a collector: the records whose traces are sampled.
+    /// The records whose traces are sampled. Only collected in the live flow, with a trace collector.
     sampled: SampledRecords,
 }
 
@@ -117,7 +117,7 @@ pub struct OutputOrigin<'b> {
     pub bytes: usize,
 }
 
-/// What the records of one partition came to.
+/// The outcomes of the records of one partition.
 #[derive(Debug)]
 struct PartitionOutcome {
     partition: Partition,
@@ -130,7 +130,7 @@ struct PartitionOutcome {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// Creates an empty batch.
     pub fn new(topics: Topics, format: ValueFormat) -> Self {
         Self {
             topics,
@@ -147,7 +147,7 @@ impl Batch {
         }
     }
 
-    /// Returns an empty batch that is written as this one is.
+    /// Returns an empty batch with the same settings.
     #[must_use]
     pub fn successor(&self) -> Self {
         Self {
@@ -188,7 +188,7 @@ impl Batch {
         self
     }
 
-    /// Adds an audit record to what is written, also where all records earn nothing: the numbers of
+    /// Adds an audit record to the output, even if all records of the batch earn nothing: the numbers of
     /// a run are the sums over its audit records.
     #[must_use]
     pub fn audited(mut self, audit: Option<AuditTrail>) -> Self {
@@ -196,7 +196,7 @@ impl Batch {
         self
     }
 
-    /// The topics that the records come from and go to.
+    /// Returns the topics that the records come from and go to.
     pub const fn topics(&self) -> &Topics {
         &self.topics
     }
@@ -206,12 +206,12 @@ impl Batch {
         self.partitions.is_empty()
     }
 
-    /// The number of records added.
+    /// Returns the number of records added.
     pub const fn records(&self) -> usize {
         self.records
     }
 
-    /// The number of bytes to be written.
+    /// Returns the number of bytes to be written.
     pub fn bytes(&self) -> usize {
         self.arena.bytes.len()
     }
@@ -221,7 +221,7 @@ impl Batch {
         !self.outputs.is_empty() || (self.audit.is_some() && !self.is_empty())
     }
 
-    /// The number of records to be written, without the audit record.
+    /// Returns the number of records to be written, without the audit record.
     pub fn outputs(&self) -> usize {
         self.outputs.len()
     }
@@ -247,18 +247,18 @@ impl Batch {
         self.partitions.iter().map(|one| &one.tally)
     }
 
-    /// The records whose traces are sampled.
+    /// Returns the records whose traces are sampled.
     pub const fn sampled(&self) -> &SampledRecords {
         &self.sampled
     }
 
-    /// Notes when the last record was read, if it is a sampled one.
+    /// Notes when the last record was read, if it is sampled.
     pub fn stamp_sampled(&mut self, now: impl FnOnce() -> std::time::Duration) {
         self.sampled.stamp(now);
     }
 
-    /// Returns the timestamp of the oldest record, in milliseconds since the epoch. The first of a
-    /// partition stands for all of it.
+    /// Returns the timestamp of the oldest record, in milliseconds since the epoch. Only the first record
+    /// of each partition is considered.
     pub fn oldest(&self) -> Option<i64> {
         self.partitions.iter().filter_map(|one| one.first).min()
     }
@@ -309,7 +309,7 @@ impl Batch {
         });
         if let Some(parent) = parent {
             let sampled = self.sampled.add_with_parent(record, parent, "voucher");
-            // Without spans of our own the voucher continues the order status.
+            // Without spans of this service the voucher carries the trace context of its order status.
             let created = sampled.map_or(parent, |sampled| {
                 let created = sampled.process.child();
                 sampled.created = Some(created);
@@ -383,7 +383,7 @@ impl Batch {
         });
     }
 
-    /// Returns where the output of this number comes from, in the order of
+    /// Returns where the output of this number comes from. Outputs are numbered in the order of
     /// [`each_output`](Self::each_output).
     pub fn origin(&self, number: usize) -> Option<OutputOrigin<'_>> {
         let output = self.outputs.get(number)?;
@@ -406,7 +406,7 @@ impl Batch {
         }
     }
 
-    /// Forgets the records of a partition that was taken away.
+    /// Forgets the records of a partition that was revoked.
     pub fn forget(&mut self, partition: Partition) {
         self.partitions.retain(|one| one.partition != partition);
         self.outputs.retain(|output| output.source != partition);
@@ -439,8 +439,8 @@ impl Batch {
         }
     }
 
-    /// Returns what the audit record says. It counts what is written, and the records of the
-    /// partitions that are still here.
+    /// Returns the counts of the audit record: the outputs, and the records of the partitions that were not
+    /// revoked.
     fn audit_counts(&self) -> AuditCounts {
         let outputs = self.outputs.iter();
         let dead_letters = outputs.filter(|output| output.extent.is_some());

@@ -16,7 +16,7 @@ use crate::rule::{Rule, Skip, TOMBSTONE, Verdict, money};
 pub struct Explanation {
     /// `eligible`, `skipped` or `dead`.
     pub verdict: &'static str,
-    /// The reason as an identifier; none when the record is eligible.
+    /// The reason as an identifier; `None` if the record is eligible.
     pub reason: Option<&'static str>,
     /// The reason as a sentence.
     pub message: String,
@@ -28,12 +28,12 @@ pub struct Explanation {
 pub struct Explainer {
     rule: Rule,
     default_currency: Currency,
-    /// The writers' schemas, also for others that evaluate the same records.
+    /// The writers' schemas. Public for code that evaluates the same records.
     pub schemas: SchemaCache<OrderStatusPlan>,
 }
 
 impl Explainer {
-    /// Must be called within a Tokio runtime; see [`SchemaCache::new`].
+    /// Builds an explainer. Must be called within a Tokio runtime; see [`SchemaCache::new`].
     pub fn new(rule: Rule, default_currency: Currency, registry: Option<Registry>) -> Self {
         Self {
             rule,

@@ -1,4 +1,4 @@
-//! The port over librdkafka. Thin, because the simulator does not cover what is in here.
+//! The port over librdkafka. Thin, because the simulator does not cover this code.
 
 use std::time::{Duration, Instant};
 
@@ -186,7 +186,7 @@ impl Log for KafkaLog {
     }
 
     fn begin_finish(&mut self, positions: &Positions, timeout: Duration) -> bool {
-        // If anything is wrong, the call that is made instead reports it.
+        // If there is an error, the loop makes the calls one by one, and the first of them reports it.
         let (Ok(offsets), Ok(producer)) = (self.group_offsets(positions), self.producers.current())
         else {
             return false;

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`rule`] | which order earns which voucher: pure |
 //! | [`code`] | the voucher's code, from campaign, order id and a signing key: pure |
-//! | [`signing_keys`] | which key signs what was sent when |
+//! | [`signing_keys`] | which key signs a voucher, by the time at which its order was sent |
 //! | [`evaluate`] | one record in, its outcome out: pure but for the schema look-up |
 //! | [`batch`] | outcomes of many records, ready to be written; positions to commit |
 //! | [`task`] | the exactly-once loop: an explicit state machine over narrow [`ports`] |

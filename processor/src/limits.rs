@@ -1,6 +1,6 @@
 //! Every bound and interval of the processor's loop, and the reason for each.
 //!
-//! What the services share has its constants beside it: how long a stop may take
+//! Bounds that the services share are constants beside the shared code: how long a stop may take
 //! ([`DRAIN`](runtime::stepping::DRAIN)), how long a transaction may be open
 //! ([`TRANSACTION_TIMEOUT`]), how long offsets are deferred
 //! ([`deferred_offsets`](runtime::deferred_offsets)), when the circuit breaker opens and for how long
@@ -41,9 +41,9 @@ pub(crate) const MAX_KEPT_ARENA_BYTES: usize = 16 * 1024 * 1024;
 /// How long a poll of an empty topic waits. Also how soon a stop is noticed.
 pub(crate) const IDLE_POLL: Duration = Duration::from_millis(250);
 
-/// How long a batch without outputs grows before its offsets are committed alone. A voucher that comes
-/// meanwhile takes them along in its transaction, which saves a commit. After a crash these records are
-/// skipped again.
+/// How long a batch without outputs grows before its offsets are committed alone. If a voucher comes
+/// meanwhile, its transaction commits these offsets too, which saves a commit. After a crash these
+/// records are skipped again.
 pub(crate) const SKIPPED_BATCH_GROWTH: Duration = Duration::from_millis(200);
 
 /// How long one call may wait for the broker before the group is polled again. Far below the session
@@ -55,8 +55,8 @@ pub(crate) const BROKER_CALL: Duration = Duration::from_millis(500);
 /// earlier, by the producer itself.)
 pub(crate) const MAX_TRANSACTION: Duration = TRANSACTION_TIMEOUT;
 
-/// How long a record may wait for room in the producer's queue, which is larger than a batch. No room
-/// for this long means that the broker takes nothing.
+/// How long a record may wait for room in the producer's queue, which is larger than a batch. If the
+/// queue is full for this long, the broker accepts nothing.
 pub(crate) const QUEUE_ROOM: Duration = Duration::from_secs(5);
 
 /// Records prefetched between two polls of the transaction that is being finished. Bounds how long its
@@ -76,13 +76,13 @@ pub(crate) const PAUSE_STEP: Duration = Duration::from_millis(100);
 /// failure is part of every rebalance and broker restart.
 pub(crate) const MAX_QUIET_FAILURES: u32 = 1;
 
-/// How long the group may hold back offsets before hanging transactions are searched for. A live
-/// transaction holds offsets back for its timeout at most. The interval doubles after each search, up
+/// How long the group's offsets may be unstable before hanging transactions are searched for. A live
+/// transaction keeps offsets unstable for its timeout at most. The interval doubles after each search, up
 /// to [`MAX_HANGING_SEARCH_INTERVAL`].
 pub(crate) const HANGING_SEARCH_INTERVAL: Duration = TRANSACTION_TIMEOUT;
 
-/// The longest interval between two searches for hanging transactions. Taking over our transactional
-/// ids again ends our own, not another's, for which further searches are in vain.
+/// The longest interval between two searches for hanging transactions. A search ends those of this
+/// task's transactional ids. It cannot end one of another producer, so more searches would be useless.
 pub(crate) const MAX_HANGING_SEARCH_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How long a stop waits for the group's members, to learn whether another instance can take over. The

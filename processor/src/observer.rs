@@ -29,7 +29,7 @@ pub struct TaskObserver {
     batch_records: Histogram,
     seconds: Histogram,
     order_to_voucher: Histogram,
-    /// With the topic of the vouchers.
+    /// The tracer and the topic of the vouchers; `None` without a collector.
     tracer: Option<(BatchTracer, String)>,
 }
 
@@ -109,7 +109,7 @@ impl Observer for TaskObserver {
             }
         }
         self.batch_records.record(records as f64);
-        // Nobody waits for a commit of offsets alone.
+        // A commit of offsets alone delays no voucher and no dead letter.
         if written > 0 {
             self.seconds.record(took);
         }

@@ -1,4 +1,4 @@
-//! What the exactly-once loop needs of the outside world, and no more.
+//! The ports of the exactly-once loop: everything that it needs of the outside world.
 //!
 //! The service implements it with librdkafka, the tests and the simulator with models of Kafka; the
 //! loop is the same. Every call that can wait takes a bounded time, and every error says what to do
@@ -20,7 +20,7 @@ pub trait Log {
     /// The member of the group.
     type Consumer: GroupConsumer;
 
-    /// The consumer. Its offsets are committed in transactions, but for those of records that earn
+    /// Returns the consumer. Its offsets are committed in transactions, except those of records that earn
     /// nothing ([`commit_offsets`](GroupConsumer::commit_offsets)).
     fn consumer(&mut self) -> &mut Self::Consumer;
 
@@ -30,7 +30,7 @@ pub trait Log {
     /// Only for settings that cannot work.
     fn open_producer(&mut self) -> Result<(), Failure>;
 
-    /// Returns whether the consumer died because the group has given its name to another member.
+    /// Returns whether the consumer was fenced: the group has given its name to another member.
     fn is_fenced(&self) -> bool {
         true
     }
@@ -41,8 +41,8 @@ pub trait Log {
     }
 
     /// Asks whether the group has a member of this task's name. Called after this task's own member
-    /// was fenced and before it joins again, so that whoever sends heartbeats is another process.
-    /// Takes `time`.
+    /// was fenced and before it joins again, so that only another process can send heartbeats for that
+    /// name. Takes `time`.
     fn look_for_our_name(&mut self, time: Duration) -> Membership {
         let _ = time;
         Membership::Absent
@@ -53,7 +53,8 @@ pub trait Log {
     /// place for a successor of its name. Takes a bounded time.
     fn hand_over(&mut self) {}
 
-    /// Takes over the transactional id: ends what a predecessor left open, and fences it for good.
+    /// Takes over the transactional id: ends the transaction that a predecessor left open, and fences the
+    /// predecessor.
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
     /// Begins a transaction. Local.
@@ -65,8 +66,8 @@ pub trait Log {
     /// Waits until all records that were sent are acknowledged.
     fn drain(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// Takes the records of the open transaction, numbered in the order of [`send`](Self::send),
-    /// that the broker refused for what they are.
+    /// Takes the records of the open transaction that the broker refused because of the records
+    /// themselves, such as their size. They are numbered in the order of [`send`](Self::send).
     fn take_refused(&mut self) -> Vec<Refused> {
         Vec::new()
     }
@@ -103,19 +104,19 @@ pub trait Log {
 /// Watches the loop: metrics, readiness and traces. Never changes what the loop does. Single events are
 /// counted through [`FlowObserver::count`].
 pub trait Observer {
-    /// The observer of the flow of records.
+    /// Returns the observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
-    /// These outcomes are durable. The first record that had to be written was read `took` ago.
+    /// Notes that these outcomes are durable. The first record with an output was read `took` ago.
     fn committed<'a>(&mut self, tallies: impl Iterator<Item = &'a Tally>, took: Duration);
-    /// The vouchers of orders of these times are durable.
+    /// Notes that the vouchers of orders with these times are durable.
     fn vouchers_committed(&mut self, orders: RecordTimes) {
         let _ = orders;
     }
-    /// Returns whether spans of sampled records are recorded. Asked once.
+    /// Returns whether spans of sampled records are recorded. Called once, when the task is built.
     fn is_tracing(&self) -> bool {
         false
     }
-    /// The outcomes of a batch with these sampled records are durable.
+    /// Notes that the outcomes of a batch with these sampled records are durable.
     fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
         let _ = (records, steps);
     }

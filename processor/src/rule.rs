@@ -20,7 +20,7 @@ pub struct Rule {
     pub amount: Decimal,
     /// The currency of the orders that count and of the voucher.
     pub currency: Currency,
-    /// Days from the sending of the order to the expiry of the voucher; none: it does not expire.
+    /// Days from the sending of the order to the expiry of the voucher; `None` if it does not expire.
     pub valid_days: Option<u32>,
     /// Orders sent at or after this time count.
     pub sent_from: Option<Timestamp>,

@@ -25,12 +25,12 @@ pub(crate) const NORMAL_START: Duration = Duration::from_secs(10);
 /// The state of all parts of a service. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<String, State>>>,
+    parts: Arc<Mutex<BTreeMap<String, PartState>>>,
     started: Instant,
 }
 
 #[derive(Debug)]
-struct State {
+struct PartState {
     condition: Condition,
     has_been_ready: bool,
 }
@@ -89,7 +89,7 @@ impl Health {
     /// Adds a part that is ready from the start.
     pub fn ready_part(&self, name: impl Into<String>) -> Part {
         let part = self.new_part(name);
-        let ready = State {
+        let ready = PartState {
             condition: Condition::Ready,
             has_been_ready: true,
         };
@@ -118,7 +118,7 @@ impl Health {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, State>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, PartState>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,7 +147,7 @@ impl Health {
     }
 }
 
-fn all_ready(parts: &BTreeMap<String, State>) -> bool {
+fn all_ready(parts: &BTreeMap<String, PartState>) -> bool {
     parts
         .values()
         .all(|state| !matches!(state.condition, Condition::NotReady(_)))
@@ -184,7 +184,7 @@ impl Part {
         let has_been_ready = state.is_some_and(|state| state.has_been_ready);
         let is_starting = !has_been_ready && self.health.started.elapsed() < NORMAL_START;
         condition.log(&self.name, is_starting);
-        let state = State {
+        let state = PartState {
             has_been_ready: has_been_ready || condition == Condition::Ready,
             condition,
         };

@@ -1,7 +1,7 @@
 //! Avro: a plan compiled from the writer's schema, the reader that follows it, and the writer.
 //!
-//! No generic value is ever built. Schema and bytes may come from anybody, so what they can make the
-//! reader do is bounded: see the constants in `plan` and `skip`.
+//! No generic value is ever built. Schema and bytes may come from anybody, so the reader's work is
+//! bounded: see the constants in `plan` and `skip`.
 
 mod cursor;
 mod plan;

@@ -31,7 +31,7 @@ const POWERS_OF_TEN: [u64; SHORT_DIGITS + 1] = {
 /// The maximum number of bytes of an unscaled value without leading zeros. They hold 155 digits.
 const MAX_UNSCALED_BYTES: usize = 64;
 
-/// Why something is no amount. All bounds apply to the exact value.
+/// Why a number is not a valid amount. All bounds apply to the exact value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecimalError {
     /// The text is not a JSON number.
@@ -101,7 +101,7 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
 }
 
 /// Reads Avro's decimal `unscaled * 10^-scale`. `unscaled` is a big-endian integer in two's complement
-/// of any length; without a byte it is zero.
+/// of any length; an empty one is zero.
 ///
 /// # Errors
 /// As [`parse`]; an unscaled value beyond 64 bytes is too precise, whatever its scale.
@@ -183,12 +183,12 @@ struct Number<'a> {
     negative: bool,
     integer: &'a [u8],
     fraction: &'a [u8],
-    /// Saturates: beyond the bounds of `i64` it is out of every range anyway.
+    /// Saturates: an exponent beyond `i64` is out of every range anyway.
     exponent: i64,
 }
 
 impl<'a> Number<'a> {
-    /// Splits `text` behind the longest number at its start.
+    /// Splits `text` after the longest number at its start.
     fn split(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -260,7 +260,7 @@ fn assemble_short(coefficient: u64, scale: u32) -> Result<Decimal, DecimalError>
     if coefficient == 0 {
         return Ok(Decimal::ZERO);
     }
-    // 10^15 in units of the scale is a number of the table, or larger than every coefficient.
+    // 10^15 in units of the scale is in the table, or larger than every coefficient.
     let too_large = POWERS_OF_TEN
         .get(MAX_INTEGER_DIGITS as usize + scale as usize)
         .is_some_and(|end| coefficient >= *end);
@@ -313,7 +313,7 @@ fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (length > 0).then(|| text.split_at(length))
 }
 
-/// Removes the decimals at the end that are zero.
+/// Removes trailing zeros from the decimals.
 #[inline(always)]
 fn without_trailing_zeros(mut coefficient: u64, mut scale: u32) -> (u64, u32) {
     // A number of 64 bits ends in at most 19 zeros, so each step but the first is taken at most once.

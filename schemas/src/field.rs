@@ -176,8 +176,8 @@ impl<'s, 'a> Field<'s, 'a> {
 const EXPECTED_ORDER_ID: &str =
     "a string of 1 to 128 bytes without control characters, or an integer";
 
-/// Returns the order's id as the record's key has it. `fields` are those that may hold it. All that
-/// hold one must agree.
+/// Returns the order's id as the record's key has it. `fields` are the fields that may hold an id. All of
+/// them that hold one must agree.
 #[inline(always)]
 pub(crate) fn order_id<'k, const F: usize>(
     key: Option<&'k [u8]>,

@@ -2,8 +2,8 @@
 
 /// The format of a value: Avro, whose schema the registry has, else JSON.
 ///
-/// The parameter is what Avro takes. To write, it is the registry's id of our own schema, which is
-/// the default. To read, it is the plan that was compiled from the writer's schema.
+/// The parameter is what the Avro codec needs. To write, that is the registry's id of this project's
+/// schema, the default. To read, it is the plan that was compiled from the writer's schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueFormat<A = u32> {
     /// JSON. A JSON Schema of the value is not needed.
@@ -13,7 +13,7 @@ pub enum ValueFormat<A = u32> {
 }
 
 impl<A> ValueFormat<A> {
-    /// Borrows what Avro takes.
+    /// Borrows the parameter of Avro.
     #[inline(always)]
     pub const fn as_ref(&self) -> ValueFormat<&A> {
         match self {

@@ -8,8 +8,8 @@
 //! | none, the id is in a header | `headers` |
 //!
 //! A zero byte starts no JSON text, and no registry gives the id zero, so [`Payload::of`] tells the
-//! first three apart by the bytes alone. Whether a framed body is Avro or JSON is known by the registry
-//! only. `foreign` names other framings that a value may have.
+//! first three apart by the bytes alone. Only the registry knows whether a framed body is Avro or JSON.
+//! `foreign` names other framings that a value may have.
 
 mod foreign;
 mod headers;
@@ -65,7 +65,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Takes an id of eight bytes off. Its first four are zero.
+    /// Splits off an id of eight bytes, of which the first four are zero.
     #[cold]
     fn with_long_id(framed: &'a [u8]) -> Result<Self, Malformed> {
         match framed.split_first_chunk() {

@@ -10,8 +10,8 @@ const MAX_BYTES: usize = 128;
 
 /// A valid order id: 1 to 128 bytes of UTF-8 without control characters.
 ///
-/// It is kept as bytes, because nearly every record is only checked for naming the same order in its
-/// key and its value. It borrows from the key if the key is the id's own bytes.
+/// It is kept as bytes, because for nearly every record the id in the key is only compared with the one in
+/// the value. It borrows from the key if the key is the id's own bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId<'a>(Cow<'a, [u8]>);
 
@@ -45,7 +45,7 @@ impl<'a> OrderId<'a> {
         (*key == *self.0).then_some(OrderId(Cow::Borrowed(key)))
     }
 
-    /// Returns the same id, borrowed from nothing.
+    /// Returns the same id with bytes of its own.
     #[must_use]
     pub fn into_owned(self) -> OrderId<'static> {
         OrderId(Cow::Owned(self.0.into_owned()))
@@ -63,7 +63,7 @@ impl<'a> OrderId<'a> {
         std::str::from_utf8(&self.0).expect("an order id is UTF-8")
     }
 
-    /// Returns the id's text, which lives as long as what it was taken from. Checks its UTF-8 once more.
+    /// Returns the id's text, which lives as long as the bytes that it borrows. Checks its UTF-8 once more.
     #[must_use]
     pub fn into_text(self) -> Cow<'a, str> {
         const VALID: &str = "an order id is UTF-8";

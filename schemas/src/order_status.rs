@@ -64,7 +64,7 @@ impl RecordType for OrderStatus<'_> {
 pub type OrderStatusPlan = Plan<OrderStatus<'static>>;
 
 impl<'k> OrderStatus<'k> {
-    /// Reads a value whose framing has been taken off.
+    /// Reads a value without its framing.
     ///
     /// # Errors
     /// The first rule that the record breaks, in the order of the fields that are checked, and

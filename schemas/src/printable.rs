@@ -19,8 +19,8 @@ pub fn is_unprintable(character: char) -> bool {
         )
 }
 
-/// Returns `text` as one line that shows as it is. Unprintable characters are escaped as in Rust, a line
-/// feed as `\\n`.
+/// Returns `text` as one line that a terminal shows unchanged. Unprintable characters are escaped as in
+/// Rust, a line feed as `\\n`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

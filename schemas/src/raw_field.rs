@@ -20,7 +20,7 @@ pub(crate) enum RawField<'a> {
     Integer(i64),
     /// An Avro decimal: `unscaled * 10^-scale`.
     Decimal {
-        /// Big-endian two's complement, as it came.
+        /// Big-endian two's complement, as the writer encoded it.
         unscaled: &'a [u8],
         /// The writer's scale.
         scale: u32,

@@ -35,8 +35,8 @@ impl<R: RecordType> Plan<R> {
         Self::compile_with(schema, &[])
     }
 
-    /// Compiles the writer's schema and the schemas that it refers to: `references` are their texts,
-    /// each after those that it refers to itself.
+    /// Compiles the writer's schema and the schemas that it refers to. `references` are their texts, in the
+    /// order of their dependencies: a text comes after the texts that it refers to.
     ///
     /// Fields are found by name. Those that are not known are skipped, those that are missing count
     /// as absent.
@@ -61,7 +61,7 @@ impl<R: RecordType> Plan<R> {
 /// `names`, which are the fields of `R`.
 ///
 /// The second argument of `interpret` makes a text of a field live as long as `bytes`. It returns the
-/// text itself, or a copy of it where JSON escapes had to be resolved.
+/// text itself, or a copy of it if JSON escapes had to be resolved.
 #[inline(always)]
 pub(crate) fn read<'a, R, T, const N: usize>(
     bytes: &'a [u8],

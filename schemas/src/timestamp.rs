@@ -67,7 +67,7 @@ impl Timestamp {
     /// Reads an RFC 3339 date and time with a zone.
     ///
     /// Takes lower case `t` and `z`, and a space for the `T` (RFC 3339, section 5.6). Cuts digits beyond
-    /// microseconds. A leap second, second 60 of 23:59 UTC, is the second after it.
+    /// microseconds. A leap second, second 60 of 23:59 UTC, is read as the second after it.
     ///
     /// # Errors
     /// For any other form, and for a day that the month does not have.
@@ -110,7 +110,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Cuts what is below a microsecond.
+/// Rounds down to a microsecond.
 impl From<DateTime<Utc>> for Timestamp {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time.timestamp_micros())
@@ -173,7 +173,8 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
     }
     let micros = if is_leap_second { 0 } else { micros };
     let seconds = minutes * 60 + second;
-    // A zone can lead out of the years that have four digits. What is shown must be readable again.
+    // An offset can move the time out of the years with four digits. `parse` must be able to read what
+    // `Display` writes.
     (FIRST_SECOND..END_SECOND)
         .contains(&seconds)
         .then_some(Timestamp(seconds * MICROS_PER_SECOND + micros))
@@ -208,7 +209,7 @@ fn split_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     (length > 0).then_some((micros, &text[length..]))
 }
 
-/// Returns by how many minutes the zone's clocks are ahead of UTC.
+/// Returns the zone's offset from UTC in minutes, positive to the east.
 fn offset_minutes(zone: &[u8]) -> Option<i64> {
     let (sign, [h1, h2, b':', m1, m2]) = (match zone {
         [b'Z' | b'z'] => return Some(0),

@@ -53,7 +53,7 @@ pub struct Voucher<'a> {
     pub currency: Currency,
     /// When the order was sent, within 2000 to 2099.
     pub issued_at: Timestamp,
-    /// From when on the voucher is worth nothing, within 2000 to 2099. `None` if it does not expire.
+    /// When the voucher expires, within 2000 to 2099. `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -65,7 +65,7 @@ impl RecordType for Voucher<'_> {
 pub type VoucherPlan = Plan<Voucher<'static>>;
 
 impl<'a> Voucher<'a> {
-    /// Reads a value whose framing has been taken off.
+    /// Reads a value without its framing.
     ///
     /// # Errors
     /// The first rule that the record breaks, in the order of the fields that are checked. Neither
@@ -80,7 +80,7 @@ impl<'a> Voucher<'a> {
         })
     }
 
-    /// `keep` makes a text of a field live as long as the voucher.
+    /// Builds the voucher from its fields. `keep` makes a text of a field live as long as the voucher.
     fn from_fields<'v>(
         key: Option<&'a [u8]>,
         fields: &[RawField<'v>; FIELDS.len()],

@@ -1,7 +1,7 @@
 //! Orders inside of another record, as connectors write them by default.
 //!
-//! They are named, not read: how the fields are meant, above all decimals, depends on what the outer
-//! record says about the inner one, such as its schema or the kind of change.
+//! They are reported, but not read: the meaning of the fields, above all of decimals, depends on what the
+//! outer record says about the inner one, such as its schema or the kind of change.
 
 use crate::json;
 use crate::malformed::{Malformed, Reason};
@@ -13,7 +13,7 @@ struct Wrapper {
     message: &'static str,
 }
 
-/// The first one whose fields are there is reported.
+/// The first one whose two fields exist is reported.
 const WRAPPERS: [Wrapper; 4] = [
     Wrapper {
         fields: ["schema", "payload"],

@@ -1,8 +1,7 @@
-//! Consecutive records: the rows that they ask for, the dead letters among them, and the offsets to
-//! commit.
+//! Consecutive records: their rows, the dead letters among them, and the offsets to commit.
 //!
 //! Every record's bytes are kept until its outcome is settled, because the database may refuse its
-//! row. All of them live in two arenas that are reused from batch to batch.
+//! row. All bytes live in two arenas that are reused from batch to batch.
 
 use std::ops::Range;
 
@@ -18,7 +17,7 @@ use schemas::{Currency, Malformed, Reason, Timestamp, Voucher};
 use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 use crate::tally::Tally;
 
-/// Consecutive records of one task, and what they come to.
+/// Consecutive records of one task, with their rows, dead letters and offsets.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The arena of keys, values and header values.
@@ -33,9 +32,9 @@ pub struct Batch {
     /// The timestamp of the oldest record.
     oldest: Option<i64>,
     tally: Tally,
-    /// Whether a partition was taken away, so that no record may be added any more.
+    /// Whether a partition was revoked, so that no record may be added any more.
     closed: bool,
-    /// Of the live flow with a collector: the records whose traces are sampled.
+    /// The records whose traces are sampled. Only collected in the live flow, with a trace collector.
     sampled: SampledRecords,
 }
 
@@ -48,7 +47,7 @@ struct StoredRecord {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Range<usize>,
-    /// Why it cannot be used, if so.
+    /// Why the record cannot be used, if it cannot.
     dead: Option<Reason>,
 }
 
@@ -84,13 +83,13 @@ pub struct Row {
     order_id: Range<usize>,
     code: Range<usize>,
     traceparent: Range<usize>,
-    /// What it is worth.
+    /// What the voucher is worth.
     pub amount: Decimal,
     /// The amount's currency.
     pub currency: Currency,
     /// When the order was sent.
     pub issued_at: Timestamp,
-    /// When it ends.
+    /// When the voucher expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -102,17 +101,17 @@ impl Batch {
         self
     }
 
-    /// The records whose traces are sampled.
+    /// Returns the records whose traces are sampled.
     pub const fn sampled(&self) -> &SampledRecords {
         &self.sampled
     }
 
-    /// Notes when the last record was read, if it is a sampled one.
+    /// Notes when the last record was read, if it is sampled.
     pub fn stamp_sampled(&mut self, now: impl FnOnce() -> std::time::Duration) {
         self.sampled.stamp(now);
     }
 
-    /// Adds a record that asks for a row.
+    /// Adds a record with a voucher that becomes a row.
     pub fn add_row(&mut self, record: &impl InputRecord, voucher: &Voucher<'_>) {
         self.sampled.add(record, "row");
         let number = self.store(record, None);
@@ -155,14 +154,14 @@ impl Batch {
         self.tally.tombstones += 1;
     }
 
-    /// Makes a row a dead letter that the database refused alone.
+    /// Makes a row that the database refused alone a dead letter.
     pub fn reject(&mut self, row: usize, cause: Malformed) {
         let number = self.rows[row].record;
         self.records[number].dead = Some(cause.reason());
         self.note_dead(number, cause);
     }
 
-    /// Counts outcomes of rows, which are durable.
+    /// Counts the outcomes of durable rows.
     pub fn add_outcomes(&mut self, outcomes: &Tally) {
         self.tally.add(outcomes);
     }
@@ -182,9 +181,9 @@ impl Batch {
         });
     }
 
-    /// Forgets the offsets and dead letters of a partition that was taken away. Its rows do no harm,
-    /// since the new owner writes the same. No record is added to the batch after that, because the
-    /// partition may come back and its records with it.
+    /// Forgets the offsets and dead letters of a partition that was revoked. Its rows remain, because the
+    /// new owner writes the same ones. No record is added to the batch after that: if the partition is
+    /// assigned again, its records are read again, and would be in the batch twice.
     pub fn forget(&mut self, partition: Partition) {
         self.closed |= self.positions.remove(&partition).is_some();
         self.sampled.forget(partition);
@@ -216,22 +215,22 @@ impl Batch {
         self.closed || self.records.len() >= MAX_BATCH_RECORDS || bytes >= MAX_BATCH_BYTES
     }
 
-    /// The number of records.
+    /// Returns the number of records.
     pub const fn records(&self) -> usize {
         self.records.len()
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
 
-    /// The next offset of each partition that has records here and is still assigned.
+    /// Returns the next offset of each partition that has records here and is still assigned.
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// The timestamp of the oldest record, in milliseconds since the epoch.
+    /// Returns the timestamp of the oldest record, in milliseconds since the epoch.
     pub const fn oldest(&self) -> Option<i64> {
         self.oldest
     }
@@ -243,7 +242,7 @@ impl Batch {
             let record = &self.records[row.record];
             let sent = row.issued_at.as_millis();
             if let (Some(written), None) = (record.timestamp_millis, record.dead)
-                // Headers are searched only where it matters.
+                // The headers are searched only for times that would extend the ranges.
                 && !(times.vouchers.contain(written) && times.orders.contain(sent))
                 && !self.is_replayed(record)
             {
@@ -259,7 +258,7 @@ impl Batch {
         headers.any(|header| &self.text[header.name.clone()] == SOURCE_RUN)
     }
 
-    /// The outcomes of the records.
+    /// Returns the outcomes of the records.
     pub const fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -288,7 +287,7 @@ impl Batch {
             })
     }
 
-    /// Returns the dead record of this number, if [`dead`](Self::dead) does.
+    /// Returns the dead record of this number, if [`dead`](Self::dead) returns it.
     pub fn dead_record(&self, number: usize) -> Option<DeadRecord<'_>> {
         self.dead().find(|dead| dead.number == number)
     }
@@ -300,7 +299,7 @@ impl Batch {
         }
     }
 
-    /// Bounds how much of its original the dead letter of this number carries.
+    /// Limits how much of its original the dead letter of this number carries.
     pub fn reduce_dead_letter(&mut self, number: usize, extent: Extent) {
         if let Some(dead) = self.dead.get_mut(number) {
             dead.extent = extent;
@@ -310,7 +309,7 @@ impl Batch {
     /// Returns the row of this number.
     ///
     /// # Panics
-    /// Here and below: when there is none.
+    /// Here and below: if there is no row of this number.
     pub fn row(&self, number: usize) -> &Row {
         &self.rows[number]
     }
@@ -335,13 +334,13 @@ impl Batch {
         &self.text[self.rows[row].traceparent.clone()]
     }
 
-    /// Returns the position of the record that asks for a row.
+    /// Returns the position of a row's record.
     pub fn position(&self, row: usize) -> (Partition, Offset) {
         let record = &self.records[self.rows[row].record];
         (record.partition, record.offset)
     }
 
-    /// Returns whether two rows are of one voucher.
+    /// Returns whether two rows have the same identity: campaign and order.
     pub fn same_identity(&self, a: usize, b: usize) -> bool {
         self.order_id(a) == self.order_id(b) && self.campaign(a) == self.campaign(b)
     }

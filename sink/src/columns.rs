@@ -26,13 +26,13 @@ pub struct Columns {
     pub currencies: Vec<Currency>,
     /// When the orders were sent.
     pub issued_at: Vec<Timestamp>,
-    /// When the vouchers end.
+    /// When the vouchers expire.
     pub expires_at: Vec<Option<Timestamp>>,
-    /// W3C trace contexts; empty: none.
+    /// W3C trace contexts; an empty string stands for none.
     pub traceparents: StringColumn,
-    /// The partitions of the records that ask for the rows.
+    /// The partitions of the rows' records.
     pub record_partitions: Vec<Partition>,
-    /// The offsets of these records.
+    /// The offsets of the rows' records.
     pub record_offsets: Vec<Offset>,
     /// The batch's number of each row.
     rows: Vec<usize>,
@@ -43,14 +43,14 @@ pub struct Columns {
 /// A later record of an identity that is in the same statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Echo {
-    /// Its number in the batch.
+    /// The number of its row in the batch.
     row: usize,
-    /// The first record's place in the columns.
+    /// The place of the first record's row in the columns.
     of: usize,
 }
 
 impl Columns {
-    /// Replaces the rows by `part` of the batch's rows: of each identity the first.
+    /// Replaces the rows by `part` of the batch's rows: the first row of each identity.
     pub fn fill(&mut self, batch: &Batch, part: Range<usize>) {
         self.clear();
         let mut sorted = std::mem::take(&mut self.sorted);
@@ -126,11 +126,11 @@ impl Columns {
             self.record_partitions.len(),
             self.record_offsets.len(),
         ];
-        assert_eq!(lengths, [self.rows.len(); 10], "one value a row");
+        assert_eq!(lengths, [self.rows.len(); 10], "one value for each row");
     }
 
     /// Counts the records of the rows, which are durable: `inserted` rows are new, and those at the places
-    /// in `different` are there with another content than their records.
+    /// in `different` exist with other content than their records have.
     pub fn tally(&self, batch: &Batch, inserted: u64, different: &[usize]) -> Tally {
         let differing = different.len() as u64;
         let mut tally = Tally {
@@ -152,7 +152,7 @@ impl Columns {
         tally
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }

@@ -53,7 +53,7 @@ where
     }
 }
 
-/// Returns why a row of the batch is a dead letter whose code `holder` has; `None` when that is the row's
+/// Returns the cause of the dead letter of a row whose code `holder` has; `None` if `holder` is the row's
 /// own voucher. Names the holder, so that a person can compare the two, but not the code.
 pub fn code_taken(batch: &Batch, row: usize, holder: &VoucherIdentity) -> Option<Malformed> {
     let VoucherIdentity { campaign, order_id } = holder;
@@ -73,15 +73,15 @@ pub fn without_codes(batch: &Batch, rows: Range<usize>, sentence: &str) -> Strin
         .map(|row| batch.code(row))
         .filter(|code| sentence.contains(*code))
         .collect();
-    // A code before those that it begins with: nothing of it is left.
+    // In reverse order a code is replaced before its own prefixes, so that no rest of it remains.
     let codes = codes.into_iter().rev();
     codes.fold(sentence.to_owned(), |sentence, code| {
         sentence.replace(code, "****")
     })
 }
 
-/// Returns why a row is a dead letter that the database refused alone, with a sentence
-/// [without its code](without_codes).
+/// Returns the cause of the dead letter of a row that the database refused alone. `sentence` is the
+/// database's, [without the code](without_codes).
 pub fn rejected(sentence: &str) -> Malformed {
     Malformed::new(
         Reason::RejectedByDatabase,

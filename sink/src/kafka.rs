@@ -1,4 +1,4 @@
-//! The ports over librdkafka. Thin, because the simulator does not cover what is in here.
+//! The ports over librdkafka. Thin, because the simulator does not cover this code.
 
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl DeadLetters for KafkaDeadLetters {
 }
 
 impl KafkaDeadLetters {
-    /// Describes the error without what it would mean for a transaction, since there is none.
+    /// Describes the error without its meaning for a transaction, since this producer has none.
     fn sentence(&self, error: &TransactionError) -> String {
         format!("{}: {}", self.topic, error.why())
     }

@@ -31,31 +31,31 @@
 //! # When a batch is written
 //! When the queue is empty, or at 2,000 records or 8 MiB; never on a timer. A record that comes alone
 //! is written alone, at the cost of one statement. Each task has its own thread, group member and
-//! connection; while a batch is written the next one is read. A batch has one statement when it is as
-//! the last ones were, all new rows or rows that are there, and two or three when both are mixed.
+//! connection; while a batch is written the next one is read. A batch takes one statement if its rows
+//! are all new or all exist, as those of the last batches did, and two or three if both are mixed.
 //!
 //! # What an error does
 //! | what went wrong | what is done |
 //! |---|---|
 //! | a record cannot be decoded, or its schema is unknown | dead letter |
 //! | a null value | skipped: it deletes no voucher |
-//! | the row is there | nothing; `existing`, or `different` when its code, amount or currency differs |
+//! | the row exists | it is kept, and counted as `existing`, or as `different` if its code, amount or currency differs |
 //! | a statement is refused for its data | bisected until the row is alone: dead letter `rejected_by_database` |
-//! | a row's code is there | bisected; dead letter `code_taken` only when another identity has it, else once more |
-//! | a time-out, a lock, a trigger that raises, a row that is neither taken nor shown | bisected; the row alone is a dead letter when it fails three times while the table accepts others, else waited out |
-//! | two transactions met (40001, 40P01) | the same statement again |
-//! | Postgres is away, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
+//! | a row's code exists | bisected; dead letter `code_taken` only if another identity has it, else the statement is repeated |
+//! | a time-out, a lock, a trigger that raises an error, a row that is ignored without an error | bisected; the row alone is a dead letter if it fails three times while the table accepts others, else waited out |
+//! | two transactions conflict (40001, 40P01) | the statement is repeated |
+//! | Postgres is unavailable, full, read-only, slow; rights or schema are wrong | waited out: alive, not ready, polling without taking records |
 //! | a dead letter is too large for its topic | written again without what does not fit |
-//! | the broker refuses a dead letter for another reason | that one again, every 30 s at most; not ready |
-//! | the broker does not acknowledge dead letters or offsets | waited out, the same again |
+//! | the broker refuses a dead letter for another reason | that one is sent again, every 30 s at most; not ready |
+//! | the broker does not acknowledge dead letters or offsets | waited out, and repeated |
 //! | more than `DEAD_LETTER_LIMIT` of the last 1,000 records are dead letters | the whole batch is undone; not ready until a person accepts, or the cause is fixed |
-//! | a rebalance takes partitions away | their offsets and dead letters are the new owner's; rows that were written stay, since it writes the same |
-//! | killed at any point | offsets come last, so the batch is done again; rows are known by their identity |
+//! | a rebalance revokes partitions | the new owner commits their offsets and writes their dead letters; rows that were written stay, because the new owner writes the same ones |
+//! | the process is killed at any point | offsets come last, so the batch is processed again; that is idempotent, because rows have an identity |
 //!
 //! # What the table is
-//! For each partition exactly what its records give when they are written one after the other: of an
-//! identity the first usable record is the row, and of two identities with one code the earlier has
-//! it. A rebuild from the topic gives the same rows.
+//! For each partition, the table is as if the records were written one by one: the first usable record
+//! of an identity is the row, and of two identities with the same code the earlier one has it. A
+//! rebuild from the topic gives the same rows.
 //!
 //! What is deliberately absent: updates and deletes, a memory of what was written, and offsets in the
 //! database. A dead letter may be written twice when the sink is killed between its acknowledgement

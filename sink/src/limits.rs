@@ -1,17 +1,17 @@
 //! Every bound and interval of the sink's loop and of its statements, and the reason for each.
 //!
-//! What the services share has its constants beside it: how long a stop may take
+//! Bounds that the services share are constants beside the shared code: how long a stop may take
 //! ([`DRAIN`](runtime::stepping::DRAIN)), how long offsets are deferred
 //! ([`deferred_offsets`](runtime::deferred_offsets)), when the circuit breaker opens and for how long
 //! ([`circuit_breaker`](runtime::circuit_breaker)), and the pauses between attempts
-//! ([`Backoff`](runtime::backoff::Backoff)). What a database's server is told to enforce is beside its
-//! connections ([`target::postgres`](crate::target::postgres)).
+//! ([`Backoff`](runtime::backoff::Backoff)). Time limits that the database's server enforces are beside
+//! its connections ([`target::postgres`](crate::target::postgres)).
 
 use std::time::Duration;
 
 // When a batch is written: when no record is waiting, or at one of these bounds; never on a timer.
 
-/// Records of a batch. The cost of a statement is spread thin at this size, and a larger batch would
+/// Records of a batch. At this size the fixed cost of a statement hardly counts, and a larger batch would
 /// only add latency and memory.
 pub const MAX_BATCH_RECORDS: usize = 2_000;
 
@@ -58,22 +58,22 @@ pub(crate) const MAX_REJECTED_IN_A_ROW: u32 = 10;
 /// distinguish a statement that cannot be executed in time from a database that does not answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// How long a connect may take. A server that does not even answer a connect is asked again.
+/// How long connecting may take. If the server does not answer, connecting is tried again.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A table that needs longer for a statement without rows accepts no rows.
 pub(crate) const CANARY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Comparisons of a batch with the table before a row that is neither new nor there counts as ignored.
-/// Another writer can make one more comparison necessary; a table that ignores a row would make them
-/// endless.
+/// Comparisons of a batch with the table before a row that was neither inserted nor found counts as
+/// ignored. Another writer can make one more comparison necessary; a table that ignores a row would make
+/// them endless.
 pub(crate) const MAX_COMPARISONS: usize = 3;
 
-/// Rows from which on the statement is tried that fails when a row is there. A smaller batch is not
-/// worth a failed statement.
+/// Smallest number of rows for which the statement is tried that fails if one of the rows exists. A
+/// smaller batch is not worth a failed statement.
 pub(crate) const MIN_ROWS_TO_EXPECT_NEW: usize = 500;
 
-/// Statements in a row whose rows were all new, after which the next one's are expected to be new too.
+/// Number of statements in a row with only new rows, after which the next rows are expected to be new too.
 pub(crate) const MIN_STATEMENTS_TO_EXPECT_NEW: u32 = 8;
 
 // The probe of the database.

@@ -1,23 +1,23 @@
 //! Whether a row that fails alone is at fault, or the database.
 //!
-//! Some errors don't say: a time-out, a lock that is not given, an error that a trigger raises, a row
-//! that the table neither takes nor shows. A statement of several rows that fails like this is
-//! bisected, as for a fault in the data. A row that fails alone is held to be at fault, and becomes a
-//! dead letter, when
+//! Some errors don't tell: a statement's or a lock's time-out, an error that a trigger raises, a row that
+//! the table ignores without an error. A statement of several rows that fails in this way is bisected,
+//! as for a fault in the data. A row that fails alone is held to be at fault, and becomes a dead
+//! letter, when
 //!
 //! - it has failed alone [`MAX_LONE_FAILURES`] (3) times,
 //! - the table accepted a durable statement without it each time, and
 //! - rows are written: no more than `MAX_REJECTED_IN_A_ROW` (10) become dead letters in a row.
 //!
-//! Anything less is waited out: a row that is wrongly a dead letter is work for a person, a row that
-//! waits is not lost.
+//! All other failures are waited out: a row that is wrongly a dead letter is work for a person, but a row
+//! that waits is not lost.
 
 use crate::limits::{MAX_LONE_FAILURES, MAX_REJECTED_IN_A_ROW};
 
-/// Failures of rows alone, for errors that don't say whether the row is at fault.
+/// Failures of single rows, for errors that don't tell whether the row is at fault.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoneFailures {
-    /// Of the row that is tried alone now.
+    /// Failures of the row that is tried alone now.
     current: u32,
     /// Rows held to be at fault since the last row that was written.
     rejected: u32,
@@ -73,7 +73,7 @@ mod tests {
     fn an_outage_is_no_rows_fault() {
         let mut failures = LoneFailures::default();
         assert!(!(0..100).any(|_| failures.note_failure(false)));
-        // What was counted before it does not count after it.
+        // Failures before the outage do not count after it.
         assert!(!failures.note_failure(true) && !failures.note_failure(true));
         assert!(!failures.note_failure(false));
         assert!(!failures.note_failure(true) && !failures.note_failure(true));
@@ -89,7 +89,7 @@ mod tests {
         failures.note_written(0);
         assert!(
             !fail_alone(&mut failures),
-            "echoes are no sign of a table that accepts rows"
+            "echoes do not show that the table accepts rows"
         );
         failures.note_written(1);
         assert!(fail_alone(&mut failures));

@@ -1,4 +1,4 @@
-//! What the sink's loop needs of the outside world, and no more.
+//! The ports of the sink's loop: everything that it needs of the outside world.
 //!
 //! The vouchers are read through a [`GroupConsumer`](runtime::kafka::GroupConsumer). The service
 //! implements the ports with librdkafka and Postgres, the tests and the simulator with models of them;
@@ -30,9 +30,9 @@ pub trait Table {
 /// The outcome of a statement whose rows are durable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// How many rows were not there before.
+    /// The number of new rows.
     pub inserted: u64,
-    /// The places, in the columns, of the rows whose identity is there with another code, amount or
+    /// The places, in the columns, of the rows whose identity exists with another code, amount or
     /// currency.
     pub different: Vec<usize>,
 }
@@ -41,27 +41,27 @@ pub struct Written {
 /// database, such as a trigger's, may name the code of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// A row is refused for what it holds. The database's sentence.
+    /// A row is refused because of its data. Has the database's sentence.
     Data(String),
-    /// A row's code is there already under another identity, or was for a moment: two writers of
-    /// one voucher can meet like this.
+    /// A row's code exists under another identity, or existed for a moment, because two writers wrote the
+    /// same voucher at once.
     CodeClash {
-        /// For a statement of one row: whose code it is now.
+        /// For a statement of one row: the voucher that has the code now.
         holder: Option<VoucherIdentity>,
     },
     /// The database answered and did not execute the statement, and one row alone may be the reason: a
-    /// time-out, a lock, a trigger that raises an error, or a row that it neither takes nor shows.
+    /// time-out, a lock, a trigger that raises an error, or a row that is ignored without an error.
     Ambiguous {
-        /// The database's sentence, or ours.
+        /// The sentence of the database, or of the sink.
         why: String,
         /// For a statement of one row: whether the table accepts statements without this row.
         others_pass: bool,
     },
-    /// Two transactions met: the same again, soon.
+    /// Two transactions conflicted. Repeat the statement soon.
     Conflict(String),
-    /// The database is away, or cannot right now: the same again, later.
+    /// The database is unavailable, or cannot execute the statement now. Repeat it later.
     Unavailable(String),
-    /// A person has to fix the database, its rights or its schema: the same again, later.
+    /// A person has to fix the database, its rights or its schema. Repeat the statement later.
     NeedsPerson(String),
 }
 
@@ -83,7 +83,7 @@ impl WriteError {
     }
 }
 
-/// What a voucher is known by.
+/// The identity of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VoucherIdentity {
     /// The campaign's name.
@@ -94,13 +94,13 @@ pub struct VoucherIdentity {
 
 /// The topic of the dead letters.
 pub trait DeadLetters {
-    /// Hands over a dead letter. Waits only for room.
+    /// Hands over a dead letter. Waits only for room in the producer's queue.
     ///
     /// # Errors
-    /// Why not: call [`reopen`](Self::reopen), and send all again.
+    /// Why it was not taken. Call [`reopen`](Self::reopen), and send all again.
     fn send(&mut self, dead_letter: &OutgoingDeadLetter<'_>) -> Result<(), String>;
 
-    /// Waits until all that were sent are acknowledged.
+    /// Waits up to `timeout` until all dead letters that were sent are acknowledged.
     fn drain(&mut self, timeout: Duration) -> Drained;
 
     /// Builds a new producer. What the old one had in flight is given up. Does not wait.
@@ -115,41 +115,42 @@ pub trait DeadLetters {
 pub enum Drained {
     /// All are acknowledged.
     All,
-    /// Some are not acknowledged yet: ask again.
+    /// Some are not acknowledged yet. Call [`drain`](DeadLetters::drain) again.
     NotYet,
-    /// The broker refused these for what they are, numbered in the order of
-    /// [`send`](DeadLetters::send). All others are acknowledged. Reopen before sending again.
+    /// The broker refused these because of the records themselves, such as their size. They are numbered
+    /// in the order of [`send`](DeadLetters::send). All others are acknowledged. Reopen before sending
+    /// again.
     Refused(Vec<Refused>),
-    /// One was not acknowledged for too long: reopen, and send all again.
+    /// One was not acknowledged for too long. Reopen, and send all again.
     Failed(String),
 }
 
 /// Watches the loop: metrics, readiness and traces. Never changes what the loop does. Single events are
 /// counted through [`FlowObserver::count`].
 pub trait Observer {
-    /// The observer of the flow of records.
+    /// Returns the observer of the flow of records.
     fn flow(&mut self) -> &mut dyn FlowObserver;
-    /// The rows of a statement are durable, so long after it was started.
+    /// Notes that the rows of a statement are durable, `took` after it was started.
     fn written(&mut self, took: Duration) {
         let _ = took;
     }
-    /// The rows of a whole batch are durable, for vouchers and orders of these times.
+    /// Notes that the rows of a whole batch are durable, for vouchers and orders of these times.
     fn rows_committed(&mut self, times: RowTimes) {
         let _ = times;
     }
-    /// Returns whether spans of sampled records are recorded. Asked once.
+    /// Returns whether spans of sampled records are recorded. Called once, when the task is built.
     fn is_tracing(&self) -> bool {
         false
     }
-    /// The outcomes of a batch with these sampled records are durable.
+    /// Notes that the outcomes of a batch with these sampled records are durable.
     fn traced(&mut self, records: &SampledRecords, steps: BatchSteps) {
         let _ = (records, steps);
     }
-    /// The offsets of all batches so far are committed; that began and ended at these moments. Only
-    /// where spans are recorded.
+    /// Notes that the offsets of all batches so far are committed, and when that commit began and ended.
+    /// Called only if spans are recorded.
     fn offsets_committed(&mut self, began: Duration, ended: Duration) {
         let _ = (began, ended);
     }
-    /// These outcomes are durable.
+    /// Notes that these outcomes are durable.
     fn settled(&mut self, tally: &Tally);
 }

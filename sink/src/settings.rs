@@ -47,8 +47,8 @@ pub struct Prepared {
 }
 
 impl RunSettings {
-    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
-    /// can be known at the start is known here.
+    /// Builds what the settings describe, without connecting to anything. Finds every error in the settings
+    /// that can be found without a connection.
     ///
     /// # Errors
     /// Exit code 2 with everything that is wrong, saying what to write instead.

@@ -20,7 +20,7 @@ impl StringColumn {
         self.ends.push(self.text.len());
     }
 
-    /// The number of strings.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }

@@ -66,8 +66,8 @@ impl Days {
         }
     }
 
-    /// Returns the counts to which what happened at `time` is added. No time, and a time that a
-    /// record may not carry, has no day.
+    /// Returns the counts to which an event at `time` is added. Events without a time, or with one that
+    /// is out of range, are counted as undated.
     pub fn at(&mut self, time: Option<Timestamp>) -> &mut Counts {
         match time.filter(|time| time.is_in_range()) {
             Some(time) => self.of(DateTime::<Utc>::from(time).date_naive()),
@@ -75,8 +75,8 @@ impl Days {
         }
     }
 
-    /// A day that is among the newest of all is among the newest of each part, so the counts do not
-    /// depend on the order and the parts in which they are added.
+    /// Returns the counts of a day. A day that is among the newest of all parts is among the newest of
+    /// its own part, so the result does not depend on the order in which parts are added.
     fn of(&mut self, day: NaiveDate) -> &mut Counts {
         if !self.days.contains_key(&day) && self.days.len() >= self.max_days {
             match self.days.first_entry() {
@@ -116,14 +116,13 @@ impl Days {
         Some((*self.days.keys().next()?, self.earlier.some()?))
     }
 
-    /// Returns the counts of what has no day, if there is anything.
+    /// Returns the counts of undated events, if there are any.
     pub fn undated(&self) -> Option<&Counts> {
         self.undated.some()
     }
 
-    /// Returns the counts by day, or by month or year where there are more lines than a person
-    /// wants to read, with the name of the period. What has no day, and what is earlier than the
-    /// days that are counted apart, is not among them.
+    /// Returns the counts by day, or by month or year where the days would be too many lines,
+    /// with the name of the period. Undated and [earlier](Self::earlier) events are not included.
     pub fn lines(&self) -> (&'static str, BTreeMap<String, Counts>) {
         for (period, pattern) in [("day", "%Y-%m-%d"), ("month", "%Y-%m")] {
             let lines = self.by(pattern);

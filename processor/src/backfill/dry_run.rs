@@ -47,7 +47,7 @@ const UPDATE_EVERY: u32 = 1_000;
 /// What the threads share.
 struct Shared {
     evaluator: Evaluator,
-    /// Evaluates by the rule of the environment, if it is another.
+    /// Evaluates by the rule of the environment, if that differs from the preview's rule.
     current: Option<Evaluator>,
     has_key: bool,
     orders: Mutex<Orders>,

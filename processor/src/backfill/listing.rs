@@ -78,8 +78,8 @@ impl Listing {
     }
 }
 
-/// Masks the code unless `reveal`. Its first group distinguishes two codes, and is worth nothing
-/// alvoucher.
+/// Masks the code unless `reveal`. The first group is kept: it distinguishes two codes, and cannot be
+/// redeemed alone.
 fn masked(code: &str, reveal: bool) -> String {
     match code.split_once('-') {
         Some((first, _)) if !reveal => format!("{first}-****-****-****"),

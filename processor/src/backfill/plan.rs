@@ -31,8 +31,8 @@ pub struct Plan {
     pub range: String,
     /// The digest of the whole rule and the topics.
     pub rule: String,
-    /// The digest of the ids of the signing keys. None in a preview without a key, which equals
-    /// any.
+    /// The digest of the ids of the signing keys; `None` in a preview without a key, which matches any
+    /// keys.
     pub keys: Option<String>,
     /// The number of threads. Each partition must stay with its transactional id, which is that of
     /// a thread.
@@ -50,7 +50,7 @@ pub struct OffsetMetadata {
     pub span: Span,
     /// The times of the records that are selected.
     pub times: Times,
-    /// When the offset was committed, in milliseconds since the epoch; none when the first released
+    /// When the offset was committed, in milliseconds since the epoch; `None` if the first released
     /// version committed it.
     pub committed_at: Option<i64>,
 }

@@ -12,7 +12,7 @@ use super::days::{Counts, Days};
 use crate::evaluate::Evaluation;
 use crate::rule::own_time;
 
-/// A record that cannot be used.
+/// An example of the records that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Example {
     /// Its partition.
@@ -80,7 +80,7 @@ impl Preview {
                 .examples
                 .entry(reason)
                 .or_insert_with(|| example.clone());
-            // The smallest, so that the example does not depend on how the range was split.
+            // The smallest one, so that the example does not depend on how the range was split.
             *first = example.min(first.clone());
         }
     }
@@ -101,7 +101,7 @@ pub fn time_of(record: &impl InputRecord, decoded: &Decoded<OrderStatus<'_>>) ->
     own.or_else(|| record.timestamp_millis().map(Timestamp::from_millis))
 }
 
-/// Returns the sum of `vouchers` vouchers of `amount`; `None` when no decimal holds it.
+/// Returns the sum of `vouchers` vouchers of `amount`; `None` if the sum exceeds a decimal.
 pub fn sum(vouchers: u64, amount: Decimal) -> Option<Decimal> {
     Decimal::from(vouchers).checked_mul(amount)
 }

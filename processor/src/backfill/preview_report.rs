@@ -33,7 +33,7 @@ pub struct CurrentRule {
 /// What a backfill would do.
 #[derive(Debug)]
 pub struct PreviewReport {
-    /// What was read; of an interrupted run, what is left of it.
+    /// The range that was read. For an interrupted run: the rest of its range.
     pub range: TopicRange,
     /// Whether it is the rest of an interrupted run.
     pub resumed: bool,
@@ -43,7 +43,7 @@ pub struct PreviewReport {
     pub left_out: u64,
     /// The rule of the preview.
     pub rule: Rule,
-    /// What the rule of the environment gives, if it is another.
+    /// What the rule of the environment gives, if that differs from the rule of the preview.
     pub current: Option<CurrentRule>,
     /// What was found.
     pub preview: Preview,
@@ -233,7 +233,7 @@ impl PreviewReport {
             "pace": self.pacing.json(),
         });
         self.put_counts(&mut json, &total)?;
-        // Of the whole range each reason has an example.
+        // Only the counts of the whole range have an example for each reason.
         json["unusable"] = dead.into();
         if self.rows_compared {
             json["existing"]["codes_compared"] = self.codes_compared.into();
@@ -282,7 +282,7 @@ impl PreviewReport {
     }
 }
 
-/// Returns what so many vouchers of a rule are worth.
+/// Returns the total worth of this number of vouchers of a rule.
 fn worth(vouchers: u64, rule: &Rule) -> Result<Decimal, Failure> {
     sum(vouchers, rule.amount)
         .ok_or_else(|| Failure::failed("the sum of the vouchers has more than 28 digits"))

@@ -17,9 +17,9 @@ use crate::rule::Skip;
 /// What a backfill did.
 #[derive(Debug)]
 pub struct BackfillReport {
-    /// Its name.
+    /// The name of the backfill.
     pub name: String,
-    /// Its whole range, including what an earlier start did.
+    /// The whole range, including the part that an earlier start did.
     pub range: TopicRange,
     /// Whether an earlier start did a part of it.
     pub resumed: bool,
@@ -103,7 +103,7 @@ impl BackfillReport {
     }
 }
 
-/// A backfill that an earlier run of its name has done.
+/// The result of a start that has nothing to do, because an earlier run of the name did the same.
 #[derive(Debug)]
 pub struct AlreadyDone {
     name: String,

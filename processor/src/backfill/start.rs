@@ -4,7 +4,7 @@
 //! |---|---|
 //! | nothing | begins run 1 |
 //! | an interrupted run with the same settings | continues that run with its own range |
-//! | the same, but a bound is relative to now (`-1d`) | begins the next run: what is left, and what the bounds stand for now |
+//! | the same, but a bound is relative to now (`-1d`) | begins the next run: the rest of the interrupted run, and the range of the bounds now |
 //! | an interrupted run with other settings | is refused, because half of each would be done |
 //! | a completed run with the same range and settings | has nothing to do |
 //! | a completed run with another range or other settings | begins the next run |
@@ -26,22 +26,22 @@ use super::plan::{OffsetMetadata, Plan};
 pub enum Start {
     /// It begins or continues a run.
     Run(Run),
-    /// It has nothing to do: a run did exactly this.
+    /// It has nothing to do: an earlier run did exactly the same.
     AlreadyDone {
         /// What that run read.
         range: TopicRange,
-        /// When it ended, in milliseconds since the epoch; none for a run of the first released
+        /// When it ended, in milliseconds since the epoch; `None` for a run of the first released
         /// version.
         at: Option<i64>,
     },
 }
 
-/// A run, and how far it is.
+/// A run and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The plan of the run.
     pub plan: Plan,
-    /// Everything that the run reads.
+    /// The whole range of the run.
     pub range: TopicRange,
     /// The offsets before which everything is done.
     pub done: Positions,
@@ -50,7 +50,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Returns a run of which nothing is done.
+    /// Returns a run without progress.
     pub fn new(plan: Plan, range: TopicRange) -> Self {
         let spans = range.spans.iter();
         Self {
@@ -175,8 +175,8 @@ impl LastRun {
         self.range.after(&self.done).offsets() == 0
     }
 
-    /// Returns what is left of this run together with `asked`. What is done is not read again,
-    /// unless this run left records out because they were later than its range.
+    /// Returns the rest of this run together with `asked`. Offsets that are done are not read again,
+    /// unless this run left out records that were written after the end of its range of times.
     fn rest_and(&self, asked: &TopicRange) -> TopicRange {
         let mut all = asked.clone();
         let left_out_later = self.range.times.to != asked.times.to && self.range.times.to.is_some();
@@ -214,7 +214,7 @@ fn selects_the_same(bounds: &RangeSettings, last: &LastRun, now: &TopicRange) ->
     let has_grown = ends(before) != ends(now);
     let ended_early = match &bounds.to {
         Bound::Latest => true,
-        // The log ended before the bound.
+        // The partition ended before the bound.
         Bound::Offsets(to) => to
             .iter()
             .any(|(at, to)| before.spans.get(at).is_some_and(|span| span.to < *to)),
@@ -384,7 +384,7 @@ mod tests {
             (bounds("-1d", "latest"), range(10)),
             (bounds("earliest", "-1h"), range(10)),
             (whole(), range(11)),
-            // The log ended before these bounds.
+            // The partition ended before these bounds.
             (bounds("earliest", "2099-05-01T00:00:00Z"), range(11)),
             (bounds("0:0,1:0", "0:12,1:5"), range(11)),
         ] {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::limits::MAX_KEPT_ARENA_BYTES;
 
-/// Keys, values and headers of all records to be written, one behind the other.
+/// Keys, values and headers of all records to be written, one after another.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     /// Public to `batch` because the encoders append values here.
@@ -21,9 +21,9 @@ struct Header {
 
 #[derive(Debug)]
 enum Name {
-    /// One of ours.
+    /// A name of this project.
     Known(&'static str),
-    /// The original's of a dead letter.
+    /// A name copied from the original of a dead letter.
     Copied(Range<usize>),
 }
 
@@ -39,12 +39,12 @@ impl Arena {
         from..self.bytes.len()
     }
 
-    /// The number of headers: where the next record's begin.
+    /// Returns the number of headers, which is where those of the next record begin.
     pub(super) const fn header_count(&self) -> usize {
         self.headers.len()
     }
 
-    /// The headers in `range`, in order.
+    /// Returns the headers in `range`, in order.
     pub(super) fn headers(
         &self,
         range: &Range<usize>,

@@ -11,13 +11,13 @@ use crate::batch::headers;
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 
-/// What the vouchers that were read say.
+/// The evidence from the vouchers that were read.
 pub(super) struct Evidence {
     rule: Rule,
     fingerprint: String,
     keys: Option<KeyEvidence>,
-    /// Whether a fingerprint is of a rule of this campaign. A fingerprint includes the campaign, so
-    /// one voucher decides it for all.
+    /// Whether each fingerprint belongs to a rule of this campaign. A fingerprint covers the campaign's
+    /// name, so one voucher decides for all vouchers with that fingerprint.
     is_ours: HashMap<Vec<u8>, bool>,
     vouchers: u64,
     newest: Option<Newest>,
@@ -49,7 +49,7 @@ impl Evidence {
     /// Takes note of a voucher's record. Calls `read` only if its value is needed.
     ///
     /// # Errors
-    /// The first error of `read`, which returns none for a value that cannot be read.
+    /// The first error of `read`, which returns `None` for a value that cannot be read.
     pub(super) fn note<E>(
         &mut self,
         record: &impl InputRecord,

@@ -10,13 +10,13 @@ use schemas::{Currency, Timestamp, decimal};
 
 use crate::rule::Rule;
 
-/// What is known after reading some vouchers.
+/// The result after reading some vouchers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// The campaign's newest vouchers were issued by the current rule and signed by the current
     /// keys.
     Same,
-    /// All vouchers were read, and none is of the campaign.
+    /// All vouchers were read, and none belongs to the campaign.
     None {
         /// The number of vouchers that were read.
         vouchers: u64,
@@ -39,7 +39,7 @@ pub(super) enum Judgement {
 }
 
 impl Judgement {
-    /// The newest voucher was issued by another rule. `worth` is what it is worth.
+    /// Reports that the newest voucher was issued by another rule. `worth` is what that voucher is worth.
     pub(super) fn another_rule(position: Position, worth: &str, rule: &Rule) -> Self {
         let validity = match rule.valid_days {
             None => ", without expiry".to_owned(),
@@ -57,7 +57,7 @@ impl Judgement {
         }
     }
 
-    /// A voucher was signed by the key `signed_by`, and `current` would sign it now.
+    /// Reports that a voucher was signed by the key `signed_by`, and that `current` would sign it now.
     pub(super) fn another_key(
         position: Position,
         issued_at: Option<Timestamp>,
@@ -79,7 +79,7 @@ impl Judgement {
         }
     }
 
-    /// A voucher cannot be read, so the rule and the keys of the campaign are not known.
+    /// Reports that a voucher cannot be read, so the rule and the keys of the campaign are not known.
     pub(super) fn unreadable(position: Position, rule: &Rule) -> Self {
         Self::Unreadable {
             finding: format!(

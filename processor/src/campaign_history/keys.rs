@@ -24,8 +24,7 @@ struct Signed {
 }
 
 impl KeyEvidence {
-    /// Expects a voucher of each key whose time overlaps with that of the campaign and has begun
-    /// `now`.
+    /// Expects a voucher of each key whose time overlaps with the campaign's and has begun by `now`.
     pub(super) fn new(keys: &SigningKeys, rule: &Rule, now: Timestamp) -> Self {
         let overlaps = |from: Option<Timestamp>, until: Option<Timestamp>| {
             from.is_none_or(|from| from <= now)

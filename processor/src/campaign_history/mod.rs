@@ -56,7 +56,7 @@ pub struct Compared<'a> {
     pub group: &'a str,
     /// The current rule of the campaign.
     pub rule: &'a Rule,
-    /// The current signing keys; none: they are not compared.
+    /// The current signing keys; `None` if they are not compared.
     pub keys: Option<&'a SigningKeys>,
 }
 

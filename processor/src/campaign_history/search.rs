@@ -1,5 +1,5 @@
-//! Reads the vouchers from the newest to the oldest, in spans of growing length, until enough is
-//! known.
+//! Reads the vouchers from the newest to the oldest, in spans of growing length, until the rule and the
+//! keys can be judged.
 
 use runtime::kafka::{KafkaSettings, Span, TopicRange};
 use runtime::lifecycle::{Failure, blocking};
@@ -58,7 +58,7 @@ impl Search {
         }
     }
 
-    /// Reads until enough is known.
+    /// Reads until the rule and the keys can be judged.
     pub(super) async fn run(self) -> Result<Judgement, Failure> {
         blocking("the campaign's vouchers", move || self.read()).await
     }
@@ -97,7 +97,7 @@ impl Search {
         }
     }
 
-    /// Reads what is behind open transactions: only after they have ended it is certain that there
+    /// Reads the offsets behind open transactions: only after these have ended is it certain that there
     /// is no voucher.
     fn read_undecided(&mut self, decided: &TopicRange) -> Result<(), Failure> {
         let mut rest = TopicRange::undecided_too(&self.kafka, &self.topic)?;
@@ -139,7 +139,7 @@ fn part_of(whole: &TopicRange, reached: i64, next: i64) -> TopicRange {
     part
 }
 
-/// Returns the fields of a voucher; none when it cannot be read.
+/// Returns the fields of a voucher; `None` if it cannot be read.
 fn fields(
     record: &impl InputRecord,
     schemas: &mut SchemaCache<VoucherPlan>,

@@ -1,4 +1,4 @@
-//! Where records of an order are known to be, and what is read near them. Pure.
+//! The known positions of an order's records, and which offsets near them are read. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use runtime::record::{Offset, Partition};
 
 use super::spans::{Parts, Spans};
 
-/// A place where records of the order are.
+/// A known position of records of the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Anchor {
-    /// A record is at this offset. Others may be before and behind it.
+    /// A record is at this offset. Others may be before and after it.
     At(Partition, Offset),
-    /// Records are at this offset or behind it.
+    /// Records are at this offset or after it.
     From(Partition, Offset),
 }
 
@@ -76,7 +76,7 @@ mod tests {
         for (anchors, offsets, expected) in [
             (&[At(0, 500)][..], 100, &[(0, 450, 550)][..]),
             (&[From(0, 500)], 100, &[(0, 500, 600)]),
-            // Each has its share; what overlaps is read once.
+            // Each anchor has its share; overlapping offsets are read once.
             (
                 &[At(0, 500), From(0, 900)],
                 100,
@@ -84,14 +84,14 @@ mod tests {
             ),
             (&[From(0, 500), From(0, 510)], 100, &[(0, 500, 560)]),
             (&[At(0, 500), At(1, 20)], 20, &[(0, 495, 505), (1, 15, 25)]),
-            // The record itself in any case.
+            // The record itself is always read.
             (
                 &[At(0, 500), From(0, 700)],
                 0,
                 &[(0, 500, 501), (0, 700, 701)],
             ),
             (&[At(0, 500)], 1, &[(0, 500, 501)]),
-            // No more than there is.
+            // Only offsets that the topic holds are read.
             (&[At(0, 101)], 100, &[(0, 100, 151)]),
             (&[From(0, 990)], 100, &[(0, 990, 1000)]),
             (&[At(0, 500)], u64::MAX, &[(0, 100, 1000)]),

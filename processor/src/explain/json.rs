@@ -95,7 +95,7 @@ impl OrderTrace {
         })
     }
 
-    /// Returns whether everything was read in which records of the order are expected: the
+    /// Returns whether everything that is expected to hold records of the order was read: the
     /// partitions of its key from beginning to end, all dead letters, and the tables that were named.
     fn is_complete(&self) -> bool {
         let topics = [&self.order_status, &self.vouchers_topic];

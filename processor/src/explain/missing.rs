@@ -1,4 +1,4 @@
-//! Records that a row, a voucher or a dead letter names, and that are not where they were. Pure.
+//! Records that a row, a voucher or a dead letter names, but that are no longer at their positions. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use runtime::record::{Offset, Partition};
 use super::searched::SearchedTopic;
 use super::trace::{OrderTrace, RecordPosition};
 
-/// A record that a row, a voucher or a dead letter names, and that is not there.
+/// A record that a row, a voucher or a dead letter names, but that is not at its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MissingRecord {
     pub(super) at: Origin,
     pub(super) why: WhyMissing,
 }
 
-/// Why a record is not where it was.
+/// Why a record is not at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhyMissing {
     /// Compaction or retention has removed it.
@@ -53,8 +53,8 @@ impl fmt::Display for MissingRecord {
 }
 
 impl OrderTrace {
-    /// Returns the records that rows, vouchers and dead letters name, and that are not there. What
-    /// was not looked at is not among them.
+    /// Returns the records that rows, vouchers and dead letters name, but that are not at their
+    /// positions. Positions that were not searched are left out.
     pub(super) fn missing(&self) -> Vec<MissingRecord> {
         let vouchers = self.vouchers.iter().map(|record| &record.at);
         let vouchers = self.missing_in(&self.vouchers_topic, &self.row_positions(), vouchers);

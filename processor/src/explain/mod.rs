@@ -10,7 +10,7 @@
 //! | `searched` | a topic, and how it was searched: pure |
 //! | `spans` | offsets that were read, and the rest: pure |
 //! | `trace` | everything that was found about the order: pure |
-//! | `missing` | records that are named somewhere and are not there: pure |
+//! | `missing` | records that a row, a voucher or a dead letter names, but that are gone: pure |
 //! | `show`, `json` | show it as text and as JSON: pure |
 
 mod anchor;
@@ -127,8 +127,8 @@ fn since(text: &str) -> Result<Timestamp, String> {
     }
 }
 
-/// Prints everything that is found about the order. That codes are revealed is recorded first, if an
-/// audit is kept.
+/// Prints everything that is found about the order. If an audit is kept, revealing codes is recorded
+/// before they are shown.
 ///
 /// # Errors
 /// Exit code 1 when nothing is found, or the audit record cannot be written, or, after printing what
@@ -215,7 +215,7 @@ async fn record_reveal(audit: Audit, settings: &ExplainSettings) -> Result<(), F
         .await
 }
 
-/// The tables that know something of an order, as far as their databases were named.
+/// The tables with data about an order, if their databases are set.
 struct Tables {
     vouchers: Option<Database>,
     orders: Option<OrdersTable>,
@@ -230,7 +230,7 @@ impl Tables {
         })
     }
 
-    /// Adds what the tables know. A table that cannot be read is a gap.
+    /// Adds the data of the tables. A table that cannot be read is a gap.
     async fn ask(&self, trace: &mut OrderTrace) {
         let order_id = trace.order_id.clone();
         let order = async {

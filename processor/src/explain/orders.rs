@@ -16,24 +16,25 @@ use super::trace::IngressOrder;
 /// How long to wait for the database.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns whether the tables of the ingress are in this database. Another program may have a table
-/// of orders too, so the migrations are asked for as well.
+/// Selects whether the tables of the ingress are in this database. Another program may have a table of
+/// orders too, so the table of migrations is required as well.
 const IS_INGRESS: &str = "SELECT to_regclass('producer_migrations') IS NOT NULL \
      AND to_regclass('orders') IS NOT NULL";
 
 const ORDER: &str = "SELECT status, version, created_at, sent_at, updated_at FROM orders \
      WHERE order_id = $1";
 
-/// The table of orders, in a database that was named for it, or perhaps in that of the vouchers.
+/// The table of orders, in the database that is set for it, or else in that of the vouchers, if it is
+/// there.
 pub(super) struct OrdersTable {
     database: Database,
-    /// Whether the database is only known to have the vouchers.
+    /// Whether the database is that of the vouchers, which may not have the table.
     is_guess: bool,
 }
 
 impl OrdersTable {
-    /// Refers to the table in the database of the orders, or else in that of the vouchers; none when
-    /// neither is known. Does not connect.
+    /// Refers to the table in the database of the orders, or else in that of the vouchers; `None` if
+    /// neither is set. Does not connect.
     ///
     /// # Errors
     /// Exit code 2 for an invalid URL.
@@ -46,7 +47,7 @@ impl OrdersTable {
         };
         let is_guess = orders.is_none();
         let database = Database::new(url, "processor explain", TIMEOUTS).map_err(|failure| {
-            // The message names the variable that every other command has.
+            // The message names the variable of the other commands, `DATABASE_URL`.
             let message = failure.to_string();
             Failure::bad_setting(match is_guess {
                 true => message,
@@ -59,11 +60,11 @@ impl OrdersTable {
         }))
     }
 
-    /// Returns the order as the ingress has it; none when it has no such order, or when the database
-    /// of the vouchers has no table of orders that can be read.
+    /// Returns the order as the ingress has it; `None` if it has no such order, or if the database of the
+    /// vouchers has no table of orders that can be read.
     ///
     /// # Errors
-    /// Says why the table of a database that was named for it could not be read.
+    /// Why the table could not be read, if a database is set for it.
     pub(super) async fn order(&self, order_id: &str) -> Result<Option<IngressOrder>, String> {
         let found = match tokio::time::timeout(TIMEOUT, self.select(order_id)).await {
             Ok(Ok(order)) => return Ok(order),

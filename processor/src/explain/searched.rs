@@ -18,9 +18,9 @@ pub(super) struct SearchedTopic {
     pub(super) home: Partition,
     /// What each partition held when the search began.
     pub(super) held: BTreeMap<Partition, Span>,
-    /// Where the search begins when a person bounds it.
+    /// Where the search begins with `--since`.
     pub(super) since: Option<Since>,
-    /// What was read; without offsets for an empty partition.
+    /// What was read. An empty partition has an entry without offsets.
     pub(super) read: BTreeMap<Partition, Spans>,
     /// What led to the parts that were read.
     pub(super) how: BTreeSet<How>,
@@ -127,7 +127,7 @@ impl SearchedTopic {
     }
 
     /// Returns what a complete search of these partitions still has to read. The newest records come
-    /// first: what is known of an order is rather where it began than where it ended.
+    /// first: the known positions are rather at the beginning of an order's records than at their end.
     pub(super) fn rest(&self, partitions: &BTreeSet<Partition>) -> Parts {
         let rest = partitions.iter().filter_map(|partition| {
             let whole = self.to_search(*partition)?;
@@ -141,7 +141,7 @@ impl SearchedTopic {
         rest.collect()
     }
 
-    /// Returns what was not read of a partition behind an offset.
+    /// Returns what was not read of a partition from an offset on.
     pub(super) fn rest_behind(&self, partition: Partition, from: Offset) -> Parts {
         let Some(held) = self.held.get(&partition) else {
             return Parts::new();
@@ -201,7 +201,7 @@ impl SearchedTopic {
         held.is_some_and(|held| (held.from..held.to).contains(&offset))
     }
 
-    /// Returns whether the topic has not come as far as this offset, or has no such partition.
+    /// Returns whether the partition ends before this offset, or does not exist.
     pub(super) fn is_behind(&self, partition: Partition, offset: Offset) -> bool {
         let held = self.held.get(&partition);
         !self.held.is_empty() && held.is_none_or(|held| offset >= held.to)

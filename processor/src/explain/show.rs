@@ -13,7 +13,7 @@ use super::trace::{
 const MASKED: &str = "****";
 
 impl OrderTrace {
-    /// Formats one table for the records, the vouchers, the rows and the dead letters each.
+    /// Formats a table each for the records, the vouchers, the rows and the dead letters.
     pub(super) fn text(&self, reveal: bool) -> String {
         let topic = &self.order_status;
         let mut text = format!(
@@ -191,7 +191,7 @@ fn table(none: &str, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     }
 }
 
-/// Returns a note about the partitions that were read beside that of the key.
+/// Returns a note about the partitions that were read besides that of the key.
 fn also_read(topic: &SearchedTopic) -> String {
     let mut others = topic.partitions_read();
     others.remove(&topic.home);

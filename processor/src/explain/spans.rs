@@ -1,4 +1,4 @@
-//! Offsets of one partition, and of several. Pure.
+//! Sets of offsets, of one partition and of several. Pure.
 
 use std::collections::BTreeMap;
 

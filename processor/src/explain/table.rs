@@ -17,10 +17,10 @@ use super::trace::{VoucherFields, VoucherRow};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Selects by the whole primary key: by the order id alone it would scan the table. There are few
-/// campaigns; each is found behind the one before it by a probe of the primary key.
+/// campaigns; each is found after the previous one by a probe of the primary key.
 ///
-/// The position is read by way of JSON, where it is null too as long as the sink has not added its
-/// columns to the table.
+/// The position is read through JSON, so that it is also null before the sink has added its columns to
+/// the table.
 const ROWS: &str = "\
 WITH RECURSIVE campaigns (campaign) AS (
     (SELECT campaign FROM vouchers ORDER BY campaign LIMIT 1)

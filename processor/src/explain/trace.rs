@@ -22,11 +22,11 @@ pub(super) struct OrderTrace {
     pub(super) dead_letters: Vec<(DeadLetter, Option<DeadLetterState>)>,
     /// The dead letter topics that were read, with the number of their records.
     pub(super) dead_letter_topics: Vec<(String, u64)>,
-    /// The rows of the vouchers table; none when no database was named, or it could not be read.
+    /// The rows of the vouchers table; `None` if no database is set, or if it could not be read.
     pub(super) rows: Option<Vec<VoucherRow>>,
-    /// The order as the ingress has it; none when the ingress does not know it, or was not asked.
+    /// The order as the ingress has it; `None` if the ingress does not have it, or was not asked.
     pub(super) ingress: Option<IngressOrder>,
-    /// Where another record was found than the one that a row, a voucher or a dead letter names.
+    /// Positions at which another record is than the one that a row, a voucher or a dead letter names.
     pub(super) replaced: BTreeSet<Origin>,
     /// What could not be read. The rest is shown nevertheless.
     pub(super) gaps: Vec<Gap>,
@@ -94,7 +94,7 @@ pub(super) struct VoucherRecord {
     pub(super) role: Role,
 }
 
-/// What a record of the vouchers is among those of the same campaign and order.
+/// The role of a voucher record among those of the same campaign and order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
     /// The first record is the voucher.
@@ -112,7 +112,7 @@ pub(super) struct VoucherRow {
     pub(super) voucher: VoucherFields,
     /// When the row was written.
     pub(super) created_at: String,
-    /// The position of the voucher record; none in a row of an earlier version.
+    /// The position of the voucher record; `None` in a row that an earlier version wrote.
     pub(super) record: Option<(Partition, Offset)>,
 }
 
@@ -165,13 +165,13 @@ impl OrderTrace {
             || self.ingress.is_some()
     }
 
-    /// Returns whether there is a row of whose campaign no voucher record was found.
+    /// Returns whether there is a row without a voucher record of the same campaign.
     pub(super) fn lacks_record_of_row(&self) -> bool {
         let mut rows = self.rows.iter().flatten();
         rows.any(|row| !self.has_voucher_of(&row.voucher.campaign))
     }
 
-    /// Returns whether a voucher record was found of whose campaign there was no row.
+    /// Returns whether there is a voucher record without a row of the same campaign.
     pub(super) fn lacks_row_of_record(&self) -> bool {
         let Some(rows) = &self.rows else {
             return false;
@@ -261,7 +261,7 @@ impl OrderTrace {
         )
     }
 
-    /// Returns what could not be read as part of a sentence; none when everything was read.
+    /// Returns what could not be read, as part of a sentence; `None` if everything was read.
     pub(super) fn gap_note(&self) -> Option<String> {
         let gaps: Vec<_> = self.gaps.iter().map(ToString::to_string).collect();
         (!gaps.is_empty()).then(|| gaps.join("; "))
@@ -364,7 +364,7 @@ mod tests {
         trace.vouchers[1].at.offset = 9;
         trace.mark_echoes();
         assert_eq!(roles(&trace), [Role::Echo, Role::Voucher]);
-        // Of a row that names no record, or one that was not found, the first is the voucher.
+        // If the row names no record, or one that was not found, the first record is the voucher.
         for named in [None, Some((0, 7))] {
             trace.rows = Some(vec![row("a", named)]);
             trace.mark_echoes();

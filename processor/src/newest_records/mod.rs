@@ -20,7 +20,7 @@ use schemas::{Currency, Malformed, OrderStatus, OrderStatusPlan};
 use crate::evaluate::decode;
 use crate::rule::Rule;
 
-/// What the results depend on beside the records.
+/// What the results depend on besides the records.
 pub struct Context {
     /// The name of the topic.
     pub topic: String,
@@ -37,7 +37,7 @@ pub struct Context {
 /// A record, and what the live flow decodes from it.
 struct Read<'r> {
     record: &'r OwnedRecord,
-    /// The order; none for a tombstone.
+    /// The order; `None` for a tombstone.
     order: Result<Option<OrderStatus<'r>>, Malformed>,
 }
 
@@ -66,7 +66,7 @@ pub async fn judge(context: Context, newest: Vec<OwnedRecord>) -> Vec<CheckResul
         .unwrap_or_else(|failure| vec![unread(&topic, &failure)])
 }
 
-/// Decodes the records, as far as the registry answers.
+/// Decodes the records, until the registry does not answer.
 fn read<'r>(
     context: &Context,
     newest: &'r [OwnedRecord],

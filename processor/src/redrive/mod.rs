@@ -55,8 +55,8 @@ pub struct RedriveSettings {
 ///
 /// # Errors
 /// Exit code 2 for wrong settings, and for a rule or a key that differs from those of the
-/// campaign's earlier vouchers; 1 when the broker or the registry does not answer, which is no
-/// attempt on the dead letters.
+/// campaign's earlier vouchers; 1 when the broker or the registry does not answer, which does not count
+/// as an attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let audit = settings
         .redrive

@@ -24,7 +24,7 @@ pub(super) struct Redriver {
     explainer: Explainer,
     topics: Topics,
     format: ValueFormat,
-    /// The orders whose voucher an earlier dead letter issued: another one is an echo.
+    /// The orders for which an earlier dead letter issued a voucher: a second voucher is an echo.
     issued: HashSet<String>,
     comparison: Option<Comparison>,
 }
@@ -97,7 +97,8 @@ impl Redrive for Redriver {
             ..
         } = self;
         let record = &dead_letter.original;
-        // Each dead letter has its own batch, because those of a partition come in any order.
+        // Each dead letter has its own batch: a batch needs ascending offsets, and dead letters come in any
+        // order.
         let mut batch = Batch::new(self.topics.clone(), self.format).of_run(run);
         let outcome = match evaluator.evaluate(record, &mut explainer.schemas) {
             Evaluation::Wait { schema_id } => return Err(not_answered(schema_id)),

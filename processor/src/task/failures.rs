@@ -1,6 +1,6 @@
-//! What keeps batches from being committed, from the first failure until there is progress.
+//! Failures that keep batches from being committed, from the first one until there is progress.
 //!
-//! A transaction that fails is aborted, and its records are read again. For a fault that passes this
+//! A transaction that fails is aborted, and its records are read again. For a transient fault this
 //! is enough. A record that the broker refuses would be refused again, and each abort would leave
 //! the vouchers of its batch behind in a topic that keeps aborted records for ever. So:
 //!
@@ -9,7 +9,8 @@
 //!   30 s. Records that were read before it are committed without it, and an attempt leaves nothing
 //!   behind, because a refused record is not in the log.
 //!
-//! Only progress ends this: a commit ends failures, a commit past the record ends its block.
+//! Only progress ends this: any commit resets the count of failures, and a commit past the blocked
+//! record unblocks it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::limits::MAX_QUIET_FAILURES;
 pub(super) struct TaskFailures {
     /// Dead letters that are to carry less than their whole original.
     extents: BTreeMap<(Partition, Offset), Extent>,
-    /// The record whose output the broker refuses, whatever is left out of it.
+    /// The record whose output the broker refuses even at its smallest extent.
     blocked: Option<(Partition, Offset)>,
     /// Transactions that failed since the last progress.
     failures: u32,
@@ -91,7 +92,7 @@ impl TaskFailures {
             .is_some_and(|(partition, offset)| batch.next_offset(partition) == Some(offset + 1))
     }
 
-    /// Returns the pause before the next attempt at the blocked record; `None` when there is none.
+    /// Returns the pause before the next attempt at the blocked record; `None` when no record is blocked.
     pub(super) fn blocked_pause(&mut self) -> Option<Duration> {
         self.blocked?;
         Some(self.backoff.next_pause())
@@ -102,7 +103,7 @@ impl TaskFailures {
         self.blocked.is_some() || self.failures > MAX_QUIET_FAILURES
     }
 
-    /// Notes that all records before these positions are done with.
+    /// Notes that the outcomes of all records before these positions are durable.
     pub(super) fn note_progress(&mut self, positions: &Positions) {
         self.failures = 0;
         let is_passed = |partition: Partition, offset: Offset| {
@@ -114,7 +115,7 @@ impl TaskFailures {
         self.unblock_if(|(partition, offset)| is_passed(partition, offset));
     }
 
-    /// Forgets a partition that was taken away.
+    /// Forgets a partition that was revoked.
     pub(super) fn forget(&mut self, revoked: Partition) {
         self.failures = 0;
         self.extents

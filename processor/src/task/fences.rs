@@ -1,11 +1,11 @@
-//! Counting fences: a single one passes, several in a row may mean two processes with one name.
+//! Counts fences: a single one is harmless, several in a row may mean two processes with one name.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::limits::{FENCE_WINDOW, MAX_FENCES};
 
-/// When this task was fenced.
+/// The times at which this task was fenced, within [`FENCE_WINDOW`].
 ///
 /// A single fence comes from an instance that was replaced while it slept, or from a join that the
 /// client repeated and a slow coordinator answered twice. Even several may come from the latter, so
@@ -16,7 +16,7 @@ pub(super) struct Fences {
 }
 
 impl Fences {
-    /// Notes a fence. Returns whether there were enough of them that another process may have the name.
+    /// Notes a fence. Returns whether there were so many that another process may have this task's name.
     pub(super) fn note(&mut self, now: Duration) -> bool {
         self.times.push_back(now);
         while self

@@ -38,7 +38,7 @@ pub(super) enum BatchSlot {
     Next,
 }
 
-/// Fills a batch: all of the task but its log, from which a record is borrowed.
+/// Adds records to a batch. Borrows the task without its log, because the record is borrowed from the log.
 pub(super) struct BatchFiller<'t, S, C> {
     evaluator: &'t Evaluator,
     schemas: &'t mut S,
@@ -47,7 +47,7 @@ pub(super) struct BatchFiller<'t, S, C> {
     held: &'t mut Option<OwnedRecord>,
     failures: &'t TaskFailures,
     batch: &'t mut Batch,
-    /// When the first record was read that is to be written; without any, the batch's first.
+    /// When the first record with an output was read; without outputs, when the batch's first record was.
     began: &'t mut Duration,
 }
 

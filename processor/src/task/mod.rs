@@ -36,7 +36,7 @@
 //! | `start` | Opening, Initializing, Rewinding |
 //! | `waits`, `rejoin` | all states that wait |
 //! | `recover` | which state follows an error |
-//! | `lag` | after every step: how old the oldest unsettled record is |
+//! | `lag` | after every step: reports the age of the oldest unsettled record |
 
 mod failures;
 mod fences;
@@ -101,17 +101,17 @@ pub struct Ports<L, S, C, O> {
 /// The settings of one task.
 #[derive(Debug)]
 pub struct Settings {
-    /// What is promised of a voucher record.
+    /// The delivery guarantee of voucher records.
     pub guarantee: Guarantee,
     /// The rule, the keys and the defaults.
     pub evaluator: SharedEvaluator,
-    /// An empty batch. Every batch of the task is written as this one is.
+    /// An empty batch with the settings of all batches of the task.
     pub batch: Batch,
     /// When a batch is full.
     pub limits: BatchLimits,
     /// When too many dead letters pause the task.
     pub breaker: CircuitBreakerSettings,
-    /// The transactional id, to be named when another process has it too.
+    /// The transactional id. The error names it when another process uses it too.
     pub transactional_id: String,
 }
 
@@ -123,11 +123,12 @@ pub enum State {
     /// The batch's records are handed to the producer.
     Producing,
     /// The producer's thread does the work of the next three states. Under a backlog the next batch is
-    /// prefetched meanwhile. The three states themselves are for calls that have to be repeated.
+    /// prefetched meanwhile. The three states themselves are entered only when a call has to be repeated,
+    /// or when the log cannot finish a transaction on another thread.
     Finishing,
     /// The offsets are added to the transaction.
     SendingOffsets,
-    /// All records must be acknowledged.
+    /// The task waits until the broker has acknowledged all records of the batch.
     Draining,
     /// The transaction is committed.
     Committing,
@@ -154,8 +155,8 @@ pub enum State {
         /// When the pause ends.
         until: Duration,
     },
-    /// A pause after a failure that made the producer useless. Two processes with one name don't fence
-    /// each other in a frenzy, and what was refused is not tried again at once.
+    /// A pause after a failure that made the producer useless. It keeps two processes with one name from
+    /// fencing each other in a tight loop, and delays the next attempt at a refused record.
     WaitingToOpen {
         /// When the pause ends.
         until: Duration,
@@ -165,9 +166,9 @@ pub enum State {
         /// When the pause ends.
         until: Duration,
     },
-    /// The task was fenced several times: until then it looks for another process with its name.
+    /// The task was fenced several times, and looks for another process with its name.
     LookingForAnother {
-        /// When it is certain.
+        /// When a member of this name can no longer be this task's own earlier one.
         until: Duration,
     },
 }
@@ -182,28 +183,29 @@ pub struct Task<L, S, C, O> {
 
     /// The current batch.
     batch: Batch,
-    /// When the first record was read that is to be written; without any, the batch's first.
+    /// When the first record with an output was read; without outputs, when the batch's first record was.
     batch_began: Duration,
     /// The next batch, as far as it was prefetched while the current one's transaction is finished.
     next: NextBatch,
     /// A record that was read and is in no batch: its schema isn't known yet, or it gets a batch of its
     /// own.
     held: Option<OwnedRecord>,
-    /// The timestamp of the oldest record that was read, and forgotten after a failure. Until a batch is
-    /// committed, or nothing is left to be read.
+    /// The timestamp of the oldest record that was forgotten after a failure and has to be read again.
+    /// `None` again once a batch is committed or every partition is read to its end.
     forgotten: Option<i64>,
     /// When the open transaction is given up.
     deadline: Duration,
-    /// Of a batch with sampled records: when its offsets began to be committed, if they are by now.
+    /// When the commit of the batch's offsets began. Only noted for a batch with sampled records.
     settling: Option<Duration>,
     /// Whether a call of the open transaction had to be repeated.
     interrupted: bool,
 
     breaker: CircuitBreaker,
-    /// The breaker before the current batch: a record counts only once.
+    /// The breaker before the current batch. A batch that is read again starts from it, so that each record
+    /// counts only once.
     breaker_before: CircuitBreaker,
     assignment: Assignment,
-    /// At least once: the offsets of batches that are acknowledged.
+    /// Only with [`Guarantee::AtLeastOnce`]: the uncommitted offsets of acknowledged batches.
     deferred: DeferredOffsets,
     fences: Fences,
     /// Failed attempts to read the offsets to rewind to.
@@ -225,7 +227,7 @@ where
 
     fn step(&mut self, state: State) -> Result<State, Failure> {
         let next = match state {
-            // The way of a batch.
+            // The path of a batch.
             State::Reading => self.read(),
             State::Producing => Ok(self.produce()),
             State::Finishing => Ok(self.finish()),
@@ -322,7 +324,7 @@ where
         self.guarantee == Guarantee::ExactlyOnce
     }
 
-    /// Reports that the whole task waits, and why.
+    /// Reports that the whole task is blocked, and why.
     fn report_blocked(&mut self, reason: &str) {
         self.ports.observer.flow().blocked(reason);
     }

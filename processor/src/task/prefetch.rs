@@ -63,7 +63,7 @@ where
     /// do that.
     pub(super) fn begin_finish(&mut self) -> State {
         debug_assert!(self.next.batch.is_empty(), "one batch is prefetched");
-        // The held record comes before any other, and its schema may come meanwhile.
+        // A held record must be processed before any other, and its schema may arrive meanwhile.
         self.next.is_prefetched = self.is_full(&self.batch) && self.held.is_none();
         if self.next.is_prefetched {
             self.next.breaker_before = self.breaker.clone();
@@ -99,8 +99,8 @@ where
                 }
                 State::Reading
             }
-            // From here on one call is made after the other, and the group is polled between them.
-            // The prefetched batch is not used any more: after an interruption all is read again.
+            // From here on each call is a step of its own, and the group is polled between the calls.
+            // The prefetched batch is discarded: after an interruption all records are read again.
             Some(Err(Unfinished { stage, error })) => match stage {
                 Stage::SendingOffsets => self.repeat_or_recover(State::SendingOffsets, error),
                 Stage::Draining => self.repeat_or_recover(State::Draining, error),

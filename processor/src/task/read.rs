@@ -80,13 +80,13 @@ where
         filler.add(Polled::Record(held))
     }
 
-    /// How long the first poll of a batch waits.
+    /// Returns how long the first poll of a batch waits.
     fn idle_timeout(&self) -> Duration {
         let left = self.deferred.time_left(self.now());
         left.map_or(IDLE_POLL, |left| left.min(IDLE_POLL))
     }
 
-    /// How long the batch may still grow. A batch with outputs does not wait.
+    /// Returns how long the batch may still grow. A batch with outputs is written without waiting.
     fn growth_left(&self) -> Duration {
         if self.batch.is_empty() || self.batch.has_outputs() {
             return Duration::ZERO;
@@ -114,7 +114,7 @@ where
             return State::CommittingOffsets;
         }
         if !self.deferred.is_empty() {
-            // A schema may take long to come.
+            // The registry may take long to return the schema: the offsets don't wait for it.
             let is_due = missing_schema.is_some() || self.deferred.are_due(self.now());
             return if is_due {
                 State::CommittingOffsets
@@ -141,8 +141,8 @@ where
         }
         let positions = consumer.positions();
         if positions.len() >= self.assignment.len() {
-            // Every partition was read to its end. A record that failed may be gone, by compaction:
-            // nothing is left then that could fail again.
+            // Every partition was read to its end, so no record is left that could fail again. The one
+            // that failed may have been removed by compaction.
             self.failures.note_progress(&positions);
         }
         let uncommitted = self.assignment.uncommitted(positions);

@@ -20,7 +20,7 @@ where
     O: Observer,
 {
     /// Returns the state that follows an error before the end of the transaction is under way: the same
-    /// state until the transaction's deadline, unless a rebalance has taken a part of the batch.
+    /// state until the transaction's deadline, unless a rebalance has revoked a partition of the batch.
     pub(super) fn repeat_or_recover(&mut self, state: State, error: TransactionError) -> State {
         let TransactionError::Retriable(why) = error else {
             return self.recover(state, error);
@@ -29,11 +29,11 @@ where
         self.report_blocked(&format!("waiting for the broker: {why}"));
         if self.stay_in_group(Duration::ZERO) {
             self.forget_refusals();
-            let why = "a rebalance took partitions of the open transaction".to_owned();
+            let why = "a rebalance revoked partitions of the open transaction".to_owned();
             return self.recover(state, TransactionError::Abortable(why));
         }
         if self.now() >= self.deadline {
-            // Opening aborts it at the coordinator, with clients that find out where that is.
+            // New clients look up the coordinator again, and their takeover aborts the transaction there.
             return self.recover(state, TransactionError::Fatal(why));
         }
         state
@@ -45,23 +45,23 @@ where
         self.failures.note_failure();
         if !self.learn_refusals() && self.failures.are_serious() {
             self.report_blocked(&format!(
-                "the same records were not committed again: {error}"
+                "the same records have failed to be committed several times: {error}"
             ));
         }
         match error {
             TransactionError::Retriable(_) | TransactionError::Abortable(_) => {
                 match self.guarantee {
-                    // Within the transaction's own deadline: after it the coordinator aborts.
+                    // Until the transaction's deadline. After that the coordinator aborts it.
                     Guarantee::ExactlyOnce => State::Aborting,
                     Guarantee::AtLeastOnce => State::WaitingToOpen {
                         until: self.back_off(),
                     },
                 }
             }
-            // A fence of the producer alone is a takeover that is under way, or a transaction that
-            // outlived its timeout: only the group decides whose the name is (see `rejoin`).
+            // A fenced producer alone means a takeover in progress, or a transaction that outlived its
+            // timeout. Only the group decides which process keeps the name (see `rejoin`).
             TransactionError::Fatal(why) | TransactionError::Fenced(why) => {
-                // Unknown here: the group's committed offsets say which.
+                // Only the group's committed offsets tell whether it was committed.
                 self.count_transaction("unknown");
                 self.report_blocked(&why);
                 State::WaitingToOpen {
@@ -92,13 +92,13 @@ where
         self.backoff.next_pause()
     }
 
-    /// Counts a transaction that has ended like this.
+    /// Counts a transaction by the outcome with which it ended.
     pub(super) fn count_transaction(&mut self, outcome: &'static str) {
         let flow = self.ports.observer.flow();
         flow.count(Count::one_of(PROCESSOR_TRANSACTIONS, "outcome", outcome));
     }
 
-    /// Forgets all that was read and not committed.
+    /// Forgets all records that were read and not committed.
     pub(super) fn forget_batches(&mut self) {
         self.forgotten = self.oldest_read();
         self.batch.clear();
@@ -107,8 +107,8 @@ where
         self.breaker = self.breaker_before.clone();
     }
 
-    /// Forgets which records were refused, after a rebalance took partitions of the batch: refused
-    /// records are numbered by what the batch held before.
+    /// Forgets which records were refused, after a rebalance revoked partitions of the batch: refused
+    /// records are numbered by the outputs that the batch had before.
     pub(super) fn forget_refusals(&mut self) {
         drop(self.ports.log.take_refused());
         self.batch.clear_outputs();

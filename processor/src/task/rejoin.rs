@@ -1,4 +1,4 @@
-//! A consumer that cannot go on is replaced; a process whose name another process has ends.
+//! Replaces a consumer that cannot go on, and ends a process whose name another process has.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ where
 {
     /// Replaces the consumer: another member has its name, or librdkafka gave up.
     ///
-    /// Of two processes with one name one has to end and the other to go on. The group takes joins
-    /// one after the other, so whoever was replaced last is alone in that and the other is never
-    /// replaced again. Fences of producers come in no such order and would end both.
+    /// Of two processes with one name, one must end and the other must go on. The coordinator handles
+    /// joins one at a time, so only one of the two is the last to be replaced, and the other keeps its
+    /// membership from then on. Fences of producers have no such order and would end both.
     pub(super) fn rejoin(&mut self, why: &str) -> Result<State, Failure> {
         tracing::warn!(why, "the consumer cannot go on; joining the group again");
         self.forget_batches();
         self.assignment = Assignment::default();
         self.deferred.clear();
-        // Whose partitions these are is not known any more.
+        // The partitions may belong to another member by now.
         self.failures = TaskFailures::new();
         self.report_blocked(&format!("joining the group again: {why}"));
         if self.ports.log.is_fenced() {
@@ -53,7 +53,7 @@ where
         })
     }
 
-    /// By the end of this state a member that sends no heartbeat is gone.
+    /// Returns a state that lasts until the group has removed a member that sends no heartbeat.
     fn begin_to_look_for_another(&self) -> State {
         State::LookingForAnother {
             until: self.now() + self.ports.log.session_timeout() + NAME_LOOKUP_MARGIN,
@@ -64,10 +64,10 @@ where
     /// of its own: the client repeats a join that a coordinator did not answer for a while, and the
     /// coordinator then answers both.
     ///
-    /// This task is no member meanwhile. A member of its name that stays for longer than a session
-    /// timeout therefore gets its heartbeats from another process, and this one ends. A member that
-    /// disappears was its own earlier self, and a coordinator that does not answer is an outage:
-    /// neither is another process.
+    /// This task is not a member meanwhile. If a member of its name stays for longer than a session
+    /// timeout, another process sends its heartbeats, and this process ends. A member that disappears
+    /// was this task's own earlier one, and a coordinator that does not answer is an outage: neither
+    /// shows another process.
     pub(super) fn look_for_another(&mut self, until: Duration) -> Result<State, Failure> {
         match self.ports.log.look_for_our_name(NAME_LOOKUP) {
             Membership::Present if self.now() >= until => Err(self.another_has_our_name()),

@@ -1,5 +1,5 @@
-//! What precedes reading, at the start and after a failure: a producer of this task's own, and the
-//! group's committed offsets.
+//! The states before reading, at the start and after a failure: a new producer takes over the
+//! transactional id, and every partition goes back to the group's committed offset.
 
 use std::time::Duration;
 
@@ -77,8 +77,8 @@ where
         self.is_transactional() && self.unstable_starts.note_unstable(now)
     }
 
-    /// Returns the state that takes over the transactional ids again, which ends the transactions that
-    /// they left hanging.
+    /// Returns the state that takes over this task's transactional ids again, which ends their hanging
+    /// transactions.
     pub(super) fn search_for_hanging_transactions() -> State {
         tracing::warn!(
             "the group has not returned its offsets for longer than a transaction may take; searching \

@@ -1,14 +1,14 @@
-//! Offsets that the group does not give, because an open transaction holds them back.
+//! Offsets that the group does not return, because an open transaction makes them unstable.
 
 use std::time::Duration;
 
 use crate::limits::{HANGING_SEARCH_INTERVAL, MAX_HANGING_SEARCH_INTERVAL};
 
-/// How long the group has not given offsets of ours.
+/// Tracks for how long the group has not returned the offsets of this task's partitions.
 ///
-/// A transaction that holds offsets back for longer than its timeout hangs. Only taking over the
-/// transactional ids again ends a hanging transaction of our own. Another's stays, so the searches
-/// become rare.
+/// A transaction that keeps offsets unstable for longer than its timeout is hanging. Taking over the
+/// transactional ids again ends a hanging transaction of this task, but not one of another producer,
+/// so the searches become rare.
 #[derive(Debug)]
 pub(super) struct UnstableOffsets {
     since: Option<Duration>,
@@ -25,8 +25,8 @@ impl Default for UnstableOffsets {
 }
 
 impl UnstableOffsets {
-    /// Notes that the group did not give the offsets. Returns whether hanging transactions are to be
-    /// searched for.
+    /// Notes that the group did not return the offsets. Returns whether to search for hanging
+    /// transactions.
     pub(super) fn note_unstable(&mut self, now: Duration) -> bool {
         let since = *self.since.get_or_insert(now);
         if now.saturating_sub(since) < self.search_after {
@@ -37,7 +37,7 @@ impl UnstableOffsets {
         true
     }
 
-    /// Notes that the group gave all offsets.
+    /// Notes that the group returned all offsets.
     pub(super) fn note_stable(&mut self) {
         *self = Self::default();
     }

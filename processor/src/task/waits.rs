@@ -33,7 +33,7 @@ where
         tracing::error!("{why}");
         self.ports.observer.flow().circuit_opened(&why);
         self.forget_batches();
-        // The offsets of earlier batches, which are acknowledged: each trial would write them again.
+        // Earlier batches are acknowledged. Without their offsets each new attempt would write them again.
         let deferred = self.deferred.positions();
         if self.ports.log.consumer().commit_offsets(deferred).is_ok() {
             self.assignment.note_committed(&self.deferred.take());
@@ -54,13 +54,13 @@ where
     }
 
     /// Polls the group without taking records. Returns whether a partition of the current batch was
-    /// taken away.
+    /// revoked.
     pub(super) fn stay_in_group(&mut self, time: Duration) -> bool {
         self.ports.log.consumer().keep_alive(time);
         self.follow_assignment()
     }
 
-    /// Follows what rebalances did. Returns whether a partition of the current batch was taken away.
+    /// Follows the changes of the assignment. Returns whether a partition of the current batch was revoked.
     pub(super) fn follow_assignment(&mut self) -> bool {
         let mut is_batch_cut = false;
         let (consumer, flow) = (self.ports.log.consumer(), self.ports.observer.flow());

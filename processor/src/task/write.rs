@@ -35,7 +35,7 @@ where
                 Guarantee::ExactlyOnce => self.begin_finish(),
                 Guarantee::AtLeastOnce => State::Draining,
             },
-            // The producer's queue is larger than a batch: no room means that the broker takes nothing.
+            // The producer's queue is larger than a batch: if it is full, the broker accepts nothing.
             Err(TransactionError::Retriable(why)) => {
                 self.recover(State::Producing, TransactionError::Abortable(why))
             }
@@ -63,7 +63,7 @@ where
         }
     }
 
-    /// At least once: the batch is acknowledged, and its offsets are committed later.
+    /// Settles an acknowledged batch (at least once). Its offsets are committed later.
     fn defer_offsets(&mut self) -> State {
         let now = self.now();
         let positions = self.batch.positions();
@@ -96,7 +96,7 @@ where
                 }
                 State::Opening
             }
-            // The commit is under way, and only its own answer says how it ends.
+            // The commit is in progress, and only its own answer tells how it ends.
             Err(TransactionError::Retriable(why)) => {
                 self.interrupted = true;
                 if self.now() >= self.deadline {
@@ -110,8 +110,8 @@ where
         }
     }
 
-    /// Commits offsets without a transaction: of records that earn nothing, or that are acknowledged
-    /// already.
+    /// Commits offsets without a transaction: those of records that earn nothing, and those of batches that
+    /// are acknowledged already.
     pub(super) fn commit_offsets(&mut self) -> State {
         self.note_settling();
         let mut positions = self.deferred.positions().clone();
@@ -208,7 +208,7 @@ where
         self.backoff.reset();
     }
 
-    /// Notes that the offsets of the batch begin to be committed. Asks for the time only for spans.
+    /// Notes when the commit of the batch's offsets begins. Reads the clock only if spans are recorded.
     pub(super) fn note_settling(&mut self) {
         if !self.batch.sampled().is_empty() {
             self.settling = Some(self.now());

@@ -1,13 +1,13 @@
-//! Reads integers, and what has a length before it, from the rest of a record's bytes.
+//! Reads integers and length-prefixed values from the rest of a record's bytes.
 
 use crate::malformed::{Malformed, Reason};
 use crate::swar::{self, HIGHS};
 use crate::text::Text;
 
-/// The place from which on the bytes do not follow the schema, and what is wrong there.
+/// The position at which the bytes stop following the schema, and what is wrong there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AvroFault {
-    /// How many bytes follow from there on.
+    /// The number of bytes from that position on.
     left: usize,
     pub(super) what: &'static str,
 }
@@ -24,8 +24,8 @@ impl AvroFault {
     }
 }
 
-/// The rest of the bytes. Functions that are not inlined get a copy, so that it stays in registers
-/// here.
+/// The rest of the bytes. Functions that are not inlined get a copy, so that the original stays in
+/// registers.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     pub(super) rest: &'a [u8],
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
         i32::try_from(self.short()?).map_err(|_| fault)
     }
 
-    /// Reads a number from 0 and below `limit`: a union's branch, or an enum's symbol.
+    /// Reads a number that is not negative and below `limit`: a union's branch, or an enum's symbol.
     #[inline(always)]
     pub(super) fn index(&mut self, limit: usize) -> Result<usize, AvroFault> {
         let fault = self.fault("a branch or symbol that the schema does not have");
@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads the length of what follows, which is within the bytes that are left.
+    /// Reads a length, which is at most the number of bytes that are left after it.
     #[inline(always)]
     pub(super) fn length(&mut self) -> Result<usize, AvroFault> {
         let fault = self.fault("a length that is negative or beyond the record's end");
@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a length and as many bytes.
+    /// Reads length-prefixed bytes.
     #[inline(always)]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], AvroFault> {
         let length = self.length()?;

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::malformed::{Malformed, Reason};
 use compiler::Compiler;
 
-/// The maximum number of bytes of a schema and all that it refers to. Schemas of thousands of fields have fewer.
+/// The maximum number of bytes of a schema and its references together. Even schemas with thousands of
+/// fields are smaller.
 const MAX_TEXT: usize = 1 << 20;
 
 /// How to read records that were written with one schema: which bytes are which known field, and how
@@ -60,7 +61,7 @@ pub(super) enum Content {
     TimestampMicros,
     Text,
     Symbol(Box<[Box<str>]>),
-    /// A length and as many bytes.
+    /// A decimal in length-prefixed bytes.
     Decimal {
         scale: u32,
     },
@@ -82,7 +83,7 @@ pub(super) struct Node {
     pub(super) meaning: Meaning,
 }
 
-/// How a type's bytes are delimited, which is all that it takes to skip them.
+/// How a type's bytes are delimited, which is all that is needed to skip them.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
     Null,
@@ -91,7 +92,7 @@ pub(super) enum Shape {
     Long,
     /// This many bytes: fixed, float and double.
     Fixed(usize),
-    /// A length and as many bytes: bytes and string.
+    /// Length-prefixed bytes: bytes and string.
     Bytes,
     /// An index below this number of symbols.
     Enum(usize),
@@ -115,9 +116,9 @@ pub(super) enum Meaning {
     TimestampMicros,
     /// What the branch holds.
     Branch,
-    /// Bytes that no logical type says more about.
+    /// Bytes without a known logical type.
     Bytes,
-    /// A fixed that no logical type says more about.
+    /// A fixed without a known logical type.
     Fixed,
     /// A type that no known field may have. The text is its name with its article.
     Other(&'static str),
@@ -126,8 +127,8 @@ pub(super) enum Meaning {
 impl Plan {
     /// Compiles a schema's text. `names` are the known fields.
     ///
-    /// `references` are the texts of the named types that it refers to, each after those that it
-    /// refers to itself.
+    /// `references` are the texts of the named types that it refers to, in the order of their
+    /// dependencies: a text comes after the texts that it refers to.
     pub(crate) fn compile(
         text: &str,
         references: &[String],

@@ -15,8 +15,8 @@ impl Plan {
         self.fields.iter().any(|field| &*field.name == name)
     }
 
-    /// Reads a record's bytes, without the framing. `found` is one for each known field, all absent
-    /// before. It is the caller's, because moving it costs as much as filling it.
+    /// Reads a record's bytes, without the framing. `found` has one entry for each known field, all absent
+    /// before the call. The caller owns it, because moving it costs as much as filling it.
     #[inline(always)]
     pub(crate) fn read<'a, const N: usize>(
         &'a self,
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Skips a value, by a copy of the cursor, so that this one stays in registers.
+    /// Skips a value with a copy of the cursor, so that the cursor itself stays in registers.
     #[inline(always)]
     fn skip(&mut self, node: usize) -> Result<(), AvroFault> {
         let mut skipper = Skipper {

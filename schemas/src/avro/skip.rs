@@ -9,8 +9,8 @@ const MAX_DEPTH: usize = 64;
 /// How many values a record may hold for each of its bytes, [`GRANTED_BYTES`] included.
 const MAX_VALUES_PER_BYTE: usize = 64;
 
-/// How many bytes are added to a record's own for the bound on its values. Values without bytes (nulls,
-/// empty records) have no other bound: 8 bytes can announce 2^62 of them.
+/// How many bytes are added to a record's length to bound its values. Values without bytes (nulls, empty
+/// records) have no other bound: 8 bytes can announce 2^62 of them.
 const GRANTED_BYTES: usize = 1024;
 
 /// Returns how many values a record of these bytes may hold.
@@ -21,7 +21,7 @@ pub(super) fn values_of(body: &[u8]) -> usize {
         .saturating_mul(MAX_VALUES_PER_BYTE)
 }
 
-/// Skips values, and counts how many more there may be.
+/// Skips values, and counts down how many more are allowed.
 pub(super) struct Skipper<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) cursor: Cursor<'a>,
@@ -64,7 +64,7 @@ impl Skipper<'_> {
         }
     }
 
-    /// Skips the blocks of an array or map: each is a count and as many items, and a count of zero
+    /// Skips the blocks of an array or map: each is a count and that number of items, and a count of zero
     /// ends them. A negative count is followed by the block's size in bytes, which must be right.
     fn blocks(
         &mut self,
@@ -75,14 +75,14 @@ impl Skipper<'_> {
             if count == 0 {
                 return Ok(());
             }
-            // How many bytes follow the block.
+            // The number of bytes after the block.
             let left = if count < 0 {
                 let size = self.cursor.length()?;
                 Some(self.cursor.rest.len() - size)
             } else {
                 None
             };
-            // Each item counts against the bound on values, so a wrong count ends soon.
+            // Each item counts against the bound on values, so a false count is stopped soon.
             for _ in 0..count.unsigned_abs() {
                 item(self)?;
             }

@@ -20,7 +20,7 @@ pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     bytes(text.as_bytes(), out);
 }
 
-/// Appends the unscaled integer of a decimal of the type bytes, in as few bytes as hold it.
+/// Appends the unscaled integer of a decimal of the type bytes, in the fewest bytes that hold it.
 pub(crate) fn decimal(unscaled: i128, out: &mut Vec<u8>) {
     minimal_bytes(unscaled, |unscaled| bytes(unscaled, out));
 }

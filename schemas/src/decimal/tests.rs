@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Returns the value of a generated number by big integers, within the bounds of the contract.
+/// Computes the expected value of a generated number with big integers, within the bounds of the contract.
 fn oracle(unscaled: &BigInt, exponent: i64) -> Result<String, DecimalError> {
     let ten = BigInt::from(10);
     let (mut unscaled, mut exponent) = (unscaled.clone(), exponent);

@@ -1,6 +1,7 @@
-//! Recognizes framings that are not read by their first bytes, so that a dead letter can name them.
+//! Recognizes unsupported framings by their first bytes, so that a dead letter can name them.
 
-/// Returns what a value that could not be read starts like, and what its writer has to do instead.
+/// Returns which framing the start of an unreadable value looks like, and what its writer has to do
+/// instead.
 ///
 /// The value is neither framed nor JSON: no JSON text starts like any of these.
 #[must_use]

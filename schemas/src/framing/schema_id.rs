@@ -16,8 +16,8 @@ pub enum SchemaId {
 }
 
 impl SchemaId {
-    /// Returns whether a registry may have given the id. Registries count from 1 in signed numbers, and
-    /// their answers to other numbers are not "not found".
+    /// Returns whether a registry may have given the id. Registries count from 1 in signed numbers, and do
+    /// not answer "not found" to other numbers.
     #[must_use]
     pub const fn is_possible(self) -> bool {
         match self {

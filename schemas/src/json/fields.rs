@@ -65,15 +65,15 @@ impl<const N: usize> Names<N> {
     }
 }
 
-/// What was found in the fields that are read.
+/// The contents of the fields that are read.
 pub(crate) struct Found<'a, const N: usize> {
-    /// One for each name. A text with escapes is kept as it is written.
+    /// The content for each name. A text with escapes is kept as it is written.
     pub(crate) fields: [RawField<'a>; N],
     /// Which of the fields are texts with escapes.
     escaped: [bool; N],
     has_escapes: bool,
-    /// The field after the last one that was found. It is tried first, because writers keep an order,
-    /// often this one.
+    /// The field after the last one that was found. It is tried first, because writers usually keep one
+    /// order of the fields, and often this one.
     next: usize,
     /// The first of the fields that came twice.
     pub(super) repeated: Option<usize>,
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_a_fields_only_if_every_byte_of_its_name_is() {
+    fn a_member_matches_a_field_only_if_every_byte_of_its_name_matches() {
         static NAMES: Names<2> = Names::of(["id", "fourteen_bytes"]);
         fn start(member: &[u8]) -> Option<(usize, &[u8])> {
             Found::none().start(&NAMES, member)

@@ -13,8 +13,8 @@ use crate::text::Text;
 /// The maximum number of levels of arrays and objects, the record itself included.
 const MAX_DEPTH: usize = 128;
 
-/// Reads the object that `bytes` holds. `found` is empty before. It is the caller's, because moving it
-/// costs as much as filling it.
+/// Reads the object that `bytes` holds. `found` is empty before the call. The caller owns it, because
+/// moving it costs as much as filling it.
 ///
 /// # Errors
 /// Faults are reported in this order of precedence, wherever they are: bytes that are not UTF-8, the
@@ -37,7 +37,7 @@ pub(crate) fn read<'a, const N: usize>(
     check(bytes, kind, scanner.rest, found.repeated, names)
 }
 
-/// Returns the first fault, if there is one: bytes that are not ASCII may be none.
+/// Returns the first fault, if there is one. A value whose bytes are not all ASCII may have none.
 #[cold]
 #[inline(never)]
 fn check<const N: usize>(
@@ -76,10 +76,10 @@ fn check<const N: usize>(
     Ok(())
 }
 
-/// The place from which on the text is no JSON, and what was expected there.
+/// The position at which the text stops being JSON, and what was expected there.
 #[derive(Debug, Clone, Copy)]
 struct JsonFault {
-    /// How many bytes follow from there on.
+    /// The number of bytes from that position on.
     left: usize,
     expected: &'static str,
 }
@@ -103,7 +103,7 @@ struct Quoted<'a> {
     has_escapes: bool,
 }
 
-/// The scanner. Functions that are not inlined get a copy of it, so that it stays in registers here.
+/// The scanner. Functions that are not inlined get a copy, so that the original stays in registers.
 #[derive(Clone, Copy)]
 struct Scanner<'a> {
     rest: &'a [u8],
@@ -290,7 +290,7 @@ impl<'a> Scanner<'a> {
             let word = swar::first(rest);
             self.seen |= word;
             let hits = specials(word);
-            // Where fewer than eight bytes are left, the zeros behind them are hits.
+            // If fewer than eight bytes are left, the zeros that pad them are hits.
             if hits != 0 {
                 let length = self.rest.len() - rest.len() + bytes_before(hits);
                 return match self.rest.split_at_checked(length) {

@@ -7,8 +7,8 @@ use crate::swar::{self, HIGHS, repeated};
 /// Sets the highest bit of each byte that is a quote, a backslash or a control character. Above the
 /// lowest such byte, highest bits of other bytes may be set too.
 ///
-/// With bit 1 flipped, the quote's number comes right behind those of the control characters, which
-/// only change places among themselves. So one comparison finds all of them. Only a true hit borrows.
+/// Flipping bit 1 turns the quote (0x22) into 0x20, next to the control characters (0x00 to 0x1f), which
+/// stay in their range. So one comparison with 0x21 finds all of them. Only a true hit borrows.
 #[inline(always)]
 pub(super) const fn specials(word: u64) -> u64 {
     let quotes_and_controls = (word ^ repeated(0x02)).wrapping_sub(repeated(b' ' + 1));
@@ -26,7 +26,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
         }
         rest = after;
     }
-    // The zeros behind the rest are control characters.
+    // The zeros that pad the rest count as control characters.
     bytes.len() - rest.len() + bytes_before(specials(swar::first(rest)))
 }
 
@@ -39,7 +39,7 @@ pub(super) const fn bytes_before(hits: u64) -> usize {
 /// The fault of an escape.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoEscape {
-    /// How many bytes after the backslash are right.
+    /// How many bytes after the backslash are valid.
     pub(super) after: usize,
     pub(super) expected: &'static str,
 }

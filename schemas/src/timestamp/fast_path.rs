@@ -60,7 +60,7 @@ const MONTHS: [(u16, u8); 12] = [
 ];
 
 /// Reads `2026-11-23T09:30:00Z` and `2026-11-23T09:30:00.000Z` of the years 2000 to 2099. Returns `None`
-/// for other forms and for what is no time.
+/// for other forms and for texts that are not a time.
 #[inline(always)]
 pub(super) fn parse(text: &[u8]) -> Option<Timestamp> {
     let (date, rest) = text.split_first_chunk()?;

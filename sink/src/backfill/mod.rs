@@ -165,7 +165,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
     }
 }
 
-/// Returns what the last audit record says.
+/// Returns the counts of the last audit record.
 fn counts_of(tally: &Tally, wrote_dead_letters: bool) -> AuditCounts {
     AuditCounts {
         records: tally.records(),

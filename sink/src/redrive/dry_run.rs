@@ -1,5 +1,5 @@
-//! The table of a preview. Its statements are rolled back, so it would not know the rows that
-//! earlier dead letters of the same preview would have written. They are remembered here.
+//! The table of a preview. Its statements are rolled back, so it lacks the rows that earlier dead
+//! letters of the same preview would have written. These rows are remembered here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use schemas::Currency;
 use crate::columns::Columns;
 use crate::ports::{Table, VoucherIdentity, WriteError, Written};
 
-/// A table that remembers what it would have written. For statements of one row.
+/// A table that remembers the rows that it would have written. Only for statements of one row.
 pub(super) struct DryRun<T> {
     table: T,
     /// The rows that would exist by now.
@@ -28,7 +28,7 @@ struct Content {
 }
 
 impl<T> DryRun<T> {
-    /// `table` rolls its statements back.
+    /// Wraps a table that rolls its statements back.
     pub(super) const fn of(table: T) -> Self {
         Self {
             table,

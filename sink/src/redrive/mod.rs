@@ -40,7 +40,7 @@ pub struct RedriveSettings {
 ///
 /// # Errors
 /// Exit code 2 for wrong settings; 1 when the broker, the registry or the database does not answer,
-/// which is no attempt on the dead letters.
+/// which does not count as an attempt on the dead letters.
 pub async fn run(settings: RedriveSettings, shutdown: Shutdown) -> Result<(), Failure> {
     let audit = settings
         .redrive

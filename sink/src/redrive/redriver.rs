@@ -32,7 +32,7 @@ pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
     patience: Duration,
-    /// What the new rows are worth.
+    /// The sum of the new rows' amounts, by currency.
     sums: BTreeMap<Currency, Decimal>,
 }
 
@@ -151,7 +151,7 @@ impl<S, T: Table> Redriver<S, T> {
     }
 }
 
-/// Writes the one row of the batch. No sentence of an error has its code.
+/// Writes the one row of the batch. The row's code is removed from the sentences of errors.
 fn insert(table: &mut impl Table, batch: &Batch) -> Result<Written, WriteError> {
     let mut columns = Columns::default();
     columns.fill(batch, 0..1);

@@ -1,5 +1,5 @@
-//! The database that the vouchers are written to. Everything else in this crate names it by these names,
-//! so a second target is a folder beside `postgres`, and is chosen here.
+//! The database that the vouchers are written to. The rest of this crate uses only the names below, so a
+//! second target would be a folder beside `postgres`, and would be chosen here.
 
 pub mod postgres;
 mod probe;
@@ -13,7 +13,7 @@ use crate::settings::DatabaseSettings;
 pub use postgres::{Database, PostgresTable as VouchersTable, WriteTest, migrate};
 pub use probe::DatabaseProbe;
 
-/// Checks the database, and migrates it when the check is to repair what it finds.
+/// Checks the database, and migrates it with `--fix`.
 pub(crate) async fn check(check: &mut Check, database: &Database) {
     let schema = DatabaseSchema {
         service: "sink",

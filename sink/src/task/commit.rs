@@ -1,5 +1,4 @@
-//! After the rows are durable: the batch is settled, and its offsets are committed with those of later
-//! batches.
+//! Settles a batch whose rows are durable, and commits its offsets together with those of later batches.
 
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ where
         let steps = BatchSteps {
             records: self.batch.records(),
             written: writing_since.map_or(0, |_| self.batch.rows()),
-            // The first sampled record was read before that.
+            // The span of the poll begins with the first sampled record if that was read earlier.
             began: complete,
             complete,
             settling: None,
@@ -63,8 +62,8 @@ where
         self.ports.observer.traced(self.batch.sampled(), steps);
     }
 
-    /// Returns the state that commits offsets when they are due, or when the next occasion may be long
-    /// in coming.
+    /// Returns the state that commits offsets when they are due, or when a record is held: the registry may
+    /// take long to return its schema.
     pub(super) fn after_batch(&self) -> State {
         if self.held.is_some() || self.deferred.are_due(self.now()) {
             self.commit_at_once()
@@ -89,8 +88,8 @@ where
                 self.assignment.note_committed(&self.deferred.take());
                 self.report_commit(since);
             }
-            // A new owner of the partitions does the same again, which is idempotent. Those that stay here
-            // are committed with later records, or when all is read.
+            // The new owner of a partition processes the records again, which is idempotent. Offsets of
+            // partitions that stay here are committed with later records, or once all records are read.
             Err(CommitError::NotOwner(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
                 self.deferred.clear();

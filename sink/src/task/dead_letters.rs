@@ -1,5 +1,5 @@
-//! Dead letters: sent together and acknowledged; those that the broker refuses are reduced, or block
-//! the task.
+//! Sends the dead letters of a batch together, and waits until they are acknowledged. Those that the
+//! broker refuses are reduced, or block the task.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ where
             Drained::All => {
                 self.refused_backoff.reset();
                 self.settle_batch();
-                // At once: a dead letter would be written again with its record.
+                // Not deferred: after a crash each dead letter would be written again with its record.
                 Ok(self.commit_at_once())
             }
             Drained::NotYet => {
@@ -74,8 +74,8 @@ where
         })
     }
 
-    /// Returns the state that sends the refused dead letters again. The others are acknowledged, and
-    /// sent again they would be written twice to a topic that keeps everything.
+    /// Returns the state that sends the refused dead letters again. The others are acknowledged: sending
+    /// them again would write them twice to a topic that keeps everything.
     fn handle_refusals(&mut self, sent: &[usize], refused: &[Refused]) -> Result<State, Failure> {
         self.ports.dead_letters.reopen()?;
         for (index, number) in sent.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How old the oldest record is whose outcome is not durable.
+//! The age of the oldest record whose outcome is not durable.
 
 use runtime::clock::Clock;
 use runtime::kafka::GroupConsumer;
@@ -17,7 +17,7 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Reports since when there are records whose outcomes are not durable: that were read, or that are
+    /// Reports the timestamp of the oldest record whose outcome is not durable, whether it was read or is
     /// still to be read.
     pub(super) fn report_lag(&mut self) {
         let unread = self.ports.source.unread_since();
@@ -25,8 +25,8 @@ where
         self.ports.observer.flow().unsettled_since(since);
     }
 
-    /// Returns the timestamp of the oldest record that was read and whose outcome is not durable. A
-    /// record that was forgotten after a failure remains one.
+    /// Returns the timestamp of the oldest record that was read and whose outcome is not durable.
+    /// Records that were forgotten after a failure count too.
     pub(super) fn oldest_read(&self) -> Option<i64> {
         let held = self.held.as_ref().and_then(|held| held.timestamp_millis);
         let oldest = [

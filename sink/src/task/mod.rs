@@ -12,28 +12,29 @@
 //!  └─────────────────────────────────┘
 //! ```
 //!
-//! While a statement is in flight the next batch is read and decoded, and no more than that. There are
-//! two batches: the current one, from Writing to its offsets, and the next one, which Reading completes.
+//! While a statement is in flight the next batch is prefetched: read and decoded, but not written. There
+//! are two batches: the current one, from Writing to its offsets, and the next one, which Reading
+//! completes.
 //!
 //! Exactly one row for each voucher rests on these rules:
 //!
 //! - **Offsets come last**: a batch's offsets are committed after its rows are durable and its dead
-//!   letters acknowledged, and never those of records that were only read. Whatever is interrupted
-//!   before that is done again, and changes nothing then: a row is known by (campaign, order).
-//! - **The table is what the records give one after the other**: of an identity the first record is
-//!   the row, of two identities with one code the earlier has it. A statement may write many at once
-//!   only because a statement that succeeds has done the same as that, and one that fails is bisected,
-//!   the earlier half first. The next batch is written when the current one is settled.
-//! - **Only a fault in the data makes a dead letter**: a row that fails alone becomes one when the table
-//!   accepts others ([`crate::lone_failures`]). A fault outside of the data is waited out in the state
-//!   that met it, while the group is polled and no record is taken.
-//! - **A rebalance takes offsets and dead letters away, never rows**: what another member does again
-//!   gives the same rows.
-//! - **The circuit breaker undoes whole batches**: no dead letter is written, no offset committed, and
-//!   all is read again. It judges the current batch; the next one is undone with it.
+//!   letters acknowledged, and never those of records that were only read. After an interruption the
+//!   records are processed again, which is idempotent: a row is identified by (campaign, order).
+//! - **The table is as if the records were written one by one**: the first record of an identity is the
+//!   row, and of two identities with the same code the earlier one has it. One statement may write many
+//!   rows only because a statement that succeeds has the same effect, and one that fails is bisected,
+//!   the earlier half first. The next batch is written after the current one is settled.
+//! - **Only a fault in the data makes a dead letter**: a row that fails alone becomes a dead letter when
+//!   the table accepts other rows ([`crate::lone_failures`]). A fault outside the data is waited out in
+//!   the state in which it occurred, while the group is polled and no record is taken.
+//! - **A rebalance discards offsets and dead letters of revoked partitions, never rows**: the new owner
+//!   processes the same records again and gets the same rows.
+//! - **The circuit breaker undoes whole batches**: no dead letter is written, no offset is committed, and
+//!   all records are read again. It judges the current batch; the next batch is undone with it.
 //!
-//! Each step makes at most one call that can wait. What is read beside a statement has been fetched
-//! already.
+//! Each step makes at most one call that can wait. Prefetching takes only records that the client has
+//! already fetched.
 //!
 //! | module | states |
 //! |---|---|
@@ -42,7 +43,7 @@
 //! | `dead_letters` | DeadLettering |
 //! | `commit` | CommittingOffsets |
 //! | `waits` | all states that wait |
-//! | `lag` | after every step: how old the oldest unsettled record is |
+//! | `lag` | after every step: reports the age of the oldest unsettled record |
 
 mod commit;
 mod dead_letters;
@@ -93,7 +94,7 @@ pub struct Ports<K, T, D, S, C, O> {
 /// The settings of one task.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topic that the source reads, to be named in dead letters.
+    /// The topic that the source reads. Dead letters name it.
     pub topic: String,
     /// When too many dead letters pause the task.
     pub breaker: CircuitBreakerSettings,
@@ -120,7 +121,8 @@ pub enum State {
     /// The offsets of durable batches are committed.
     CommittingOffsets,
 
-    /// The database is away, or two transactions met. The same part is written again at `until`.
+    /// The database is unavailable, or two transactions conflicted. The same part is written again at
+    /// `until`.
     WaitingForDatabase {
         /// The parts that are not written yet.
         bisection: Bisection,
@@ -132,7 +134,7 @@ pub enum State {
         /// When the pause ends.
         until: Duration,
     },
-    /// The broker did not accept the offsets. The same are committed again at `until`.
+    /// The broker did not accept the offsets. They are committed again at `until`.
     WaitingToCommit {
         /// When the pause ends.
         until: Duration,
@@ -166,28 +168,30 @@ pub struct Task<K, T, D, S, C, O> {
 
     /// The current batch: its rows are written, then its dead letters, then its offsets.
     batch: Batch,
-    /// The next batch: its records are read and decoded, and no more.
+    /// The next batch: its records are read and decoded, but not written.
     next: Batch,
-    /// Kept for its memory while no statement has it.
+    /// The memory for the next statement's columns, kept between statements.
     columns: Columns,
     /// A record that was read after those of the next batch and whose schema isn't known yet.
     held: Option<OwnedRecord>,
-    /// The timestamp of the oldest record that was read, and forgotten after a failure. Until a batch is
-    /// settled, or nothing is left to be read.
+    /// The timestamp of the oldest record that was forgotten after a failure and has to be read again.
+    /// `None` again once a batch is settled or every partition is read to its end.
     forgotten: Option<i64>,
     /// Why the consumer cannot go on. The current batch is settled before the consumer is replaced.
     consumer_failure: Option<String>,
 
-    /// Has counted the records of the current batch, and not those of the next.
+    /// Has counted the records of the current batch, but not those of the next.
     breaker: CircuitBreaker,
-    /// The breaker before the current batch: a record counts only once.
+    /// The breaker before the current batch. A batch that is read again starts from it, so that each record
+    /// counts only once.
     breaker_before: CircuitBreaker,
     assignment: Assignment,
-    /// The offsets of batches that are durable.
+    /// The uncommitted offsets of durable batches.
     deferred: DeferredOffsets,
-    /// Of a current batch with sampled records: when its first statement was started, if it was.
+    /// When the first statement of the current batch was started. Only noted for a batch with sampled
+    /// records.
     writing_since: Option<Duration>,
-    /// Whether a row that fails alone is at fault.
+    /// Decides whether a row that fails alone is at fault.
     lone_failures: LoneFailures,
     backoff: Backoff,
     /// Between attempts at dead letters that the broker refuses.
@@ -207,7 +211,7 @@ where
 
     fn step(&mut self, state: State) -> Result<State, Failure> {
         let next = match state {
-            // The way of a batch.
+            // The path of a batch.
             State::Reading => Ok(self.read()),
             State::Writing { bisection, since } => Ok(self.write(bisection, since)),
             State::DeadLettering { sent } => self.write_dead_letters(sent),
@@ -281,7 +285,7 @@ where
         self.ports.clock.now()
     }
 
-    /// Reports that the whole task waits, and why.
+    /// Reports that the whole task is blocked, and why.
     fn report_blocked(&mut self, reason: &str) {
         self.ports.observer.flow().blocked(reason);
     }
@@ -305,7 +309,7 @@ where
         false
     }
 
-    /// Forgets all that was read and not settled.
+    /// Forgets all records that were read and not settled.
     fn forget_batches(&mut self) {
         self.forgotten = self.oldest_read();
         self.writing_since = None;

@@ -27,7 +27,7 @@ enum Received {
 
 /// Why filling the next batch ended.
 pub(super) enum Filled {
-    /// As many records were polled as was asked for. More may be waiting.
+    /// The requested number of records was polled. More may be waiting.
     Partly,
     /// No record is waiting, the batch is full, or the consumer cannot go on.
     Enough,
@@ -55,7 +55,7 @@ where
         }
     }
 
-    /// How long the first poll of a batch waits.
+    /// Returns how long the first poll of a batch waits.
     fn idle_timeout(&self) -> Duration {
         if !self.next.is_empty() {
             return Duration::ZERO;
@@ -111,7 +111,7 @@ where
         }
     }
 
-    /// Adds the held record to the next batch. Returns the schema that it still waits for, if so.
+    /// Adds the held record to the next batch. Returns the schema that the record still waits for, if any.
     fn add_held(&mut self, held: OwnedRecord) -> Option<SchemaId> {
         match decide(&held, &mut self.ports.schemas, &mut self.next) {
             Decision::Wait { schema_id } => {
@@ -150,7 +150,7 @@ where
 
     /// Commits the offsets past the control records at the end of the last transactions, so that the
     /// group shows no lag when it is idle. Every record that was read is durable, and its offset is
-    /// committed already unless the group was between two generations then.
+    /// committed already unless the group was rebalancing at that time.
     fn commit_what_is_read(&mut self) {
         if self.assignment.is_read_to_the_end(&self.ports.source) {
             self.forgotten = None;

@@ -39,7 +39,7 @@ where
         if self.wait(until) {
             return State::WaitingForBroker { until };
         }
-        // A rebalance may have taken the dead letters away meanwhile.
+        // A rebalance may have revoked the partitions of the dead letters meanwhile.
         self.end_writing()
     }
 
@@ -99,7 +99,7 @@ where
         State::Reading
     }
 
-    /// Gives the consumer up: another member has its name, or librdkafka gave up.
+    /// Discards the consumer: another member has its name, or librdkafka reported a fatal error.
     pub(super) fn give_up_consumer(&mut self, why: &str) -> State {
         tracing::warn!(why, "the consumer cannot go on; joining the group again");
         self.report_blocked(&format!("joining the group again: {why}"));
@@ -141,7 +141,7 @@ where
         self.follow_assignment();
     }
 
-    /// Follows what rebalances did.
+    /// Follows the changes of the assignment.
     pub(super) fn follow_assignment(&mut self) {
         let (consumer, flow) = (&mut self.ports.source, self.ports.observer.flow());
         self.assignment.follow(consumer, flow, |partition| {

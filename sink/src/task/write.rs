@@ -1,4 +1,4 @@
-//! Writing: the current batch's rows, in one statement; after a refusal for its data, in bisected parts.
+//! Writes the current batch's rows in one statement, and in bisected parts if the data is refused.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -151,7 +151,7 @@ where
             WriteError::CodeClash { holder } => {
                 match holder.and_then(|holder| code_taken(&self.batch, row, &holder)) {
                     Some(cause) => self.reject(bisection, row, cause),
-                    // Another writer of this very voucher was quicker, or the holder is gone: once more.
+                    // Another writer of the same voucher was quicker, or the holder is gone: try again.
                     None => self.write_again(bisection, RetryClass::Conflict),
                 }
             }
@@ -171,12 +171,12 @@ where
                 self.write_again(bisection, RetryClass::Postgres)
             }
             WriteError::Conflict(why) => {
-                tracing::debug!(why, "two transactions met");
+                tracing::debug!(why, "the statement conflicted with another transaction");
                 self.write_again(bisection, RetryClass::Conflict)
             }
             WriteError::Unavailable(why) => {
                 if self.backoff.attempts() == 0 {
-                    tracing::warn!(why, "the database is away; waiting, nothing is lost");
+                    tracing::warn!(why, "the database is unavailable; waiting, nothing is lost");
                 }
                 self.report_blocked(&format!("waiting for the database: {why}"));
                 self.write_again(bisection, RetryClass::Postgres)
@@ -200,13 +200,13 @@ where
         }
     }
 
-    /// Counts a statement that failed for this cause and is executed again.
+    /// Counts a statement that failed for this cause. It is executed again, whole or in parts.
     fn count_failure(&mut self, cause: &'static str) {
         let flow = self.ports.observer.flow();
         flow.count(Count::one_of(SINK_WRITE_ERRORS, "cause", cause));
     }
 
-    /// Makes a row a dead letter that was refused alone, unless there are too many of them.
+    /// Makes a row that was refused alone a dead letter, unless that opens the circuit.
     fn reject(&mut self, mut bisection: Bisection, row: usize, cause: Malformed) -> State {
         self.batch.reject(row, cause);
         // The breaker had counted the row as good.

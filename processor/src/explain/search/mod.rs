@@ -1,8 +1,8 @@
 //! Searches the topics for an order.
 //!
-//! What the databases know of the order says where its records are, so that only their neighbourhood
-//! is read. Whole partitions are read where they are short, where nothing is known of the order, and
-//! where a person asks for it.
+//! The databases say where the order's records are, so only the offsets near them are read. Whole
+//! partitions are read if they are short, if the databases have nothing about the order, and if a flag
+//! asks for it.
 //!
 //! | module | contents |
 //! |---|---|
@@ -55,7 +55,7 @@ pub(super) struct Reach {
     pub(super) scan: bool,
     /// Reads nothing from before this time.
     pub(super) since: Option<Timestamp>,
-    /// How many offsets of a topic are read near the records that are known.
+    /// How many offsets of a topic are read near the known records.
     pub(super) nearby: u64,
 }
 
@@ -65,7 +65,7 @@ impl Reach {
         self.all_partitions || self.scan || self.since.is_some()
     }
 
-    /// Returns what leads to parts of whole partitions.
+    /// Returns how whole partitions are searched.
     fn how(&self) -> How {
         self.since.map_or(How::Whole, How::Since)
     }
@@ -111,7 +111,7 @@ impl Search {
         })
     }
 
-    /// Asks what a topic holds, and where the search begins.
+    /// Looks up which offsets a topic holds, and where the search begins.
     fn open(&self, name: &str, order_id: &str) -> Result<SearchedTopic, Failure> {
         let whole = TopicRange::whole(&self.kafka, name)?;
         let since = match self.reach.since {
@@ -127,8 +127,8 @@ impl Search {
         Ok(SearchedTopic { since, ..topic })
     }
 
-    /// Returns where records that are not older than these times begin in the partition of the
-    /// order's key. A record that was written at such a time is stamped a little earlier at most.
+    /// Returns where records that are not older than these times begin in the partition of the order's
+    /// key. A record's timestamp may be earlier than the time by [`CLOCK_TOLERANCE_MILLIS`].
     fn starts(&self, topic: &SearchedTopic, times: &[Timestamp]) -> Result<Vec<Offset>, Failure> {
         let millis: Vec<_> = times
             .iter()

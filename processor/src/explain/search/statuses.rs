@@ -1,5 +1,5 @@
-//! Searches the statuses of an order: where its vouchers and dead letters come from, and from the
-//! times on at which the ingress changed it.
+//! Searches the statuses of an order: at the positions that its vouchers and dead letters name, and from
+//! the times at which the ingress changed it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -53,8 +53,8 @@ impl Search {
         self.read_whole(topic, trace, sources, &likely)
     }
 
-    /// Reads near the positions and times that are known. Returns whether that is enough: not when
-    /// nothing is known, and not when what is known turns out to be about another topic.
+    /// Reads near the known positions and times. Returns whether that is enough. It is not if none is
+    /// known, or if no status is found and a known position belongs to a topic that was replaced.
     fn read_near(
         &mut self,
         topic: &mut SearchedTopic,
@@ -85,8 +85,8 @@ impl Search {
         }
         let parts = near(&topic.held, &anchors, self.reach.nearby);
         self.read_statuses(topic, trace, sources, &parts, |_| false)?;
-        // The relay publishes every change of the ingress, if late: the record of the newest one is
-        // behind its time, unless it is not published yet.
+        // The relay publishes every change of the ingress, possibly late: the record of the newest change
+        // is after the change's time, unless it is not published yet.
         if let Some((version, start)) = newest
             && !trace.has_version(version)
         {

@@ -1,5 +1,5 @@
-//! Searches the vouchers of an order: at the positions that its rows name, or from the time on at
-//! which the ingress says that it was sent.
+//! Searches the vouchers of an order: at the positions that its rows name, or from the time at which it
+//! was sent according to the ingress.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ use crate::explain::spans::Parts;
 use crate::explain::trace::{OrderTrace, Role, VoucherFields, VoucherRecord};
 use crate::rule::money;
 
-/// When to end before everything is read.
+/// When reading ends before everything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
     /// Never.
@@ -60,7 +60,8 @@ impl Search {
         }
         let parts = near(&topic.held, &anchors, self.reach.nearby);
         self.read_vouchers(topic, trace, &parts, Until::End)?;
-        // A row is proof of a record. It is neither where the row says, nor near the order's times.
+        // A row proves that a record was written, but it is neither at the row's position nor near the
+        // order's times.
         if trace.lacks_record_of_row() {
             topic.how.insert(self.reach.how());
             let parts = topic.rest(&expected);
@@ -69,13 +70,13 @@ impl Search {
         Ok(())
     }
 
-    /// Returns where the order's vouchers are known to be; nothing when that is not known.
+    /// Returns the known positions of the order's vouchers; empty if none is known.
     fn voucher_anchors(
         &self,
         topic: &mut SearchedTopic,
         trace: &OrderTrace,
     ) -> Result<BTreeSet<Anchor>, Failure> {
-        // Records before that of the row are of no interest: the first one earned the row.
+        // Records before that of the row do not matter: the row was made from the first one.
         let of_rows: BTreeSet<_> = trace
             .row_positions()
             .into_iter()

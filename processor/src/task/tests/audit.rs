@@ -1,4 +1,4 @@
-//! The audit records of a backfill: their numbers are those of what was committed.
+//! The audit records of a backfill: their sums equal what was committed.
 
 use proptest::prelude::*;
 use runtime::audit::{Action, AuditSettings, AuditTopic, AuditTrail};
@@ -33,7 +33,7 @@ fn trail() -> Option<AuditTrail> {
     })
 }
 
-/// The sums over all committed audit records, of records, vouchers and dead letters.
+/// Returns the sums over all committed audit records: of records, vouchers and dead letters.
 fn sums(kafka: &Kafka) -> [usize; 3] {
     let audit: Vec<Value> = kafka
         .audit
@@ -46,7 +46,7 @@ fn sums(kafka: &Kafka) -> [usize; 3] {
     })
 }
 
-/// What the sums must be.
+/// Returns what the sums must be: the inputs, and the vouchers and dead letters in their topics.
 fn effects(kafka: &Kafka) -> [usize; 3] {
     let written = |topic: &str| {
         let records = kafka.written.iter().filter(|(to, ..)| to == topic);
@@ -77,7 +77,10 @@ fn records_that_earn_nothing_are_recorded_too() {
     let inputs = vec![sent(0, 0, 20), record(0, 1, None)];
     let (kafka, _) = run_audited(kafka(inputs, Vec::new()), Guarantee::ExactlyOnce, trail());
     assert_eq!(sums(&kafka), [2, 0, 0]);
-    assert_eq!(kafka.offsets_only_commits, 0, "they are one transaction");
+    assert_eq!(
+        kafka.offsets_only_commits, 0,
+        "their offsets are in the audit record's transaction"
+    );
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn the_oldest_and_the_newest_order_with_a_voucher_are_measured_unless_they_are_r
     assert_eq!(ranges, [Some((WRITTEN + 5, WRITTEN + 9))]);
 }
 
-/// Makes a record so many milliseconds younger.
+/// Makes a record younger by `later` milliseconds.
 fn written(mut record: OwnedRecord, later: i64) -> OwnedRecord {
     record.timestamp_millis = Some(WRITTEN + later);
     record

@@ -1,4 +1,4 @@
-//! The loop against a small model of Kafka: faults at any call, and what must hold all the same.
+//! The loop against a small model of Kafka: faults at any call, and what must hold nevertheless.
 
 mod audit;
 mod lag;
@@ -29,12 +29,13 @@ use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Written};
 use records::{framed, record, sent};
 use watch::Watch;
 
-/// Steps until everything is committed. The number of steps is bounded: faults end, so must it.
+/// Steps until everything is committed. The number of steps is bounded: the faults end, so the loop must
+/// end too.
 fn run(kafka: Kafka, guarantee: Guarantee) -> (Kafka, Watch) {
     run_audited(kafka, guarantee, None)
 }
 
-/// The same, with audit records as a backfill writes them.
+/// Runs like [`run`], with audit records as a backfill writes them.
 fn run_audited(kafka: Kafka, guarantee: Guarantee, audit: Option<AuditTrail>) -> (Kafka, Watch) {
     let topics = Topics {
         source: "order-status".to_owned(),
@@ -111,7 +112,7 @@ fn kafka(inputs: Vec<OwnedRecord>, faults: Vec<Fault>) -> Kafka {
     kafka
 }
 
-/// What each input must have become, once.
+/// Returns the records that must have been written, each exactly once.
 fn expected(kafka: &Kafka) -> Vec<Written> {
     let mut expected = Vec::new();
     for record in kafka.inputs.values().flatten() {
@@ -228,9 +229,10 @@ fn a_thousand_dead_records_open_the_circuit_and_write_nothing_more() {
     );
 }
 
-/// A task that is replaced three times, and what the group says about its name then.
+/// Builds a model in which the task is replaced three times, and the group then gives these answers about
+/// its name.
 fn replaced_three_times(answers: Vec<Membership>) -> Kafka {
-    // What is not a poll lets a replacement pass, so more are written down than take place.
+    // Only a poll reports a replacement, so the script has more of them than take effect.
     let faults = [Fault::None, Fault::Replaced].repeat(3);
     Kafka {
         answers: answers.into(),
@@ -273,9 +275,9 @@ fn a_process_that_is_replaced_during_an_outage_goes_on() {
     assert_eq!(kafka.written.len(), 1);
 }
 
-/// No session timeout runs during a rebalance: only what comes after it counts.
+/// No session timeout runs during a rebalance: only answers after it count.
 #[test]
-fn a_member_of_a_group_that_rebalances_is_not_held_against_its_own_process() {
+fn a_member_seen_during_a_rebalance_is_not_taken_for_another_process() {
     let mut answers = all_the_while(Membership::Rebalancing);
     answers.extend(vec![Membership::Present; 12]);
     answers.push(Membership::Absent);
@@ -291,7 +293,7 @@ fn fences_of_the_producer_alone_end_nobody() {
     assert_eq!(kafka.written.len(), 1);
 }
 
-/// Whatever call it was whose failure made the task rewind.
+/// Whichever call failed and made the task rewind.
 #[test]
 fn offsets_that_stay_held_back_make_the_task_take_over_its_ids_again() {
     let mut searches = [0, 0];

@@ -29,21 +29,22 @@ pub(super) enum Fault {
     Abortable,
     Fatal,
     Fenced,
-    /// Another member has the name; as what is not a poll it is nothing.
+    /// Another member has the name. Only a poll reports this; every other call succeeds.
     Replaced,
     /// Done, but the answer is lost and the producer with it.
     DoneThenFatal,
-    /// The group moves on: this member's generation is old until it polls, which takes partition 0
-    /// away from it and gives it back at the poll after that.
+    /// A rebalance: this member's generation is old until its next poll, which revokes partition 0; the
+    /// poll after that assigns it again.
     Rebalance,
 }
 
-/// Whose offsets a hanging transaction of this task holds back, until its ids are taken over again.
+/// Which offsets a hanging transaction of this task keeps unstable, until the task takes over its
+/// transactional ids again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hangs {
-    /// Those of partitions that are read.
+    /// The offsets to which the task rewinds.
     Rewinding,
-    /// Those of partitions that are to be assigned.
+    /// The offsets at which new partitions begin.
     Placing,
 }
 
@@ -69,15 +70,15 @@ pub(super) struct Kafka {
     pub(super) answers: VecDeque<Membership>,
     pub(super) hangs: Option<Hangs>,
     pub(super) inits: usize,
-    /// Larger records are refused.
+    /// Records of more bytes are refused.
     pub(super) max_bytes: Option<usize>,
     /// The number of dead letters that are refused, however small they are, one after the other.
     pub(super) refused_dead_letters: usize,
-    /// After an abort the record at this offset of partition 0 comes late, by this number of polls.
+    /// After an abort the record at this offset of partition 0 arrives late, by this number of polls.
     pub(super) late: Option<(Offset, usize)>,
     /// The values of all committed audit records.
     pub(super) audit: Vec<Vec<u8>>,
-    /// Of the open transaction.
+    /// The audit records of the open transaction.
     pub(super) open_audit: Vec<Vec<u8>>,
     pub(super) sent: usize,
     pub(super) refused: Vec<Refused>,
@@ -100,7 +101,7 @@ impl Kafka {
         fault
     }
 
-    /// What a poll does of the group's business; true when it did something.
+    /// Handles a pending change of the assignment, as a poll does. Returns whether there was one.
     fn serve_group(&mut self) -> bool {
         if std::mem::take(&mut self.old_generation) {
             self.revoke(0);
@@ -149,7 +150,7 @@ impl GroupConsumer for Kafka {
     fn poll(&mut self, timeout: Duration) -> Polled<OwnedRecord> {
         assert!(
             self.open.is_none(),
-            "a poll never meets an open transaction"
+            "the group is polled while a transaction is open"
         );
         self.now += timeout;
         match self.fault() {
@@ -219,7 +220,7 @@ impl GroupConsumer for Kafka {
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), CommitError> {
         assert!(
             self.open.is_none(),
-            "plain commits only outside of a transaction"
+            "offsets are committed by the consumer while a transaction is open"
         );
         let error = runtime::kafka::rdkafka::error::KafkaError::Canceled;
         if self.fault() != Fault::None {
@@ -264,7 +265,7 @@ impl Log for Kafka {
     }
 
     fn init(&mut self, _: Duration) -> Result<(), TransactionError> {
-        assert!(self.open.is_none(), "init before begin");
+        assert!(self.open.is_none(), "init while a transaction is open");
         self.answer()?;
         self.inits += 1;
         Ok(())
@@ -342,7 +343,7 @@ impl Log for Kafka {
             positions
                 .keys()
                 .all(|partition| self.positions.contains_key(partition)),
-            "offsets only of partitions that are ours"
+            "offsets of a partition that is not assigned"
         );
         self.open.as_mut().unwrap().1.clone_from(positions);
         Ok(())
@@ -384,7 +385,7 @@ impl Kafka {
     }
 }
 
-/// The model keeps the time: the clock only has to be asked often enough.
+/// Shows the model's time, as of the beginning of the step.
 #[derive(Clone, Default)]
 pub(super) struct ModelClock(pub(super) std::rc::Rc<std::cell::Cell<Duration>>);
 
@@ -394,7 +395,7 @@ impl Clock for ModelClock {
     }
 }
 
-/// Schema 7 becomes known at the third question, schema 9 never exists.
+/// Schema 7 becomes known at the third look-up; no other schema exists.
 #[derive(Default)]
 pub(super) struct Schemas {
     asked: usize,

@@ -1,4 +1,4 @@
-//! Records that the broker refuses for what they are.
+//! Records that the broker refuses because of the records themselves.
 
 use std::time::Duration;
 
@@ -38,12 +38,16 @@ fn a_dead_letter_that_does_not_fit_is_written_with_what_fits() {
     let (kafka, watch) = with_limit(inputs, 18_000, Guarantee::ExactlyOnce);
     all_is_written_once(&kafka);
     assert_eq!((watch.reduced, watch.refused), (1, 0));
-    assert_eq!(kafka.aborted.len(), 1, "one attempt finds out");
+    assert_eq!(
+        kafka.aborted.len(),
+        1,
+        "one attempt finds the refused record"
+    );
     assert_eq!(watch.reasons, [""; 0], "ready all the time");
 }
 
 #[test]
-fn without_transactions_it_is_the_same() {
+fn a_large_dead_letter_is_reduced_without_transactions_too() {
     let inputs = vec![sent(0, 0, 150), large_junk(1), sent(0, 2, 150)];
     let (mut kafka, watch) = with_limit(inputs, 18_000, Guarantee::AtLeastOnce);
     kafka.written.sort();
@@ -86,7 +90,10 @@ fn a_record_that_is_refused_again_and_again_waits_longer_and_leaves_nothing_behi
     all_is_written_once(&kafka);
     assert_eq!(watch.refused, 12);
     let (left_behind, times): (Vec<_>, Vec<_>) = kafka.aborted.iter().copied().unzip();
-    assert!(left_behind[0] > 0, "the first attempt had its neighbours");
+    assert!(
+        left_behind[0] > 0,
+        "the first attempt had other records too"
+    );
     assert_eq!(left_behind[1..], [0; 11]);
     let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses[10] >= Duration::from_secs(15), "{pauses:?}");
@@ -107,7 +114,7 @@ fn the_task_is_not_ready_and_names_the_record_until_it_is_written() {
 }
 
 #[test]
-fn attempts_are_counted_by_what_stood_in_the_way_and_transactions_by_how_they_ended() {
+fn retries_are_counted_by_their_cause_and_transactions_by_their_outcome() {
     let inputs = vec![sent(0, 0, 150), record(0, 1, Some(b"x".to_vec()))];
     let (kafka, watch) = refusing(inputs, 3);
     let times = |event: Count| watch.counts.iter().filter(|count| **count == event).count();
@@ -135,7 +142,7 @@ fn records_that_were_read_before_a_refused_one_are_committed_without_it() {
     assert_eq!(kafka.written, expected_in_order(&kafka));
 }
 
-/// The task is idle before it reads the blocked record again: that is no progress.
+/// An idle task that waits for the blocked record to be read again has made no progress.
 #[test]
 fn a_blocked_record_that_comes_late_is_still_alone_in_its_transaction() {
     let mut kafka = kafka(

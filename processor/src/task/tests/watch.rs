@@ -1,4 +1,4 @@
-//! What the task reports, written down.
+//! An observer that keeps everything that the task reports.
 
 use std::time::Duration;
 

@@ -500,7 +500,8 @@ mod tests {
             .set("bootstrap.servers", "127.0.0.1:1")
             .set("group.id", "group");
         let member = Subscription::join(&config, "order-status").unwrap();
-        let mut member = member.leaves_on_close().beside_transactions();
+        let mut member = member.beside_transactions();
+        member.leave_on_close();
         member.fail("a commit of offsets was not answered");
         member.reopen().unwrap();
         assert!(member.leaves_on_close && member.is_beside_transactions);

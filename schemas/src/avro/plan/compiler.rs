@@ -125,7 +125,7 @@ impl Compiler {
             .rsplit_once('.')
             .map_or("", |(space, _)| space)
             .to_owned();
-        // Named before its fields, which may refer to it.
+        // Defined before its fields are compiled, because they may refer to it.
         let id = self.define(name, Shape::Record([].into()), Meaning::Other("a record"))?;
         let (mut names, mut types) = (Vec::new(), Vec::new());
         for field in list(object, "fields")? {
@@ -172,8 +172,8 @@ impl Compiler {
         Ok(id)
     }
 
-    /// Finds a name without a namespace in the enclosing namespace first and then, as Java does, in
-    /// none.
+    /// Finds a name without a namespace in the enclosing namespace first and then, as Java does, without
+    /// any namespace.
     fn find(&self, name: &str, namespace: &str) -> Result<NodeId, Malformed> {
         let found = self.named.get(&full_name(name, namespace));
         let found = found.or_else(|| self.named.get(&full_name(name, "")));

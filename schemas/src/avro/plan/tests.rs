@@ -135,7 +135,7 @@ fn logical_types_that_are_unknown_or_unfit_are_their_underlying_types() {
 }
 
 #[test]
-fn a_fault_in_what_says_nothing_about_bytes_does_no_harm() {
+fn faults_in_defaults_aliases_and_docs_do_no_harm() {
     let text = record(
         r#"{"name":"total","type":"long","default":"none"},
            {"name":"id","type":["null","string"],"default":7,"aliases":"?","doc":7}"#,
@@ -147,7 +147,7 @@ fn a_fault_in_what_says_nothing_about_bytes_does_no_harm() {
     assert!(compile(&text).is_ok());
 }
 
-/// What Java and registries take, whatever the specification says of names.
+/// Java and registries accept these names, although the specification does not allow them.
 #[test]
 fn names_say_nothing_about_bytes() {
     for (namespace, name) in [
@@ -264,7 +264,7 @@ fn a_field_that_is_read_is_there_once() {
 fn a_hostile_text_is_refused_before_it_is_parsed() {
     refused(&"[".repeat(1 << 20), "");
     refused(&" ".repeat((1 << 20) + 1), "longer than 1 MiB");
-    // Seen as the text of JSON, before anything recurses: 128 brackets.
+    // The JSON parser refuses brackets that nest deeper than 128 levels, before the compiler recurses.
     let arrays = |n: usize| {
         let open = r#"{"type":"array","items":"#.repeat(n);
         record(&format!(

@@ -30,7 +30,7 @@ fn read<'a>(plan: &'a Plan, bytes: &'a [u8]) -> Result<[RawField<'a>; 3], Malfor
     Ok(found)
 }
 
-/// The content of field `a` of this type, from its bytes.
+/// Returns the content of a field `a` of this type, from its bytes.
 fn one(kind: &str, bytes: &[u8]) -> Result<RawField<'static>, Reason> {
     let plan = Box::leak(Box::new(plan(&schema([("a", kind)]))));
     let [content, ..] = read(plan, bytes.to_vec().leak()).map_err(|error| error.reason())?;
@@ -150,7 +150,7 @@ fn blocks_may_give_their_size_and_then_it_must_be_true() {
 fn false_counts_of_values_without_bytes_end_soon() {
     let nothing = r#"{"type":"array","items":"null"}"#;
     let empty = r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#;
-    // How soon, in values: see `limits`.
+    // The tests in `limits` show after how many values.
     for count in [i64::MAX, 1 << 31, i64::MIN, i64::MIN + 1] {
         let mut bytes = Vec::new();
         write::long(count, &mut bytes);
@@ -403,7 +403,7 @@ prop_compose! {
     }
 }
 
-/// Two's complement with its filling bytes removed: the library writes as it was given.
+/// Removes the padding bytes of two's complement: the library writes a decimal's bytes as they are given.
 fn minimal(expected: Expected) -> Expected {
     match expected {
         Expected::Decimal(bytes, scale) => {

@@ -1,18 +1,18 @@
-//! Work is bounded by the bytes that are there, not by what they announce: values are counted, not
-//! seconds.
+//! The reader's work is bounded by the number of bytes, not by the counts that they announce. The tests
+//! count values instead of measuring time.
 
 use super::*;
 use crate::avro::{Plan, write};
 use crate::malformed::Reason;
 use crate::raw_field::RawField;
 
-/// A plan of one field of this type, which is skipped.
+/// Returns a plan with one field of this type, which is skipped.
 fn plan(kind: &str) -> Plan {
     let text = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":{kind}}}]}}"#);
     Plan::compile(&text, &[], &["total"]).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// How many values were visited, and what stopped the reader.
+/// Returns how many values were visited, and the fault that stopped the reader.
 fn visited(kind: &str, body: &[u8]) -> (usize, Option<&'static str>) {
     let plan = plan(kind);
     let granted = values_of(body);
@@ -33,7 +33,8 @@ fn longs(values: &[i64]) -> Vec<u8> {
     bytes
 }
 
-/// Two of the next in each record: 2^`levels` empty ones.
+/// Returns the type of a record that contains two records, and so on for `levels` levels, down to
+/// 2^`levels` empty records.
 fn tree(levels: usize) -> String {
     let mut tree = r#"{"type":"record","name":"T0","fields":[]}"#.to_owned();
     for level in 1..=levels {
@@ -48,19 +49,19 @@ fn tree(levels: usize) -> String {
 const MANY: Option<&str> = Some("far more values than bytes");
 
 #[test]
-fn what_is_granted_grows_with_the_bytes() {
+fn the_bound_on_values_grows_with_the_bytes() {
     assert_eq!(values_of(&[]), 65_536);
     assert_eq!(values_of(&[0; 1024]), 131_072);
 }
 
 #[test]
-fn counts_that_nothing_follows_end_within_what_is_granted() {
+fn false_counts_of_values_without_bytes_end_at_the_bound() {
     let nothing = r#"{"type":"array","items":"null"}"#;
     let empty = r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#;
     let trees = format!(r#"{{"type":"array","items":{}}}"#, tree(13));
     for count in [1 << 31, (1 << 31) - 1, 1 << 62, i64::MAX] {
         for kind in [nothing, empty, &trees] {
-            // As it is, and as a block that says its size.
+            // As a block without its size, and as a block with its size.
             for body in [longs(&[count, 0]), longs(&[-count, 0, 0])] {
                 let (values, fault) = visited(kind, &body);
                 assert_eq!((values, fault), (values_of(&body), MANY));
@@ -129,7 +130,7 @@ fn recursion_ends_after_64_levels() {
     assert_eq!(visited(endless, &[]), (65, deep));
     let arrays = r#"{"type":"record","name":"L","fields":[{"name":"n","type":{"type":"array","items":"L"}}]}"#;
     assert_eq!(visited(arrays, &[2; 1 << 16]), (65, deep));
-    // Two ways down at each level: 2^32 values, if nothing counted them.
+    // Each level branches twice: without the bound there would be 2^32 values.
     let twice = r#"{"type":"record","name":"L","fields":[{"name":"a","type":["null","L"]},{"name":"b","type":["null","L"]}]}"#;
     assert!(visited(twice, &[2; 1 << 16]).0 <= 66);
     let unions = r#"{"type":"array","items":["null",{"type":"map","values":["null","long"]}]}"#;

@@ -1,5 +1,5 @@
-//! What an error of Postgres asks for, by SQLSTATE (appendix A of its manual). No other place looks at
-//! SQLSTATEs.
+//! What to do after an error of Postgres, by SQLSTATE (appendix A of its manual). No other module of the
+//! sink looks at SQLSTATEs.
 
 use sqlx::Error;
 use sqlx::postgres::PgDatabaseError;
@@ -9,23 +9,24 @@ use sqlx::postgres::PgDatabaseError;
 pub enum Fault {
     /// A row's data is refused, and would be refused again.
     Data,
-    /// A row's code is another row's.
+    /// Another row has a row's code.
     CodeClash,
     /// The database could not execute the statement, and one of its rows may be the reason.
     Ambiguous,
-    /// Two transactions met: the same again, soon.
+    /// Two transactions conflicted. Repeat the statement soon.
     Conflict,
-    /// The database is away, or cannot right now: the same again, later, on a new connection.
+    /// The database is unavailable, or cannot execute the statement now. Repeat it later, on a new
+    /// connection.
     Away,
-    /// A person has to fix rights or schema; then the same again.
+    /// A person has to fix rights or schema. Repeat the statement later.
     NeedsPerson,
 }
 
 /// The constraint of the migration that makes codes unique.
 const CODE_CONSTRAINT: &str = "vouchers_code_key";
 
-/// Returns what this error asks for. Whatever is not known to be the data's fault is waited out: a
-/// record that is wrongly a dead letter is work for a person, one that waits is not lost.
+/// Returns what to do after this error. An error that is not known to be a fault in the data is waited
+/// out: a record that is wrongly a dead letter is work for a person, but one that waits is not lost.
 pub fn fault_of(error: &Error) -> Fault {
     match error {
         _ if is_ignored(error) => Fault::Ambiguous,
@@ -34,13 +35,13 @@ pub fn fault_of(error: &Error) -> Fault {
             .map_or(Fault::Away, |error| {
                 by_code(error.code(), error.constraint())
             }),
-        // A value that Postgres has no form for.
+        // A value that cannot be encoded for Postgres.
         Error::Encode(_) => Fault::Data,
         _ => Fault::Away,
     }
 }
 
-/// The error of a row that the table neither takes nor shows, for which Postgres has none.
+/// The error of a row that the table ignores. Postgres itself reports none.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the table takes the row without an error and does not show it: a trigger, a rule or row-level \
@@ -58,8 +59,8 @@ pub(super) fn is_ignored(error: &Error) -> bool {
     matches!(error, Error::Encode(source) if source.is::<Ignored>())
 }
 
-/// Returns whether a right is missing, or a policy of row-level security refuses a row: one code for
-/// both.
+/// Returns whether a right is missing, or a policy of row-level security refuses a row. Both have the
+/// same SQLSTATE.
 pub(super) fn is_denied(error: &Error) -> bool {
     error
         .as_database_error()
@@ -71,16 +72,16 @@ fn by_code(code: &str, constraint: Option<&str>) -> Fault {
     match code {
         "23505" if constraint == Some(CODE_CONSTRAINT) => Fault::CodeClash,
         "40001" | "40P01" => Fault::Conflict,
-        // 57014: a statement's time-out (or a person's cancellation). 55P03: a lock that is not given.
+        // 57014: a statement's time-out (or a person's cancellation). 55P03: a lock's time-out.
         "57014" | "55P03" => Fault::Ambiguous,
-        // 54000: a row or an index entry that is too big. 21000: a cardinality.
+        // 54000: a row or an index entry that is too big. 21000: a cardinality violation.
         "21000" | "54000" => Fault::Data,
         _ => match code.get(..2) {
             // Data exceptions; constraints.
             Some("22" | "23") => Fault::Data,
             // Errors that a trigger's function raises.
             Some("P0" | "38" | "39") => Fault::Ambiguous,
-            // Who we are; which database; rights, tables, columns.
+            // Authentication; the name of the database; rights, tables, columns.
             Some("28" | "3D" | "3F" | "42") => Fault::NeedsPerson,
             _ => Fault::Away,
         },
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_faults_in_the_data_are_the_datas() {
+    fn data_exceptions_and_constraints_are_faults_in_the_data() {
         for code in [
             "21000", "22001", "22003", "22008", "22021", "22P05", "23502", "23503", "23505",
             "23514", "23P01", "54000",
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_row_may_be_the_reason_for_is_ambiguous() {
+    fn an_error_that_one_row_may_cause_is_ambiguous() {
         for code in ["57014", "55P03", "P0001", "P0002", "38000"] {
             assert_eq!(by_code(code, None), Fault::Ambiguous, "{code}");
         }

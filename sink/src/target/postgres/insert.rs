@@ -1,5 +1,5 @@
-//! The statements that insert each row once, whatever is there already, and which of them is executed
-//! first.
+//! The statements that insert each row once, whichever rows exist already, and the choice of the one that
+//! is executed first.
 
 use chrono::{DateTime, Utc};
 use runtime::postgres::within;
@@ -33,16 +33,16 @@ macro_rules! insert {
     };
 }
 
-/// Inserts all of the rows, or none when one of them is there. Costs two thirds of
+/// Inserts all of the rows, or none if one of them exists. Costs two thirds of
 /// [`INSERT_MISSING`], which looks up each row, inserts it speculatively, and then confirms it.
 const INSERT_ALL: &str = insert!("");
 
-/// Inserts the rows whose identity is not there. `ON CONFLICT` names the identity: without it, a clash
+/// Inserts the rows whose identity does not exist. `ON CONFLICT` names the identity: without it, a clash
 /// on the code would be swallowed as well.
 const INSERT_MISSING: &str = insert!("ON CONFLICT (campaign, order_id) DO NOTHING");
 
-/// Returns how many of the rows are there, and the numbers of those that differ. Costs less than
-/// [`INSERT_MISSING`] does for rows that are there, and takes no lock.
+/// Selects how many of the rows exist, and the numbers of those that differ. For existing rows it costs
+/// less than [`INSERT_MISSING`], and it takes no row lock.
 ///
 /// - The look-up is a subquery in the select list: always one probe of the primary key for each row,
 ///   where a join might be planned as a scan of the table.
@@ -63,7 +63,7 @@ FROM (
     OFFSET 0
 ) AS compared";
 
-/// Returns whose a code is.
+/// Selects the voucher that has a code.
 const HOLDER: &str = "SELECT campaign, order_id FROM vouchers WHERE code = $1";
 
 /// Finds out whether the table accepts statements at all: a durable transaction that takes the table's
@@ -75,11 +75,11 @@ const CANARY: &str = "SELECT pg_logical_emit_message(true, 'checkout-sink', '');
      record_partition, record_offset \
      FROM vouchers WHERE false";
 
-/// Checks what a commit would check.
+/// Checks deferred constraints, as a commit would.
 const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// What the rows of the next statement are expected to be, from those of the last: a backlog brings new
-/// rows batch after batch, a replay rows that are there, and a flow with echoes both.
+/// Predicts from the last statements whether the rows of the next one are new: a backlog brings new rows
+/// batch after batch, a replay brings existing rows, and a flow with echoes brings both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expectation {
     /// The number of statements in a row that met only new rows.
@@ -89,7 +89,7 @@ pub(super) struct Expectation {
 }
 
 impl Expectation {
-    /// Expects mostly new rows. After a start some may be there already.
+    /// Expects mostly new rows. After a start some may exist already.
     pub(super) const fn new() -> Self {
         Self {
             all_new: 0,
@@ -115,7 +115,7 @@ impl Expectation {
 /// Inserts the rows that are missing: by one statement when the rows are as expected.
 ///
 /// # Errors
-/// Postgres'.
+/// The error of Postgres.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     columns: &Columns,
@@ -131,7 +131,8 @@ pub(super) async fn insert(
                     different: Vec::new(),
                 });
             }
-            // Which of the row's keys clashed first says nothing: what follows finds out.
+            // Both the identity and the code are unique, and the error names only the first clash. The
+            // statements below tell an existing row from a code of another voucher.
             Err(error) if is_there(&error) => {}
             Err(error) => return Err(error),
         }
@@ -151,8 +152,8 @@ pub(super) async fn insert(
             _ => execute(INSERT_MISSING, connection, columns).await?,
         };
         inserted += new;
-        // A row that is neither new nor was there has come from another writer in between: the next
-        // comparison sees it.
+        // A row that was neither found nor inserted has come from another writer in between: the next
+        // comparison finds it.
         if new + there >= rows {
             return Ok(Written {
                 inserted,
@@ -167,7 +168,7 @@ pub(super) async fn insert(
 /// are checked.
 ///
 /// # Errors
-/// Postgres'.
+/// The error of Postgres.
 pub(super) async fn insert_and_roll_back(
     connection: &mut PgConnection,
     columns: &Columns,
@@ -214,7 +215,7 @@ async fn execute(
     Ok(within(ANSWER_TIMEOUT, done).await?.rows_affected())
 }
 
-/// Returns how many rows are there, and the places of those that differ.
+/// Returns how many rows exist, and the places of those that differ.
 async fn compare(
     connection: &mut PgConnection,
     columns: &Columns,
@@ -231,7 +232,7 @@ async fn compare(
     Ok((there.unsigned_abs(), places))
 }
 
-/// Binds what identifies the rows, and what they must agree with.
+/// Binds the identities of the rows, and the values that are compared with existing rows.
 fn with_values<'q>(
     statement: &'static str,
     columns: &'q Columns,
@@ -244,18 +245,18 @@ fn with_values<'q>(
         .bind(columns.currencies.iter().map(|c| c.as_str()).bind_iter())
 }
 
-/// Does what a batch does, without its rows.
+/// Executes [`CANARY`].
 ///
 /// # Errors
-/// Postgres'.
+/// The error of Postgres.
 pub(super) async fn canary(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::raw_sql(CANARY).execute(connection).await.map(|_| ())
 }
 
-/// Returns whose the code is, for a row that was refused alone.
+/// Returns the voucher that has the code of a row that was refused alone.
 ///
 /// # Errors
-/// Postgres'.
+/// The error of Postgres.
 pub(super) async fn holder(
     connection: &mut PgConnection,
     columns: &Columns,
@@ -290,7 +291,7 @@ mod tests {
             expectation.learn(ROWS, &written(ROWS as u64));
         }
         assert!(expectation.all_are_new(ROWS));
-        assert!(!expectation.all_are_new(ROWS - 1), "a few rows");
+        assert!(!expectation.all_are_new(ROWS - 1), "too few rows");
         expectation.learn(ROWS, &written(ROWS as u64 - 1));
         assert!(!expectation.all_are_new(ROWS));
         assert!(expectation.mostly_new);

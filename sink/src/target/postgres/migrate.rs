@@ -31,9 +31,9 @@ pub(in crate::target) const WRITES: WriteProbe = WriteProbe(&[
      ON CONFLICT DO NOTHING",
 ]);
 
-/// Migrates the schema, or waits until somebody else has, as `missing` says. Waits for a database that is
-/// away, or whose rights have to be fixed, and says so in `part`. Ends early, without an error, when
-/// shutdown is requested.
+/// Migrates the schema, or waits until another process has done so, as `missing` says. Waits for a
+/// database that is unavailable, or whose rights have to be fixed, and reports that in `part`. Ends early,
+/// without an error, when shutdown is requested.
 ///
 /// # Errors
 /// Exit code 1 when a migration was changed after it ran, or the schema's minimum version is above

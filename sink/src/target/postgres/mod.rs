@@ -53,13 +53,13 @@ impl Database {
         self.0.connect(CONNECT_TIMEOUT).await
     }
 
-    /// The database as the runtime's functions take it.
+    /// Returns the database for functions of the runtime.
     pub(super) const fn inner(&self) -> &postgres::Database {
         &self.0
     }
 }
 
-/// Reads nothing, but needs the right to read.
+/// Selects no column, but requires the right to read.
 const TABLE: &str = "SELECT FROM vouchers LIMIT 1";
 
 /// Finds out whether rows can be written, on a connection of its own.
@@ -77,11 +77,11 @@ impl WriteTest {
         }
     }
 
-    /// Finds out whether rows can be written. Unless `is_known`, one is written and rolled back: later
-    /// the tasks themselves meet what changes.
+    /// Finds out whether rows can be written. Unless `is_known`, a row is written and rolled back. Once
+    /// that has succeeded, the tasks themselves notice when it changes.
     ///
     /// # Errors
-    /// Why not, as a sentence about the database.
+    /// Why rows cannot be written, as a sentence about the database.
     pub async fn run(&mut self, is_known: bool) -> Result<(), String> {
         self.ask(is_known).await.map_err(|error| {
             let what = match Unwritable::of(&error) {

@@ -73,7 +73,8 @@ impl PostgresTable {
     }
 }
 
-/// A table that never came to its thread is dropped on a runtime's thread, where nothing may block.
+/// A table that was never moved to its task's thread is dropped on a thread of another Tokio runtime,
+/// where nothing may block.
 impl Drop for PostgresTable {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -156,7 +157,8 @@ async fn write(
             let connection = others_pass.then_some(connection);
             Err((connection, WriteError::Ambiguous { why, others_pass }))
         }
-        // The right on the table is there: a policy refuses the row, or a trigger lacks a right.
+        // The table accepts other rows, so no right on it is missing: a policy refuses the row, or a
+        // trigger lacks a right.
         Fault::NeedsPerson if is_denied(&error) && accepts_others(&mut connection).await => {
             let why = message_of(&error);
             let ambiguous = WriteError::Ambiguous {
@@ -173,7 +175,7 @@ async fn write(
                 Err(error) => Err((None, write_error(&error))),
             }
         }
-        // A new connection also sees rights, tables and a failover as they are now.
+        // A new connection sees the current rights and tables, and reaches the primary after a failover.
         Fault::Away | Fault::NeedsPerson => Err((None, write_error(&error))),
     }
 }

@@ -1,12 +1,12 @@
-//! Any records, any faults: the table is what the records give one after the other.
+//! Any records, any faults: the table is as if the records were written one by one.
 
 use proptest::prelude::*;
 use runtime::record::OwnedRecord;
 
 use super::model::{Fault, Run, World, avro, record, voucher};
 
-/// A key's records are all in one partition, as a partitioner puts them. Codes are never shared by
-/// partitions, since between them no order is promised.
+/// All records of a key are in one partition, as a partitioner places them. Partitions never share a
+/// code, because Kafka promises no order between partitions.
 fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
     let one = (0..2_i32, 0..5_u8, 0..6_u8, 0..10_u8).prop_map(|(partition, order, code, kind)| {
         let order = format!("{partition}-{order}");
@@ -43,9 +43,9 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
-    /// The model asserts meanwhile that no offset passes a record that is not done.
+    /// The model asserts that no offset is committed past a record without an outcome.
     #[test]
-    fn whatever_fails_the_table_is_what_the_records_give_one_after_the_other(
+    fn whatever_fails_the_table_is_as_if_the_records_were_written_one_by_one(
         records in records(),
         faults in faults(),
         markers: bool,
@@ -69,7 +69,7 @@ proptest! {
         prop_assert_eq!(world.rows.len() as u64, world.tallies.inserted);
     }
 
-    /// Offsets reset to the beginning, the table emptied or not: the same table again.
+    /// The offsets are reset to the beginning, with and without emptying the table.
     #[test]
     fn a_rebuild_from_the_topic_gives_the_same_table(records in records(), emptied: bool) {
         let first = Run::new(World::new(records.clone())).finish();

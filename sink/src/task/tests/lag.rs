@@ -59,7 +59,7 @@ fn the_oldest_and_the_newest_voucher_with_a_row_are_measured_unless_they_are_rep
     assert_eq!(ranges, [(vouchers, Some((WRITTEN, WRITTEN)))]);
 }
 
-/// Makes a record so many milliseconds younger.
+/// Makes a record younger by `later` milliseconds.
 fn written(mut record: OwnedRecord, later: i64) -> OwnedRecord {
     record.timestamp_millis = Some(WRITTEN + later);
     record

@@ -1,5 +1,5 @@
-//! The loop against a small model of Kafka and Postgres: every rule by itself, then all of them
-//! under faults at any call.
+//! The loop against a small model of Kafka and Postgres: each rule by itself, then all rules under
+//! faults at any call.
 
 mod anything_fails;
 mod lag;
@@ -62,7 +62,7 @@ fn a_record_that_comes_alone_is_written_at_once() {
     run.world().inputs = std::mem::take(&mut more.inputs);
     run.until("committed", |world| world.commits == 1);
     let took = run.world().now - before;
-    // The poll that found the queue empty does not wait: none has a timeout.
+    // After the first record no poll has a timeout, so the one that finds the queue empty does not wait.
     assert!(took < IDLE_POLL, "{took:?}");
 }
 
@@ -72,7 +72,7 @@ fn a_long_queue_is_written_in_bounded_batches() {
     assert_eq!(world.statements, [MAX_BATCH_RECORDS, MAX_BATCH_RECORDS, 1]);
 }
 
-/// The group's answer, three records, and an empty queue.
+/// The script of the polls that bring the assignment, three records, and then an empty queue.
 fn three_records() -> Vec<Fault> {
     [vec![Fault::None; 4], vec![Fault::Slow]].concat()
 }
@@ -129,7 +129,7 @@ fn the_first_record_of_an_identity_is_the_row_whatever_its_echoes_say() {
         voucher(0, "17", "other", 5),
         voucher(0, "17", "first", 7),
     ];
-    // Together, and one after the other.
+    // In one batch, and in a batch each.
     let one_by_one = [Fault::None, Fault::Slow].repeat(60);
     for faults in [Vec::new(), one_by_one] {
         let world = run_with(records.clone(), Port::Poll, faults);
@@ -176,7 +176,7 @@ fn a_record_that_cant_be_used_is_a_dead_letter_as_it_came() {
 }
 
 #[test]
-fn the_trace_of_the_request_is_in_the_row_unless_it_is_none() {
+fn a_row_has_the_trace_context_of_its_record_unless_it_is_malformed() {
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut traced = voucher(0, "1", "a", 5);
     let header = |value: &str| ("traceparent".to_owned(), Some(value.into()));
@@ -296,7 +296,11 @@ fn a_statement_without_an_answer_lets_the_group_be_polled() {
     let mut run = Run::new(with_faults(many(10), Port::Table, slow));
     let left = |world: &World| world.faults_at[&Port::Table].len();
     run.until("half a second", |world| left(world) < 190);
-    assert_eq!(run.world().kept_alive, 0, "not for a quick one");
+    assert_eq!(
+        run.world().kept_alive,
+        0,
+        "a quick statement needs no poll of the group"
+    );
     run.until("ten seconds", |world| left(world) < 5);
     assert!(run.world().kept_alive > 100);
     assert!(run.world().blocked.is_some(), "not ready");
@@ -422,7 +426,11 @@ fn a_partition_that_is_taken_away_during_a_write_is_committed_by_its_next_owner(
     run.until("a statement", |world| !world.statements.is_empty());
     run.world().revoke();
     run.until("both rows", |world| world.rows.len() == 2);
-    assert_eq!(run.world().dead_letters.len(), 0, "the next owner's");
+    assert_eq!(
+        run.world().dead_letters.len(),
+        0,
+        "only the next owner writes the dead letter"
+    );
     run.until("a commit", |world| world.commits == 1);
     {
         let world = run.world();
@@ -430,7 +438,7 @@ fn a_partition_that_is_taken_away_during_a_write_is_committed_by_its_next_owner(
         assert_eq!(
             world.dead_letters.len(),
             1,
-            "its next owner's, here ourselves"
+            "the next owner, here the same task, wrote it"
         );
     }
     assert_eq!(run.finish().tallies.existing, 1);

@@ -1,6 +1,6 @@
 //! A small model of Kafka and Postgres, with faults at any call.
 //!
-//! It checks what must hold at every moment: no offset is committed past a record that is neither a
+//! It asserts what must hold at every moment: no offset is committed past a record that is neither a
 //! row nor a dead letter, and committed offsets never go back.
 
 mod ports;
@@ -28,7 +28,7 @@ use crate::tally::Tally;
 pub(super) use records::{WRITTEN, avro, record, voucher};
 pub(super) use run::Run;
 
-/// What goes wrong at one call; a call that cannot go wrong like this goes well.
+/// What goes wrong at one call. A call that cannot fail in this way succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
@@ -38,20 +38,21 @@ pub(super) enum Fault {
     Away,
     /// Done, but the answer says otherwise.
     AnswerLost,
-    /// Two transactions met.
+    /// Two transactions conflicted.
     Conflict,
-    /// A code was there for a moment: another writer of the same voucher.
+    /// The code is taken for a moment, by another writer of the same voucher.
     Race,
-    /// The group moves on: partition 0 is taken away at the next poll, and given back after it.
+    /// A rebalance: the next poll revokes partition 0, and the poll after that assigns it again.
     Rebalance,
     /// The consumer cannot go on.
     Fatal,
-    /// The process is killed; what was under way is done, or (in `KilledBefore`) not.
+    /// The process is killed after the call in progress has taken effect.
     KilledAfter,
+    /// The process is killed before the call in progress has taken effect.
     KilledBefore,
 }
 
-/// Where a fault comes.
+/// The port at which a fault occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Port {
     Poll,
@@ -61,7 +62,7 @@ pub(super) enum Port {
     Rewind,
 }
 
-/// What the table has of a voucher: code, amount, trace context.
+/// A row of the table without its identity: code, amount, trace context.
 pub(super) type StoredRow = (String, Decimal, String);
 
 /// A row's identity.
@@ -93,21 +94,21 @@ impl StoredDeadLetter {
 #[derive(Default)]
 pub(super) struct World {
     pub(super) now: Duration,
-    /// Of the next calls, of whatever port.
+    /// The faults of the next calls at any port.
     pub(super) faults: VecDeque<Fault>,
-    /// Of the next calls of one port; they come first.
+    /// The faults of the next calls at one port. They take precedence over `faults`.
     pub(super) faults_at: BTreeMap<Port, VecDeque<Fault>>,
-    /// The database gives no answers, or only this one.
+    /// The error that the database returns for every statement, if any.
     pub(super) database: Option<WriteError>,
     pub(super) broker_refuses_dead_letters: bool,
-    /// Larger dead letters are refused.
+    /// Dead letters of more bytes are refused.
     pub(super) max_dead_letter_bytes: Option<usize>,
     /// How many times the first dead letter is refused, however small it is.
     pub(super) refused_dead_letters: usize,
     pub(super) reduced: usize,
     /// When a dead letter was refused for another reason than its size.
     pub(super) blocked_at: Vec<Duration>,
-    /// A marker follows the last record of each partition.
+    /// Whether a transaction marker follows the last record of each partition.
     pub(super) markers: bool,
     pub(super) killed: Option<Fault>,
 
@@ -124,7 +125,7 @@ pub(super) struct World {
     pub(super) rows: BTreeMap<Key, StoredRow>,
     pub(super) statements: Vec<usize>,
     in_flight: Option<Columns>,
-    /// No earlier has the statement under way an answer.
+    /// The earliest time at which the in-flight statement is answered.
     answered_at: Duration,
 
     pub(super) dead_letters: Vec<StoredDeadLetter>,
@@ -145,7 +146,7 @@ pub(super) struct World {
     pub(super) offsets_committed: usize,
 }
 
-/// How long a statement takes: a few records are read meanwhile.
+/// How long a statement takes: long enough to read a few records meanwhile.
 pub(super) const STATEMENT: Duration = Duration::from_millis(5);
 
 /// Rows of this amount fail for a reason that may be the database's.
@@ -192,7 +193,7 @@ impl World {
         }
     }
 
-    /// What a poll does of the group's business; true when it did something.
+    /// Handles a pending change of the assignment, as a poll does. Returns whether there was one.
     fn serve_group(&mut self) -> bool {
         if std::mem::take(&mut self.old_generation) {
             if self.fetched.remove(&0).is_some() {
@@ -216,7 +217,7 @@ impl World {
         self.old_generation = true;
     }
 
-    /// A new member without anything of the old one.
+    /// Replaces a killed process with a new one, which joins with nothing in memory.
     fn restart(&mut self) {
         if self.killed.take() == Some(Fault::KilledAfter) {
             if let Some(columns) = self.in_flight.take() {
@@ -238,7 +239,7 @@ impl World {
         self.to_assign = BTreeSet::from([0, 1]);
     }
 
-    /// As Postgres: all rows or none, those of a known identity are left as they are.
+    /// Executes a statement like Postgres: it writes all rows or none, and leaves existing rows unchanged.
     fn apply(&mut self, columns: &Columns) -> Result<Written, WriteError> {
         let mut rows = self.rows.clone();
         let mut written = Written::default();
@@ -285,12 +286,15 @@ impl World {
 
     fn commit(&mut self, positions: &Positions) {
         for (partition, offset) in positions {
-            assert!(self.fetched.contains_key(partition), "not ours any more");
+            assert!(
+                self.fetched.contains_key(partition),
+                "offset of a partition that is not assigned"
+            );
             let before = self.committed.insert(*partition, *offset).unwrap_or(0);
             assert!(before <= *offset, "committed offsets never go back");
             for record in &self.inputs[partition] {
                 let newly = before <= record.offset && record.offset < *offset;
-                assert!(!newly || self.is_done(record), "passed: {record:?}");
+                assert!(!newly || self.is_done(record), "no outcome: {record:?}");
             }
         }
         self.commits += 1;
@@ -310,7 +314,7 @@ impl World {
         }
     }
 
-    /// The table that the records give one after the other, partition by partition.
+    /// Returns the table as if the records were written one by one, partition by partition.
     pub(super) fn expected_rows(&self) -> BTreeMap<Key, StoredRow> {
         let mut rows = BTreeMap::<Key, StoredRow>::new();
         let vouchers = self.inputs.values().flatten().filter_map(voucher_of);
@@ -336,7 +340,7 @@ impl World {
     }
 }
 
-/// A record's voucher, when it has one that can be decoded.
+/// Returns a record's voucher, if it can be decoded.
 fn voucher_of(record: &OwnedRecord) -> Option<(Key, StoredRow)> {
     let key = record.key.as_deref();
     let (bytes, format) = match Payload::of(record.value.as_deref()).ok()? {
@@ -362,7 +366,7 @@ fn schema() -> &'static ValueFormat<VoucherPlan> {
 #[derive(Clone, Default)]
 pub(super) struct Outside(pub(super) Rc<RefCell<World>>);
 
-/// Schema 7 becomes known at the third question, all others never.
+/// Schema 7 becomes known at the third look-up; no other schema exists.
 #[derive(Default)]
 pub(super) struct Schemas {
     asked: usize,

@@ -1,4 +1,4 @@
-//! Rows that the database neither takes nor refuses for their data, and dead letters that the broker
+//! Rows that fail without a clear cause (`WriteError::Ambiguous`), and dead letters that the broker
 //! refuses.
 
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn a_table_that_takes_no_row_is_waited_for() {
 }
 
 #[test]
-fn a_database_that_can_do_no_statement_in_time_makes_nothing_dead() {
+fn a_database_in_which_every_statement_times_out_makes_no_dead_letter() {
     let mut world = World::new(many(10));
     world.database = Some(WriteError::Ambiguous {
         why: "canceling statement due to statement timeout".to_owned(),

@@ -1,4 +1,4 @@
-//! What the task calls: each call may meet a fault, and moves the world.
+//! The ports of the task over the model. Each call may have a fault, and changes the world.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl GroupConsumer for Outside {
                 return Polled::Record(record.clone());
             }
             if world.markers && at == records.len() && at > 0 {
-                // Stepped over inside of a poll.
+                // The client steps over a transaction marker inside a poll.
                 *position += 1;
                 world.client_positions.insert(*partition, *position);
             }
@@ -125,7 +125,7 @@ impl Table for Outside {
             .collect();
         assert!(
             keys.is_sorted_by(|a, b| a < b),
-            "in order, each once: {keys:?}"
+            "rows must be sorted by key and distinct: {keys:?}"
         );
         world.statements.push(columns.len());
         world.answered_at = world.now + STATEMENT;
@@ -180,7 +180,8 @@ impl World {
                     .any(|dead_letter| self.is_too_large(dead_letter)))
     }
 
-    /// The first one when it is so scripted, else those that are too large; others are written.
+    /// Refuses the first dead letter if the script says so, else those that are too large. The others are
+    /// written.
     fn refuse_some(&mut self) -> Drained {
         let blocks = self.refused_dead_letters > 0;
         self.refused_dead_letters = self.refused_dead_letters.saturating_sub(1);
