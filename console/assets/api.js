@@ -45,7 +45,7 @@ export async function loadModule(load) {
   try {
     return await load();
   } catch (error) {
-    // The error of an import does not tell a console that is away from a defect of the module.
+    // The error of an import does not show whether the console is unreachable or the module is defective.
     await fetch('/livez', { cache: 'no-store' }).catch(() => {
       throw notReached();
     });
@@ -65,7 +65,7 @@ function notReached() {
 
 /** Returns a new key for `Idempotency-Key`. */
 export function newIdempotencyKey() {
-  // crypto.randomUUID exists only in secure contexts, and a console on a plain HTTP address is none.
+  // crypto.randomUUID exists only in secure contexts, which a console on a plain HTTP address is not.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
@@ -98,7 +98,7 @@ export function problemOf(error) {
   };
 }
 
-/** Returns whether an error only says that the reader has gone on to something else. */
+/** Returns whether an error only means that the reader has left the view. */
 export function isAborted(error) {
   return error?.name === 'AbortError';
 }

@@ -2,7 +2,7 @@
 
 const BYTES_PER_ROW = 16;
 
-/** A hex dump of more bytes than these would make the page slow; the rest is only counted. */
+/** The maximum number of bytes in a hex dump. More would make the page slow; the rest is only counted. */
 export const MAX_DUMPED_BYTES = 16 * 1024;
 
 /**

@@ -33,7 +33,7 @@ export function niceMax(value) {
   return 10 * power;
 }
 
-// Beyond a minute round seconds are no round times.
+// Above a minute, a round number of seconds is not a round time.
 const ROUND_SECONDS = [60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400];
 
 /** As `niceMax`, of seconds: 1, 2, 5 and 10 minutes, hours, whole days. */
@@ -57,7 +57,7 @@ export function paths(values, { capacity, top }) {
   const offset = capacity - values.length;
   const end = () => {
     if (run.length === 0) return;
-    // A sample alone has no length: a short line makes it a dot.
+    // A single sample has no length: a short line draws it as a dot.
     if (run.length === 1) run.push([run[0][0] + 0.5, run[0][1]]);
     const points = run.map(([x, y]) => `${x} ${y}`).join('L');
     line += `M${points}`;

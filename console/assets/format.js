@@ -44,7 +44,7 @@ export function rate(value) {
 export function percent(ratio) {
   if (!isNumber(ratio)) return NONE;
   const value = ratio * 100;
-  // Neither 0 % nor 100 % stand for "almost".
+  // 0 % and 100 % must be exact, so values close to them are not rounded to them.
   if (value > 0 && value < 1) return '<1 %';
   if (value < 100 && value > 99) return '>99 %';
   return `${INTEGER.format(value)} %`;

@@ -1,4 +1,4 @@
-// What surrounds every view: navigation, live state, who is signed in, and the footer.
+// The frame around every view: navigation, live state, who is signed in, and the footer.
 
 import { remove } from './api.js';
 import { icon } from './components/icons.js';
@@ -106,7 +106,7 @@ function buildLive() {
   function show() {
     const paused = stream.state === 'paused';
     const label = paused ? 'Resume live updates' : 'Pause live updates';
-    // Until the first connection there was none that could be lost.
+    // Before the first connection there is none that could be lost.
     connected ||= stream.state === 'live';
     const connecting = stream.state === 'reconnecting' && !connected;
     badge.update(stream.state, connecting ? 'Connecting' : undefined);
@@ -142,7 +142,7 @@ function buildAccount() {
       const who = session();
       setText(name, who?.name ?? '');
       setText(role, who?.role ?? '');
-      // A console without keys has nobody who could sign out.
+      // In a console without keys nobody can sign out.
       signOut.hidden = !who?.signed_in;
     },
   };

@@ -65,8 +65,8 @@ impl Commands for Command {
     }
 }
 
-/// Runs a service's own command line in this process. One binary is enough for the console, and what a
-/// page runs is what its command line says.
+/// Runs a service's own command line in this process. So the console needs one binary only, and a page
+/// runs exactly the command line that it shows.
 fn exec(words: Vec<OsString>) -> ExitCode {
     let program = words.first().and_then(|word| word.to_str());
     match program {

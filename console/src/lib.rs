@@ -11,16 +11,16 @@
 //! |---|---|
 //! | [`cli`] | the commands, and how `exec` runs the commands of the other services |
 //! | [`settings`], [`service`] | `console run` |
-//! | [`http`] | what is around every request: guard, keys, sessions, assets, the stream of events |
+//! | [`http`] | the layers around every request: guard, keys, sessions, assets, the stream of events |
 //! | [`api`] | the handlers: they translate between HTTP, [`runs`] and the order ingress |
-//! | [`scrape`] | fetches the services' metrics and readiness while somebody watches |
-//! | [`flow`] | what was fetched, as a picture of the flow: pure |
-//! | `open_dead_letters` | counts them while somebody watches, for the flow |
+//! | [`scrape`] | fetches the services' metrics and readiness while a page watches |
+//! | [`flow`] | the picture of the flow, made from the fetched numbers: pure |
+//! | `open_dead_letters` | counts the open dead letters while a page watches, for the flow |
 //! | `digits` | counts and amounts in sentences: pure |
 //! | [`runs`] | the product's own commands as child processes that outlive the page |
 //!
-//! What is deliberately absent: Kafka and Postgres clients, and logic of explain, redrive or backfill.
-//! The console runs the commands, so that a button does exactly what the command line beside it does.
+//! Deliberately absent: Kafka and Postgres clients, and the logic of explain, redrive or backfill. The
+//! console runs the commands, so that a button does exactly the same as the command line beside it.
 
 #![forbid(unsafe_code)]
 
@@ -45,16 +45,16 @@ use crate::runs::Runs;
 use crate::scrape::Live;
 use crate::settings::{Inherited, RunSettings};
 
-/// What the handlers share. Cheap to clone: every request has one.
+/// The state that the handlers share. Cheap to clone: every request has a clone.
 #[derive(Debug, Clone)]
 pub struct Console {
     /// The settings of `console run`.
     pub settings: Arc<RunSettings>,
-    /// What the commands inherit and pages name.
+    /// The settings that the commands inherit and pages show.
     pub inherited: Arc<Inherited>,
-    /// The API key of the order ingress, if it wants one.
+    /// The API key of the order ingress, if one is configured.
     pub orders_key: Option<Secret>,
-    /// The flow, as the services' metrics show it.
+    /// The live flow, from the services' metrics.
     pub live: Live,
     /// The commands that run or have ended.
     pub runs: Runs,

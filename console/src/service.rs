@@ -81,12 +81,13 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     });
     service.supervisor.task("runs", runs.run(shutdown));
     tracing::info!(%address, "console started");
-    // The runs report those of theirs that did not end within DRAIN; the rest is for that.
+    // The task of the runs waits up to DRAIN for its commands, and needs a few more seconds to report
+    // the commands that did not end.
     service.supervisor.run(DRAIN + Duration::from_secs(3)).await
 }
 
-/// Returns the client of the services and the ingress. It uses no proxy: they are neighbours, and a proxy
-/// of the environment is for what is outside.
+/// Returns the client for the services and the ingress. It ignores the environment's proxy, which is
+/// for external hosts, because the services are in the same network.
 fn client() -> Result<reqwest::Client, Failure> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)

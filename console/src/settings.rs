@@ -37,8 +37,8 @@ pub struct RunSettings {
     pub orders: OrdersSettings,
 }
 
-// The variables are not those of the services, because the console has the environment of the
-// services and passes it to the commands that it runs.
+// The names of the variables differ from those of the services, because the console runs in the
+// environment of the services and passes it on to the commands.
 /// The address, and the names under which it is reached.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
@@ -185,10 +185,10 @@ impl BaseUrl {
         &self.0
     }
 
-    /// Returns the URL of `segments` below it, each escaped.
+    /// Returns the URL with `segments` appended to its path, each escaped.
     pub fn join<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.0.clone();
-        // Only a URL that cannot be a base has no segments, and such a one is not parsed.
+        // Never fails: `from_str` accepts only http and https URLs, which have a path.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
@@ -224,7 +224,8 @@ impl FromStr for BaseUrl {
     }
 }
 
-/// A URL with a password is refused by [`RunSettings::check`]: the parser of flags would show it.
+/// Returns whether a URL has a user or a password. [`RunSettings::check`] refuses such a URL, because
+/// the error of the flag parser would show the password.
 fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -239,8 +240,8 @@ pub struct Prepared {
 }
 
 impl RunSettings {
-    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
-    /// can be known at the start is known here.
+    /// Builds what the settings describe, without connecting to anything. Reports every mistake in the
+    /// settings that can be found at the start.
     ///
     /// # Errors
     /// Exit code 2 with everything that is wrong, saying what to write instead.
@@ -257,7 +258,7 @@ impl RunSettings {
         }
     }
 
-    /// Checks what is not checked as it is parsed.
+    /// Checks what the flag parser does not check.
     ///
     /// # Errors
     /// Exit code 2 for a URL with a user or a password.
@@ -284,7 +285,7 @@ impl RunSettings {
 }
 
 impl AccessSettings {
-    /// Returns who may use the console that listens on `address`.
+    /// Returns who may use a console that listens on `address`.
     ///
     /// # Errors
     /// Exit code 2 for a file that cannot be read or is wrong, when neither keys nor a role is set,
@@ -342,19 +343,19 @@ impl OrdersSettings {
     }
 }
 
-/// What the commands read from the environment that they inherit, and pages name. Flags of the console
-/// would not reach the commands.
+/// Settings that the commands read from the inherited environment, and that pages show. They are no
+/// flags of the console, because flags would not reach the commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inherited {
-    /// `AUDIT_TOPIC`: where the commands record who did what; `None`: they do not.
+    /// `AUDIT_TOPIC`, to which the commands write audit records; `None` if they write none.
     pub audit_topic: Option<String>,
     /// `VOUCHER_CAMPAIGN`.
     pub campaign: Option<String>,
 }
 
 impl Inherited {
-    /// Reads the environment, and the configuration file that the commands read too. A variable that is
-    /// empty is not set.
+    /// Reads the environment, and the configuration file that the commands read too. An empty variable
+    /// counts as not set.
     pub fn read() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let of = |name| set(name).or_else(|| configuration::active_value("processor", name));

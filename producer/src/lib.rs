@@ -7,14 +7,14 @@
 //! | module | subject |
 //! |---|---|
 //! | [`http`] | the API, its bounds and its errors |
-//! | [`ingress`] | concurrent changes become grouped commits |
+//! | [`ingress`] | commits concurrent changes in groups |
 //! | [`orders`] | orders, their transitions, their money: pure |
 //! | `store` | the tables of the ingress: all SQL, all columns |
 //! | [`database`] | connections to Postgres, its schema, and what to do after its errors |
 //! | `limits` | limits, pauses and timeouts of the ingress, with their reasons |
 //! | [`relay`] | publishes the outbox |
 //! | [`cli`] | the commands |
-//! | [`settings`], [`service`] | what is read at the start; how the parts are wired |
+//! | [`settings`], [`service`] | the settings of `run`; how the parts are wired |
 //! | [`check`] | `producer check` |
 
 #![forbid(unsafe_code)]

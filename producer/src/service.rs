@@ -18,8 +18,8 @@ use crate::limits::{API_KEYS_PERIOD, MAX_QUEUED_CHANGES};
 use crate::relay::{self, RelaySettings, SharedLowWater};
 use crate::settings::{Prepared, RunSettings};
 
-/// How long a stop may take: the listener completes its requests, and then the writers the changes
-/// that are left.
+/// How long a stop may take: first the listener completes its requests, then the writers complete the
+/// remaining changes.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Runs until shutdown.
@@ -69,7 +69,8 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         old_routes_without_key: settings.access.old_routes_without_key,
     };
     let routes = router(api, &access, service.routes(), service.tracer.clone());
-    // Until the last request is answered it may bring a change, so the writers go on until then.
+    // Any request that is not answered yet may submit a change, so the writers run until the last
+    // answer.
     let drained = move || ingress.close();
     let listener = http::bind(address, "HTTP_ADDR").await?;
     let limits = settings.ingress.connection_limits();

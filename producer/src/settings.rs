@@ -29,7 +29,7 @@ pub struct RunSettings {
     /// The database of the orders.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Whether the start changes the schema.
+    /// Whether the service changes the schema when it starts.
     #[command(flatten)]
     pub migrations: StartMigrations,
     /// Who may use the API.
@@ -176,8 +176,8 @@ pub struct Prepared {
 }
 
 impl RunSettings {
-    /// Makes what the settings describe, without connecting to anything. All that is wrong with them and
-    /// can be known at the start is known here.
+    /// Builds what the settings describe, without connecting to anything. Reports every mistake in the
+    /// settings that can be found at the start.
     ///
     /// # Errors
     /// Exit code 2 with everything that is wrong, saying what to write instead.
@@ -242,7 +242,8 @@ impl IngressSettings {
             body: self.http_body_limit,
             bulk: self.http_bulk_limit,
             spool: self.http_bulk_spool_limit,
-            // A client that sends slowly is told that its body was late, not that the service was.
+            // Half, so that a client that sends slowly is told that its body was late, not that the
+            // service was.
             body_time: request_time / 2,
             request_time,
             requests: self.http_concurrency,
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_keys_and_a_burst_is_a_rates() {
+    fn a_rate_needs_keys_and_a_burst_needs_a_rate() {
         let try_flags = |flags: &[&str]| {
             let all = ["producer", "--database-url", "postgres://u@h/d"];
             Cli::try_parse_from(all.iter().chain(flags)).map(|cli| cli.settings)

@@ -1,5 +1,5 @@
 // The page's one live region. It is for changes of a state (a connection lost, a run ended, a text
-// copied), never for numbers that change by themselves: a screen reader would not stop talking.
+// copied), never for numbers that change by themselves, which a screen reader would read without end.
 
 let region = null;
 let last = '';
@@ -12,7 +12,7 @@ export function announceIn(element) {
 /** Says a sentence politely. */
 export function announce(sentence) {
   if (!region) return;
-  // The same sentence twice is a change only if the text differs.
+  // A screen reader repeats a sentence only if the text differs from the last one.
   region.textContent = sentence === last ? `${sentence}\u00a0` : sentence;
   last = region.textContent;
 }

@@ -1,4 +1,4 @@
-// Numbers as bars. It is a table: whoever does not see the bars has the same numbers in the same order.
+// Numbers as bars. They are a table, so that screen readers read the same numbers in the same order.
 
 import { h, svg } from '../dom.js';
 import { number } from '../format.js';
@@ -49,7 +49,7 @@ export function bars({ caption, showCaption = false, heads, rows, whole }) {
 }
 
 function bar(ratio, tone) {
-  // The smallest number that is not 0 is still seen.
+  // Even the smallest number above 0 must be visible.
   const width = ratio > 0 ? Math.max(ratio * 100, 0.8) : 0;
   return svg(
     'svg',

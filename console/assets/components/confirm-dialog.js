@@ -1,4 +1,4 @@
-// Asks before something is changed. What cannot be undone wants its count typed.
+// Asks for confirmation before a change. For irreversible changes, the number of affected items must be typed.
 
 import { h, replace, uniqueId } from '../dom.js';
 import { commandLine } from './command-line.js';

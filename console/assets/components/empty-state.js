@@ -1,4 +1,4 @@
-// What stands where a list or a picture will be: why it is empty, and what to do.
+// A placeholder for an empty list or picture: why it is empty, and what to do.
 
 import { h } from '../dom.js';
 

@@ -3,13 +3,13 @@
 import { h } from '../dom.js';
 
 /**
- * @param {string} label what the table lists, for whoever comes to the frame by keyboard
+ * @param {string} label what the table lists, for readers who reach the frame by keyboard
  * @param {...Node} content
  * @returns {HTMLElement}
  */
 export function tableFrame(label, ...content) {
   const frame = h('div', { class: 'table-frame' }, content);
-  // Only what scrolls takes the focus: a stop at each table would be in everybody's way.
+  // Only a frame that scrolls takes the focus, so that the Tab key does not stop at every table.
   const sized = new ResizeObserver(() => {
     const scrolls = frame.scrollWidth > frame.clientWidth;
     if (scrolls === frame.hasAttribute('tabindex')) return;

@@ -9,7 +9,7 @@ import { number, plural } from '../format.js';
 import { keyText, orderOfKey } from '../models/dead-letters.js';
 import { isOpen, outcomeText } from '../models/redriven.js';
 
-/** So many are shown at once; the others follow on request. */
+/** The number of dead letters that are shown at once. The reader can ask for more. */
 const PAGE = 20;
 
 /**
@@ -68,7 +68,7 @@ export function lettersTable(service, letters, selected, onSelect) {
             const first = letters[shown].letter;
             shown = Math.min(shown + PAGE, letters.length);
             build();
-            // The button is gone or moved: read on where the new ones begin.
+            // The button is gone or has moved: focus the first of the new rows.
             boxes.get(first)?.focus();
           },
         },

@@ -1,4 +1,4 @@
-// Why dead letters are dead: one row for each reason, with its open dead letters to select or redrive.
+// The reasons of dead letters: one row for each, with its open dead letters to select or redrive.
 
 import { dataTable } from '../components/data-table.js';
 import { timeElement } from '../components/time.js';

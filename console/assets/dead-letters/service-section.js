@@ -193,7 +193,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     return {
       element: bar,
       update() {
-        // An open redrive is about the selection already, and the bar would hide its buttons.
+        // An open redrive panel already covers the selection, and the bar would hide its buttons.
         bar.hidden = selected.size === 0 || panel.childElementCount > 0;
         setText(text, `${number(selected.size)} selected`);
         const tooMany = selected.size > MAX_IDS;
@@ -250,7 +250,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   return element;
 }
 
-/** Runs one load at a time. What is asked for meanwhile is one load afterwards: it sees the newest state. */
+/** Runs one load at a time. All requests during a load cause one further load, which sees the newest state. */
 function whole(load) {
   let running = null;
   let again = false;

@@ -1,4 +1,4 @@
-// The value of a dead letter: decoded as far as it goes, as text, and as hex.
+// The value of a dead letter: decoded as far as possible, as text, and as hex.
 
 import { bytesOf, hexDump, indentJson, MAX_DUMPED_BYTES } from '../bytes.js';
 import { commandLine } from '../components/command-line.js';

@@ -3,7 +3,7 @@
 import { amounts } from '../format.js';
 import { isOpen } from './redriven.js';
 
-/** The most dead letters that one request names; see MAX_IDS of src/runs/request.rs. */
+/** The maximum number of dead letters that one request names; see MAX_IDS of src/runs/request.rs. */
 export const MAX_IDS = 500;
 
 /**
@@ -42,13 +42,13 @@ export function reasonsOf(list) {
   return reasons.sort((a, b) => b.open - a.open || b.closed - a.closed || a.reason.localeCompare(b.reason));
 }
 
-/** Returns the letters of a reason (null: of all), the newest first. */
+/** Returns the dead letters of a reason (null: of all), the newest first. */
 export function lettersOf(list, reason) {
   const letters = list.letters.filter((letter) => reason === null || letter.reason === reason);
   return letters.sort((a, b) => String(b.written ?? '').localeCompare(String(a.written ?? '')));
 }
 
-/** Returns the ids of the letters that are open. */
+/** Returns the ids of the open dead letters. */
 export function openIds(letters) {
   return letters.filter(({ state }) => isOpen(state)).map(({ letter }) => letter);
 }

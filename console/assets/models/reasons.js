@@ -85,7 +85,7 @@ export function skipWords(reason) {
   return known(SKIPS, reason) ?? reason;
 }
 
-// A reason comes from a record: "constructor" must not find what every object has.
+// A reason comes from a record: "constructor" must not find a property that every object inherits.
 function known(table, name) {
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }

@@ -44,7 +44,7 @@ export function sumsOf(result) {
 }
 
 /**
- * Returns the outcome of a dead letter, from its state, in one line; null while nobody tried. `fault` is
+ * Returns the outcome of a dead letter, from its state, in one line; null before the first redrive. `fault` is
  * the message that stands beside it already, and is not written twice.
  */
 export function outcomeText(state, fault = null) {

@@ -1,4 +1,4 @@
-// The form of a replay: what it says as a request, as an address, and what is wrong with it. Pure.
+// The form of a replay, converted to a request and to an address, and validated. Pure.
 
 /** Choices for the start of the range. Those with `hours` are made a time when the replay is previewed. */
 export const STARTS = [
@@ -22,7 +22,7 @@ const TIME_FIELDS = new Set(['sent_from', 'sent_until']);
 const MONEY = /^\d{1,15}(\.\d{1,18})?$/;
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** The form as it is empty. Times are as an input of the type datetime-local writes them. */
+/** The empty form. Times have the format of an input of the type datetime-local. */
 export const EMPTY = {
   start: 'earliest',
   startTime: '',
@@ -61,7 +61,7 @@ export function runOf(preview, { name, why }) {
   return { kind, dry_run: false, name: preview.name ?? name, from, to, rate, why };
 }
 
-/** Returns what is wrong with a form: the name of a field -> what to write. Empty when nothing is. */
+/** Returns the mistakes in a form: the name of a field -> what to write. Empty for a valid form. */
 export function faultsOf(form) {
   const faults = new Map();
   const need = (field, isRight, words) => {
@@ -97,7 +97,7 @@ function ruleFault(field, text, need) {
   else need(field, MONEY.test(text), 'Write an amount, such as 80.00.');
 }
 
-/** Returns a form for the parameters of an address; what is not understood is left empty. */
+/** Returns a form for the parameters of an address; a value that cannot be parsed is left empty. */
 export function formOf(query) {
   const form = structuredClone(EMPTY);
   const start = query.get('from');
@@ -113,7 +113,7 @@ export function formOf(query) {
   return form;
 }
 
-/** Returns the parameters of an address for a form; null for what is as in an empty one. */
+/** Returns the parameters of an address for a form; null for values that equal those of the empty form. */
 export function queryOf(form) {
   const parameters = {
     from: form.start === 'time' ? instantOf(form.startTime) : form.start,
@@ -129,7 +129,7 @@ export function queryOf(form) {
   return parameters;
 }
 
-/** Returns a form for a request, to begin again with what a run was started with. */
+/** Returns a form for a request, to begin again with the values of an earlier run. */
 export function formOfRequest(request) {
   const query = new URLSearchParams();
   const { from, to, name, rate, rule } = request;

@@ -22,7 +22,7 @@ export function titleOf(run) {
 }
 
 /**
- * Returns whether the same command goes on where a run ended: a backfill keeps its progress under its
+ * Returns whether the same command continues where a run ended: a backfill keeps its progress under its
  * name. Other commands begin anew, and find less to do.
  */
 export function canContinue(run) {

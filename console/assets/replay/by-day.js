@@ -9,7 +9,7 @@ const HEIGHT = 100;
 const SLOT = 10;
 const GAP = 1;
 
-// A table of so few rows is shorter than the chart, so it is shown at once.
+// A table with at most this many rows is shorter than the chart, so it is shown at once.
 const FEW_ROWS = 7;
 
 const KINDS = [

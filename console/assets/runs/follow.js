@@ -1,4 +1,4 @@
-// Follows a run. It lives on the server: leaving the page, or closing it, changes nothing there.
+// Follows a run. The run is on the server: leaving or closing the page does not affect it.
 
 import { get, isAborted, path } from '../api.js';
 import { hasEnded } from '../models/run-words.js';
@@ -19,7 +19,7 @@ const MAX_BACKOFF_MILLIS = 10_000;
  *   unless the console does not know it.
  */
 export async function followRun(id, { signal: left, onRun, onError }) {
-  // What listens for the run ends with it, and not only when the reader leaves the view.
+  // The listeners for the run are removed when it ends, and not only when the reader leaves the view.
   const ended = new AbortController();
   const signal = AbortSignal.any([left, ended.signal]);
   try {
@@ -49,13 +49,13 @@ async function follow(id, { signal, onRun, onError }) {
   }
 }
 
-/** A status of 4xx stays as it is; everything else may pass. */
+/** Returns whether a failure is permanent: a status of 4xx is, every other failure may be temporary. */
 function isFinal(error) {
   const status = error.problem?.status ?? 0;
   return status >= 400 && status < 500;
 }
 
-/** Waits for some time, or until it is rung; and for as long as the page is hidden. */
+/** Waits for some time or until it is woken, and for as long as the page is hidden. */
 class Bell {
   #signal;
   #wake = null;

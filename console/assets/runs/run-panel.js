@@ -1,4 +1,4 @@
-// One run: its state, how far it is, and how it ended.
+// One run: its state, its progress, and how it ended.
 
 import { path } from '../api.js';
 import { commandLine } from '../components/command-line.js';
@@ -61,7 +61,7 @@ export function runPanel(
   );
 
   function show(run) {
-    // What is announced is the change that the reader saw happen, not what had happened long before.
+    // Announces only a change that happens while the reader watches, not one from long before.
     const endedNow = shown !== null && !hasEnded(shown.state) && hasEnded(run.state);
     shown = run;
     replace(failure);
@@ -99,7 +99,7 @@ export function runPanel(
       stop.hidden = true;
       setText(text, '');
     } else if (failure.firstChild) {
-      // Until it is fetched again, it is one failure: an alert that is repeated is read out each time.
+      // Shows one alert until the run is fetched again, because a screen reader reads out every new alert.
       return;
     }
     replace(failure, problemBox(error, { level, hint: hintFor(isUnknown) }));

@@ -52,7 +52,7 @@ class FlowView extends View {
     this.#showTwin(this.query.get('as') === 'table');
     this.#show(this.query.get('node'));
     stream.subscribe('flow', (flow) => this.#receive(flow), { signal: this.signal });
-    // After a pause the charts have a gap that the console can fill: it goes on while another page is open.
+    // After a pause the charts have a gap, which the console can fill if another page was open meanwhile.
     this.listen(stream, 'opened', () => this.#load());
     this.listen(stream, 'lost', () => this.#lose());
     this.#load();
@@ -71,7 +71,7 @@ class FlowView extends View {
     }
   }
 
-  // Nothing newer comes, so what is shown must not look as if it were true now.
+  // No newer flow arrives, so the numbers must not look current.
   #lose() {
     if (!this.#flow) return;
     this.#showAge(this.#flow.at, true);
@@ -95,7 +95,7 @@ class FlowView extends View {
     this.warnings.update(flow, { quiet: this.#isQuiet() });
   }
 
-  // Only the twin that is shown is kept up to date.
+  // Of the drawing and the table, only the visible one is updated.
   #updatePicture() {
     const shown = this.table.hidden ? this.map : this.table;
     shown.update(this.#flow);

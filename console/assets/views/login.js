@@ -73,7 +73,7 @@ class LoginView extends View {
   }
 
   async #signIn(key, failure, back) {
-    // A key that is pasted often brings a space or a line's end along.
+    // A pasted key often has a space or a line break at its end.
     const value = key.input.value.trim();
     key.setError(value === '' ? 'Paste or type your key.' : null);
     if (value === '') {

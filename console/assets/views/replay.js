@@ -1,4 +1,4 @@
-// A replay: what a range would give is counted first, then it is issued. Both are runs on the server.
+// A replay: a preview counts the vouchers of a range, then a run issues them. Both are runs on the server.
 
 import { get, newIdempotencyKey, path, post } from '../api.js';
 import { callout } from '../components/callout.js';
@@ -53,7 +53,7 @@ class ReplayView extends View {
     );
   }
 
-  // A preview has an address: the console still has it, with what it was asked for.
+  // A preview has an address: the console still has the run and its request.
   async #reopen(id) {
     try {
       const run = await get(path`/api/runs/${id}`, { signal: this.signal });

@@ -1,4 +1,4 @@
-// One run: who started it and why, how far it is, what came of it, and its log.
+// One run: who started it and why, its progress, its result, and its log.
 
 import { facts } from '../components/facts.js';
 import { timeElement } from '../components/time.js';
@@ -52,7 +52,7 @@ class RunView extends View {
 
   #showLog(lines) {
     this.logCard.hidden = lines.length === 0;
-    // The end is followed, unless the reader has scrolled up to read.
+    // The log scrolls to its end, unless the reader has scrolled up to read.
     const { scrollTop, scrollHeight, clientHeight } = this.log;
     const isAtEnd = scrollHeight - scrollTop - clientHeight < 24;
     setText(this.log, lines.join('\n'));

@@ -13,7 +13,7 @@ import { millis } from '../format.js';
 import { hasEnded, shownState, titleOf, tookOf } from '../models/run-words.js';
 import { stream } from '../stream.js';
 
-/** As many as the console remembers, with those that run. */
+/** The maximum number of runs that the console remembers, including running ones. */
 const MAX_RUNS = 210;
 
 export const tag = 'view-runs';
@@ -72,7 +72,7 @@ class RunsView extends View {
 
   #receive(run) {
     this.#runs.set(run.id, run);
-    // Ids are in the order of the starts, so the least is the oldest.
+    // Ids are in the order in which runs were started, so the smallest id is the oldest run.
     if (this.#runs.size > MAX_RUNS) this.#runs.delete([...this.#runs.keys()].sort()[0]);
     this.#render();
   }

@@ -1,4 +1,4 @@
-// An order is placed, and followed from the request to its row. Any other order is followed by its id.
+// Places an order and follows it from the request to its row. Follows any other order by its id.
 
 import { newIdempotencyKey, path, post, RequestError } from '../api.js';
 import { actionButton } from '../components/action-button.js';

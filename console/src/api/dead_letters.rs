@@ -1,4 +1,4 @@
-//! `/api/dead-letters`: counted, listed, and one in full. Redrive and discard are runs.
+//! `/api/dead-letters`: counts, lists, and shows one in full. Redrive and discard are runs.
 
 use axum::Json;
 use axum::extract::{Path, Query as Parameters, State};
@@ -11,10 +11,11 @@ use crate::http::problem::Problem;
 use crate::http::session::Identity;
 use crate::runs::{DeadLetterList, Query, Service};
 
-/// How many dead letters are listed when a page does not say how many.
+/// How many dead letters are listed if a page does not choose a number.
 const LIMIT: u16 = 100;
 
-/// The most that are listed. A message may have some KiB, and a page shows no more at once.
+/// The maximum number that is listed. A dead letter may have several KiB, and a page shows no more at
+/// once.
 const MAX_LIMIT: u16 = 1000;
 
 /// Which dead letters are listed.

@@ -1,4 +1,4 @@
-//! The handlers: they translate between HTTP, the commands and the order ingress, and decide nothing.
+//! The handlers. They only translate between HTTP, the commands and the order ingress.
 //!
 //! | module | paths |
 //! |---|---|
@@ -21,7 +21,7 @@ use crate::Console;
 use crate::http::problem::Problem;
 use crate::runs::{CommandFailed, Query, Runs};
 
-/// Returns the routes of the API that are about the product.
+/// Returns the routes of the API that concern the product.
 pub fn routes() -> Router<Console> {
     Router::new()
         .route("/api/orders", post(orders::place))

@@ -19,7 +19,8 @@ use crate::http::problem::Problem;
 use crate::http::session::{Identity, Operator};
 use crate::runs::{Query, Reason};
 
-/// How long the ingress may take to answer. It answers within a second, or waits for its database.
+/// How long the ingress may take to answer. Normally it answers within a second; it takes longer while
+/// it waits for its database.
 const INGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The maximum number of bytes of the ingress's answer that are passed on. An order has at most 500 products.
@@ -28,7 +29,7 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// The headers of a page's request that the ingress gets too.
 const FORWARDED: [&str; 2] = ["idempotency-key", "traceparent"];
 
-/// How an order is searched.
+/// How to search for an order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainParameters {
@@ -36,27 +37,27 @@ pub(super) struct ExplainParameters {
     all_partitions: bool,
 }
 
-/// Why somebody wants to see codes.
+/// The reason for revealing codes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RevealBody {
     why: Option<String>,
 }
 
-/// The status that an order shall have.
+/// The requested status of an order.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct StatusBody {
     status: String,
 }
 
-/// What the ingress answered.
+/// The answer of the ingress.
 #[derive(Debug, Serialize)]
 pub(super) struct Forwarded {
     status: u16,
     /// How long the answer took.
     millis: u64,
-    /// The answer's JSON; its text when it is none.
+    /// The answer's JSON, or its text if it is not JSON.
     body: Value,
 }
 
@@ -149,7 +150,7 @@ pub(super) async fn set_status(
     Ok(Json(answer))
 }
 
-/// Answers with what `explain` found.
+/// Answers with the result of `explain`.
 fn explained(id: &str, found: Value, query: &Query) -> Result<Json<Value>, Problem> {
     if found["found"] == false {
         return Err(Problem::not_found(not_found(id, &found)));
@@ -172,7 +173,7 @@ fn not_found(id: &str, found: &Value) -> String {
     sentence
 }
 
-/// Passes a request on to the ingress, with the key that it wants.
+/// Forwards a request to the ingress, with the configured API key.
 async fn forward(
     console: &Console,
     method: Method,
@@ -227,7 +228,8 @@ async fn limited(mut response: reqwest::Response) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// Whether the change was made is not known when the ingress was reached and its answer was not.
+/// Returns the problem for a missing answer. If the connection was made, it is unknown whether the
+/// change was made.
 fn no_answer(error: &reqwest::Error) -> Problem {
     let mut why = error.to_string();
     let mut source = error.source();

@@ -13,10 +13,10 @@ use crate::http::session::Identity;
 use crate::runs::{Refusal, RunId, RunRequest, RunSummary, RunView, StopRefused};
 use crate::settings::Role;
 
-/// The header that names the intention of a person: sent twice, it starts one run.
+/// The header that identifies one intention of a person: two requests with the same key start one run.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The longest idempotency key, as at the order ingress.
+/// The maximum length of an idempotency key, as at the order ingress.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// `POST /api/runs`

@@ -1,4 +1,4 @@
-//! The API over a shell in place of the commands, and a small server in place of the ingress.
+//! Tests of the API with a shell in place of the commands, and a small server in place of the ingress.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Cli {
 /// Prints the words of the command as JSON.
 const WORDS: &str = r#"echo '{"found":true,"words":"'"$*"'"}'"#;
 
-/// Returns a console whose commands are this script, for whoever has this role.
+/// Returns a console whose commands are this script, and whose users all have this role.
 fn console(role: Role, script: &str, flags: &[&str]) -> Console {
     let flags = ["console"].iter().chain(flags);
     let client = reqwest::Client::new();
@@ -211,7 +211,7 @@ async fn requests_that_cannot_be_run_say_why() {
     }
 }
 
-/// Answers with what it is asked.
+/// Echoes the request.
 async fn repeat(method: Method, uri: Uri, headers: HeaderMap, body: String) -> impl IntoResponse {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let answer = json!({
@@ -223,7 +223,7 @@ async fn repeat(method: Method, uri: Uri, headers: HeaderMap, body: String) -> i
     (StatusCode::CREATED, axum::Json(answer))
 }
 
-/// Starts an ingress that repeats what it is asked.
+/// Starts an ingress that echoes requests.
 async fn ingress() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -268,7 +268,7 @@ async fn without_an_ingress_orders_cannot_be_placed() {
             .unwrap()
             .contains("CONSOLE_ORDERS_URL")
     );
-    // A port that was free a moment ago.
+    // A port on which nothing listens any more.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

@@ -5,10 +5,11 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::session::{LIFETIME, Token};
 
-/// Over TLS. The prefix makes browsers refuse it from any other host and without `Secure`.
+/// The name over TLS. Browsers refuse a cookie with this prefix from any other host, and without
+/// `Secure`.
 const SECURE: &str = "__Host-checkout";
 
-/// Over plain HTTP, where a browser refuses `Secure`: loopback, or behind a tunnel.
+/// The name over plain HTTP, where a browser refuses `Secure`: on loopback, or behind a tunnel.
 const PLAIN: &str = "checkout-session";
 
 /// Returns the `Set-Cookie` of a new session.
@@ -16,7 +17,7 @@ pub(super) fn set(token: &Token, secure: bool) -> HeaderValue {
     value(token.as_str(), LIFETIME.as_secs(), secure)
 }
 
-/// Returns the `Set-Cookie`s that remove the cookie, whichever it was.
+/// Returns the `Set-Cookie`s that remove the cookie under either name.
 pub(super) fn remove() -> [HeaderValue; 2] {
     [true, false].map(|secure| value("", 0, secure))
 }
@@ -33,8 +34,8 @@ fn value(token: &str, seconds: u64, secure: bool) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Returns the tokens that a request sends: there are two while somebody changes from one way to reach
-/// the console to the other.
+/// Returns the tokens that a request sends. There may be two if the browser has used the console both
+/// over TLS and over plain HTTP.
 pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(COOKIE)

@@ -9,13 +9,13 @@ use runtime::settings::is_identifier;
 use super::session::Identity;
 use crate::settings::Role;
 
-/// Characters of a plain key. A shorter one can be guessed.
+/// The minimum length of a plain key. A shorter one could be guessed.
 const MIN_KEY: usize = 16;
 
-/// Bytes of a name, which audit records have.
+/// The maximum length of a name, in bytes. Audit records contain it.
 const MAX_NAME: usize = 64;
 
-/// The digests of keys, and whose they are. Cheap to clone.
+/// The digests of keys and the identities of their owners. Cheap to clone.
 #[derive(Clone)]
 pub struct ConsoleKeys {
     keys: Arc<[Key]>,
@@ -71,7 +71,7 @@ impl FileKeys for ConsoleKeys {
 }
 
 impl ConsoleKeys {
-    /// Returns whose the key with this digest is. Takes the same time for every digest.
+    /// Returns the owner of the key with this digest. Takes the same time for every digest.
     pub(super) fn identify(&self, digest: &KeyDigest) -> Option<Identity> {
         let key = key_with(&self.keys, digest, |key| &key.digest)?;
         Some(key.identity.clone())

@@ -1,14 +1,14 @@
-//! What is around every request, and the routes that are not about the product.
+//! The layers around every request, and the routes that do not concern the product.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `guard` | hosts, sites, bodies, headers, and problems instead of bare errors |
-//! | [`session`], `cookie`, `sign_in` | who is signed in, and how a browser keeps it |
+//! | [`session`], `cookie`, `sign_in` | who is signed in, and the session's cookie |
 //! | [`keys`] | the keys, and the text of their file |
 //! | `stream` | the flow, and the events of a page |
 //! | `assets` | the page and its files |
 //! | `page` | the page with the names of its modules, and the style sheets in one: pure |
-//! | [`problem`] | every error, as RFC 9457 has it |
+//! | [`problem`] | every error, as a problem of RFC 9457 |
 
 mod assets;
 mod cookie;
@@ -28,7 +28,7 @@ use crate::{Console, api};
 use guard::Guard;
 use problem::Problem;
 
-/// Returns all routes; `health` brings `/livez`, `/readyz` and `/metrics`, which need no session.
+/// Returns all routes; `health` contains `/livez`, `/readyz` and `/metrics`, which need no session.
 pub fn router(console: Console, health: Router) -> Router {
     let guard = Guard::new(&console.settings.listener.console_hosts);
     let session = get(sign_in::show)

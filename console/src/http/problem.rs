@@ -12,12 +12,11 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which a request that could not be served may succeed.
 const RETRY_SECONDS: u64 = 2;
 
-/// Why a request was not carried out. The detail is a sentence for a person: what happened, and what to
-/// do.
+/// Why a request was not carried out. The detail tells a person what happened, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
-    /// The name in the problem's type; what a program decides on.
+    /// The name in the problem's type, by which programs distinguish problems.
     name: &'static str,
     title: &'static str,
     detail: String,
@@ -61,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// 403: whoever is signed in may not do this.
+    /// 403: the person who is signed in may not do this.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::FORBIDDEN, detail)
     }
@@ -75,12 +74,12 @@ impl Problem {
         }
     }
 
-    /// 404: what was asked for does not exist.
+    /// 404: the requested thing does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 409: the request contradicts the state of things.
+    /// 409: the request conflicts with the present state.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::CONFLICT, detail)
     }
@@ -114,7 +113,7 @@ impl Problem {
         Self::of(StatusCode::BAD_GATEWAY, detail)
     }
 
-    /// 503: it may work later.
+    /// 503: a retry may succeed later.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self {
             retry_after: Some(RETRY_SECONDS),
@@ -122,7 +121,7 @@ impl Problem {
         }
     }
 
-    /// 504: what the console asked did not answer in time.
+    /// 504: a service or a command did not answer in time.
     pub fn timed_out(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::GATEWAY_TIMEOUT, detail)
     }
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_work_later_says_when() {
+    async fn a_temporary_problem_has_retry_after() {
         for problem in [
             Problem::unavailable("Kafka does not answer"),
             Problem::too_many_attempts(7),

@@ -1,8 +1,9 @@
 //! Who is signed in.
 //!
 //! A key is posted once and exchanged for a cookie, because an `EventSource` sends no `Authorization`
-//! header. Sessions are in memory: a restart ends them. A session has what its key has now: when the key
-//! is taken out of the file the session ends, and another role counts from the next request on.
+//! header. Sessions are in memory: a restart ends them. A session always has the present rights of its
+//! key: it ends when the key is removed from the file, and a changed role applies from the next request
+//! on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,18 +33,18 @@ use crate::settings::Role;
 /// How long a session lasts: a working day, so that a page left open overnight asks for the key again.
 pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
-/// Maximum number of sessions. One more ends the oldest. Bounds the memory that a script which signs in
-/// for every request can take.
+/// Maximum number of sessions. A further one ends the oldest. Bounds the memory, because a script may
+/// sign in for every request.
 const MAX_SESSIONS: usize = 1000;
 
 /// Attempts to sign in that an address may make at once, and in each minute. With keys of at least 16
 /// characters nobody guesses one at this rate.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
-/// Addresses whose attempts are remembered before those without recent ones are forgotten.
+/// The number of addresses with attempts beyond which addresses without recent attempts are forgotten.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// The name of everybody where no key is needed.
+/// The name of every user of a console without keys.
 const ANYONE: &str = "anyone";
 
 /// Who may use the console.
@@ -51,41 +52,41 @@ const ANYONE: &str = "anyone";
 pub enum Access {
     /// Everybody has this role.
     Anyone(Role),
-    /// Whoever has a key of this file.
+    /// Everybody who has a key of this file.
     Keys(KeyFile<ConsoleKeys>),
 }
 
-/// Who makes a request: in handlers, whoever may at least look.
+/// The person who makes a request. As an extractor, it requires at least the role viewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// The name of the key, which audit records have too.
     pub name: String,
-    /// What it may do.
+    /// The role of the key.
     pub role: Role,
 }
 
-/// Whoever makes a request and may change something.
+/// The person who makes a request, with the role operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator(pub Identity);
 
-/// Whoever makes a request, and the session that ends it; for requests that last.
+/// The person who makes a request, and the session with which a long-lived request ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     /// Who it is.
     pub(crate) identity: Identity,
-    /// `None` where no key is needed.
+    /// `None` for a console without keys.
     session: Option<SessionId>,
 }
 
-/// The SHA-256 of a session's token. The token itself is not kept, and the time of a look-up says nothing
-/// about it.
+/// The SHA-256 of a session's token. The token itself is not kept, and the duration of a look-up
+/// reveals nothing about it.
 type SessionId = [u8; 32];
 
-/// What a browser keeps of its session.
+/// The secret by which a browser identifies its session.
 pub(super) struct Token(String);
 
 impl Token {
-    /// 256 random bits, as hex digits.
+    /// Generates 256 random bits, as hex digits.
     fn new() -> Self {
         Self(hex::encode(rand::random::<[u8; 32]>()))
     }
@@ -105,14 +106,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The sessions, and whom they belong to. Clones share one state.
+/// The sessions and their owners. Clones share one state.
 #[derive(Clone)]
 pub struct Sessions(Arc<Shared>);
 
 struct Shared {
     allowed: Allowed,
     open: Mutex<HashMap<SessionId, Session>>,
-    /// Counts the sessions that were ended, so that streams of events look whether theirs was.
+    /// Counts ended sessions; a change makes each stream of events check whether its own session has
+    /// ended.
     ended: watch::Sender<u64>,
     attempts: DefaultKeyedRateLimiter<IpAddr>,
 }
@@ -142,12 +144,12 @@ impl Shared {
 }
 
 impl Sessions {
-    /// Gives everybody `role`, without a session.
+    /// Gives everybody `role` without a session.
     pub fn of_anyone(role: Role) -> Self {
         Self::new(Allowed::Anyone(role), Quota::per_minute(ATTEMPTS))
     }
 
-    /// Opens a session for whoever has one of `keys`.
+    /// Requires a session, which is opened with one of `keys`.
     pub fn of_keys(keys: watch::Receiver<ConsoleKeys>) -> Self {
         Self::new(Allowed::Keys(keys), Quota::per_minute(ATTEMPTS))
     }
@@ -166,7 +168,7 @@ impl Sessions {
         matches!(self.0.allowed, Allowed::Keys(_))
     }
 
-    /// Opens a session for whoever has `key`, or `None` where nobody needs one.
+    /// Opens a session for the owner of `key`. Returns `None` if the console needs no keys.
     ///
     /// # Errors
     /// 401 for an unknown key; 429 after too many attempts from `peer`, whether the key is known or not.
@@ -205,7 +207,7 @@ impl Sessions {
         }
     }
 
-    /// Returns who makes a request, if somebody is signed in.
+    /// Returns the person who makes a request, or `None` if nobody is signed in.
     pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
         match &self.0.allowed {
             Allowed::Anyone(role) => Some(Visitor {
@@ -238,7 +240,8 @@ impl Sessions {
             if keys.borrow_and_update().identify(&session.key).is_none() {
                 return;
             }
-            // The keys' sender is gone at shutdown, which ends the streams by itself.
+            // An error means that the keys' sender was dropped at shutdown, which ends the streams by
+            // itself.
             tokio::select! {
                 Ok(()) = keys.changed() => {}
                 Ok(()) = ended.changed() => {}
@@ -253,8 +256,7 @@ impl Sessions {
         (session.expires > Instant::now()).then_some(session)
     }
 
-    /// Adds a session. Sessions that have expired are removed here, and the oldest one if there are too
-    /// many.
+    /// Adds a session. Also removes expired sessions, and the oldest one if there are too many.
     fn open(&self, id: SessionId, session: Session) {
         let now = Instant::now();
         let mut open = self.0.lock();
@@ -293,7 +295,8 @@ impl Sessions {
     }
 }
 
-/// Returns the address whose attempts count together: of IPv6 the /64, which belongs to one subscriber.
+/// Returns the address under which attempts are counted: for IPv6 the /64 prefix, which belongs to one
+/// subscriber.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -304,8 +307,9 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns whether the cookie can be `Secure`: the page came over TLS, which a proxy in front of the
-/// console ended. Whoever pretends that gets a cookie that the browser refuses.
+/// Returns whether the cookie can be `Secure`: the page came over TLS, which a proxy terminates in
+/// front of the console. A client that sends these headers over plain HTTP gets a cookie that its
+/// browser refuses.
 pub(super) fn is_secure(headers: &HeaderMap) -> bool {
     let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     value("origin").is_some_and(|origin| origin.starts_with(b"https://"))

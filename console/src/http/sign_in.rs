@@ -15,17 +15,17 @@ use super::session::{Identity, is_secure};
 use crate::Console;
 use crate::settings::Role;
 
-/// The version of the console, which is that of its commands.
+/// The version of the console and of its commands.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a page asks first.
+/// The answer to the first request of every page.
 #[derive(Debug, Serialize)]
 pub(super) struct SessionAnswer {
     #[serde(flatten)]
     identity: Identity,
-    /// Whether this person may place and change orders, and there is an ingress for it.
+    /// Whether this person may place and change orders, and an ingress is configured.
     can_place_orders: bool,
-    /// Whether a key was needed, so that signing out means something.
+    /// Whether a key was needed, so that a page offers to sign out.
     signed_in: bool,
     audit_topic: Option<String>,
     campaign: Option<String>,
@@ -69,10 +69,10 @@ pub(super) async fn sign_in(
     let body = axum::body::to_bytes(request.into_body(), usize::MAX)
         .await
         .map_err(|_| Problem::bad_request("the body ended early"))?;
-    // The parser's message is not passed on: it could quote a key.
+    // The parser's message is not passed on, because it could quote a key.
     let body: SignIn = serde_json::from_slice(&body)
         .map_err(|_| Problem::bad_request("write an object with the key: {\"key\": \"...\"}"))?;
-    // Whoever pastes a key often brings a space or a line's end along.
+    // A pasted key often has a space or a line break at its end.
     let key = body.key.trim();
     let Some(token) = console.sessions.sign_in(peer, key.as_bytes())? else {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -1,7 +1,7 @@
-//! `/api/flow`, and `/api/stream`: the one stream of events that a page has.
+//! `/api/flow`, and `/api/stream`: the stream of events, of which each page has one.
 //!
-//! Events are server-sent events (WHATWG HTML, section 9.2). A stream ends at shutdown, when its session
-//! ends, and when its client does not read; the page opens it again, or asks for the key.
+//! Events are server-sent events (WHATWG HTML, section 9.2). A stream ends at shutdown, when its
+//! session ends, and when its client does not read. Then the page opens it again, or asks for the key.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,8 +24,8 @@ use crate::Console;
 use crate::runs::{RunId, Runs};
 use crate::scrape::LiveWatch;
 
-/// How often a stream without events shows that it lives, so that proxies do not end it and a client that
-/// has gone is noticed.
+/// How often a stream without events sends a comment, so that proxies do not close it and a closed
+/// connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `GET /api/flow`
@@ -41,7 +41,7 @@ pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> 
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("keepalive");
     let headers = [
         (CACHE_CONTROL, "no-cache, no-transform"),
-        // nginx would collect events before it passes them on.
+        // Without this header nginx would buffer the events.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, Sse::new(events).keep_alive(keep_alive)).into_response()
@@ -55,7 +55,7 @@ async fn end(console: Console, visitor: Visitor) {
     }
 }
 
-/// A page that is open: what it is told, and the scraping that it keeps going.
+/// An open page: the sources of its events, and the watch that keeps scraping active.
 struct Page {
     live: LiveWatch,
     runs: Runs,
@@ -90,7 +90,7 @@ impl Page {
                         return event("run", &run);
                     },
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    // The runs live as long as the console; the stream ends with it.
+                    // The sender of changes lives as long as the console, and so does the stream.
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 },
             }
@@ -116,6 +116,6 @@ impl Drop for Open {
 
 fn event(name: &str, data: &impl Serialize) -> Event {
     let event = Event::default().event(name);
-    // Data of our own types is always JSON; an event without data is ignored by browsers.
+    // Serializing these types never fails, and browsers ignore an event without data.
     event.json_data(data).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The routes as browsers use them, as far as they need no services.
+//! Tests of the routes as browsers use them, without services.
 
 mod access;
 mod browsers;
@@ -54,7 +54,7 @@ fn console(sessions: Sessions, flags: &[&str]) -> Console {
 /// Returns a console with the keys of Ann, an operator, and Bob, a viewer.
 fn with_keys() -> Console {
     let text = format!("ann operator {ANNS}\nbob viewer {BOBS}\n");
-    // Without the sender the keys stay as they are.
+    // Without the sender the keys never change.
     let (_, keys) = watch::channel(ConsoleKeys::parse(&text).unwrap());
     console(Sessions::of_keys(keys), &[])
 }

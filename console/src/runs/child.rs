@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::command::CommandLine;
 use super::output::{Lines, Output};
 
-/// How long a command that was asked to stop may take. The loops of the services finish what is half
-/// done for 15 s after a stop, and the report follows.
+/// How long a command that was asked to stop may take. The loops of the services use up to 15 s to
+/// finish their open work after a stop, and then print the report.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(20);
 
-/// How long output is read after a command has ended. Its pipes are closed then, unless a process that
-/// it started has inherited them.
+/// How long output is read after a command has ended. Normally its pipes are closed then, but a process
+/// that it started may have inherited them.
 const READ_AFTER_END: Duration = Duration::from_secs(2);
 
 /// The size of one read.
@@ -76,18 +76,20 @@ impl Launcher {
             .arg0(&self.name)
             .args(&self.arguments)
             .args(line.words())
-            // Log lines are shown to people; the console's own log may be more detailed, or JSON.
+            // Pages show the log lines to people, while the console's own log may be JSON or more
+            // detailed.
             .env("LOG_FORMAT", "text")
             .env("RUST_LOG", "info")
             .env("NO_COLOR", "1")
             .env_remove("CLICOLOR_FORCE")
-            // A flag may have named the file.
+            // The console may have got the path of the settings file by a flag, which the command does
+            // not see.
             .envs(active_path().map(|path| (configuration::VARIABLE, path)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C in the console's terminal would be the first signal to the command, and the
-            // console's own the second, which ends it without finishing what is half done.
+            // In the console's process group the command would get a SIGINT from Ctrl-C, and then the
+            // console's SIGTERM. A second signal ends a command without finishing its open work.
             .process_group(0)
             .kill_on_drop(life == Life::OfRequest);
         command.spawn()
@@ -97,7 +99,7 @@ impl Launcher {
 /// How long a command may live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
-    /// As long as somebody waits for its answer: it is killed when the request is gone.
+    /// As long as the HTTP request that waits for its answer: it is killed when the request is dropped.
     OfRequest,
     /// Until it ends.
     OfItsOwn,
@@ -171,7 +173,7 @@ async fn wait(
     }
 }
 
-/// Sends a SIGTERM. The process is still ours: its id is not free before it was awaited.
+/// Sends a SIGTERM. The pid cannot belong to another process yet, because the child was not awaited.
 fn terminate(child: &Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = id.and_then(Pid::from_raw)
@@ -192,7 +194,7 @@ async fn read_lines(stderr: Option<impl AsyncRead + Unpin>, mut on_line: impl Fn
     lines.rest().into_iter().for_each(on_line);
 }
 
-/// Reads until the end. A pipe that cannot be read is at its end: the exit code says the rest.
+/// Reads until the end. Treats a read error as the end, because the exit code reports failures.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, mut each: impl FnMut(&[u8])) {
     let Some(mut pipe) = pipe else {
         return;
@@ -248,7 +250,7 @@ mod tests {
         let stop = CancellationToken::new();
         let mut lines = Vec::new();
         let ended = attend(start(script, Life::OfItsOwn), &stop, STOP_GRACE, |line| {
-            // The trap is set now.
+            // The script has written a line, so its trap is set.
             stop.cancel();
             lines.push(line);
         });

@@ -40,14 +40,14 @@ pub struct CommandLine {
     words: Vec<String>,
     /// Flags that only change how the result and the progress are written.
     output: &'static [&'static str],
-    /// The last word, where the command takes one without a flag.
+    /// The positional argument, if the command takes one.
     subject: Option<String>,
 }
 
-/// How a result is printed.
+/// The flags for a JSON result.
 const JSON: &[&str] = &["--json"];
 
-/// How a result and the progress until then are printed.
+/// The flags for a JSON result and JSON progress lines.
 const JSON_WITH_PROGRESS: &[&str] = &["--json", "--progress", "json"];
 
 impl CommandLine {
@@ -61,7 +61,7 @@ impl CommandLine {
         }
     }
 
-    /// Has the command write its progress as JSON too.
+    /// Makes the command also write its progress as JSON.
     #[must_use]
     pub(super) fn with_progress(mut self) -> Self {
         self.output = JSON_WITH_PROGRESS;
@@ -85,7 +85,7 @@ impl CommandLine {
         }
     }
 
-    /// Sets the word that the command takes without a flag.
+    /// Sets the positional argument.
     #[must_use]
     pub(super) fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
@@ -101,7 +101,7 @@ impl CommandLine {
         words
     }
 
-    /// Returns the last word, behind `--` when it could be read as a flag.
+    /// Returns the positional argument, after `--` if it could be read as a flag.
     fn subject_words(&self) -> Vec<String> {
         match &self.subject {
             None => Vec::new(),
@@ -126,8 +126,8 @@ impl CommandLine {
     }
 }
 
-/// Formats the line that a person would type: without the flags of the output, and with every word
-/// quoted that a POSIX shell would not take as it is.
+/// Formats the line that a person would type: without the output flags, and with quotes around every
+/// word that a POSIX shell would not take literally.
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.service.as_str())?;
@@ -150,7 +150,7 @@ impl fmt::Display for Quoted<'_> {
                     b'.' | b'_' | b'-' | b'/' | b':' | b',' | b'@' | b'=' | b'+'
                 )
         };
-        // Some shells replace a word that begins with an equals sign.
+        // Some shells expand a word that begins with an equals sign.
         if self.0.bytes().all(is_plain) && !self.0.is_empty() && !self.0.starts_with('=') {
             f.write_str(self.0)
         } else {
@@ -221,7 +221,7 @@ mod tests {
         ];
         for word in hostile {
             let line = CommandLine::new(Service::Sink, &["explain"]).about(word);
-            // `printf` is the shell's own view of the words, one a line.
+            // `printf` prints the words as the shell has parsed them, one per line.
             let shown = line.to_string();
             let arguments = shown.strip_prefix("sink ").unwrap();
             let output = std::process::Command::new("/bin/sh")

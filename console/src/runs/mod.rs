@@ -1,5 +1,5 @@
-//! The product's own commands, run on the server. A page starts them and watches; closing it changes
-//! nothing.
+//! Runs the product's own commands on the server. A page starts and watches them; closing the page does
+//! not stop them.
 //!
 //! ```text
 //! RunRequest ──check──▶ CommandLine ──▶ console exec SERVICE ... ──stdout──▶ result
@@ -20,8 +20,8 @@
 //! | [`registry`] | all runs, bounded: pure |
 //! | `sentence` | how a command ended, in one sentence: pure |
 //!
-//! A run is known to the process that started it, and to no other. What it did is kept by the commands
-//! themselves: in the audit topic, in the states of dead letters, in the offsets of a backfill.
+//! Only the process that started a run knows it. The commands themselves persist what they did: in the
+//! audit topic, in the states of dead letters, in the offsets of a backfill.
 
 mod child;
 pub mod command;
@@ -62,16 +62,17 @@ pub use registry::{Refusal, StopRefused};
 pub use request::RunRequest;
 pub use run::{RunId, RunSummary, RunView};
 
-/// The commands of runs at once. Each is a process with its own clients of Kafka and Postgres.
+/// The maximum number of concurrent commands of runs. Each is a process with its own clients of Kafka
+/// and Postgres.
 pub const MAX_RUNNING: usize = 4;
 
-/// How long a read-only command may take, its wait for a turn included.
+/// How long a read-only command may take, including its wait for a permit.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Read-only commands at once. Each is a process with its own Kafka client.
+/// The maximum number of concurrent read-only commands. Each is a process with its own Kafka client.
 const MAX_QUERIES: usize = 4;
 
-/// Changes that a receiver may be behind before it loses the oldest.
+/// The number of changes that a receiver may be behind before it loses the oldest.
 const CHANGES: usize = 256;
 
 /// The commands that run or have ended. Cheap to clone.
@@ -86,17 +87,17 @@ struct Shared {
     registry: Mutex<Registry>,
     changes: broadcast::Sender<RunId>,
     queries: Semaphore,
-    /// The tasks that attend to the runs.
+    /// One task for each run, which reads its output and awaits its end.
     tasks: TaskTracker,
 }
 
 impl Runs {
-    /// Runs at most `limit` commands at once, with this executable.
+    /// Builds the runs of this executable's commands, at most `limit` at once.
     pub fn new(limit: usize) -> Self {
         Self::with_launcher(limit, Launcher::own())
     }
 
-    /// Runs at most `limit` commands at once.
+    /// Builds the runs of `launcher`'s commands, at most `limit` at once.
     pub fn with_launcher(limit: usize, launcher: Launcher) -> Self {
         let shared = Shared {
             launcher,
@@ -110,8 +111,8 @@ impl Runs {
         }
     }
 
-    /// Starts what a person asks for. The same request with the same `key` is the same run. Must be
-    /// called within a Tokio runtime.
+    /// Starts the command of a request. The same request with the same `key` returns the same run. Must
+    /// be called within a Tokio runtime.
     ///
     /// # Errors
     /// When the request is not valid, or no command may be started.
@@ -192,7 +193,7 @@ impl Runs {
         }
         match summary.state {
             RunState::Running => run.stop(format!("{} stopped the run.", who.name)),
-            // It was asked to already.
+            // A stop was requested before.
             RunState::Stopping => return Ok(()),
             RunState::Done | RunState::Failed | RunState::Stopped => {
                 return Err(StopRefused::HasEnded);
@@ -219,13 +220,13 @@ impl Runs {
         self.registry().get(id).map(|run| run.summary.clone())
     }
 
-    /// Returns the ids of runs as they change: their state, or their progress. A receiver that is slow
-    /// loses the oldest.
+    /// Returns the ids of runs whose state or progress changes. A slow receiver loses the oldest ids.
     pub fn changes(&self) -> broadcast::Receiver<RunId> {
         self.shared.changes.subscribe()
     }
 
-    /// Runs a read-only command and returns what it printed. The command ends with the caller.
+    /// Runs a read-only command and returns what it printed. The command is killed if the caller drops
+    /// this future.
     ///
     /// # Errors
     /// When the command has no answer within a minute.
@@ -254,7 +255,7 @@ impl Runs {
     /// Waits for the shutdown, then asks all runs to stop and waits until they have ended.
     ///
     /// # Errors
-    /// None: a command that takes longer ends by itself, and loses nothing.
+    /// None: a command that takes longer ends by itself without losing data.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Failure> {
         shutdown.requested().await;
         let stopped = self.registry().close();
@@ -273,7 +274,7 @@ impl Runs {
     }
 
     fn changed(&self, id: RunId) {
-        // Without a page nobody receives it.
+        // Sending fails if no page is open.
         let _ = self.shared.changes.send(id);
     }
 

@@ -1,4 +1,4 @@
-//! What a command writes, in bounded memory: pure.
+//! The output of a command, in bounded memory: pure.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::sentence::error_in;
 
-/// The most bytes that are kept of a result while a command writes it.
+/// The maximum number of bytes of a result that are kept while a command writes it.
 pub(super) const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 
 /// The maximum number of bytes of a line that are kept.
@@ -15,7 +15,7 @@ pub(super) const MAX_LINE: usize = 2 * 1024;
 /// The maximum number of bytes of a result that stay in memory when a run has ended.
 pub(super) const MAX_RESULT: usize = 1024 * 1024;
 
-/// The field of a result that names the fields which were left out of it.
+/// The field of a result that names the omitted fields.
 const CUT: &str = "cut";
 
 /// The standard output of a command.
@@ -26,7 +26,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Adds what was read. Beyond the limit it is read and dropped, so that the command is not blocked.
+    /// Adds output that was read. Output beyond the limit is dropped; it is still read, so that the
+    /// command is not blocked.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if self.bytes.len() + bytes.len() > MAX_OUTPUT {
             self.is_too_long = true;
@@ -52,7 +53,7 @@ impl Output {
     }
 }
 
-/// Splits what was read into lines, each cut to [`MAX_LINE`] bytes.
+/// Splits output into lines, each truncated to [`MAX_LINE`] bytes.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     line: Vec<u8>,
@@ -60,7 +61,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Adds what was read, and calls `each` with every line that is complete.
+    /// Adds output that was read, and calls `each` with every complete line.
     pub(super) fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(String)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.extend(&bytes[..end]);
@@ -97,7 +98,7 @@ impl Lines {
 pub(super) struct Log(VecDeque<String>);
 
 impl Log {
-    /// The most lines that are kept.
+    /// The maximum number of lines that are kept.
     pub(super) const MAX: usize = 200;
 
     /// Adds a line, and drops the oldest beyond the limit.
@@ -120,7 +121,7 @@ impl Log {
     }
 }
 
-/// Makes a result fit into `limit` bytes: leaves out its largest fields, and names them in `cut`.
+/// Makes a result fit into `limit` bytes: omits its largest fields, and names them in `cut`.
 pub(super) fn fitting(mut result: Value, limit: usize) -> Value {
     let size = |value: &Value| value.to_string().len();
     let mut cut = Vec::new();

@@ -12,24 +12,24 @@ use super::values;
 pub struct Reason<'a> {
     /// The name of the person.
     pub by: &'a str,
-    /// What the person gave as the reason.
+    /// The reason that the person gave.
     pub why: Option<&'a str>,
 }
 
-/// A read-only command, checked in every value.
+/// A read-only command with checked values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query(CommandLine);
 
 /// Which dead letters are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadLetterList<'a> {
-    /// Whose.
+    /// The service that wrote them.
     pub service: Service,
-    /// Their newest reason; none: all reasons.
+    /// Only dead letters whose newest reason is this one; `None` for all reasons.
     pub reason: Option<&'a str>,
-    /// How many are listed. All are counted.
+    /// The maximum number that is listed. All are counted.
     pub limit: u16,
-    /// Closed ones are listed too.
+    /// Whether closed ones are listed too.
     pub all: bool,
 }
 
@@ -59,7 +59,7 @@ impl Query {
         Ok(Self(line))
     }
 
-    /// Asks for the counts of dead letters by reason, and the first of them.
+    /// Asks for the counts of dead letters by reason, and lists the first dead letters.
     ///
     /// # Errors
     /// What to write instead.
@@ -101,7 +101,7 @@ pub enum CommandFailed {
     /// It failed (exit code 1), and said why.
     #[error("{0}")]
     Failed(String),
-    /// It took too long, or waited too long for its turn.
+    /// It took too long, including its wait for a permit.
     #[error(
         "the command did not end within {}; Kafka may be slow or down, see its log lines",
         human_duration(*.0)
@@ -114,8 +114,8 @@ pub enum CommandFailed {
 
 /// Returns the answer of a command that ended with this exit code.
 ///
-/// A command that found nothing, or could not read everything, ends with exit code 1 and prints what it
-/// knows: that is an answer.
+/// Exit code 1 with a result is an answer too: a command that found nothing, or could not read
+/// everything, prints what it found.
 pub(super) fn answer(
     exit_code: Option<i32>,
     result: Option<Value>,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_found_is_an_answer_and_a_refusal_is_none() {
+    fn a_result_with_exit_code_1_is_an_answer_and_a_refusal_is_an_error() {
         let found = json!({"found": false});
         assert_eq!(answer(Some(1), Some(found.clone()), None).unwrap(), found);
         let why = || Some("no such topic".to_owned());

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::run::{Run, RunId, RunSummary};
 
-/// The most ended runs that are remembered.
+/// The maximum number of ended runs that are remembered.
 pub(super) const MAX_ENDED: usize = 200;
 
 /// Why nothing was started.
@@ -13,10 +13,10 @@ pub enum Refusal {
     /// The request is not valid, or the command would refuse it.
     #[error("{0}")]
     Invalid(String),
-    /// As many commands run as may.
+    /// The maximum number of commands is running.
     #[error("{0} commands run already: wait until one has ended, or stop one")]
     TooMany(usize),
-    /// The idempotency key stands for another request.
+    /// The idempotency key was sent with another request.
     #[error("this Idempotency-Key was sent with another request: send a new key")]
     KeyReused,
     /// The console is stopping.
@@ -47,7 +47,7 @@ pub(super) struct Key {
     pub(super) key: String,
 }
 
-/// What a request to start a run gave.
+/// The result of entering a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entered {
     /// The run is new, and its command has to be started.
@@ -61,7 +61,7 @@ pub(super) enum Entered {
 pub(super) struct Registry {
     max_running: usize,
     runs: VecDeque<Run>,
-    /// Keys are forgotten with their runs.
+    /// The keys of remembered runs.
     keys: HashMap<Key, RunId>,
     is_closed: bool,
 }
@@ -76,7 +76,7 @@ impl Registry {
         }
     }
 
-    /// Enters a run, or finds the one that the same person asked for with the same key.
+    /// Enters a run, or finds the run that the same person started with the same key.
     ///
     /// # Errors
     /// When no command may be started.
@@ -142,7 +142,7 @@ impl Registry {
             .retain(|_, id| runs.iter().any(|run| run.summary.id == *id));
     }
 
-    /// Lets no run begin any more, and asks those that run to stop. Returns their ids.
+    /// Refuses new runs from now on, and asks the running ones to stop. Returns their ids.
     pub(super) fn close(&mut self) -> Vec<RunId> {
         self.is_closed = true;
         let running = self
@@ -157,7 +157,7 @@ impl Registry {
             .collect()
     }
 
-    /// Returns the command lines that still run.
+    /// Returns the command lines of the runs that have not ended.
     pub(super) fn running_commands(&self) -> Vec<String> {
         self.running()
             .map(|run| run.summary.command.clone())
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_run_at_once() {
+    fn the_number_of_concurrent_runs_is_limited() {
         let mut registry = Registry::new(2);
         let first = new(registry.enter(run("a"), None));
         new(registry.enter(run("a"), None));

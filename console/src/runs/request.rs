@@ -8,8 +8,8 @@
 //! {"kind":"backfill","name":"may","from":"2026-05-01T00:00:00Z","why":"lost partition","rate":"500"}
 //! ```
 //!
-//! A field that is null is the same as one that is not there; an unknown field is refused. What is not
-//! a preview has an effect, is for operators, and says why.
+//! A field that is null equals an absent field; an unknown field is refused. A request that is not a
+//! preview has an effect: only operators may send it, and it must give a reason.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub enum RunRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redrive {
-    /// Whose dead letters.
+    /// The service that wrote the dead letters.
     pub service: Service,
     /// Write nothing; show the outcomes.
     #[serde(default)]
@@ -60,11 +60,11 @@ pub struct Redrive {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Discard {
-    /// Whose dead letters.
+    /// The service that wrote the dead letters.
     pub service: Service,
     /// The dead letters, as lists show them (`letter`).
     pub ids: Vec<String>,
-    /// Why. It is the note that is kept with each of them, too.
+    /// Why. Each discarded dead letter keeps it as its note, too.
     pub why: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub struct Backfill {
     pub why: Option<String>,
 }
 
-/// Where a rule differs from that of the environment. Money is text.
+/// The values in which a rule differs from the one in the settings. Money is text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
@@ -107,9 +107,9 @@ pub struct Rule {
     pub currency: Option<String>,
     /// Days that a voucher is valid.
     pub valid_days: Option<u32>,
-    /// Orders sent before this time earn none.
+    /// Orders sent before this time earn no voucher.
     pub sent_from: Option<String>,
-    /// Orders sent at or after this time earn none.
+    /// Orders sent at or after this time earn no voucher.
     pub sent_until: Option<String>,
 }
 
@@ -155,7 +155,7 @@ impl RunRequest {
         }
     }
 
-    /// Returns why somebody asks for it.
+    /// Returns the reason that the person gave.
     pub fn why(&self) -> Option<&str> {
         let why = match self {
             Self::Redrive(redrive) => &redrive.why,
@@ -165,7 +165,8 @@ impl RunRequest {
         why.as_deref().map(str::trim).filter(|why| !why.is_empty())
     }
 
-    /// Returns the command. `by` is who asks for it, `now` names a backfill that has no name.
+    /// Returns the command. `by` is the person who asks for it; `now` names a backfill that has no
+    /// name.
     ///
     /// # Errors
     /// A sentence that says which field is wrong, and what to write.
@@ -217,7 +218,8 @@ impl Backfill {
         let name = match &self.name {
             Some(name) => Some(values::name(name)?.to_owned()),
             None if self.dry_run => None,
-            // As the command names one. With a name, the same line continues a run that was stopped.
+            // In the format of the command's own default. Because the line has a name, running it again
+            // continues a run that was stopped.
             None => Some(now.format("%Y%m%dT%H%M%S%.3fZ").to_string()),
         };
         if let Some(name) = name {

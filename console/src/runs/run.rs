@@ -17,7 +17,7 @@ use super::output::{Log, MAX_RESULT, Output, fitting};
 use super::request::{Kind, RunRequest};
 use super::sentence;
 
-/// The exit codes of a command that a SIGINT or a SIGTERM ended before its end.
+/// The exit codes of a command that a SIGINT or a SIGTERM stopped before its work was done.
 const INTERRUPTED: [i32; 2] = [130, 143];
 
 /// Identifies a run. No two runs have the same id, not even those of two processes of the console, so
@@ -51,13 +51,13 @@ impl Serialize for RunId {
     }
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     /// The command runs.
     Running,
-    /// It was asked to stop, and finishes what is half done.
+    /// It was asked to stop, and finishes its open work.
     Stopping,
     /// It did its work.
     Done,
@@ -77,11 +77,11 @@ impl RunState {
 /// How much of its work a command has done, in offsets or dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is done.
+    /// The number that is done.
     pub done: u64,
-    /// All of it, if that is known.
+    /// The total, if it is known.
     pub total: Option<u64>,
-    /// The present speed, if that is known.
+    /// The present speed, if it is known.
     pub per_second: Option<u64>,
     /// What limits a backfill that gives way to the live flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ struct ProgressLine {
 }
 
 impl Progress {
-    /// Returns the progress that a line of the log reports; none for any other line.
+    /// Returns the progress that a line of the log reports, or `None` for any other line.
     fn of_line(line: &str) -> Option<Self> {
         if !line.starts_with("{\"progress\"") {
             return None;
@@ -112,23 +112,23 @@ pub struct RunSummary {
     pub id: RunId,
     /// What it does.
     pub kind: Kind,
-    /// Whose command it is.
+    /// The service of the command.
     pub service: Service,
     /// Whether it writes nothing.
     pub dry_run: bool,
     /// Who started it.
     pub by: String,
-    /// What that person gave as the reason.
+    /// The reason that this person gave.
     pub why: Option<String>,
-    /// How far it is.
+    /// Its state.
     pub state: RunState,
-    /// The command line that does the same.
+    /// The equivalent command line.
     pub command: String,
     /// When it was started.
     pub started: String,
     /// When it ended.
     pub ended: Option<String>,
-    /// What it did, or why it failed, in a sentence; none while it runs.
+    /// What it did, or why it failed, in a sentence; `None` while it runs.
     pub summary: Option<String>,
 }
 
@@ -138,7 +138,7 @@ pub struct RunView {
     /// What lists show.
     #[serde(flatten)]
     pub summary: RunSummary,
-    /// What was asked for.
+    /// The request.
     pub request: RunRequest,
     /// The JSON that the command printed when it ended. `cut` names the fields that were too large.
     pub result: Option<Value>,
@@ -146,7 +146,7 @@ pub struct RunView {
     pub log: Vec<String>,
     /// How much is done, if the command says so.
     pub progress: Option<Progress>,
-    /// Its exit code; none while it runs, and after a signal.
+    /// Its exit code; `None` while it runs, and after a signal.
     pub exit_code: Option<i32>,
 }
 
@@ -163,10 +163,10 @@ pub(super) struct Run {
     exit_code: Option<i32>,
 }
 
-/// What a line of the log was.
+/// The kind of a line of the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Noted {
-    /// The progress, which pages are told of at once.
+    /// Progress, of which pages are notified at once.
     Progress,
     /// Any other line.
     Line,
@@ -270,7 +270,7 @@ impl Run {
     }
 }
 
-/// Returns how a command ended that did not say why.
+/// Returns a sentence about the end of a command that reported no error.
 fn ended(state: RunState, status: ExitStatus) -> String {
     match (state, status.code(), status.signal()) {
         (RunState::Stopped, _, _) => "stopped before its end".to_owned(),
@@ -307,7 +307,7 @@ mod tests {
         run.view()
     }
 
-    /// As waitpid(2) returns an exit code.
+    /// Returns the wait status of an exit code, as in waitpid(2).
     const fn exit(code: i32) -> i32 {
         code << 8
     }

@@ -1,4 +1,4 @@
-//! Runs with a shell in place of the console's executable.
+//! Tests of runs, with a shell in place of the console's executable.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn preview() -> RunRequest {
     serde_json::from_value(request).unwrap()
 }
 
-/// Waits for a change after which the run is as `is` says.
+/// Waits until the run fulfils `is`.
 async fn until(runs: &Runs, id: RunId, is: impl Fn(&RunView) -> bool) -> RunView {
     let mut changes = runs.changes();
     let wait = async {
@@ -36,7 +36,7 @@ async fn until(runs: &Runs, id: RunId, is: impl Fn(&RunView) -> bool) -> RunView
             if is(&view) {
                 return view;
             }
-            // A receiver that has lost changes looks again, too.
+            // A receiver that has lost changes checks again, too.
             let _ = changes.recv().await;
         }
     };
@@ -50,7 +50,7 @@ async fn end_of(runs: &Runs, id: RunId) -> RunView {
     until(runs, id, |view| view.summary.state.has_ended()).await
 }
 
-/// Says that it is ready by its progress, and ends at a SIGTERM.
+/// Signals by its progress that it is ready, and ends at a SIGTERM.
 const UNTIL_STOPPED: &str = r#"trap 'echo "error: stopped before the end" >&2; exit 143' TERM
     echo '{"progress":{"done":1,"total":2,"per_second":null}}' >&2
     while :; do sleep 0.1; done"#;

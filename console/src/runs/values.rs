@@ -7,10 +7,11 @@ use runtime::replay::Rate;
 use runtime::settings::{identifier, is_identifier};
 use schemas::{OrderId, Timestamp, decimal};
 
-/// The longest reason of an action. The note of a discarded dead letter has the same limit.
+/// The maximum length of the reason of an action, in bytes. The note of a discarded dead letter has the
+/// same limit.
 const MAX_WHY: usize = 1024;
 
-/// The longest word for the reason of a dead letter.
+/// The maximum length of a dead letter's reason, in bytes.
 const MAX_REASON: usize = 64;
 
 /// Checks an order id.
@@ -20,7 +21,7 @@ pub(super) fn order_id(text: &str) -> Result<&str, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Checks why somebody acts: one sentence, as the commands take it.
+/// Checks the reason of an action: one sentence, as the commands require it.
 pub(super) fn why(text: Option<&str>) -> Result<&str, String> {
     let text = text.unwrap_or_default().trim();
     if text.is_empty() || text.len() > MAX_WHY || text.contains(char::is_control) {
@@ -39,7 +40,7 @@ pub(super) fn reason(text: &str) -> Result<&str, String> {
 
 /// Checks the id of a dead letter.
 pub(super) fn dead_letter(text: &str) -> Result<&str, String> {
-    // A comma would separate two ids, and no topic has one in its name.
+    // A comma would separate two ids, and a topic's name cannot contain one.
     let legal =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@');
     let id = text.parse::<OriginFilter>();

@@ -1,9 +1,9 @@
-//! Counts that only grow, in buckets and by label, and what came since an earlier time.
+//! Counters in buckets and by label, and their increase since an earlier time.
 
 use std::collections::BTreeMap;
 
-/// Bounds how many label values of one metric are kept. The reasons of dead letters are some thirty,
-/// and further clients of the ingress are counted together.
+/// Bounds how many label values of one metric are kept. There are about thirty reasons of dead letters;
+/// clients of the ingress beyond the bound are counted together.
 const MAX_LABELS: usize = 100;
 
 /// Bounds how many buckets of one histogram are kept. The services have 46.
@@ -18,7 +18,7 @@ const OTHERS: &str = "others";
 pub(crate) struct Buckets(Vec<(f64, u64)>);
 
 impl Buckets {
-    /// Adds to a bucket: that of another route or task, or of another instance.
+    /// Adds to a bucket the count of a further series: another route, task or instance.
     pub(crate) fn add(&mut self, bound: f64, count: u64) {
         match self
             .0
@@ -44,7 +44,7 @@ impl Buckets {
             .map_or(0, |at| self.0[at].1)
     }
 
-    /// Returns how many observations there are.
+    /// Returns the number of observations.
     pub(crate) fn total(&self) -> u64 {
         self.0.last().map_or(0, |(_, count)| *count)
     }

@@ -1,4 +1,4 @@
-//! What the services answer, for tests: their own words and forms, shortened to what is read.
+//! Answers of the services for tests, shortened to the lines that the console reads.
 
 /// `/metrics` of a producer.
 pub(crate) const PRODUCER: &str = r#"# HELP checkout_producer_group_changes_total Order changes committed in groups.

@@ -1,9 +1,8 @@
-//! Reads Prometheus's text format, as far as the services write it.
+//! Reads the part of Prometheus's text format that the services write.
 //!
-//! A crate exists for this, prometheus-parse, and cannot be used: it drops every series that has a `}`
-//! or a comma in a label (ccakes/prometheus-parse-rs 0.2.5), and the ingress's routes have both. This
-//! reader also copies nothing that nobody asks for: a scrape has hundreds of lines, and few of them are
-//! shown.
+//! The crate prometheus-parse cannot be used: it drops every series that has a `}` or a comma in a
+//! label (ccakes/prometheus-parse-rs 0.2.5), and the ingress's labels have both. This reader also
+//! copies only what is asked for: a scrape has hundreds of lines, of which few are shown.
 
 use std::borrow::Cow;
 
@@ -12,13 +11,12 @@ use std::borrow::Cow;
 pub(super) struct Series<'a> {
     /// The name, with `_bucket`, `_sum` or `_count` for a histogram.
     pub(super) name: &'a str,
-    /// What is between the braces.
+    /// The text between the braces.
     labels: &'a str,
     value: &'a str,
 }
 
-/// Returns the series of an exposition in its order. Comments, empty lines and lines that are none of
-/// the format are left out.
+/// Returns the series of an exposition in its order. Skips comments, empty lines and malformed lines.
 pub(super) fn series(text: &str) -> impl Iterator<Item = Series<'_>> {
     text.lines().filter_map(Series::parse)
 }
@@ -37,7 +35,7 @@ impl<'a> Series<'a> {
             }
             None => ("", rest),
         };
-        // A time may follow.
+        // A timestamp may follow.
         let value = rest.split_whitespace().next()?;
         Some(Self {
             name,
@@ -59,7 +57,7 @@ impl<'a> Series<'a> {
         }
     }
 
-    /// Returns the value of a counter or of a bucket; `None` for what is no count.
+    /// Returns the value of a counter or of a bucket, or `None` if it is not a count.
     pub(super) fn count(&self) -> Option<u64> {
         if let Ok(count) = self.value.parse() {
             return Some(count);
@@ -82,7 +80,7 @@ impl<'a> Series<'a> {
     }
 }
 
-/// Returns where the brace is that closes the labels: the first one outside of quotes.
+/// Returns the position of the brace that closes the labels: the first one outside of quotes.
 fn end_of_labels(text: &str) -> Option<usize> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -97,7 +95,7 @@ fn end_of_labels(text: &str) -> Option<usize> {
     None
 }
 
-/// Returns where the quote is that closes a label's value.
+/// Returns the position of the quote that closes a label's value.
 fn end_of_value(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! One instance of a service: asks it for its readiness and its numbers.
+//! One instance of a service: fetches its readiness and its metrics.
 
 use std::error::Error;
 use std::io;
@@ -19,7 +19,7 @@ use crate::settings::BaseUrl;
 /// How long an instance may take to answer. Rounds begin each second and do not overlap.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// Bounds the bytes of one answer. A producer with many routes and clients has some 100 KB of metrics.
+/// Bounds the bytes of one answer. A producer with many routes and clients has about 100 KB of metrics.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// One instance: a base URL, or one address of its host.
@@ -27,13 +27,13 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(super) struct Instance {
     service: Service,
     url: BaseUrl,
-    /// `None` when the client chooses among the addresses of the host.
+    /// `None` if the client chooses among the addresses of the host.
     ip: Option<IpAddr>,
     /// Host and port, as they are shown.
     address: Arc<str>,
 }
 
-/// Why an instance gave no answer that can be used.
+/// Why an instance gave no usable answer.
 #[derive(Debug)]
 struct Unanswered {
     why: String,
@@ -69,7 +69,7 @@ impl Instance {
         }
     }
 
-    /// Asks for readiness and numbers at once, until `deadline`.
+    /// Fetches readiness and metrics concurrently, until `deadline`.
     pub(super) async fn ask(self, client: &Client, deadline: Instant) -> Report {
         let (readyz, metrics) = tokio::join!(
             self.get(client, "readyz", deadline),
@@ -146,7 +146,8 @@ impl Instance {
         Ok((answer.status().as_u16(), text))
     }
 
-    /// Returns the URL to ask, and the name of its host if the URL has an address in its place.
+    /// Returns the URL to fetch, and the host name for the `Host` header if the URL has an IP address
+    /// instead.
     fn url_of(&self, resource: &str) -> (Url, Option<String>) {
         let mut url = self.url.join([resource]);
         let name = shown(&self.url, None).to_string();
@@ -183,7 +184,7 @@ impl From<reqwest::Error> for Unanswered {
                 None => break,
             }
         }
-        // The URL of the error's own text is said beside the sentence already.
+        // The innermost error has no URL in its text; pages show the address beside the sentence.
         Self::running(innermost.to_string())
     }
 }
@@ -285,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_that_accepts_and_says_nothing_is_unreachable_and_delays_no_other() {
-        // The kernel accepts for a listener that nobody reads.
+        // The kernel accepts connections for a listener that nobody reads.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let urls = [
             format!("http://{}", silent.local_addr().unwrap()),

@@ -19,7 +19,7 @@ impl Service {
     /// All services, in the order of the path.
     pub(crate) const ALL: [Self; 3] = [Self::Producer, Self::Processor, Self::Sink];
 
-    /// Returns the name of its binary, which its metrics have after `checkout_`.
+    /// Returns the name of its binary, which follows `checkout_` in the names of its metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Producer => "producer",
@@ -37,7 +37,7 @@ impl Service {
         }
     }
 
-    /// Returns the service that a metric belongs to; `None` for a metric that several have.
+    /// Returns the service that a metric belongs to, or `None` for a metric of several services.
     pub(super) fn of_metric(name: &str) -> Option<Self> {
         let name = name.strip_prefix("checkout_")?;
         Self::ALL.into_iter().find(|service| {
@@ -96,7 +96,7 @@ pub(crate) enum Gauge {
     LockedChanges,
     /// Events that wait to be published.
     OutboxRows,
-    /// Age of the oldest of them, in seconds.
+    /// Age of the oldest event that waits to be published, in seconds.
     OutboxOldest,
     /// Deleted rows of the outbox that vacuum has not removed.
     OutboxDeadRows,
@@ -198,8 +198,9 @@ pub(super) fn histogram_of(series: &Series<'_>) -> Option<Histogram> {
     })
 }
 
-/// Returns whether a request is one of those whose duration is the ingress's latency. Reads, probes and
-/// this console's own scrapes are none, and a bulk request is as long as its client makes it.
+/// Returns whether the duration of these requests counts for the ingress's latency. Reads, probes and
+/// this console's own scrapes do not count, nor do bulk requests, whose duration their client
+/// determines.
 fn changes_one_order(series: &Series<'_>) -> bool {
     let is_change = matches!(series.label("method").as_deref(), Some("POST" | "PATCH"));
     let is_single = series

@@ -1,13 +1,12 @@
-//! Fetches the metrics and the readiness of the services while somebody watches, and nothing while
-//! nobody does.
+//! Fetches the metrics and the readiness of the services, but only while a page watches.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `target`, `instance` | which instances there are; what one of them answers |
-//! | `exposition`, `metric`, `sample`, `counts` | Prometheus's text, and the numbers that are kept of it |
+//! | `target`, `instance` | the instances to scrape; the answers of one of them |
+//! | `exposition`, `metric`, `sample`, `counts` | Prometheus's text format, and the numbers that are kept of a scrape |
 //! | `readiness` | the answer of `/readyz` |
-//! | `window` | the rounds of the last minute, in full: what [`flow`](crate::flow) is made of |
-//! | `ring` | a few numbers of the last 15 minutes: what charts are made of |
+//! | `window` | the rounds of the last minute in full, from which [`flow`](crate::flow) is made |
+//! | `ring` | a few numbers of the last 15 minutes, for the charts |
 
 mod counts;
 #[cfg(test)]
@@ -51,7 +50,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How old a flow may be before it is shown as stale.
 const STALE: Duration = Duration::from_secs(5);
 
-/// The flow, as it is while somebody watches it. Clones share one state.
+/// The live flow. It is only updated while a page watches it. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Live {
     shared: Arc<Shared>,
@@ -77,8 +76,8 @@ pub struct LiveWatch {
 }
 
 impl Live {
-    /// Asks nobody yet. `client` should neither use a proxy nor follow redirects: the services are asked
-    /// at the addresses that are set.
+    /// Scrapes nothing yet. `client` should neither use a proxy nor follow redirects, so that the
+    /// services are scraped at the configured addresses.
     pub fn new(targets: Targets, client: Client) -> Self {
         let open = OpenDeadLetters::default();
         let nothing = Flow::of(&Window::default(), &targets.services(), open, Utc::now());
@@ -97,7 +96,7 @@ impl Live {
     /// Begins to watch. The services are scraped until the guard is dropped.
     pub fn watch(&self) -> LiveWatch {
         let mut flows = self.shared.flow.subscribe();
-        // A flow of a moment ago is shown at once; an old one is not worth it.
+        // A recent flow is shown at once; an old one is not shown.
         if !is_old(&flows.borrow_and_update()) {
             flows.mark_changed();
         }
@@ -108,19 +107,19 @@ impl Live {
         }
     }
 
-    /// Returns the last flow, which is stale when nobody has been watching.
+    /// Returns the last flow, which is stale if no page has been watching.
     pub fn snapshot(&self) -> Flow {
         let mut flow = Flow::clone(&self.shared.flow.borrow());
         flow.stale = is_old(&flow);
         flow
     }
 
-    /// Returns the last 15 minutes of what charts show.
+    /// Returns the last 15 minutes of the charts' values.
     pub fn history(&self) -> History {
         self.shared.ring().history(Utc::now().timestamp())
     }
 
-    /// Waits until somebody watches.
+    /// Waits until a page watches.
     pub(crate) async fn watched(&self) {
         let mut watchers = self.shared.watchers.subscribe();
         // `shared` has the sender, so waiting does not fail.
@@ -146,7 +145,7 @@ impl Live {
         *self.shared.open()
     }
 
-    /// Scrapes the services each second while somebody watches, until shutdown.
+    /// Scrapes the services each second while a page watches, until shutdown.
     pub async fn run(self, shutdown: Shutdown) {
         tokio::select! {
             () = self.scrape_while_watched() => {}
@@ -164,7 +163,7 @@ impl Live {
         let mut next = tokio::time::Instant::now();
         // The sender lives as long as this future, so waiting does not fail.
         while watchers.wait_for(|watchers| *watchers > 0).await.is_ok() {
-            // A page that is opened again and again causes no more rounds than one that stays.
+            // A page that is opened repeatedly causes no more rounds than one that stays open.
             let mut ticks = interval_at(next.max(tokio::time::Instant::now()), PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             while *watchers.borrow() > 0 {
@@ -191,8 +190,8 @@ impl Shared {
 }
 
 impl LiveWatch {
-    /// Waits for a flow that was not returned yet, and returns the newest: whoever is slow misses those
-    /// in between.
+    /// Waits for a flow that was not returned yet, and returns the newest one. A slow caller misses the
+    /// flows in between.
     pub async fn next(&mut self) -> Arc<Flow> {
         if self.flows.changed().await.is_err() {
             // `shared` has the sender, so it lives as long as this watch.
@@ -211,7 +210,7 @@ impl Drop for LiveWatch {
 }
 
 fn is_old(flow: &Flow) -> bool {
-    // A negative age means that the clock was set back, which says nothing.
+    // A negative age means that the clock was set back, so the true age is unknown.
     let age = Utc::now().signed_duration_since(flow.at).to_std();
     flow.stale || age.is_ok_and(|age| age > STALE)
 }

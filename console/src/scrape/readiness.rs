@@ -6,17 +6,18 @@ use serde::Deserialize;
 
 use crate::flow::{Part, State};
 
-/// Bounds how many parts of one instance are shown. A service has a few, and two for each task.
+/// Bounds how many parts of one instance are shown. A service has a few parts, and two for each task.
 const MAX_PARTS: usize = 200;
 
-/// Bounds the characters of a sentence. That of many blocked partitions is long.
+/// Bounds the characters of a sentence, which is long if many partitions are blocked.
 const MAX_SENTENCE: usize = 1000;
 
-/// How an instance is.
+/// The status of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) state: State,
-    /// Why, unless it is ready: the first of its worst parts, or why it gave no answer.
+    /// The reason, unless the instance is ready: that of the first of its worst parts, or why it gave
+    /// no answer.
     pub(crate) sentence: Option<String>,
     /// Its parts by name.
     pub(crate) parts: Vec<Part>,
@@ -73,7 +74,7 @@ impl Status {
         })
     }
 
-    /// Reports that the numbers are missing. What `/readyz` said is worse, or stays beside it.
+    /// Reports that the numbers are missing, unless `/readyz` already reported a state as bad or worse.
     pub(super) fn without_numbers(mut self, why: String) -> Self {
         if self.state < State::Degraded {
             self.state = State::Degraded;

@@ -10,12 +10,12 @@ use crate::flow::{ChartValues, History, SERIES};
 /// there are.
 const CAPACITY: usize = 900;
 
-/// A sample that follows within so many seconds takes the second after the last one's, so that a round
-/// that begins a little before or after the full second makes no gap.
+/// How many seconds a sample may deviate from the second after the last one and still be stored there,
+/// so that a round that begins slightly before or after the full second causes no gap.
 const MAX_JITTER: i64 = 1;
 
-/// How far behind now the last sample may be for the history to end with it. Later than that nobody is
-/// watching, and the history ends with a gap.
+/// If the last sample is at most this many seconds old, the history ends with it. If it is older, no
+/// page is watching, and the history ends with a gap.
 const MAX_AGE: i64 = 3;
 
 /// One value of each series for each second, bounded.
@@ -36,7 +36,7 @@ impl Ring {
     pub(super) fn push(&mut self, second: i64, values: ChartValues) {
         let second = match self.entries.back().map(|last| last.second) {
             Some(last) if (second - (last + 1)).abs() <= MAX_JITTER => last + 1,
-            // The clock was set back: what came before has no place on this axis.
+            // The clock was set back, so earlier entries no longer fit on this time axis.
             Some(last) if second <= last => {
                 self.entries.clear();
                 second

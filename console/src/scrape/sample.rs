@@ -1,5 +1,5 @@
-//! What is kept of one scrape of one instance: the numbers that the flow is made of, and not the whole
-//! exposition.
+//! The part of one scrape of one instance that is kept: the numbers from which the flow is made, not
+//! the whole exposition.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) struct Numbers {
     pub(crate) rate_limited: Labelled,
 }
 
-/// What is only shown of the last scrape.
+/// Details that are only shown for the last scrape.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Details {
     /// The topic that a consumer reads.
@@ -47,7 +47,7 @@ pub(crate) struct BlockedPartition {
     pub(crate) reason: String,
 }
 
-/// What one scrape of one instance found.
+/// The result of one scrape of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
     pub(crate) service: Service,
@@ -63,9 +63,9 @@ pub(crate) struct Report {
 pub(crate) enum Reading {
     /// It answered.
     Numbers(Box<Numbers>),
-    /// Nobody listens at its address, so its counters begin at 0 when it is there again.
+    /// The connection was refused, so its counters will begin at 0 when it runs again.
     NotRunning,
-    /// It gave no answer that can be used.
+    /// It gave no usable answer.
     Missing,
 }
 
@@ -112,7 +112,7 @@ impl Numbers {
         &self.histograms[histogram as usize]
     }
 
-    /// Returns whether the instance was started again after `before`: something that only grows is
+    /// Returns whether the instance was restarted after `before`: a counter or a histogram has become
     /// smaller.
     pub(crate) fn has_restarted_since(&self, before: &Self) -> bool {
         let mut counters = self.counters.iter().zip(&before.counters);
@@ -149,7 +149,8 @@ impl Numbers {
         }
     }
 
-    /// Adds up the series of one gauge: tasks, partitions. Ages do not add up.
+    /// Combines the series of one gauge, such as those of tasks or partitions: the maximum of ages, the
+    /// sum of everything else.
     #[allow(
         clippy::float_arithmetic,
         reason = "the number is a gauge and no money"

@@ -1,4 +1,4 @@
-//! Which instances of the services there are.
+//! Finds the instances of the services.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::metric::Service;
 use super::sample::Report;
 use crate::settings::{BaseUrl, InstanceSettings};
 
-/// How long the addresses of a host name are used before it is looked up again. A new instance is seen
-/// that much later at most.
+/// How long the addresses of a host name are used before it is looked up again. A new instance is found
+/// at most this much later.
 const LOOKUP_PERIOD: Duration = Duration::from_secs(10);
 
 /// Bounds the instances that are scraped, and so the memory of the last minute. Beyond it an instance
@@ -59,12 +59,12 @@ impl Targets {
     }
 }
 
-/// Asks all instances, round by round.
+/// Scrapes all instances, round by round.
 #[derive(Debug)]
 pub(super) struct Scraper {
     client: Client,
     hosts: Vec<Host>,
-    /// Whether the log says already that instances are left out.
+    /// Whether the log already says that instances are left out.
     said_too_many: bool,
 }
 
@@ -75,12 +75,12 @@ struct Host {
     url: BaseUrl,
     addresses: Vec<SocketAddr>,
     looked_up: Option<Instant>,
-    /// Why the last lookup brought nothing.
+    /// Why the last lookup failed.
     failure: Option<String>,
 }
 
 impl Scraper {
-    /// Asks nobody yet.
+    /// Scrapes nothing yet.
     pub(super) fn new(client: Client, targets: &Targets) -> Self {
         let hosts = Service::ALL.into_iter().flat_map(|service| {
             let urls = targets.of(service).iter();
@@ -99,7 +99,7 @@ impl Scraper {
         }
     }
 
-    /// Asks all instances at once. Returns after [`TIMEOUT`] at the latest, with a report of each.
+    /// Scrapes all instances concurrently. Returns a report of each after at most [`TIMEOUT`].
     pub(super) async fn scrape(&mut self) -> Vec<Report> {
         let deadline = Instant::now() + TIMEOUT;
         let found = join_all(self.hosts.iter_mut().map(|host| host.instances(deadline))).await;
@@ -150,14 +150,16 @@ impl Host {
                 Err(_) => Some(format!("no answer within {}", human_duration(TIMEOUT))),
             };
         }
-        // After a failed lookup the addresses that were found earlier say themselves who is there.
+        // After a failed lookup the earlier addresses are used: scraping them shows which instances are
+        // reachable.
         match &*self.addresses {
             [] => {
                 let why = self.failure.as_deref().unwrap_or("it has no address");
                 let sentence = format!("cannot look up the host {name}: {why}");
                 Err(Box::new(self.instance(None).unreachable(sentence)))
             }
-            // The client looks it up itself, and its name says more than its address.
+            // The client looks the host up itself, and pages show the name, which says more than the
+            // address.
             [_] => Ok(vec![self.instance(None)]),
             several => Ok(several
                 .iter()
@@ -166,9 +168,8 @@ impl Host {
         }
     }
 
-    /// Returns the host's name if it may have several addresses that are instances each. An encrypted
-    /// connection needs the name that is in the certificate, and the addresses of localhost are one
-    /// host.
+    /// Returns the host's name if each of its addresses may be an instance. Not with https, which needs
+    /// the name in the certificate, and not for localhost, whose addresses are one host.
     fn name_to_look_up(&self) -> Option<String> {
         let url = self.url.url();
         let name = url.domain().filter(|_| url.scheme() == "http")?;
@@ -181,8 +182,8 @@ impl Host {
     }
 }
 
-/// Leaves out the IPv6 addresses of a host that has IPv4 addresses too: a host with both would be two
-/// instances.
+/// Drops the IPv6 addresses of a host that also has IPv4 addresses, because an instance with both would
+/// count twice.
 fn of_one_family(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut all: Vec<_> = addresses.collect();
     if all.iter().any(SocketAddr::is_ipv4) {

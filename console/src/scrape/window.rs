@@ -10,22 +10,22 @@ use super::metric::{Counter, Service};
 use super::readiness::Status;
 use super::sample::{Details, Numbers, Reading, Report};
 
-/// How long rounds are kept: latencies are those of the last minute. A little longer, because a round
-/// is late by a few milliseconds now and then.
+/// How long rounds are kept, because latencies are those of the last minute. Slightly longer, because a
+/// round may be a few milliseconds late.
 const WINDOW: Duration = Duration::from_millis(60_500);
 
-/// Bounds the rounds beside their age. At one a second there are 61.
+/// Bounds the number of rounds, in addition to their age. At one round a second there are 61.
 const MAX_ROUNDS: usize = 64;
 
-/// What is known of the last minute.
+/// The rounds of the last minute.
 ///
-/// One reading is some 3 KB (14 counters, 13 gauges, 5 histograms of 18 buckets, label values that are
-/// not 0). So three instances take about 0.6 MB, and as many as are scraped at most
-/// ([`MAX_INSTANCES`](super::target::MAX_INSTANCES)) some 12 MB.
+/// One reading is about 3 KB (14 counters, 13 gauges, 5 histograms of 18 buckets, label values that are
+/// not 0). So three instances take about 0.6 MB, and the maximum number of instances
+/// ([`MAX_INSTANCES`](super::target::MAX_INSTANCES)) about 12 MB.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     rounds: VecDeque<Round>,
-    /// How the instances are: of the last round alone.
+    /// The status of the instances in the last round.
     found: Vec<Found>,
     /// When an instance of each service last gave numbers, in the order of [`Service::ALL`]. It is kept
     /// longer than the rounds.
@@ -35,12 +35,12 @@ pub(crate) struct Window {
 /// One round.
 #[derive(Debug)]
 struct Round {
-    /// Since some fixed moment.
+    /// The time since a fixed moment.
     at: Duration,
     readings: Vec<(Service, Arc<str>, Reading)>,
 }
 
-/// How an instance was in the last round.
+/// The status of an instance in the last round.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) service: Service,
@@ -50,19 +50,19 @@ pub(crate) struct Found {
     pub(crate) details: Details,
 }
 
-/// What an instance did between two readings that follow each other.
+/// The change of an instance between two consecutive readings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub(crate) address: &'a str,
     pub(crate) begin: Duration,
     pub(crate) end: Duration,
-    /// `None` when the instance was started in between, so that everything is new.
+    /// `None` if the instance was started in between, so that all its counts are new.
     before: Option<&'a Numbers>,
-    /// `None` when the instance has stopped, so that nothing is new.
+    /// `None` if the instance has stopped, so that no count is new.
     now: Option<&'a Numbers>,
 }
 
-/// The last that is known of an instance.
+/// The last known reading of an instance.
 struct Known<'a> {
     at: Duration,
     /// `None` when it is not running.
@@ -72,8 +72,8 @@ struct Known<'a> {
 }
 
 impl Window {
-    /// Adds a round at `at`, the time since some fixed moment, and forgets those that are too old. `clock`
-    /// is its time for people.
+    /// Adds a round at `at`, the time since a fixed moment, and drops rounds that are too old. `clock` is
+    /// the wall-clock time of the round.
     pub(crate) fn push(&mut self, at: Duration, clock: DateTime<Utc>, reports: Vec<Report>) {
         let mut readings = Vec::with_capacity(reports.len());
         self.found.clear();
@@ -105,7 +105,7 @@ impl Window {
         }
     }
 
-    /// Returns when the last round was.
+    /// Returns the time of the last round.
     pub(crate) fn now(&self) -> Duration {
         self.rounds.back().map_or(Duration::ZERO, |round| round.at)
     }
@@ -120,7 +120,7 @@ impl Window {
         self.rounds.is_empty()
     }
 
-    /// Returns how the instances of a service were in the last round.
+    /// Returns the status of a service's instances in the last round.
     pub(crate) fn found(&self, service: Service) -> impl Iterator<Item = &Found> {
         self.found
             .iter()
@@ -133,7 +133,7 @@ impl Window {
         round.flat_map(move |round| round.numbers(service))
     }
 
-    /// Returns for each round since `since` when it was, and the numbers of a service's instances that
+    /// Returns the time of each round since `since`, with the numbers of a service's instances that
     /// answered.
     pub(crate) fn rounds(
         &self,
@@ -146,8 +146,8 @@ impl Window {
             .map(move |round| (round.at, round.numbers(service).collect::<Vec<_>>()))
     }
 
-    /// Returns what the instances of a service did, oldest first. The first reading of an instance
-    /// gives no step: it is not known since when its counters grow.
+    /// Returns the steps of a service's instances, oldest first. The first reading of an instance gives
+    /// no step, because it is unknown since when its counters have grown.
     pub(crate) fn steps(&self, service: Service) -> Vec<Step<'_>> {
         let mut known = HashMap::<&str, Known<'_>>::new();
         let mut steps = Vec::new();
@@ -200,7 +200,7 @@ impl Round {
 }
 
 impl<'a> Step<'a> {
-    /// Returns how much a counter grew.
+    /// Returns the increase of a counter.
     pub(crate) fn increase(&self, counter: Counter) -> u64 {
         let now = self.now.map_or(0, |now| now.counter(counter));
         let before = self.before.map_or(0, |before| before.counter(counter));

@@ -8,23 +8,24 @@ use sqlx::Error;
 pub enum Fault {
     /// The data is refused: a repeat would be refused too.
     Data,
-    /// Two transactions conflicted: repeat at once.
+    /// Two transactions conflicted: retry at once.
     Conflict,
-    /// Another session holds a lock that the statement needs, on a row of it or on a table. The
-    /// connection and the other rows can still be used.
+    /// Another session holds a lock that the statement needs, on a row or on a table. The connection
+    /// and the other rows can still be used.
     Locked,
     /// The statement failed, perhaps because of one of its rows: it took too long, a trigger or a
     /// damaged page stopped it, or a stored value cannot be read. The connection and the other rows can
     /// still be used.
     Statement,
-    /// The database is away, or unable for now: repeat later, on a new connection.
+    /// The database is away or temporarily unable to work: retry later, on a new connection.
     Away,
     /// The database takes no writes: refuse all until a probe that writes succeeds.
     Unwritable(Unwritable),
 }
 
-/// Returns what to do after an error. An error that is not known to be the data's fault is waited out: a
-/// request that is answered 503 can be repeated, one that is wrongly refused is lost.
+/// Returns what to do after an error. An error that is not known to be caused by the data is waited
+/// out: a client can repeat a request that was answered 503, but a request that is wrongly refused is
+/// lost.
 pub fn fault_of(error: &Error) -> Fault {
     if let Some(why) = Unwritable::of(error) {
         return Fault::Unwritable(why);
@@ -44,13 +45,13 @@ fn by_code(code: &str) -> Fault {
         "55P03" => Fault::Locked,
         // statement_timeout, an operator's cancel; pages that cannot be read.
         "57014" | "58030" | "XX000" | "XX001" | "XX002" => Fault::Statement,
-        // Cardinality; a trigger's RAISE and ASSERT.
+        // Cardinality violations; RAISE and ASSERT in a trigger.
         "21000" | "P0001" | "P0004" => Fault::Data,
         // Data exceptions, constraints; 54 is a row or an index entry that is too big.
         _ if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => {
             Fault::Data
         }
-        // The other errors within a trigger.
+        // Other errors in a trigger.
         _ if code.starts_with("P0") || code.starts_with("38") || code.starts_with("39") => {
             Fault::Statement
         }

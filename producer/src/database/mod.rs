@@ -36,7 +36,7 @@ pub fn database(url: &Secret) -> Result<Database, Failure> {
     Database::new(url, "producer", timeouts)
 }
 
-/// Applies the missing migrations and prints which, for a job that runs before the services.
+/// Applies the missing migrations and prints their names, for a job that runs before the services.
 ///
 /// # Errors
 /// Exit code 2 for settings; see [`run_command`](Migrations::run_command).
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Databases have recorded what sqlx makes of the files: version, name and checksum.
+    /// Databases record the version, the name and the checksum that sqlx derives from the files.
     #[tokio::test]
     async fn the_listed_migrations_are_those_that_sqlx_finds_in_the_files() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
@@ -75,8 +75,8 @@ mod tests {
         assert_eq!(known(&MIGRATIONS.migrator()), known(&files));
     }
 
-    /// A database that applied a migration refuses every version that has another text for it. Add the
-    /// beginning of a new migration's checksum here when it is released.
+    /// A database that has applied a migration refuses every release in which the migration has another
+    /// text. When a migration is released, add the beginning of its checksum here.
     #[test]
     fn released_migrations_stay_as_they_are() {
         let released = ["cffbf1881c44cb74"];

@@ -1,8 +1,8 @@
 //! Bounds the memory of answers that clients have not read yet.
 //!
 //! An answer is in memory until its last byte is handed to the kernel, so a client that reads slowly
-//! keeps it there. Answers to small requests that may be large count against one bound of all requests
-//! together.
+//! keeps it there. Answers that may be large although their requests are small count against one bound
+//! for all requests.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use super::problem::Problem;
 use crate::ingress::NotDone;
 use crate::limits::ANSWER_MEMORY_TIMEOUT;
 
-/// The bound. Cheap to clone.
+/// The memory that the answers of all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct AnswerMemory(Arc<Semaphore>);
 
-/// A share of the bound, until the bytes that it was reserved for are sent.
+/// A share of the memory, reserved until the answer's bytes are sent.
 #[derive(Debug)]
 pub(super) struct Reserved(OwnedSemaphorePermit);
 
-/// Bytes that count against the bound for as long as they exist.
+/// Bytes that count against the shared memory for as long as they exist.
 struct Counted {
     bytes: Vec<u8>,
     _share: OwnedSemaphorePermit,
@@ -34,15 +34,15 @@ impl AsRef<[u8]> for Counted {
 }
 
 impl AnswerMemory {
-    /// Returns a bound of this many bytes.
+    /// Returns a shared memory of this many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
-    /// Reserves the share of an answer that has about this many bytes at most.
+    /// Reserves the share of an answer that has at most about this many bytes.
     ///
     /// # Errors
-    /// 503 when other answers keep it for too long.
+    /// 503 if other answers occupy the memory for too long.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<Reserved, Problem> {
         let share = u32::try_from(bytes).map_err(|_| Problem::Internal)?;
         let share = Arc::clone(&self.0).acquire_many_owned(share);
@@ -55,7 +55,7 @@ impl AnswerMemory {
 }
 
 impl Reserved {
-    /// Returns `bytes`, which keep what they need of the share until they are sent.
+    /// Returns `bytes`, which hold as much of the share as they need until they are sent.
     pub(super) fn bytes(mut self, mut bytes: Vec<u8>) -> Bytes {
         bytes.shrink_to_fit();
         let unused = self.0.num_permits().saturating_sub(bytes.len());

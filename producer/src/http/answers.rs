@@ -1,4 +1,4 @@
-//! Answers: from the outcome of a change to a response.
+//! Turns the outcome of a change into a response.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
@@ -21,14 +21,14 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A success: an order's JSON, and what the headers need of it.
+/// A success: an order's JSON, and the fields that the headers need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     /// 200 or 201.
     pub status: StatusCode,
     /// The order's JSON.
     pub body: Vec<u8>,
-    /// Whether the same request was answered before.
+    /// Whether this is the stored answer to an earlier request.
     pub replayed: bool,
     order_id: String,
     version: i64,
@@ -42,7 +42,7 @@ struct Stored {
 }
 
 impl Answer {
-    /// Returns the answer that has this order.
+    /// Returns the answer with this order.
     pub(super) fn order(status: StatusCode, order: &Order) -> Self {
         Self {
             status,
@@ -112,7 +112,7 @@ impl IntoResponse for Answer {
 /// Returns the path of an order.
 pub(super) fn order_path(order_id: &str) -> String {
     if order_id == "bulk" {
-        // The path without an escape is the bulk route's.
+        // Unescaped, the path would be that of the bulk route.
         return "/orders/%62ulk".to_owned();
     }
     format!("/orders/{}", utf8_percent_encode(order_id, ESCAPED))
@@ -136,7 +136,7 @@ mod tests {
     fn no_id_breaks_out_of_its_header() {
         let time = Timestamp::FIRST;
         let order = Order {
-            // No valid id is like this one; the header must hold all the same.
+            // This id is not valid; the header must be well-formed all the same.
             order_id: "a\r\nx: y\0\u{85}\u{202e}".to_owned(),
             status: Status::Pending,
             total: Decimal::ONE,

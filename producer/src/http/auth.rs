@@ -31,8 +31,8 @@ pub struct Keys {
 /// The client that makes a request. Idempotency keys and rates belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name before its key in the file, or the first 8 hex digits of the digest of a key without
-    /// one; empty where no key is required.
+    /// The name before its key in the file or, for a key without a name, the first 8 hex digits of the
+    /// key's digest. Empty if no key is required.
     pub client: String,
 }
 
@@ -61,7 +61,8 @@ pub(super) fn admit(keys: Option<&Keys>, mut request: Request) -> Result<Request
 }
 
 impl Keys {
-    /// Refuses an unknown key before anything is counted: it cannot use up another client's rate.
+    /// Refuses an unknown key before it counts the request, so that an unknown key cannot use up a
+    /// client's rate.
     fn admit(&self, headers: &HeaderMap) -> Result<(Caller, Allowance), Problem> {
         let caller = bearer(headers)
             .and_then(|key| self.known.borrow().identify(key))

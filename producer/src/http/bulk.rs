@@ -1,6 +1,6 @@
 //! `POST /orders/bulk`: lines in, a result per line out, both as streams.
 //!
-//! A task of its own reads the lines and carries them out, whether or not the client reads the results:
+//! A separate task reads the lines and carries them out, whether or not the client reads the results:
 //! many clients send their whole body first. Results that are not read yet wait in a [`Spool`].
 
 mod line;
@@ -104,8 +104,8 @@ pub(super) async fn bulk(
     let (spool, waiting) = Spool::new(api.spool_disk.clone());
     let task = tokio::spawn(spooled(results(api, sender, lines), spool));
     let mut results = Box::pin(sent(waiting, AbortOnDropHandle::new(task), permit).fuse());
-    // hyper sends 100 Continue when the body is read, and not any more once the answer has begun. A
-    // client that waits for it would wait for ever.
+    // hyper sends 100 Continue when the body is first read, but no longer once the answer has begun. A
+    // client that expects it would wait for ever.
     let first = if headers.contains_key(EXPECT) {
         let first = tokio::time::timeout(FIRST_RESULT_TIMEOUT, results.next());
         first.await.ok().flatten()
@@ -143,8 +143,9 @@ async fn spooled(results: impl Stream<Item = Bytes>, mut spool: Spool) {
     spool.finish();
 }
 
-/// Returns the answer's body. A client that disconnects ends the task that carries out its lines, except
-/// for those that were accepted; the request counts until its last result is sent.
+/// Returns the answer's body. If the client disconnects, the task that carries out its lines is
+/// aborted; lines that the ingress has accepted are still written. The permit is held until the last
+/// result is sent.
 fn sent(
     waiting: Results,
     task: AbortOnDropHandle<()>,
@@ -156,8 +157,9 @@ fn sent(
     })
 }
 
-/// Returns the results of lines. Lines are submitted one after the other, so that those of one order
-/// keep their order; their outcomes are waited for together, and returned in the order of the lines.
+/// Returns the results of lines. Lines are submitted one after the other, so that lines about one order
+/// are done in their order. Their outcomes are awaited concurrently, and returned in the order of the
+/// lines.
 fn results(api: Api, sender: Sender, lines: Lines) -> impl Stream<Item = Bytes> {
     lines
         .into_stream()

@@ -1,4 +1,4 @@
-//! The old system's routes: its clients move over unchanged.
+//! The routes of the old system, so that its clients can be moved over unchanged.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -93,7 +93,7 @@ pub(super) async fn create(
     let total = body.total_as_written().ok_or(Problem::Internal)?;
     let prices = body.prices_as_written()?;
     let outcome = api.submit(&headers, &caller, action).await?;
-    // A repeated request has the same amounts, however they are written this time.
+    // A repeated request has the same amounts, but may write them in another notation.
     answer(outcome, |order| {
         let (created_at, updated_at) = (iso(order.created_at), iso(order.updated_at));
         let products = order.products.iter().zip(&prices);
@@ -159,8 +159,8 @@ pub(super) async fn status_update(
     })
 }
 
-/// Writes the answer to a change. Answers are stored under idempotency keys as the new routes give them,
-/// and written from the stored order here.
+/// Writes the answer to a change. Idempotency keys store the answers of the new routes, so the old
+/// answer is built from the stored order.
 fn answer(
     outcome: Outcome,
     write: impl FnOnce(&Order) -> Result<Response, Problem>,
@@ -184,7 +184,7 @@ fn number(order: &Order) -> Result<i64, Problem> {
     order.order_id.parse().map_err(|_| Problem::Internal)
 }
 
-/// Returns a time as JavaScript's `toISOString` does.
+/// Returns a time in the format of JavaScript's `toISOString`.
 fn iso(time: Timestamp) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -194,7 +194,7 @@ pub(super) async fn healthz() -> &'static str {
     "OK"
 }
 
-/// `/readiness`: 500 from the moment on at which a shutdown is announced.
+/// `/readiness`: answers 500 once a shutdown is announced.
 pub(super) async fn readiness(State(api): State<Api>) -> Response {
     if api.shutdown.is_announced() {
         (StatusCode::INTERNAL_SERVER_ERROR, "shutting down").into_response()

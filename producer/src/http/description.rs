@@ -1,5 +1,4 @@
-//! The OpenAPI description of the API, as far as it is the same for all routes; the rest is at each
-//! route's handler.
+//! The parts of the OpenAPI description that all routes share. Each handler describes its own route.
 
 use axum::http::{Method, StatusCode};
 use utoipa::openapi::path::{Operation, PathItem};
@@ -32,8 +31,9 @@ pub(super) fn new() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
-/// Completes the description once it has its routes: every error is a problem, the answer to a request
-/// that may have an idempotency key can be that of an earlier one, and a key is required or not.
+/// Completes the description once it has its routes: gives every error the schema of a problem, adds
+/// `Idempotency-Replayed` to the answers of requests that may have an idempotency key, and says whether
+/// an API key is required.
 pub(super) fn complete(
     mut api: utoipa::openapi::OpenApi,
     requires_key: bool,
@@ -112,7 +112,7 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 // The comments of the variants are the API's description of them.
-/// The errors of every route. What a route lists after this replaces the same status here.
+/// The errors of every route. A status that a route lists after this one replaces the same status here.
 #[derive(Debug, IntoResponses)]
 #[allow(dead_code)]
 pub(super) enum RouteErrors {

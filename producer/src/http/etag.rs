@@ -16,7 +16,7 @@ pub(super) fn etag(version: i64) -> HeaderValue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tag {
     weak: bool,
-    /// The version; `None` for a tag that this service does not make.
+    /// The version; `None` for a tag that this service never sends.
     version: Option<i64>,
 }
 
@@ -24,8 +24,8 @@ struct Tag {
 /// matches.
 ///
 /// # Errors
-/// 400 for a header that is not a list of tags: ignoring it would make a change that the client wanted
-/// to prevent.
+/// 400 for a header that is not a list of tags: if it were ignored, the service would make a change
+/// that the client wanted to prevent.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
     let Some(tags) = tags(headers, &IF_MATCH)? else {
         return Ok(None);

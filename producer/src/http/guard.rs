@@ -1,6 +1,7 @@
-//! Around every route: metrics, spans, limits, keys, and problems instead of bare errors.
+//! The layer around every route: metrics, spans, limits, keys, and problems instead of errors without a
+//! body.
 //!
-//! One layer for all of it: every layer of a router costs a request a few allocations.
+//! It is one layer, because every layer of a router costs a few allocations per request.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct Guard(Arc<Around>);
 #[derive(Debug)]
 struct Around {
     meters: Arc<Meters>,
-    /// `None` for routes that answer at once and to anybody.
+    /// `None` for routes that need no key and answer at once.
     bounds: Option<Bounds>,
 }
 
@@ -44,7 +45,7 @@ struct Bounds {
 }
 
 impl Guard {
-    /// Returns the guard of routes that answer at once and to anybody.
+    /// Returns the guard of routes that need no key and answer at once.
     pub(super) fn open() -> Self {
         Self(Arc::new(Around {
             meters: Arc::default(),
@@ -62,7 +63,7 @@ impl Guard {
         })
     }
 
-    /// Returns a guard that shares these limits but requires other keys.
+    /// Returns a guard with the same shared limits, but with other keys.
     pub(super) fn with_other_keys(&self, keys: Option<Keys>) -> Self {
         match &self.0.bounds {
             Some(bounds) => self.with(Bounds {
@@ -86,7 +87,7 @@ impl Guard {
     }
 }
 
-/// Passes a request to its handler. Makes sure that there is an answer, that an error is a problem, and
+/// Passes a request to its handler. Guarantees that there is an answer, that an error is a problem, and
 /// that the request is counted.
 pub(super) async fn around(
     State(guard): State<Guard>,
@@ -111,8 +112,8 @@ pub(super) async fn around(
 }
 
 impl Bounds {
-    /// Answers a request within the limits. One too many is refused at once: a queue here would only add
-    /// to the delay that is the reason for it.
+    /// Answers a request within the limits. A request beyond the limit is refused at once: a queue here
+    /// would only add to the delay that caused it.
     async fn answer(&self, request: Request, next: Next) -> Response {
         let Ok(_permit) = self.requests.try_acquire() else {
             return Problem::from(NotDone::Overloaded).into_response();
@@ -128,8 +129,8 @@ impl Bounds {
     }
 }
 
-/// Answers a panic of a handler with an error; other requests are not affected. `trace` is the one that
-/// the request's header names.
+/// Answers a panic of a handler with an error; other requests are not affected. `trace` is the trace in
+/// the request's header.
 fn caught(
     answered: impl Future<Output = Response>,
     trace: Option<TraceParent>,
@@ -139,14 +140,14 @@ fn caught(
         .map(move |answered| answered.unwrap_or_else(|_| panicked(trace)))
 }
 
-/// Turns an error that the HTTP layer answered itself, without a body, into a problem.
+/// Turns an error without a body, which the HTTP layer itself answered, into a problem.
 fn problem_of_bare_error(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     if !is_error || response.headers().contains_key(CONTENT_TYPE) {
         return response;
     }
-    // Such as Allow of a 405.
+    // Keeps headers such as Allow of a 405.
     let kept: HeaderMap = response
         .headers()
         .iter()

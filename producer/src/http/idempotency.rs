@@ -40,7 +40,7 @@ pub(super) fn claim(
 /// What a key must be, for error messages.
 pub(super) const KEY_RULE: &str = "write 1 to 255 visible ASCII characters, such as a UUID";
 
-/// Returns the key that these bytes are.
+/// Returns these bytes as a key, or `None` if they are not a valid key.
 pub(super) fn key(bytes: &[u8]) -> Option<&str> {
     let valid = (1..=MAX_IDEMPOTENCY_KEY).contains(&bytes.len())
         && bytes.iter().all(|byte| byte.is_ascii_graphic());
@@ -56,9 +56,9 @@ pub(super) fn claim_of(key: &str, caller: &Caller, action: &Action) -> Claim {
     }
 }
 
-/// Digests what is asked for, not how it is written: the order of fields, white space, or `100.0` for
-/// `100` don't make another request. Every part has its length before it, so that parts cannot be
-/// mistaken for each other.
+/// Digests the meaning of a request, not its text: another order of fields, white space, or `100.0` for
+/// `100` give the same digest. Every part is preceded by its length, so that different parts never give
+/// the same bytes.
 fn request_hash(action: &Action) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |part: &str| {

@@ -1,5 +1,5 @@
-//! JSON bodies: read whole within their bounds, then parsed so that text that is not JSON (400) is told
-//! apart from JSON of another shape (422).
+//! JSON bodies: read completely within their bounds, then parsed. The parser distinguishes text that is
+//! not JSON (400) from JSON of another shape (422).
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
-/// Refuses a body that is compressed.
+/// Refuses a compressed body.
 ///
 /// # Errors
 /// 415.
@@ -49,7 +49,7 @@ pub(super) fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Refuses a body whose announced length is beyond the limit before it is sent.
+/// Refuses a body whose `Content-Length` is beyond the limit, before it is sent.
 ///
 /// # Errors
 /// 413.
@@ -103,7 +103,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
 pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Problem::MalformedJson(format!("the body is not UTF-8: {error}")))?;
-    // Serde accepts an array for a struct, field by field.
+    // Checked here, because serde also accepts an array for a struct, field by field.
     let is_object = text
         .trim_start_matches([' ', '\t', '\r', '\n'])
         .starts_with('{');

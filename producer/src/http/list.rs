@@ -41,7 +41,8 @@ pub(super) struct ListQuery {
     after: Option<String>,
 }
 
-/// A page of orders, by their ids. What is answered is written by [`Text`].
+// Only a schema: [`Text`] writes the answer. The comments are the API's description.
+/// A page of orders, by their ids.
 #[derive(Debug, ToSchema)]
 #[allow(dead_code)]
 pub(super) struct OrderPage {
@@ -78,7 +79,7 @@ pub(super) async fn list_orders(
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::BadRequest(error.body_text()))?;
     let page = query.page()?;
-    // Reserved before it is read: a page for which there is no memory is not read at all.
+    // Reserved before the read, so that a page without memory for it is not read at all.
     let memory = api.answers.reserve(MAX_PAGE_BYTES).await?;
     let (text, next) = read(&api, &page).await?;
     Ok(respond(text, next.as_deref(), memory))
@@ -96,7 +97,7 @@ fn respond(text: Text, next: Option<&str>, memory: Reserved) -> Response {
     response
 }
 
-/// Reads a page and writes its text order by order. Returns the path of the next page too.
+/// Reads a page and writes its text order by order. Also returns the path of the next page.
 async fn read(api: &Api, page: &PageBounds) -> Result<(Text, Option<String>), Problem> {
     let mut rows = store::orders::page(&api.pool, page);
     let mut text = Text::new();
@@ -115,7 +116,7 @@ async fn read(api: &Api, page: &PageBounds) -> Result<(Text, Option<String>), Pr
     Ok((text, None))
 }
 
-/// The JSON of an [`OrderPage`], as it grows.
+/// The JSON of an [`OrderPage`] while it is being written.
 #[derive(Debug)]
 struct Text {
     json: Vec<u8>,
@@ -130,7 +131,7 @@ impl Text {
         }
     }
 
-    /// Adds an order, or returns false if it does not fit any more.
+    /// Adds an order. Returns false if the order does not fit on the page.
     fn push(&mut self, order: &[u8]) -> bool {
         let is_first = self.json.ends_with(b"[");
         if !is_first {
@@ -143,7 +144,7 @@ impl Text {
         true
     }
 
-    /// Names an order whose row cannot be read. There is always room for the ids of a page.
+    /// Lists an order whose row cannot be read. Always fits, because ids are short.
     fn leave_out(&mut self, order_id: &str) -> bool {
         self.unreadable.push(order_id.to_owned());
         true
@@ -161,7 +162,7 @@ impl Text {
     }
 }
 
-/// Adds a member of strings to an object that has some already.
+/// Adds a member of strings to an object that already has members.
 fn add_member(json: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
     // Strings cannot fail to serialise.
     let value = serde_json::to_vec(value).unwrap_or_default();
@@ -169,8 +170,8 @@ fn add_member(json: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
     json.extend_from_slice(&value);
 }
 
-/// Returns the path of the page that follows the one asked for, if that ended with the order `after`
-/// names.
+/// Returns the path of the page that would follow the requested one if that ended with the order
+/// `after`.
 ///
 /// # Errors
 /// 400, naming the parameter.
@@ -241,7 +242,8 @@ fn cursor_of(order_id: &str) -> String {
 
 fn order_id_of(cursor: &str) -> Option<String> {
     let id = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    // Whatever the table can hold: something else may have written an id that is not valid here.
+    // Accepts every id that the table can hold: another program may have written an id that is not
+    // valid here.
     ((1..=128).contains(&id.len()) && !id.contains('\0')).then_some(id)
 }
 

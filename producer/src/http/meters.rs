@@ -33,8 +33,8 @@ pub(super) struct Meter {
 }
 
 impl Meters {
-    /// Returns the metrics of a request, by the template of its route. A path without a route is counted
-    /// as `other`, so that a client cannot make up labels.
+    /// Returns the metrics of a request, by the template of its route. A path without a route is
+    /// counted as `other`, so that clients cannot create labels.
     pub(super) fn of(&self, request: &Request) -> Meter {
         let route = request
             .extensions()
@@ -46,8 +46,8 @@ impl Meters {
         }
     }
 
-    /// Registers the metrics of a route and method at 0: the first answer of each of these statuses is an
-    /// increase then.
+    /// Registers the metrics of a route and method at 0, so that the first answer with each of these
+    /// statuses is an increase.
     pub(super) fn register(&self, route: &str, method: &Method, statuses: &[StatusCode]) {
         let (of_route, method) = (self.of_route(route), method_label(method));
         drop(of_route.seconds(method));
@@ -95,7 +95,8 @@ impl RouteMeters {
     }
 }
 
-/// Returns a method as labels and spans have it: a client cannot make up any.
+/// Returns the method's value in labels and spans. Unknown methods are `other`, so that clients cannot
+/// create labels.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -107,8 +108,8 @@ pub(super) fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Values that are made once and then looked up: making the labels of a metric for every request would
-/// cost more than to route it.
+/// Values that are created once and then looked up: creating a metric's labels for every request would
+/// cost more than routing the request.
 #[derive(Debug)]
 struct Known<K, V>(RwLock<HashMap<K, V>>);
 

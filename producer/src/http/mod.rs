@@ -6,9 +6,9 @@
 //! | `requests`, `answers` | bodies of requests, and of answers |
 //! | `json`, `etag`, `idempotency`, `auth` | the parts of a request |
 //! | `answer_memory` | bounds the memory of answers that clients have not read yet |
-//! | `problem` | every error, as RFC 9457 has it |
+//! | `problem` | every error, as a problem of RFC 9457 |
 //! | `guard`, `meters`, `traced` | around every route: limits, keys, metrics, spans, problems instead of bare errors |
-//! | `description`, `schema` | the OpenAPI description; its schemas of what is parsed by hand |
+//! | `description`, `schema` | the OpenAPI description; its schemas of fields that are parsed by hand |
 //! | [`parse`] | the parsers alone, for fuzzing |
 
 mod answer_memory;
@@ -54,7 +54,7 @@ use auth::{Caller, Keys};
 use guard::Guard;
 use problem::Problem;
 
-/// What the handlers share. Cheap to clone: every request has one.
+/// The state that the handlers share. Cheap to clone: every request has a clone.
 #[derive(Debug, Clone)]
 pub struct Api(Arc<Shared>);
 
@@ -82,17 +82,17 @@ impl Deref for Api {
 /// The limits of requests that an operator sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a body, and of a line of a bulk body.
+    /// The maximum size of a body, and of a line of a bulk body, in bytes.
     pub body: u32,
-    /// Bytes of a bulk body.
+    /// The maximum size of a bulk body, in bytes.
     pub bulk: u64,
-    /// Bytes of bulk results that may wait on disk, of all requests together.
+    /// The maximum size of the bulk results of all requests that wait on disk, in bytes.
     pub spool: u64,
-    /// A body must arrive within this time; of a bulk body, each next part.
+    /// A body must arrive within this time. For a bulk body, this bounds the time until each next part.
     pub body_time: Duration,
-    /// A request may take this long.
+    /// The maximum duration of a request.
     pub request_time: Duration,
-    /// Requests in flight.
+    /// The maximum number of requests in flight.
     pub requests: u32,
 }
 
@@ -101,12 +101,12 @@ pub struct Limits {
 pub struct Access {
     /// The API keys; `None` requires no key.
     pub keys: Option<Keys>,
-    /// Whether the old routes require no key either way.
+    /// Whether the old routes require no key even if there are keys.
     pub old_routes_without_key: bool,
 }
 
 impl Api {
-    /// Hands changes to `ingress` and reads orders through `pool`.
+    /// Builds the state. Handlers submit changes to `ingress` and read orders through `pool`.
     pub fn new(
         ingress: Ingress,
         pool: PgPool,
@@ -126,7 +126,7 @@ impl Api {
         }))
     }
 
-    /// Submits what a request asks for, and waits for its outcome.
+    /// Submits the change that a request asks for, and waits for its outcome.
     async fn submit(
         &self,
         headers: &HeaderMap,
@@ -142,8 +142,8 @@ impl Api {
     }
 }
 
-/// Returns all routes; `health` brings `/livez`, `/readyz` and `/metrics`. `tracer` records a span of
-/// each sampled request for orders.
+/// Returns all routes; `health` contains `/livez`, `/readyz` and `/metrics`. `tracer` records a span
+/// for each sampled request for orders.
 pub fn router(api: Api, access: &Access, health: Router, tracer: Tracer) -> Router {
     let old_keys = access
         .keys

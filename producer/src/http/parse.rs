@@ -35,13 +35,13 @@ impl From<Problem> for Refused {
 /// Parses the body of `POST /orders`.
 ///
 /// # Errors
-/// 400 or 422, as all functions here unless they say otherwise.
+/// 400 or 422, as for all functions here that do not document other statuses.
 pub fn new_order(body: &[u8], default_currency: Currency) -> Result<NewOrder, Refused> {
     let body: PlaceBody<'_> = object(body)?;
     Ok(body.new_order(default_currency)?)
 }
 
-/// Parses the body of `POST /order/create`, and what its answer repeats of it.
+/// Parses the body of `POST /order/create`, including the fields that its answer repeats.
 ///
 /// # Errors
 /// See [`new_order`].
@@ -86,7 +86,7 @@ pub fn bulk_line(line: &[u8], default_currency: Currency) -> Result<Change, Refu
     )?)
 }
 
-/// Returns the numbered lines of a body that comes in `chunks`; 413 for a line that is longer than
+/// Returns the numbered lines of a body that arrives in `chunks`; 413 for a line that is longer than
 /// `longest`.
 pub fn bulk_lines(chunks: &[&[u8]], longest: usize) -> Vec<(u64, Result<Vec<u8>, Refused>)> {
     let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));
@@ -125,7 +125,7 @@ fn one_header(name: HeaderName, value: &[u8]) -> Result<HeaderMap, Problem> {
     Ok(HeaderMap::from_iter([(name, value)]))
 }
 
-/// Parses the query of `GET /orders`. Returns the path of the page after the order that it names.
+/// Parses the query of `GET /orders`. Returns the path of the page that begins after the order `after`.
 ///
 /// # Errors
 /// 400.
@@ -137,7 +137,7 @@ pub fn list_query(
     Ok(list::next_of(status, limit, after)?)
 }
 
-/// Returns the path of an order, as `Location` has it.
+/// Returns the path of an order, as in `Location`.
 pub fn order_path(order_id: &str) -> String {
     answers::order_path(order_id)
 }

@@ -24,13 +24,13 @@ pub(super) enum Problem {
     BadRequest(String),
     /// There is no key, or an unknown one.
     Unauthorized,
-    /// The path is no route's.
+    /// No route has this path.
     NoSuchPath,
     /// The body did not arrive in time.
     SlowBody,
     /// The body, or a line of it, is longer than this many bytes.
     TooLarge(u64),
-    /// The body is of another type than this.
+    /// The body has another media type than this one.
     UnsupportedMediaType(&'static str),
     /// The body is compressed.
     UnsupportedEncoding,
@@ -38,7 +38,7 @@ pub(super) enum Problem {
     Invalid(String),
     /// The client's rate is used up.
     RateLimited {
-        /// Until one more request is accepted.
+        /// The seconds until one more request is accepted.
         seconds: u64,
     },
     /// The change cannot be made.
@@ -337,7 +337,7 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Self::UnsupportedEncoding = self {
-            // What is accepted instead (RFC 9110, 15.5.16).
+            // The encoding that is accepted instead (RFC 9110, 15.5.16).
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         match self.status() {
@@ -365,12 +365,12 @@ impl From<NotDone> for Problem {
     }
 }
 
-/// Of a statement that only reads.
+/// Converts the error of a statement that only reads.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         match fault_of(&error) {
             Fault::Data => Self::Invalid("the database refuses this request".to_owned()),
-            // A reader waits for no row: a whole table is locked.
+            // A reader never waits for a row lock, so a whole table is locked.
             Fault::Locked => NotDone::TablesLocked.into(),
             Fault::Statement => {
                 tracing::warn!(%error, "cannot read orders");
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_passes_says_when_to_try_again() {
+    fn a_temporary_problem_has_retry_after() {
         for why in [
             NotDone::Unavailable,
             NotDone::Overloaded,

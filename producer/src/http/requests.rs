@@ -102,8 +102,8 @@ impl PlaceBody<'_> {
         })
     }
 
-    /// A new order is PENDING. A client that asks for another status must not believe that the order has
-    /// it.
+    /// Refuses any status but PENDING, so that a client that asks for another one does not believe that
+    /// the order has it.
     fn check_status(&self) -> Result<(), Problem> {
         let Some(status) = self.status else {
             return Ok(());
@@ -148,7 +148,7 @@ impl<'a> OldPlaceBody<'a> {
 }
 
 impl StatusBody<'_> {
-    /// Returns the status that is wanted.
+    /// Returns the requested status.
     ///
     /// # Errors
     /// 422 when it is missing or unknown.
@@ -158,7 +158,7 @@ impl StatusBody<'_> {
 }
 
 impl OldStatusBody<'_> {
-    /// Returns the order, and the status that is wanted.
+    /// Returns the order's id and the requested status.
     ///
     /// # Errors
     /// 400 for a missing id, 404 for one that no old order has, 422 for a missing or unknown status.
@@ -252,14 +252,15 @@ pub(super) fn order_id(value: &RawValue) -> Result<String, Problem> {
     Ok(id)
 }
 
-/// Returns whether a JSON number is written as an integer. The topic accepts the same as an id.
+/// Returns whether a JSON number is written as an integer. Readers of the topic accept the same
+/// notation as an id.
 fn is_integer(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the order that a client of the old system means: the digits of an integer, sent as a number
-/// or a string.
+/// Returns the order id of a client of the old system: the digits of an integer, sent as a number or a
+/// string.
 fn old_order_id(value: &RawValue) -> Option<String> {
     let number = match value.get().as_bytes().first()? {
         b'"' => {
@@ -282,13 +283,13 @@ fn old_order_id(value: &RawValue) -> Option<String> {
     (id >= 0 && id.to_string() == number).then_some(number)
 }
 
-/// Returns the trace that a request carries, or a new one. Where spans are recorded the header has the
-/// span of the request itself (`traced`).
+/// Returns the trace in the request's header, or a new one. If spans are recorded, `traced` has put the
+/// span of the request itself into the header.
 pub(super) fn trace(headers: &HeaderMap) -> TraceParent {
     trace_of(headers).unwrap_or_else(TraceParent::random)
 }
 
-/// Returns the trace that a request carries.
+/// Returns the trace in the request's header.
 pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceParent> {
     let header = headers.get(TRACEPARENT)?;
     TraceParent::parse(header.as_bytes())

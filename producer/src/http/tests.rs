@@ -1,4 +1,4 @@
-//! The routes as clients use them, as far as they need no database.
+//! Tests of the routes as clients use them, without a database.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn app(keys: Option<&str>, old_routes_without_key: bool) -> Router {
     limited_app(keys, None, old_routes_without_key)
 }
 
-/// Returns the same, but each client may make `burst` requests and then none for an hour.
+/// Returns the same API, but each client may make `burst` requests and then none for an hour.
 fn limited_app(keys: Option<&str>, burst: Option<u32>, old_routes_without_key: bool) -> Router {
     let nowhere = Secret::new("postgres://nobody@127.0.0.1:1/nowhere");
     let pool = database::pool(&database::database(&nowhere).unwrap(), 1);
@@ -242,7 +242,7 @@ async fn each_line_of_a_bulk_request_counts() {
 }
 
 #[tokio::test]
-async fn a_bulk_body_is_asked_for_before_the_answer_to_a_client_that_waits_for_100_begins() {
+async fn a_bulk_body_is_read_before_the_answer_when_the_client_expects_100_continue() {
     let is_read = Arc::new(AtomicBool::new(false));
     let read = Arc::clone(&is_read);
     let body = futures::stream::once(async move {
@@ -254,17 +254,14 @@ async fn a_bulk_body_is_asked_for_before_the_answer_to_a_client_that_waits_for_1
     headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());
     headers.insert(EXPECT, "100-continue".parse().unwrap());
     let response = app(None, false).oneshot(bulk).await.unwrap();
-    assert!(
-        is_read.load(Ordering::Relaxed),
-        "the body was not asked for"
-    );
+    assert!(is_read.load(Ordering::Relaxed), "the body was not read");
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let result: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(result["status"], 422, "{result}");
 }
 
 #[tokio::test]
-async fn an_empty_bulk_body_of_a_client_that_waits_for_100_has_an_empty_answer() {
+async fn an_empty_bulk_body_has_an_empty_answer_when_the_client_expects_100_continue() {
     let mut bulk = request("POST", "/orders/bulk", "");
     let headers = bulk.headers_mut();
     headers.insert(CONTENT_TYPE, "application/x-ndjson".parse().unwrap());

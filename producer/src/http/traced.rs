@@ -21,9 +21,9 @@ pub(super) struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Decides whether the request is sampled, and begins its span. The span takes the place of the
-    /// caller's in the header from which the handlers take the trace, so that the order continues the
-    /// request. Returns `None` when the request is not sampled.
+    /// Decides whether the request is sampled, and begins its span. Replaces the caller's span in the
+    /// header by this one, so that the order continues the trace under the request's span. Returns
+    /// `None` when the request is not sampled.
     pub(super) fn begin(tracer: &Tracer, request: &mut Request) -> Option<Self> {
         if !tracer.is_on() {
             return None;
@@ -45,8 +45,8 @@ impl RequestSpan {
         })
     }
 
-    /// Records the span of a request that was answered. Its path is not recorded, because it has the
-    /// order's id; its route is.
+    /// Records the span of a request that was answered. Records its route and not its path, because the
+    /// path contains the order's id.
     pub(super) fn end(self, tracer: &Tracer, status: StatusCode) {
         let Self { method, route, .. } = self;
         let times = (self.began, SystemTime::now());

@@ -1,4 +1,4 @@
-//! What is asked for, and the outcome.
+//! A requested change of an order, and its outcome.
 
 use runtime::postgres::Unwritable;
 use runtime::trace_context::TraceParent;
@@ -12,7 +12,7 @@ use crate::store::idempotency_keys::Claim;
 pub struct Change {
     /// What to do.
     pub action: Action,
-    /// The idempotency key under which it was asked for.
+    /// The idempotency key of the request.
     pub claim: Option<Claim>,
     /// The request's trace, which its event continues.
     pub trace: TraceParent,
@@ -27,7 +27,7 @@ pub enum Action {
     SetStatus {
         /// Its id; a valid [`OrderId`](schemas::OrderId).
         order_id: String,
-        /// The status that it is to have.
+        /// The requested status.
         wanted: Status,
         /// The versions on which the change may build.
         precondition: Option<Precondition>,
@@ -62,7 +62,7 @@ pub enum Outcome {
     Changed(Order),
     /// The order had the status already.
     Unchanged(Order),
-    /// The same was asked for before under this idempotency key: the answer that was given then.
+    /// The same request was answered before under this idempotency key. This is the stored answer.
     Replayed {
         /// Its HTTP status.
         status: u16,
@@ -73,7 +73,7 @@ pub enum Outcome {
     Refused(ChangeRefused),
 }
 
-/// Why a change cannot be made, whenever it is repeated.
+/// Why a change cannot be made. A retry alone does not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeRefused {
     /// An order of this id exists.
@@ -87,7 +87,7 @@ pub enum ChangeRefused {
     Transition {
         /// The current status.
         current: Status,
-        /// The status that was asked for.
+        /// The requested status.
         wanted: Status,
     },
     /// The order has another version than the client builds on.
@@ -105,12 +105,12 @@ impl From<ChangeRefused> for Outcome {
     }
 }
 
-/// Why a request was not carried out. Unless it says otherwise, nothing was done.
+/// Why a request was not carried out. Except for `OutcomeUnknown`, nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotDone {
     /// The database did not answer in time.
     Unavailable,
-    /// Another session of the database holds a lock on what this names.
+    /// Another session of the database holds a lock on the order or the key that this names.
     Locked(String),
     /// Another session of the database holds a lock on whole tables.
     TablesLocked,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// The hash of an order's id or of an idempotency key. Two that are equal by accident only make their
+/// The hash of an order's id or of an idempotency key. A hash collision only makes two unrelated
 /// changes wait for each other.
 pub(super) type ConflictKey = u64;
 

@@ -40,7 +40,7 @@ impl Gate {
         self.set(None);
     }
 
-    /// Closes the gate: the database has been away for long.
+    /// Closes the gate: the database has been away for too long.
     pub fn close(&self) {
         self.set(Some(NotDone::Unavailable));
     }

@@ -26,7 +26,7 @@ pub(super) enum CommitPath {
     Careful,
 }
 
-/// How a change is tried next, after what has stopped it so far.
+/// How a change is tried next. Depends on what has stopped it so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
     /// Nothing has stopped it.
@@ -37,8 +37,9 @@ pub(super) enum Retry {
     Alone,
 }
 
-/// What a commit was to write of which nobody knows whether it arrived, because the connection was
-/// lost. The change is then tried again, and this shows whether the first try did arrive.
+/// What a commit with an unknown outcome was to write: the connection was lost before the answer
+/// arrived. The change is tried again, and by comparison with the row this shows whether the first try
+/// was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) order_id: String,
@@ -55,9 +56,10 @@ pub(super) struct Job {
     pub(super) overtaken: bool,
     pub(super) retry: Retry,
     pub(super) ticket: Ticket,
-    /// What no other change may have while this one is written: its order, its idempotency key.
+    /// The keys that no other change may hold while this one is written: its order and its idempotency
+    /// key.
     pub(super) conflict_keys: Vec<ConflictKey>,
-    /// Since when it could have been taken.
+    /// Since when the change can be taken by a writer.
     pub(super) ready_since: Instant,
     deadline: Instant,
     answer: oneshot::Sender<Result<Outcome, NotDone>>,
@@ -109,11 +111,11 @@ impl Job {
     }
 
     pub(super) fn answer(self, outcome: Result<Outcome, NotDone>) {
-        // Nobody waits any more when the client has disconnected.
+        // The receiver is gone when the client has disconnected.
         let _ = self.answer.send(outcome);
     }
 
-    /// Answers a change whose deadline has passed. `why` is what holds up all changes.
+    /// Answers a change whose deadline has passed. `why` is the reason that holds up all changes.
     pub(super) fn give_up(self, why: &NotDone) {
         let why = if self.attempt.is_some() {
             NotDone::OutcomeUnknown
@@ -125,7 +127,8 @@ impl Job {
         self.answer(Err(why));
     }
 
-    /// Answers a change that failed for its own fault, unless an earlier try may have written it.
+    /// Answers a change that failed through its own fault. If an earlier try may have written it, the
+    /// answer is that the outcome is unknown.
     pub(super) fn fail(self, why: NotDone) {
         let why = if self.attempt.is_some() {
             NotDone::OutcomeUnknown
@@ -135,9 +138,9 @@ impl Job {
         self.answer(Err(why));
     }
 
-    /// Returns how the change is committed. The fast paths are for changes that can conflict with
-    /// nothing: no answer under a key, no earlier try that may still be in progress in the server, no
-    /// lock.
+    /// Returns how the change is committed. The fast paths are only for changes that have no
+    /// idempotency key, no earlier try that may still be in progress on the server, and no known lock
+    /// or conflict.
     pub(super) const fn path(&self) -> CommitPath {
         match self.retry {
             Retry::ShortTimeouts => return CommitPath::Careful,
@@ -177,7 +180,7 @@ impl Job {
         self.lock_wait.get_or_insert_with(LockWait::new);
     }
 
-    /// Returns what the change is about, for people.
+    /// Returns the name of the order or the idempotency key, for messages.
     pub(super) fn subject(&self) -> String {
         match (self.order_id(), &self.change.claim) {
             (Some(order_id), _) => format!("the order {order_id:?}"),

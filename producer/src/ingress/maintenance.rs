@@ -1,5 +1,5 @@
-//! The small periodic work: measures the backlog and deletes old idempotency keys, and with both probes
-//! whether the database is there and takes writes.
+//! Periodic work: measures the backlog, which also probes whether the database is reachable and accepts
+//! writes, and deletes old idempotency keys.
 
 mod old_keys;
 
@@ -25,8 +25,8 @@ use crate::store;
 use crate::store::outbox::Backlog;
 use old_keys::OldKeys;
 
-/// Measures, deletes and reports, over a connection of its own: readers that occupy the whole pool must
-/// not make the database seem to be away.
+/// Measures, deletes and reports over a connection of its own: if readers occupy the whole pool, the
+/// database must not seem to be away.
 #[derive(Debug)]
 pub struct Maintenance {
     database: Database,
@@ -43,8 +43,9 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Closes `gate` while the database is away or takes no writes, or `outbox_limit` events wait to be
-    /// published, and reports to `postgres` and `backlog` why. Does not connect yet.
+    /// Builds the maintenance. It closes `gate` while the database is away or takes no writes, or while
+    /// `outbox_limit` events wait to be published, and reports the reason to `postgres` and `backlog`.
+    /// Does not connect yet.
     pub fn new(
         database: Database,
         readers: PgPool,
@@ -126,8 +127,8 @@ impl Maintenance {
         }
     }
 
-    /// Reports an error, and closes the gate for what a write would meet too. The writers wait for a
-    /// database that is away for a short time; for a `long` one the gate is closed.
+    /// Reports an error. Closes the gate if writes would fail with the same error, or if the database
+    /// has been away for a `long` time; the writers wait out a short absence.
     fn report(&self, error: &Error, long: bool) {
         // A crash may bring deleted rows back.
         self.low_water.forget();
@@ -145,7 +146,8 @@ impl Maintenance {
         }
     }
 
-    /// Measures the backlog. While the gate is closed, a write is tried first, which opens it.
+    /// Measures the backlog. While the gate is closed, it first tries a write, and opens the gate if
+    /// the write succeeds.
     async fn measure(&mut self) -> Result<Measurement, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -203,7 +205,7 @@ impl Maintenance {
         }
     }
 
-    /// Deletes some old idempotency keys. Returns whether that is enough for now.
+    /// Deletes some old idempotency keys. Returns whether the next deletion can wait for its period.
     async fn delete_some_old_keys(&mut self) -> bool {
         let Some(mut connection) = self.connection.take() else {
             return true;

@@ -1,21 +1,22 @@
-//! Concurrent changes of orders become grouped commits.
+//! Commits concurrent changes of orders in groups.
 //!
 //! ```text
 //! request -> submit -> queue -> writer: take a group -> decide -> commit -> answers
 //! ```
 //!
-//! A group is what arrived while the last one was being committed; no timer waits for more. It holds at
-//! most one change per order and per idempotency key, so that one reading of the locked rows decides
-//! about all of it. An answer is sent after the commit, never before.
+//! A group consists of the changes that arrived while the last group was being committed; no timer
+//! waits for more. It has at most one change per order and per idempotency key, so that reading the
+//! locked rows once is enough to decide about all changes. An answer is sent after the commit, never
+//! before.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `change` | what is asked for, and the outcome |
+//! | `change` | a requested change, and its outcome |
 //! | `conflicts` | which change waits for which |
 //! | `job` | a change that waits for its outcome, and how it is to be committed |
-//! | `queue` | what waits, and which of it may be committed together |
+//! | `queue` | waiting changes, and which of them may be committed together |
 //! | `writer` | the loop: take, commit, bisect or wait, answer |
-//! | `gate` | when no change is accepted: too large a backlog, a database that is away |
+//! | `gate` | whether changes are accepted: not with too large a backlog or a database that is away |
 //! | `wakeup` | wakes relays when there are new events |
 //! | `maintenance` | measures the backlog, deletes old idempotency keys, probes the database |
 //! | `vacuum` | reports who holds vacuum back |
@@ -76,8 +77,7 @@ impl Ingress {
         Ok(Pending(pending))
     }
 
-    /// Accepts a change as soon as the queue has room: for a stream, whose sender is slowed down by
-    /// that.
+    /// Accepts a change as soon as the queue has room. For streams: the wait is their backpressure.
     ///
     /// # Errors
     /// As [`Ingress::submit`], when there was no room in time.
@@ -89,7 +89,7 @@ impl Ingress {
         Ok(Pending(pending))
     }
 
-    /// Accepts no more changes; the writers end when they have written what waits.
+    /// Accepts no more changes. The writers end when they have written the waiting ones.
     pub fn close(&self) {
         self.queue.close();
     }
@@ -101,7 +101,7 @@ impl Pending {
     /// # Errors
     /// See [`NotDone`].
     pub async fn outcome(self) -> Result<Outcome, NotDone> {
-        // A writer that ended without an answer may have committed before.
+        // A writer that ended without an answer may have committed the change.
         self.0.await.unwrap_or(Err(NotDone::OutcomeUnknown))
     }
 }

@@ -1,4 +1,4 @@
-//! What waits to be written, and which of it may be committed together.
+//! Changes that wait to be written, and which of them may be committed together.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -17,9 +17,10 @@ use crate::limits::{
 /// Changes in the order of arrival.
 ///
 /// Two changes of one order, or under one idempotency key, are never with writers at the same time, and
-/// leave in the order of arrival. So writers of one process don't wait for each other's row locks, and a
-/// request that repeats one in flight waits for it here. A change that waits for another one is kept
-/// apart, so taking a group costs the same however many changes of one order wait.
+/// leave in the order of arrival. So writers of one process don't wait for each other's row locks, and
+/// a request that repeats one in flight waits for it here. A change that waits for another one is kept
+/// in a separate collection, so the cost of taking a group does not depend on how many changes of one
+/// order wait.
 ///
 /// A change that met another session's lock pauses here. It keeps its conflict keys, so later changes
 /// of its order don't overtake it, and it occupies no writer.
@@ -33,11 +34,11 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    /// May be taken, any of them together.
+    /// Changes that may be taken, in any combination.
     ready: VecDeque<Job>,
-    /// Wait for earlier changes, by their tickets.
+    /// Changes that wait for earlier ones, by their tickets.
     blocked: HashMap<Ticket, Job>,
-    /// Wait for another session's lock, until the time of their next try.
+    /// Changes that wait for another session's lock, by the time of their next try.
     paused: BTreeMap<(Instant, Ticket), Job>,
     /// The conflict keys of all changes that are not done.
     conflicts: Conflicts,
@@ -93,11 +94,11 @@ impl Group {
         let mut state = self.queue.lock();
         state.paused.insert((until, job.ticket), job);
         drop(state);
-        // This writer may still be busy with the rest of its group at that time.
+        // When the pause ends, this writer may still be busy with the rest of its group.
         self.queue.work.notify_one();
     }
 
-    /// Answers a change whose deadline has passed; `why` is what holds up all changes.
+    /// Answers a change whose deadline has passed; `why` is the reason that holds up all changes.
     pub(super) fn give_up(&mut self, job: Job, why: &NotDone) {
         let mut held = self.held.iter_mut();
         if job.waits_for_lock()
@@ -210,7 +211,7 @@ impl Queue {
                     return None;
                 }
             }
-            // Requests that are ready to submit a change do so first: the group is larger for it.
+            // Lets requests that are ready submit their changes first, which makes the group larger.
             tokio::task::yield_now().await;
         }
     }
@@ -256,7 +257,7 @@ impl Queue {
     }
 }
 
-/// What is left once a writer has taken what it may.
+/// What remains in the queue after a writer has taken a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remaining {
     /// Changes that another writer may take once they have waited long enough.
@@ -265,13 +266,13 @@ enum Remaining {
     Paused(Instant),
     /// Nothing that could be taken before the next notification.
     Nothing,
-    /// Nothing, and nothing will come.
+    /// Nothing, and the queue is closed.
     End,
 }
 
 impl State {
-    /// Adds a change. Returns whether a writer is to be notified: one is enough to take all that is
-    /// ready, or to wait for its time.
+    /// Adds a change. Returns whether a writer is to be notified. One notification is enough: the
+    /// writer takes all ready changes, or waits until it may.
     fn append(&mut self, mut job: Job) -> bool {
         self.last_ticket += 1;
         job.ticket = self.last_ticket;
@@ -325,7 +326,7 @@ impl State {
             || self.ready.front().is_some_and(has_waited)
     }
 
-    /// Releases the keys of a change. Changes that waited for it alone become ready, and are retried in this way.
+    /// Releases the keys of a change. Changes that waited only for this one become ready, with `retry`.
     fn leave(&mut self, ticket: Ticket, keys: &[ConflictKey], retry: Retry) {
         for next in self.conflicts.leave(ticket, keys) {
             let holds_all = |job: &Job| self.conflicts.holds_all(job.ticket, &job.conflict_keys);

@@ -48,7 +48,7 @@ const HOLDER: &str = "SELECT who, remedy, since FROM (
 struct Holder {
     who: String,
     remedy: String,
-    /// Its transaction. A holder that begins new transactions holds nothing back.
+    /// Its transaction. A holder that begins new transactions holds nothing back for long.
     since: String,
 }
 
@@ -109,7 +109,8 @@ impl VacuumWatch {
         };
         gauge!(VACUUM_HELD_BACK).set(time.as_secs() as f64);
         let Holder { who, remedy, .. } = holder;
-        // The same words as long as it lasts: the report of a part is logged when it changes.
+        // The text stays the same while the holder does, because a part's report is logged whenever it
+        // changes.
         self.part.degraded(format!(
             "{who} holds vacuum back: more than {MIN_DEAD_ROWS} deleted rows of the outbox cannot be \
              removed, and the database grows; end its transaction ({remedy})"

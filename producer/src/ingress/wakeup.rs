@@ -1,6 +1,6 @@
-//! Wakes relays when there are new events: the relay of this process at once, those of other instances by
-//! a NOTIFY in a transaction of its own. Within the order's transaction it would take a lock of the whole database
-//! at every commit.
+//! Wakes relays when there are new events: the relay of this process at once, those of other instances
+//! by a NOTIFY in a transaction of its own. A NOTIFY within the order's transaction would take a
+//! database-wide lock at every commit.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::limits::{LOW_WATER_PERIOD, LOW_WATER_REPEAT, NOTIFY_PAUSE};
 use crate::relay::{CHANNEL, SharedLowWater};
 
-/// Cheap to clone; every clone wakes the same relay.
+/// Wakes the relays. Cheap to clone; every clone wakes the same relay.
 #[derive(Debug, Clone, Default)]
 pub struct Wakeup {
     relay: Arc<Notify>,
@@ -22,7 +22,7 @@ pub struct Wakeup {
 
 impl Wakeup {
     /// Returns what the relay of this process waits on. A relay that is not waiting finds the permit
-    /// later.
+    /// when it waits next.
     pub fn relay(&self) -> Arc<Notify> {
         Arc::clone(&self.relay)
     }
@@ -33,8 +33,8 @@ impl Wakeup {
         self.others.notify_one();
     }
 
-    /// Notifies other instances until shutdown: of new events, and of where the outbox begins if the
-    /// relay of this instance knows. A NOTIFY that fails is not repeated: the others poll too.
+    /// Notifies other instances until shutdown: of new events, and of the low-water mark while the
+    /// relay of this instance publishes. A NOTIFY that fails is not repeated: the others poll too.
     ///
     /// # Errors
     /// None; the supervisor expects this type.
@@ -55,7 +55,7 @@ impl Wakeup {
                         last_sent
                             .is_some_and(|(last, at)| last == mark && at.elapsed() < LOW_WATER_REPEAT)
                     };
-                    let Some(mark) = low_water.to_tell().filter(|mark| !is_known(*mark)) else {
+                    let Some(mark) = low_water.to_send().filter(|mark| !is_known(*mark)) else {
                         continue;
                     };
                     last_sent = Some((mark, Instant::now()));

@@ -58,7 +58,7 @@ pub struct Writer {
     gate: Arc<Gate>,
     database: Database,
     wakeup: Wakeup,
-    /// With the time of its last answer.
+    /// The connection, with the time of its last answer.
     connection: Option<(PgConnection, Instant)>,
     backoff: Backoff,
     conflicts: u32,
@@ -75,7 +75,7 @@ enum Next {
     Carefully,
     /// One of the changes stops all of them, for this reason: bisect.
     Bisect(Stopped),
-    /// Try the same later; meanwhile this holds up all changes.
+    /// Try the same later; meanwhile this reason holds up all changes.
     Wait(NotDone),
     /// The database refuses all writes for this reason.
     Refuse(Unwritable),
@@ -143,7 +143,7 @@ impl Writer {
             if !others.is_empty() {
                 parts.push_back(others);
             }
-            // These were accepted before the gate was closed.
+            // These changes were accepted before the gate was closed.
             if let Some(why) = self.gate.unwritable() {
                 refuse(group, jobs, why);
                 continue;
@@ -189,8 +189,8 @@ impl Writer {
         }
     }
 
-    /// Answers changes after their commit, and returns locked ones to the queue. The result are those
-    /// that were overtaken, which are to be written in a transaction.
+    /// Answers changes after their commit, and returns locked ones to the queue. Returns the overtaken
+    /// ones, which are to be written in a transaction.
     fn answer(
         &mut self,
         group: &mut Group,
@@ -352,8 +352,8 @@ fn of_one_path(jobs: Vec<Job>) -> Option<(CommitPath, Vec<Job>, Vec<Job>)> {
     Some((path, jobs, others))
 }
 
-/// Settles a change that stopped its group, now that nothing else is in it. Returns it if it is to be
-/// tried once more.
+/// Settles a change that stopped its group, now that it is alone. Returns it if it is to be tried once
+/// more.
 fn settle_alone(group: &mut Group, mut job: Job, why: Stopped) -> Option<Vec<Job>> {
     match why {
         Stopped::Data => job.fail(NotDone::DataRefused),

@@ -13,7 +13,7 @@ pub enum InvalidMoney {
     /// Not a decimal number within the bounds.
     #[error("must be {0}")]
     Decimal(#[from] DecimalError),
-    /// Only rounding would make it an amount.
+    /// It has more than two decimals.
     #[error("must have at most two decimals; it is not rounded")]
     Fraction,
 }
@@ -40,7 +40,7 @@ pub fn money(value: &RawValue) -> Result<Decimal, InvalidMoney> {
     Ok(amount)
 }
 
-/// Returns an amount as answers have it, with two decimals.
+/// Returns an amount as text with two decimals, as answers contain it.
 pub fn money_text(amount: Decimal) -> String {
     let mut amount = amount;
     // Only adds zeros: amounts have at most two decimals.

@@ -11,20 +11,20 @@ use crate::limits::MAX_PRODUCT_NAME;
 pub struct NewOrder {
     /// Where its id comes from.
     pub id: OrderIdSource,
-    /// What it costs: at most two decimals, 0 <= total < 10^15.
+    /// The order's total: at most two decimals, 0 <= total < 10^15.
     pub total: Decimal,
     /// The total's currency.
     pub currency: Currency,
-    /// What is ordered.
+    /// The ordered products.
     pub products: Vec<NewProduct>,
 }
 
 /// Where the id of a new order comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderIdSource {
-    /// From the client; a valid [`OrderId`](schemas::OrderId).
+    /// The client chose it; a valid [`OrderId`](schemas::OrderId).
     Client(String),
-    /// A UUIDv7 is made: consecutive ids keep the end of the index in memory.
+    /// A UUIDv7 is generated: inserts with consecutive ids touch only the end of the index.
     Uuid,
     /// The next integer that is free, for clients of the old system. Their products get numbers too.
     Sequence,
@@ -43,15 +43,15 @@ pub enum InvalidProduct {
     /// The name is empty or too long.
     #[error("a product's name is 1 to {MAX_PRODUCT_NAME} bytes")]
     NameLength,
-    /// Such as a NUL, which Postgres cannot store.
+    /// The name has a control character, such as a NUL, which Postgres cannot store.
     #[error("a product's name has no control characters")]
     ControlCharacter,
 }
 
 impl NewOrder {
-    /// Passes everything that distinguishes this request from others to `part`, in an order that never
-    /// changes, because digests of it are stored. All fields are destructured, so that a further one cannot be
-    /// forgotten.
+    /// Passes everything that distinguishes this request from others to `part`. The order of the parts
+    /// must never change, because digests of them are stored. All fields are destructured, so that a
+    /// further one cannot be forgotten.
     pub fn for_each_part(&self, mut part: impl FnMut(&str)) {
         let Self {
             id,
@@ -86,7 +86,8 @@ impl NewOrder {
             currency,
             products: _,
         } = *self;
-        // Two decimals, also where numeric keeps the scale that it is given (the outbox).
+        // Two decimals, because a numeric column without a scale (the outbox's) keeps the scale that it
+        // is given.
         total.rescale(2);
         Order {
             order_id,

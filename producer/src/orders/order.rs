@@ -95,7 +95,7 @@ mod text {
     }
 }
 
-/// The same of a value that may be absent.
+/// As [`text`], for a value that may be absent.
 mod optional_text {
     use std::fmt::Display;
     use std::str::FromStr;

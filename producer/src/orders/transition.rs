@@ -1,8 +1,8 @@
-//! Which status may follow which.
+//! Which status may follow which other one.
 
 use schemas::Status;
 
-/// What happens to an order that is asked to take a status.
+/// What a request for a status does to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     /// It changes: a new version, and an event.
@@ -13,8 +13,8 @@ pub enum Transition {
     Refused,
 }
 
-/// Decides about a status that is `wanted`: PENDING -> SENT -> DELIVERED; PENDING or SENT ->
-/// CANCELLED; the same status again changes nothing.
+/// Decides whether an order may change to the status `wanted`: PENDING -> SENT -> DELIVERED; PENDING or
+/// SENT -> CANCELLED; the same status again changes nothing.
 #[must_use]
 pub const fn transition(current: Status, wanted: Status) -> Transition {
     use Status::{Cancelled, Delivered, Pending, Sent};

@@ -1,25 +1,24 @@
 //! The low-water mark: the lowest id that may still be in the outbox, or may still come.
 //!
-//! Rows that were deleted stay in the index until vacuum may remove them, and any long transaction in
-//! the database keeps vacuum from that. A read that begins at the first row (a full read) walks all of
-//! them. A read that begins at the mark walks only those that were deleted since the mark was last
-//! moved.
+//! Deleted rows stay in the index until vacuum may remove them, which any long transaction in the
+//! database prevents. A read that begins at the first row (a full read) scans all of them. A read that
+//! begins at the mark scans only those that were deleted since the mark was last moved.
 //!
 //! # Why nothing turns up below the mark
 //!
 //! Ids are taken in order, but a transaction that took its id early may commit late. A transaction that
 //! takes an id (a writer) holds a lock on the table (`ROW EXCLUSIVE`, from before it takes the id until
-//! after its rows are visible), and Postgres lists who holds it. So the mark moves in three steps:
+//! after its rows are visible), and `pg_locks` lists the holders. So the mark moves in three steps:
 //!
 //! 1. a row with the id `h` was read: every id up to `h` was taken before, and each writer that took one
 //!    is listed now, or has ended;
-//! 2. later none of those is listed any more: all of them have ended;
+//! 2. later none of these writers is listed any more: all of them have ended;
 //! 3. a read whose snapshot is taken after that returns every row up to `h` that will ever be there.
-//!    The mark becomes the lowest id of these, or `h + 1` where there is none.
+//!    The mark becomes the lowest id of these rows, or `h + 1` if there are none.
 //!
-//! Rows that came by other ways, with a chosen id or from a sequence that was set
-//! back, can lie below the mark. A full read every [`FULL_READ_INTERVAL`] finds them, or less often
-//! where it takes long (see [`FULL_READ_COST`]).
+//! Rows whose ids were not taken in order (inserted with a chosen id, or after the sequence was set
+//! back) can lie below the mark. A full read finds them. It happens every [`FULL_READ_INTERVAL`], or
+//! less often if it takes long (see [`FULL_READ_COST`]).
 
 use std::time::Duration;
 
@@ -29,16 +28,16 @@ use super::row::Row;
 /// Where a full read begins.
 pub(super) const START: i64 = i64::MIN;
 
-/// Transactions that may have taken ids, by the names that Postgres gives them.
+/// Transactions that may have taken ids, by their `virtualtransaction` in `pg_locks`.
 pub type Writers = Vec<String>;
 
-/// The low-water mark, and what it takes to move it.
+/// The low-water mark, and the state that is needed to move it.
 #[derive(Debug)]
 pub(super) struct LowWater {
     mark: i64,
     /// The highest id that was read.
     highest: i64,
-    /// The ids up to the first are settled once these transactions have ended.
+    /// An id and writers: all ids up to this one are settled once these writers have ended.
     pending: Option<(i64, Writers)>,
     /// The next read returns every row up to this id that will ever be there.
     settled: Option<i64>,
@@ -113,7 +112,8 @@ impl LowWater {
     }
 
     /// Notes the rows of a read that began at `from` and took from `begun` to `ended`, in the order of
-    /// their ids. Returns the lowest id below the mark, where there should be none.
+    /// their ids. Returns the lowest id if it is below the mark, which happens only to rows whose ids
+    /// were not taken in order.
     pub(super) fn note_rows(
         &mut self,
         from: i64,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_passes_an_id_only_when_all_who_may_hold_lower_ones_have_ended() {
+    fn the_mark_passes_an_id_only_after_all_writers_with_lower_ids_have_ended() {
         let mut low_water = LowWater::default();
         assert_eq!(read(&mut low_water, 0, &[5, 6, 7]), None);
         list(&mut low_water, 1, &["a", "b"]);
@@ -185,7 +185,11 @@ mod tests {
         assert_eq!(low_water.read_from(seconds(6)), 4);
         list(&mut low_water, 7, &[]);
         assert_eq!(read(&mut low_water, 8, &[]), None);
-        assert_eq!(low_water.mark(), 11, "all that was read before the list");
+        assert_eq!(
+            low_water.mark(),
+            11,
+            "all rows that were read before the listing"
+        );
     }
 
     #[test]

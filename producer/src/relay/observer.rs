@@ -11,7 +11,8 @@ use runtime::traces::{Moments, Span, SpanKind, Tracer, message_count, messaging,
 use super::ports::{Observer, SampledRows};
 use super::shared_low_water::SharedLowWater;
 
-/// The metrics, the readiness and the traces of the relay. Metrics are looked up once; a batch only adds to them.
+/// The metrics, the readiness and the traces of the relay. Metrics are looked up once; a batch only
+/// adds to them.
 pub(super) struct RelayObserver {
     part: Part,
     low_water: SharedLowWater,
@@ -22,7 +23,7 @@ pub(super) struct RelayObserver {
     traces: Option<RelayTraces>,
 }
 
-/// What spans of the relay are recorded with.
+/// What the relay needs to record spans.
 struct RelayTraces {
     tracer: Tracer,
     clock: MonotonicClock,
@@ -58,7 +59,8 @@ impl RelayObserver {
 }
 
 impl RelayTraces {
-    /// Records `create` of each sampled row, and `send` of the transaction that published them.
+    /// Records a `create` span for each sampled row, and a `send` span for the transaction that
+    /// published them.
     fn record(&self, sampled: &SampledRows, rows: usize, (began, ended): (Duration, Duration)) {
         let Self {
             tracer,

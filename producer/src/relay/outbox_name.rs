@@ -1,24 +1,25 @@
-//! The name of an outbox, where several are published to one topic.
+//! The name of an outbox, for several outboxes that are published to one topic.
 
 use std::fmt;
 use std::str::FromStr;
 
 use runtime::settings::is_identifier;
 
-/// The length of the longest name, in bytes.
+/// The maximum length of a name, in bytes.
 const MAX_BYTES: usize = 100;
 
 /// A part of the transactional ids of an outbox's relays: letters, digits, `.`, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxName(String);
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOutboxName {
-    /// It has another character, such as a slash, which separates the parts of a transactional id.
+    /// It is empty, too long, or has another character, such as a slash, which separates the parts of a
+    /// transactional id.
     #[error("write 1 to {MAX_BYTES} letters, digits, '.', '_' or '-'")]
     Characters,
-    /// It would be the second transactional id of the outbox that has no name.
+    /// It would result in the second transactional id of the outbox without a name.
     #[error("the name \"turn\" is taken: the outbox without a name uses it")]
     Turn,
 }

@@ -1,4 +1,4 @@
-//! The outbox in Postgres. Thin, because the simulator does not cover what is in here.
+//! The outbox in Postgres. Kept thin, because the simulator does not cover this code.
 
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use super::row::Row;
 use crate::database::timestamp;
 
 /// The settings of the session. The server ends it when it sends nothing: a relay that is stopped
-/// (SIGSTOP), or whose host or network is gone, loses its lock after 5 to 11 s. The first line is for
-/// the former, the next four are for the latter and don't apply over a Unix socket.
+/// (SIGSTOP), or whose host or network is gone, loses its lock after 5 to 11 s. `idle_session_timeout`
+/// covers the stopped relay; the next four settings cover the lost host or network, and don't apply
+/// over a Unix socket.
 const SESSION: [(&str, &str); 10] = [
     ("idle_session_timeout", "6s"),
     ("tcp_keepalives_idle", "5"),
@@ -26,8 +27,8 @@ const SESSION: [(&str, &str); 10] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "10000"),
     ("lock_timeout", "4s"),
-    // Our own timeouts end a statement earlier. Keeping a large backlog's snapshot takes longer than an
-    // order may.
+    // The relay's own timeouts end a statement earlier. Materializing the snapshot of a large backlog
+    // takes longer than a statement of the ingress may.
     ("statement_timeout", "10min"),
     ("application_name", "producer-relay"),
     // The outbox is empty in one moment and has a million rows in the next: no plan may be reused.
@@ -37,12 +38,12 @@ const SESSION: [(&str, &str); 10] = [
     ("enable_seqscan", "off"),
 ];
 
-/// The first half of the lock's key, which tells it from other advisory locks ("chko"). The second is
-/// the table's own number, so that there is one lock for each outbox.
+/// The first half of the lock's key ("chko"), which distinguishes it from other advisory locks. The
+/// second half is the table's oid, so that each outbox has its own lock.
 const LOCK_CLASS: i32 = 0x6368_6b6f;
 const LOCK: &str =
     "SELECT pg_try_advisory_lock($1, 'outbox'::regclass::oid::integer), pg_backend_pid()";
-/// Returns which of the server's processes answers. Another one than before has no lock.
+/// Returns the pid of the backend that answers. Only the backend that took the lock holds it.
 const CONFIRM: &str = "SELECT pg_backend_pid()";
 
 /// Selects the columns by name, in the order of [`decode`]. A macro, because statements are literals.
@@ -57,8 +58,8 @@ macro_rules! select {
 }
 const READ: &str = select!("WHERE id >= $1 ORDER BY id LIMIT $2");
 /// Lists the transactions that have written to the outbox, or are about to: each holds this lock until
-/// its rows are visible. A prepared transaction is listed by another name than before it was prepared,
-/// so while there is one it is unknown which have ended.
+/// its rows are visible. PREPARE TRANSACTION changes the `virtualtransaction` under which a transaction
+/// is listed, so while there is a prepared transaction the list does not show which writers have ended.
 const WRITERS: &str = "SELECT coalesce(array_agg(virtualtransaction), '{}'), \
      coalesce(bool_or(virtualtransaction LIKE '-1/%'), false) \
      FROM pg_locks \
@@ -81,7 +82,7 @@ pub(super) struct PostgresOutbox {
     runtime: Handle,
     database: Database,
     session: Option<PgConnection>,
-    /// The server's process that holds the lock.
+    /// The pid of the backend that holds the lock.
     backend: i32,
 }
 
@@ -110,8 +111,8 @@ impl PostgresOutbox {
         Ok(())
     }
 
-    /// Calls Postgres. After any error but the server's own refusal the session is over, because it is
-    /// unknown whether it still lives at the other end.
+    /// Runs a statement. After any error other than a refusal by the server the session is dropped,
+    /// because it is unknown whether it still lives on the server.
     fn call<T>(
         &mut self,
         timeout: Duration,
@@ -152,7 +153,7 @@ impl Outbox for PostgresOutbox {
 
     fn close(&mut self) {
         if let Some(session) = self.session.take() {
-            // What isn't ended in time the server itself ends.
+            // The server ends a session that is not closed in time.
             let _ = self
                 .runtime
                 .block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, session.close()).await });
@@ -200,7 +201,8 @@ impl Outbox for PostgresOutbox {
 
     fn open_backlog(&mut self) -> Result<(), OutboxError> {
         self.call(FULL_READ_TIMEOUT, async |session| {
-            // Of an earlier attempt on this session. Without one this is an error.
+            // Closes the cursor of an earlier attempt on this session. If there is none, Postgres
+            // reports an error.
             let _ = sqlx::raw_sql(CLOSE_BACKLOG).execute(&mut *session).await;
             sqlx::raw_sql(OPEN_BACKLOG)
                 .execute(session)
@@ -214,7 +216,7 @@ impl Outbox for PostgresOutbox {
         self.call(ANSWER_TIMEOUT, async |session| {
             let before = rows.len();
             {
-                // Nothing in the text comes from outside.
+                // Safe: the only variable part is a number.
                 let mut found = sqlx::query(sqlx::AssertSqlSafe(fetch)).fetch(&mut *session);
                 while let Some(row) = found.try_next().await? {
                     rows.push(decode(&row)?);
@@ -242,9 +244,9 @@ fn no_answer(timeout: Duration) -> OutboxError {
     OutboxError::Lost(format!("no answer within {}", human_duration(timeout)))
 }
 
-/// Returns whether the session goes on after this error: the server refused a statement, or returned a
-/// row that cannot be decoded. Class 57P is a server that ends sessions, 08 a broken connection, 25006 a
-/// server that is no primary any more.
+/// Returns whether the session can be used after this error: the server refused a statement, or
+/// returned a row that cannot be decoded. Class 57P is a server that ends sessions, 08 a broken
+/// connection, 25006 a server that is no primary any more.
 fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {

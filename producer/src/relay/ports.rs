@@ -18,24 +18,24 @@ use super::row::Row;
 /// The outbox, through one session, which also holds the lock: a call that succeeds proves that the
 /// lock was still held when it was answered.
 pub trait Outbox {
-    /// Takes the lock if no other session has it. Opens the session when there is none.
+    /// Takes the lock if no other session has it. Opens the session if there is none.
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn try_lock(&mut self) -> Result<bool, OutboxError>;
 
-    /// Ends the session, and with it the lock. Never fails: what cannot be ended from here is ended by
-    /// the server.
+    /// Ends the session, and with it the lock. Never fails: the server ends a session that cannot be
+    /// closed from here.
     fn close(&mut self);
 
-    /// Asks for an answer only: the session lives, and the lock is held.
+    /// Makes a round trip whose answer proves that the session lives and the lock is held.
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn confirm(&mut self) -> Result<(), OutboxError>;
 
-    /// Appends the first `max` rows whose id is `from` or higher, in id order, of one snapshot that
-    /// is taken during the call. Fewer than `max` are all.
+    /// Appends the first `max` rows whose id is `from` or higher, in id order, of one snapshot that is
+    /// taken during the call. If it appends fewer than `max` rows, there are no more.
     ///
     /// # Errors
     /// See [`OutboxError`].
@@ -49,27 +49,27 @@ pub trait Outbox {
     /// See [`OutboxError`].
     fn writers(&mut self) -> Result<Option<Writers>, OutboxError>;
 
-    /// Keeps a snapshot of all rows, order by order, to be read by [`Outbox::read_backlog`].
+    /// Takes a snapshot of all rows, order by order, to be read by [`Outbox::read_backlog`].
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn open_backlog(&mut self) -> Result<(), OutboxError>;
 
-    /// Appends the next `max` rows of the snapshot, in the order of (order id, row id). Fewer
-    /// than `max` are the last.
+    /// Appends the next `max` rows of the snapshot, in the order of (order id, row id). If it appends
+    /// fewer than `max` rows, these are the last ones.
     ///
     /// # Errors
-    /// See [`OutboxError`]. How far the snapshot was read is not known then.
+    /// See [`OutboxError`]. After an error it is unknown how far the snapshot was read.
     fn read_backlog(&mut self, max: usize, rows: &mut Vec<Row>) -> Result<(), OutboxError>;
 
-    /// Deletes these rows, all of them or none. Rows that are gone already don't matter.
+    /// Deletes these rows, all of them or none. Ignores rows that are already gone.
     ///
     /// # Errors
     /// See [`OutboxError`].
     fn delete(&mut self, ids: &[i64]) -> Result<(), OutboxError>;
 }
 
-/// Why the outbox gave no answer.
+/// Why a call to the outbox failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboxError {
     /// The session lives and the lock is held, but the statement failed: call again.
@@ -88,7 +88,7 @@ impl fmt::Display for OutboxError {
 
 /// The order status topic, written through transactional ids that are always the same.
 pub trait Topic {
-    /// Builds a new producer. What the old one had in flight is given up. Does not wait.
+    /// Builds a new producer, and gives up what the old one had in flight. Does not wait.
     ///
     /// # Errors
     /// Why the client cannot be built.
@@ -97,13 +97,14 @@ pub trait Topic {
     /// Drops the producer.
     fn close(&mut self);
 
-    /// Takes over every transactional id: ends what a predecessor left open, and fences it for good.
+    /// Takes over every transactional id: ends transactions that a predecessor left open, and fences
+    /// the predecessor for good.
     ///
     /// # Errors
     /// See [`TransactionError`].
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError>;
 
-    /// Begins a transaction. Local.
+    /// Begins a transaction. Does not call the broker.
     ///
     /// # Errors
     /// See [`TransactionError`].
@@ -145,7 +146,7 @@ pub trait Timer: Clock {
 pub struct SampledRow {
     /// The span of the request that committed it.
     pub parent: TraceParent,
-    /// The span that its record's header has.
+    /// The span in the header of its record.
     pub created: TraceParent,
     /// When it was handed to the producer.
     pub at: Duration,
@@ -154,9 +155,9 @@ pub struct SampledRow {
 /// The sampled rows of a batch, in the order in which they were sent.
 #[derive(Debug, Clone, Default)]
 pub struct SampledRows {
-    /// Those that spans are recorded of.
+    /// The rows for which spans are recorded.
     pub rows: Vec<SampledRow>,
-    /// How many more there are.
+    /// The number of further sampled rows, for which no spans are recorded.
     pub left_out: usize,
 }
 
@@ -174,15 +175,15 @@ pub trait Observer {
     }
     /// The outbox is being published, or is empty.
     fn healthy(&mut self) {}
-    /// Nothing is published, for this reason. Nothing is lost.
+    /// Nothing is published at present, for this reason. No row is lost.
     fn blocked(&mut self, reason: &str) {
         let _ = reason;
     }
-    /// `rows` rows are in the topic for good.
+    /// A transaction with `rows` rows is committed.
     fn published(&mut self, rows: usize) {
         let _ = rows;
     }
-    /// An event that a counter counts. Rarer than rows.
+    /// An event that a counter counts. Called less often than once per row.
     fn count(&mut self, count: Count) {
         let _ = count;
     }
@@ -190,8 +191,8 @@ pub trait Observer {
     fn is_tracing(&self) -> bool {
         false
     }
-    /// The batch of these sampled rows, and of `rows` in all, is in the topic for good. Its transaction
-    /// began and ended at these moments.
+    /// The transaction of a batch of `rows` rows is committed; these sampled rows are among them. It
+    /// began and ended at these times.
     fn published_sampled(
         &mut self,
         sampled: &SampledRows,

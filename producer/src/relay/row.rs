@@ -4,7 +4,7 @@ use runtime::trace_context::TraceParent;
 use rust_decimal::Decimal;
 use schemas::{Currency, NewOrderStatus, Status, Timestamp, ValueFormat};
 
-/// One status event that is committed and not known to be published.
+/// One status event that is committed in Postgres and may not be published yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Grows in the order in which the rows of one order are committed, but not between orders.
@@ -13,17 +13,17 @@ pub struct Row {
     pub order_id: String,
     /// Grows by one per change of the order.
     pub version: i64,
-    /// What became of the order.
+    /// The order's status.
     pub status: Status,
-    /// What it costs.
+    /// The order's total.
     pub total: Decimal,
     /// The total's currency.
     pub currency: Currency,
     /// When the change was made.
     pub occurred_at: Timestamp,
-    /// When the order was sent, from that change on.
+    /// When the order was sent. Set from that change on.
     pub sent_at: Option<Timestamp>,
-    /// The request's trace.
+    /// The `traceparent` of the request.
     pub traceparent: Option<String>,
 }
 
@@ -58,10 +58,10 @@ impl Row {
     }
 }
 
-/// The schema has no form for a row's content. The ingress should have refused it.
+/// A row whose content the schema cannot express. The ingress should have refused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unwritable {
-    /// Which row.
+    /// The row's id.
     pub id: i64,
     /// What is wrong with it.
     pub why: String,

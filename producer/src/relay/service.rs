@@ -1,4 +1,5 @@
-//! Starts the relay: what it waits for before that, its thread, and what wakes it.
+//! Starts the relay: waits for its prerequisites, starts its thread, and wakes it when there are new
+//! rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,25 +33,26 @@ pub const CHANNEL: &str = "outbox";
 /// The settings of the relay as a part of the service.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// Where the brokers are.
+    /// How to reach the brokers.
     pub kafka: KafkaSettings,
-    /// Where order statuses go.
+    /// The order status topic.
     pub topic: String,
-    /// With a registry values are Avro, without they are JSON.
+    /// With a registry values are written as Avro, without one as JSON.
     pub registry: Option<Registry>,
-    /// Where the outbox is. Not through a pooler that shares sessions: the lock is a session's.
+    /// The outbox's database. The connection must not go through a pooler that shares sessions, because
+    /// the lock belongs to a session.
     pub database: Database,
     /// Distinguishes the outbox from others that are published to the same topic.
     pub outbox_name: Option<OutboxName>,
-    /// Notified once the outbox has the tables that this version needs.
+    /// Notified once the database has the tables that this version needs.
     pub migrated: Arc<Notify>,
-    /// How far the outbox was published, for the other readers of the outbox.
+    /// The low-water mark, for the other readers of the outbox.
     pub low_water: SharedLowWater,
     /// Records spans of sampled rows.
     pub tracer: Tracer,
 }
 
-/// Starts the relay as a part of the service. `wake` is notified when rows were committed here.
+/// Starts the relay as a part of the service. `wake` is notified when this instance has committed rows.
 ///
 /// The relay waits for whatever is missing outside (broker, topic, registry, schema, database,
 /// migrations) and says so in `part`, as degraded: the ingress accepts orders all the same.
@@ -112,7 +114,8 @@ pub fn spawn(
     })
 }
 
-/// Waits for a person to create the topic: its configuration is part of the promise.
+/// Waits until the topic exists. The relay does not create it, because its configuration is part of
+/// what the service guarantees.
 fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
     part.degraded("waiting for Kafka");
     while let Err(failure) =
@@ -129,8 +132,7 @@ fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
     }
 }
 
-/// Looks up how values are written, and never registers a schema. Returns `None` when a stop is
-/// requested.
+/// Looks up the format of values. Never registers a schema. Returns `None` when a stop is requested.
 async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> Option<ValueFormat> {
     if shutdown.is_requested() {
         return None;
@@ -185,7 +187,8 @@ async fn forward(
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     while let Some(notification) = listener.try_recv().await? {
-        // Either there are new rows, or it is the low-water mark of the instance that publishes.
+        // A number is the low-water mark of the publishing instance. Any other payload announces new
+        // rows.
         match notification.payload().parse() {
             Ok(mark) => low_water.heard(mark),
             Err(_) => wake.notify_one(),

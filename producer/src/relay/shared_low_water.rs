@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::low_water::START;
 
-/// The lowest id that may be in the outbox, as far as it is known here. Cheap to clone.
+/// The lowest id that may be in the outbox, as far as this instance knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SharedLowWater(Arc<Shared>);
 
@@ -31,9 +31,9 @@ impl SharedLowWater {
         self.0.mark.load(Ordering::Relaxed)
     }
 
-    /// Returns the mark that this instance is to send to the others: when its relay publishes, and there
-    /// is a mark.
-    pub fn to_tell(&self) -> Option<i64> {
+    /// Returns the mark that this instance sends to the others, or `None` if its relay does not publish
+    /// or there is no mark yet.
+    pub fn to_send(&self) -> Option<i64> {
         let ours = self.0.ours.load(Ordering::Relaxed);
         Some(self.mark()).filter(|mark| ours && *mark != START)
     }

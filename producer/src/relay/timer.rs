@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::limits::STOPPING_WAIT;
 use super::ports::Timer;
 
-/// The time of a thread that is not one of the runtime's.
+/// A timer for a thread outside the Tokio runtime.
 pub(super) struct WakeableTimer {
     clock: MonotonicClock,
     runtime: Handle,
@@ -30,7 +30,7 @@ impl WakeableTimer {
         }
     }
 
-    /// Returns the clock by which the relay's moments are.
+    /// Returns the clock of the relay's timestamps.
     pub(super) const fn clock(&self) -> MonotonicClock {
         self.clock
     }

@@ -1,5 +1,5 @@
-//! The order status topic through librdkafka. Thin, because the simulator does not cover what is in
-//! here.
+//! The order status topic through librdkafka. Kept thin, because the simulator does not cover this
+//! code.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::limits::QUEUE_ROOM;
 use super::outbox_name::OutboxName;
 use super::ports::Topic;
 
-/// Returns the transactional id. It is, with its `/turn`, the same on every instance that publishes one
-/// outbox to this topic, and another one for each outbox.
+/// Returns the first transactional id; the second one is this with `/turn` appended. All instances that
+/// publish one outbox to this topic use the same ids, and each outbox has its own.
 fn transactional_id(topic: &str, outbox: Option<&OutboxName>) -> String {
     match outbox {
         None => format!("{topic}/relay"),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outbox_has_ids_of_its_own_and_the_one_without_a_name_keeps_todays() {
+    fn each_outbox_has_its_own_ids_and_the_unnamed_one_keeps_the_original_id() {
         assert_eq!(transactional_id("order-status", None), "order-status/relay");
         let name = "eu".parse().ok();
         let id = transactional_id("order-status", name.as_ref());

@@ -10,7 +10,7 @@ use crate::limits::MAX_DELETED_KEYS;
 /// An idempotency key, and the request that was made under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The client whose key it is. The column was named when each client had one API key (ADR 0024).
+    /// The client that sent the key. The column was named when each client had one API key (ADR 0024).
     pub api_key_id: String,
     /// The key.
     pub key: String,
@@ -18,7 +18,7 @@ pub struct Claim {
     pub request_hash: [u8; 32],
 }
 
-/// The answer that an earlier request under the same key was given.
+/// The stored answer to an earlier request under the same key.
 #[derive(Debug)]
 pub(crate) struct StoredAnswer {
     pub(crate) api_key_id: String,
@@ -69,8 +69,8 @@ pub(crate) async fn find(
     .await
 }
 
-/// Stores answers and returns how many were stored. If one is missing, another transaction has just
-/// used its key, and this one must be rolled back.
+/// Stores answers and returns how many were stored. If fewer were stored than given, another
+/// transaction has just used one of the keys, and this transaction must be rolled back.
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     answers: &[NewAnswer<'_>],
@@ -115,8 +115,8 @@ pub(crate) async fn delete_created(
     from: Option<DateTime<Utc>>,
     end: DateTime<Utc>,
 ) -> sqlx::Result<(i64, Option<DateTime<Utc>>)> {
-    // A literal limit, because the planner would take a parameter for a tenth of the table. Nothing in
-    // the text comes from outside.
+    // The limit is a literal, because the planner would assume a tenth of the table for a parameter.
+    // Safe: the only variable part is a constant.
     sqlx::query_as(AssertSqlSafe(format!(
         "WITH old AS (
              SELECT api_key_id, key, created_at FROM idempotency_keys

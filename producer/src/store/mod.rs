@@ -1,4 +1,4 @@
-//! All SQL of the ingress, and the only place that knows the columns of its tables.
+//! All SQL of the ingress. No other module knows the columns of its tables.
 //!
 //! One statement does one step for a whole group of changes: arrays in, rows out. Postgres pads arrays
 //! of unequal length with NULL and reports nothing, so the arrays of a statement are filled in one pass
@@ -9,8 +9,8 @@
 //! | `orders` | `orders`, and the rows of `outbox` that are written with them |
 //! | `order_ids` | the sequences of the old routes |
 //! | `idempotency_keys` | answers that are stored under idempotency keys |
-//! | `outbox` | how many events wait, and since when; reading and deleting them is the relay's |
-//! | `session` | what the writers' sessions and transactions are set to |
+//! | `outbox` | how many events wait, and since when (the relay reads and deletes them) |
+//! | `session` | the settings of the writers' sessions and transactions |
 
 pub(crate) mod idempotency_keys;
 pub(crate) mod order_ids;
@@ -20,8 +20,8 @@ pub(crate) mod session;
 
 use runtime::postgres::WriteProbe;
 
-/// What the writers and the relay write, tried on an order whose id no client can send: it begins with
-/// a control character.
+/// Probes every kind of write that the writers and the relay make. The id of the probe's order begins
+/// with a control character, so no client can send it.
 pub(crate) const WRITES: WriteProbe = WriteProbe(&[
     "INSERT INTO orders (order_id, status, total, currency, products, version, created_at, updated_at)
      VALUES (E'\\x01probe', 'PENDING', 0, 'EUR', '[]', 1, now(), now())

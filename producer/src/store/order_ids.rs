@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 /// Takes the next `count` integers and returns those that are not the id of an order. A taken integer
-/// is used up, so a repeated call continues behind it.
+/// is used up, so the next call continues after it.
 pub(crate) async fn free_order_numbers(
     connection: &mut PgConnection,
     count: i64,

@@ -89,22 +89,21 @@ pub(crate) async fn find(pool: &PgPool, order_id: &str) -> sqlx::Result<Option<S
         .await
 }
 
-/// Which orders a page has.
+/// Which orders a page contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PageBounds {
     /// Only orders of this status.
     pub(crate) status: Option<Status>,
-    /// Only ids behind this one; the empty text is before all of them.
+    /// Only ids after this one; the empty text sorts before all ids.
     pub(crate) after: String,
-    /// How many orders there may be.
+    /// The maximum number of orders.
     pub(crate) orders: u16,
-    /// How many bytes of products there may be; a first order that has more is on the page all the
-    /// same.
+    /// The maximum size of the products in bytes. The first order is on the page even if it is larger.
     pub(crate) bytes: usize,
 }
 
-/// An order of a page; or, as the last row, the first order that does not fit, which only shows that
-/// there is a next page.
+/// An order of a page. The last row may be the first order that does not fit; it only shows that there
+/// is a next page.
 #[derive(Debug)]
 pub(crate) struct PageRow {
     pub(crate) stored: StoredOrder,
@@ -168,11 +167,11 @@ pub(crate) fn page<'a>(
     .fetch(pool)
 }
 
-/// Orders by id, as a statement found them.
+/// The orders that a statement found, by id.
 #[derive(Debug, Default)]
 pub(crate) struct FoundOrders {
     orders: HashMap<String, StoredOrder>,
-    /// Those that another session has locked.
+    /// The orders that another session has locked.
     locked: HashSet<String>,
 }
 
@@ -185,7 +184,7 @@ pub(crate) enum FoundOrder {
     Locked,
     /// Its row cannot be read.
     Unreadable,
-    /// This is it.
+    /// The order.
     Order(Order),
 }
 
@@ -198,7 +197,7 @@ impl FoundOrders {
         }
     }
 
-    /// Takes the order of this id out.
+    /// Removes and returns the order with this id.
     pub(crate) fn take(&mut self, order_id: &str) -> FoundOrder {
         if self.locked.contains(order_id) {
             return FoundOrder::Locked;
@@ -211,7 +210,7 @@ impl FoundOrders {
     }
 }
 
-/// Reads orders as they are committed.
+/// Reads the committed state of orders, without locking them.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     order_ids: &[&str],
@@ -242,7 +241,7 @@ pub(crate) async fn lock(
     let is_missing = |id: &&str| !found.orders.contains_key(*id);
     let missing: Vec<&str> = order_ids.iter().copied().filter(is_missing).collect();
     if !missing.is_empty() {
-        // One that exists and was skipped is locked.
+        // An order that exists but was skipped is locked.
         let existing: Vec<String> =
             sqlx::query_scalar("SELECT order_id FROM orders WHERE order_id = ANY($1)")
                 .bind(missing)
@@ -279,9 +278,9 @@ pub(crate) async fn insert(
         products.push(Json(&order.products));
         traceparents.push(traceparent.as_str());
     }
-    // Sorted, so that two groups with the same ids wait for each other instead of deadlocking.
-    // "IS TRUE" keeps the planner from making a join of it, which would compare each row with each;
-    // as it is, the ids are hashed once.
+    // Sorted, so that two groups with the same ids wait for each other instead of deadlocking. "IS
+    // TRUE" keeps the planner from turning the IN into a nested loop join, which would compare each row
+    // with every other one; a hashed subplan hashes the ids once.
     let inserted: Vec<String> = sqlx::query_scalar(
         r#"WITH wanted AS MATERIALIZED (
              SELECT * FROM unnest($1::text[], $2::numeric[], $3::text[], $4::jsonb[], $5::text[])
@@ -311,7 +310,7 @@ pub(crate) async fn insert(
 }
 
 /// Updates orders whose status has changed, with their events, and returns the ids of those that were
-/// updated: an order that is not of the version before any more is left alone. Atomic by itself.
+/// updated: an order that no longer has the preceding version is left alone. Atomic by itself.
 ///
 /// An event is written once its order's row is locked: only then do the events of one order get their
 /// ids in the order of its versions.

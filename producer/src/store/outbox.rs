@@ -6,8 +6,8 @@ use sqlx::{Connection, PgConnection};
 use crate::database::timestamp;
 use crate::limits::MAX_COUNTED_EVENTS;
 
-/// Like the relay's reads, these begin at its low-water mark and use the index, so that they don't visit
-/// rows that were deleted and that vacuum may not remove yet.
+/// Like the relay's reads, these statements begin at the low-water mark and use the index, so that they
+/// don't scan deleted rows that vacuum may not remove yet.
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off";
 const COUNT: &str = "SELECT count(*) FROM \
      (SELECT FROM outbox WHERE id >= $1 ORDER BY id LIMIT $2) AS bounded";
@@ -17,18 +17,18 @@ const FIRST: &str = "SELECT occurred_at FROM outbox WHERE id >= $1 ORDER BY id L
 /// The events that wait to be published.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backlog {
-    /// How many.
+    /// The number of events; an upper bound if there are many.
     pub(crate) rows: i64,
     /// When the change of the first one was made; `None` when no event waits, or when its time cannot
     /// be read.
     pub(crate) since: Option<Timestamp>,
 }
 
-/// Returns the events that wait, none of which has an id below `from`.
+/// Returns the events that wait. None of them may have an id below `from`.
 ///
-/// Few events are counted. Of many the span of their ids is returned, which is an upper bound, because
-/// ids have gaps; they are counted only when that bound reaches `limit`. So a long backlog is read only
-/// when the answer depends on it.
+/// A few events are counted. For many events, the range of their ids is returned, which is an upper
+/// bound because ids have gaps; they are counted only when that bound reaches `limit`. So a long
+/// backlog is read only when the result depends on it.
 ///
 /// # Errors
 /// The database's.
@@ -65,8 +65,8 @@ async fn rows(connection: &mut PgConnection, from: i64, limit: i64) -> sqlx::Res
     }
 }
 
-/// Returns when the change of the first event was made. A row that cannot be read is the relay's to
-/// report.
+/// Returns when the change of the first event was made. Ignores a row that cannot be read, because the
+/// relay reports it.
 async fn first(connection: &mut PgConnection, from: i64) -> sqlx::Result<Option<Timestamp>> {
     let row = sqlx::query(FIRST)
         .bind(from)

@@ -1,4 +1,4 @@
-//! What the writers' sessions and transactions are set to.
+//! The settings of the writers' sessions and transactions.
 
 use runtime::postgres::Database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
@@ -7,9 +7,9 @@ use crate::limits::{
     CAREFUL_LOCK_TIMEOUT, CAREFUL_STATEMENT_TIMEOUT, WRITER_LOCK_TIMEOUT, WRITER_STATEMENT_TIMEOUT,
 };
 
-/// A writer finds every row by its key. A plan that was cached while the tables were small, or were
-/// never analyzed, would scan them from then on. Forbidding such plans makes them look expensive, which
-/// must not start the JIT compiler.
+/// A writer finds every row by its key. A plan that was cached while the tables were small or not
+/// analyzed yet would continue to scan them. Disabling such plans raises their estimated cost, which
+/// must not trigger the JIT compiler.
 const WRITER: [(&str, &str); 6] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -28,7 +28,7 @@ pub(crate) fn for_writers(database: Database) -> Database {
 pub(crate) async fn begin_careful(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Transaction<'_, Postgres>> {
-    // Nothing in the text comes from outside.
+    // Safe: the only variable parts are constants.
     let begin = AssertSqlSafe(format!(
         "BEGIN; SET LOCAL lock_timeout = '{CAREFUL_LOCK_TIMEOUT}'; \
          SET LOCAL statement_timeout = '{CAREFUL_STATEMENT_TIMEOUT}'"

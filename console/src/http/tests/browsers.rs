@@ -1,4 +1,4 @@
-//! The page's files, and what keeps other sites out.
+//! Tests of the page's files, and of the protection against other sites.
 
 use super::*;
 
@@ -95,7 +95,7 @@ async fn every_answer_is_strict_with_browsers() {
     }
 }
 
-/// The page and the server each say where the files are.
+/// The page names the files and the server serves them; this checks that both agree.
 #[tokio::test]
 async fn every_file_that_the_page_names_is_served() {
     let console = with_keys();

@@ -27,11 +27,11 @@ impl fmt::Debug for ApiKeys {
 }
 
 impl ApiKeys {
-    /// Parses the text of a file: a key a line, with or without its client's name before it. A key is
-    /// plain, or `sha256:` and 64 hex digits. Empty lines and lines that start with `#` are ignored.
+    /// Parses the text of a file: one key per line, with or without its client's name before it. A key
+    /// is plain, or `sha256:` and 64 hex digits. Empty lines and lines that start with `#` are ignored.
     ///
-    /// A key without a name is a client of its own, named by the first 8 hex digits of its digest. Another
-    /// line can have that name: it is a second key of that client.
+    /// A key without a name is a client of its own, named by the first 8 hex digits of its digest.
+    /// Another line may use that name: its key is a second key of that client.
     ///
     /// # Errors
     /// A sentence that names the line, never the key.
@@ -132,7 +132,7 @@ mod tests {
             (shop.clone(), shop)
         );
         assert_eq!(both.count(), 3);
-        // A key without a name gets a second one under the name that it has had.
+        // The client of a key without a name gets a second key under the derived name.
         let id = client(&both, "lone").unwrap();
         let renewed = ApiKeys::parse(&format!("lone\n{id} {new}\n")).unwrap();
         assert_eq!(client(&renewed, new), Some(id));

@@ -1,4 +1,4 @@
-//! How many requests a client may make: a token bucket for each.
+//! How many requests a client may make: a token bucket for each client.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use runtime::metrics::RATE_LIMITED;
 use super::super::problem::Problem;
 use super::Caller;
 
-/// The rate of each client, whatever key it sends: a second key of a client has no second rate. A client
+/// The rate of each client over all its keys: a second key of a client has no second rate. A client
 /// that is removed from the file and added again finds its bucket as it was. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyRate {
@@ -40,7 +40,8 @@ impl KeyRate {
         }
     }
 
-    /// Takes one request, or returns the seconds until there is one again, rounded up.
+    /// Takes one request from the bucket, or returns the seconds until the next one is available,
+    /// rounded up.
     fn take(&self, client: &String) -> Result<(), u64> {
         self.buckets.check_key(client).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -49,7 +50,7 @@ impl KeyRate {
     }
 }
 
-/// What one client may still ask for.
+/// The remaining requests of one client.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Allowance {
     limited: Option<(KeyRate, String)>,
@@ -71,7 +72,7 @@ impl Allowance {
     /// Takes one request.
     ///
     /// # Errors
-    /// 429 when it is used up.
+    /// 429 if the allowance is used up.
     pub(in super::super) fn take(&self) -> Result<(), Problem> {
         let Some((rate, client)) = &self.limited else {
             return Ok(());

@@ -36,7 +36,7 @@ pub(crate) struct BulkResult<'a> {
     problem: Option<ProblemDetails>,
 }
 
-/// The fields of a line that are not those of a body of a single request.
+/// The fields of a line that the body of a single request does not have.
 #[derive(Debug, Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]

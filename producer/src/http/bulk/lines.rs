@@ -12,9 +12,9 @@ use super::super::problem::Problem;
 /// A line of the body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// From 1, empty lines counted.
+    /// The line's number, from 1. Empty lines are counted.
     pub(super) number: u64,
-    /// Its bytes; or why there are none, and then the line is skipped or is the last one.
+    /// The line's bytes, or why it cannot be read. Then it is skipped, or is the last one.
     pub(super) content: Result<Vec<u8>, Problem>,
 }
 
@@ -72,8 +72,8 @@ impl Lines {
         }
     }
 
-    /// Returns a last line with the problem, because the rest cannot be read. A line that was cut off is
-    /// dropped.
+    /// Returns a last line with the problem, because the rest of the body cannot be read. Drops an
+    /// incomplete line.
     fn broken(&mut self, problem: Problem) -> Option<Line> {
         self.ended = true;
         self.cutter = Cutter {
@@ -87,10 +87,10 @@ impl Lines {
     }
 }
 
-/// A line's number, and its bytes or why there are none.
+/// A line's number, and its bytes or why it cannot be read.
 pub(crate) type Numbered = (u64, Result<Vec<u8>, Problem>);
 
-/// Returns the lines of a body whose chunks are all there.
+/// Returns the lines of a body whose chunks have all arrived.
 pub(crate) fn cut(chunks: impl IntoIterator<Item = Bytes>, longest: usize) -> Vec<Numbered> {
     let mut cutter = Cutter::new(longest);
     let mut lines = Vec::new();
@@ -133,7 +133,7 @@ impl Cutter {
         self.chunk = chunk;
     }
 
-    /// Ends the body. The last line needs no line feed.
+    /// Ends the body. The last line does not need a line feed.
     fn end(&mut self) {
         self.ended = true;
     }

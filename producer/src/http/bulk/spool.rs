@@ -6,12 +6,12 @@
 //! ```
 //!
 //! A client that sends its whole body before it reads (Python's `http.client`, Java's
-//! `HttpURLConnection`) makes results wait, and they are up to 80 times as long as the lines: 64 MiB
-//! of short lines have some gigabytes of results. So what does not fit into two blocks of memory goes
-//! into a temporary file, compressed, because results resemble each other. Memory is bounded by the
-//! blocks of [`MAX_BULK_REQUESTS`](crate::limits::MAX_BULK_REQUESTS) requests, and the files of all
-//! requests together by a [`SpoolDisk`]. When the disk is full, or there is no file, the body is read no
-//! faster than its results.
+//! `HttpURLConnection`) makes results wait, and they are up to 80 times as long as the lines: 64 MiB of
+//! short lines have some gigabytes of results. So results that do not fit into two blocks of memory go
+//! into a temporary file. They are compressed, because results resemble each other. Memory is bounded
+//! by the blocks of [`MAX_BULK_REQUESTS`](crate::limits::MAX_BULK_REQUESTS) requests, and the files of
+//! all requests together by a [`SpoolDisk`]. When the disk is full, or the file cannot be written, the
+//! body is read only as fast as the client reads the results.
 
 mod file;
 
@@ -26,34 +26,34 @@ use crate::limits::{MAX_SPOOL_BLOCKS_IN_MEMORY, SPOOL_BLOCK};
 pub(in super::super) use file::SpoolDisk;
 use file::{Extent, SpoolFile, compress};
 
-/// The end that takes results in. If it is dropped before [`Spool::finish`], the answer breaks off, so
-/// that the client sees that results are missing.
+/// The writing end. If it is dropped before [`Spool::finish`], the answer is cut off, so that the
+/// client sees that results are missing.
 #[derive(Debug)]
 pub(super) struct Spool {
     shared: Arc<Shared>,
     disk: SpoolDisk,
     file: Option<SpoolFile>,
-    /// After a first failure nothing more is written to disk.
+    /// After the first failure nothing more is written to disk.
     is_broken: bool,
 }
 
-/// The end that gives results out, in the order in which they were pushed.
+/// The reading end: returns results in the order in which they were pushed.
 #[derive(Debug)]
 pub(super) struct Results(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Results, or their end, were added.
+    /// Notified when results or their end were added.
     added: Notify,
-    /// A block was removed.
+    /// Notified when a block was removed.
     removed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     blocks: VecDeque<Block>,
-    /// The results behind the last block.
+    /// The results after the last block.
     tail: Vec<u8>,
     end: Option<End>,
 }
@@ -112,7 +112,8 @@ impl Spool {
             (queue.tail.len() >= SPOOL_BLOCK).then(|| std::mem::take(&mut queue.tail))
         };
         if let Some(block) = full {
-            // The tail is empty meanwhile, so nothing overtakes the block.
+            // Only this task fills the tail, so it stays empty meanwhile and no result overtakes the
+            // block.
             let block = self.place(block).await;
             self.shared.lock().blocks.push_back(block);
         }

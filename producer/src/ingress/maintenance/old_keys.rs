@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 use crate::limits::{IDEMPOTENCY_KEY_RETENTION, IDEMPOTENCY_KEY_SLACK, MAX_DELETED_KEYS};
 use crate::store::idempotency_keys;
 
-/// How far old keys are deleted. Each statement begins where the last one ended: vacuum may not have
-/// removed the deleted keys before that from the index yet.
+/// How far old keys are deleted. Each statement begins where the last one ended, so that it does not
+/// scan deleted keys that vacuum has not removed from the index yet.
 #[derive(Debug, Default)]
 pub(super) struct OldKeys {
-    /// No key was created before.
+    /// No remaining key was created before this time.
     from: Option<DateTime<Utc>>,
 }
 

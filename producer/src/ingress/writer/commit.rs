@@ -1,10 +1,10 @@
 //! Commits a group by its path.
 //!
 //! Most groups need one statement that writes orders and their events together, and that Postgres
-//! commits by itself: [`CommitPath::Place`], and [`CommitPath::SetStatus`] after it has read the orders.
-//! What that cannot settle takes one transaction, in which rows are locked and stay as they are. It waits
-//! for no row's lock: a change whose order another session has locked is left out, and the others are
-//! committed (ADR 0014).
+//! commits by itself: [`CommitPath::Place`], and [`CommitPath::SetStatus`] after it has read the
+//! orders. Changes that the statement cannot settle take one transaction with locked rows. The
+//! transaction waits for no row lock: a change whose order another session has locked is left out, and
+//! the others are committed (ADR 0014).
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
@@ -20,7 +20,7 @@ pub(super) enum CommitError {
     /// The database's error.
     Database(sqlx::Error),
     /// Another instance used one of the idempotency keys at the same time: the group must be tried
-    /// again, and will find its answer.
+    /// again, and will find the answer that the other instance stored.
     KeyTaken,
     /// Another session has locked a whole table.
     TablesLocked,
@@ -32,11 +32,11 @@ impl From<sqlx::Error> for CommitError {
     }
 }
 
-/// Decides about every change of a group and commits it. Returns what became of each, in the order of
-/// `jobs`; that holds once this returns.
+/// Decides about every change of a group and commits it. Returns the result of each change, in the
+/// order of `jobs`. The results are committed when this returns.
 ///
-/// When the commit itself fails, the jobs remember what they tried, so that a second try knows whether
-/// the first one arrived.
+/// When the commit itself fails, the jobs remember what they tried to write, so that a second try can
+/// tell whether the first one was committed.
 pub(super) async fn commit(
     connection: &mut PgConnection,
     path: CommitPath,
@@ -52,7 +52,7 @@ pub(super) async fn commit(
         }
         CommitPath::Careful => {
             let mut transaction = session::begin_careful(connection).await?;
-            // A table that is locked as a whole would be found again for each part of the group.
+            // Detects a table lock at once, instead of once for each part of the bisected group.
             session::lock_tables(&mut transaction)
                 .await
                 .map_err(|error| match fault_of(&error) {
@@ -72,7 +72,7 @@ async fn in_transaction(
     match write(&mut transaction, entries).await {
         Ok(()) => {}
         Err(CommitError::KeyTaken) => {
-            // Now, not with the next use of the connection: it holds locks.
+            // A dropped transaction would hold its locks until the connection is used again.
             transaction.rollback().await?;
             return Err(CommitError::KeyTaken);
         }

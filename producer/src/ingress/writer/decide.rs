@@ -6,18 +6,19 @@ use super::super::change::{ChangeRefused, Outcome, Precondition};
 use super::super::job::Attempt;
 use crate::orders::{Order, Transition, transition};
 
-/// What is to be done about a change.
+/// What to do about a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ChangeDecision {
     /// Nothing to write.
     Answer(Outcome),
     /// Write the order like this, and its event.
     Write(Order),
-    /// The answer to an earlier commit was lost, and the order has changed since: nobody knows.
+    /// The answer to an earlier commit was lost, and the order has changed since: the outcome is
+    /// unknown.
     Unknown,
 }
 
-/// Decides about a status that is `wanted`, at the time `now`.
+/// Decides about a change to the status `wanted`, at the time `now`.
 pub(super) fn set_status(
     order: Option<Order>,
     wanted: Status,

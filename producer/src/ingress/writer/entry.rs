@@ -11,14 +11,14 @@ use super::super::job::{Attempt, Job};
 use crate::orders::Order;
 use crate::store::orders::OrderWrite;
 
-/// A change, and what is known of it so far.
+/// A change, and what has been decided about it so far.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub(super) job: &'a mut Job,
     pub(super) state: State,
 }
 
-/// What is known of a change.
+/// What has been decided about a change.
 #[derive(Debug)]
 pub(super) enum State {
     /// Nothing yet.
@@ -31,7 +31,7 @@ pub(super) enum State {
     Locked,
 }
 
-/// What became of a change whose group was committed.
+/// The result of a change whose group was committed.
 #[derive(Debug)]
 pub(super) enum Settled {
     /// It has this outcome.
@@ -97,8 +97,8 @@ pub(super) fn writes<'e>(entries: &'e [Entry<'_>]) -> Vec<OrderWrite<'e>> {
         .collect()
 }
 
-/// Notes in each job what is about to be committed: from here on nobody knows whether it is, until the
-/// server answers.
+/// Notes in each job what is about to be committed. Until the server answers, the outcome of the commit
+/// is unknown.
 pub(super) fn remember_attempts(entries: &mut [Entry<'_>]) {
     for entry in entries {
         if let State::Write(order) = &entry.state {
@@ -111,8 +111,8 @@ pub(super) fn remember_attempts(entries: &mut [Entry<'_>]) {
     }
 }
 
-/// Removes what was noted, if `error` means that the server rolled it back. After an error that ends the
-/// session (FATAL) nobody knows: the commit may have come before it.
+/// Removes the noted attempts if `error` proves that the server rolled the transaction back. An error
+/// that ends the session (FATAL) proves nothing: the commit may have happened before it.
 pub(super) fn forget_attempts(entries: &mut [Entry<'_>], error: &sqlx::Error) {
     let is_rolled_back = error
         .as_database_error()
@@ -128,7 +128,8 @@ pub(super) fn forget_attempts(entries: &mut [Entry<'_>], error: &sqlx::Error) {
     }
 }
 
-/// Makes changes undecided again that a statement did not write, given the ids of those that it wrote.
+/// Resets the changes that the statement did not write to undecided, given the ids of the orders that
+/// it wrote.
 ///
 /// # Errors
 /// The statement's.

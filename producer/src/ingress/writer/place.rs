@@ -1,4 +1,4 @@
-//! New orders: given ids and numbers, and inserted.
+//! Places new orders: assigns ids and product numbers, and inserts the orders.
 
 use std::collections::HashSet;
 
@@ -38,7 +38,7 @@ pub(super) async fn at_once(
 }
 
 /// Places the new orders of a group within its transaction. An order whose id exists is refused, unless
-/// the id was made here: then the order gets another one.
+/// the id was generated here: then the order gets another id.
 pub(super) async fn in_transaction(
     connection: &mut PgConnection,
     entries: &mut [Entry<'_>],
@@ -72,9 +72,9 @@ pub(super) async fn in_transaction(
     Ok(())
 }
 
-/// Splits entries so that the first part has each id once, which a statement needs to name the orders
-/// that it inserted; an entry that was tried before goes first. (An integer that an earlier try took
-/// may be the id that another client chooses now.)
+/// Splits entries so that the first part has each id once: the insert reports the written orders by id.
+/// An entry that was tried before goes first. (An integer that an earlier try took may be the id that
+/// another client chooses now.)
 fn with_distinct_ids<'e, 'j>(
     mut open: Vec<&'e mut Entry<'j>>,
 ) -> (Vec<&'e mut Entry<'j>>, Vec<&'e mut Entry<'j>>) {
@@ -175,8 +175,7 @@ async fn order_ids(
     Ok(ids)
 }
 
-/// Takes as many free integers as wanted, none of which is `known` as the id of another order of the
-/// group.
+/// Takes `wanted` free integers, none of which is `known` as the id of another order of the group.
 async fn order_numbers(
     connection: &mut PgConnection,
     wanted: usize,
@@ -195,7 +194,7 @@ async fn order_numbers(
     Ok(numbers)
 }
 
-/// Returns the products of new orders; those of the old routes get numbers.
+/// Returns the products of new orders. Products of the old routes get numbers.
 async fn products(
     connection: &mut PgConnection,
     new: &[(&Job, &NewOrder)],

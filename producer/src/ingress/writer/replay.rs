@@ -1,4 +1,4 @@
-//! Answers that are stored under idempotency keys: a repeated request gets the answer of the first.
+//! Answers that are stored under idempotency keys: a repeated request gets the answer of the first one.
 
 use std::collections::HashMap;
 
@@ -45,8 +45,8 @@ fn replayed(claim: &Claim, answer: &StoredAnswer) -> Outcome {
     }
 }
 
-/// Returns whether a change that is to be refused has an answer by now. The same request may have been
-/// written by another instance, for whose rows this transaction waited.
+/// Returns whether a change that is to be refused has a stored answer by now. Another instance may have
+/// written the same request while this transaction waited for its rows.
 pub(super) async fn was_answered_meanwhile(
     connection: &mut PgConnection,
     entries: &[Entry<'_>],

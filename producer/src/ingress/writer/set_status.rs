@@ -42,7 +42,7 @@ pub(super) async fn in_transaction(
         return Ok(());
     }
     let written = orders::update(connection, &changes).await?;
-    // A locked order stays as it is, so the table itself ignores a change that was not written.
+    // No other session can change a locked order, so it was the table that ignored an unwritten change.
     for entry in entries {
         if let Some(Order { order_id, .. }) = entry.changed_order()
             && !written.contains(order_id)
@@ -114,7 +114,8 @@ fn decide_all(entries: &mut [Entry<'_>], mut found: FoundOrders) {
 }
 
 impl Entry<'_> {
-    /// Returns the order whose changed status is to be written; a transaction has new orders too.
+    /// Returns the order whose changed status is to be written. `None` for a new order, which a
+    /// transaction may have as well.
     fn changed_order(&self) -> Option<&Order> {
         match (&self.job.change.action, &self.state) {
             (Action::SetStatus { .. }, State::Write(order)) => Some(order),

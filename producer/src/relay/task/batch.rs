@@ -2,14 +2,14 @@
 
 use crate::relay::Row;
 
-/// What one transaction publishes, and what was read but has to wait for the next.
+/// The rows that one transaction publishes, and rows that were read but wait for the next transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// In the order in which they are published. Kept until they are deleted from the outbox, or
     /// until the lock is lost.
     rows: Vec<Row>,
     ids: Vec<i64>,
-    /// The last rows that were read of the backlog: of an order whose other rows may follow.
+    /// The rows at the end of the last backlog read, whose order may have more rows in the next read.
     incomplete: Vec<Row>,
 }
 
@@ -26,17 +26,18 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// Where rows are appended that are read in the order of ids.
+    /// Returns the buffer for rows that are read in the order of ids.
     pub(super) const fn rows_mut(&mut self) -> &mut Vec<Row> {
         &mut self.rows
     }
 
-    /// Where rows are appended that are read order by order.
+    /// Returns the buffer for rows that are read order by order.
     pub(super) const fn incomplete_mut(&mut self) -> &mut Vec<Row> {
         &mut self.incomplete
     }
 
-    /// Takes the rows of whole orders: of all but the last order, and of that too when no row follows.
+    /// Moves the rows of complete orders into the batch: of all orders but the last, and of the last
+    /// one too if the backlog `has_ended`.
     pub(super) fn take_whole_orders(&mut self, has_ended: bool) {
         debug_assert!(self.rows.is_empty(), "the last batch is deleted");
         if has_ended {

@@ -1,4 +1,4 @@
-//! Whether another producer uses the transactional ids of this outbox without having its lock.
+//! Detects a producer that uses the transactional ids of this outbox without holding its lock.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ pub(super) struct CompetingProducer {
 }
 
 impl CompetingProducer {
-    /// Notes that this relay was fenced although its lock's session lives. Returns whether a competing producer is
-    /// certain from now on.
+    /// Notes that this relay was fenced although its lock's session lives. Returns whether this fence
+    /// makes a competing producer certain.
     pub(super) fn note_fence(&mut self, now: Duration) -> bool {
         if now.saturating_sub(self.last) >= COMPETITOR_MEMORY {
             self.fences = 0;
@@ -28,7 +28,7 @@ impl CompetingProducer {
         self.fences >= MIN_COMPETITOR_FENCES && now.saturating_sub(self.last) < COMPETITOR_MEMORY
     }
 
-    /// Returns what a competing producer means, and what to do.
+    /// Returns a sentence that says what a competing producer means, and what to do.
     pub(super) fn sentence(topic: &str) -> String {
         format!(
             "another producer keeps taking over the transactional ids of this outbox although this \
@@ -53,7 +53,10 @@ mod tests {
             "the first was long ago"
         );
         assert!(competing_producer.note_fence(at(1402)));
-        assert!(!competing_producer.note_fence(at(1404)), "that is known");
+        assert!(
+            !competing_producer.note_fence(at(1404)),
+            "it was reported before"
+        );
         assert!(competing_producer.is_there(at(1700)));
         assert!(!competing_producer.is_there(at(1705)));
     }

@@ -53,8 +53,8 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         }
     }
 
-    /// Asks for an answer that comes after the fence: it proves that no other relay took the lock
-    /// before the fence.
+    /// Makes a round trip on the lock's session after the fence. The answer proves that no other relay
+    /// took the lock before the fence.
     pub(super) fn confirm(&mut self) -> State {
         match self.ports.outbox.confirm() {
             Ok(()) => {
@@ -70,7 +70,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         }
     }
 
-    /// Keeps the lock's session alive while `state` makes no use of it.
+    /// Keeps the lock's session alive while `state` does not use it.
     pub(super) fn heartbeat(&mut self, state: State) -> State {
         match self.ports.outbox.confirm() {
             Ok(()) => {
@@ -82,8 +82,8 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 
     /// Finds out who fenced this relay. If the lock is lost, it was another relay of this outbox. If
-    /// not, a relay that slept between its lock and its fence may do it once; a producer that does it
-    /// again has no such lock.
+    /// the lock is still held, a single fence may come from a relay that was paused between its lock
+    /// and its fence; a second one comes from a producer that does not use this lock.
     pub(super) fn handle_fence(&mut self) -> State {
         let holds_lock = self.ports.outbox.confirm().is_ok();
         let now = self.now();

@@ -11,7 +11,7 @@
 //!                                                       Reading ◀─────────── Deleting ◀─────┘
 //!
 //! Fenced (from any state in which the broker is called) ▶ StandingBy, once it is known whether the
-//! lock is still ours: whoever fences the holder of the lock publishes the outbox of another database.
+//! lock is still ours: a producer that fences the lock's holder publishes another database's outbox.
 //! ```
 //!
 //! Each step makes at most one call that can wait. Why the result is right is in [`super`].
@@ -70,48 +70,49 @@ pub struct Settings {
     pub limits: ReadLimits,
 }
 
-/// Where a relay is.
+/// The state of a relay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
     /// Rows are read into the batch.
     Reading,
     /// The batch is handed to the producer, in a new transaction.
     Publishing,
-    /// All of its records must be acknowledged.
+    /// The relay waits until all records of the batch are acknowledged.
     Draining,
     /// The transaction is committed.
     Committing,
-    /// The batch is in the topic for good. Its rows are deleted from the outbox.
+    /// The transaction is committed. The batch's rows are deleted from the outbox.
     Deleting,
 
     /// Another instance may have the lock.
     #[default]
     StandingBy,
-    /// The lock is ours. A new producer is built.
+    /// This relay has the lock. A new producer is built.
     Opening,
     /// The transactional ids are taken over, which fences earlier relays.
     Fencing,
     /// The lock's session must answer once more, now that the others are fenced.
     Confirming,
 
-    /// A snapshot of all rows is to be kept.
+    /// A cursor over a snapshot of all rows is opened.
     OpeningBacklog,
     /// The outbox was empty. New rows or the next poll end the wait.
     Idle,
     /// The transaction is aborted.
     Aborting,
-    /// Another producer took over a transactional id, which must not happen while the lock is ours.
+    /// Another producer took over a transactional id, which must not happen while this relay has the
+    /// lock.
     Fenced,
 }
 
-/// What the next read takes.
+/// Which rows the next read returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReadMode {
     /// The lock was just taken: another relay may have published any row.
     TakenOver,
-    /// The snapshot of such rows, order by order.
+    /// Rows of the snapshot that was taken after the takeover, order by order.
     Backlog,
-    /// No relay has published any row that is there.
+    /// No relay has published any row that is in the outbox.
     Fresh,
 }
 
@@ -123,15 +124,15 @@ pub struct Relay<B, T, C, O> {
     mode: ReadMode,
     low_water: LowWater,
     batch: Batch,
-    /// The last value that was written, kept for its memory.
+    /// The buffer for a record's value, reused for every record.
     value: Vec<u8>,
     /// The sampled rows of the batch, as they were sent last.
     sampled: SampledRows,
 
     competing_producer: CompetingProducer,
-    /// Until then nothing but heartbeats happens.
+    /// Until this time the relay only sends heartbeats.
     resume_at: Duration,
-    /// Until then rows are collected.
+    /// Until this time rows are collected: the next read is delayed.
     collect_until: Duration,
     /// When the lock's session answered last.
     heard_at: Duration,
@@ -158,20 +159,20 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> StateMachine for Relay<B, T, C,
             return Ok(state);
         }
         Ok(match state {
-            // The way of a batch.
+            // The path of a batch.
             State::Reading => self.read(),
             State::Publishing => self.publish(),
             State::Draining => self.drain(),
             State::Committing => self.commit(),
             State::Deleting => self.delete(),
 
-            // Taking the lead.
+            // Taking the lock.
             State::StandingBy => self.stand_by(),
             State::Opening => self.open(),
             State::Fencing => self.fence(),
             State::Confirming => self.confirm(),
 
-            // Beside the way.
+            // Other states.
             State::OpeningBacklog => self.open_backlog(),
             State::Idle => self.idle(),
             State::Aborting => self.abort(),
@@ -183,7 +184,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> StateMachine for Relay<B, T, C,
         !state.has_transaction()
     }
 
-    /// Gives up the lock and the producer. Forgets the batch, which is in the outbox.
+    /// Gives up the lock and the producer. Discards the batch, whose rows are still in the outbox.
     fn release(&mut self) {
         self.ports.topic.close();
         self.ports.outbox.close();
@@ -198,7 +199,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> StateMachine for Relay<B, T, C,
 }
 
 impl State {
-    /// Returns whether a transaction is open, or committed and its rows not deleted.
+    /// Returns whether a transaction is open, or is committed but its rows are not deleted yet.
     const fn has_transaction(self) -> bool {
         match self {
             Self::Publishing

@@ -17,7 +17,8 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         }
         match self.send_batch() {
             Ok(()) => State::Draining,
-            // The producer's queue is larger than a batch: no room means that the broker takes nothing.
+            // The producer's queue is larger than a batch, so a full queue means that the broker
+            // accepts nothing.
             Err(TransactionError::Retriable(why)) => {
                 self.recover(State::Publishing, TransactionError::Abortable(why))
             }
@@ -59,7 +60,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 });
                 Some(created.to_string())
             });
-            // Without a span of our own the record continues the request.
+            // Without a span of the relay's own, the header has the request's span.
             let trace = created.as_ref().or(row.traceparent.as_ref());
             let header = trace.map(|trace| (TRACEPARENT, Some(trace.as_bytes())));
             self.ports.topic.send(&Outgoing {
@@ -75,8 +76,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     pub(super) fn drain(&mut self) -> State {
         match self.ports.topic.drain(BROKER_CALL) {
             Ok(()) => State::Committing,
-            // The client itself sends again what it must, and no end of the transaction is in the
-            // network.
+            // librdkafka retries the records itself, and neither a commit nor an abort is in flight.
             Err(TransactionError::Retriable(_)) => {
                 self.wait_for_broker(State::Draining, "acknowledge the records")
             }
@@ -92,7 +92,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
                 self.report_sampled();
                 State::Deleting
             }
-            // The commit is under way, and only its own answer says how it ends.
+            // The commit is in flight, and only its own answer shows the outcome.
             Err(TransactionError::Retriable(_)) => {
                 self.interrupted = true;
                 self.wait_for_broker(State::Committing, "commit the transaction")
@@ -101,7 +101,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         }
     }
 
-    /// Reports the sampled rows of the batch, which is in the topic for good.
+    /// Reports the sampled rows of the committed batch.
     fn report_sampled(&mut self) {
         let sampled = std::mem::take(&mut self.sampled);
         if sampled.rows.is_empty() {

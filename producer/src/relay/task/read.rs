@@ -71,7 +71,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             Err(OutboxError::Refused(why)) => {
                 tracing::warn!(
                     why,
-                    "the outbox's writers cannot be listed: reads walk more deleted rows than needed"
+                    "the outbox's writers cannot be listed: reads scan more deleted rows than needed"
                 );
                 let now = self.now();
                 self.low_water.note_writers_refused(now);
@@ -99,7 +99,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         let rows = self.batch.incomplete_mut();
         let before = rows.len();
         if let Err(error) = self.ports.outbox.read_backlog(max, rows) {
-            // How far it was read is not known: begin again, with a new snapshot.
+            // It is unknown how far the cursor has moved: start again with a new snapshot.
             return self.stand_aside(RetryClass::Postgres, &format!("Postgres: {error}"));
         }
         let has_ended = rows.len() - before < max;
@@ -109,7 +109,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         if has_ended {
             self.mode = ReadMode::Fresh;
         } else if self.batch.is_empty() {
-            // One order fills all that was read: its other rows come with the next read.
+            // All rows of this read belong to one order, which may have more rows in the next read.
             return State::Reading;
         }
         self.begin_batch()
@@ -133,7 +133,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
     }
 }
 
-/// Returns how long after a read of `rows` rows the next one comes, at the earliest.
+/// Returns the minimum time from a read that returned `rows` rows to the next read.
 fn collection_of(rows: usize) -> Duration {
     u32::try_from(rows).map_or(MAX_COLLECTION, |rows| {
         COLLECTION_PER_ROW.saturating_mul(rows).min(MAX_COLLECTION)

@@ -36,7 +36,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
             %error, ?state, rows, first, last,
             "the outbox's rows were not published; they will be tried again"
         );
-        // Aborted, refused, or ended in a way that is not known here.
+        // Counts transactions that were aborted or refused, or whose outcome is unknown.
         let failed = Count::one_of(RELAY_TRANSACTIONS, "outcome", "failed");
         self.ports.observer.count(failed);
         match error {
@@ -84,7 +84,7 @@ impl<B: Outbox, T: Topic, C: Timer, O: Observer> Relay<B, T, C, O> {
         self.release();
         self.ports.observer.blocked(why);
         self.pause(class);
-        // Longer than the others wait between two attempts to take the lock.
+        // Waits longer than the other instances do between two attempts to take the lock.
         self.resume_at = self.resume_at.max(self.now() + STANDBY_POLL * 2);
         State::StandingBy
     }

@@ -1,4 +1,4 @@
-//! The temporary file of a spool, and the disk space that all of them share.
+//! The temporary file of a spool, and the disk space that all spools share.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -38,13 +38,13 @@ impl SpoolDisk {
     }
 }
 
-/// A temporary file as its writer sees it.
+/// The writer's side of a temporary file.
 #[derive(Debug)]
 pub(super) struct SpoolFile {
     reserved: Arc<Reserved>,
     /// The offset of the next block.
     end: u64,
-    /// How long the file may become with what is reserved.
+    /// How long the file may become with the reserved disk space.
     room: u64,
 }
 
@@ -87,7 +87,7 @@ impl Drop for Reserved {
 
 impl SpoolFile {
     pub(super) async fn new() -> io::Result<Self> {
-        // It has no name, so nothing of it is left when the process ends.
+        // The file is unlinked, so nothing of it remains when the process ends.
         let file = blocking(tempfile::tempfile).await?;
         let disk = Mutex::default();
         Ok(Self {
@@ -99,7 +99,7 @@ impl SpoolFile {
 
     /// Waits until the disk has room for a block of this length.
     pub(super) async fn make_room(&mut self, disk: &SpoolDisk, length: usize) -> io::Result<()> {
-        // No block is waiting in the file any more: it is written again from its start.
+        // All blocks of the file were read, so it can be overwritten from its start.
         if Arc::strong_count(&self.reserved) == 1 {
             self.end = 0;
         }
@@ -111,7 +111,7 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Writes a compressed block behind the last one.
+    /// Appends a compressed block.
     pub(super) async fn append(&mut self, packed: Vec<u8>) -> io::Result<Extent> {
         let extent = Extent {
             file: Arc::clone(&self.reserved),
@@ -152,7 +152,7 @@ pub(super) async fn compress(block: Arc<[u8]>) -> io::Result<Vec<u8>> {
     .await
 }
 
-/// Runs work that would delay other requests, on a thread for blocking work.
+/// Runs blocking work on a separate thread, so that it does not delay other requests.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

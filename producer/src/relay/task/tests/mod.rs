@@ -1,4 +1,4 @@
-//! The relay against a small model of Postgres and Kafka: what must hold whatever happens.
+//! The relay against a small model of Postgres and Kafka: invariants that hold under all faults.
 
 mod model;
 
@@ -14,12 +14,12 @@ use crate::relay::Row;
 use crate::relay::limits::{COLLECTION_PER_ROW, MAX_COLLECTION, MAX_WITHOUT_PROGRESS};
 use model::{Fault, ModelRelay, Shared, World, relay, settle};
 
-/// A row of this id.
+/// Returns a row with this id.
 pub(in crate::relay) fn row_of(id: i64) -> Row {
     model::row(id, 1, 1)
 }
 
-/// What the world does next.
+/// What happens next.
 #[derive(Debug, Clone)]
 enum Event {
     /// An order changes; the transaction stays open.
@@ -38,7 +38,7 @@ enum Event {
     Arrive,
     /// Time passes.
     Pass(u64),
-    /// What the next calls meet.
+    /// The call after this many others meets this fault.
     Fault(usize, Fault),
 }
 
@@ -102,7 +102,7 @@ fn happens(world: &Shared, relays: &mut [ModelRelay], event: &Event) {
     );
 }
 
-/// Everything that was committed in Postgres is in the topic, in order.
+/// Asserts that everything that was committed in Postgres is in the topic, in order.
 fn assert_complete(world: &Shared) {
     let world = world.borrow();
     assert_eq!(world.violations, [] as [String; 0]);
@@ -169,7 +169,7 @@ fn without_faults_every_row_is_published_once_in_the_order_of_ids() {
 }
 
 #[test]
-fn rows_that_come_fast_are_collected_and_few_rows_wait_for_no_others() {
+fn rows_are_collected_only_at_a_high_rate() {
     let world = world();
     let mut relay = relay(&world);
     step_until(&mut relay, State::Idle);
@@ -182,7 +182,7 @@ fn rows_that_come_fast_are_collected_and_few_rows_wait_for_no_others() {
 
     changes(&world, &[1, 2]);
     step_until(&mut relay, State::Deleting);
-    // As if there had been many.
+    // As if the last read had returned many rows.
     let collected = world.borrow().now + MAX_COLLECTION;
     relay.machine.collect_until = collected;
     step_until(&mut relay, State::Reading);
@@ -190,7 +190,7 @@ fn rows_that_come_fast_are_collected_and_few_rows_wait_for_no_others() {
     step_until(&mut relay, State::Publishing);
     assert!(world.borrow().now >= collected);
 
-    // A read that is full: there is more, and it has waited already.
+    // After a full read there are more rows, which have waited already: the next read is not delayed.
     step_until(&mut relay, State::Idle);
     changes(&world, &[1, 2, 3, 4]);
     step_until(&mut relay, State::Publishing);
@@ -226,12 +226,12 @@ fn only_one_of_two_instances_publishes() {
 #[test]
 fn a_zombie_that_wakes_up_before_its_commit_is_refused() {
     let world = world();
-    let (mut zombie, mut heir) = (relay(&world), relay(&world));
+    let (mut zombie, mut successor) = (relay(&world), relay(&world));
     changes(&world, &[1]);
     step_until(&mut zombie, State::Committing);
     world.borrow_mut().end_session_of_holder();
     changes(&world, &[1]);
-    step_until(&mut heir, State::Idle);
+    step_until(&mut successor, State::Idle);
     let before = world.borrow().committed.clone();
     assert_eq!(before, vec![vec![(1, 1), (1, 2)]]);
     step_until(&mut zombie, State::StandingBy);
@@ -241,7 +241,7 @@ fn a_zombie_that_wakes_up_before_its_commit_is_refused() {
 #[test]
 fn a_zombie_that_wakes_up_before_its_fence_asks_again_for_its_lock() {
     let world = world();
-    let (mut zombie, mut heir) = (relay(&world), relay(&world));
+    let (mut zombie, mut successor) = (relay(&world), relay(&world));
     changes(&world, &[1]);
     step_until(&mut zombie, State::Committing);
     // Its batch may be committed or not: it is about to build a new producer and try again.
@@ -249,32 +249,33 @@ fn a_zombie_that_wakes_up_before_its_fence_asks_again_for_its_lock() {
     step_until(&mut zombie, State::Opening);
     world.borrow_mut().end_session_of_holder();
     changes(&world, &[1]);
-    step_until(&mut heir, State::Idle);
+    step_until(&mut successor, State::Idle);
     for _ in 0..100 {
         step(&mut zombie);
         assert_ne!(zombie.state, State::Publishing);
     }
-    settle(&world, &mut [zombie, heir]);
+    settle(&world, &mut [zombie, successor]);
     assert_complete(&world);
 }
 
 #[test]
 fn a_zombies_late_delete_takes_only_what_it_published() {
     let world = world();
-    let (mut zombie, mut heir) = (relay(&world), relay(&world));
+    let (mut zombie, mut successor) = (relay(&world), relay(&world));
     changes(&world, &[1, 2]);
     step_until(&mut zombie, State::Deleting);
-    // It sleeps; the server has not noticed yet. A new row comes, and then it wakes up.
+    // The zombie is paused, and the server has not ended its session yet. A row is committed before it
+    // wakes up.
     changes(&world, &[1]);
     step(&mut zombie);
     assert_eq!(world.borrow().backlog(), 1);
     zombie.stop();
-    step_until(&mut heir, State::Idle);
+    step_until(&mut successor, State::Idle);
     assert_complete(&world);
 }
 
 #[test]
-fn rows_that_turn_up_late_do_not_part_what_was_published_together() {
+fn rows_that_turn_up_late_do_not_split_the_rows_of_an_order() {
     let world = world();
     let (mut first, mut second) = (relay(&world), relay(&world));
     // Orders 7 and 8 have the lowest ids, and are committed last.
@@ -392,7 +393,10 @@ fn a_holder_that_cannot_reach_the_broker_lets_another_instance_try() {
     world.borrow_mut().kafka_is_away = true;
     while cut_off.state != State::StandingBy {
         step(&mut cut_off);
-        assert!(world.borrow().now < until, "it never lets go");
+        assert!(
+            world.borrow().now < until,
+            "the relay does not release the lock"
+        );
     }
     world.borrow_mut().kafka_is_away = false;
     step_until(&mut other, State::Idle);
@@ -413,7 +417,7 @@ fn a_row_that_turns_up_late_is_read_although_the_mark_has_moved() {
     assert_eq!(
         relay.machine.low_water.mark(),
         late,
-        "all before it is published"
+        "all rows below it are published"
     );
     for _ in 0..20 {
         for order in [1, 2, 3] {

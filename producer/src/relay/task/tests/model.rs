@@ -27,16 +27,16 @@ type Records = Vec<(Order, Version)>;
 /// What goes wrong at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Not done; the session, or the producer, lives.
+    /// The call has no effect; the session or the producer lives on.
     Refused,
-    /// Not done; the session, or the producer, is dead.
+    /// The call has no effect; the session or the producer is dead.
     Broken,
-    /// Done, but the answer is lost, and the session or the producer with it.
+    /// The call takes effect, but its answer is lost, and the session or the producer is dead.
     DoneThenBroken,
-    /// Kafka: no answer in time, nothing done. Postgres: as `Refused`.
+    /// Kafka: no answer in time, and no effect. Postgres: as `Refused`.
     Late,
-    /// Kafka's commit and abort: no answer in time, and the request stays in the network. Other
-    /// calls: as `Late`. A send: what is in the network arrives just before it.
+    /// Kafka's commit and abort: no answer in time, and the request stays in the network. A send: the
+    /// requests in the network arrive just before it. Other calls: as `Late`.
     InTheNetwork,
 }
 
@@ -55,7 +55,7 @@ const NO_ANSWER: Duration = Duration::from_millis(500);
 
 struct Session {
     heard_at: Duration,
-    /// The snapshot that it keeps.
+    /// The snapshot of its backlog cursor.
     backlog: Option<Vec<Row>>,
 }
 
@@ -64,11 +64,11 @@ struct Session {
 pub(super) struct World {
     pub(super) now: Duration,
     pub(super) faults: VecDeque<Option<Fault>>,
-    /// Every call to it is `Late`.
+    /// Whether every call to Kafka is `Late`.
     pub(super) kafka_is_away: bool,
 
     rows: BTreeMap<i64, Row>,
-    /// Inserted, their id is taken, not committed: one at most per order.
+    /// Rows of open transactions, which have taken their ids. At most one per order.
     uncommitted: Vec<Row>,
     next_id: i64,
     pub(super) versions: BTreeMap<Order, Version>,
@@ -80,7 +80,7 @@ pub(super) struct World {
 
     epoch: u64,
     open: BTreeMap<u64, Records>,
-    /// Ends of transactions that are still in the network: of which epoch, and which end.
+    /// Commits and aborts that are still in the network, each with the epoch of its producer.
     stragglers: Vec<(u64, End)>,
     /// What a reader of committed records sees, transaction by transaction.
     pub(super) committed: Vec<Records>,
@@ -119,14 +119,14 @@ impl World {
             .take_if(|holder| !self.sessions.contains_key(holder));
     }
 
-    /// An order's next change, in a transaction that is still open.
+    /// Inserts an order's next change in a transaction that stays open.
     pub(super) fn insert(&mut self, order: Order) {
         if self
             .uncommitted
             .iter()
             .any(|row| row.order_id == name(order))
         {
-            return; // the order's row is locked
+            return; // The order's row is locked.
         }
         let version = self.versions.entry(order).or_insert(0);
         *version += 1;
@@ -134,7 +134,7 @@ impl World {
         self.uncommitted.push(row(self.next_id, order, *version));
     }
 
-    /// One of the open transactions commits.
+    /// Commits one of the open transactions.
     pub(super) fn commit_insert(&mut self, which: usize) {
         if !self.uncommitted.is_empty() {
             let row = self.uncommitted.remove(which % self.uncommitted.len());
@@ -148,7 +148,8 @@ impl World {
         }
     }
 
-    /// Postgres crashes: sessions end, and the last `lost` deletes were not on disk.
+    /// Crashes Postgres: all sessions end, and the last `lost` deletes are undone, because they were
+    /// not on disk.
     pub(super) fn crash_postgres(&mut self, lost: usize) {
         for _ in 0..lost {
             for row in self.unflushed.pop().unwrap_or_default() {
@@ -158,7 +159,7 @@ impl World {
         self.unflushed.clear();
         self.sessions.clear();
         self.lock = None;
-        // Their clients will try again; nothing was promised.
+        // No client was told that these changes are committed, so the versions are free again.
         for row in std::mem::take(&mut self.uncommitted) {
             let version = self.versions.entry(number(&row.order_id)).or_insert(1);
             *version -= 1;
@@ -178,7 +179,8 @@ impl World {
         }
     }
 
-    /// What is in the network arrives: it ends whatever its producer has open by now.
+    /// Delivers the commits and aborts in the network. Each ends the transaction that its producer has
+    /// open by now.
     pub(super) fn deliver_stragglers(&mut self) {
         for (epoch, end) in std::mem::take(&mut self.stragglers) {
             if epoch == self.epoch {
@@ -226,7 +228,7 @@ impl World {
         self.committed.push(records);
     }
 
-    /// A producer of another database takes over the transactional ids.
+    /// Takes over the transactional ids, as a producer of another database does.
     pub(super) fn fence(&mut self) {
         self.epoch += 1;
         self.open.clear();
@@ -236,7 +238,7 @@ impl World {
         self.rows.len()
     }
 
-    /// The highest version of each order in the topic.
+    /// Returns the highest version of each order in the topic.
     pub(super) fn newest(&self) -> &BTreeMap<Order, Version> {
         &self.newest
     }
@@ -300,7 +302,7 @@ impl Observer for Watcher {
 
 pub(super) type ModelRelay = Driver<Relay<ModelOutbox, ModelTopic, ModelTimer, Watcher>>;
 
-/// Small enough that most batches are cut.
+/// Small enough that most batches are split.
 const LIMITS: ReadLimits = ReadLimits {
     rows: 3,
     backlog: 4,

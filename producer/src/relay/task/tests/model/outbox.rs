@@ -28,7 +28,7 @@ impl ModelOutbox {
             Some(Fault::Refused | Fault::Late | Fault::InTheNetwork) => {
                 return Err(OutboxError::Refused("scripted".to_owned()));
             }
-            // The client is sure that it is over; the server may notice only later.
+            // The session ends on both sides.
             Some(Fault::Broken) => {
                 self.session = None;
                 world.end_session(session);

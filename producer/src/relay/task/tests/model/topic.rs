@@ -126,7 +126,7 @@ impl Topic for ModelTopic {
             world.deliver_stragglers();
             world.open.entry(epoch).or_default();
         }
-        // The producer of an old epoch learns of it at its next answer, not here.
+        // A send is asynchronous: a fenced producer learns of the fence from the next call that waits.
         if epoch == world.epoch {
             world
                 .open
