@@ -104,7 +104,7 @@ pub async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        // `Activity` knows more: an idle client is not a slow one.
+        // `Activity` sets this deadline, because it distinguishes an idle client from a slow one.
         .header_read_timeout(None)
         // A request is answered even if its client has closed its end: watching for that would cost
         // every request a read and a buffer.
