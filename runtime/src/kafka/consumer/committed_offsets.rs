@@ -45,7 +45,8 @@ pub(super) fn request<C: ConsumerContext + 'static>(
     })
 }
 
-/// The client returns an invalid offset for a partition of which nothing is committed.
+/// Returns the committed offset, or the beginning: the client returns an invalid offset for a partition
+/// of which nothing is committed.
 const fn or_beginning(offset: Offset) -> Offset {
     match offset {
         Offset::Offset(offset) => Offset::Offset(offset),
@@ -121,7 +122,8 @@ impl OffsetRequests {
         uncovered
     }
 
-    /// Each partition that an old request for several covers, and none for it alone.
+    /// Returns the partitions whose answer is late, each for a request of its own: only requests for
+    /// several partitions cover them, and one of these is old.
     fn late(
         &self,
         wanted: &BTreeMap<Partition, Assignment>,

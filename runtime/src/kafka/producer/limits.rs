@@ -25,9 +25,9 @@ const _: () = assert!(MAX_ABANDON_TIMEOUT.as_millis() > TRANSACTION_TIMEOUT.as_m
 /// timeout then returns in time, on a busy machine too, and its producer goes on.
 pub(super) const RETURN_MARGIN: Duration = Duration::from_secs(1);
 
-/// Abandoned calls of one owner that are too many. Each keeps a client with its threads and
-/// connections. Five, each followed by a new client that did no better, mean that only a new process
-/// can help.
+/// The number of abandoned calls of one owner at which no further client is built. Each keeps a client
+/// with its threads and connections. Five, each followed by a new client that did no better, mean that
+/// only a new process can help.
 pub(super) const MAX_ABANDONED_CALLS: usize = 5;
 
 /// How long the drop of a producer waits for its client to be destroyed. That takes milliseconds, but

@@ -18,8 +18,8 @@ use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
 
-/// The maximum number of records of other times that one call skips. Bounds how long a stop waits, and allows a
-/// commit of offsets after each call.
+/// How many records outside of the selected times one call skips at most. Bounds how long a stop waits,
+/// and allows a commit of offsets after each call.
 const MAX_PASSED: u32 = 20_000;
 
 /// What a call of [`RangeReader::next`] brought.
