@@ -43,7 +43,7 @@ impl Backoff {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }
 
-    /// For a record that the broker refuses: 0.5 s to 30 s. Only a person can change that.
+    /// For a record that the broker refuses: 0.5 s to 30 s. Only a person can remove the cause.
     pub const fn refused() -> Self {
         Self::new(Duration::from_millis(500), Duration::from_secs(30))
     }

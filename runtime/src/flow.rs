@@ -53,7 +53,7 @@ pub trait FlowObserver {
     }
 }
 
-/// The names of a service's metrics of its flow.
+/// The names of the metrics that a service has for its flow.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowMetrics {
     /// The number of assigned partitions; by task.
@@ -148,7 +148,7 @@ impl FlowObserver for FlowMonitor {
     }
 
     fn blocked(&mut self, reason: &str) {
-        // Another reason than the circuit: its pause is over.
+        // The task is blocked for another reason than the circuit breaker, whose pause is therefore over.
         self.circuit_open.set(0);
         self.part.not_ready(reason);
     }
