@@ -75,7 +75,7 @@ impl Assignment {
         true
     }
 
-    /// The number of assigned partitions.
+    /// Returns the number of assigned partitions.
     pub fn len(&self) -> usize {
         self.partitions.len()
     }

@@ -26,7 +26,7 @@ pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
     run_with(std::env::args_os(), body)
 }
 
-/// Like [`run`], with other arguments than those of the process. The first one is the program's name.
+/// Does what [`run`] does, with these arguments. The first one is the program's name.
 pub fn run_with<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     body: impl FnOnce(C) -> ExitCode,

@@ -15,7 +15,7 @@ const RECORDS_PER_UPDATE: u32 = 4096;
 
 /// Shows how much of a range is read, until it is dropped.
 pub struct ScanProgress {
-    /// None where there is nothing to show, or nobody to see it.
+    /// `None` when the range is short, or standard error is no terminal.
     bar: Option<ProgressBar>,
     positions: Positions,
     done: u64,

@@ -45,7 +45,7 @@ struct Cluster {
     settings: KafkaSettings,
 }
 
-/// Broker 1 leads the topic and the transactions, broker 2 the group.
+/// Starts a cluster in which broker 1 leads the topic and the transactions, and broker 2 the group.
 fn cluster() -> Cluster {
     let mock = MockCluster::new(3).unwrap();
     mock.create_topic(TOPIC, 1, 1).unwrap();

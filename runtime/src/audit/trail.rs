@@ -170,7 +170,7 @@ impl AuditTrail {
         blocking("audit", move || trail.write_blocking(&kafka, phase, counts)).await
     }
 
-    /// As [`write`](Self::write). Blocks its thread.
+    /// Does what [`write`](Self::write) does. Blocks its thread.
     ///
     /// # Errors
     /// As [`write`](Self::write).

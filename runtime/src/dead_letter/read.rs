@@ -41,7 +41,7 @@ pub struct DeadLetter {
 pub struct NotADeadLetter(&'static str);
 
 impl NotADeadLetter {
-    /// The original came from another topic, whose dead letters are in another topic.
+    /// Returns the error for an original of another source topic, whose dead letters are in another topic.
     pub(super) const fn of_another_topic() -> Self {
         Self(TOPIC)
     }

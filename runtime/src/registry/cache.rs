@@ -37,7 +37,7 @@ const UNKNOWN_TTL: Duration = Duration::from_secs(10);
 /// The maximum number of ids that are remembered as bad. Bounds the memory that invented ids can take.
 const MAX_BAD: usize = 10_000;
 
-/// What is known of a schema id.
+/// The result of looking up a schema id.
 #[derive(Debug)]
 pub enum Lookup<'a, P> {
     /// How to read values that were written with the schema. It is borrowed, because counting references
@@ -354,7 +354,7 @@ mod tests {
     use super::*;
     use crate::registry::RegistrySettings;
 
-    /// The cache of a loop whose registry does not answer.
+    /// Returns the cache of a loop whose registry does not answer.
     fn cache() -> SchemaCache<VoucherPlan> {
         let registry = Registry::of(&RegistrySettings::at("http://127.0.0.1:9")).unwrap();
         let part = Health::new().ready_part("registry");

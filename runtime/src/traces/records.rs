@@ -22,7 +22,7 @@ pub struct SampledRecord {
     pub process: TraceParent,
     /// The span of the record that it leads to, as the header of that record has it.
     pub created: Option<TraceParent>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: &'static str,
     /// The reason, for any outcome but the usual one.
     pub reason: Option<&'static str>,

@@ -191,7 +191,7 @@ fn redrive_all(
     }
 }
 
-/// Reports how many dead letters were evaluated, if a program asked for that.
+/// Reports how many dead letters were evaluated, with `--progress json`.
 struct Progress {
     lines: Option<ProgressLines>,
     total: Option<u64>,

@@ -15,7 +15,7 @@ use crate::kafka::{KafkaSettings, partition_list};
 use crate::lifecycle::Failure;
 use crate::record::{Partition, Positions};
 
-/// How long the first answers may take. A coordinator that refuses takes all of it.
+/// How long the first answers may take. When the coordinator refuses, this time passes in full.
 const FIRST_ANSWER: Duration = Duration::from_secs(3);
 
 /// A group, and the topic that it reads.

@@ -145,11 +145,11 @@ impl OffsetRequests {
             .collect()
     }
 
-    /// Takes the answers that have come, waiting up to `timeout` for that to the newest request.
+    /// Takes the answers that have come. Waits up to `timeout` for the answer to the newest request.
     pub(super) fn take_answers(&mut self, mut timeout: Duration) -> CommittedOffsets {
         let mut answers = CommittedOffsets::default();
         self.open.retain(|request| {
-            // The first one is the newest; the others are not waited for.
+            // Only the first request, which is the newest, is waited for.
             let answer = request.call.answer(std::mem::take(&mut timeout));
             if let Some(answer) = answer {
                 answers.add(request, answer);

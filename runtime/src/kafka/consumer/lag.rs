@@ -199,7 +199,7 @@ mod tests {
         at.iter().copied().collect()
     }
 
-    /// The lag of partitions 0 and 1, which were assigned at 100.
+    /// Returns the lag of partitions 0 and 1, which were assigned at 100.
     fn lag() -> ConsumerLag {
         let mut lag = ConsumerLag::new("processor", "order-status");
         lag.set_time(100);
@@ -208,7 +208,7 @@ mod tests {
         lag
     }
 
-    /// The same after both were read to their ends.
+    /// Returns the same lag after both partitions were read to their ends.
     fn at_end() -> ConsumerLag {
         let mut lag = lag();
         lag.note_end(0);

@@ -91,8 +91,8 @@ pub(super) const FIRST_RECORD_WAIT: Duration = Duration::from_millis(100);
 /// that waits here does not poll its group.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the drop of a consumer waits for its close. The client tells its group, and waits for
-/// the coordinator without a limit; after this time it goes on closing in the background.
+/// How long the drop of a consumer waits until the consumer is closed. The client waits for the
+/// coordinator without a limit; after this time it goes on closing in the background.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a member that leaves its group waits for its partitions to be revoked. Shorter than

@@ -1,10 +1,9 @@
 //! Finds partitions that do not move although their logs go on.
 //!
-//! The client says when it has read a partition to its end. After that it says nothing, for as long
-//! as the broker answers its fetches with nothing, or does not answer. So the brokers are asked from
-//! time to time where the logs end, and a partition that stands before its end is restarted
-//! (`halted`). The ends are those for committed records: a partition whose records wait for a
-//! transaction is at its end.
+//! The client reports when it has read a partition to its end. After that it reports nothing for as long
+//! as the broker returns no records, or does not answer. So the brokers are asked from time to time where
+//! the logs end, and a partition whose position stays before its end is restarted (`halted`). The ends are
+//! those for committed records: a partition whose records wait for a transaction is at its end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -65,7 +65,8 @@ pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 /// How long the markers of an abort may take to release the offsets.
 pub(super) const MARKERS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Pause between the two checks for open partitions. A transaction that goes on has moved by then.
+/// Pause between the two checks for open partitions. If the open records are of a live transaction, the
+/// stable offset has moved by then.
 pub(super) const RECHECK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The least time that a request for stable offsets gets. One that takes less may just be slow.

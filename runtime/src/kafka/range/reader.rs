@@ -207,7 +207,7 @@ impl RangeReader {
         self.progress.is_waiting()
     }
 
-    /// Logs what is waited for, and gives up after a while.
+    /// Logs which partitions are waited for, and fails when one is overdue.
     fn wait_for_ends(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         if std::mem::take(&mut self.moved) {

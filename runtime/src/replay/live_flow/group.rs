@@ -161,7 +161,7 @@ impl WatchedGroup {
         }
     }
 
-    /// Returns why the replay does not give way to the group, if so.
+    /// Returns why the replay does not give way to the group; `None` when it does.
     pub(super) fn not_watched(&self) -> Option<String> {
         (!self.has_members).then(|| NO_MEMBERS.to_owned())
     }
