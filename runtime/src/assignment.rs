@@ -6,18 +6,18 @@ use crate::flow::FlowObserver;
 use crate::kafka::{AssignmentChange, GroupConsumer};
 use crate::record::{Partition, Positions};
 
-/// What a task has of its topic.
+/// The partitions that are assigned to a task, and how far their offsets are known to be committed.
 #[derive(Debug, Default)]
 pub struct Assignment {
     partitions: BTreeSet<Partition>,
-    /// Whether the group has assigned partitions, or none, since the task joined it.
+    /// Whether the task has joined its group, which may have assigned no partition to it.
     joined: bool,
     /// The highest offsets known to be committed.
     committed: Positions,
 }
 
 impl Assignment {
-    /// Follows what rebalances did, calls `revoked` with each partition that was taken away, and reports
+    /// Follows what rebalances did, calls `revoked` with each revoked partition, and reports
     /// a new assignment.
     pub fn follow(
         &mut self,
@@ -43,8 +43,8 @@ impl Assignment {
         }
     }
 
-    /// Returns whether the task has joined its group and read every partition to its end, as far as is
-    /// known.
+    /// Returns whether the task has joined its group and, as far as the consumer knows, read every
+    /// partition to its end.
     pub fn is_read_to_the_end(&self, consumer: &impl GroupConsumer) -> bool {
         self.joined && consumer.unread_since().is_none()
     }
@@ -75,7 +75,7 @@ impl Assignment {
         true
     }
 
-    /// The number of assigned partitions.
+    /// Returns the number of assigned partitions.
     pub fn len(&self) -> usize {
         self.partitions.len()
     }
@@ -95,7 +95,7 @@ impl Assignment {
         self.committed.clear();
     }
 
-    /// Keeps of `positions` those that are not committed yet.
+    /// Returns those of the `positions` that are not known to be committed.
     pub fn uncommitted(&self, mut positions: Positions) -> Positions {
         positions.retain(|partition, position| {
             self.committed
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(
             assignment.uncommitted(positions),
             Positions::from([(0, 3)]),
-            "what another owner committed is not known"
+            "the committed offset of a revoked partition is forgotten"
         );
     }
 

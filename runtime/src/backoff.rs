@@ -37,18 +37,19 @@ impl Backoff {
         }
     }
 
-    /// For a service outside of the process (broker, registry, database): 50 ms, so that a hiccup
-    /// costs little, to 2 s, so that it is noticed soon when the service is back.
+    /// Returns the pauses for a service outside of the process (broker, registry, database): from 50 ms,
+    /// so that a hiccup costs little, to 2 s, so that it is noticed soon when the service is back.
     pub const fn outside() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }
 
-    /// For a record that the broker refuses: 0.5 s to 30 s. Only a person can change that.
+    /// Returns the pauses for a record that the broker refuses: from 0.5 s to 30 s. Only a person can
+    /// remove the cause.
     pub const fn refused() -> Self {
         Self::new(Duration::from_millis(500), Duration::from_secs(30))
     }
 
-    /// The number of pauses since the last [`Backoff::reset`].
+    /// Returns the number of pauses since the last [`Backoff::reset`].
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }

@@ -1,5 +1,5 @@
-//! Time as the loops see it: the system's, or a simulator's. And the time of day, which metrics compare
-//! with the timestamps of records; it decides nothing.
+//! Time as the loops see it: the system's, or a simulator's. The time of day is only for metrics, which
+//! compare it with the timestamps of records; no decision depends on it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,7 +39,7 @@ impl Clock for MonotonicClock {
 /// Returns the time of day in milliseconds since the epoch, as records have it.
 pub fn unix_millis() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is not set.
+    // A clock that shows a time before 1970 was never set.
     let millis = since_epoch.unwrap_or_default().as_millis();
     i64::try_from(millis).unwrap_or(i64::MAX)
 }

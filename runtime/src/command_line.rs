@@ -26,7 +26,7 @@ pub fn run<C: Parser>(body: impl FnOnce(C) -> ExitCode) -> ExitCode {
     run_with(std::env::args_os(), body)
 }
 
-/// Like [`run`], with other arguments than those of the process. The first one is the program's name.
+/// Does what [`run`] does, with these arguments. The first one is the program's name.
 pub fn run_with<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     body: impl FnOnce(C) -> ExitCode,
@@ -35,7 +35,7 @@ pub fn run_with<C: Parser>(
     let words: Vec<_> = arguments.into_iter().collect();
     let tool = configuration::invoked_command(&all, &words);
     if tool.is_some_and(|name| Tools::has_subcommand(&name)) {
-        // These are about settings, or need none: a wrong one must not stop them.
+        // These commands are about settings, or need none, so a wrong setting must not stop them.
         let matches = without_variables(all).try_get_matches_from(words);
         let cli = matches.and_then(|matches| C::from_arg_matches(&matches));
         return cli.map_or_else(|error| print_error(&error), body);

@@ -12,9 +12,9 @@ use crate::record::{Partition, Positions};
 /// share a commit; short enough that the lag of an idle group soon shows 0.
 const DELAY: Duration = Duration::from_millis(200);
 
-/// How long offsets wait at most. Bounds what is processed again after a crash, and how late a backfill
-/// sees that it holds the group up. A commit takes one to two milliseconds, so it costs a busy task
-/// less than a hundredth of its time.
+/// How long offsets wait at most. Bounds how many records are processed again after a crash, and how late
+/// a backfill notices that it delays the group. A commit takes one to two milliseconds, so it costs a
+/// busy task less than a hundredth of its time.
 const MAX_DELAY: Duration = Duration::from_millis(250);
 
 /// Offsets to be committed, and when.
@@ -35,7 +35,7 @@ impl DeferredOffsets {
         self.positions.extend(positions);
     }
 
-    /// The offsets to be committed.
+    /// Returns the offsets to be committed.
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
@@ -45,7 +45,7 @@ impl DeferredOffsets {
         self.positions.is_empty()
     }
 
-    /// How long the commit may still wait; `None` when there is nothing to commit.
+    /// Returns how long the commit may still wait; `None` when there is nothing to commit.
     pub fn time_left(&self, now: Duration) -> Option<Duration> {
         (!self.is_empty()).then(|| self.due.saturating_sub(now))
     }
@@ -60,7 +60,7 @@ impl DeferredOffsets {
         std::mem::take(&mut self.positions)
     }
 
-    /// Drops the offset of a partition that was taken away.
+    /// Drops the offset of a revoked partition.
     pub fn forget(&mut self, partition: Partition) {
         self.positions.remove(&partition);
     }

@@ -12,48 +12,49 @@ use crate::refusals::Refusal;
 
 /// Watches a task's flow of records. Never changes what the task does.
 pub trait FlowObserver {
-    /// `partitions` partitions are assigned. The first call says that the task has joined its group.
+    /// Reports that `partitions` partitions are assigned. The first call says that the task has joined its
+    /// group.
     fn assigned(&mut self, partitions: usize) {
         let _ = partitions;
     }
 
-    /// Every assigned partition is read, or read to its end.
+    /// Reports that every assigned partition is read, or was read to its end.
     fn healthy(&mut self) {}
 
-    /// These partitions are blocked; the others are read.
+    /// Reports that these partitions are blocked, and all others are read.
     fn partitions_blocked(&mut self, blocked: &[Blocked]) {
         let _ = blocked;
     }
 
-    /// No partition is read, for this reason.
+    /// Reports that no partition is read, for this reason.
     fn blocked(&mut self, reason: &str) {
         let _ = reason;
     }
 
-    /// The circuit breaker has opened, for this reason. It counts as closed once partitions are read
-    /// again, or are blocked for another reason.
+    /// Reports that the circuit breaker has opened, for this reason. It counts as closed once partitions
+    /// are read again, or are blocked for another reason.
     fn circuit_opened(&mut self, reason: &str) {
         let _ = reason;
     }
 
-    /// The broker refused to write this number of records.
+    /// Reports that the broker refused to write this number of records.
     fn refused(&mut self, records: usize, refusal: Refusal) {
         let _ = (records, refusal);
     }
 
-    /// An event that a counter counts. Rarer than records.
+    /// Reports an event that a counter counts. Such events are rarer than records.
     fn count(&mut self, count: Count) {
         let _ = count;
     }
 
-    /// The oldest record whose outcome is not durable has this timestamp, in milliseconds since the
+    /// Reports the timestamp of the oldest record whose outcome is not durable, in milliseconds since the
     /// epoch; `None` when every outcome is. Called after every step of the loop.
     fn unsettled_since(&mut self, timestamp: Option<i64>) {
         let _ = timestamp;
     }
 }
 
-/// The names of a service's metrics of its flow.
+/// The names of the metrics that a service has for its flow.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowMetrics {
     /// The number of assigned partitions; by task.
@@ -148,7 +149,7 @@ impl FlowObserver for FlowMonitor {
     }
 
     fn blocked(&mut self, reason: &str) {
-        // Another reason than the circuit: its pause is over.
+        // The task is blocked for another reason than the circuit breaker, whose pause is therefore over.
         self.circuit_open.set(0);
         self.part.not_ready(reason);
     }

@@ -86,7 +86,7 @@ impl TaskLag {
     }
 }
 
-/// What is behind these locks is valid even if a thread has panicked while it held one.
+/// Ignores poisoning: the data stays valid when a thread panics while it holds the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

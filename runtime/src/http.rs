@@ -105,10 +105,10 @@ pub async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        // `Activity` knows more: an idle client is not a slow one.
+        // `Activity` sets this deadline, because it distinguishes an idle client from a slow one.
         .header_read_timeout(None)
-        // A request is answered even if its client has closed its end: watching for that would cost
-        // every request a read and a buffer.
+        // A request is answered even if its client has closed its end: to watch for a closed end would
+        // cost every request a read and a buffer.
         .half_close(true)
         .max_buf_size(MAX_HEAD);
     builder

@@ -1,7 +1,7 @@
 //! How long it took from the writing of a record to its effect.
 //!
 //! Of each batch only the oldest and the newest record are looked at: between them lie all others, and
-//! thousands of samples for one commit would cost more than they tell.
+//! thousands of samples for one commit would cost more than they are worth.
 
 use metrics::Histogram;
 
@@ -25,7 +25,7 @@ impl RecordTimes {
         self.0 = Some((oldest.min(millis), newest.max(millis)));
     }
 
-    /// Adds the records of others.
+    /// Adds the records of `others`.
     pub fn extend(&mut self, others: Self) {
         if let Some((oldest, newest)) = others.0 {
             self.add(oldest);

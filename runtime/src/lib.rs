@@ -10,7 +10,7 @@
 //! | [`preflight`] | `check`, and the quick checks at the start of `run` |
 //! | [`provision`] | topics and schemas with the required configuration |
 //! | [`health`], [`http`] | `/livez`, `/readyz`, `/metrics`, and the command that asks them; the accept loop of every listener |
-//! | `service_manager` | what systemd is told of a service |
+//! | `service_manager` | notifications to systemd |
 //! | [`metrics`], [`telemetry`] | every metric's name and meaning; logs |
 //! | [`kafka`] | the one way to build a Kafka client; group subscriptions; transactions |
 //! | [`record`] | a consumed record |
@@ -21,7 +21,7 @@
 //! | [`flow`] | what a task reports about its flow: readiness and metrics |
 //! | [`group_lag`], [`latency`] | how old unsettled records are; how long records took |
 //! | [`postgres`] | the one way to reach a database |
-//! | [`replay`] | the pace and the progress of whoever reads a range |
+//! | [`replay`] | the pace and the progress of commands that read a range |
 //! | [`scan_progress`] | a progress bar for a command that reads a long part of a topic |
 //! | [`registry`] | the schema registry: schemas by id, ids of our own schemas |
 //! | [`value`] | a record's value without its framing |

@@ -80,7 +80,8 @@ fn on_runtime(body: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     }
 }
 
-/// The soft limit is 1,024 on many systems, for the sake of programs that use select(2).
+/// Raises the soft limit of open files to the hard limit. The soft limit is 1,024 on many systems, for
+/// the sake of programs that use select(2).
 fn raise_open_files_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

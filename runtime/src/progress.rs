@@ -20,7 +20,7 @@ pub enum ProgressFormat {
     Json,
 }
 
-/// The flag of commands that take longer.
+/// The flag of commands that can take long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub struct ProgressSettings {
     /// How progress is reported on standard error. json: a line each second, such as
@@ -49,8 +49,8 @@ struct Progress {
 pub struct Limit {
     /// Records a second.
     pub per_second: u32,
-    /// The live group because of which it is not more; none before the command gave way for the first
-    /// time.
+    /// The live group because of which the limit is not higher; none before the command gave way for the
+    /// first time.
     pub group: Option<String>,
     /// How far that group was behind then, in milliseconds.
     pub lag_ms: Option<u64>,

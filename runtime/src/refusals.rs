@@ -1,4 +1,4 @@
-//! What is done about records that the broker refuses for what they are.
+//! What is done about records that the broker refuses for their content, their size or their topic.
 //!
 //! The broker would refuse the same record again, so repeating it is no remedy. A dead letter that is
 //! too large is written again with less of its original. Any other refused record blocks its task:
@@ -37,8 +37,8 @@ pub struct Remedies<'r, R> {
 }
 
 impl<'r, R> Remedies<'r, R> {
-    /// Decides about each of `refused`; `candidate` finds a record by its index, unless it is another
-    /// task's by now.
+    /// Decides about each of `refused`. `candidate` finds a record by its index; it returns `None` for a
+    /// record that belongs to another task by now.
     ///
     /// Of several dead letters that are too large only the largest are reduced: the broker may have
     /// refused the small ones as parts of the same request.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_task_is_nobodys_here() {
+    fn a_refused_record_of_another_task_is_ignored() {
         let refused = [refused(0, false)];
         let remedies = Remedies::of(&refused, |_| None::<Candidate<usize>>);
         assert_eq!((remedies.reduced.len(), remedies.blocked), (0, None));

@@ -1,4 +1,4 @@
-//! How far a command is that reads a long part of a topic: a progress bar on a terminal.
+//! A progress bar on a terminal, for commands that read a long part of a topic.
 
 use std::io::IsTerminal;
 
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::kafka::TopicRange;
 use crate::record::{Offset, Partition, Positions};
 
-/// Less is read before anybody would wonder how long it takes.
+/// Fewer offsets than this are read before a person would wonder how long it takes.
 const MIN_OFFSETS_TO_SHOW: u64 = 500_000;
 
 /// Records between two updates of the bar, whose lock costs more than a record does.
@@ -15,7 +15,7 @@ const RECORDS_PER_UPDATE: u32 = 4096;
 
 /// Shows how much of a range is read, until it is dropped.
 pub struct ScanProgress {
-    /// None where there is nothing to show, or nobody to see it.
+    /// `None` when the range is short, or standard error is no terminal.
     bar: Option<ProgressBar>,
     positions: Positions,
     done: u64,

@@ -1,5 +1,5 @@
-//! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker
-//! probe, the supervised parts, and what systemd is told of them. It is the same for all services.
+//! The shell around the flow of a running service: metrics, health, the HTTP listener, the broker probe,
+//! the supervised parts, and the notifications to systemd. It is the same for all services.
 //!
 //! A service creates a [`Service`], adds its health parts, then a listener and its other parts, and
 //! supervises them until shutdown. Health parts come before the listener: a service without parts is ready.
@@ -25,10 +25,12 @@ use crate::settings::TopicSettings;
 use crate::stepping::{DRAIN, StateMachine, drive};
 use crate::traces::Tracer;
 
-/// How long the last spans may take to reach the collector. The last parts of a service have as long.
+/// How long the last spans may take to reach the collector. Shorter than the time that the last parts of
+/// a service have to end.
 const LAST_SPANS: Duration = Duration::from_millis(900);
 
-/// How often the samples of the histograms are added up, if nobody reads the metrics meanwhile.
+/// How often the samples of the histograms are added up. Bounds their memory while nobody reads the
+/// metrics.
 const SAMPLES_PERIOD: Duration = Duration::from_secs(5);
 
 /// Settings that the services share: how they reach Kafka and the schema registry, and which topics
@@ -53,7 +55,7 @@ pub struct Service {
     pub health: Health,
     /// The parts.
     pub supervisor: Supervisor,
-    /// How far the groups are behind that the service reads as.
+    /// The lags of the consumer groups that the service reads as.
     pub lags: GroupLags,
     /// Records spans of sampled orders, if the service has traces and a collector is configured.
     pub tracer: Tracer,
@@ -151,8 +153,8 @@ impl Service {
         self.report_to_service_manager();
     }
 
-    /// Tells systemd that the service listens, and from then on what becomes of it. The last report is
-    /// sent before the service ends.
+    /// Tells systemd that the service listens, and from then on that it works and when it stops. The last
+    /// notification is sent before the service ends.
     fn report_to_service_manager(&mut self) {
         if service_manager::is_present() {
             self.supervisor
@@ -192,7 +194,8 @@ impl Service {
         flow: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) -> Result<(), Failure> {
         self.supervisor.task("flow", flow);
-        // The flow reports its own tasks that did not end within DRAIN; the rest is for that.
+        // The flow itself reports tasks that did not end within DRAIN, which takes it a little longer
+        // than DRAIN.
         self.supervisor.run(DRAIN + Duration::from_secs(3)).await
     }
 }

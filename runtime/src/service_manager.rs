@@ -1,9 +1,9 @@
-//! What systemd is told of a service whose unit has `Type=notify`: that it has started, that it still
-//! works, and that it stops. It sets `NOTIFY_SOCKET`; without that nothing is sent.
+//! Notifications to systemd for a service whose unit has `Type=notify`: that it has started, that it
+//! still works, and that it stops. systemd sets `NOTIFY_SOCKET`; without this variable nothing is sent.
 //!
-//! A service has started when it listens. It is not always ready then: it waits for Kafka and Postgres
-//! by itself, for as long as they are down, and a start that waited for them would be ended by
-//! `TimeoutStartSec`, for nothing. Whether it is ready is said by `/readyz` and the command `health`.
+//! A service has started when it listens. It may not be ready then: it waits for Kafka and Postgres by
+//! itself, for as long as they are down. If its start waited for them, systemd would end it after
+//! `TimeoutStartSec`, which helps nobody. `/readyz` and the command `health` say whether it is ready.
 
 use std::future::pending;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::lifecycle::{Failure, Shutdown};
 /// Lower bound of the period of reports, whatever `WATCHDOG_USEC` says.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
-/// Returns whether somebody listens to what a service reports. An empty variable counts as unset.
+/// Returns whether a service manager receives notifications. An empty variable counts as unset.
 pub(crate) fn is_present() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
 }

@@ -58,12 +58,12 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// Returns the topic of dead order statuses.
+    /// Returns the dead letter topic of order statuses.
     pub fn order_status_dead_letters(&self) -> String {
         dead_letters_of(&self.order_status_topic)
     }
 
-    /// Returns the topic of dead vouchers.
+    /// Returns the dead letter topic of vouchers.
     pub fn voucher_dead_letters(&self) -> String {
         dead_letters_of(&self.vouchers_topic)
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::lifecycle::{Failure, Shutdown};
 
-/// How long a stop waits for work that is half done. What is not done by then is undone, or done
-/// again, at the next start.
+/// How long a stop waits for work that is half done. Work that takes longer is undone, or done again, at
+/// the next start.
 pub const DRAIN: Duration = Duration::from_secs(15);
 
 /// A loop as a state machine. The services drive each on a thread of its own; tests and the simulator
@@ -25,7 +25,7 @@ pub trait StateMachine {
     /// finish.
     fn is_idle(&self, state: &Self::State) -> bool;
 
-    /// Gives back what others wait for, such as a lock. The next step would begin in the default
+    /// Releases what other instances wait for, such as a lock. The next step would begin in the default
     /// state.
     fn release(&mut self) {}
 }
@@ -62,7 +62,7 @@ impl<M: StateMachine> Driver<M> {
         self.machine.is_idle(&self.state)
     }
 
-    /// Stops where it is: releases what others wait for, and begins anew at the next step.
+    /// Stops where it is: releases what other instances wait for, and begins anew at the next step.
     pub fn stop(&mut self) {
         self.machine.release();
         self.state = M::State::default();

@@ -90,7 +90,7 @@ pub fn start(settings: &LogSettings) {
 #[derive(Debug, Clone)]
 struct Lines<M> {
     to: M,
-    /// Colours are kept.
+    /// Whether colours are kept.
     colours: bool,
 }
 

@@ -67,8 +67,8 @@ impl TraceParent {
         (parsed.trace != 0 && parsed.span != 0).then_some(parsed)
     }
 
-    /// Returns whether a header says that spans of its trace are recorded. Compares one byte: most headers
-    /// say no, and are not worth parsing. The header may be invalid all the same.
+    /// Returns whether a header says that spans of its trace are recorded. Compares one byte, because most
+    /// headers say no and are not worth parsing. Does not check that the header is valid.
     pub fn may_be_sampled(header: &[u8]) -> bool {
         matches!(
             header.get(LAST_FLAG_DIGIT),

@@ -1,7 +1,7 @@
 //! The version of this build, and the revision of the sources that it was built from.
 //!
-//! Whoever builds a release sets `CHECKOUT_REVISION`. A build script that asks git would compile this crate,
-//! and all that depend on it, again at every commit.
+//! The build of a release sets `CHECKOUT_REVISION`. A build script that asks git would compile this
+//! crate, and all that depend on it, again at every commit.
 
 use std::sync::LazyLock;
 

@@ -189,7 +189,7 @@ fn a_commit_without_an_answer_returns_after_some_seconds() {
     );
 }
 
-/// These offsets may still arrive, behind those of a later transaction.
+/// These offsets may still arrive, after those of a later transaction.
 #[test]
 fn beside_transactions_a_commit_without_an_answer_makes_the_member_unusable() {
     let cluster = Cluster::start();

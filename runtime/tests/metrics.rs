@@ -1,4 +1,4 @@
-//! What metrics take that nobody reads.
+//! The memory of metrics that nobody reads.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use metrics::histogram;
 use runtime::metrics::{SINK_BATCH_SECONDS, install};
 
 #[test]
-fn the_samples_of_a_histogram_take_no_more_memory_the_more_there_are() {
+fn the_memory_of_a_histograms_samples_is_bounded() {
     let exposition = install("sink").unwrap();
     let seconds = histogram!(SINK_BATCH_SECONDS);
     let used = allocation_counter::measure(|| {

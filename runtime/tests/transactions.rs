@@ -45,7 +45,7 @@ struct Cluster {
     settings: KafkaSettings,
 }
 
-/// Broker 1 leads the topic and the transactions, broker 2 the group.
+/// Starts a cluster in which broker 1 leads the topic and the transactions, and broker 2 the group.
 fn cluster() -> Cluster {
     let mock = MockCluster::new(3).unwrap();
     mock.create_topic(TOPIC, 1, 1).unwrap();
@@ -75,7 +75,7 @@ impl Cluster {
         self.mock.coordinator(group, broker).unwrap();
     }
 
-    /// Has clients ask broker 1 for everything but what only another broker can answer.
+    /// Makes clients ask broker 1 for everything that does not need another broker.
     fn begin_at_first_broker(&mut self) {
         let servers = self.mock.bootstrap_servers();
         self.settings.kafka_bootstrap_servers = servers.split(',').next().unwrap().to_owned();
@@ -103,7 +103,7 @@ struct Writer {
     producers: Producers,
     offsets: GroupOffsets,
     longest: Duration,
-    /// How often the loop has waited for a whole slice, and the call had not returned.
+    /// How often a call had not returned when the loop had waited for a whole slice.
     unanswered: u32,
 }
 

@@ -68,11 +68,11 @@ impl AuditTopic {
 }
 
 impl AuditSettings {
-    /// Returns where a command of `service` is recorded, and in whose name; none without a topic.
-    /// `note` stands for `--why` where the command has such a flag.
+    /// Returns where a command of `service` is recorded, and in whose name, or `None` without a topic.
+    /// `note` stands for `--why` where the command has a `--note` flag.
     ///
     /// # Errors
-    /// Exit code 2 when a topic is set and it is not known who runs the command, or why.
+    /// Exit code 2 when a topic is set and the settings do not say who runs the command, or why.
     pub fn open(
         &self,
         service: &'static str,
@@ -82,8 +82,8 @@ impl AuditSettings {
         self.open_as(service, topics, note, user)
     }
 
-    /// Does the same if the command has an effect that is recorded, or reveals codes; returns none
-    /// otherwise.
+    /// Does what [`open`](Self::open) does if the command has an effect that is recorded, or reveals
+    /// codes. Returns `None` otherwise.
     ///
     /// # Errors
     /// As [`open`](Self::open).

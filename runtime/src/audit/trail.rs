@@ -28,7 +28,7 @@ pub struct Audit {
     why: String,
 }
 
-/// What is done.
+/// The command that is recorded, and what it is run on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Action {
     /// The name of the run, which is the key of its audit records. Vouchers and states of dead
@@ -62,7 +62,7 @@ pub struct AuditCounts {
     pub dead_letters_open: u64,
 }
 
-/// Which of two audit records it is, for an effect that is not in Kafka.
+/// Which of its two audit records this is, for an effect outside of Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -156,7 +156,7 @@ impl AuditTrail {
         self.send_phase(None, counts, send)
     }
 
-    /// Writes the next audit record alone, for an effect that no Kafka transaction has.
+    /// Writes the next audit record outside of a transaction, for an effect that is not in Kafka.
     ///
     /// # Errors
     /// Exit code 1 when there is no such topic, or the record is not acknowledged.
@@ -170,7 +170,7 @@ impl AuditTrail {
         blocking("audit", move || trail.write_blocking(&kafka, phase, counts)).await
     }
 
-    /// As [`write`](Self::write). Blocks its thread.
+    /// Does what [`write`](Self::write) does. Blocks its thread.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -249,7 +249,7 @@ mod tests {
         })
     }
 
-    /// Takes the next record; its time is removed, after a look at its form.
+    /// Returns the next record without its time, whose format is checked.
     fn next(trail: &AuditTrail, phase: Option<Phase>, counts: AuditCounts) -> Value {
         let mut written = Value::Null;
         let Ok(()) = trail.send_phase(phase, counts, |record| {

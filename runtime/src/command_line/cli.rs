@@ -41,7 +41,8 @@ pub trait Commands: Subcommand {
     /// Exit code 2 with everything that is wrong.
     fn check(self) -> Result<(), Failure>;
 
-    /// Returns whether the command logs. One that runs another command line leaves that to it.
+    /// Returns whether the command logs. A command that runs another command line leaves logging to that
+    /// one.
     fn has_log(&self) -> bool {
         true
     }

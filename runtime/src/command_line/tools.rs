@@ -1,4 +1,4 @@
-//! The commands about the command line itself, the same for all services. They ask nobody.
+//! The commands about the command line itself, the same for all services. They connect to nothing.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -25,7 +25,7 @@ pub enum ConfigCommand {
     Schema,
 }
 
-/// The command line whose settings are meant.
+/// The command line whose settings are checked or shown.
 #[derive(Debug, Clone, Args)]
 pub struct Described {
     /// The command whose settings are checked or shown, and its flags, all after -- [default: run].
@@ -95,7 +95,7 @@ impl<'a> Description<'a> {
         }
         let invoked = Invoked::parse(command, &words)
             .map_err(|error| Failure::bad_setting(super::sources::sentence(&error)))?;
-        // The flag of the described command is nearer than the one of this command.
+        // A --config flag of the described command wins over the one of this command.
         let path = invoked
             .config_file(&|_| None)
             .or_else(|| config.config.clone())

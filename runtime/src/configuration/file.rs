@@ -31,13 +31,13 @@ pub(super) struct Entry {
     /// The service's table; `None` is the top level.
     table: Option<String>,
     key: String,
-    /// As the setting's variable would have it.
+    /// The value as the setting's variable would have it.
     pub(super) value: Secret,
     /// Counted from 1.
     pub(super) line: usize,
 }
 
-/// Which part of the file must be right.
+/// The part of the file in which errors are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope<'a> {
     /// The top level, and the table of this service. The tables of other services may have settings that
@@ -57,8 +57,8 @@ impl Scope<'_> {
 }
 
 impl ConfigFile {
-    /// Reads the file. Unknown keys and values that no setting can have are added to `failures`; a file
-    /// that cannot be read, or is no TOML, is `None` as well.
+    /// Reads the file. Adds unknown keys, and values that no setting can have, to `failures`. Returns
+    /// `None`, and adds a failure, when the file cannot be read or is not TOML.
     pub(super) fn read(
         path: &Path,
         names: &Names,

@@ -7,11 +7,13 @@ use super::names::Names;
 use crate::lifecycle::Failure;
 use crate::output::eprint_line;
 
-/// A name counts as misspelt when at most one character in this many is wrong, missing, added or
-/// swapped. Kubernetes sets `DATABASE_PORT`, which is not `DATABASE_POOL`.
+/// A name counts as misspelt when it has at most one typo (a wrong, missing, added or swapped character)
+/// for this many characters of the setting's name. Kubernetes sets `DATABASE_PORT`, which is not a
+/// misspelt `DATABASE_POOL`.
 const CHARACTERS_PER_TYPO: usize = 8;
 
-/// Typos in a name of any length: `SCHEMA_REGISTRY_CERT_FILE` is not `SCHEMA_REGISTRY_KEY_FILE`.
+/// The most typos in a name of any length: `SCHEMA_REGISTRY_CERT_FILE` is not a misspelt
+/// `SCHEMA_REGISTRY_KEY_FILE`.
 const MAX_TYPOS: usize = 2;
 
 /// Returns the known name that is nearest to `name`, if one is near.
@@ -23,8 +25,8 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min().map(|(_, known)| known)
 }
 
-/// Refuses a variable whose name is nearly that of a known one, while the known one is unset. A file
-/// of variables that all services share passes: no name of one service resembles another's.
+/// Refuses a variable whose name is nearly that of a known one, while the known one is unset. Services
+/// can share one file of variables, because no variable of one service resembles one of another service.
 pub(crate) fn refuse_misspelt(known: &[String], environment: &[String]) -> Result<(), Failure> {
     match misspelt(known, environment) {
         None => Ok(()),
@@ -49,11 +51,10 @@ fn misspelt<'a>(known: &'a [String], environment: &'a [String]) -> Option<(&'a s
     })
 }
 
-/// Warns on standard error of variables that [`refuse_misspelt`] accepts and that look like settings all
-/// the same.
+/// Warns on standard error of variables that [`refuse_misspelt`] accepts although they resemble settings.
 pub(crate) fn warn_of_misspelt(command: &clap::Command) {
     let names = Names::of(command);
-    // A setting of ours is never a URL of TCP, which Kubernetes sets for each of its services.
+    // Kubernetes sets variables with `tcp:` URLs for each of its services. No setting has such a value.
     let is_ours = |value: &OsStr| !value.is_empty() && !value.to_string_lossy().starts_with("tcp:");
     let environment: Vec<_> = std::env::vars_os()
         .filter(|(_, value)| is_ours(value))
@@ -66,8 +67,8 @@ pub(crate) fn warn_of_misspelt(command: &clap::Command) {
     }
 }
 
-/// Returns the variables that begin as settings do, are none, and differ from one by two typos at most,
-/// each with the nearest setting.
+/// Returns the variables that are not settings, but begin with the first word of a setting and differ
+/// from one by two typos at most, each with the nearest setting.
 fn suspicious<'a>(names: &Names, environment: &'a [String]) -> Vec<(&'a str, String)> {
     let known: Vec<String> = names.all().map(str::to_ascii_uppercase).collect();
     let prefixes: Vec<_> = known.iter().map(|name| first_word(name)).collect();

@@ -74,9 +74,9 @@ pub(crate) fn invoked_command(command: &Command, words: &[OsString]) -> Option<S
     invoked.path.into_iter().next()
 }
 
-/// Returns the words of a command line with the settings of the file that they or the environment
-/// name. Words that cannot be parsed are returned as they are: the parser of the whole command line
-/// reports them.
+/// Returns the words of a command line, with the settings of the configuration file added as flags. The
+/// words or the environment name the file. Words that cannot be parsed are returned unchanged: the parser
+/// of the whole command line reports them.
 ///
 /// # Errors
 /// Exit code 2 with everything that is wrong in the file.
@@ -127,8 +127,7 @@ pub fn parse(command: Command, mut words: Vec<OsString>) -> Result<ArgMatches, S
     parsed.map_err(|error| error.to_string())
 }
 
-/// Returns the flags that say what the file says. Values that a setting's parser refuses become
-/// failures.
+/// Returns the settings of the file as flags. Values that a setting's parser refuses become failures.
 fn flags_of(
     invoked: &Invoked<'_>,
     service: &str,

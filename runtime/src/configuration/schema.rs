@@ -58,8 +58,8 @@ fn object(about: &str, properties: BTreeMap<String, Value>) -> Value {
     })
 }
 
-/// Adds the settings of a command and its subcommands. The help of a command that runs for ever
-/// describes a setting best.
+/// Adds the settings of a command and its subcommands. `run` comes first, because its help describes a
+/// setting best.
 fn add_settings(command: &Command, known: &mut BTreeMap<String, Value>) {
     for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
         let variable = arg.get_env().and_then(|name| name.to_str());
@@ -78,7 +78,7 @@ fn add_settings(command: &Command, known: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// Returns what the file may say about a setting.
+/// Returns the schema of a setting's value in the file.
 fn property(arg: &Arg) -> Value {
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();

@@ -27,13 +27,13 @@ pub(super) enum Origin {
 pub(super) struct Setting<'a> {
     pub(super) arg: &'a Arg,
     pub(super) variable: &'a str,
-    /// As its variable would have it; `None` is unset, and has no default.
+    /// The value as the variable would have it; `None` when the setting is unset and has no default.
     pub(super) value: Option<String>,
     pub(super) origin: Origin,
 }
 
-/// A command line as its flags alone say it: without variables, without the file, and without asking
-/// what is required.
+/// A command line parsed by its flags alone: without variables, without the file, and without checking
+/// that required settings are there.
 #[derive(Debug)]
 pub(super) struct Invoked<'a> {
     /// The names of the subcommands, from the outermost to the one that is run.
@@ -119,7 +119,7 @@ impl<'a> Invoked<'a> {
         let is_flag = self.matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
         let words = self.matches.get_raw(id).filter(|_| is_flag)?;
         let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-        // A switch without a value has the value that it stands for.
+        // For a switch without a value, clap returns the value that the switch stands for.
         Some(words.join(","))
     }
 }
@@ -132,7 +132,7 @@ impl Setting<'_> {
             // A password may look like a URL, so only a setting that is a URL is judged by its value.
             self.variable.ends_with("_URL") && is_plain_url(&value.to_ascii_lowercase())
         } else {
-            // Such as a URL that the service refuses, because it has a password.
+            // A URL with a password must not be shown, even where the service refuses it.
             !(value.contains("://") && value.contains('@'))
         };
         !is_shown
@@ -149,7 +149,7 @@ impl Setting<'_> {
         Some(format!("--{long}={value}").into())
     }
 
-    /// Lets the setting's own parser judge the value. `file` is the one that the value may come from.
+    /// Checks the value with the setting's own parser. `file` is the file that the value may come from.
     ///
     /// # Errors
     /// What to write instead, and where.
@@ -218,7 +218,7 @@ pub(crate) fn without_variables(command: Command) -> Command {
         .mut_subcommands(without_variables)
 }
 
-/// Returns the command line without its variables, and without what they would have to be set for.
+/// Returns the command line without its variables, and without the rules that require its settings.
 fn by_flags_alone(command: Command) -> Command {
     command
         .mut_args(|arg| match arg.get_env() {
@@ -228,14 +228,15 @@ fn by_flags_alone(command: Command) -> Command {
         .mut_subcommands(by_flags_alone)
 }
 
-/// Returns the setting without its variable, and without what others must be set together with it.
+/// Returns the setting without its variable, as one that is not required and that requires no other.
 fn alone(arg: Arg) -> Arg {
     arg.env(None::<&'static str>)
         .required(false)
         .requires(Resettable::<Id>::Reset)
 }
 
-/// Returns whether this is a URL, or several, without a user and without a parameter that says a secret.
+/// Returns whether this is a URL, or several, without a user and without a parameter that may contain a
+/// secret.
 fn is_plain_url(value: &str) -> bool {
     value.contains("://")
         && !value.contains('@')
@@ -274,7 +275,7 @@ mod tests {
     use crate::settings::{Secret, whole};
 
     /// A command line with every kind of setting.
-    #[allow(dead_code)] // what is parsed matters, not who reads it
+    #[allow(dead_code)] // the tests check how the flags are parsed, and read few of the fields
     #[derive(Debug, clap::Parser)]
     #[command(name = "sink")]
     struct Cli {
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_another_command_line_are_known_to_be_such() {
+    fn words_for_another_command_line_are_recognized() {
         let command = command();
         let all = words(&["sink", "exec", "processor", "explain", "--config", "a"]);
         let invoked = Invoked::parse(&command, &all).unwrap();

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_chooses_and_any_of_its_values_does() {
+    fn a_condition_matches_any_of_its_values() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         assert!(selects(|f| f.reason = words(&["x", "invalid_total"])));
         assert!(!selects(|f| f.reason = words(&["x"])));

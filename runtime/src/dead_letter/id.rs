@@ -49,8 +49,7 @@ impl RecordDigest {
         Self::of_parts(record.timestamp_millis(), record.key(), value.as_deref())
     }
 
-    /// Returns the digest of a record of whose value only the SHA-256 is known; none for a null
-    /// value.
+    /// Returns the digest of a record from the SHA-256 of its value, which is `None` for a null value.
     pub fn of_parts(
         timestamp_millis: Option<i64>,
         key: Option<&[u8]>,

@@ -41,7 +41,7 @@ pub struct DeadLetter {
 pub struct NotADeadLetter(&'static str);
 
 impl NotADeadLetter {
-    /// The original came from another topic, whose dead letters are in another topic.
+    /// Returns the error for an original of another source topic, whose dead letters are in another topic.
     pub(super) const fn of_another_topic() -> Self {
         Self(TOPIC)
     }
@@ -82,8 +82,8 @@ impl DeadLetter {
             headers: original,
         };
         let omitted = added.omitted()?;
-        // The digest covers the original's value even if it is omitted: copies that carry more and
-        // less of one original are one dead letter.
+        // The digest covers the original's value even if the value is omitted, so that a copy without the
+        // value and a copy with it have the same id.
         let digest = match &omitted {
             Some(omitted) if omitted.has_value() => {
                 let sha256 = omitted
@@ -162,13 +162,14 @@ impl AddedHeaders {
             .ok_or(NotADeadLetter(name))
     }
 
-    /// Returns a text in a form that is safe to print: anybody who may write to the topic chose it.
+    /// Returns a text that is safe to print: everybody who may write to the topic can choose its content.
     fn line(&self, name: &'static str) -> Result<String, NotADeadLetter> {
         self.text(name)
             .map(|text| schemas::printable(&text).into_owned())
     }
 
-    /// An omission needs a size and a SHA-256: without them the original could not be verified.
+    /// Returns the parts that are omitted, if any. Size and SHA-256 are required: without them the
+    /// original could not be verified.
     fn omitted(&self) -> Result<Option<Omitted>, NotADeadLetter> {
         let Ok(parts) = self.line(OMITTED) else {
             return Ok(None);
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_act_on_is_escaped() {
+    fn control_characters_are_escaped() {
         let mut record = written(&original());
         for (name, value) in &mut record.headers {
             if [REASON, MESSAGE, SERVICE].contains(&name.as_str()) {

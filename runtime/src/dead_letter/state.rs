@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The last outcome of one dead letter for one consumer group; [`StateKey`](super::StateKey) is its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterState {
-    /// What became of it, or that it still cannot be used.
+    /// The last outcome, which may be that the record still cannot be used.
     #[serde(flatten)]
     pub outcome: Outcome,
     /// How often it was tried so far, including the first time, when it became a dead letter.

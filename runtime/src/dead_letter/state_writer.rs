@@ -66,9 +66,9 @@ impl StateWriter {
     /// The maximum number of states in one transaction. Keeps it far below the transaction timeout.
     pub const MAX_STATES: usize = 500;
 
-    /// Takes over the transactional id `GROUP/redrive`, which ends a transaction that a predecessor
-    /// left open. All states of this group that exist can be read afterwards. With `audit`, every
-    /// transaction has its audit record.
+    /// Takes over the transactional id `GROUP/redrive`, which ends a transaction that a predecessor left
+    /// open. Afterwards all existing states of this group can be read. With `audit`, every transaction
+    /// has its audit record.
     ///
     /// # Errors
     /// Exit code 1 when the broker does not answer, 2 for settings that cannot work.
@@ -100,7 +100,8 @@ impl StateWriter {
     ) -> Result<(), Failure> {
         let written = self.write_all(outputs, states);
         if written.is_err() {
-            // Until its timeout an open transaction would hide all later records of the topics.
+            // Until its timeout an open transaction would hide all later records of the topics from
+            // consumers.
             let _ = self.producer.drain(SLICE);
             let _ = self.producer.abort(SLICE);
         }

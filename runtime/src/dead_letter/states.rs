@@ -126,7 +126,8 @@ impl DeadLetterStates {
     }
 }
 
-/// Returns whether no other campaign decided. Another one did when a command ran with its settings.
+/// Returns whether the state was not decided by another campaign, which happens when somebody ran a
+/// command for this group with the settings of the other campaign.
 fn is_of_campaign(state: &DeadLetterState, owner: &DeadLetterOwner) -> bool {
     match (state.outcome.campaign(), &owner.campaign) {
         (Some(decided), Some(own)) => decided == own,
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_whose_settings_named_another_campaign_has_still_to_do_its_own() {
+    fn an_outcome_of_another_campaign_leaves_the_dead_letter_open() {
         let dead_letter = dead_letter(1, "a");
         let key = StateKey::Of(dead_letter.id.clone(), "a".to_owned());
         for outcome in [
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_about_the_record_that_it_was_decided_on_and_no_other_at_its_place() {
+    fn a_state_does_not_apply_to_another_record_at_the_same_origin() {
         let (old, new) = (dead_letter(1, "old"), dead_letter(1, "new"));
         let key = StateKey::Of(old.id.clone(), "a".to_owned());
         for mut states in [states(key, discarded()), states("t/0/1", discarded())] {

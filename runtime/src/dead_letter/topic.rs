@@ -61,7 +61,7 @@ impl DeadLetterTopic {
     }
 
     /// Reads all states, for a command that writes new ones. Waits until open transactions of other
-    /// groups have ended, because they hide this group's states behind them.
+    /// groups have ended, because states of this group that follow them cannot be read before.
     ///
     /// # Errors
     /// As [`states`](Self::states); exit code 1 also when a transaction stays open.
@@ -101,8 +101,8 @@ impl DeadLetterTopic {
         )
     }
 
-    /// Calls `each` with every dead letter of the owner that `filter` selects, and with its state
-    /// for the owner. Counts everything else in `counts`.
+    /// Calls `each` with every dead letter of the owner that `filter` selects, and with its state for the
+    /// owner. Notes in `counts` the records of others, and the origins of the owner's dead letters.
     ///
     /// # Errors
     /// As [`for_each`](Self::for_each).

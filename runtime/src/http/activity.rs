@@ -124,7 +124,7 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(75);
 
-    /// A connection, and the moment at which it was opened.
+    /// Returns a connection, and the moment at which it was opened.
     fn opened() -> (Activity, Instant) {
         let start = Instant::now();
         (Activity::new(start), start)

@@ -104,7 +104,8 @@ impl Drop for Open {
     }
 }
 
-/// Passes the request to the router, with the address of its client. The request is in progress until its response is complete.
+/// Passes the request to the router, with the address of its client. The request is in progress until its
+/// response is complete.
 async fn answer(
     mut router: Router,
     request: Request<Incoming>,
@@ -125,7 +126,7 @@ async fn answer(
     Ok(response.map(|body| ResponseBody::new(body, in_progress)))
 }
 
-/// Waits until the client did not act in time. Polled together with the connection: activity there
+/// Waits until the client has missed its deadline. Polled together with the connection: activity there
 /// changes the deadline, and wakes both.
 async fn overdue(activity: &Activity, idle: Duration, slots: &Semaphore) -> Overdue {
     let mut timer = pin!(tokio::time::sleep(HEADER_TIMEOUT));

@@ -13,9 +13,9 @@
 //! `consumer` and `producer` do not use each other. Both are built from `config`; `range` reads
 //! through the fetch queue of `consumer`.
 //!
-//! librdkafka's defaults differ from those of Kafka's Java client (partitioner, idempotence,
-//! isolation, offset reset). `config` sets every property that a promise of the services rests on,
-//! and `KAFKA_PROPERTIES` cannot change those.
+//! librdkafka's defaults differ from those of Kafka's Java client (partitioner, idempotence, isolation,
+//! offset reset). `config` sets every property that a guarantee of the services depends on, and
+//! `KAFKA_PROPERTIES` cannot change those.
 
 mod admin;
 mod background_call;

@@ -205,9 +205,9 @@ impl TopicRange {
         rest
     }
 
-    /// Splits the range into at most `parts` ranges of whole partitions with about as many offsets:
-    /// assigns the longest partitions first, each to the range that is shortest so far. Partitions
-    /// with nothing to read are assigned too.
+    /// Splits the range into at most `parts` ranges of whole partitions with about equal numbers of
+    /// offsets: assigns the longest partitions first, each to the range that is shortest so far.
+    /// Partitions with nothing to read are assigned too.
     pub fn split(&self, parts: usize) -> Vec<Self> {
         let mut longest_first: Vec<_> = self.spans.iter().collect();
         longest_first.sort_by_key(|(partition, span)| (u64::MAX - span.offsets(), **partition));
@@ -230,7 +230,7 @@ impl TopicRange {
     }
 }
 
-/// Repeats `ask` until the broker answers or [`PATIENCE`] is over. `right` is what the request
+/// Repeats `ask` until the broker answers or [`PATIENCE`] is over. `right` is the right that the request
 /// needs.
 fn until_answered<T>(
     settings: &KafkaSettings,

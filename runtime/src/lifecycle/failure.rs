@@ -18,7 +18,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The work failed: exit code 1.
+    /// Returns the failure of work: exit code 1.
     pub fn failed(message: impl fmt::Display) -> Self {
         Self {
             code: 1,
@@ -26,7 +26,7 @@ impl Failure {
         }
     }
 
-    /// A setting is wrong: exit code 2. The message says what to write instead.
+    /// Returns the failure for a wrong setting: exit code 2. The message says what to write instead.
     pub fn bad_setting(message: impl fmt::Display) -> Self {
         Self {
             code: 2,
@@ -34,7 +34,7 @@ impl Failure {
         }
     }
 
-    /// A signal stopped the work before its end: exit code 130 or 143.
+    /// Returns the failure of work that a signal stopped before its end: exit code 130 or 143.
     pub fn interrupted(message: impl fmt::Display) -> Self {
         Self {
             code: signals::exit_code(),

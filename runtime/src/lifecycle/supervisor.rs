@@ -210,7 +210,7 @@ mod tests {
         });
         supervisor.task("work", async move {
             work.requested().await;
-            // Others get their turn, the last part too.
+            // Lets the other tasks run, the last part included.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }

@@ -1,11 +1,11 @@
 //! The bounds of the histograms' buckets.
 //!
 //! A quantile is known to be somewhere in one bucket, so the ratio of a bucket's bounds is the greatest
-//! error of a quantile. What is promised to people is of two orders of magnitude: milliseconds while
-//! everything is well, and seconds behind a backlog or an outage. In these two decades the steps are small,
-//! and smallest around 5 ms and 5 s, where a p99 is wrong by 15 % at most. In the others a bound is at most
-//! 1.4 times the one before. The same steps everywhere would take 80 buckets, and each is a series for
-//! each route and method.
+//! error of a quantile. The latencies that are promised to people are of two orders of magnitude:
+//! milliseconds while everything is well, and seconds behind a backlog or an outage. In these two decades
+//! the steps are small, and smallest around 5 ms and 5 s, where a p99 is wrong by 15 % at most. In the
+//! other decades a bound is at most 1.4 times the one before. The same steps everywhere would take 80
+//! buckets, and each is a series for each route and method.
 
 /// Upper bounds in seconds.
 pub(super) const SECONDS: &[f64] = &[
@@ -29,7 +29,8 @@ pub(super) const RECORDS: &[f64] = &[
 mod tests {
     use super::*;
 
-    /// The ratio of the bounds of the two buckets that meet at, or contain, a value.
+    /// Returns the greatest relative error of a quantile at this value, from the bounds of the buckets
+    /// around it.
     fn greatest_error_at(seconds: f64) -> f64 {
         let around = SECONDS
             .windows(2)

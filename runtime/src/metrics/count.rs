@@ -76,11 +76,11 @@ pub enum RetryClass {
     Postgres,
     /// The schema registry did not answer.
     Registry,
-    /// Another transaction.
+    /// A conflict with another transaction.
     Conflict,
     /// Values that the database refuses together; they are tried in smaller parts.
     Data,
-    /// A record that the broker refuses for what it is.
+    /// A record that the broker refuses for its content or its topic.
     Refused,
 }
 

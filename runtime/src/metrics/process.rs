@@ -1,8 +1,8 @@
 //! The metrics of the process itself: CPU, memory, files, threads.
 //!
-//! They are written as text and not kept by the recorder: they are read when they are shown, and a counter of
-//! the recorder has no fractions, which would make a service that needs 1 % of a core look idle for 100 s and
-//! then busy.
+//! They are read from the system when they are rendered, and written as text. The recorder does not keep
+//! them, because its counters have no fractions: a service that needs 1 % of a core would look idle for
+//! 100 s and then busy.
 
 use std::fmt::Write;
 
@@ -18,7 +18,8 @@ pub(super) fn is_of_process(metric: &Metric) -> bool {
     metric.name.starts_with("process_")
 }
 
-/// Appends the metrics of this process as they are now. What the system does not tell is left out.
+/// Appends the metrics of this process as they are now. Values that the system does not provide are left
+/// out.
 pub(super) fn write(text: &mut String) {
     let now = collect();
     for metric in ALL.iter().filter(|metric| is_of_process(metric)) {

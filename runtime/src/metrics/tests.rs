@@ -30,7 +30,7 @@ const NOT_FROM_START: &[&str] = &[
     KEYS_FILE_STALE,
 ];
 
-/// What a service shows right after its start.
+/// Returns what a service shows right after its start.
 fn shown(service: &'static str) -> String {
     let recorder = builder().unwrap().build_recorder();
     let handle = recorder.handle();

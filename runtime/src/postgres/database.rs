@@ -58,7 +58,7 @@ pub struct Timeouts {
     pub lock: &'static str,
 }
 
-/// A future of a closure's, boxed because the compiler does not know that it is `Send` otherwise.
+/// The future of a closure, boxed because the compiler does not know otherwise that it is `Send`.
 type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// A database, on one server or several. Cheap to clone.
@@ -122,8 +122,8 @@ impl Database {
     /// be a primary that takes writes, and commits of the session are durable.
     ///
     /// # Errors
-    /// The database's; a [`ConnectionRefusal`] in [`Error::Configuration`]; [`Error::Io`] when there is no answer
-    /// in time.
+    /// The database's; a [`ConnectionRefusal`] in [`Error::Configuration`]; [`Error::Io`] when there is no
+    /// answer in time.
     pub async fn connect(&self, time: Duration) -> Result<PgConnection, Error> {
         self.first_server(time, |server| Box::pin(self.open(server)))
             .await
@@ -161,7 +161,7 @@ impl Database {
             .connect_lazy_with(self.last_primary().clone())
     }
 
-    /// Has `pool`, which knows only one server, connect to the one that was last found to be the
+    /// Makes `pool`, which knows only one server, connect to the server that was last found to be the
     /// primary.
     pub fn repoint(&self, pool: &PgPool) {
         if self.servers.len() > 1 {
@@ -206,7 +206,7 @@ impl Database {
 
     async fn prove(&self, server: &PgConnectOptions) -> Result<(), Error> {
         use sqlx::Connection;
-        // Of a server that takes no writes the sessions do not matter.
+        // A server that takes no writes is refused before its sessions are checked.
         self.open(server).await?.close().await?;
         if pooler::shares_sessions(server).await? {
             return Err(refusal(server, Unwritable::SharedSessions));
@@ -218,7 +218,7 @@ impl Database {
         self.prepare_at(connection, self.last_primary()).await
     }
 
-    /// Makes the settings, in one round trip of the simple protocol, which works through any pooler.
+    /// Applies the settings in one round trip of the simple protocol, which works through any pooler.
     async fn prepare_at(
         &self,
         connection: &mut PgConnection,

@@ -43,9 +43,9 @@ const RELEASE: &str = "release=";
 /// What is done about migrations that are not applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingMigrations {
-    /// They are applied.
+    /// This process applies them.
     Apply,
-    /// They are waited for: somebody else applies them.
+    /// This process waits until another one has applied them.
     Await,
 }
 

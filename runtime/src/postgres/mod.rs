@@ -12,8 +12,8 @@
 //! | `migrate` | the command that does only that, and the setting that leaves it to the command |
 //!
 //! The services build a [`Database`] from the URL, bring its schema up to date at the start
-//! ([`Migrations::apply_when_possible`]), and then connect. TLS is as the URL's `sslmode` says. Why every connection that writes is proven to be on a primary:
-//! ADR 0021.
+//! ([`Migrations::apply_when_possible`]), and then connect. TLS is as the URL's `sslmode` says. ADR 0021
+//! says why every connection that writes is proven to be on a primary.
 
 mod database;
 mod database_url;

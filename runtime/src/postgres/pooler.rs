@@ -11,8 +11,8 @@ const ROUNDS: usize = 5;
 
 const BACKEND_PID: &str = "SELECT pg_backend_pid()";
 
-/// Returns whether two connections do not have a server process each. They are asked in turn; while one
-/// has a transaction open, a pooler has to give the other another process.
+/// Returns whether the connections of two clients share server processes. They are asked in turn; while
+/// one of them has a transaction open, a pooler has to give the other another process.
 ///
 /// Uses the simple protocol, since prepared statements do not work through such a pooler, and leaves
 /// nothing behind in the sessions.

@@ -15,7 +15,7 @@ use crate::kafka::{KafkaSettings, create_client};
 use crate::lifecycle::{Failure, Shutdown};
 use crate::metrics::TOPIC_GUARANTEED_RETENTION_SECONDS;
 
-/// Pause between two requests. The setting seldom changes, and whoever is behind has days.
+/// Pause between two requests. The setting seldom changes, and a reader that lags loses nothing for days.
 const PERIOD: Duration = Duration::from_secs(300);
 
 /// Pause after a request that failed.

@@ -14,7 +14,7 @@ fn plans() -> Vec<TopicPlan> {
     topic_plans(&topics, 12)
 }
 
-/// A topic that follows its plan.
+/// Returns a topic that follows its plan.
 fn as_planned(plan: &TopicPlan) -> TopicFacts {
     let planned = plan.config.iter();
     let config = planned.map(|(name, value)| ((*name).to_owned(), value.clone()));

@@ -21,8 +21,8 @@ const HOW_WITH_USER: &str = "write http://user:password@host:port, and in the us
 /// Where Apicurio has Confluent's API, which is what the registry's URL names.
 const CONFLUENT_API: &str = "/apis/ccompat";
 
-/// Apicurio's own API of version 2, which its versions 2 and 3 have. Confluent's API there knows only
-/// one kind of id, which one is a setting of the server.
+/// Apicurio's own API of version 2, which its versions 2 and 3 have. Confluent's API there knows only one
+/// kind of id; a setting of the server says which one.
 const APICURIO_API: &str = "/apis/registry/v2";
 
 const NO_APICURIO: &str = "it is one of Apicurio's, and SCHEMA_REGISTRY_URL is of another registry: set \

@@ -38,7 +38,7 @@ pub(super) struct Config {
     pub(super) level: Option<String>,
 }
 
-/// What an answer that is no success is about.
+/// What an answer that is no success refuses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AnswerRefusal {
     /// About what was requested. The answer would always be the same.
@@ -54,7 +54,7 @@ struct Body {
     message: String,
 }
 
-/// Classifies an answer that is no success.
+/// Classifies an answer that is no success. What it is about decides whether it is final.
 ///
 /// - The registry's own "not found" (404xx: 40401 subject, 40402 version, 40403 schema, 40408 level) is
 ///   about the id.

@@ -23,26 +23,26 @@ use crate::metrics::{Count, RetryClass};
 /// How long the first look-up of a schema waits in a loop.
 const LOOP_WAIT: Duration = Duration::from_millis(100);
 
-/// For how long a schema is requested again that the registry does not know, before its records are
-/// dead letters: the writer may be ahead of the registry's replicas.
+/// How long an unknown schema is requested again before its records become dead letters: the writer may
+/// be ahead of the registry's replicas.
 const NOT_FOUND_GRACE: Duration = Duration::from_secs(5);
 
-/// For how long after an unknown id further ones are requested only once, so that a stream of invented
-/// ids cannot hold up the flow for [`NOT_FOUND_GRACE`] each.
+/// How long after an unknown id further ids are requested only once, so that a stream of invented ids
+/// cannot delay the flow by [`NOT_FOUND_GRACE`] each.
 const NO_GRACE_FOR: Duration = Duration::from_secs(60);
 
-/// For how long an id counts as unknown. This is no longer than the pause of a circuit breaker: the
-/// records that opened it may be readable at its next try.
+/// How long an id counts as unknown. This is no longer than the pause of a circuit breaker: the records
+/// that opened it may be readable at its next try.
 const UNKNOWN_TTL: Duration = Duration::from_secs(10);
 
 /// The maximum number of ids that are remembered as bad. Bounds the memory that invented ids can take.
 const MAX_BAD: usize = 10_000;
 
-/// What is known of a schema id.
+/// The result of looking up a schema id.
 #[derive(Debug)]
 pub enum Lookup<'a, P> {
-    /// How to read values that were written with the schema. It is borrowed: if two loops counted
-    /// references to it for every record, that would cost more than the look-up.
+    /// How to read values that were written with the schema. It is borrowed, because counting references
+    /// to it for every record of two loops would cost more than the look-up.
     Known(&'a ValueFormat<P>),
     /// The schema is being requested. Look it up again later.
     Pending,
@@ -355,7 +355,7 @@ mod tests {
     use super::*;
     use crate::registry::RegistrySettings;
 
-    /// The cache of a loop whose registry does not answer.
+    /// Returns the cache of a loop whose registry does not answer.
     fn cache() -> SchemaCache<VoucherPlan> {
         let registry = Registry::of(&RegistrySettings::at("http://127.0.0.1:9")).unwrap();
         let part = Health::new().ready_part("registry");

@@ -20,10 +20,11 @@ const MAX_DEPTH: usize = 16;
 /// The maximum number of bytes of all texts together, as many as the longest schema may have.
 const MAX_REFERENCED_BYTES: usize = 1 << 20;
 
-/// Returns the texts of all schemas that `found` refers to, each after those that it refers to itself.
+/// Returns the texts of all schemas that `found` refers to, directly and indirectly. A schema comes after
+/// those that it refers to.
 ///
 /// # Errors
-/// [`RegistryError::Unsupported`] beyond the bounds, for a cycle, and for a type of two versions.
+/// [`RegistryError::Unsupported`] beyond the bounds, for a cycle, and for a type with two versions.
 pub(super) async fn texts(
     transport: &Transport,
     found: &Found,
@@ -101,7 +102,7 @@ impl Walk<'_> {
             self.what
         );
         let path = ["subjects", subject, "versions", &version.to_string()];
-        // A version that was deleted softly is still referred to by what was written with it.
+        // Schemas may still refer to a version that was soft-deleted.
         let resource = Resource::confluent(path).with_query("deleted=true");
         let request = Request::get(resource, &what);
         let found: Found = self.transport.send(&request, json).await?;

@@ -12,7 +12,7 @@ pub(super) enum RegisteredSchema {
     /// An Avro schema.
     Avro {
         text: String,
-        /// The texts of all schemas that it refers to, each after those that it refers to itself.
+        /// The texts of all schemas that it refers to. A schema comes after those that it refers to.
         references: Vec<String>,
     },
     /// A JSON Schema. Values are JSON, and can be read without it.
@@ -21,7 +21,7 @@ pub(super) enum RegisteredSchema {
     Other(String),
 }
 
-/// Returns whether a registry's `schemaType` is Avro. A missing one is (Confluent's API).
+/// Returns whether a registry's `schemaType` is Avro, which a missing one means (Confluent's API).
 pub(super) fn is_avro(schema_type: Option<&str>) -> bool {
     matches!(schema_type, None | Some("AVRO"))
 }

@@ -1,4 +1,4 @@
-//! Tests against a registry of canned answers, which a real one cannot be made to give.
+//! Tests against a registry with canned answers that a real one cannot be made to give.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::settings::Secret;
 
 type Answers = Arc<HashMap<String, (u16, String)>>;
 
-/// A registry that answers so by path, and 404 without a registry's code elsewhere.
+/// Starts a registry that returns these answers by path, and a 404 without a registry's code for all
+/// other paths. Returns its URL.
 async fn canned(answers: impl IntoIterator<Item = (String, (u16, Value))>) -> String {
     let answers = answers
         .into_iter()
@@ -29,7 +30,7 @@ async fn canned(answers: impl IntoIterator<Item = (String, (u16, Value))>) -> St
     format!("http://{address}")
 }
 
-/// `/echo` answers with what it was signed with, as a refusal's words.
+/// Returns the answer for a path. `/echo` refuses, with the request's `authorization` as the message.
 async fn answer(
     State(answers): State<Answers>,
     uri: Uri,
@@ -57,7 +58,7 @@ fn reference(subject: &str, version: u32) -> Value {
     json!({"name": format!("n.{subject}"), "subject": subject, "version": version})
 }
 
-/// Version `version` of `subject`, which refers to these.
+/// Returns the path of version `version` of `subject`, and its answer, which refers to these.
 fn version(subject: &str, version: u32, references: Vec<Value>) -> (String, (u16, Value)) {
     let path = format!("/subjects/{subject}/versions/{version}");
     let body = json!({"schema": format!("{subject} {version}"), "references": references});
@@ -76,7 +77,7 @@ async fn schema(answers: Vec<(String, (u16, Value))>) -> Result<RegisteredSchema
 }
 
 #[tokio::test]
-async fn what_a_schema_refers_to_comes_before_it_and_once() {
+async fn a_schema_comes_after_those_that_it_refers_to_and_each_comes_once() {
     let found = schema(vec![
         root(vec![reference("order", 1), reference("money", 2)]),
         version(
@@ -162,7 +163,7 @@ async fn references_are_bounded_and_no_type_stands_for_two() {
 }
 
 #[tokio::test]
-async fn a_reference_that_is_not_there_is_the_schemas_fault_and_one_that_does_not_answer_is_not() {
+async fn a_missing_reference_is_final_and_one_that_is_not_answered_is_not() {
     let with = |status: u16, code: u32| {
         let refusal = (
             status,
@@ -219,7 +220,7 @@ async fn the_next_registry_is_asked_when_one_does_not_answer() {
     assert_eq!(all.answered(), good, "and it is asked first from now on");
     assert_eq!(all.each().count(), 6);
 
-    // What is final of one registry is final.
+    // After a final answer no other registry is asked.
     let found = registry(&format!("{away},{unknown},{good}"))
         .schema(SchemaId::Id(7))
         .await;
@@ -269,7 +270,7 @@ async fn a_schema_is_found_by_its_guid_and_a_registry_without_them_says_so() {
     assert_eq!(found, RegisteredSchema::Json);
     let error = registry.schema(SchemaId::Guid([0; 16])).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
-    // Of an id that every registry knows, the same answer is the URL's fault.
+    // For a kind of id that every registry knows, the same answer means that the URL is wrong.
     let error = registry.schema(SchemaId::Id(7)).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unavailable(_)), "{error}");
 }
@@ -308,7 +309,7 @@ async fn no_secret_is_in_an_error_whatever_the_registry_says() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_told_with_what_to_write() {
+fn settings_that_contradict_each_other_are_refused_with_what_to_write() {
     let file = Some("/nowhere/file".into());
     let secret = || Some(Secret::new("hunter2"));
     let at = || RegistrySettings::at("http://host");

@@ -18,10 +18,10 @@ use super::{answer, shortened};
 use crate::duration::human_duration;
 use crate::lifecycle::Failure;
 
-/// Of Confluent's API, which others understand too.
+/// The media type of Confluent's API, which other registries understand too.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
-/// Far more than the longest schema that is read, with its escapes.
+/// The longest answer that is read, in bytes: far more than the longest schema with its escapes.
 const MAX_ANSWER: usize = 8 << 20;
 
 /// A connection to one registry, which has one address or several.

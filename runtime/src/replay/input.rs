@@ -11,7 +11,7 @@ use crate::kafka::{
 use crate::lifecycle::Failure;
 use crate::record::Positions;
 
-/// How long a loop pauses that polls a share of which everything is read.
+/// How long a poll pauses once the share is read to its end.
 const PAUSE_AT_END: Duration = Duration::from_millis(10);
 
 /// Reads one thread's share of a range.
@@ -26,7 +26,7 @@ pub struct RangeInput {
     /// continues from what is committed.
     given_up: Option<Failure>,
     is_assigned: bool,
-    /// Whether every record that is read is written, so that nobody notes them one by one.
+    /// Whether every record that is read counts as written, so that none is noted by itself.
     writes_all: bool,
 }
 
@@ -164,7 +164,7 @@ impl GroupConsumer for RangeInput {
         vec![AssignmentChange::Assigned(all)]
     }
 
-    /// There is no group to stay in.
+    /// Sleeps, because there is no group to stay in.
     fn keep_alive(&mut self, time: Duration) {
         std::thread::sleep(time);
     }

@@ -12,7 +12,8 @@ const BURSTS: u32 = 10;
 /// live ones that come after it, so bursts are small; each costs a transaction, so not smaller.
 const SMALL_BURSTS: u32 = 50;
 
-/// The small bursts that may be taken at once, when threads were busy with their transactions meanwhile.
+/// The number of small bursts that may be taken at once when threads were busy with their transactions
+/// meanwhile.
 const MAX_LATE_BURSTS: u32 = 5;
 
 /// Stands for no limit.
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(
             burst(&fixed, 5_000),
             100,
-            "a rate that was set has no arrears"
+            "a rate that was set does not catch up"
         );
     }
 }

@@ -35,7 +35,7 @@ pub struct GivingWay {
 pub struct LiveGroupState {
     /// Its name.
     pub group: String,
-    /// Why the replay does not give way to it, if so.
+    /// Why the replay does not give way to it; `None` when it does.
     pub not_watched: Option<String>,
     /// How far it is behind without the replay.
     pub alone: Duration,

@@ -7,7 +7,7 @@ use crate::settings::whole;
 /// The value of `--rate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// At most so many records a second, all threads together.
+    /// At most this many records a second, all threads together.
     PerSecond(u32),
     /// As many as possible.
     Max,

@@ -11,8 +11,8 @@ use super::{Pace, Pacing, Rate, ReplaySettings, ShareProgress};
 use crate::kafka::TopicRange;
 use crate::lifecycle::{Failure, Shutdown};
 
-/// What one thread reads. The same number has the same partitions whenever a range is replayed on
-/// as many threads.
+/// What one thread reads. The same number has the same partitions whenever a range is replayed with the
+/// same number of threads.
 #[derive(Debug, Clone)]
 pub struct Share {
     /// The number of the thread, from 0.

@@ -53,8 +53,8 @@ impl SpanQueue {
             not_exported: dropped("not_exported"),
             is_failing: AtomicBool::new(false),
         };
-        // The processor drops what it has no room for too, but tells nobody how much. It never has to:
-        // what waits in it is counted here.
+        // The processor also drops spans for which it has no room, without saying how many. This never
+        // happens, because `push` counts the spans that wait in it.
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(capacity)
             .build();
@@ -126,7 +126,7 @@ impl<E: Exporter> Exporter for CountingExporter<E> {
     }
 }
 
-/// Returns what all spans of the process belong to. The environment's names come before ours.
+/// Returns the resource that all spans of the process belong to. Names of the environment win over ours.
 fn resource(service: &str) -> Resource {
     let given = EnvResourceDetector::new().detect();
     let name = variable("OTEL_SERVICE_NAME")

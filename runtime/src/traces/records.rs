@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::record::{InputRecord, Offset, Partition};
 use crate::trace_context::{TRACEPARENT, TraceParent};
 
-/// Sampled records of one batch that are traced. Where every order is sampled, a backlog makes batches
-/// of thousands, whose spans nobody reads and the queue could not hold.
+/// The maximum number of sampled records of one batch that are traced. Where every order is sampled, a
+/// backlog makes batches of thousands, whose spans nobody reads and the queue could not hold.
 pub const MAX_SAMPLED_RECORDS: usize = 256;
 
-/// A sampled record, and the spans that will tell about it.
+/// A sampled record, and the spans that describe it.
 #[derive(Debug, Clone)]
 pub struct SampledRecord {
     /// Its partition.
@@ -20,11 +20,11 @@ pub struct SampledRecord {
     pub parent: TraceParent,
     /// The span of its processing.
     pub process: TraceParent,
-    /// The span of the record that it leads to, whose header has it.
+    /// The span of the record that it leads to, as the header of that record has it.
     pub created: Option<TraceParent>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: &'static str,
-    /// Why, if not what is usual.
+    /// The reason, for any outcome but the usual one.
     pub reason: Option<&'static str>,
     /// Whether it could not be used.
     pub is_dead: bool,
@@ -117,18 +117,18 @@ impl SampledRecords {
         }
     }
 
-    /// Forgets the records of a partition that was taken away.
+    /// Forgets the records of a revoked partition.
     pub fn forget(&mut self, partition: Partition) {
         self.records.retain(|one| one.partition != partition);
     }
 
-    /// Removes all.
+    /// Removes all records.
     pub fn clear(&mut self) {
         self.records.clear();
         self.left_out = 0;
     }
 
-    /// Returns whether there is nothing to tell.
+    /// Returns whether there is no record.
     pub const fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
@@ -138,7 +138,7 @@ impl SampledRecords {
         self.records.iter()
     }
 
-    /// The number of sampled records that are not among these, because there were too many.
+    /// Returns the number of sampled records that are not among these, because there were too many.
     pub const fn left_out(&self) -> usize {
         self.left_out
     }

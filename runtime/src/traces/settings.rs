@@ -1,5 +1,5 @@
-//! The standard variables of OpenTelemetry that decide whether spans are recorded, and which. What is
-//! about the connection to the collector (endpoint, headers, timeout) the exporter reads itself.
+//! The standard variables of OpenTelemetry that decide whether spans are recorded, and which. The
+//! exporter itself reads those about the connection to the collector (endpoint, headers, timeout).
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
 use opentelemetry::trace::{SpanKind, TraceId};

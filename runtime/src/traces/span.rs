@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::trace_context::TraceParent;
 
-/// Links of one span; those beyond are counted in it. The SDK's own default.
+/// The maximum number of links of one span; further ones are only counted. The SDK's own default.
 pub const MAX_LINKS: usize = 128;
 
 /// A span that has ended.
@@ -76,14 +76,14 @@ impl Span {
         self
     }
 
-    /// Says that what the span is about failed: the kind of the error, of which there are few.
+    /// Marks the span as failed, with the kind of the error, of which there should be few.
     #[must_use]
     pub fn failed(mut self, kind: impl Into<String>) -> Self {
         self.error = Some(kind.into());
         self
     }
 
-    /// Returns what is exported.
+    /// Returns the data that is exported.
     pub(super) fn into_data(self, scope: InstrumentationScope) -> SpanData {
         let (began, ended) = self.times;
         let mut attributes = self.attributes;
@@ -108,13 +108,14 @@ impl Span {
             parent_span_id: self
                 .parent
                 .map_or(SpanId::INVALID, |parent| SpanId::from(parent.ids().1)),
-            // What is received was sent by somebody else; what is written continues our own work.
+            // A received request or record was sent by another process; a written record continues our
+            // own work.
             parent_span_is_remote: self.parent.is_some()
                 && matches!(self.kind, SpanKind::Server | SpanKind::Consumer),
             span_kind: self.kind,
             name: self.name,
             start_time: began,
-            // Clocks are set: no span ends before it began.
+            // The clock may be set back, and a span must not end before it began.
             end_time: ended.max(began),
             attributes,
             dropped_attributes_count: 0,

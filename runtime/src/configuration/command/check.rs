@@ -11,7 +11,7 @@ use crate::lifecycle::{Failure, Failures};
 use crate::output;
 use crate::plural::count;
 
-/// Checks each setting by itself, then the rules between settings, then what the service makes of them.
+/// Checks each setting by itself, then the rules between settings, then runs the service's own `check`.
 pub(super) fn run<C: Parser>(
     described: &Described,
     config: &ConfigSettings,
@@ -32,7 +32,7 @@ pub(super) fn run<C: Parser>(
     let (mut flags, mut is_complete) = (Vec::new(), is_readable);
     for setting in &settings {
         match setting.check(description.file.as_ref()) {
-            // The words have the flags already.
+            // Flags are among the words already, and a default needs no flag.
             Ok(()) if matches!(setting.origin, Origin::Flag | Origin::Default) => {}
             Ok(()) => flags.extend(setting.flag()),
             Err(failure) => {

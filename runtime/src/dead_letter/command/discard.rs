@@ -1,6 +1,6 @@
 //! `dead-letters discard`: closes dead letters that will never be used, with a note.
 //!
-//! It closes them for one group only: deciding for a campaign does not decide for another.
+//! It closes them for one group only: a decision for one campaign is no decision for another.
 
 use clap::Args;
 use serde_json::json;
@@ -42,7 +42,7 @@ pub struct DiscardArgs {
 }
 
 impl DiscardArgs {
-    /// Returns where the command is recorded, if it is. The note says why.
+    /// Returns where the command is recorded, if it is. `--note` stands for `--why`.
     ///
     /// # Errors
     /// See [`AuditSettings::open`].

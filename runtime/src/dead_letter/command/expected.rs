@@ -1,7 +1,7 @@
 //! `redrive --expect`: runs only when as many dead letters are open as the preview counted.
 //!
-//! Between a preview and its run another person may redrive the same dead letters, or others may
-//! arrive. Then the run is another than the one that was agreed to.
+//! Between a preview and its run another person may redrive the same dead letters, or more may arrive.
+//! The run would then do something other than what the preview showed.
 
 use std::collections::HashSet;
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_number_is_told_with_what_to_do() {
+    fn a_different_number_is_reported_with_a_hint() {
         let sentence = other_number(1, 10);
         assert!(
             sentence.starts_with("1 dead letter is open and selected, and --expect says 10: "),

@@ -89,7 +89,8 @@ impl Row {
         }
     }
 
-    /// Returns its outcome and who came to it, as far as that is known, or why it is open.
+    /// Returns the outcome and, where it is recorded, who decided it; without a state, why the dead
+    /// letter is open.
     fn summary(&self) -> String {
         match &self.state {
             Some(DeadLetterState {

@@ -67,8 +67,8 @@ impl RedriveArgs {
 
 /// Evaluates the original of a dead letter as the service does today.
 pub trait Redrive {
-    /// Evaluates the original. Waits while a registry or a database does not answer; giving up on
-    /// it is a failure of the command and no attempt on the dead letter.
+    /// Evaluates the original. Waits while a registry or a database does not answer. When it gives up
+    /// waiting, the command fails, and this does not count as an attempt on the dead letter.
     ///
     /// # Errors
     /// Exit code 1 for a fault outside the record.
@@ -79,9 +79,9 @@ pub trait Redrive {
         None
     }
 
-    /// Returns what the vouchers or rows are worth that were issued or written so far, or would be
-    /// in a preview: the sum of each currency. A second voucher of an order, or a row that existed,
-    /// adds nothing.
+    /// Returns the total amount, by currency, of the vouchers that were issued or the rows that were
+    /// inserted so far; in a preview, of those that would be. A second voucher of an order, or a row that
+    /// existed already, adds nothing.
     fn sums(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
@@ -123,8 +123,9 @@ fn redrive_all(
 ) -> Result<(), Failure> {
     let run = run_name("redrive");
     let audit = trail(audit, "redrive", &run, topic, topic.name());
-    // Before the states are read, because it ends the transaction that a killed redrive left open.
-    // What is expected is counted before both, because the writer also ends a redrive that runs.
+    // The writer is opened before the states are read, because this ends the transaction that a killed
+    // redrive left open. `--expect` is checked before that, because opening the writer also fences a
+    // redrive that is still running.
     let expected = super::expected::expected(topic, args)?;
     let writer = match args.dry_run {
         true => None,
@@ -190,7 +191,7 @@ fn redrive_all(
     }
 }
 
-/// Reports how many dead letters were evaluated, if a program asked for that.
+/// Reports how many dead letters were evaluated, with `--progress json`.
 struct Progress {
     lines: Option<ProgressLines>,
     total: Option<u64>,

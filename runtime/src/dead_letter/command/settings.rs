@@ -1,5 +1,5 @@
-//! The command `dead-letters` with its flags, for a service that says whose dead letters are meant
-//! and how it reads their originals.
+//! The command `dead-letters` with its flags. Each service adds the flags that say whose dead letters are
+//! meant, and how it reads their originals.
 
 use clap::{Args, Subcommand};
 
@@ -14,7 +14,7 @@ pub trait OwnerFlags: Args {
     /// The name of the service, as audit records have it.
     const SERVICE: &'static str;
 
-    /// Returns the dead letters of that owner.
+    /// Returns the dead letter topic of that owner.
     fn dead_letter_topic(&self, kafka: KafkaSettings, topics: &TopicSettings) -> DeadLetterTopic;
 }
 
@@ -62,7 +62,7 @@ struct Invocation<A: Args, O: Args> {
     owner: O,
 }
 
-/// The same, with the dead letters that are meant.
+/// The arguments of one command, with the dead letter topic that they select.
 struct Started<A, O> {
     args: A,
     topics: TopicSettings,

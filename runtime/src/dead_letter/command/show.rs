@@ -146,7 +146,7 @@ fn reading_without_original(missing: &MissingOriginal) -> Reading {
     Reading {
         format: "unknown: the original is missing".to_owned(),
         today: missing.outcome().to_string(),
-        // The parts that are carried may contain a code; without the original nobody can say.
+        // The parts that are carried may contain a code, which cannot be checked without the original.
         secret: true,
         ..Reading::default()
     }

@@ -28,17 +28,17 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// The right to see that a topic exists, its partitions and its offsets.
+    /// Returns the right to see that a topic exists, its partitions and its offsets.
     pub const fn describe_topic(name: &'a str) -> Self {
         Self::new("Describe", "topic", name)
     }
 
-    /// The right to read a topic's records.
+    /// Returns the right to read a topic's records.
     pub const fn read_topic(name: &'a str) -> Self {
         Self::new("Read", "topic", name)
     }
 
-    /// The right to see a group's members and offsets.
+    /// Returns the right to see a group's members and offsets.
     pub const fn describe_group(name: &'a str) -> Self {
         Self::new("Describe", "group", name)
     }
@@ -48,13 +48,13 @@ impl<'a> Right<'a> {
         format!("{} {}", self.resource, self.name)
     }
 
-    /// The right to commit a group's offsets.
+    /// Returns the right to commit a group's offsets.
     pub const fn read_group(name: &'a str) -> Self {
         Self::new("Read", "group", name)
     }
 }
 
-/// Returns whether the brokers refuse access. A retry has the same answer until somebody allows it.
+/// Returns whether the brokers refuse access. A retry is refused too, until somebody grants the access.
 pub fn is_refusal(error: &KafkaError) -> bool {
     error
         .rdkafka_error_code()

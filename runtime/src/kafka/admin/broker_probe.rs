@@ -17,7 +17,7 @@ use crate::lifecycle::{Failure, Shutdown};
 /// Pause between two requests. Bounds how late `/readyz` sees an outage.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Timeout of one request. A broker that needs longer serves nobody.
+/// Timeout of one request. A broker that needs longer is of no use to the services.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long one poll of the client's events may take. Bounds how late the probe stops.
@@ -64,7 +64,7 @@ impl BrokerProbe {
     fn check(&self) -> Result<(), String> {
         let metadata = self.client.fetch_metadata(Some(&self.topic), TIMEOUT);
         if metadata.is_err() {
-            // The reason comes as an event.
+            // The client reports the reason as an event.
             let _ = self.client.poll(EVENT_POLL);
         }
         let mut connection_error = self.client.context().connection_error();

@@ -15,7 +15,7 @@ use crate::kafka::{KafkaSettings, partition_list};
 use crate::lifecycle::Failure;
 use crate::record::{Partition, Positions};
 
-/// How long the first answers may take. A coordinator that refuses takes all of it.
+/// How long the first answers may take. When the coordinator refuses, this time passes in full.
 const FIRST_ANSWER: Duration = Duration::from_secs(3);
 
 /// A group, and the topic that it reads.
@@ -35,7 +35,7 @@ impl GroupProgress {
     pub fn open(settings: &KafkaSettings, group: &str, topic: &str) -> Result<Self, Failure> {
         let mut config = settings.consumer(group)?;
         // A client that reads committed records waits for the offsets of open transactions, and a busy
-        // processor always has one. Those that are committed already will do.
+        // processor always has one. The offsets that are committed already are enough here.
         config.set("isolation.level", "read_uncommitted");
         let client: BaseConsumer = create_client(&config, DefaultConsumerContext, "client")?;
         let failed = |right: Right<'_>, error: KafkaError| match is_refusal(&error) {
@@ -60,8 +60,8 @@ impl GroupProgress {
         }
     }
 
-    /// Returns whether the group has members. A group whose coordinator cannot say so at the moment
-    /// is taken for one that has.
+    /// Returns whether the group has members. Returns true as well when the coordinator cannot say at the
+    /// moment.
     ///
     /// # Errors
     /// When no broker answers within `timeout`.

@@ -15,15 +15,15 @@ pub(in crate::kafka) fn ends_of(
     topic: &str,
     partitions: impl IntoIterator<Item = Partition>,
 ) -> KafkaResult<TopicPartitionList> {
-    // The protocol's timestamp for "the end" is the client's offset of that name.
+    // The protocol's timestamp for the end of a log (-1) is the client's value of `KafkaOffset::End`.
     partition_list(
         topic,
         partitions.into_iter().map(|one| (one, KafkaOffset::End)),
     )
 }
 
-/// Returns the end of each partition's log: with a client that reads committed records, the offset
-/// past the last of those. Takes one request for each broker.
+/// Returns the end of each partition's log. With a client that reads committed records, this is the
+/// offset past the last committed record. Takes one request for each broker.
 ///
 /// # Errors
 /// The error of the client, or of a partition.

@@ -94,7 +94,7 @@ impl KafkaSettings {
         }
     }
 
-    /// Returns what all clients share.
+    /// Returns the configuration that all clients share.
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -112,7 +112,7 @@ impl KafkaSettings {
         config
     }
 
-    /// Reads the user's properties, which replace ours.
+    /// Reads the user's properties, which override those of the services.
     ///
     /// # Errors
     /// Exit code 2 for those that cannot be set.
@@ -215,7 +215,8 @@ impl KafkaSettings {
     pub fn observer(&self) -> Result<ClientConfig, Failure> {
         let mut config = self.base();
         let user = self.user_properties()?;
-        // Not for a group: librdkafka compares the user's max.poll.interval.ms with it.
+        // The client joins no group, but librdkafka compares the user's max.poll.interval.ms with this
+        // value.
         config.set("session.timeout.ms", millis(SESSION_TIMEOUT));
         Ok(user.apply_to(config))
     }

@@ -7,7 +7,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use crate::record::{Offset, Partition};
 
-/// An assigned partition that brings no records, or all of them.
+/// A blocked partition, or all partitions of this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     /// The topic.
@@ -20,7 +20,7 @@ pub struct Blocked {
     pub cause: Cause,
 }
 
-/// Why no records come.
+/// Why no records arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// This member lost its membership and has not joined its group again.
@@ -63,7 +63,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Returns the meaning of an error that the client reported for one partition.
+    /// Returns the cause that an error stands for which the client reported for one partition.
     pub(crate) fn of(code: RDKafkaErrorCode, why: &str) -> Self {
         let why = if why.is_empty() {
             code.to_string()
@@ -87,7 +87,7 @@ impl Cause {
         }
     }
 
-    /// Returns whether it may pass without a person.
+    /// Returns whether the cause may disappear without a person.
     pub(super) const fn may_pass(&self) -> bool {
         !matches!(self, Self::OutOfRange { .. })
     }
@@ -188,7 +188,7 @@ impl BlockedPartitions {
         self.current.get(&Some(partition))
     }
 
-    /// Returns the blocked partitions and the offset of each. A position past it means that the
+    /// Returns the blocked partitions and the offset of each. A position past this offset means that the
     /// partition is healthy again.
     pub(super) fn offsets(&self) -> Vec<(Partition, Offset)> {
         self.current

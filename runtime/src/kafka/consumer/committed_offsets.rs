@@ -45,7 +45,8 @@ pub(super) fn request<C: ConsumerContext + 'static>(
     })
 }
 
-/// The client returns an invalid offset for a partition of which nothing is committed.
+/// Returns the committed offset, or the beginning: the client returns an invalid offset for a partition
+/// of which nothing is committed.
 const fn or_beginning(offset: Offset) -> Offset {
     match offset {
         Offset::Offset(offset) => Offset::Offset(offset),
@@ -121,7 +122,8 @@ impl OffsetRequests {
         uncovered
     }
 
-    /// Each partition that an old request for several covers, and none for it alone.
+    /// Returns the partitions whose answer is late, each for a request of its own: only requests for
+    /// several partitions cover them, and one of these is old.
     fn late(
         &self,
         wanted: &BTreeMap<Partition, Assignment>,
@@ -143,11 +145,11 @@ impl OffsetRequests {
             .collect()
     }
 
-    /// Takes the answers that have come, waiting up to `timeout` for that to the newest request.
+    /// Takes the answers that have come. Waits up to `timeout` for the answer to the newest request.
     pub(super) fn take_answers(&mut self, mut timeout: Duration) -> CommittedOffsets {
         let mut answers = CommittedOffsets::default();
         self.open.retain(|request| {
-            // The first one is the newest; the others are not waited for.
+            // Only the first request, which is the newest, is waited for.
             let answer = request.call.answer(std::mem::take(&mut timeout));
             if let Some(answer) = answer {
                 answers.add(request, answer);

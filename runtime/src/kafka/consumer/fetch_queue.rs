@@ -40,7 +40,7 @@ pub(in crate::kafka) enum Fetched {
     End(Partition, Offset),
     /// Nothing within the given time, or the client has an event.
     Nothing,
-    /// The client could not fetch. It goes on by itself, possibly behind what it could not read.
+    /// The client could not fetch. It continues by itself, possibly past what it could not read.
     Error(FetchError),
 }
 
@@ -112,9 +112,9 @@ impl<C: ConsumerContext + 'static> Drop for ClosingConsumer<C> {
     }
 }
 
-/// Has the consumer send a LeaveGroup request, whose answer its destruction waits for. A static member
-/// sends one only when it unsubscribes, and no longer once it is being destroyed. So this returns when
-/// the request was sent, or after [`LEAVE_TIMEOUT`].
+/// Makes the consumer send a LeaveGroup request; destroying the consumer waits for the answer. A static
+/// member sends one only when it unsubscribes, and no longer once it is being destroyed. So this returns
+/// when the request was sent, or after [`LEAVE_TIMEOUT`].
 fn leave_group<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let deadline = Instant::now() + LEAVE_TIMEOUT;
@@ -141,8 +141,8 @@ fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
 }
 
 impl<C: ConsumerContext + 'static> FetchQueue<C> {
-    /// Creates a queue for the records of `consumer`. It gets those of a partition once
-    /// [`forward`](Self::forward) was called for it.
+    /// Creates a queue for the records of `consumer`. Records of a partition arrive in it once
+    /// [`forward`](Self::forward) was called for the partition.
     pub(in crate::kafka) fn new(consumer: BaseConsumer<C>) -> Self {
         let handle = consumer.client().native_ptr();
         // SAFETY: the handle belongs to a live consumer; both calls return a reference that `Queue` owns.
@@ -168,7 +168,7 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
         }
     }
 
-    /// Has the consumer leave its group when it is closed, even as a static member.
+    /// Makes the consumer leave its group when it is closed, even as a static member.
     pub(super) const fn leave_on_close(&mut self) {
         self.consumer.leaves_group = true;
     }

@@ -1,4 +1,4 @@
-//! The first record of each of some partitions from an offset on, for commands that ask once.
+//! Reads the first record of partitions from given offsets on, for commands that look once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,8 +41,8 @@ impl FirstRecord {
     }
 }
 
-/// Reads each partition of `starts` from its offset on, up to its first record; `time` is for all of
-/// them together. Blocks its thread. `group` names the client: nothing is joined or committed.
+/// Reads each partition of `starts` from its offset on, up to its first record. `time` bounds the whole
+/// call. Blocks its thread. `group` names the client: nothing is joined or committed.
 ///
 /// # Errors
 /// Exit code 2 when librdkafka refuses the configuration.
@@ -90,7 +90,8 @@ pub fn first_records(
                 (partition, FirstRecord::Blocked(blocked))
             }
             Fetched::Nothing => {
-                // Serves the client's events. It retries what failed for no single partition.
+                // Serves the client's events. The client retries errors that are not about a single
+                // partition.
                 let _ = queue.client().poll(Duration::ZERO);
                 continue;
             }

@@ -55,7 +55,7 @@ pub trait GroupConsumer {
     /// Reads every assigned partition again from the group's committed offset, or from its beginning.
     ///
     /// # Errors
-    /// Why not; call again.
+    /// Says why it failed; call it again.
     fn rewind(&mut self, timeout: Duration) -> Result<(), String>;
 
     /// Returns the next offset of each partition from which a record was returned, or whose end was

@@ -1,8 +1,8 @@
 //! Halted partitions: taken from the client, and fetched again from the same offset.
 //!
-//! After some errors the client would go on behind what it could not read (a batch with a wrong
-//! checksum), and records would be skipped. So a partition with an error is halted and retried after
-//! a pause. The other partitions are fetched meanwhile.
+//! After some errors, such as a batch with a wrong checksum, the client would continue past what it could
+//! not read, and records would be skipped. So a partition with an error is halted and retried after a
+//! pause. The other partitions are fetched meanwhile.
 //!
 //! A stalled partition is restarted in the same way, without a pause.
 
@@ -24,9 +24,9 @@ use crate::record::{Offset, Partition};
 /// A partition that was taken from the client. It stays here while it is fetched again, until a
 /// record or its end has come.
 pub(super) struct Halted {
-    /// Where it is fetched again.
+    /// The offset at which it is fetched again.
     pub(super) resume_at: KafkaOffset,
-    /// When; `None` while it is fetched, and where a person has to decide.
+    /// When it is fetched again; `None` while it is fetched, and when a person has to decide.
     pub(super) retry_at: Option<Instant>,
     pause: Duration,
     /// The request for the first offset of its log and the one past its last.

@@ -4,8 +4,8 @@
 //! records, and a position is past control records, so a partition that was read to its end is 0 behind
 //! even where transaction markers follow its last record.
 //!
-//! Nobody knows the timestamp of a record that was not read yet. It is about as old as the record
-//! before it, and no older than the moment at which the partition was last at its end.
+//! The timestamp of an unread record is not known. The record is about as old as the record before it,
+//! and no older than the moment at which the partition was last at its end.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,15 @@ pub(super) struct ConsumerLag {
     group: String,
     topic: String,
     partitions: BTreeMap<Partition, PartitionLag>,
-    /// The time of day when the client's events were last polled: it is not asked for each record.
+    /// The time of day when the client's events were last polled, so that no record needs a read of the
+    /// clock.
     now: i64,
 }
 
 /// The lag of an assigned partition.
 struct PartitionLag {
-    /// The metric, once the lag is known. The exporter cannot remove a metric, so it is set to 0 when
-    /// the partition is taken away.
+    /// The metric, once the lag is known. The exporter cannot remove a metric, so it is set to 0 when the
+    /// partition is revoked.
     records: Option<Gauge>,
     /// Whether there are committed records past the position, or that is not known.
     is_behind: bool,
@@ -50,7 +51,7 @@ impl PartitionLag {
         }
     }
 
-    /// Returns the time that the first unread record is about as old as.
+    /// Returns about when the first unread record was written.
     fn unread_since(&self) -> i64 {
         self.at_end.max(self.last_read).unwrap_or(self.began)
     }
@@ -77,7 +78,7 @@ impl ConsumerLag {
             .insert(partition, PartitionLag::begin(self.now));
     }
 
-    /// Notes that a partition is read again from its committed offset. Whether that is its end is not
+    /// Notes that a partition is read again from its committed offset. Whether it is at its end is not
     /// known yet.
     pub(super) fn note_rewound(&mut self, partition: Partition) {
         if let Some(lag) = self.partitions.get_mut(&partition) {
@@ -123,7 +124,7 @@ impl ConsumerLag {
     pub(super) fn compare(&mut self, ends: &Positions, positions: &Positions) {
         for (partition, position) in positions {
             if let Some(end) = ends.get(partition) {
-                // The ends are from a moment ago.
+                // The ends are from a moment ago, so the position may be past them.
                 self.set_records(*partition, (end - position).max(0));
             }
         }
@@ -155,7 +156,7 @@ impl ConsumerLag {
         }
     }
 
-    /// Forgets a partition that was taken away.
+    /// Forgets a revoked partition.
     pub(super) fn forget(&mut self, partition: Partition) {
         if let Some(PartitionLag {
             records: Some(gauge),
@@ -166,8 +167,8 @@ impl ConsumerLag {
         }
     }
 
-    /// Returns the time that the oldest unread record is about as old as; `None` when every partition
-    /// was read to its end.
+    /// Returns about when the oldest unread record was written; `None` when every partition was read to
+    /// its end.
     pub(super) fn unread_since(&self) -> Option<i64> {
         let behind = self.partitions.values().filter(|lag| lag.is_behind);
         behind.map(PartitionLag::unread_since).min()
@@ -175,7 +176,7 @@ impl ConsumerLag {
 }
 
 impl Drop for ConsumerLag {
-    /// Another member has the partitions from now on.
+    /// Sets the metrics to 0, because another member has the partitions from now on.
     fn drop(&mut self) {
         for gauge in self
             .partitions
@@ -198,7 +199,7 @@ mod tests {
         at.iter().copied().collect()
     }
 
-    /// The lag of partitions 0 and 1, which were assigned at 100.
+    /// Returns the lag of partitions 0 and 1, which were assigned at 100.
     fn lag() -> ConsumerLag {
         let mut lag = ConsumerLag::new("processor", "order-status");
         lag.set_time(100);
@@ -207,7 +208,7 @@ mod tests {
         lag
     }
 
-    /// The same after both were read to their ends.
+    /// Returns the same lag after both partitions were read to their ends.
     fn at_end() -> ConsumerLag {
         let mut lag = lag();
         lag.note_end(0);
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(
             lag().unread_since(),
             Some(100),
-            "it is not known to be there"
+            "not known to be at its end"
         );
         let mut lag = at_end();
         assert_eq!(lag.unread_since(), None);

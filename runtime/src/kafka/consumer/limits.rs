@@ -15,14 +15,14 @@ pub(super) const REQUEST_SINGLY_AFTER: Duration = Duration::from_secs(1);
 /// Requests that are open at the same time. Each has a thread.
 pub(super) const MAX_OPEN_REQUESTS: usize = 32;
 
-/// How long a new request is waited for at once: most coordinators answer within milliseconds, and a
-/// partition that starts now starts a poll earlier. Other partitions' records wait meanwhile.
+/// How long the loop waits for the answer to a new request: most coordinators answer within milliseconds,
+/// and the partition then starts one poll earlier. Records of other partitions wait meanwhile.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(20);
 
 /// The same while no partition is fetched, so that no record waits.
 pub(super) const FIRST_WAIT_WITHOUT_RECORDS: Duration = Duration::from_millis(200);
 
-/// Pause before offsets are requested again that were not returned, or that are not settled.
+/// Pause before a new request for offsets that were not returned, or that are not settled.
 pub(super) const REQUEST_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A partition whose offset is unknown for this long is reported as blocked. Shorter delays are
@@ -44,15 +44,15 @@ pub(super) const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// A partition whose cause has gone resumes within this time.
 pub(super) const MAX_RETRY_PAUSE: Duration = Duration::from_secs(8);
 
-/// Timeout of the request for the offsets that a log holds. Only a sentence waits for the answer.
+/// Timeout of the request for the offsets that a log holds. Only a message to a person needs the answer.
 pub(super) const LOG_RANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval between two requests for the ends of the logs. A partition that does not move is
 /// reported after two answers. Also how long the ends may be unknown before that is reported.
 pub(super) const LOG_ENDS_INTERVAL: Duration = Duration::from_secs(4);
 
-/// The same within [`QUICK_AFTER_OUTAGE`] of a lost connection. Leaders move then, and that is what
-/// partitions were seen to stall after. Longer than most fetches take.
+/// The same within [`QUICK_AFTER_OUTAGE`] of a lost connection. Leaders move then, and partitions were
+/// observed to stall after that. Longer than most fetches take.
 pub(super) const QUICK_LOG_ENDS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long after a lost connection partitions are checked more often. Long enough for brokers to
@@ -91,8 +91,8 @@ pub(super) const FIRST_RECORD_WAIT: Duration = Duration::from_millis(100);
 /// that waits here does not poll its group.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the drop of a consumer waits for its close. The client tells its group, and waits for
-/// the coordinator without a limit; after this time it goes on closing in the background.
+/// How long the drop of a consumer waits until the consumer is closed. The client waits for the
+/// coordinator without a limit; after this time it goes on closing in the background.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a member that leaves its group waits for its partitions to be revoked. Shorter than

@@ -1,7 +1,7 @@
 //! A member of a consumer group that reads one topic.
 //!
-//! The loops read through a [`GroupConsumer`], which a [`Subscription`] is. It calls everything else, on
-//! the caller's thread:
+//! The loops read through a [`GroupConsumer`], which [`Subscription`] implements. The subscription calls
+//! everything else, on the caller's thread:
 //!
 //! ```text
 //! Subscription::poll
@@ -24,8 +24,8 @@
 //! offset for it; until then, and while it is *halted*, it is *pending*. A partition
 //! that brings no records although it has some is *blocked*, and reported.
 //!
-//! A loop is never held inside a call: what can block runs on a thread of its own, or has a timeout.
-//! `limits` has all timeouts and bounds.
+//! No call holds a loop for an unbounded time: what can block runs on a thread of its own, or has a
+//! timeout. `limits` has all timeouts and bounds.
 
 mod blocked;
 mod committed_offsets;

@@ -82,7 +82,7 @@ impl ReadPositions {
         partitions.map(|one| (one, offset(one))).collect()
     }
 
-    /// Forgets how far a partition was read: it is read from elsewhere, or no longer.
+    /// Forgets how far a partition was read, because it is read from another offset, or no longer.
     pub(super) fn forget(&mut self, partition: Partition) {
         self.latest.take_if(|(latest, _)| *latest == partition);
         self.next.remove(&partition);

@@ -23,7 +23,8 @@ use crate::record::Partition;
 pub enum AssignmentChange {
     /// These partitions now belong to this member, and are read from their committed offsets.
     Assigned(Vec<Partition>),
-    /// These no longer do. Whatever was read of them and not committed is another member's work.
+    /// These partitions no longer belong to this member. Another member processes the records of them
+    /// that were read and not committed.
     Revoked(Vec<Partition>),
 }
 
@@ -44,7 +45,7 @@ pub(super) struct RebalanceContext {
     /// they are halted.
     pending: Mutex<BTreeMap<Partition, Assignment>>,
     has_pending: AtomicBool,
-    /// Counts the changes of what the client fetches, so that an answer to an older question can be
+    /// Counts the changes of what the client fetches, so that an answer to an older request can be
     /// recognized.
     epoch: AtomicU64,
     /// Since when this member is in no group, having lost its membership.
@@ -89,7 +90,7 @@ impl RebalanceContext {
             .store(!pending.is_empty(), Ordering::Release);
     }
 
-    /// Returns a number that is another one after each change of what the client fetches.
+    /// Returns a number that changes with each change of what the client fetches.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

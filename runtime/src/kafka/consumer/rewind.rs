@@ -54,8 +54,8 @@ impl Subscription {
         self.seek(&committed, timeout)
     }
 
-    /// Drops the request of a rewind that was begun. Its answer may be from before the end of a
-    /// transaction that was ended since.
+    /// Drops the request of a rewind that was begun. Its answer may be older than the end of the last
+    /// transaction.
     pub fn forget_answers(&mut self) {
         self.rewind = None;
     }
@@ -92,7 +92,8 @@ impl Subscription {
         }
     }
 
-    /// Returns whether a committed offset can be relied on, be there an outage or not.
+    /// Returns whether a committed offset can be relied on: shortly after an outage, only once the
+    /// coordinator has returned it unchanged for long enough.
     pub(super) fn is_settled(&mut self, partition: Partition, offset: KafkaOffset) -> bool {
         let after_outage = self.context().connection_lost_within(DISTRUST_AFTER_OUTAGE);
         self.unsettled

@@ -1,10 +1,9 @@
 //! Finds partitions that do not move although their logs go on.
 //!
-//! The client says when it has read a partition to its end. After that it says nothing, for as long
-//! as the broker answers its fetches with nothing, or does not answer. So the brokers are asked from
-//! time to time where the logs end, and a partition that stands before its end is restarted
-//! (`halted`). The ends are those for committed records: a partition whose records wait for a
-//! transaction is at its end.
+//! The client reports when it has read a partition to its end. After that it reports nothing for as long
+//! as the broker returns no records, or does not answer. So the brokers are asked from time to time where
+//! the logs end, and a partition whose position stays before its end is restarted (`halted`). The ends are
+//! those for committed records: a partition whose records wait for a transaction is at its end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,16 +44,16 @@ pub(super) struct Stalled {
 /// Compares the positions of all partitions with the ends of their logs, every few seconds.
 #[derive(Default)]
 pub(super) struct StallDetector {
-    /// When the last request was sent or, once the brokers have answered it, when that was.
+    /// When the last request was sent; once the brokers have answered it, when the answer came.
     last_check: Option<Instant>,
-    /// The request for the ends of the logs, as far as the brokers return them.
+    /// The request for the ends of the logs that has no answer yet.
     request: Option<BackgroundCall<Positions>>,
     /// The positions of partitions that were not at their ends at the last check.
     behind: Positions,
-    /// When the first of the requests was sent that have failed since the last answer.
+    /// When the first of the requests that have failed since the last answer was sent.
     failing_since: Option<Instant>,
-    /// Since the last check all fetched records were returned at least once: a partition that does
-    /// not move is not waiting for the loop.
+    /// Whether the client had no fetched record left at some moment since the last check. If it had none,
+    /// a partition that does not move is not waiting for the loop.
     was_drained: bool,
     restarts: Restarts,
 }
@@ -128,8 +127,8 @@ impl StallDetector {
             }
         };
         self.failing_since = None;
-        // Not since the request: after a slow answer a partition gets as much time to move as after
-        // any other.
+        // The time of the answer, not of the request: after a slow answer a partition gets as much time
+        // to move as after any other.
         self.last_check = Some(now);
         let mut behind = positions.clone();
         behind

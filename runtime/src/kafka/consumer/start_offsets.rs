@@ -1,8 +1,8 @@
 //! Starts to fetch assigned partitions, once it is known from which offset.
 //!
 //! librdkafka could do that by itself. But an offset that an open transaction holds back
-//! (`UNSTABLE_OFFSET_COMMIT`) is returned as no offset at all, and librdkafka takes it for none when
-//! the assignment changes while it is requested (`rd_kafka_assignment_apply_offsets`, as of 2.12). It
+//! (`UNSTABLE_OFFSET_COMMIT`) is returned as an invalid offset, which librdkafka takes for a missing one
+//! when the assignment changes during the request (`rd_kafka_assignment_apply_offsets`, as of 2.12). It
 //! would read the partition from its beginning, and each of its records would have its outcome twice.
 
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::subscription::Subscription;
 use crate::kafka::partition_list;
 use crate::record::Partition;
 
-/// What is known of the offsets of partitions that are not fetched yet.
+/// The requests for the offsets of partitions that are not fetched yet, and their last error.
 #[derive(Default)]
 pub(super) struct StartOffsets {
     requests: OffsetRequests,
@@ -96,7 +96,7 @@ impl Subscription {
         self.start_offsets.request_at = Some(Instant::now() + REQUEST_AGAIN_AFTER);
     }
 
-    /// Has the client fetch these partitions from these offsets.
+    /// Makes the client fetch these partitions from these offsets.
     fn fetch_from(&mut self, starts: &[(Partition, KafkaOffset)]) -> Result<(), KafkaError> {
         for (partition, _) in starts {
             self.queue.forward(&self.topic, *partition)?;

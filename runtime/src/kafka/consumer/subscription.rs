@@ -37,7 +37,7 @@ use crate::kafka::partition_list;
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Debug)]
 pub enum Polled<R> {
     /// A record.
@@ -48,7 +48,7 @@ pub enum Polled<R> {
     Fatal(String),
 }
 
-/// What the client's queue of events brought.
+/// The result of serving the client's queue of events.
 enum Event {
     None,
     /// An event, which was handled.
@@ -91,7 +91,8 @@ pub struct Subscription {
     failure: Option<String>,
 }
 
-/// Rounds up to whole milliseconds, in which the client waits. Its wrapper spins through the rest.
+/// Rounds up to whole milliseconds: the client waits in milliseconds, and its wrapper would spin through
+/// a fraction.
 fn whole_millis(time: Duration) -> Duration {
     Duration::from_millis(time.as_micros().div_ceil(1000) as u64)
 }
@@ -109,7 +110,7 @@ impl Subscription {
         consumer.subscribe(&[topic]).map_err(|error| {
             Failure::bad_setting(format!("cannot subscribe to {topic}: {error}"))
         })?;
-        // Of a configuration without a group the client has just refused to subscribe.
+        // Without a group in the configuration, `subscribe` has just failed.
         let group = config.get("group.id").unwrap_or_default();
         Ok(Self {
             config: config.clone(),
@@ -132,8 +133,8 @@ impl Subscription {
         })
     }
 
-    /// Has this member leave the group when the subscription is dropped, so that the other members
-    /// take over its partitions at once.
+    /// Makes this member leave the group when the subscription is dropped, so that the other members take
+    /// over its partitions at once.
     pub const fn leave_on_close(&mut self) {
         self.leaves_on_close = true;
         self.queue.leave_on_close();
@@ -218,7 +219,8 @@ impl Subscription {
         }
     }
 
-    /// Looks at the clock and at the last record, which is not done for each record.
+    /// Notes the time of day and the timestamp of the last record, which would cost too much for each
+    /// record.
     fn sample_lag(&mut self) {
         self.lag.set_time(unix_millis());
         if let Some(record) = self.queue.last_record() {
@@ -399,7 +401,8 @@ impl GroupConsumer for Subscription {
                 timeout
             };
             match self.serve_events(wait) {
-                // Not after an event: more may follow it, and the queue of records is woken once.
+                // After an event the next poll serves events again: more may follow, and the queue of
+                // records is woken only once.
                 Event::None => self.records_until_events = RECORDS_PER_EVENT_POLL,
                 Event::Handled => return Polled::Nothing,
                 Event::Fatal(why) => return Polled::Fatal(why),
@@ -434,7 +437,7 @@ impl GroupConsumer for Subscription {
         match self.serve_events(whole_millis(time)) {
             Event::None => {}
             Event::Handled => self.records_until_events = 0,
-            // The client reports it only once.
+            // The client reports the failure only once.
             Event::Fatal(why) => self.failure = Some(why),
         }
     }

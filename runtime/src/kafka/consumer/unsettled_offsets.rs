@@ -19,7 +19,7 @@ pub(super) struct UnsettledOffsets {
 }
 
 impl UnsettledOffsets {
-    /// Returns whether this offset can be relied on now. Outside of an outage it can at once.
+    /// Returns whether this offset can be relied on now. Without a recent outage it can at once.
     pub(super) fn is_settled(
         &mut self,
         partition: Partition,

@@ -29,13 +29,14 @@ struct State {
 }
 
 impl AdaptiveTimeout {
-    /// For an owner that builds a new producer after an abandoned call: from
+    /// Returns the timeout of an owner that builds a new producer after an abandoned call: from
     /// [`FIRST_ABANDON_TIMEOUT`] to [`MAX_ABANDON_TIMEOUT`].
     pub(super) fn doubling() -> Self {
         Self::new(FIRST_ABANDON_TIMEOUT, MAX_ABANDON_TIMEOUT)
     }
 
-    /// For a producer without a successor, which has one attempt: always [`MAX_ABANDON_TIMEOUT`].
+    /// Returns the timeout of a producer without a successor, which has one attempt: always
+    /// [`MAX_ABANDON_TIMEOUT`].
     pub(super) fn longest() -> Self {
         Self::new(MAX_ABANDON_TIMEOUT, MAX_ABANDON_TIMEOUT)
     }

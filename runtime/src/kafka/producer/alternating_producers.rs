@@ -63,7 +63,7 @@ impl Producers {
         }
     }
 
-    /// Has [`init`](Self::init) look for hanging transactions of these ids within `scope`, and abort
+    /// Makes [`init`](Self::init) look for hanging transactions of these ids within `scope`, and abort
     /// them.
     #[must_use]
     pub fn ending_hanging_transactions(

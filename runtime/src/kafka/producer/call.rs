@@ -19,7 +19,7 @@ pub(super) enum Call {
     Abort,
 }
 
-/// Which call it is.
+/// The kind of a call, without its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallKind {
     Init,

@@ -147,7 +147,7 @@ impl CallThread {
         state.running.is_some() || state.result.is_some()
     }
 
-    /// Returns the error of every call since one was abandoned.
+    /// Returns the error of every call once one was abandoned.
     pub(super) fn failure(&self) -> Option<TransactionError> {
         let state = self.shared.lock();
         state.abandoned.clone().map(TransactionError::Fatal)

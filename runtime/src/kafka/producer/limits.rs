@@ -25,9 +25,9 @@ const _: () = assert!(MAX_ABANDON_TIMEOUT.as_millis() > TRANSACTION_TIMEOUT.as_m
 /// timeout then returns in time, on a busy machine too, and its producer goes on.
 pub(super) const RETURN_MARGIN: Duration = Duration::from_secs(1);
 
-/// Abandoned calls of one owner that are too many. Each keeps a client with its threads and
-/// connections. Five, each followed by a new client that did no better, mean that only a new process
-/// can help.
+/// The number of abandoned calls of one owner at which no further client is built. Each keeps a client
+/// with its threads and connections. Five, each followed by a new client that did no better, mean that
+/// only a new process can help.
 pub(super) const MAX_ABANDONED_CALLS: usize = 5;
 
 /// How long the drop of a producer waits for its client to be destroyed. That takes milliseconds, but
@@ -65,7 +65,8 @@ pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 /// How long the markers of an abort may take to release the offsets.
 pub(super) const MARKERS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Pause between the two checks for open partitions. A transaction that goes on has moved by then.
+/// Pause between the two checks for open partitions. If the open records are of a live transaction, the
+/// stable offset has moved by then.
 pub(super) const RECHECK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The least time that a request for stable offsets gets. One that takes less may just be slow.

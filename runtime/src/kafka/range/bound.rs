@@ -88,8 +88,8 @@ impl Bound {
         }
     }
 
-    /// Returns the time of a bound in time; [`at_this_moment`](Self::at_this_moment) makes an age
-    /// one.
+    /// Returns the time of a bound that is a time. [`at_this_moment`](Self::at_this_moment) turns an age
+    /// into a time.
     pub(super) const fn time(&self) -> Option<i64> {
         match self {
             Self::Time(millis) => Some(*millis),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::record::{Offset, Partition};
 
-/// The interval between two log lines about what is waited for.
+/// The interval between two log lines about the rest of a partition that has not come.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the rest of a partition is waited for. Longer than the default transaction timeout and
@@ -81,7 +81,7 @@ impl RangeProgress {
         self.ends.is_empty() && self.ended.is_empty()
     }
 
-    /// Takes note of a record.
+    /// Notes a record, and returns where it lies relative to the range.
     pub(super) fn record(&mut self, partition: Partition, offset: Offset) -> Passed {
         if !self.early.is_empty() {
             self.early.remove(&partition);
@@ -94,8 +94,7 @@ impl RangeProgress {
         }
     }
 
-    /// Takes note that a broker reports this end of a partition. Returns whether the span ends
-    /// there.
+    /// Notes that a broker reports this end of a partition. Returns whether the span ends there.
     pub(super) fn end(&mut self, partition: Partition, reported: Offset, now: Instant) -> bool {
         let Some(end) = self.ends.get(&partition) else {
             return false;
@@ -133,8 +132,8 @@ impl RangeProgress {
         .collect()
     }
 
-    /// Returns a partition that has been waited for too long. `quiet_since` is when the last record
-    /// of any partition came: while others are read, nothing is waited for.
+    /// Returns a partition whose rest has not come for too long. `quiet_since` is when the last record of
+    /// any partition came: the time while other partitions are read does not count.
     pub(super) fn overdue(&self, now: Instant, quiet_since: Instant) -> Option<EarlyEnd> {
         self.early.iter().find_map(|(partition, waiting)| {
             let since = waiting.since.max(quiet_since);

@@ -18,8 +18,8 @@ use crate::kafka::{KafkaSettings, Right};
 use crate::lifecycle::Failure;
 use crate::record::{InputRecord as _, Partition, Positions};
 
-/// The maximum number of records of other times that one call skips. Bounds how long a stop waits, and allows a
-/// commit of offsets after each call.
+/// How many records outside of the selected times one call skips at most. Bounds how long a stop waits,
+/// and allows a commit of offsets after each call.
 const MAX_PASSED: u32 = 20_000;
 
 /// What a call of [`RangeReader::next`] brought.
@@ -207,7 +207,7 @@ impl RangeReader {
         self.progress.is_waiting()
     }
 
-    /// Logs what is waited for, and gives up after a while.
+    /// Logs which partitions are waited for, and fails when one is overdue.
     fn wait_for_ends(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         if std::mem::take(&mut self.moved) {

@@ -1,8 +1,8 @@
 //! What a record of a replay costs the live flow: pure.
 //!
-//! Reading a record costs the broker a little, and writing a voucher costs everybody: it is in a
-//! transaction, and the sink writes its row. So a rate is in units of work, and how many records that
-//! are depends on how many of them are written.
+//! Reading a record costs the broker a little. Writing a voucher costs every service: it is in a
+//! transaction, and the sink writes its row. So a rate is in units of work, and the number of records
+//! that it allows depends on how many of them are written.
 
 /// The work of writing a record, beside that of reading one.
 const WRITING: u64 = 9;
@@ -17,7 +17,7 @@ pub(super) struct RecordCost {
     milli: u64,
 }
 
-/// As if every record were written, until more is known.
+/// Assumes that every record is written, until more is known.
 impl Default for RecordCost {
     fn default() -> Self {
         Self {
@@ -34,12 +34,12 @@ impl RecordCost {
         }
     }
 
-    /// Returns the work of so many records.
+    /// Returns the work of this number of records.
     pub(super) const fn work(self, records: u64) -> u64 {
         records.saturating_mul(self.milli) / MILLI
     }
 
-    /// Returns how many records so much work is; at least one.
+    /// Returns how many records this much work allows; at least one.
     pub(super) fn records(self, work: u64) -> u32 {
         let records = work.saturating_mul(MILLI) / self.milli.max(MILLI);
         u32::try_from(records).unwrap_or(u32::MAX).max(1)

@@ -16,11 +16,11 @@ const MEMBERS_INTERVAL: Duration = Duration::from_secs(5);
 /// The time since the last commit after which a group may have lost its members.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What a group that keeps up may be behind as far as can be measured: the ends and the offsets are
-/// asked for every few milliseconds, one after the other.
+/// The lag that even a group without any may seem to have: the offsets and the ends are requested every
+/// few milliseconds, one after the other.
 const LEAST_ALONE: Duration = Duration::from_millis(20);
 
-/// The most that a group may be behind by itself. One that is further behind has a backlog, to which a
+/// The largest lag that counts as a group's own. A group that is further behind has a backlog, to which a
 /// replay gives way until it is gone.
 const MOST_ALONE: Duration = Duration::from_millis(100);
 
@@ -35,7 +35,7 @@ pub(super) struct WatchedGroup {
     window: Option<Duration>,
     /// The largest lags of the windows without the replay.
     alone: Vec<Duration>,
-    /// What of them is taken for the lag without the replay.
+    /// The lag without the replay, derived from `alone`.
     baseline: Duration,
     has_members: bool,
     members_asked: Duration,
@@ -83,7 +83,7 @@ impl WatchedGroup {
         self.lag.last_commit().is_some()
     }
 
-    /// Asks how far the group is, unless it has no members. `now` returns the time.
+    /// Measures how far the group is behind, unless it has no members. `now` returns the time.
     pub(super) fn observe(&mut self, now: impl Fn() -> Duration) {
         self.progress.serve_events();
         if !self.has_members {
@@ -114,19 +114,19 @@ impl WatchedGroup {
         self.window.take()
     }
 
-    /// Takes a window for one without the replay.
+    /// Notes the largest lag of a window without the replay.
     pub(super) fn note_alone(&mut self, lag: Option<Duration>) {
         self.alone.extend(lag);
     }
 
-    /// Decides what the group is behind without the replay: the median of the windows.
+    /// Sets the lag without the replay: the median of the windows.
     pub(super) fn set_baseline(&mut self) {
         self.alone.sort_unstable();
         let median = self.alone.get(self.alone.len() / 2).copied();
         self.baseline = median.unwrap_or_default().clamp(LEAST_ALONE, MOST_ALONE);
     }
 
-    /// Returns how much longer than alone its records wait, at this lag.
+    /// Returns how much longer its records wait, at this lag, than without the replay.
     pub(super) fn delay(&self, lag: Duration) -> Duration {
         lag.saturating_sub(self.baseline)
     }
@@ -161,7 +161,7 @@ impl WatchedGroup {
         }
     }
 
-    /// Returns why the replay does not give way to the group, if so.
+    /// Returns why the replay does not give way to the group; `None` when it does.
     pub(super) fn not_watched(&self) -> Option<String> {
         (!self.has_members).then(|| NO_MEMBERS.to_owned())
     }

@@ -1,12 +1,12 @@
 //! How far a group is behind in time, from its committed offsets and the ends of its logs alone: no
 //! record is read. Pure.
 //!
-//! The lag is the age of the oldest record that the group leaves undone when it commits. A record of an
-//! open transaction counts, because nobody can read a live record behind it before that transaction
-//! ends. Between two commits the age of an uncommitted record says nothing, because offsets of durable work are committed
-//! late (ADR 0039). But a commit has everything that is durable by then: what it leaves waits in the
-//! group's queue, and as long as that record's age. So the lag of a group that keeps up is near 0,
-//! however late it commits.
+//! The lag is the age of the oldest record that the group leaves uncommitted when it commits. A record of
+//! an open transaction counts, because nobody can read a live record behind it before that transaction
+//! ends. Between two commits the age of an uncommitted record says nothing, because offsets of durable
+//! work are committed late (ADR 0039). But a commit includes everything that is durable by then: a record
+//! that it leaves uncommitted waits in the group's queue, and has waited there for as long as it is old.
+//! So the lag of a group that keeps up is near 0, however late it commits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::record::{Offset, Partition, Positions};
 /// the next record.
 const MAX_TRAILING_MARKERS: Offset = 4;
 
-/// A group that has committed nothing for so long has records that it cannot finish: more than twice
+/// A group that has committed nothing for this long has records that it cannot finish: more than twice
 /// the time for which offsets are deferred at most.
 const MAX_COMMIT_INTERVAL: Duration = Duration::from_millis(600);
 
-/// Ends that are kept of a partition. Further ones are taken for as old as the last of these: a group
-/// that has not committed for so long is far behind in any case.
+/// The maximum number of ends that are kept of a partition. Later ends count as old as the last of these:
+/// a group that has not committed for that long is far behind in any case.
 const MAX_ENDS: usize = 1024;
 
 /// The lag of a group, from one observation to the next. Times are since some fixed moment.
@@ -34,9 +34,9 @@ pub(super) struct CommitLag {
 }
 
 impl CommitLag {
-    /// Notes the committed offsets and the ends of the logs as of `now`. Returns the lag of the
-    /// partition that is furthest behind; none when nothing can be said until the next commit.
-    /// Partitions without a committed offset are left out.
+    /// Notes the committed offsets and the ends of the logs as of `now`. Returns the lag of the partition
+    /// that is furthest behind; `None` when nothing can be said until the next commit. Partitions without
+    /// a committed offset are left out.
     pub(super) fn note(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! A replay gives way to the live flow: its pace is what the live groups bear (ADR 0044).
+//! A replay gives way to the live flow: its pace is what the live groups can bear (ADR 0044).
 //!
 //! ```text
 //! GroupProgress ──offsets, ends──▶ CommitLag ──lag──▶ RateController ──work/s──▶ RecordCost ──▶ Pace
@@ -11,7 +11,7 @@
 //! | `group` | a live group: asked again and again, summed up for each window |
 //! | `lag` | how far a group is behind in time, from its offsets and the ends of its logs: pure |
 //! | `controller` | the rate, from how far the groups are held up: pure |
-//! | `cost` | how many records a rate is: pure |
+//! | `cost` | how many records a rate allows: pure |
 //! | `watcher` | the thread that does this beside the replay |
 
 mod controller;

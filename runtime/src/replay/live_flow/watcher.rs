@@ -14,13 +14,13 @@ use crate::lifecycle::Shutdown;
 use crate::replay::pacing::millis;
 use crate::replay::{GivingWay, HeldUp, Pace};
 
-/// The pause between two observations: short beside the delay that a live record may have.
+/// The pause between two observations: short compared with the delay that a live record may have.
 const INTERVAL: Duration = Duration::from_millis(15);
 
 /// Windows in which the groups are watched before the replay begins.
 const WINDOWS_ALONE: u32 = 5;
 
-/// Windows after which that ends if no group commits: there is nothing to be measured.
+/// Windows after which this ends early if no group commits, because there is nothing to measure.
 const WINDOWS_OF_SILENCE: u32 = 2;
 
 /// Watches the groups.
@@ -130,7 +130,7 @@ impl Watcher {
             let (now, (read_by_now, written_by_now)) = (self.clock.now(), self.pace.counts());
             let read = read_by_now - read;
             let took = millis(now.saturating_sub(began)).max(1);
-            // By the cost that the pace was set with.
+            // With the cost that the pace was set with, which `note` changes.
             let used = self.cost.work(read).saturating_mul(1_000) / took;
             self.cost.note(read, written_by_now - written);
             self.follow_members(now);
@@ -180,7 +180,7 @@ impl Watcher {
         let Some(controller) = &mut self.controller else {
             return;
         };
-        // A group of which nothing is known may be held up.
+        // A group whose lag is not known may be held up.
         let delay = slowest.as_ref().map(|slowest| slowest.delay);
         let delay = delay.filter(|delay| is_known || controller.is_held_up(*delay));
         let decision = controller.decide(now, used, delay);

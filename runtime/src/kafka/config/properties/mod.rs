@@ -1,4 +1,4 @@
-//! `KAFKA_PROPERTIES`: more librdkafka properties, except those that a promise of the services rests
+//! `KAFKA_PROPERTIES`: more librdkafka properties, except those that a guarantee of the services depends
 //! on (ADR 0028).
 //!
 //! This file parses the text and gives each property one name.

@@ -81,7 +81,7 @@ const CODE: &str = "it makes the client run code that is not the service's; leav
 
 const METRICS: &str = "the services have their own metrics, see /metrics; leave it out";
 
-/// Properties that cannot be set, with the reason: first those of librdkafka that a promise rests on,
+/// Properties that cannot be set, with the reason: first those of librdkafka that a guarantee depends on,
 /// then those without effect, then those of Kafka's Java client.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["bootstrap.servers"], "set KAFKA_BOOTSTRAP_SERVERS"),

@@ -165,7 +165,7 @@ const REFUSED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn what_would_break_a_promise_or_do_nothing_is_refused_with_what_to_write() {
+fn properties_that_break_a_guarantee_or_have_no_effect_are_refused_with_a_hint() {
     for (text, expected) in REFUSED {
         let message = variable(text).expect_err(text);
         assert!(message.starts_with("KAFKA_PROPERTIES: "), "{message}");

@@ -79,9 +79,9 @@ impl KafkaCluster {
         offsets.collect()
     }
 
-    /// Adds those of `partitions` whose offsets are held back. One that is delays the answer for all,
-    /// so they are bisected. What is not asked before `until` counts as held back until the next
-    /// check.
+    /// Adds to `held_back` those of `partitions` whose offsets are held back. One such offset delays the
+    /// answer for all partitions of a request, so they are bisected. Partitions that were not asked for
+    /// before `until` count as held back until the next check.
     fn bisect_held_back(
         &self,
         partitions: &[Partition],
@@ -142,7 +142,7 @@ fn is_held_back(error: &KafkaError) -> bool {
     )
 }
 
-/// An error decides nothing: the same question is asked again.
+/// Makes every error retriable: an error decides nothing, and the same request is sent again.
 fn retriable(error: KafkaError) -> TransactionError {
     TransactionError::Retriable(error.to_string())
 }

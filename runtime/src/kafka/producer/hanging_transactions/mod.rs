@@ -1,21 +1,22 @@
-//! Hanging transactions: the broker believes that they have ended, and some partitions do not.
+//! Hanging transactions: for their coordinator they have ended, on some partitions they are still open.
 //!
 //! A broker that restarts may skip a transaction's markers for partitions whose leader it does not know
 //! yet ("Couldn't find leader endpoint ... likely deleted already and hence can be skipped", Kafka 4.3,
 //! `TransactionMarkerChannelManager`). The transaction's coordinator then takes it for ended, and on
 //! those partitions, the group's offsets among them, it stays open. The next marker of the same producer
-//! ends it there, whichever that is: a commit would commit offsets of records whose vouchers were never
-//! written.
+//! ends it there, be it a commit or an abort: a commit would commit offsets of records whose vouchers
+//! were never written.
 //!
 //! So a producer that takes over its ids looks for offsets of its group that are held back:
 //!
-//! 1. Most belong to a busy sibling: its transactions end, or its offsets move on. Nothing is written.
+//! 1. Most are held back by a busy sibling: its transactions end, or its offsets move on. Nothing is
+//!    written.
 //! 2. For what is held back longer than [`SUSPECT_AFTER`], each id sends one offset of the group, and
 //!    nothing else, in a transaction and aborts it. That ends what this id left hanging among the
 //!    group's offsets, and nothing of another id.
-//! 3. Offsets that are stable after that were this id's. Only then its open records are aborted too.
-//!    They may have been committed, with their markers lost. Nothing is lost with them: their offsets
-//!    were aborted in step 2, so their records are read again.
+//! 3. Offsets that are stable after that were held back by this id. Only then its open records are
+//!    aborted too. They may have been committed, with their markers lost. Nothing is lost with them:
+//!    their offsets were aborted in step 2, so their records are read again.
 //! 4. Offsets that are still held back belong to another id. They hold back no other partition, so the
 //!    owner goes on.
 //!
@@ -174,7 +175,8 @@ impl Search {
         let suspects = self.since.map(|_| self.partitions());
         let began = Instant::now();
         let committed = cluster.committed(suspects.as_deref(), timeout)?;
-        // Four times what the coordinator took for this answer, so that a slow one is not suspected.
+        // Four times what the coordinator took for this answer, so that a slow coordinator is not taken
+        // for offsets that are held back.
         let least = MIN_STABLE_OFFSETS_TIMEOUT;
         let stable_timeout = (began.elapsed() * 4).clamp(least, timeout.max(least));
         let asked: Vec<_> = committed.keys().copied().collect();
