@@ -6,7 +6,7 @@ import test from 'node:test';
 import { lab } from './lab/lab.js';
 import { startBrowser, stopBrowser } from './page/browser.js';
 
-// In this order: what is true of a system without dead letters and outages is looked at first.
+// In this order, because the first subjects need a system without dead letters and outages.
 const ORDER = [
   'flow',
   'try',
@@ -27,7 +27,7 @@ const ORDER = [
   'interrupted',
 ];
 
-// What takes longest, and is not in the short form.
+// The longest subjects, which the short form leaves out.
 const LONG = ['runs', 'day', 'pictures', 'outages'];
 
 const words = process.argv.slice(2);

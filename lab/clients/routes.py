@@ -93,7 +93,7 @@ class Caller:
         return order_id
 
     def set_status(self, order_id, status, version=None):
-        """The answer's status and the order's version after it."""
+        """Changes an order's status; returns the status of the answer and the order's new version."""
         if not self.can_patch:
             line = {"op": "status", "order_id": order_id, "status": status}
             if version is not None:
@@ -255,7 +255,7 @@ CASES = [place, texts, change, pages, bulk, old_routes, errors, health]
 
 
 def callers(work, sources):
-    """All HTTP clients, with programs below `work`."""
+    """Returns all HTTP clients, with programs below `work`."""
     python = [work / "venv/bin/python", sources / "python/ask.py"]
     java = ["java", "-cp", work / "java/*", sources / "java/Ask.java"]
     node = ["node", work / "node/ask.js"]

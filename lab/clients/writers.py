@@ -128,7 +128,7 @@ class Job:
         return f"{self.number}{order:02}"
 
     def expected(self):
-        """What has to become of each order, by its id."""
+        """Returns the expected outcome of each order, by its id."""
         dead = self.writer.dead.get(self.case)
         return {
             self.order_id(number): NONE if number == 7 else dead or outcome
@@ -150,7 +150,7 @@ def jobs(all_writers):
 
 
 def write(writer, its_jobs):
-    """Runs a writer's program; what it could not do is noted in the jobs."""
+    """Runs a writer's program, and records in the jobs what it could not do."""
     asked = json.dumps([job.as_json() for job in its_jobs])
     program = subprocess.Popen(
         writer.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

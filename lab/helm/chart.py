@@ -29,8 +29,8 @@ COMPONENTS = ("producer", "processor", "sink", "console")
 
 
 def helm(*arguments):
-    """Runs Helm and returns its exit code, its output and its errors. Without a cluster, and built from its
-    sources, Helm supposes a Kubernetes of long ago; this is the oldest that the chart supports."""
+    """Runs Helm and returns its exit code, its output and its errors. Without a cluster, a Helm that is built from
+    its sources assumes an old Kubernetes, so the oldest version that the chart supports is passed."""
     if arguments[0] in ("template", "lint"):
         arguments += ("--kube-version", "1.30.0")
     with tempfile.TemporaryDirectory() as home:
@@ -105,7 +105,7 @@ def pods(all_objects):
 
 
 def containers(template):
-    """Returns all containers of a template, those of the start included."""
+    """Returns all containers of a template, init containers included."""
     return template["spec"].get("initContainers", []) + template["spec"]["containers"]
 
 
@@ -115,7 +115,7 @@ def environment(container):
 
 
 def selects(selector, labels):
-    """Whether a selector selects an object with these labels."""
+    """Returns whether a selector selects an object with these labels."""
     exact = selector.get("matchLabels", {}).items() <= labels.items()
     return exact and all(
         labels.get(one["key"]) in one["values"] and one["operator"] == "In"

@@ -1,4 +1,4 @@
-"""What the chart has from elsewhere in the project: a chart can read no files outside itself, and symbolic
+"""The files that the chart copies from the project: a chart can read no files outside itself, and symbolic
 links are lost where a GitOps tool packs the folder. `copies.py` writes the copies; a test compares them.
 """
 
@@ -17,7 +17,7 @@ FOLDERS = [
 
 
 def files():
-    """Returns the path of each copy with its content, and with None for one whose original is gone."""
+    """Returns the path of each copy with its content, or with None if its original does not exist any more."""
     wanted = {}
     for copies, originals, pattern in FOLDERS:
         wanted |= {copy: None for copy in copies.glob(pattern)}
@@ -26,7 +26,7 @@ def files():
 
 
 def schema():
-    """Returns the schema of the values with the names of settings of today."""
+    """Returns the schema of the values with the current names of the settings."""
     schema = json.loads(SCHEMA.read_text())
     for component in (*COMPONENTS, "shared"):
         schema["$defs"][f"{component}Settings"]["propertyNames"]["enum"] = accepted(component)

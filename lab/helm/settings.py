@@ -31,7 +31,7 @@ def readers():
 
 
 def is_read(commands, wanted):
-    """Whether one of the `wanted` commands is among those of a cell such as `run, check` or `(all but run)`."""
+    """Returns whether a cell such as `run, check` or `(all but run)` contains one of the `wanted` commands."""
     excepted = re.fullmatch(r"\(all but (.*)\)", commands)
     names = {name.strip() for name in (excepted[1] if excepted else commands).split(",")}
     if excepted:

@@ -1,4 +1,4 @@
-"""What is around the pods: migrations, budgets, network policies, scaling, metrics."""
+"""The objects around the pods: migrations, disruption budgets, network policies, scaling, metrics."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""What the pods are: kinds, identity, settings, secrets, security, probes, and how they end."""
+"""The pods: kinds, identity, settings, secrets, security, probes, and their shutdown."""
 
 import re
 import unittest

@@ -1,4 +1,4 @@
-"""Runs every query of the dashboard against Prometheus: each has to be one, and to return data."""
+"""Runs every query of the dashboard against Prometheus: each must be valid and return data."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import math
 import environment
 from wait import until
 
-# What these panels show does not happen while everything works: their queries may return nothing.
+# Panels about faults: their queries may return nothing while everything works.
 NEED_AN_EVENT = {"Dead letters by reason", "Refused clients", "Blocked partitions", "Fenced members and lost calls"}
 
 VARIABLES = {"$__rate_interval": "20s", "$job": ".+", "$instance": ".+"}
@@ -40,7 +40,7 @@ def check(prometheus, report):
             if title in NEED_AN_EVENT:
                 prometheus.query(query)
             else:
-                # NaN is a ratio or a quantile of nothing.
+                # NaN is the ratio or quantile of an empty result.
                 until("data", lambda: any(not math.isnan(value) for _, value in prometheus.query(query)), 30)
         except Exception as error:  # a wrong query, or none that returns data
             wrong = f"{error}; the query is {query}"

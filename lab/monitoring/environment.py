@@ -1,4 +1,4 @@
-"""What `run` passes on, and the addresses of the stack that it has started."""
+"""The variables that `run` passes on, and the addresses of the stack that it has started."""
 
 import os
 import pathlib

@@ -1,7 +1,7 @@
 """The faults, and the alerts that each has to fire.
 
-A fault is made, all its alerts have to fire; it is taken away, and every alert has to resolve. `after` are
-alerts that fire only then: what was late is seen when it is done.
+While a fault lasts, all its alerts have to fire; once it is removed, every alert has to resolve. `after` are
+alerts that fire only after the removal, because a delay is measured only when the delayed work is done.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ NOT_FIRED = {
 
 
 def fault(*alerts, after=(), short=False):
-    """Adds a fault: a context manager that makes it, and takes it away at its end."""
+    """Registers a fault: a context manager that injects it, and removes it at its end."""
     def add(function):
         FAULTS.append(Fault(
             function.__name__, contextlib.contextmanager(function), list(alerts), list(after), short))
@@ -57,7 +57,7 @@ def fault(*alerts, after=(), short=False):
 
 @contextlib.contextmanager
 def repeated(*calls):
-    """Makes these calls again and again meanwhile, each in a thread of its own."""
+    """Repeats each of these calls in a thread of its own until the context ends."""
     stopping = threading.Event()
 
     def run(call):
@@ -104,7 +104,8 @@ def an_empty_file_of_keys(system):
        alert("ServiceAbsent", service="processor"), after=[alert("EndToEndSlow", hop="order_to_voucher")], short=True)
 def no_processor_for_longer_than_half_of_what_the_topic_keeps(system):
     system.set_retention("30000")
-    # The rules have to have seen it, because they remember it while nobody is scraped.
+    # The rules must have recorded the retention before, because they use the recorded value while no
+    # processor is scraped.
     until("the retention to be recorded", lambda: [
         1 for _, value in system.prometheus.query("topic:checkout_topic_guaranteed_retention_seconds:min")
         if value == 30])
@@ -112,7 +113,8 @@ def no_processor_for_longer_than_half_of_what_the_topic_keeps(system):
     yield
     system.processor.start()
     system.processor.ready()
-    # Another restart would be one more pause: the alerts that follow are about this one.
+    # The setting is changed without a restart, which would be a second pause: the alerts that follow are
+    # about the first one.
     system.configure(ORDER_STATUS, "min.compaction.lag.ms", WEEK)
 
 
@@ -144,7 +146,7 @@ def the_broker_stands_still(system):
     finally:
         os.kill(broker, signal.SIGCONT)
     for service in [system.processor, system.sink]:
-        # At five calls that do not return the processor ends, by design.
+        # The processor ends after five calls that do not return, by design.
         if service.has_ended:
             service.kill()
             service.start()
@@ -168,7 +170,7 @@ def a_sink_that_is_killed_again_and_again(system):
     for _ in range(4):
         before = until("the sink to be scraped", seen)
         system.sink.kill()
-        # Start times are told apart if they differ by more than the kernel's clock tick.
+        # Start times differ only if they are more than a clock tick of the kernel apart.
         system.sink.start()
         until("the sink to be scraped anew", lambda: seen() not in ([], before))
     yield
@@ -190,7 +192,7 @@ def a_topic_that_refuses_vouchers(system):
     system.configure(VOUCHERS_TOPIC, "max.message.bytes", "80")
     yield
     system.configure(VOUCHERS_TOPIC, "max.message.bytes", "1048588")
-    # It is tried again after a pause of up to 30 s.
+    # The processor tries the batch again after a pause of up to 30 s.
     until("the processor to be ready", lambda: system.processor.metric("checkout_ready") == 1, 90)
 
 
@@ -275,7 +277,7 @@ def a_session_that_locks_the_table_of_orders(system):
 def a_session_that_stays_open(system):
     session = system.psql("begin isolation level repeatable read", "select txid_current()")
     with ended(session):
-        # Rows of a transaction that is rolled back are dead, and nobody publishes them.
+        # A transaction that is rolled back leaves dead rows, which the relay does not publish.
         system.psql(
             "begin",
             "insert into outbox (order_id, version, status, total, currency, occurred_at)"

@@ -54,7 +54,7 @@ def check_none_fires(prometheus, case, report):
 
 def check_fault(system, fault, report):
     print(f"\n{fault.name.replace('_', ' ')}", flush=True)
-    # Nothing may be raised in here: the fault is taken away behind its yield.
+    # Nothing may be raised inside the context: the fault is removed by the code after its yield.
     with fault.make(system):
         check_fires(system.prometheus, fault.alerts, report)
     check_fires(system.prometheus, fault.after, report)

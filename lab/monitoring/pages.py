@@ -36,10 +36,10 @@ def faults():
             yield f"the summary of {name} is not constant"
         if f"/docs/runbooks/{name}.md" not in rule:
             yield f"{name} names another runbook"
-        # An expectation that is not empty.
+        # A test expects the alert to fire.
         if not re.search(rf"labels: 'ALERTS{{alertname=\"{name}\"", tests):
             yield f"no test sees {name} fire"
-        # Or the reason why none can, in NOT_FIRED.
+        # A fault fires the alert, or NOT_FIRED says why none can.
         if f'alert("{name.removeprefix("Checkout")}"' not in made and f'"{name}":' not in made:
             yield f"no fault in lab/monitoring fires {name}"
         if f"]({name}.md)" not in index:

@@ -19,7 +19,7 @@ from processes import Gate, Service
 from prometheus import Prometheus
 from wait import until
 
-# Clients of the ingress, with their keys. "shop" is the traffic; the rate is that of each of them.
+# Clients of the ingress, with their keys. "shop" sends the traffic. RATE is the limit of each client.
 KEYS = {"shop": "shop-key-of-the-lab-1", "flood": "flood-key-of-the-lab-1"}
 RATE = 40
 
@@ -36,7 +36,7 @@ class System:
             "API_KEYS_FILE": str(self.keys_file),
             "API_KEY_RATE": str(RATE),
             "API_KEY_BURST": str(RATE),
-            # So few that a fault can use them up.
+            # Few enough that a fault can use all of them.
             "HTTP_CONNECTIONS": "64",
             "DATABASE_POOL": "4",
         })

@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut figures = Vec::new();
     let measured = run(&arguments, &mut figures);
-    // What was measured before a leg failed is printed too.
+    // Figures that were measured before a leg failed are printed too.
     let printed = print(&arguments, &figures);
     match measured.and(printed) {
         Ok(()) => ExitCode::SUCCESS,
@@ -155,7 +155,7 @@ async fn on_the_stack(
         let beside = beside_a_backfill::run(&rig).await;
         add(figures, beside.context("beside a backfill")?);
     }
-    // Kafka Streams is no part of the system, and needs what the system does not.
+    // `all` leaves this leg out, because Kafka Streams is no part of the system and needs a JDK and Maven.
     if arguments.leg == Leg::BesideStreams {
         let beside = beside_streams::run(&rig).await;
         add(figures, beside.context("beside Kafka Streams")?);

@@ -12,7 +12,7 @@ const STOP_SECONDS = 40;
 
 const running = new Set();
 
-// Whatever way this process ends, but by a SIGKILL: then `run` ends what it has noted.
+// Runs however this process ends, except by a SIGKILL: then `run` ends the processes that were recorded.
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });

@@ -77,7 +77,8 @@ export class Visits {
   }
 }
 
-// One session for each person and run of the console: an address may try only so many keys a minute.
+// One session for each person and run of the console, because the console limits sign-ins per address and
+// minute.
 const cookies = new Map();
 
 async function signIn(context, name) {

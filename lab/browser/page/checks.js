@@ -8,7 +8,8 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 /** Fails when axe finds anything in the page as it is. */
 export async function axeFindsNothing(page, where) {
-  // Through the debugger: the page's own policy lets no script in, which is as it should be.
+  // Injected through the debugger, because the page's content security policy rightly refuses foreign
+  // scripts.
   await page.evaluate(AXE);
   const findings = await page.evaluate(async () => {
     const { violations } = await window.axe.run(document, {
@@ -28,7 +29,7 @@ export async function fitsItsWidth(page, where) {
   const { content, width, wide } = await page.evaluate(() => {
     const root = document.scrollingElement;
     const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
-    // What is inside of a box that scrolls by itself, such as a block of hex, is not the page's.
+    // Elements inside a box that scrolls by itself, such as a block of hex, do not widen the page.
     const isOwn = (element) => {
       for (let box = element.parentElement; box; box = box.parentElement) {
         if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(box).overflowX)) return false;
@@ -52,7 +53,7 @@ export async function nothingMoves(page, where) {
     document
       .getAnimations()
       .filter((animation) => animation.playState === 'running')
-      // A transition that takes no time is none.
+      // A transition without a duration is no animation.
       .filter((animation) => animation.effect.getComputedTiming().activeDuration > 1)
       .map(({ effect }) => effect.target.outerHTML.slice(0, 120)),
   );

@@ -52,7 +52,7 @@ async function prepare(open) {
   await page.getByText('Done', { exact: true }).last().waitFor();
 
   const heading = (name) => (shown) => shown.getByRole('heading', { name }).first().waitFor();
-  // Until the services were asked, the flow is that of an earlier page, and says so.
+  // Until the console has polled the services, the page shows the flow of an earlier page, and says so.
   const flow = (isThere) => async (shown) => {
     await shown.getByText(/^As of /).waitFor();
     await isThere(shown);

@@ -1,4 +1,4 @@
-// What must never happen in a page of the console, whatever a test does with it.
+// Events that must never happen in a page of the console, whatever a test does with it.
 
 import assert from 'node:assert/strict';
 

@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
 
 fn print(text: &str, holds: bool) -> ExitCode {
     match output::print_line(text) {
-        // What was found counts for more than who reads it.
+        // A broken promise decides the exit code even if the verdict cannot be printed.
         _ if !holds => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => lifecycle::exit(&failure),

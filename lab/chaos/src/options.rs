@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long faults are injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// Until there were this many.
+    /// Until this many faults were injected.
     Faults(u32),
     /// For this time.
     For(Duration),

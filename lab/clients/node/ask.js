@@ -30,7 +30,7 @@ function byHttp({ method, path, headers, body }) {
       );
     });
     request.on('error', reject);
-    // Of a body that is written in parts the length is not known: it is sent in chunks.
+    // The length of a body that is written in parts is unknown, so it is sent in chunks.
     if (body !== null) {
       const half = body.length >> 1;
       request.write(body.slice(0, half));

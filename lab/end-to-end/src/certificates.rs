@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use stack::PostgresTls;
 
-/// A folder with `ca.pem`; `broker.pem`, `.key` and `.both` for servers on 127.0.0.1; `sink.pem` and
-/// `.key` for a client; and `stranger.pem`, an authority that signed none of them. Dropping it removes
-/// the folder.
+/// A folder with `ca.pem`; `broker.pem`, `broker.key` and `broker.both` for servers on 127.0.0.1;
+/// `sink.pem` and `sink.key` for a client; and `stranger.pem`, an authority that signed none of the others.
+/// Dropping it removes the folder.
 #[derive(Debug)]
 pub struct Certificates {
     folder: PathBuf,

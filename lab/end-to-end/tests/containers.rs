@@ -1,5 +1,5 @@
-//! The files of containers and of systemd are held to what the binaries say of themselves.
-//! `lab/images/run` builds the image and runs the services of the Compose file from it.
+//! The commands, flags and variables in the Compose file, the Dockerfile and the systemd units exist in the
+//! binaries. `lab/images/run` builds the image and runs the services of the Compose file from it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,14 +39,14 @@ fn words(value: &Value) -> Vec<String> {
     words.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The `--help` of a command line, which says every flag and variable that it knows.
+/// Returns the `--help` of a command, which lists every flag and variable that it accepts.
 fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
     let (name, rest) = command.split_first().context("an empty command")?;
     let binary = binaries.of(name)?;
     let subcommand = rest.first().context("no subcommand")?;
     let mut help = help_of(binary, &[subcommand.as_str()])?;
     if name == "console" {
-        // Its environment is also that of the commands that it runs.
+        // The commands that the console runs inherit its environment.
         for words in RUN_BY_THE_CONSOLE {
             help += &help_of(binary, words)?;
         }
@@ -54,7 +54,7 @@ fn help(binaries: &ServiceBinaries, command: &[String]) -> Result<String> {
     Ok(help)
 }
 
-/// Commands that the console runs, which read between them all settings that it hands on.
+/// Commands that the console runs. Together they read every setting that the console passes on.
 const RUN_BY_THE_CONSOLE: [&[&str]; 4] = [
     &["exec", "processor", "explain"],
     &["exec", "processor", "backfill"],

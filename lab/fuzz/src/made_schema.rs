@@ -110,10 +110,10 @@ enum Leaf {
 #[derive(Debug, Clone)]
 enum Type {
     Leaf(usize),
-    /// As many of [`SYMBOLS`].
+    /// An enum of this many of [`SYMBOLS`].
     Enum(usize),
     Fixed(usize),
-    /// A fixed of as many bytes, which is a decimal of scale 2.
+    /// A fixed type of this many bytes, which is a decimal of scale 2.
     FixedDecimal(usize),
     Array(usize),
     Map(usize),

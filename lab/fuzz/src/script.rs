@@ -1,5 +1,5 @@
-//! Reads an input as a list of choices. Behind its end every choice is the first one, so that building
-//! from it ends too.
+//! Reads an input as a list of choices. After its end every choice is the first one, so that building from
+//! it ends.
 
 /// The rest of the input.
 pub(crate) struct Script<'a> {
@@ -48,14 +48,14 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Returns as many bytes, or fewer at the end.
+    /// Returns `length` bytes, or fewer at the end.
     pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(length.min(self.rest.len()));
         self.rest = rest;
         taken
     }
 
-    /// Reads a length and as many bytes.
+    /// Reads a length, and returns that many bytes, or fewer at the end.
     pub(crate) fn bytes(&mut self) -> &'a [u8] {
         let length = self.below(256);
         self.take(length)

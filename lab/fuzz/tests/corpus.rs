@@ -1,5 +1,5 @@
-//! Every input that is kept is judged as the targets demand, without an engine; so are its beginnings
-//! and some changes of it, the same ones each time.
+//! Runs the targets on every kept input and on some changes of it, the same ones each time, without an
+//! engine.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use fuzz::TARGETS;
 
-/// Changes tried of each input.
+/// The number of changes that are tried of each input.
 const CHANGES: usize = 40;
 
-/// More than that is for the fuzzer's own folder.
+/// The maximum number of kept inputs. A larger corpus belongs in the fuzzer's own folder.
 const MAX_FILES: usize = 300;
 
 fn corpus() -> PathBuf {
@@ -31,7 +31,7 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Runs a target; a panic is told with the input's name.
+/// Runs a target; prints the name of the input if the target panics.
 fn judge(run: fn(&[u8]), name: &str, input: &[u8]) {
     if let Err(panic) = std::panic::catch_unwind(|| run(input)) {
         eprintln!("{name}, as {:?}", String::from_utf8_lossy(input));
@@ -39,7 +39,7 @@ fn judge(run: fn(&[u8]), name: &str, input: &[u8]) {
     }
 }
 
-/// A small generator, so that a change is the same everywhere.
+/// A small random number generator, so that the changes are the same everywhere.
 fn random(state: &mut u64) -> usize {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -64,8 +64,9 @@ fn changed(input: &[u8], state: &mut u64) -> Vec<u8> {
     bytes
 }
 
-/// The oracle of the Avro targets, apache-avro, recurses with frames of some 50 KB, as the optimizer
-/// has it, where ours has a bound of its own. A test's usual 2 MiB are not always enough for it.
+/// The stack of the thread that runs the targets. apache-avro, with which the Avro targets compare our
+/// reader, recurses with optimized frames of about 50 KB, where our reader bounds its depth. A test's usual
+/// 2 MiB are not always enough.
 const STACK: usize = 32 * 1024 * 1024;
 
 #[test]

@@ -13,17 +13,17 @@ pub enum Mutation {
     NoGeneration,
     /// A new transactional id at each start: a predecessor is not fenced.
     NewTransactionalId,
-    /// After an interrupted call the producer is kept, and with it its epoch.
+    /// After an interrupted call the producer is kept with its epoch, instead of replaced.
     ProducerKept,
     /// Taking over a transactional id does not fence.
     NoFencing,
-    /// Offsets that any owner's transaction holds back make a task abort what hangs of its own.
+    /// A task aborts its own hanging transactions when any owner's transaction holds offsets back.
     HangingOfAnybody,
     /// An abort commits.
     AbortCommits,
     /// A commit without an answer counts as done.
     UnknownIsCommitted,
-    /// A transaction that could not be finished beside the loop counts as committed.
+    /// A full batch's transaction that could not be finished counts as committed.
     UnfinishedIsCommitted,
     /// A dead letter is dropped.
     DeadLetterDropped,
@@ -35,7 +35,7 @@ pub enum Mutation {
     ReadUncommitted,
     /// The sink's offsets are committed before its rows.
     OffsetsBeforeRows,
-    /// With a batch's offsets those of the prefetched records are committed.
+    /// The offsets of the prefetched records are committed together with those of the batch.
     ReadsAheadCommits,
     /// A statement that met a conflict counts as done.
     ConflictSwallowed,

@@ -9,29 +9,29 @@ use crate::run::{Done, Simulator};
 use crate::world::FaultCounts;
 use crate::world::schedule::Keep;
 
-/// Which seeds.
+/// The seeds to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Seeds {
-    /// The first.
+    /// The first seed.
     pub from: u64,
-    /// How many.
+    /// The number of seeds.
     pub count: u64,
     /// The planted bug.
     pub mutation: Option<Mutation>,
 }
 
-/// What the runs came to.
+/// The result of all runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Report {
-    /// Seeds that were run.
+    /// The number of seeds that were run.
     pub seeds: u64,
-    /// The lowest broken seed that was met. The runs stop at the first.
+    /// The lowest seed that was found broken. No further seeds are started after the first broken one.
     pub broken: Option<u64>,
     /// The number of faults.
     pub met: FaultCounts,
-    /// Order statuses that were written.
+    /// The number of order statuses that were written.
     pub records: u64,
-    /// By the wall's clock.
+    /// The wall-clock time of all runs.
     pub took: Duration,
 }
 
@@ -69,7 +69,7 @@ pub fn run(seeds: &Seeds) -> Report {
             .map(|_| scope.spawn(|| work(seeds, &next, &broken)))
             .collect();
         for worker in workers {
-            // A worker that panicked found a seed too: its panic is passed on.
+            // A panic outside of a run is a defect of the simulator, so it is passed on.
             match worker.join() {
                 Ok((seeds, done)) => {
                     report.seeds += seeds;

@@ -1,4 +1,4 @@
-//! The model's Kafka does what the documentation says: short histories, one subject each.
+//! The model of Kafka behaves as Kafka's documentation says: one short history for each subject.
 
 use std::time::Duration;
 

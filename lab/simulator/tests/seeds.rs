@@ -1,4 +1,4 @@
-//! Every invariant holds for a fixed set of seeds, and for others at each run.
+//! Every invariant holds for a fixed set of seeds, and for new seeds at each run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -77,7 +77,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
                 }
             };
             rounds.add(&paced.millis);
-            // What the last backfill has written must not be in front of the next orders.
+            // The vouchers of the last backfill must not delay the next orders.
             system.settled().await;
         }
     }

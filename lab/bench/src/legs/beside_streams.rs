@@ -17,7 +17,8 @@ use crate::rig::{self, Rig, Run, micros_each, per_second};
 
 const LEG: &str = "beside streams";
 
-/// Who takes turns. Checkout is the first in each round: the others are compared with it.
+/// The contenders, which take turns. Checkout is the first in each round, because the others are compared
+/// with it.
 pub const CONTENDERS: [Contender; 3] = [
     Contender::Checkout,
     Contender::Streams(Preset::Default),
@@ -132,7 +133,7 @@ async fn drain(rig: &Rig, streams: &KafkaStreams) -> Result<Vec<Figure>> {
                 "{} wrote {vouchers} vouchers of {expected} eligible orders",
                 contender.name()
             );
-            // Who does less work, or other work, is not compared.
+            // A contender that does less or other work is not compared.
             let of_checkout = *of_checkout.get_or_insert(written);
             of_checkout.check_same(written).context(contender.name())?;
             if round > 0 {

@@ -15,7 +15,7 @@ use crate::usage;
 
 const LEG: &str = "console";
 
-/// What the CPU is measured of.
+/// The parts whose CPU time is measured.
 const PARTS: [&str; 6] = [
     "console",
     "producer",
@@ -97,7 +97,7 @@ async fn shares(
             rig::postgres_cpu(system)?,
         ])
     };
-    // What has just begun or ended still works for a moment.
+    // Processes still work for a moment after a start, or after a page was opened or closed.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (begun, before) = (Instant::now(), cpu()?);
     tokio::time::sleep(watched).await;

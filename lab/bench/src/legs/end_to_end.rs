@@ -114,7 +114,7 @@ pub(super) struct Paced {
     pub millis: Vec<f64>,
     /// The number of cores that were busy meanwhile.
     pub cores: f64,
-    /// The same of each of [`PARTS`].
+    /// The number of cores that each of [`PARTS`] kept busy.
     parts: [f64; PARTS.len()],
 }
 

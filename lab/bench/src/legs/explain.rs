@@ -16,11 +16,11 @@ use crate::rig::{self, Rig};
 
 const LEG: &str = "explain";
 
-/// A person who has pressed a button waits no longer without wondering.
+/// The longest answer that a person who has pressed a button takes for immediate.
 const MOST_MILLIS: f64 = 1_000.0;
 
-/// An order is searched from this long before its time on. No live flow is as dense as the filling of
-/// the topic, so nothing is written for this long.
+/// `explain` searches an order from 5 s before its time on. Nothing is written for a little longer than
+/// that before the order, because no live flow is as dense as the filling of the topic.
 const QUIET: Duration = Duration::from_secs(6);
 
 /// An order with a row, and one that only the ingress knows; both in the middle of the topic.

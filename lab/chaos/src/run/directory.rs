@@ -15,7 +15,7 @@ impl Directory {
     /// Creates the folder, which is renamed to `kept_as` if it is kept.
     pub(super) fn create(kept_as: &str) -> Result<Self> {
         let all = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/chaos");
-        // Folders of runs that were killed.
+        // Runs that were killed have left their folders.
         for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
             let owner = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
             if owner.is_some_and(|pid| !stack::is_alive(pid)) {

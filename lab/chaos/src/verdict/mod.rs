@@ -198,7 +198,7 @@ fn changed(journal: &[Entry], orders: &BTreeMap<&str, &OrderRow>, verdict: &mut 
             .get(order_id.as_str())
             .is_some_and(|order| match status.as_str() {
                 "SENT" => order.sent,
-                // Nothing comes after these.
+                // These statuses are final.
                 last => order.status == last,
             });
         if *answer == Answer::Acknowledged && !made {

@@ -1,4 +1,4 @@
-//! Parts of pages that are made from the code.
+//! Parts of pages that are generated from the code.
 //!
 //! `UPDATE_DOCS=1 cargo test --test documentation` writes them anew.
 
@@ -9,7 +9,7 @@ use crate::project;
 const BEGIN: &str = "<!-- generated: begin -->\n";
 const END: &str = "<!-- generated: end -->\n";
 
-/// Compares the generated part of a page with what it should be, or writes it.
+/// Compares the generated part of a page with `expected`, or writes it if `UPDATE_DOCS` is set.
 pub(crate) fn compare(page: &str, expected: &str) -> Result<()> {
     let path = project().join(page);
     let text = std::fs::read_to_string(&path)?;
@@ -24,7 +24,7 @@ pub(crate) fn compare(page: &str, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Compares a file that is generated as a whole, or writes it.
+/// Compares a file that is generated as a whole with `expected`, or writes it if `UPDATE_DOCS` is set.
 pub(crate) fn compare_file(file: &str, expected: &str) -> Result<()> {
     let path = project().join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -36,7 +36,7 @@ pub(crate) fn compare_file(file: &str, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Compares what is written in a file with what should be, and names the first line that differs.
+/// Asserts that the text of a file is the expected one; the message shows the first line that differs.
 fn assert_is(file: &str, written: &str, expected: &str) {
     let mut lines = written.lines().zip(expected.lines());
     assert!(
@@ -47,7 +47,7 @@ fn assert_is(file: &str, written: &str, expected: &str) {
     );
 }
 
-/// A row of a table.
+/// Returns a row of a Markdown table.
 pub(crate) fn row(cells: &[&str]) -> String {
     let cells = cells.iter().map(|cell| match *cell {
         "" => " |".to_owned(),
@@ -56,7 +56,7 @@ pub(crate) fn row(cells: &[&str]) -> String {
     format!("|{}\n", cells.collect::<String>())
 }
 
-/// A text in a cell of a table.
+/// Escapes a text for a cell of a Markdown table.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{documents, markdown, name, project};
 
-/// Why a link of the document at `from` leads nowhere.
+/// Returns why a link of the document at `from` is broken, or `None` if it is not.
 fn fault(from: &Path, target: &str) -> Result<Option<String>> {
     if target.contains("://") || target.starts_with("mailto:") {
         return Ok(None);

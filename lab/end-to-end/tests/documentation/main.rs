@@ -10,13 +10,13 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
-/// The root of the project, which paths in documents are relative to.
+/// Returns the root of the project; paths in documents are relative to it.
 fn project() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
-/// All files below `folder` with one of these extensions, but for what is built, downloaded or
-/// hidden.
+/// Returns all files below `folder` with one of these extensions, without built, downloaded and hidden
+/// ones.
 fn files(folder: &Path, extensions: &[&str]) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -38,12 +38,12 @@ fn files(folder: &Path, extensions: &[&str]) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Every document of the project.
+/// Returns every document of the project.
 fn documents() -> std::io::Result<Vec<PathBuf>> {
     files(project(), &["md"])
 }
 
-/// A path as a person would write it, from the project's root.
+/// Returns a path relative to the root of the project.
 fn name(path: &Path) -> String {
     let path = path.strip_prefix(project()).unwrap_or(path);
     path.display().to_string()

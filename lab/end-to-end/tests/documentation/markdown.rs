@@ -1,6 +1,6 @@
-//! As much of Markdown as the checks need: headings with their anchors, links, code spans.
+//! The parts of Markdown that the checks need: headings with their anchors, links, code spans.
 
-/// Lines outside of code blocks.
+/// Returns the lines outside of code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
@@ -10,7 +10,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// Returns the anchors of a document's headings, as GitHub derives them.
 pub(crate) fn anchors(text: &str) -> Vec<String> {
     let mut anchors: Vec<String> = Vec::new();
     for line in prose(text) {
@@ -29,7 +29,7 @@ pub(crate) fn anchors(text: &str) -> Vec<String> {
     anchors
 }
 
-/// Letters, digits, hyphens and underscores in lower case, with hyphens for spaces.
+/// Keeps letters, digits, hyphens and underscores, in lower case, and replaces spaces by hyphens.
 fn anchor(heading: &str) -> String {
     let kept = heading
         .chars()
@@ -37,7 +37,7 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The targets of `[text](target)` outside of code.
+/// Returns the targets of `[text](target)` outside of code.
 pub(crate) fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(text) {
@@ -52,12 +52,12 @@ pub(crate) fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// A line without what is between its backticks.
+/// Removes the code spans of a line.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }
 
-/// What is between backticks, outside of code blocks.
+/// Returns the texts of code spans outside of code blocks.
 pub(crate) fn code_spans(text: &str) -> Vec<&str> {
     let spans = prose(text).flat_map(|line| line.split('`').skip(1).step_by(2));
     spans.collect()

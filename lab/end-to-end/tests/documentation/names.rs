@@ -31,7 +31,7 @@ fn the_page_of_metrics_lists_those_of_the_services() -> Result<()> {
     compare("docs/metrics.md", &table)
 }
 
-/// A label and its values. Where these are only known once they occur, so is the metric.
+/// Describes a label and its values.
 fn label(label: &Label) -> String {
     let values = escaped(&label.values_in_words());
     match label.values {
@@ -41,14 +41,15 @@ fn label(label: &Label) -> String {
     }
 }
 
-/// `checkout_sink_rows_total` of a span such as `checkout_sink_rows_total{outcome="different"}`. Tables of migrations
-/// and files have names alike.
+/// Returns the metric that a code span names: `checkout_sink_rows_total` of
+/// `checkout_sink_rows_total{outcome="different"}`. Tables of migrations and files, whose names look
+/// similar, are excluded.
 fn metric(code: &str) -> Option<&str> {
     let name = code.split_once('{').map_or(code, |(name, _)| name);
     let prefixes = [
         "checkout_",
         "process_",
-        // Earlier names, which no document should have any more.
+        // Prefixes of earlier versions, which no document may use any more.
         "producer_",
         "processor_",
         "sink_",

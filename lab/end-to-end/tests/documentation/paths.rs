@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::{documents, files, markdown, name, project};
 
-/// Folders whose files are named in documents. Transactional ids such as `processor/redrive` are none.
+/// Folders whose files documents name. They are chosen so that transactional ids such as
+/// `processor/redrive` do not match.
 const FOLDERS: [&str; 18] = [
     "schemas/src/",
     "schemas/tests",
@@ -29,7 +30,7 @@ const FOLDERS: [&str; 18] = [
 /// Documents call the end-to-end tests by this shorter name.
 const TESTS: &str = "end_to_end/";
 
-/// The path that a piece of code names, if it names one.
+/// Returns the path that a code span names, if it names one.
 fn named(code: &str) -> Option<String> {
     let is_path = code
         .chars()
@@ -60,7 +61,7 @@ fn every_file_that_a_document_names_exists() -> Result<()> {
     Ok(())
 }
 
-/// The documents and decisions that a text of code names, as the beginnings of their paths.
+/// Returns the documents and decisions that a source text names, as the beginnings of their paths.
 fn documents_named_in(code: &str) -> Vec<String> {
     let mut named = Vec::new();
     for (start, _) in code.match_indices("docs/") {

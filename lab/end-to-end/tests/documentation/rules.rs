@@ -5,10 +5,11 @@ use runtime::metrics;
 
 use crate::{files, name, project};
 
-/// What a histogram's series are called, besides its own name.
+/// Suffixes of the names of a histogram's series.
 const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
-/// The names of our metrics in a text. What has a colon in it is the name of a recording rule.
+/// Returns the names of our metrics in a text. Names with a colon are those of recording rules and are left
+/// out.
 fn metrics_in(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "_:".contains(letter)))
         .filter(|word| word.starts_with("checkout_") && !word.contains(':'))

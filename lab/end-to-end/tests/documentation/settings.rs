@@ -1,5 +1,5 @@
-//! The tables of `docs/settings.md` and the schema of the configuration file are made from the commands'
-//! own help.
+//! The tables of `docs/settings.md` and the schema of the configuration file are generated from the help of
+//! the commands.
 
 use anyhow::Result;
 use clap::{Arg, Command, CommandFactory};
@@ -37,12 +37,12 @@ fn services() -> [Command; 4] {
     ]
 }
 
-/// Every command that does something, with its name (`processor dead-letters show`): those that run
-/// for ever first, because their help describes a setting best.
+/// Returns every visible command with its name (`processor dead-letters show`). The `run` commands come
+/// first, because its help describes a setting best.
 fn commands() -> Vec<(String, Command)> {
     let mut found = Vec::new();
     for mut service in services() {
-        // Hands what all commands have on to each of them.
+        // Propagates global arguments to the subcommands.
         service.build();
         let name = service.get_name().to_owned();
         below(&service, &name, &mut found);
@@ -62,7 +62,7 @@ fn below(command: &Command, name: &str, found: &mut Vec<(String, Command)>) {
     }
 }
 
-/// The help's sentence, and the default that it names in words.
+/// Returns the sentence of the help, and the default that it states in words.
 fn meaning(arg: &Arg) -> (String, Option<String>) {
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
@@ -119,21 +119,21 @@ fn row(arg: &Arg) -> Row {
     }
 }
 
-/// What a command takes, without what clap adds.
+/// Returns the arguments of a command without those that clap adds.
 fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
     command
         .get_arguments()
         .filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()))
 }
 
-/// `producer`, `processor run, check`, or `sink (all but check)`; a service alone stands for all of
-/// its commands.
+/// Returns the commands that have a setting, in short: `producer`, `processor run, check`, or `sink (all
+/// but check)`. A service alone stands for all of its commands.
 fn names(having: &[String], all: &[String]) -> String {
     let mut parts = Vec::new();
     for service in ["producer", "processor", "sink", "console"] {
         let (mut having, all) = (of(service, having), of(service, all));
         let missing: Vec<_> = all.iter().filter(|name| !having.contains(name)).collect();
-        // A command stands for those below it when they have the setting too.
+        // A command stands for its subcommands if they have the setting too.
         let parents = having.clone();
         having.retain(|name| {
             let parent = name.split_once(' ').map(|(parent, _)| parent);
@@ -149,7 +149,7 @@ fn names(having: &[String], all: &[String]) -> String {
     parts.join("; ")
 }
 
-/// The service's own commands, without its name.
+/// Returns the commands of a service without its name.
 fn of<'a>(service: &str, commands: &'a [String]) -> Vec<&'a str> {
     let named = commands
         .iter()
@@ -161,15 +161,14 @@ fn join<'a>(names: impl Iterator<Item = &'a &'a str>) -> String {
     names.copied().collect::<Vec<_>>().join(", ")
 }
 
-/// The generated part of the page. A variable is under the heading of the first command that reads
-/// it.
+/// Returns the generated part of the page. A variable is listed under the first command that reads it.
 fn tables() -> String {
     let mut sections: Vec<(String, Table)> = Vec::new();
     let mut flags = Table::default();
     let (mut readers, mut all) = (Vec::new(), Vec::new());
     for (name, command) in commands() {
-        // It reads the address of a running service alone. As one of all commands it would be the exception
-        // of every other setting.
+        // `health` reads only the address of a running service. If it were counted, nearly every other
+        // setting would have to list it as an exception.
         let is_counted = !name.ends_with(" health");
         if is_counted {
             all.push(name.clone());
@@ -200,7 +199,7 @@ fn tables() -> String {
     for (heading, Table(mut rows)) in sections {
         page += &format!("\n### {heading}\n\n");
         page += "| variable | flag | default | read by | meaning |\n|---|---|---|---|---|\n";
-        // All rows of a variable follow its first one.
+        // All rows of a variable are placed after its first row.
         let order: Vec<_> = rows.iter().map(|(row, _)| row.variable.clone()).collect();
         rows.sort_by_key(|(row, _)| order.iter().position(|name| *name == row.variable));
         for (row, commands) in rows {
@@ -235,7 +234,7 @@ fn the_schema_of_the_configuration_file_has_the_settings_of_all_services() -> Re
     compare_file("runtime/src/configuration/checkout.schema.json", &schema)
 }
 
-/// What a file sets is added to the command line as `--flag=value`.
+/// The configuration file's settings are added to the command line as `--flag=value`.
 #[test]
 fn every_setting_with_a_variable_can_be_in_the_configuration_file() {
     for (name, command) in commands() {

@@ -1,5 +1,4 @@
-//! Who gets in to Kafka: TLS, SASL and client certificates, each service with no more rights than it
-//! needs.
+//! Access to Kafka: TLS, SASL and client certificates. Each service has only the rights that it needs.
 
 use std::sync::Arc;
 
@@ -53,7 +52,7 @@ fn transactions(prefix: String) -> Vec<String> {
     .to_vec()
 }
 
-/// The rights of each service, as docs/access-rights.md lists them: resource, name, operations.
+/// Returns the rights of each service, as docs/access-rights.md lists them: resource, name, operations.
 fn rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
     let topics = &system.topics;
     vec![
@@ -82,7 +81,7 @@ fn rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// What `redrive` needs besides.
+/// Returns the rights that `redrive` needs in addition.
 fn redrive_rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
     let topics = &system.topics;
     let letters = [
@@ -94,7 +93,7 @@ fn redrive_rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
             "User:CN=sink",
             transactions(format!("{}/redrive", system.sink_group())),
         ),
-        // The rule and the key of the campaign's earlier vouchers are looked at.
+        // `redrive` reads the campaign's earlier vouchers to compare their rule and key.
         ("User:processor", topic(&topics.vouchers, "Read")),
     ];
     for (user, topic_name) in letters {
@@ -106,8 +105,8 @@ fn redrive_rights(system: &TestSystem) -> Vec<(&'static str, Vec<String>)> {
     rights
 }
 
-/// A broker that lets everybody do everything on its plain address, and on the two others only
-/// those whom it knows what they were granted.
+/// Starts a broker that allows every operation on its plaintext address. On its SASL and TLS addresses it
+/// authenticates clients and allows only what they were granted.
 async fn secured(certificates: &Certificates, sasl: &Port, tls: &Port) -> Backends {
     let listener = |name, protocol, port: &Port| Listener {
         name,
@@ -217,7 +216,8 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         .env("KAFKA_BOOTSTRAP_SERVERS", tls.address())
         .env("KAFKA_PROPERTIES_FILE", properties.display().to_string());
 
-    // Without rights it waits, says for what, and goes on by itself when they are there.
+    // Without its rights the processor waits, reports which one is missing, and continues once they are
+    // granted.
     let processor = processor.start().await?;
     wait::until(
         "the processor to say what it may not",
@@ -263,7 +263,7 @@ async fn each_service_works_over_tls_with_its_own_rights_and_no_others() -> Resu
         "it may write dead letters"
     );
 
-    // A letter that can be used by now, and one that cannot: a voucher or a row, and an attempt.
+    // One dead letter whose redrive succeeds (a voucher or a row), and one whose redrive fails again.
     let id = u32::try_from(system.backends.register_schema("probe", PROBE).await?)? + 1;
     system.write_orders(vec![late("late", 100, id)?]).await?;
     system

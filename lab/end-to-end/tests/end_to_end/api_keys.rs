@@ -1,4 +1,4 @@
-//! Who may use the ingress, and how often, while that changes.
+//! API keys and rate limits of the ingress, and what happens when the file of keys changes.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use stack::Service;
 const FIRST: &str = "first-0123456789abcdef";
 const SECOND: &str = "second-0123456789abcdef";
 
-/// The file of keys, of this test alone.
+/// The file of keys of one test.
 struct Keys(PathBuf);
 
 impl Keys {
@@ -24,7 +24,8 @@ impl Keys {
         Ok(this)
     }
 
-    /// As operators are told to: beside it, then over it.
+    /// Replaces the file atomically, as the documentation tells operators to: writes another file and
+    /// renames it.
     fn write(&self, text: &str) -> Result<()> {
         let beside = self.0.with_extension("new");
         std::fs::write(&beside, text)?;
@@ -60,7 +61,7 @@ async fn until_status(producer: &Service, key: &str, wanted: StatusCode) {
     .await;
 }
 
-/// How many lines of the log have these words.
+/// Returns the number of lines of the log that contain these words.
 fn said(log: &Path, words: &str) -> usize {
     let log = std::fs::read_to_string(log).unwrap_or_default();
     log.lines().filter(|line| line.contains(words)).count()
@@ -76,7 +77,7 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
     assert_eq!(status(&producer, FIRST).await, known);
     assert_eq!(status(&producer, SECOND).await, unknown);
 
-    // Both, so that clients move over one by one.
+    // Both keys are valid, so that clients can change their keys one by one.
     keys.write(&format!("{FIRST}\n{SECOND}\n"))?;
     until_status(&producer, SECOND, StatusCode::OK).await;
     assert_eq!(status(&producer, FIRST).await, known);
@@ -89,7 +90,7 @@ async fn a_key_is_given_and_another_taken_away_while_the_producer_runs() -> Resu
     until_status(&producer, FIRST, StatusCode::UNAUTHORIZED).await;
     assert_eq!(status(&producer, SECOND).await, known);
 
-    // What cannot be used changes nothing, and is told once.
+    // An invalid file changes nothing, and is logged once.
     let mut told = 0;
     for (text, words) in [
         ("", "no key is in it"),
@@ -152,8 +153,8 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() -> Result<()> {
     Ok(())
 }
 
-/// Places the same order under the same idempotency key; the order's id, and whether the answer is
-/// one that was given before.
+/// Places the same order under the same idempotency key. Returns the order's id, and whether the answer is
+/// a repeat of an earlier one.
 async fn place(producer: &Service, key: &str, path: &str) -> Result<(Value, bool)> {
     let request = Client::new().post(producer.url(path)).bearer_auth(key);
     let answer = request
@@ -177,7 +178,8 @@ async fn a_repeat_with_a_clients_new_key_is_no_second_order() -> Result<()> {
     let (api, old) = ("/orders", "/order/create");
     let first = place(&producer, FIRST, api).await?.0;
     let old_first = place(&producer, FIRST, old).await;
-    // The routes don't share a key: their orders are named in different ways.
+    // The same idempotency key on another route is another key, because the routes name their orders in
+    // different ways.
     assert!(old_first.is_err(), "{old_first:?}");
 
     keys.write(&format!("shop {FIRST}\nshop {SECOND}\n"))?;
@@ -186,7 +188,7 @@ async fn a_repeat_with_a_clients_new_key_is_no_second_order() -> Result<()> {
     keys.write(&format!("shop {SECOND}\n"))?;
     until_status(&producer, FIRST, StatusCode::UNAUTHORIZED).await;
     assert_eq!(place(&producer, SECOND, api).await?, (first, true));
-    // The other client's key is another one.
+    // The same API key now belongs to another client, whose idempotency keys are its own.
     keys.write(&format!("shop {SECOND}\nmall {FIRST}\n"))?;
     until_status(&producer, FIRST, StatusCode::OK).await;
     assert!(!place(&producer, FIRST, api).await?.1);

@@ -22,7 +22,7 @@ struct Audited {
 }
 
 impl Audited {
-    /// `check --fix` creates the topic, as it does for users.
+    /// Opens a flow whose audit topic is created by `check --fix`, as users create it.
     async fn open() -> Result<Self> {
         let system = TestSystem::open_json().await?;
         let topic = format!("audit-{}", system.name);
@@ -33,19 +33,19 @@ impl Audited {
         Ok(Self { system, topic })
     }
 
-    /// Runs `processor` with the topic and these arguments.
+    /// Runs `processor` with these arguments and the audit topic.
     async fn processor(&self, arguments: &[&str]) -> Result<Answer> {
         let environment = [("AUDIT_TOPIC", self.topic.as_str())];
         self.system.run_processor(arguments, &environment).await
     }
 
-    /// Runs `sink` with the topic and these arguments.
+    /// Runs `sink` with these arguments and the audit topic.
     async fn sink(&self, arguments: &[&str]) -> Result<Answer> {
         let topic = ["--audit-topic", &self.topic];
         self.system.run_sink(&[arguments, &topic].concat()).await
     }
 
-    /// The committed audit records of a command, in order.
+    /// Returns the committed audit records of a command, in order.
     async fn records(&self, command: &str) -> Result<Vec<Record>> {
         let mut records = topic::read(self.system.brokers(), &self.topic).await?;
         records.retain(|record| record.json()["command"] == command);
@@ -53,7 +53,7 @@ impl Audited {
     }
 }
 
-/// The sum of a number over audit records.
+/// Returns the sum of a field over audit records.
 fn sum(records: &[Record], name: &str) -> u64 {
     let numbers = records.iter().map(|record| record.json()[name].as_u64());
     numbers.map(Option::unwrap_or_default).sum()
@@ -67,7 +67,7 @@ fn count(records: &[Record]) -> u64 {
 async fn the_numbers_of_a_redrive_and_of_a_discard_are_the_sums_of_their_records() -> Result<()> {
     let audited = Audited::open().await?;
     let system = &audited.system;
-    // More than one transaction holds, and some that stay open.
+    // More dead letters than one transaction holds, and some whose redrive fails, so that they stay open.
     let mut letters: Vec<_> = (0..1200)
         .map(|offset| letter(system, offset, "unknown_status", sent(offset, "100")))
         .collect();
@@ -106,7 +106,7 @@ async fn the_numbers_of_a_redrive_and_of_a_discard_are_the_sums_of_their_records
     );
     assert_eq!(sum(&records, "records"), 1203);
 
-    // The note says why.
+    // `--note` serves as the reason, so `--why` is not needed.
     let hopeless = [
         "dead-letters",
         "discard",
@@ -170,7 +170,7 @@ async fn the_records_of_a_backfill_that_is_killed_and_continued_sum_to_its_vouch
     for (kill, by) in (1..).zip(people) {
         let arguments = [arguments.as_slice(), &["--by", by]].concat();
         let mut backfill = system.start_processor(&arguments, &[]).await?;
-        // Somewhere in the middle of its work.
+        // Kills the backfill after a part of its work.
         let target = i64::from(orders) - 2000 * kill;
         let left = || async {
             topic::lag(system.brokers(), &group, &system.topics.order_status)
@@ -218,7 +218,7 @@ async fn the_records_of_a_backfill_that_is_killed_and_continued_sum_to_its_vouch
         assert_eq!(value["what"], what);
     }
 
-    // What is done already has no effect, and no record.
+    // A backfill that is done already has no effect, so it writes no audit record.
     let before = audited.records("backfill").await?.len();
     let again = system.run_processor(&arguments, &[]).await?.json()?;
     assert_eq!(again["already_done"], true);
@@ -253,7 +253,7 @@ async fn the_sinks_commands_are_recorded_with_their_rows() -> Result<()> {
     assert_eq!((&value["rows"], &value["vouchers"]), (&json!(1), &json!(0)));
     assert_eq!(value["dead_letters_closed"], 1);
 
-    // Another database gets the rows of the first two codes: 1 and 3.
+    // A second database gets the rows of the vouchers that came first with their codes: orders 1 and 3.
     let second = system
         .backends
         .create_database(&format!("second_{}", system.name))
@@ -307,7 +307,7 @@ async fn codes_are_revealed_only_after_that_is_recorded() -> Result<()> {
     assert_eq!(refused.code, 1);
     assert_eq!(refused.stdout, "", "nothing is shown");
 
-    // A file of codes is recorded as well.
+    // Writing codes to a file is recorded as well.
     let listing = format!("codes-{}.csv", system.name);
     let listing = system.backends.directory().join(listing);
     let listing = listing.to_string_lossy();
@@ -391,7 +391,7 @@ async fn a_missing_topic_or_an_unknown_person_is_told_before_anything_is_written
         .await?;
     assert!(is_missing, "not even the table is created");
 
-    // Previews have no effect and need nobody.
+    // Previews have no effect, so they need no name.
     for command in [redrive, discard, backfill] {
         let dry = [command, &["--dry-run"]].concat();
         let answer = audited.processor(&dry).await?;

@@ -54,7 +54,7 @@ fn record(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     )
 }
 
-/// The contract's own schema, one from before it and one from after it.
+/// Returns cases of the contract's own schema, of an older one and of a newer one.
 fn contracts() -> Result<Vec<Case>> {
     let units = |amount: i64| decimal(&(amount * 1_000_000_000).to_be_bytes());
     let of_today = |status: &str, sent_at: Value| {
@@ -169,7 +169,8 @@ fn contracts() -> Result<Vec<Case>> {
     ])
 }
 
-/// Java's generated classes make everything a union with null, on either side.
+/// Returns cases of unions with null, as Java's generated classes write every field, with null in either
+/// position.
 fn unions() -> Vec<Case> {
     let kinds = [
         (
@@ -260,12 +261,14 @@ fn unions() -> Vec<Case> {
     cases
 }
 
-/// The scale is the writer's; how many bytes hold the number does not matter.
+/// Returns cases of decimals: the scale is that of the writer's schema, and the number of bytes does not
+/// matter.
 fn decimals() -> Vec<Case> {
     let case = |what: &str, unscaled: i128, scale: u32, expected| {
         let wide = unscaled.to_be_bytes();
         let sign = if unscaled < 0 { 0xff } else { 0 };
-        // Minimal two's complement: sign bytes go while the next byte still tells the sign.
+        // Reduces to minimal two's complement: leading sign bytes are removed while the next byte has the
+        // same sign.
         let unneeded = wide
             .windows(2)
             .take_while(|pair| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0)
@@ -311,7 +314,7 @@ fn decimals() -> Vec<Case> {
     ]
     .concat();
     cases.extend([
-        // By hand: the library writes none.
+        // Encoded by hand, because the library writes no decimal of zero bytes.
         Case::framed(
             "decimal of no bytes: zero",
             r#"{"type":"record","name":"OrderStatus","fields":[

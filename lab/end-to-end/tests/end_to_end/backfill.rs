@@ -1,4 +1,4 @@
-//! A range of the topic again: what a preview says is what a backfill then does, exactly once.
+//! Backfills: a run does exactly what its preview reports, and issues each voucher once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| value.to_string())
 }
 
-/// As [`load::orders`], a few that cannot be used, and repeats of the first hundred.
+/// Returns the records of [`load::orders`], a few unusable ones, and repeats of the first hundred.
 fn mixed() -> Vec<NewRecord> {
     let mut records = load::orders(0..1000);
     records.extend((0..7).map(|id| NewRecord::new(format!("bad-{id}"), "{")));
@@ -91,14 +91,14 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
         "2000.00"
     );
 
-    // Once more changes nothing.
+    // The same backfill once more changes nothing.
     let again = json(&system, &["--name", "whole", "--dead-letters"]).await?;
     assert_eq!(
         (&again["records"], &again["already_done"]),
         (&0.into(), &true.into())
     );
 
-    // What if the threshold were 80: the same, and the orders of 99.99.
+    // With a threshold of 80 the orders of 99.99 are eligible in addition.
     let rows_there = [("DATABASE_URL", system.vouchers_url.as_str())];
     let arguments = [
         "backfill",
@@ -134,7 +134,7 @@ async fn a_dry_run_says_to_the_cent_what_the_backfill_then_does() -> Result<()> 
         worth_more.stderr
     );
 
-    // The table of a second database, without the group.
+    // Fills the table of a second database, without the sink's group.
     let second = system
         .backends
         .create_database(&format!("second_{}", system.name))
@@ -161,7 +161,7 @@ async fn a_backfill_that_is_killed_again_and_again_writes_each_voucher_record_on
     let mut kills = 0;
     for kill in 1..=5 {
         let mut backfill = system.start_processor(&arguments, &[]).await?;
-        // Somewhere in the middle of its work.
+        // Kills the backfill after a part of its work.
         let target = i64::from(orders) - 1500 * kill;
         let left = || async {
             topic::lag(system.brokers(), &group, &system.topics.order_status)
@@ -213,7 +213,7 @@ async fn a_backfill_beside_the_live_flow_gives_no_second_row_and_no_missing_one(
     Ok(())
 }
 
-/// A compacted topic that the broker cleans as soon as it may: small segments, no lag.
+/// Makes the broker compact the topic as soon as possible: small segments, and no compaction lag.
 async fn compact_eagerly(system: &TestSystem) -> Result<()> {
     let topic = system.topics.order_status.clone();
     let admin: AdminClient<_> = ClientConfig::new()
@@ -251,7 +251,7 @@ async fn a_compacted_topic_whose_sent_records_are_gone_gives_their_vouchers() ->
             .write_orders((0..50).map(|id| status(id, word)).collect())
             .await?;
     }
-    // A segment is cleaned only when a later one has begun.
+    // A segment is compacted only after a later one has begun.
     let mut filler = 0;
     let sent = || async {
         let records = system.order_records().await.unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Partitions that cannot be read on: told with topic, partition and offset, and what a person does
-//! about each works.
+//! Blocked partitions: the service reports topic, partition and offset, and the documented ways to unblock
+//! each of them work.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use stack::Service;
 
-/// Beyond what librdkafka unpacks of zstd (`receive.message.max.bytes`, 100,000,000).
+/// More bytes than librdkafka decompresses of zstd (`receive.message.max.bytes`, 100,000,000).
 const SPACES: usize = 110_000_000;
 
 const BLOCKED: usize = 1;
@@ -26,7 +26,7 @@ fn sent(order_id: &str, partition: usize) -> NewRecord {
     }
 }
 
-/// A record of some kilobytes on the wire that unpacks to [`SPACES`].
+/// Writes a record of some kilobytes on the wire that decompresses to [`SPACES`] bytes.
 async fn write_too_large_to_unpack(system: &TestSystem, order_id: &'static str) -> Result<()> {
     let (brokers, topic) = (
         system.brokers().to_owned(),
@@ -51,7 +51,7 @@ async fn write_too_large_to_unpack(system: &TestSystem, order_id: &'static str) 
     .await?
 }
 
-/// Waits until the processor is not ready for this partition; gives its sentence.
+/// Waits until the processor is not ready for this reason, and returns the part of `/readyz` that says so.
 async fn blocked(processor: &Service, reason: &str) -> String {
     let (_, parts) = wait::until(
         "the partition to be told as blocked",
@@ -80,7 +80,8 @@ async fn has_vouchers(system: &TestSystem, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// As docs/troubleshooting.md has it, while the processor is stopped.
+/// Resets the offset of the blocked partition as docs/troubleshooting.md describes, while the processor is
+/// stopped.
 async fn reset_offset(system: &TestSystem, to: &str) -> Result<()> {
     let group = system.processor_group();
     let partition = format!("{}:{BLOCKED}", system.topics.order_status);
@@ -143,10 +144,10 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
         .lines()
         .filter(|line| line.contains("ERROR") && line.contains(&place));
     assert_eq!(errors.count(), 1, "told once:\n{log}");
-    // The neighbour flows, and nothing behind the batch is taken before it.
+    // The other partition flows, and no record after the batch is read before it.
     has_vouchers(&system, 2).await?;
 
-    // A value of this size can be read, for its price in memory.
+    // With a larger limit the value can be read, at the price of memory.
     processor.terminate(STOP).await?;
     let larger = system
         .processor_command("a")
@@ -156,7 +157,7 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
     has_vouchers(&system, 4).await?;
     processor.terminate(STOP).await?;
 
-    // Or it is stepped over.
+    // Alternatively the offset is reset to the one after the batch.
     reset_offset(&system, "2").await?;
     let processor = ready(system.processor_command("a").await?).await?;
     system
@@ -166,7 +167,7 @@ async fn a_batch_that_cannot_be_read_is_told_and_stepped_over() -> Result<()> {
     Ok(())
 }
 
-/// librdkafka goes on behind a batch whose checksum is wrong: its records would be skipped.
+/// librdkafka continues after a batch with a wrong checksum, so the batch's records would be skipped.
 #[tokio::test]
 async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_whole() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -176,7 +177,7 @@ async fn a_batch_with_a_wrong_checksum_is_not_skipped_and_is_read_once_it_is_who
         sent("3", BLOCKED),
         sent("4", NEIGHBOUR),
     ] {
-        // Each in a batch of its own.
+        // Each order is written in a batch of its own.
         system.write_orders(vec![order]).await?;
     }
     flip_a_bit_of_order_2(&system)?;
@@ -214,13 +215,13 @@ async fn a_backfill_ends_at_a_batch_that_cannot_be_read_and_names_it() -> Result
     Ok(())
 }
 
-/// In the broker's file, as a bad disk does it. Done twice, it is whole again.
+/// Flips a bit in the broker's segment file, as a bad disk might. A second call restores it.
 fn flip_a_bit_of_order_2(system: &TestSystem) -> Result<()> {
     let partition = format!("{}-{BLOCKED}", system.topics.order_status);
     let data = system.backends.directory().join("kafka/1/data");
     let segment = data.join(partition).join("00000000000000000000.log");
     let bytes = std::fs::read(&segment)?;
-    // Not the sign itself: it is looked for a second time.
+    // The bit is after the searched text, so that the second call finds the text again.
     let sign = br#""order_id":"2","status":"#;
     let found = bytes.windows(sign.len()).position(|part| part == sign);
     let place = found.context("order 2 is not in the segment")? + sign.len() + 2;
@@ -243,7 +244,7 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
     assert_eq!(end, 1);
     processor.terminate(STOP).await?;
 
-    // As after an unclean election: the group has read what the log does not hold.
+    // As after an unclean leader election: the group's offset is beyond the end of the log.
     commit_offset(&system, 500).await?;
     let processor = system.processor_command("a").await?.start().await?;
     let sentence = blocked(&processor, "from 0 to before 1").await;
@@ -274,7 +275,7 @@ async fn an_offset_beyond_the_log_is_told_and_waits_for_a_person() -> Result<()>
     Ok(())
 }
 
-/// Commits an offset that the log does not hold: Kafka's own tool refuses to.
+/// Commits an offset beyond the end of the log, which Kafka's own tool refuses to do.
 async fn commit_offset(system: &TestSystem, offset: i64) -> Result<()> {
     let (brokers, topic) = (
         system.brokers().to_owned(),

@@ -26,7 +26,8 @@ use stack::Service;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// One line of this number is an order; the others are refused, with results of twice their length.
+/// One in this many lines is an order. The others are refused, and their results are twice as long as they
+/// are.
 const EACH_ORDER: usize = 2000;
 
 /// The number of lines. Their results are far more than two sockets' buffers hold.
@@ -72,7 +73,7 @@ async fn send(stream: &mut TcpStream, body: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The status of each line, read from a chunked answer.
+/// Returns the status of each line from a chunked answer.
 async fn statuses(stream: TcpStream) -> Result<Vec<u64>> {
     let mut answer = BufReader::new(stream);
     let mut line = String::new();
@@ -141,7 +142,7 @@ async fn a_client_that_never_reads_its_results_is_ended() -> Result<()> {
     let body = body();
     let mut stream = bulk(&producer, body.len()).await?;
     stream.write_all(body.as_bytes()).await?;
-    // Ours that asks for the metric is one.
+    // The count includes the connection that asks for the metric.
     let open = || async {
         metric(&producer, "checkout_http_connections", "")
             .await

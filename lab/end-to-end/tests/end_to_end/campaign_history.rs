@@ -1,4 +1,5 @@
-//! Whoever issues vouchers of a campaign later does it by its rule and with its key, or is refused.
+//! `backfill` and `redrive` issue vouchers of a campaign only by the rule and the key of its earlier
+//! vouchers.
 
 use anyhow::Result;
 use end_to_end::command::Answer;
@@ -34,7 +35,7 @@ async fn a_campaigns_rule_and_key_are_known_however_far_back_its_vouchers_lie() 
         backfill(&system, "first", &more).await?.json()?["voucher_records"],
         1
     );
-    // More vouchers of another campaign than anybody looks at for a start, in each partition.
+    // In each partition, more vouchers of another campaign than the history check reads first.
     system.write_orders(load::orders(0..4000)).await?;
     let other = [("VOUCHER_CAMPAIGN", "other")];
     assert_eq!(
@@ -54,13 +55,13 @@ async fn a_campaigns_rule_and_key_are_known_however_far_back_its_vouchers_lie() 
     let redriven = system.run_processor(&redrive, &more).await?.json()?;
     assert_eq!(redriven["outcomes"], json!({"voucher": 1}));
 
-    // A campaign that has no voucher yet may begin.
+    // A campaign without vouchers may begin.
     let new = [("VOUCHER_CAMPAIGN", "new"), ("VOUCHER_AMOUNT", "9")];
     assert_eq!(
         backfill(&system, "new", &new).await?.json()?["voucher_records"],
         1601
     );
-    // And goes on with the key that it began with.
+    // Afterwards it continues only with the key that it began with.
     let another_key = [&new[..], &[("VOUCHER_SIGNING_KEY", NEXT_KEY)]].concat();
     let words = [SIGNING_KEY_ID, NEXT_KEY_ID, "VOUCHER_SIGNING_KEYS_FILE"];
     assert_refused(&backfill(&system, "keyed", &another_key).await?, &words);

@@ -10,7 +10,7 @@ use end_to_end::wait;
 
 use crate::voucher::{self, Voucher};
 
-/// All vouchers with the id of the key that signed them, in the order of their identity and time.
+/// Returns all vouchers with the ids of the keys that signed them, sorted by identity and time.
 async fn vouchers(system: &TestSystem) -> Result<Vec<(Voucher, String)>> {
     let mut vouchers = Vec::new();
     for record in system.voucher_records().await? {
@@ -168,7 +168,7 @@ async fn a_second_campaign_has_its_own_dates_money_and_group_on_the_same_orders(
     Ok(())
 }
 
-/// 01 02 .. 20; its id and codes by another implementation of the design.
+/// The bytes 01 02 .. 20. Its id and codes were computed by an independent implementation of the design.
 pub(crate) const NEXT_KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 pub(crate) const NEXT_KEY_ID: &str = "9aadb289";
 
@@ -209,7 +209,7 @@ async fn the_key_of_the_time_when_an_order_was_sent_signs_its_voucher() -> Resul
     Ok(())
 }
 
-/// A record that is written again has a new timestamp: it would earn the voucher of a later campaign.
+/// A repeated record has a newer timestamp, by which it would earn a voucher of a later campaign.
 #[tokio::test]
 async fn a_campaign_with_dates_counts_no_order_that_does_not_say_when_it_was_sent() -> Result<()> {
     let system = TestSystem::open_json().await?;

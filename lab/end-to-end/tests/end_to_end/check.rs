@@ -1,4 +1,4 @@
-//! `check` in each service: what is wrong is found and named, what is missing is made.
+//! `check` of each service finds and names what is wrong, and `--fix` creates what is missing.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
 
-/// What a `check` said.
+/// The result of a `check`.
 #[derive(Debug)]
 struct Checked {
     code: i32,
@@ -20,7 +20,7 @@ struct Checked {
 }
 
 impl Checked {
-    /// The verdict on `subject`: its level, and finding and advice.
+    /// Returns the level of the verdict on `subject`, and its finding and advice.
     #[track_caller]
     fn verdict(&self, subject: &str) -> (&str, String) {
         let mut verdicts = self.json["verdicts"].as_array().into_iter().flatten();
@@ -57,7 +57,7 @@ impl Checked {
     }
 }
 
-/// `SERVICE check --json` on this system, with these arguments and variables on top.
+/// Runs `SERVICE check --json` on this system, with additional arguments and variables.
 async fn check(
     system: &TestSystem,
     service: &str,
@@ -122,7 +122,7 @@ async fn what_is_missing_is_named_and_made_once() -> Result<()> {
         found.fails(&format!("schema {topic}-value"), &["not registered"]);
     }
 
-    // `run` says the very sentence.
+    // `run` reports the same sentence.
     let command = system.processor_command("1").await?;
     let processor = command.env("VOUCHERS_TOPIC", &vouchers).start().await?;
     assert_eq!(processor.wait(START).await?.code(), Some(1));
@@ -210,7 +210,7 @@ async fn a_group_that_compaction_overtakes_and_a_rule_that_changed_are_found() -
         ..NewRecord::new("17", order)
     };
     system.write_orders(vec![old]).await?;
-    // A static member stays one until its session ends.
+    // A static member stays in the group until its session expires.
     let found = wait::until(
         "the stopped processor to leave its group",
         || async { check(&system, "processor", &[], &[]).await },

@@ -11,7 +11,7 @@ use crate::record::good_json;
 
 const WINDOW: usize = 1000;
 
-/// One key, so that all records are in one partition and are seen in this order.
+/// One key, so that all records are in one partition and are read in the order in which they are written.
 const KEY: &str = "17";
 
 fn bad(number: usize) -> NewRecord {
@@ -29,7 +29,7 @@ fn pending() -> NewRecord {
     )
 }
 
-/// How often the processor has said that it pauses.
+/// Returns how often the processor has logged that it pauses.
 fn pauses(processor: &Service) -> usize {
     let log = std::fs::read_to_string(processor.log()).unwrap_or_default();
     log.lines()
@@ -37,7 +37,7 @@ fn pauses(processor: &Service) -> usize {
         .count()
 }
 
-/// What the processor has written and committed.
+/// Returns the numbers of vouchers and dead letters, and the lag of the group.
 async fn written(system: &TestSystem) -> Result<(usize, usize, i64)> {
     let group = system.processor_group();
     let lag = topic::lag(system.brokers(), &group, &system.topics.order_status).await?;
@@ -50,7 +50,7 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
     let system = TestSystem::open().await?;
     let processor = system.processor().await?;
 
-    // Half of the last thousand: the flow goes on.
+    // Half of the window are dead letters, which is not enough: the flow continues.
     let half = WINDOW / 2;
     let mut records = vec![good_json(KEY)];
     records.extend((1..half).map(|_| pending()));
@@ -62,7 +62,7 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
     assert_eq!(written(&system).await?, (1, half, 0));
     assert_eq!(readiness(&processor).await?.0, 200);
 
-    // One more, and others behind it.
+    // One dead letter more opens the circuit; the other records are behind it.
     let more = [bad(0), good_json(KEY), bad(1), pending(), good_json(KEY)];
     system.write_orders(more.to_vec()).await?;
     let (_, parts) = wait::until(
@@ -86,7 +86,7 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
         1
     );
 
-    // The cause is looked for again, and is still there: nothing moves.
+    // The same records are evaluated again, and are still unusable: nothing moves.
     wait::until(
         "the same records to be tried again",
         || async { pauses(&processor) },
@@ -106,7 +106,7 @@ async fn too_many_dead_letters_pause_the_flow_until_a_person_accepts_them() -> R
         .await;
     assert_eq!(written(&system).await?, (3, half + 2, 0));
 
-    // Accepted for as long as it runs.
+    // The dead letters are accepted for as long as the process runs.
     system
         .write_orders((0..2 * WINDOW).map(bad).collect())
         .await?;

@@ -1,4 +1,4 @@
-//! How commands end: with their result written, or with an exit code that says why not.
+//! How commands end: with their result, or with an exit code and an error.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn piped(command: &mut Command) -> &mut Command {
         .kill_on_drop(true)
 }
 
-/// How it ended, and its complaints.
+/// Returns the exit status and stderr.
 async fn ended(child: Child) -> Result<(ExitStatus, String)> {
     let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
         .await
@@ -76,7 +76,7 @@ async fn a_reader_that_has_gone_away_ends_a_command_without_a_word() -> Result<(
         assert_eq!(status.code(), Some(141), "{arguments:?}: {said}");
         assert_eq!(said, "", "{arguments:?}");
     }
-    // A complaint that nobody reads is no panic either.
+    // An error that cannot be written to stderr is no panic either.
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
     let mut command = Command::new(processor);
@@ -86,7 +86,7 @@ async fn a_reader_that_has_gone_away_ends_a_command_without_a_word() -> Result<(
     Ok(())
 }
 
-/// Brokers that take connections and never answer.
+/// The commands wait for brokers that accept connections and never answer.
 #[tokio::test]
 async fn a_signal_ends_a_command_that_waits() -> Result<()> {
     let binaries = binaries().await?;

@@ -10,7 +10,7 @@ use end_to_end::topic::NewRecord;
 use serde_json::Value;
 use stack::ServiceCommand;
 
-/// A file in a folder of its own. Both are gone when it is dropped.
+/// A file in a folder of its own. Dropping it removes both.
 struct File {
     folder: PathBuf,
     path: String,
@@ -128,7 +128,7 @@ async fn everything_that_is_wrong_is_reported_at_once() -> Result<()> {
         assert!(said.contains(expected), "no {expected:?} in {said}");
     }
     assert!(!said.contains("hunter2"), "{said}");
-    // The start refuses the same file, before it reads anything else.
+    // `run` refuses the same file before it does anything else.
     let answer = with_file("processor", &["run"], &file).await?;
     assert_eq!(answer.code, 2);
     for expected in ["checkout.toml:1: ", "checkout.toml:4: "] {
@@ -244,7 +244,7 @@ async fn each_setting_is_shown_with_where_it_comes_from() -> Result<()> {
         );
     }
     assert!(!text.stdout.contains(SIGNING_KEY));
-    // What is shown is a configuration file.
+    // The output is itself a configuration file.
     let copy = File::new(&text.stdout)?;
     let environment = [
         ("CHECKOUT_CONFIG", copy.path.as_str()),

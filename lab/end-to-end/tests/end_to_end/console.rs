@@ -1,4 +1,4 @@
-//! Kafka's own console producer: what a person types at a terminal.
+//! Records that a person types into Kafka's own console producer.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the ingress does when somebody else is at the same order, or its connection dies: what one
-//! statement could not settle is settled with locked rows.
+//! What the ingress does when another session changes the same order, or when its connection is lost:
+//! changes that one statement cannot settle are settled by a transaction with locked rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::Service;
 
-/// A request that is under way.
+/// A request in flight.
 type Asked = tokio::task::JoinHandle<reqwest::Result<Response>>;
 
 thread_local! {
-    /// A test has a thread of its own. To make a client takes long.
+    /// One client for each test, which has a thread of its own, because creating a client is slow.
     static CLIENT: Client = Client::new();
 }
 
@@ -40,7 +40,7 @@ fn change(producer: &Service, order_id: &str, status: &str) -> Asked {
     ask(producer, Method::PATCH, &path, json!({"status": status}))
 }
 
-/// The status of the answer, and the order's version if it holds one.
+/// Returns the status of the answer, and the order's version if the answer has one.
 async fn answered(asked: Asked) -> Result<(u16, Option<i64>)> {
     let answer = asked.await??;
     let status = answer.status().as_u16();
@@ -48,7 +48,7 @@ async fn answered(asked: Asked) -> Result<(u16, Option<i64>)> {
     Ok((status, body["version"].as_i64()))
 }
 
-/// Somebody else's transaction.
+/// Opens a transaction in another session and executes a statement in it.
 async fn other(system: &TestSystem, statement: String) -> Result<PgConnection> {
     let mut other = PgConnection::connect(&system.orders_url).await?;
     sqlx::raw_sql("BEGIN").execute(&mut other).await?;
@@ -63,7 +63,7 @@ async fn end(mut other: PgConnection, how: &'static str) -> Result<()> {
     Ok(other.close().await?)
 }
 
-/// Whatever it is that changes an order to this version.
+/// Returns a statement that changes an order to this version, as another writer would.
 fn to_version(order_id: &str, version: i64, status: &str) -> String {
     format!(
         "UPDATE orders SET version = {version}, status = '{status}', updated_at = now()
@@ -71,7 +71,8 @@ fn to_version(order_id: &str, version: i64, status: &str) -> String {
     )
 }
 
-/// The writer's session, once it waits for `what` (a type of wait, or an event).
+/// Waits until the writer's session waits for `what` (a wait event or its type), and returns the session's
+/// process id.
 async fn waiting_writer(system: &TestSystem, what: &'static str) -> Result<i32> {
     let mut eye = PgConnection::connect(&system.orders_url).await?;
     let eye = tokio::sync::Mutex::new(&mut eye);
@@ -104,7 +105,7 @@ async fn until_locked(producer: &Service) {
     .await;
 }
 
-/// Waits until a group could not be written and is to be tried again.
+/// Waits until a group could not be written and will be tried again.
 async fn until_held_up(producer: &Service) {
     let failed = || async {
         let count = metric(
@@ -126,7 +127,7 @@ async fn run(system: &TestSystem, statements: String) -> Result<()> {
     Ok(session.close().await?)
 }
 
-/// A writer's change of orders takes `seconds` seconds before it holds any row.
+/// Delays each of the writer's changes of orders by `seconds` seconds before it locks any row.
 async fn slow_down_writers(system: &TestSystem, seconds: &str) -> Result<()> {
     let function = format!(
         "CREATE OR REPLACE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -148,7 +149,7 @@ async fn end_session(system: &TestSystem, session: i32) -> Result<()> {
     Ok(eye.close().await?)
 }
 
-/// The versions of each order's records, once there are `count` records.
+/// Waits for `count` records, and returns the versions of each order's records.
 async fn versions(system: &TestSystem, count: usize) -> Result<BTreeMap<String, Vec<i64>>> {
     let read = || async { system.order_records().await.unwrap_or_default() };
     let what = format!("{count} records");
@@ -218,7 +219,7 @@ async fn an_id_that_another_takes_first_exists() -> Result<()> {
 }
 
 #[tokio::test]
-async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result<()> {
+async fn after_a_lost_connection_the_locked_row_decides_the_answer() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let producer = system.producer().await?;
     slow_down_writers(&system, "0").await?;
@@ -252,8 +253,8 @@ async fn after_a_connection_died_the_locked_row_tells_what_to_answer() -> Result
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_answered_as_what_it_did() -> Result<()> {
-    // A commit that waits for a standby that does not exist is done, and not answered.
+async fn a_commit_whose_answer_is_lost_is_answered_by_its_effect() -> Result<()> {
+    // A commit that waits for a missing synchronous standby is durable, but never acknowledged.
     let system = TestSystem::on(Arc::new(own_backends("contention").await), false).await?;
     let producer = system.producer().await?;
     let configure = async |setting: &'static str| {
@@ -291,7 +292,8 @@ async fn two_producers_at_the_same_orders_make_one_history_of_each() -> Result<(
     let ids: Vec<String> = (0..40)
         .map(|number| format!("contended-{number:02}"))
         .collect();
-    // They come from opposite ends, so that their groups meet in every order.
+    // The two producers get the orders in opposite directions, so that their groups conflict on many
+    // orders.
     let both = async |here: &(dyn Fn(&Service, &str) -> Asked + Sync),
                       there: &(dyn Fn(&Service, &str) -> Asked + Sync)| {
         let forth: Vec<Asked> = ids.iter().map(|id| here(&one, id)).collect();
@@ -334,11 +336,12 @@ async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<
             .env("ORDER_WRITERS", "1"),
     )
     .await?;
-    // Holds the writer up: what comes meanwhile goes together.
+    // The lock holds the writer up, so that the requests that arrive meanwhile form one group.
     let theirs = other(&system, "LOCK TABLE orders IN SHARE MODE".to_owned()).await?;
     let held = place(&producer, "held");
     until_held_up(&producer).await;
-    // The first numbers of the sequence, from two sides.
+    // Clients choose the first numbers of the sequence as ids, while other orders get theirs from the
+    // sequence.
     let named: Vec<Asked> = (1..=EACH)
         .map(|id| place(&producer, &id.to_string()))
         .collect();
@@ -363,7 +366,7 @@ async fn a_number_that_somebody_names_is_not_given_to_another_order() -> Result<
         placed.push(order["id"].to_string());
     }
     let each: Vec<(&str, &[i64])> = placed.iter().map(|id| (id.as_str(), &[1][..])).collect();
-    // Every answer is an order of its own, and has one event.
+    // Every answer names a distinct order, which has one event.
     assert_eq!(versions(&system, placed.len()).await?, expected(&each));
     assert_eq!(expected(&each).len(), placed.len());
     Ok(())

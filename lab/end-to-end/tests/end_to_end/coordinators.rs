@@ -1,4 +1,4 @@
-//! On three brokers: who coordinates the group and the transactions goes away while orders flow.
+//! On three brokers: the coordinator of the group or of the transactions goes away while orders flow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::load;
 
 const PARTITIONS: u32 = 4;
 
-/// From the moment when a broker goes away: its session (6 s) and what the services need to find
-/// the next coordinator, on a machine that others use too.
+/// The deadline for the flow to resume after a broker has gone away: the broker's session (6 s), and the
+/// time to find the next coordinator on a loaded machine.
 const RESUMED: Duration = Duration::from_secs(30);
 
-/// The orders whose rows show after a fault that the flow goes on, one for each partition; those of
-/// the load have lower ids.
+/// Returns the ids of the orders, one for each partition, whose rows show that the flow continues after a
+/// fault. Those of the load are lower.
 fn markers(round: u32) -> Vec<u32> {
     let numbers = round * PARTITIONS..(round + 1) * PARTITIONS;
     // Multiples of five are eligible, as in the load.
@@ -103,7 +103,7 @@ async fn give_back(broker: &Backend, away: Away) -> Result<()> {
     }
 }
 
-/// One order in each partition, written now, gets its row.
+/// Writes one order to each partition, and waits for their rows.
 async fn resumes(system: &TestSystem, markers: &[u32], what: &str) -> Result<()> {
     let ids: Vec<String> = markers.iter().map(u32::to_string).collect();
     let records = (0..).zip(&ids).map(|(partition, id)| NewRecord {
@@ -131,7 +131,7 @@ async fn resumes(system: &TestSystem, markers: &[u32], what: &str) -> Result<()>
     Ok(())
 }
 
-/// A service that waits out what is away does not end.
+/// Checks that a service has not ended: it waits until the coordinator is back.
 fn stays(service: &Service) -> Result<()> {
     ensure!(
         service.exit_status().is_none(),
@@ -142,7 +142,7 @@ fn stays(service: &Service) -> Result<()> {
     Ok(())
 }
 
-/// Writes orders until told to stop; how many.
+/// Writes orders until `stop` is set; returns their number.
 async fn write_until(stop: &AtomicBool, system: &TestSystem) -> Result<u32> {
     let mut pace = tokio::time::interval(Duration::from_millis(200));
     let mut orders = 0;

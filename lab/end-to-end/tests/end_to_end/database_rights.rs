@@ -1,5 +1,4 @@
-//! Who gets in to Postgres: TLS that is checked, passwords, each service with no more rights than it
-//! needs.
+//! Access to Postgres: verified TLS and passwords. Each service has only the rights that it needs.
 
 use std::sync::Arc;
 
@@ -14,12 +13,12 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use stack::{Service, ServiceCommand};
 
-/// Where the rights are written down: this test grants what it says, word for word.
+/// The page that documents the rights. This test grants exactly what the page says.
 const DOCUMENT: &str = include_str!("../../../../docs/access-rights.md");
 
 const PASSWORD: &str = "database-secret";
 
-/// The GRANT lines of a role.
+/// Returns the GRANT lines of a role.
 fn grants_to(role: &str) -> Vec<&'static str> {
     let end = format!(" TO {role};");
     let lines = DOCUMENT.lines().map(str::trim);
@@ -36,7 +35,7 @@ async fn execute(pool: &PgPool, statement: String) -> Result<()> {
     Ok(())
 }
 
-/// A system's URL as another role sees it, over TLS.
+/// Returns the URL of a database for another role, over TLS.
 fn url_of(url: &str, role: &str, options: &str) -> String {
     let own = format!("postgres://{role}:{PASSWORD}@");
     format!(
@@ -45,7 +44,7 @@ fn url_of(url: &str, role: &str, options: &str) -> String {
     )
 }
 
-/// Tables by their owner, then a role that has what the document grants it.
+/// Creates the tables as their owner, and a role with the documented rights.
 async fn tables_and_rights(system: &TestSystem, service: &str, authority: &str) -> Result<()> {
     let (pool, url) = match service {
         "producer" => (system.orders(), &system.orders_url),
@@ -81,7 +80,7 @@ async fn tables_and_rights(system: &TestSystem, service: &str, authority: &str) 
     Ok(())
 }
 
-/// It waits, and says why.
+/// Starts a service that cannot connect, and waits until `/readyz` gives the reason.
 async fn says_while_it_waits(command: ServiceCommand, words: &str) -> Result<Service> {
     let service = command.start().await?;
     wait::until(
@@ -97,7 +96,8 @@ async fn says_while_it_waits(command: ServiceCommand, words: &str) -> Result<Ser
     Ok(service)
 }
 
-/// The path is a part of the key: each is another request.
+/// Sends a request whose idempotency key is derived from its path, so that each path is a request of its
+/// own.
 async fn post(producer: &Service, path: &str, body: Value) -> Result<reqwest::Response> {
     let request = Client::new().post(producer.url(path));
     let request = request.header("idempotency-key", format!("cart{}", path.replace('/', "-")));
@@ -127,7 +127,8 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
     let producer = |options: &str| url_of(&system.orders_url, "producer", options);
     let sink = |options: &str| url_of(&system.vouchers_url, "sink", options);
 
-    // A server that somebody else vouches for, and one without TLS: waited out, with a sentence.
+    // A server with a certificate of another authority, and a connection without TLS: the services wait and
+    // report the reason.
     let strange = system.sink_command("strange").await?;
     let strange = strange.env("DATABASE_URL", sink(&stranger));
     let plain = system.producer_command("plain").await?;
@@ -167,7 +168,7 @@ async fn each_service_works_over_verified_tls_with_the_rights_that_are_written_d
         assert!(!log.contains(PASSWORD), "{}: a password", service.name());
     }
 
-    // No more than that.
+    // Everything else is refused.
     let refused = [
         (system.orders(), "producer", "DELETE FROM orders"),
         (system.orders(), "producer", "CREATE TABLE mine ()"),

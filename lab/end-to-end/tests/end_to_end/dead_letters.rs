@@ -5,7 +5,7 @@ use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 use serde_json::{Value, json};
 
-/// A letter as the processor writes it, of a record that today's code can read.
+/// Returns a dead letter as the processor writes it, of a record that the current code can read.
 pub(crate) fn letter(
     system: &TestSystem,
     offset: i64,
@@ -32,7 +32,7 @@ pub(crate) fn letter(
     }
 }
 
-/// An order of this total that was sent; its id is the letter's offset.
+/// Returns a sent order with this total, whose id is the offset of its dead letter.
 pub(crate) fn sent(offset: i64, total: &str) -> String {
     format!(r#"{{"order_id":"{offset}","status":"SENT","total":"{total}"}}"#)
 }
@@ -43,7 +43,7 @@ pub(crate) async fn bury(system: &TestSystem, letters: Vec<NewRecord>) -> Result
 }
 
 #[tokio::test]
-async fn letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() -> Result<()> {
+async fn dead_letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let letters = vec![
         letter(&system, 1, "invalid_json", "not json"),

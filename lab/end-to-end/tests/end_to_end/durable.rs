@@ -1,4 +1,4 @@
-//! A 2xx means durable, whatever the server's configuration becomes.
+//! A 2xx means durable, even if the server's configuration changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ async fn setting(connection: &mut PgConnection, name: &str) -> Result<String> {
     Ok(value.fetch_one(connection).await?)
 }
 
-/// Turns `synchronous_commit` off as an administrator would, and waits until sessions that were
-/// there before have heard of it. What nobody waits for stays in memory from then on.
+/// Turns `synchronous_commit` off as an administrator would, waits until existing sessions have the new
+/// setting, and stops the WAL writer. From then on a commit is on disk only if its session waits for that.
 async fn switch_off(system: &TestSystem) -> Result<()> {
     let mut session = PgConnection::connect(system.backends.database_url()).await?;
     for statement in [
@@ -39,7 +39,7 @@ async fn switch_off(system: &TestSystem) -> Result<()> {
         value == "off"
     })
     .await;
-    // Otherwise the server writes by itself, soon after, what was not waited for.
+    // The WAL writer would otherwise soon flush asynchronous commits too.
     let writer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
     let writer: i32 = sqlx::query_scalar(writer)
         .fetch_one(&mut *session.lock().await)
@@ -50,10 +50,10 @@ async fn switch_off(system: &TestSystem) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> Result<()> {
+async fn an_acknowledged_order_survives_a_crash_with_synchronous_commit_off() -> Result<()> {
     let backends = own_postgres("not-waiting", |_| {}).await;
     let system = TestSystem::on(Arc::new(backends), false).await?;
-    // A further writer would connect later, and see the setting as it is by then.
+    // A second writer might connect after the change, and so with the changed setting.
     let command = system.producer_command("1").await?;
     let producer = ready(command.env("ORDER_WRITERS", "1")).await?;
     let place = |order_id: String| {
@@ -63,7 +63,7 @@ async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> 
             .json(&order)
             .send()
     };
-    // Connections are made before the change.
+    // This request opens the connections before the change.
     assert_eq!(place("before".to_owned()).await?.status(), 201);
     switch_off(&system).await?;
     for number in 0..20 {
@@ -80,7 +80,7 @@ async fn what_was_answered_201_survives_a_server_that_was_told_not_to_wait() -> 
 }
 
 #[tokio::test]
-async fn sessions_that_answer_for_commits_wait_for_them_and_a_stricter_wait_stays() -> Result<()> {
+async fn sessions_pin_synchronous_commit_and_keep_a_stricter_setting() -> Result<()> {
     let backends = own_postgres("stricter", |_| {}).await;
     let system = TestSystem::on(Arc::new(backends), false).await?;
     let timeouts = Timeouts {

@@ -1,4 +1,4 @@
-//! One row per eligible order, whatever is killed.
+//! Each eligible order has one row, whatever is killed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn processor_sink_and_broker_are_killed_and_every_eligible_order_has_one_r
     let mut processor = system.processor().await?;
     let mut sink = system.sink().await?;
 
-    // Orders keep coming while things die; a broker that is away is waited for by the writer too.
+    // Orders are written during the kills. The writer waits while the broker is down.
     let writing = tokio::spawn({
         let (brokers, topic) = (
             system.brokers().to_owned(),

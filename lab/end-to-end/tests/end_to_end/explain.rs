@@ -1,4 +1,4 @@
-//! What became of an order, and why.
+//! `explain` reports what became of an order, and why.
 
 use anyhow::Result;
 use end_to_end::system::TestSystem;
@@ -15,7 +15,7 @@ pub(crate) fn order(id: &str, status: &str, total: &str) -> NewRecord {
 }
 
 #[tokio::test]
-async fn an_orders_records_verdicts_voucher_row_and_letters_are_told() -> Result<()> {
+async fn explain_reports_records_verdicts_voucher_row_and_dead_letters() -> Result<()> {
     let system = TestSystem::open().await?;
     let _processor = system.processor().await?;
     let _sink = system.sink().await?;
@@ -136,7 +136,8 @@ async fn a_voucher_that_the_sink_refused_is_told_with_its_reason_and_each_echo_o
         assert_eq!(letter["open"], true);
     }
 
-    // When the cause is mended, one redrive closes both: one row, which the other finds there.
+    // Once the cause is removed, one redrive closes both dead letters: the first writes the row, and the
+    // second finds it.
     system
         .execute_on_vouchers("delete from vouchers where order_id = '1'")
         .await?;

@@ -1,5 +1,5 @@
-//! Where `explain` looks: near what the row and the ingress know of an order, and everywhere when they
-//! know nothing, or when what they know is about another topic.
+//! Which records `explain` reads: those near the positions and times that the row and the ingress know of
+//! an order, and whole partitions if they know nothing or refer to another topic.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::explain::order;
 use crate::sink_redrive::voucher;
 
-/// Nothing is read beside the records whose positions are known.
+/// With this flag only the records whose positions are known are read.
 const NOTHING_NEARBY: [&str; 2] = ["--nearby", "0"];
 
-/// Pending orders, in all partitions.
+/// Returns pending orders, which are spread over all partitions.
 fn fillers(name: &str, count: usize, timestamp_millis: Option<i64>) -> Vec<NewRecord> {
     let filler = |number| NewRecord {
         timestamp_millis,
@@ -79,7 +79,7 @@ async fn a_row_leads_to_the_records_of_its_order_without_a_scan() -> Result<()> 
     assert_eq!(told.code, 0, "{told:?}");
     assert!(told.stdout.contains("--scan"), "{}", told.stdout);
 
-    // A short topic is read completely, and a long one when a person asks for it.
+    // A topic that is shorter than `--nearby` is read completely, and so is a long one with `--scan`.
     let scan = [arguments.as_slice(), &["--scan"]].concat();
     for arguments in [["mine", "--nearby", "1000"].as_slice(), &scan] {
         let whole = explained(&system, arguments, &database).await?;
@@ -90,7 +90,7 @@ async fn a_row_leads_to_the_records_of_its_order_without_a_scan() -> Result<()> 
     Ok(())
 }
 
-/// Waits until the relay has published so many records of the order.
+/// Waits until the relay has published this many records of the order.
 async fn published(system: &TestSystem, order_id: &str, records: usize) {
     let seen = || async {
         let all = system.order_records().await.unwrap_or_default();
@@ -132,7 +132,7 @@ async fn an_order_that_only_the_ingress_knows_is_searched_by_its_times() -> Resu
     );
     assert!(near["ingress"]["updated_at"].is_string(), "{near:#}");
 
-    // The newest version is found however far behind its time it was published.
+    // The newest version is found even if it was published long after its time.
     system.write_orders(fillers("new", 400, None)).await?;
     let sent = http
         .patch(producer.url("/orders/mine"))
@@ -149,7 +149,7 @@ async fn an_order_that_only_the_ingress_knows_is_searched_by_its_times() -> Resu
     assert_eq!(versions, [json!("1"), json!("2")], "{near:#}");
     assert_eq!(near["complete"], false, "{near:#}");
 
-    // Both services' tables may be in one database, whose name is enough then.
+    // If both services' tables are in one database, `DATABASE_URL` is enough.
     let together = system.sink_command("1").await?;
     let together = together.env("DATABASE_URL", &system.orders_url);
     let _sink = ready(together).await?;
@@ -256,13 +256,13 @@ async fn positions_that_are_missing_or_name_other_records_lead_to_a_scan() -> Re
              WHERE order_id = 'mine'",
             Some(at(0, 1_000_000)),
         ),
-        // As a sink of an earlier version wrote it.
+        // A row that a sink of an earlier version wrote.
         (
             "UPDATE vouchers SET record_partition = NULL, record_offset = NULL
              WHERE order_id = 'mine'",
             None,
         ),
-        // As long as the sink is of an earlier version.
+        // A table of an earlier version.
         (
             "ALTER TABLE vouchers DROP COLUMN record_partition, DROP COLUMN record_offset",
             None,

@@ -62,7 +62,7 @@ fn long_framed(global_id: u64, body: &[u8]) -> Vec<u8> {
     [&[0], global_id.to_be_bytes().as_slice(), body].concat()
 }
 
-/// The fields of an order of 100.00 that was sent.
+/// Returns the fields of a sent order of 100.00.
 fn fields(key: &str) -> Vec<(&'static str, Value)> {
     [("order_id", key), ("status", "SENT"), ("total", "100.00")]
         .map(|(name, text)| (name, Value::String(text.to_owned())))
@@ -79,7 +79,7 @@ fn json(key: &str) -> Vec<u8> {
     format!(r#"{{"order_id":"{key}","status":"SENT","total":100}}"#).into_bytes()
 }
 
-/// A header that names a schema.
+/// Adds a header that names a schema.
 fn named(case: Case, header: &str, id: &[u8]) -> Case {
     case.header(header, Some(id))
 }
@@ -92,7 +92,7 @@ async fn values_are_read_in_every_framing_and_what_is_not_read_is_named() -> Res
         system: &system,
         http: reqwest::Client::new(),
     };
-    // Twice the same content: its content id is that of the first, its global id another.
+    // The same content is registered twice: it keeps its content id, and gets a second global id.
     registry.register("avro", "AVRO", AVRO).await?;
     let avro_ids = registry.register("again", "AVRO", AVRO).await?;
     let json_ids = registry.register("json", "JSON", JSON_SCHEMA).await?;
@@ -179,7 +179,7 @@ fn in_headers(avro_ids: &Ids, json_ids: &Ids) -> Result<Vec<Case>> {
             &avro_ids.content_id.to_be_bytes(),
         ),
         named(json("header-json"), "__value_schema_id", &short(json_ids)),
-        // A header that an application passed on to a value of another framing.
+        // A header that an application copied to a value with another framing.
         named(
             Case::bytes(
                 "header-passed-on",
@@ -239,7 +239,7 @@ fn refused(avro_ids: &Ids) -> Result<Vec<Case>> {
     ])
 }
 
-/// What Debezium writes through Kafka Connect's own converter.
+/// Returns values as Debezium writes them through Kafka Connect's own converter.
 fn wrapped() -> Vec<Case> {
     let setting = |setting| Dead("wrapped_record", setting);
     vec![

@@ -52,7 +52,8 @@ async fn live_orders_have_their_rows_while_a_backfill_gives_way_to_them() -> Res
     ensure!(output.status.success(), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["complete"], true);
-    // It may have begun after the first live orders.
+    // The backfill may have resolved its range after the first live orders were written, so it may have
+    // read more.
     assert!(report["records"].as_u64() >= Some(6_000), "{report}");
     assert!(
         report["voucher_records"].as_u64() >= Some(2_400),
@@ -111,7 +112,7 @@ async fn a_backfill_without_live_groups_waits_for_nobody_and_says_so() -> Result
     assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("or max"), "{refused:?}");
 
-    // The rows of a table have the sink's group beside them.
+    // `sink backfill` watches the sink's group.
     let rebuilt = system.run_sink(&["backfill", "--json"]).await?.json()?;
     assert_eq!(rebuilt["pace"]["mode"], "gives_way");
     assert_eq!(

@@ -4,7 +4,7 @@ use anyhow::Result;
 use end_to_end::system::TestSystem;
 use end_to_end::wait;
 
-/// Nobody listens there, so that the broker stays unreachable.
+/// An address at which nothing listens, so that the broker stays unreachable.
 const NO_BROKER: &str = "127.0.0.1:1";
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Clients that hold on to what they get: connections, heads, bodies, answers. The others must not
-//! notice.
+//! Clients that hold resources of the service: connections, request heads, bodies, answers. They must not
+//! affect other clients.
 
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ use stack::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longer than the service's patience with anybody.
+/// Longer than every timeout of the service.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn connect(service: &Service) -> Result<TcpStream> {
     Ok(TcpStream::connect(service.http_addr()).await?)
 }
 
-/// All that the service says until it ends the connection; what was sent is given up by then.
+/// Reads everything that the service sends until it closes the connection.
 async fn until_ended(stream: &mut TcpStream, who: &str) -> Result<String> {
     let mut said = Vec::new();
-    // A reset is an end too.
+    // A connection reset counts as closed.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
         .await
         .with_context(|| format!("{who}: still connected after {PATIENCE:?}"))?;
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Says `words` and no more, and checks how the service's answer begins.
+/// Sends `words` and no more, and checks how the service's answer begins.
 async fn says(service: &Service, words: &str, expected: &str) -> Result<()> {
     let mut stream = connect(service).await?;
     stream.write_all(words.as_bytes()).await?;
@@ -45,7 +45,7 @@ async fn says(service: &Service, words: &str, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Says `head`, then `more` piece by piece for as long as the service listens.
+/// Sends `head`, then `more` again and again until the service closes the connection.
 async fn drips(service: &Service, head: &str, more: &str, expected: &str) -> Result<()> {
     let (mut from, mut to) = connect(service).await?.into_split();
     to.write_all(head.as_bytes()).await?;
@@ -70,7 +70,7 @@ async fn drips(service: &Service, head: &str, more: &str, expected: &str) -> Res
     Ok(())
 }
 
-/// Asks for far more than buffers hold, and reads nothing of it.
+/// Requests far more than socket buffers hold, and reads nothing of it.
 async fn reads_nothing(service: &Service) -> Result<TcpStream> {
     let mut stream = connect(service).await?;
     let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: shop\r\n\r\n";
@@ -113,7 +113,7 @@ fn resident_mib(service: &Service) -> Result<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notices() -> Result<()> {
     let system = TestSystem::open().await?;
-    // So that the client whose connection stays open after its answer is ended within the test.
+    // Short enough that the connection that stays open after its answer is closed within the test.
     let command = system.producer_command("1").await?;
     let (producer, _processor, _sink) = (
         ready(command.env("HTTP_IDLE_TIMEOUT", "15")).await?,
@@ -168,7 +168,7 @@ async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notic
         }
     }
     assert!(orders > 0, "others were served meanwhile");
-    // Ours that asks for the metric is one.
+    // The count includes the connection that asks for the metric.
     let open = || async {
         metric(&producer, "checkout_http_connections", "")
             .await
@@ -179,7 +179,7 @@ async fn clients_that_are_slow_silent_or_endless_are_ended_and_nobody_else_notic
     })
     .await;
     drop(unread);
-    // The loop's end may have cut off the last one.
+    // The last order may have been interrupted when the loop ended, so there may be one more row.
     let all = || async { system.vouchers().await.unwrap_or_default().len() };
     wait::until("the others' vouchers", all, |rows| *rows >= orders).await;
     Ok(())
@@ -199,8 +199,8 @@ async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Resu
     places_and_sends(&http, &producer, "before").await?;
     let before = resident_mib(&producer)?;
 
-    // Not all at once. Even so the kernel's queue can overflow, and a few are connected on our side
-    // only.
+    // At most 200 at a time. Even so the kernel's accept queue can overflow; a few connections then exist
+    // on the client's side only.
     let idle: Vec<TcpStream> = stream::iter((0..count).map(|_| connect(&producer)))
         .buffer_unordered(200)
         .try_collect()
@@ -219,7 +219,7 @@ async fn ten_thousand_idle_connections_keep_nobody_from_placing_orders() -> Resu
     println!(
         "{opened} idle connections (files allowed: {files}): {before} MiB before, {with_idle} MiB with them"
     );
-    // It ends them, not we.
+    // The service closes them, not this test.
     wait::until("idle connections to be ended", open, |open| *open < 10).await;
     drop(idle);
     vouchers(&system, 21).await;
@@ -232,7 +232,8 @@ async fn more_connections_than_allowed_wait_for_their_turn() -> Result<()> {
     let command = system.producer_command("1").await?;
     let producer = ready(command.env("HTTP_CONNECTIONS", "20")).await?;
     let idle = try_join_all((0..60).map(|_| connect(&producer))).await?;
-    // Behind three times as many as there may be, each of which is ended for its silence.
+    // This client waits behind three times as many connections as are allowed; the service closes each of
+    // those because it is silent.
     let http = Client::new();
     places_and_sends(&http, &producer, "patient").await?;
     assert!(metric(&producer, "checkout_http_connections", "").await? <= 20);

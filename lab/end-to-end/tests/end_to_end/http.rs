@@ -25,7 +25,7 @@ impl Ingress<'_> {
         Ok(())
     }
 
-    /// The order's version afterwards.
+    /// Changes the status of an order; returns the order's new version.
     async fn change(&self, order_id: &str, status: &str) -> Result<i64> {
         let path = format!("/orders/{order_id}");
         let body = json!({"status": status});
@@ -154,7 +154,7 @@ async fn the_old_systems_clients_move_over_unchanged() -> Result<()> {
     Ok(())
 }
 
-/// What arrives as a body, on the way to an order; none of it is one.
+/// Returns request bodies that are not a valid order.
 fn bad_orders() -> Vec<(&'static str, Vec<u8>)> {
     let products = vec![r#"{"name":"shirt","price":1}"#; 1000].join(",");
     let texts = [
@@ -236,7 +236,7 @@ async fn bad_requests_are_problems_and_the_service_lives() -> Result<()> {
     };
     for path in ["/orders", "/order/create"] {
         for (what, body) in bad_orders() {
-            // The old route gives the number itself, and never looked at these.
+            // The old route assigns the id itself and ignores these fields.
             let unread = path == "/order/create"
                 && (what.contains(" id")
                     || what.contains("surrogate")
@@ -286,7 +286,7 @@ async fn bad_requests_are_problems_and_the_service_lives() -> Result<()> {
             .await?;
         problem(answer, &what).await?;
     }
-    // Nothing of it was an order, nothing of it did harm.
+    // None of these requests created an order, and the service still works.
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
         .fetch_one(system.orders())
         .await?;
@@ -295,7 +295,7 @@ async fn bad_requests_are_problems_and_the_service_lives() -> Result<()> {
     Ok(())
 }
 
-/// A 4xx as RFC 9457 has it; its status.
+/// Checks that an answer is a 4xx problem by RFC 9457, and returns its status.
 async fn problem(answer: Response, what: &str) -> Result<u16> {
     let status = answer.status();
     let kind = answer.headers().get("content-type").cloned();

@@ -1,4 +1,4 @@
-//! Orders that are placed and sent over HTTP, through a balancer, until they are enough.
+//! A load of orders that are placed and sent over HTTP through a balancer.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

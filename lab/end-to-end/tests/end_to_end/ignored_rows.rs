@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::sink_redrive::voucher;
 
-/// As a block list would be written: one order is left out, another is refused by name.
+/// A block list as a user might write it: one order is skipped silently, another is refused with an error.
 const TRIGGER: &str = "
     CREATE FUNCTION block_list() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -1,4 +1,4 @@
-//! Several processors, and two with one name.
+//! Several processors, and two processors with the same name.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result
         "{log}"
     );
 
-    // The winner goes on.
+    // The other processor continues.
     system
         .write_orders(vec![NewRecord::new(
             "1",
@@ -85,7 +85,7 @@ async fn of_two_processors_with_one_name_the_one_that_loses_says_why() -> Result
     Ok(())
 }
 
-/// What tells a second process from an instance's own earlier self, on the real coordinator.
+/// On a real coordinator, this distinguishes a second process from an earlier run of the same instance.
 #[tokio::test]
 async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -106,7 +106,7 @@ async fn a_name_is_in_the_group_as_long_as_a_process_heartbeats_it() -> Result<(
         member.keep_alive(Duration::from_millis(100));
     }
     assert_eq!(observer.membership_of("system", slice), Membership::Absent);
-    // A static member does not leave: nobody heartbeats it from here on.
+    // A static member does not leave its group when it is closed; its heartbeats end here.
     drop(member);
     let mut seen = Membership::Present;
     while seen != Membership::Absent {
@@ -145,13 +145,14 @@ async fn a_stopped_processor_leaves_its_group_if_another_can_take_over() -> Resu
     assert_eq!(of_group("").await?, 1, "both tasks have left");
     assert_eq!(of_group("b-").await?, 1);
 
-    // Nobody else could read its partitions, and a successor takes them back without a rebalance.
+    // As the last instance it stays in the group: nobody else could read its partitions, and a successor
+    // takes them back without a rebalance.
     second.terminate(end_to_end::system::STOP).await?;
     assert_eq!(of_group("b-").await?, 1);
     Ok(())
 }
 
-/// Returns how many members the group has, each of which must have a name that begins so.
+/// Returns the number of members of the group, and checks that their names begin with `name`.
 async fn members(system: &TestSystem, group: String, name: &str) -> Result<usize> {
     let (brokers, name) = (system.brokers().to_owned(), name.to_owned());
     tokio::task::spawn_blocking(move || {
@@ -238,9 +239,9 @@ async fn a_partition_that_is_lost_during_a_wait_is_read_again_once_it_is_back() 
     Ok(())
 }
 
-/// librdkafka takes an offset that an open transaction holds back for none when the assignment
-/// changes meanwhile, and would begin such a partition from its start: found by `lab/chaos`, after
-/// 300 faults of seed 2026.
+/// If the assignment changes while an open transaction holds an offset back, librdkafka takes the offset
+/// for missing and would read the partition from its beginning. Found by `lab/chaos`, after 300 faults of
+/// seed 2026.
 #[tokio::test]
 async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_beginning()
 -> Result<()> {
@@ -279,7 +280,7 @@ async fn a_partition_whose_offset_a_transaction_holds_back_is_not_read_from_its_
     let offsets = before.list(&done)?;
     drop(before);
 
-    // Somebody's transaction has the same offsets, and does not end.
+    // Another producer's open transaction holds back the same offsets.
     let holder =
         Producer::new(&settings.transactional_producer(&format!("held-{}", system.name))?)?;
     let nobody: BaseConsumer = config.create()?;

@@ -1,4 +1,4 @@
-//! The simulator's model of Kafka against a real one: each history is played on both, step by step,
+//! Compares the simulator's model of Kafka with a real broker: each history is played on both step by step,
 //! and every answer must be the one that is written beside the step.
 
 mod broker;
@@ -19,7 +19,7 @@ use script::Step::{
 use script::Topic::{Statuses, Vouchers};
 use script::{Kafka, Step};
 
-/// How long a transaction may take on the real Kafka: where its end is waited for, and elsewhere.
+/// The transaction timeout on the real Kafka: `SHORT` in histories that wait for it, else `LONG`.
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(300);
 
@@ -58,7 +58,7 @@ async fn a_committed_record_is_read_and_its_marker_takes_an_offset() -> Result<(
         (Begin("one"), "done"),
         (Send("one", Vouchers, Some("a"), "1"), "done"),
         (Append(Vouchers, Some("b"), "2"), "done"),
-        // Nor what is behind the open transaction.
+        // Records after an open transaction are hidden too.
         (Read(Vouchers), "end 0"),
         (ReadUncommitted(Vouchers), "0:a=1 1:b=2 end 2"),
         (Commit("one"), "done"),
@@ -216,7 +216,7 @@ async fn of_two_members_with_one_instance_id_the_first_is_fenced() -> Result<()>
         (Begin("one"), "done"),
         (Offsets("one", "old", 1), "abortable"),
         (Abort("one"), "done"),
-        // Nothing was committed: the successor begins where the group is.
+        // Nothing was committed, so the successor begins at the group's offset.
         (Polls("new"), "0:a=1 end 1"),
         (CommitOffset("new", 1), "done"),
         (Offset(Statuses), "1"),
@@ -274,7 +274,7 @@ async fn compaction_keeps_the_last_stable_record_of_a_key_at_its_offset() -> Res
         (Abort("one"), "done"),
         (Init("two", "other"), "done"),
         (Begin("two"), "done"),
-        // Open: what it supersedes stays.
+        // The transaction is open, so the records that it supersedes stay.
         (Send("two", Statuses, Some("b"), "5"), "done"),
         (Append(Statuses, Some("a"), "6"), "done"),
         (Compact(Statuses), "1:b=2 2:a=3 5:b=5 6:a=6 end 7"),

@@ -12,7 +12,7 @@ fn sent(order_id: &str) -> String {
     format!(r#"{{"order_id":"{order_id}","status":"SENT","total":100}}"#)
 }
 
-/// A form's name, an order's id, and the key that says it.
+/// Returns the name of each form, an order's id, and the key that represents the id in this form.
 fn forms() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let framed = |id: &[u8], body: &[u8]| [&[0], id, body].concat();
     vec![

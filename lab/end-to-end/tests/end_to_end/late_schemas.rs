@@ -1,7 +1,7 @@
-//! Records whose schema the registry does not know: yet, or ever.
+//! Records whose schema is registered later, or never.
 //!
-//! On a registry of its own, where nobody else registers anything: the id of the next schema is
-//! known before it is registered.
+//! The tests have a registry of their own, so that the id of the next schema is known before it is
+//! registered.
 
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use stack::Backends;
 
 use crate::record::{encode, framed, good_json};
 
-/// The order of every record: one key, so that they are in one partition, one behind the other.
+/// The order of every record. One key, so that all records are in one partition in the order in which they
+/// are written.
 const KEY: &str = "17";
 
-/// A writer's schema, with a field that makes it another than every other.
+/// Returns a writer's schema, which a field makes different from every other.
 fn schema(name: &str) -> String {
     format!(
         r#"{{"type":"record","name":"OrderStatus","fields":[
@@ -60,7 +61,8 @@ async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
     let system = TestSystem::on(Arc::clone(&backends), true).await?;
     let _processor = system.processor().await?;
 
-    // The one before it is a voucher: the processor is at the record that it cannot read.
+    // The first record becomes a voucher, which shows that the processor has reached the second one, which
+    // it cannot read.
     let id = register(&backends, "probe").await? + 1;
     system
         .write_orders(vec![good_json(KEY), record("late", id)?])
@@ -92,12 +94,12 @@ async fn a_schema_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
     the_circuit_closes_when_the_schema_is_there(backends).await
 }
 
-/// Part of the above, for its registry.
+/// Part of the test above, because it needs the same registry.
 async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) -> Result<()> {
     let system = TestSystem::on(Arc::clone(&backends), true).await?;
     let command = system.processor_command("1").await?;
     let processor = ready(command.env("DEAD_LETTER_LIMIT", "0")).await?;
-    // As many as it takes until the circuit may open.
+    // The circuit opens only after this many records.
     system.write_orders(vec![good_json(KEY); 1000]).await?;
     let id = register(&backends, "another_probe").await? + 1;
     system
@@ -119,8 +121,8 @@ async fn the_circuit_closes_when_the_schema_is_there(backends: Arc<Backends>) ->
     Ok(())
 }
 
-/// What a console producer writes that was given a zero byte: it begins as Avro does, with an id that
-/// no registry gives.
+/// A console producer that was given a zero byte writes a value that begins as framed Avro, with an id that
+/// no registry assigns.
 #[tokio::test]
 async fn an_id_that_no_registry_gives_is_a_dead_letter_and_stops_nothing() -> Result<()> {
     let system = TestSystem::open().await?;

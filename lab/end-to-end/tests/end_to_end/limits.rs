@@ -1,14 +1,14 @@
-//! Records as large as the topic takes.
+//! Records of the maximum size that the topic accepts.
 
 use anyhow::Result;
 use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 use rand::Rng;
 
-/// `max.message.bytes` of the order status topic: of a batch, with all that is in it.
+/// `max.message.bytes` of the order status topic, which bounds a whole batch.
 const LARGEST_BATCH: usize = 1_048_588;
 
-/// How many bytes a signed number takes: zigzag, seven bits a byte.
+/// Returns the number of bytes of a signed number: zigzag, seven bits in each byte.
 const fn number(value: usize) -> usize {
     let bits = usize::BITS - (value << 1).leading_zeros();
     if bits == 0 {
@@ -18,7 +18,7 @@ const fn number(value: usize) -> usize {
     }
 }
 
-/// The batch of one uncompressed record (format 2 of Kafka's protocol guide).
+/// Returns the size of a batch of one uncompressed record (format 2 of Kafka's protocol guide).
 fn batch(record: &NewRecord) -> usize {
     let field = |bytes: &[u8]| number(bytes.len()) + bytes.len();
     let headers: usize = record
@@ -35,13 +35,13 @@ fn batch(record: &NewRecord) -> usize {
     61 + number(record) + record
 }
 
-/// `record` with as many bytes more in its value as the topic takes, and one byte more than that;
-/// `end` comes last.
+/// Returns `record` with its value filled up to the largest size that the topic accepts, and the same with
+/// one byte more. The value ends with `end`.
 fn largest(record: &NewRecord, filling: u8, end: &str) -> [NewRecord; 2] {
     [0, 1].map(|too_many| {
         let mut largest = record.clone();
         let value = largest.value.get_or_insert_default();
-        // As long as it will be, so that its length takes as many bytes.
+        // Near the final length, so that the encoded length has its final number of bytes.
         value.resize(LARGEST_BATCH - 200, filling);
         value.extend_from_slice(end.as_bytes());
         let missing = LARGEST_BATCH - batch(&largest) + too_many;
@@ -65,7 +65,7 @@ async fn a_record_at_the_topics_size_limit_is_a_dead_letter_as_a_whole() -> Resu
         ..NewRecord::new("17", "[")
     };
     let [mut bad, too_large] = largest(&bad, b'x', "");
-    // What cannot be compressed: the letter is no smaller than it has to be.
+    // Random bytes cannot be compressed, so the dead letter is as large as possible.
     if let Some(value) = &mut bad.value {
         value[1..].fill_with(|| rand::rng().random_range(1..=u8::MAX));
     }

@@ -1,4 +1,4 @@
-//! `GET /orders` with orders as large as they may be, and with clients that don't read.
+//! `GET /orders` with orders of the maximum size, and with clients that do not read their answers.
 
 use anyhow::{Context, Result, ensure};
 use end_to_end::system::TestSystem;
@@ -11,13 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// As a page's bound is documented.
+/// The documented bound of a page.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Some 14 MB of orders.
+/// About 14 MB of orders.
 const ORDERS: usize = 60;
 
-/// An order of about 240 KB.
+/// Returns an order of about 240 KB.
 fn large_order(number: usize) -> Value {
     let products: Vec<Value> = (0..500)
         .map(|product| json!({"name": format!("{product:0450}"), "price": 1}))
@@ -104,7 +104,8 @@ async fn clients_that_read_no_lists_take_a_bounded_part_of_the_memory() -> Resul
         let answer = http.get(producer.url("/orders?limit=1000")).send().await;
         answer.ok().map(|answer| answer.status())
     };
-    // One more of them before each look: the first ones may be refused while the others are read.
+    // One more such client is opened before each poll, because the first ones may be refused while other
+    // answers are read.
     let unread = Mutex::new(Vec::new());
     let among_unread = || async {
         unread
@@ -125,12 +126,12 @@ async fn clients_that_read_no_lists_take_a_bounded_part_of_the_memory() -> Resul
         with_unread < before + 200,
         "{before} MiB, then {with_unread} MiB"
     );
-    // Changes don't wait for it.
+    // Changes do not wait for the lists.
     let place = http
         .post(producer.url("/orders"))
         .json(&json!({"total": 1}));
     assert_eq!(place.send().await?.status(), 201);
-    // It ends them, not we.
+    // The service closes these connections, not this test.
     let served = Some(StatusCode::OK);
     wait::until("room for a list", &list, |status| *status == served).await;
     drop(unread);

@@ -1,4 +1,4 @@
-//! A load of which every outcome is known beforehand.
+//! A load whose outcomes are known in advance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -7,7 +7,8 @@ use anyhow::Result;
 use end_to_end::system::TestSystem;
 use end_to_end::topic::{self, NewRecord};
 
-/// One record an order: two in five are sent and eligible, one is below, one pending, one deleted.
+/// Returns one record for each order. Of five orders two are sent and eligible, one is below the threshold,
+/// one pending and one deleted.
 pub(crate) fn orders(ids: Range<u32>) -> Vec<NewRecord> {
     ids.map(|id| {
         let value = match id % 5 {
@@ -29,12 +30,12 @@ pub(crate) fn orders(ids: Range<u32>) -> Vec<NewRecord> {
     .collect()
 }
 
-/// Whether an order of [`orders`] earns a voucher.
+/// Returns whether an order of [`orders`] earns a voucher.
 pub(crate) const fn is_eligible(id: u32) -> bool {
     id % 5 < 2
 }
 
-/// Exactly one row for every eligible order of [`orders`], and none for any other.
+/// Asserts that every eligible order of [`orders`] has exactly one row, and no other order has any.
 pub(crate) async fn assert_each_eligible_order_has_one_row(
     system: &TestSystem,
     ids: Range<u32>,
@@ -50,7 +51,7 @@ pub(crate) async fn assert_each_eligible_order_has_one_row(
     Ok(())
 }
 
-/// Exactly one committed voucher record for every eligible input record, by its `source.*` headers.
+/// Asserts that every eligible record has exactly one committed voucher record, by its `source.*` headers.
 pub(crate) async fn assert_each_eligible_record_has_one_voucher_record(
     system: &TestSystem,
 ) -> Result<()> {

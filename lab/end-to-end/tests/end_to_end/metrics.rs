@@ -9,8 +9,8 @@ use end_to_end::wait;
 use runtime::metrics::{self, ALL};
 use stack::Service;
 
-/// Metrics whose labels are those of an event, so that there is nothing to show before it: a partition is
-/// blocked, a client sends too much, a page of the console is opened.
+/// Metrics whose label values are known only after an event, so that they have no series before it: a
+/// partition is blocked, a client sends too much, a page of the console is opened.
 const AFTER_AN_EVENT: [&str; 7] = [
     metrics::PROCESSOR_BLOCKED,
     metrics::PROCESSOR_BLOCKED_OFFSET,
@@ -18,11 +18,11 @@ const AFTER_AN_EVENT: [&str; 7] = [
     metrics::SINK_BLOCKED_OFFSET,
     metrics::RATE_LIMITED,
     metrics::CONSOLE_REQUESTS,
-    // Only with a file of keys.
+    // Shown only with a file of keys.
     metrics::KEYS_FILE_STALE,
 ];
 
-/// Returns the names in the lines of `/metrics` that begin like this.
+/// Returns the names in the lines of `/metrics` that begin with `start`.
 async fn names(service: &Service, start: &str) -> Result<BTreeSet<String>> {
     let text = reqwest::get(service.url("/metrics")).await?.text().await?;
     let lines = text.lines().filter_map(|line| line.strip_prefix(start));
@@ -79,7 +79,7 @@ async fn a_fresh_service_shows_every_metric_with_its_description_and_no_other() 
     Ok(())
 }
 
-/// A share of errors needs the errors at 0 before the first one.
+/// An error ratio in Prometheus needs the error counter at 0 before the first error.
 #[tokio::test]
 async fn every_answer_of_the_api_is_counted_from_zero_on() -> Result<()> {
     let system = TestSystem::open_json().await?;

@@ -1,5 +1,4 @@
-//! The command `migrate`, services that leave the migrations to it, and schemas that a version must not
-//! work with.
+//! The command `migrate`, services that leave the migrations to it, and schemas that a version must refuse.
 
 use anyhow::Result;
 use end_to_end::command::Answer;
@@ -78,7 +77,7 @@ async fn a_service_that_may_not_migrate_waits_for_the_command_that_does() -> Res
             .await?;
         assert!(!exists, "{service} has changed the schema");
 
-        // Two jobs at once: one of them does it, and both succeed.
+        // Of two jobs at the same time one applies the migrations, and both succeed.
         let (one, other) = tokio::try_join!(migrate(&system, service), migrate(&system, service))?;
         assert_eq!((one.code, other.code), (0, 0), "{one:?} {other:?}");
         let applied = format!("Migrations applied: {migrations}.");

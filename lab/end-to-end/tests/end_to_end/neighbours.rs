@@ -1,5 +1,5 @@
-//! One order's own fault is answered for that order alone: its neighbours of the same group, and
-//! everybody else, are written meanwhile.
+//! The fault of one order is answered for that order alone: the other orders of its group, and those of
+//! other groups, are written meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stack::Service;
 
-/// The answers to the lines of a bulk request, by order: status, and the word of the problem.
+/// The answers to the lines of a bulk request, by order: the status, and the last part of the problem's
+/// type.
 type Answers = BTreeMap<String, (u64, String)>;
 
 async fn bulk(producer: &Service, ids: &[String], line: impl Fn(&str) -> Value) -> Result<Answers> {
@@ -50,7 +51,7 @@ async fn send(producer: &Service, ids: &[String]) -> Result<Answers> {
     .await
 }
 
-/// All are answered like this, but for some.
+/// Returns the expected answers: `status` for all ids but those in `but`.
 fn expected(ids: &[String], status: u64, but: &[(&str, (u64, &str))]) -> Answers {
     let usual = ids.iter().map(|id| (id.clone(), (status, String::new())));
     let but = but
@@ -63,7 +64,7 @@ fn ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("n-{number:03}")).collect()
 }
 
-/// A session that has begun a transaction with these statements.
+/// Opens a session with a transaction in which these statements were executed.
 async fn holding(system: &TestSystem, statements: &str) -> Result<PgConnection> {
     let mut session = PgConnection::connect(&system.orders_url).await?;
     let statements = format!("BEGIN; {statements}");
@@ -162,13 +163,13 @@ async fn locked_orders_keep_no_writer_from_the_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_hot_order_is_in_nobodys_way() -> Result<()> {
+async fn a_hot_order_delays_no_other_order() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let producer = lone_writer(&system).await?;
     let hot = vec!["hot".to_owned()];
     assert_eq!(place(&producer, &hot).await?, expected(&hot, 201, &[]));
     let session = holding(&system, "SELECT FROM orders FOR UPDATE").await?;
-    // As many bulk requests as may be at work, each with as many lines as are under way at a time.
+    // The maximum number of concurrent bulk requests, each with the maximum number of lines in flight.
     let line = json!({"op": "status", "order_id": "hot", "status": "SENT"});
     let body = format!("{line}\n").repeat(64);
     let client = Client::new();
@@ -243,7 +244,7 @@ async fn an_order_that_cannot_be_read_is_told_and_the_others_are_served() -> Res
 }
 
 #[tokio::test]
-async fn a_row_that_the_database_does_not_get_done_is_answered_alone() -> Result<()> {
+async fn a_row_whose_statement_fails_is_answered_alone() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let producer = lone_writer(&system).await?;
     sql(

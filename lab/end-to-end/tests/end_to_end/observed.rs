@@ -1,4 +1,4 @@
-//! What others see of the services: counters from their beginning on, lag and latencies, and traces.
+//! What the services expose for monitoring: counters from zero on, lag, latencies and traces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const TO_VOUCHER: &str = "checkout_order_to_voucher_seconds_count";
 const TO_ROW: &str = "checkout_voucher_to_row_seconds_count";
 const ORDER_TO_ROW: &str = "checkout_order_to_row_seconds_count";
 
-/// The lag of a service: the records by partition, and the seconds.
+/// The lag of a service in records, by partition, and in seconds.
 #[derive(Debug, Clone, PartialEq)]
 struct Lag {
     records: BTreeMap<String, f64>,
@@ -37,7 +37,7 @@ impl Lag {
         })
     }
 
-    /// Whether the lag of all four partitions is known, and there is none.
+    /// Returns whether the lag of all four partitions is known and zero.
     fn is_none(&self) -> bool {
         self.records.len() == 4
             && self.records.values().all(|records| *records == 0.0)
@@ -74,7 +74,8 @@ async fn has_row(system: &TestSystem, order_id: &str) {
     wait::until(&what, rows, |rows| !rows.is_empty()).await;
 }
 
-/// An increase from nothing to one is no increase to Prometheus: a counter has to be seen at 0 first.
+/// Prometheus sees no increase in a series that first appears with 1, so every counter must be scraped at 0
+/// before.
 #[tokio::test]
 async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -92,7 +93,7 @@ async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
     Ok(())
 }
 
-/// The relay and the processor write in transactions, whose markers take offsets behind the records.
+/// The relay and the processor write in transactions, whose markers take offsets after the records.
 #[tokio::test]
 async fn at_the_end_of_its_topic_a_service_has_no_lag_although_markers_follow_the_last_record()
 -> Result<()> {
@@ -110,7 +111,8 @@ async fn at_the_end_of_its_topic_a_service_has_no_lag_although_markers_follow_th
         let offsets = topic::lag(system.brokers(), &nobody, topic).await?;
         assert!(offsets > i64::try_from(records)?, "no marker in {topic}");
         catches_up(service).await?;
-        // For longer than it takes until the brokers are asked for the ends again, every 4 s.
+        // Observes the lag for longer than the 4 s after which the brokers are asked for the log ends
+        // again.
         let begun = Instant::now();
         let mut shown = None;
         let lag = || Lag::of(service);
@@ -134,7 +136,7 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
     catches_up(&sink).await?;
 
     system.backends.postgres().stop().await?;
-    // More than the sink reads before it has written any.
+    // More records than the sink prefetches before it has written any.
     let orders = (0..5_000).map(|number| sent(&format!("{number}")));
     system.write_orders(orders.collect()).await?;
     let lag = || Lag::of(&sink);
@@ -164,7 +166,7 @@ async fn the_lag_of_a_sink_without_its_database_grows_and_disappears() -> Result
 }
 
 #[tokio::test]
-async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
+async fn vouchers_of_a_backfill_are_in_no_latency() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let (processor, sink) = tokio::try_join!(system.processor(), system.sink())?;
     assert_eq!(metric(&processor, TO_VOUCHER, "").await?, 0);
@@ -194,7 +196,7 @@ async fn what_a_backfill_issues_is_in_no_latency() -> Result<()> {
     Ok(())
 }
 
-/// An alert compares it with the lag.
+/// An alert compares this retention with the lag.
 #[tokio::test]
 async fn the_processor_says_how_long_its_topic_keeps_every_record() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -211,7 +213,7 @@ async fn the_processor_says_how_long_its_topic_keeps_every_record() -> Result<()
     Ok(())
 }
 
-/// Without Kafka the ingress accepts orders all the same, and they wait.
+/// The ingress accepts orders without Kafka too; they wait in the outbox.
 #[tokio::test]
 async fn the_age_of_the_first_order_that_waits_to_be_published_grows() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -243,7 +245,7 @@ async fn a_trace_keeps_its_callers_flags_and_our_own_is_not_sampled() -> Result<
     let _rest = tokio::try_join!(system.processor(), system.sink())?;
     let trace =
         |flags: &str| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
-    // By order: what the caller sends, and the flags that arrive.
+    // By order id: the `traceparent` that the caller sends, and the flags that the record has.
     let expected = BTreeMap::from([
         ("none", (None, "00")),
         ("not-sampled", (Some(trace("00")), "00")),

@@ -1,4 +1,5 @@
-//! A fault outside of the data is waited out: alive, nothing dead-lettered, nothing lost.
+//! Services wait out a fault outside of the data: they stay alive, and no record is lost or becomes a dead
+//! letter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use end_to_end::wait;
 use serde_json::json;
 use stack::Service;
 
-/// How long a part stays away: twice as long as a consumer may go without polling.
+/// The duration of an outage: twice `max.poll.interval.ms`.
 const AWAY: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: &str = "max.poll.interval.ms=10000";
 
@@ -70,7 +71,8 @@ impl Flow {
         [&self.producer, &self.processor, &self.sink]
     }
 
-    /// Alive all the time, and as ready as is told for each, from the moment on when it was noticed.
+    /// Checks that during the outage every service stays alive and, once it has noticed the outage, is as
+    /// ready as `ready` says.
     async fn stays_away(&self, ready: [bool; 3]) -> Result<()> {
         for (service, ready) in self.all().into_iter().zip(ready) {
             let what = format!("{} to say ready: {ready}", service.name());
@@ -101,7 +103,8 @@ impl Flow {
         Ok(())
     }
 
-    /// Everything is well again and caught up, with nothing dead and nobody fenced.
+    /// Checks that every service is ready again and has caught up, without dead letters and without having
+    /// been fenced.
     async fn recovers(&self) -> Result<()> {
         for service in self.all() {
             service.wait_ready(Duration::from_secs(60)).await?;

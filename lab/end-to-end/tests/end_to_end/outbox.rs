@@ -1,4 +1,4 @@
-//! The outbox beside a transaction that stays open, and beside another outbox.
+//! The outbox while another transaction stays open, and with a second outbox.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn place(producer: &Service, order_id: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a part of `/readyz` says.
+/// Returns the text of a part of `/readyz`.
 async fn part(producer: &Service, name: &str) -> String {
     match readiness(producer).await {
         Ok((_, parts)) => parts["parts"][name].to_string(),
@@ -64,8 +64,8 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     let all = u64::try_from(ROWS)?;
     wait::until("all rows published", published, |count| *count >= all).await;
 
-    // Index entries that were visited, by the relay and by whoever counts: each look from the first
-    // row would visit all that were deleted.
+    // The number of index entries that were read, by the relay and by the queries that count. A query that
+    // starts at the first row would read all deleted entries.
     let eye = tokio::sync::Mutex::new(eye);
     let visited = || async {
         let read = sqlx::query_scalar::<_, i64>(
@@ -76,7 +76,7 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     };
     let visited_in_two_seconds = || async {
         let before = visited().await;
-        // A rate needs a time, not an effect.
+        // A rate is measured over a time; there is no condition to wait for.
         tokio::time::sleep(Duration::from_secs(2)).await;
         visited().await - before
     };
@@ -91,7 +91,7 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     let found = || keys(&system);
     wait::until("the order", found, |keys| keys.contains("after-many")).await;
 
-    // Whoever has no special right sees the process, its user and its transaction.
+    // A role without special rights sees the process, its user and its transaction.
     {
         let mut eye = eye.lock().await;
         let role = format!("nobody_{}", system.name);
@@ -124,7 +124,8 @@ async fn a_transaction_that_stays_open_slows_nothing_down_and_is_named() -> Resu
     Ok(())
 }
 
-/// Two producers of two databases, each changed by `change`, that publish to the first system's topic.
+/// Starts two producers with a database each, both adapted by `change`, that publish to the first system's
+/// topic.
 async fn two_outboxes(
     change: impl Fn(ServiceCommand, &str) -> ServiceCommand,
 ) -> Result<(TestSystem, [Service; 2])> {
@@ -150,7 +151,7 @@ async fn two_outboxes_with_names_are_published_side_by_side() -> Result<()> {
         for (number, producer) in producers.iter().enumerate() {
             place(producer, &format!("{number}-{round}")).await?;
         }
-        // Both are at work at any time.
+        // Both relays are active at the same time.
         let count = 2 * (round + 1);
         wait::until(
             "the orders of both",
@@ -190,7 +191,7 @@ async fn two_outboxes_of_one_name_say_what_to_do() -> Result<()> {
     };
     let names_it = |told: &Vec<String>| told.iter().any(|part| part.contains("OUTBOX_NAME"));
     wait::until("a relay that names OUTBOX_NAME", tells, names_it).await;
-    // All of it is published all the same, by turns.
+    // All orders are published nevertheless: the two relays take over from each other in turn.
     let count = 2 * placed.load(std::sync::atomic::Ordering::Relaxed);
     let found = wait::until("all orders", || keys(&system), |keys| keys.len() >= count).await;
     assert_eq!(found.len(), count);

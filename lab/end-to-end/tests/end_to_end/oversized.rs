@@ -1,4 +1,4 @@
-//! Dead letters that are larger than their topic allows, because the records came compressed.
+//! Dead letters that are larger than their topic allows, because the records were compressed.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::dead_letters::{bury, letter};
 use crate::record::good_json;
 
-/// As a client writes that compresses: a batch within the topic's limit, and a larger record in it.
+/// Writes a compressed batch that is within the topic's limit, although its record is larger.
 async fn write_compressed(system: &TestSystem, record: NewRecord) -> Result<()> {
     let (brokers, topic) = (
         system.brokers().to_owned(),
@@ -37,7 +37,7 @@ async fn write_compressed(system: &TestSystem, record: NewRecord) -> Result<()> 
     .await?
 }
 
-/// Hex digits that nobody chose: zstd makes half of them.
+/// Returns random hex digits, which zstd compresses to about half.
 fn random_hex(digits: usize) -> String {
     let mut random = rand::rng();
     (0..digits)
@@ -99,7 +99,7 @@ async fn a_dead_letter_that_does_not_fit_names_its_original_and_stops_nothing() 
     assert!(original == Some(value.as_str()), "{}", shown["omitted"]);
     assert_eq!(shown["omitted"]["missing"], json!(null));
     let redriven = system.run_processor(&["redrive", "--json"], &[]).await?;
-    // It is read: an empty value would be another reason.
+    // The original was read: an empty value would have given another reason.
     assert_eq!(
         redriven.json()?["outcomes"],
         json!({"failed: unknown_status": 1})

@@ -1,4 +1,4 @@
-//! PgBouncer in front of Postgres: session mode works, transaction mode is told.
+//! PgBouncer in front of Postgres: session mode works, and transaction mode is detected and reported.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn behind_a_pooler_in_session_mode_a_relay_that_ends_leaves_no_lock() -> R
     .try_get(0)?;
     assert_eq!(named, 1, "the relay's session has its name");
 
-    // Stopped, killed, and asleep: each time the lock is free for another.
+    // A relay is stopped, killed and paused; each time its lock is released for another one.
     let two = start("2").await?;
     one.terminate(STOP).await?;
     becomes_active(&two).await;
@@ -117,7 +117,7 @@ async fn a_pooler_in_transaction_mode_is_told_and_nothing_is_published_through_i
         assert_eq!(checked.code, 1, "{checked:?}");
         assert!(checked.stdout.contains("pool_mode=session"), "{checked:?}");
     }
-    // With another address it works.
+    // Without the pooler in between the producer works.
     system.producer().await?.wait_ready(START).await?;
     Ok(())
 }

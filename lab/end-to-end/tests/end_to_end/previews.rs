@@ -1,4 +1,4 @@
-//! A preview is what the run then does: whatever the range, the name and the rows that are there.
+//! A run does what its preview reports, for any range, name and existing rows.
 
 use anyhow::Result;
 use end_to_end::system::TestSystem;
@@ -20,14 +20,14 @@ async fn backfill(system: &TestSystem, arguments: &[&str]) -> Result<Value> {
     system.run_processor(&arguments, &[]).await?.json()
 }
 
-/// What a backfill with these arguments would do, and then what it did.
+/// Runs the preview of a backfill and then the backfill; returns both reports.
 async fn previewed(system: &TestSystem, arguments: &[&str]) -> Result<(Value, Value)> {
     let dry = [&["backfill", "--json", "--dry-run"], arguments].concat();
     let database = [("DATABASE_URL", system.vouchers_url.as_str())];
     let said = system.run_processor(&dry, &database).await?.json()?;
     let did = backfill(system, arguments).await?;
     assert_eq!(did["complete"], true, "{did}");
-    // A day ago is another moment for each of the two.
+    // Only the partitions are compared, because `-1d` is another moment for each of the two.
     let partitions = |answer: &Value| answer["range"]["partitions"].clone();
     assert_eq!(partitions(&said), partitions(&did));
     for (said_as, did_as) in [
@@ -44,7 +44,7 @@ async fn previewed(system: &TestSystem, arguments: &[&str]) -> Result<(Value, Va
     Ok((said, did))
 }
 
-/// What is counted by day is what is counted in all.
+/// Checks that the numbers by day add up to the totals.
 fn assert_days_add_up(said: &Value) {
     let by_day = &said["by_day"];
     let days = by_day["days"].as_array().into_iter().flatten();
@@ -77,7 +77,7 @@ fn assert_days_add_up(said: &Value) {
     }
 }
 
-/// A system whose table is there, so that a preview can ask it.
+/// Opens a system whose vouchers table exists, so that a preview can query it.
 async fn system_with_a_table() -> Result<TestSystem> {
     let system = TestSystem::open_json().await?;
     system.run_sink(&["backfill", "--json"]).await?.json()?;
@@ -127,11 +127,11 @@ async fn a_range_of_times_has_every_record_of_that_time_wherever_it_lies() -> Re
         (&said["records"], &said["vouchers"]),
         (&json!(2), &json!(2))
     );
-    // "early" lies before the first record of the range, and is not read.
+    // "early" lies before the first record of the range, so it is not read.
     assert_eq!(did["left_out"], 2);
     assert_eq!(orders_with_vouchers(&system).await?, ["a", "c"]);
 
-    // The ledger has the same: nothing is left to do.
+    // The stored offsets cover the same range, so nothing is left to do.
     let again = backfill(&system, &arguments).await?;
     assert_eq!(
         (&again["already_done"], &again["range"]),
@@ -170,7 +170,7 @@ async fn vouchers_and_money_are_counted_on_the_day_of_the_order() -> Result<()> 
     system.run_sink(&["backfill", "--json"]).await?.json()?;
     system
         .write_orders(vec![
-            // In UTC this is the first of May as well, and a repeat is no second voucher.
+            // In UTC this is the first of May too. The repeat earns no second voucher.
             order("b", "SENT", r#""sent_at":"2026-05-02T01:30:00+02:00""#),
             order("b", "SENT", r#""sent_at":"2026-05-02T01:30:00+02:00""#),
             order("c", "SENT", r#""occurred_at":"2026-05-03T00:00:00Z""#),
@@ -269,7 +269,7 @@ async fn an_interrupted_backfill_of_the_last_day_is_taken_up_with_what_came_sinc
         assert_eq!(refused.code, 2, "{}", refused.stderr);
         assert!(refused.stderr.contains("--from"), "{}", refused.stderr);
     }
-    // The last day has these too by now.
+    // These records are now part of the last day too.
     system.write_orders(load::orders(5_000..5_100)).await?;
     let dry = [&["backfill", "--json", "--dry-run"], &arguments[..]].concat();
     let said = system.run_processor(&dry, &[]).await?.json()?;
@@ -285,7 +285,7 @@ async fn an_interrupted_backfill_of_the_last_day_is_taken_up_with_what_came_sinc
     Ok(())
 }
 
-/// Some of thirty orders, at any time of the hour after `start`.
+/// Returns random records of thirty orders, with timestamps within the hour after `start`.
 fn any_records(start: i64) -> Vec<NewRecord> {
     let mut random = rand::rng();
     (0..random.random_range(0..40))
@@ -364,7 +364,7 @@ async fn a_preview_says_what_the_run_would_be_refused_for() -> Result<()> {
         (&json!(4), &json!("20.00"))
     );
 
-    // A redrive is no what-if: its preview is refused as the redrive is.
+    // A redrive has no what-if previews: its preview is refused when the redrive would be.
     for dry_run in [&[][..], &["--dry-run"]] {
         let redrive = [&["redrive", "--voucher-amount", "7.50"], dry_run].concat();
         let refused = system.run_processor(&redrive, &[]).await?;
@@ -411,7 +411,7 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
     };
     for record in [
         voucher("1", "CODE-OF-ONE"),
-        // Three that want the code of 1.
+        // Three vouchers with the code of order 1.
         voucher("2", "CODE-OF-ONE"),
         voucher("3", "CODE-OF-ONE"),
         voucher("4", "CODE-OF-ONE"),
@@ -435,7 +435,7 @@ async fn a_preview_of_the_sinks_redrive_asks_the_table() -> Result<()> {
     assert_eq!(did, json!({"failed: code_taken": 3}));
     assert_eq!(said, did);
 
-    // Order 4 has another voucher by now, and the code is free for one of the two others.
+    // Order 4 has another voucher meanwhile, and the code is free for one of the two other orders.
     bury_and_settle(voucher("4", "CODE-OF-FOUR")).await?;
     system
         .execute_on_vouchers("delete from vouchers where order_id = '1'")
@@ -464,7 +464,7 @@ async fn a_preview_of_the_sinks_redrive_meets_what_the_table_refuses() -> Result
         .caught_up(&system.sink_group(), &system.topics.vouchers)
         .await;
     drop(sink);
-    // The same is refused in three ways: at once, by a trigger, and at the commit.
+    // The table refuses the same row in three ways: by a constraint, by a trigger, and at the commit.
     for refusal in [
         "SELECT 1",
         "ALTER TABLE vouchers DROP CONSTRAINT no_one;

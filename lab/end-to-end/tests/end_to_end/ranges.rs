@@ -1,4 +1,4 @@
-//! A part of a topic, read outside of every group: what is in it, and that it ends.
+//! Ranges of a topic, which are read outside of any group: which records they have, and that reading ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn resolve(system: &TestSystem, from: Bound, to: Bound) -> Result<TopicRan
     .await??)
 }
 
-/// The keys of a range, in order by partition.
+/// Returns the keys of a range, by partition and offset.
 async fn keys(system: &TestSystem, range: &TopicRange) -> Result<Vec<String>> {
     let (settings, range) = (settings(system), range.clone());
     tokio::task::spawn_blocking(move || {
@@ -62,7 +62,8 @@ fn record(key: &str) -> NewRecord {
     NewRecord::new(key, "{}")
 }
 
-/// A transaction of one record, left as `end` leaves it; the open one lasts as long as its producer.
+/// Writes one record in a transaction and calls `end`. A transaction that `end` leaves open lasts as long
+/// as the returned producer.
 fn transact(
     system: &TestSystem,
     key: &str,
@@ -114,13 +115,14 @@ async fn a_range_ends_behind_aborted_committed_and_open_transactions() -> Result
         .write_orders((0..100).map(|id| record(&id.to_string())).collect())
         .await?;
 
-    // What the open transaction hides in partition 0 is not part of the range; the rest is.
+    // The records of partition 0 from the open transaction on are not part of the range; those of other
+    // partitions are.
     let range = resolve(&system, Bound::Earliest, Bound::Latest).await?;
     assert_eq!(range.spans[&0].to, before.spans[&0].to);
     let found = keys(&system, &range).await?;
     assert_eq!(found[0], "committed");
     assert!(!found.iter().any(|key| key == "aborted" || key == "open"));
-    // An older range of a topic that grew brings no more than it did.
+    // A range that was resolved earlier has the same records after the topic has grown.
     assert_eq!(keys(&system, &before).await?, ["committed"]);
     drop(open);
     Ok(())
@@ -148,7 +150,7 @@ async fn a_range_is_chosen_by_time_and_by_offsets() -> Result<()> {
     found.sort_unstable();
     assert_eq!(found, (50..150).collect::<Vec<_>>());
 
-    // Records of that time lie behind others that are later, and before others that are earlier.
+    // Timestamps are not in order: records of that time follow later ones and precede earlier ones.
     let astray = [
         ("astray", start + 60),
         ("later", start + 900),

@@ -1,4 +1,4 @@
-//! The table is a view of the topic: rebuilt from it, row for row the same.
+//! The table is a view of the topic: rebuilt from the topic, it has the same rows.
 
 use anyhow::Result;
 use end_to_end::system::{TestSystem, ready};
@@ -7,7 +7,7 @@ use end_to_end::wait;
 
 use crate::load;
 
-/// An echo: another voucher of an identity that has one, with another amount and code.
+/// Returns an echo: a second voucher of an identity that already has one, with another amount and code.
 fn echo(order_id: &str, code: &str) -> NewRecord {
     NewRecord::new(
         order_id,
@@ -44,7 +44,7 @@ async fn a_rebuild_from_the_topic_gives_the_same_table_in_spite_of_echoes() -> R
     );
     drop(processor);
 
-    // An empty table, and a group that starts again: first record = first row.
+    // An empty table and a new group: the first record of each identity becomes its row.
     sink.terminate(end_to_end::system::STOP).await?;
     system.execute_on_vouchers("truncate vouchers").await?;
     let _rebuild = ready(

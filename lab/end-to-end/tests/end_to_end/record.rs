@@ -1,5 +1,5 @@
-//! Order statuses as anybody may write them: the same fields as JSON and, by the Avro library's own
-//! encoder, as Avro. Nothing here comes from the product's encoders.
+//! Order statuses as other writers produce them: the same fields as JSON and, by the Avro library's own
+//! encoder, as Avro. The product's encoders are not used.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use end_to_end::system::TestSystem;
 use end_to_end::topic::NewRecord;
 
-/// Stands for the record's key in every text of a field.
+/// A placeholder for the record's key in the texts of fields.
 pub(crate) const ID: &str = "ID";
 
 /// A field of a record, in one or both formats.
@@ -29,7 +29,7 @@ enum Content {
 }
 
 impl Field {
-    /// Only JSON can say this.
+    /// Returns a field that only JSON can represent.
     pub(crate) fn json(name: &'static str, json: impl Into<String>) -> Self {
         Self {
             name,
@@ -38,7 +38,7 @@ impl Field {
         }
     }
 
-    /// Only Avro can say this: the type's JSON text, and the value.
+    /// Returns a field that only Avro can represent: the JSON text of its type, and its value.
     pub(crate) fn avro(name: &'static str, kind: impl Into<String>, value: Value) -> Self {
         Self {
             name,
@@ -47,7 +47,7 @@ impl Field {
         }
     }
 
-    /// JSON's text, and Avro's type and value.
+    /// Returns a field with its JSON text, and its Avro type and value.
     pub(crate) fn both(
         name: &'static str,
         json: impl Into<String>,
@@ -77,7 +77,7 @@ impl Field {
         Self::both(name, value.to_string(), "\"long\"", Value::Long(value))
     }
 
-    /// The record's key as a number.
+    /// Returns a field that has the record's key as a number.
     pub(crate) fn numeric_id(name: &'static str) -> Self {
         Self {
             name,
@@ -86,7 +86,7 @@ impl Field {
         }
     }
 
-    /// An Avro decimal in as many bytes as are given.
+    /// Returns an Avro decimal with exactly these unscaled bytes.
     pub(crate) fn decimal(name: &'static str, unscaled: &[u8], scale: u32) -> Self {
         let kind =
             format!(r#"{{"type":"bytes","logicalType":"decimal","precision":60,"scale":{scale}}}"#);
@@ -94,8 +94,8 @@ impl Field {
     }
 }
 
-/// An order that was sent, of 100.00, in no named currency and at no named time; with `changes`:
-/// a field of the same name is replaced, another is added.
+/// Returns the fields of a sent order of 100.00 without a currency and without times. Each of `changes`
+/// replaces the field of the same name, or is added.
 pub(crate) fn sent(changes: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let total = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
     let unscaled = 10_000_i32.to_be_bytes().to_vec();
@@ -116,14 +116,14 @@ pub(crate) fn sent(changes: impl IntoIterator<Item = Field>) -> Vec<Field> {
     fields
 }
 
-/// As [`sent`], without these fields.
+/// Returns the fields of [`sent`] without the named ones.
 pub(crate) fn sent_without(names: &[&str], changes: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let mut fields = sent(changes);
     fields.retain(|field| !names.contains(&field.name));
     fields
 }
 
-/// The fields as a JSON object, if JSON can say them all.
+/// Returns the fields as a JSON object, if JSON can represent all of them.
 pub(crate) fn as_json(fields: &[Field], key: &str) -> Option<Vec<u8>> {
     let members = fields
         .iter()
@@ -135,7 +135,7 @@ pub(crate) fn as_json(fields: &[Field], key: &str) -> Option<Vec<u8>> {
     Some(format!("{{{}}}", members.join(",")).into_bytes())
 }
 
-/// The fields as a writer's schema and a record's bytes, if Avro can say them all.
+/// Returns the fields as a writer's schema and the bytes of a record, if Avro can represent all of them.
 pub(crate) fn as_avro(fields: &[Field], key: &str) -> Result<Option<(String, Vec<u8>)>> {
     let mut types = Vec::new();
     let mut values = Vec::new();
@@ -158,7 +158,7 @@ pub(crate) fn as_avro(fields: &[Field], key: &str) -> Result<Option<(String, Vec
     Ok(Some((schema, body)))
 }
 
-/// Puts the key where [`ID`] stands.
+/// Replaces [`ID`] by the key.
 pub(crate) fn with_key(value: Value, key: &str) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace(ID, key)),
@@ -173,7 +173,7 @@ pub(crate) fn with_key(value: Value, key: &str) -> Value {
     }
 }
 
-/// A value's bytes, without framing.
+/// Encodes a value without framing.
 pub(crate) fn encode(schema: &str, value: Value) -> Result<Vec<u8>> {
     let parsed = Schema::parse_str(schema).with_context(|| schema.to_owned())?;
     let writer = GenericDatumWriter::builder(&parsed).build()?;
@@ -182,7 +182,7 @@ pub(crate) fn encode(schema: &str, value: Value) -> Result<Vec<u8>> {
         .with_context(|| schema.to_owned())
 }
 
-/// Confluent's framing: a zero byte, the schema's id in four bytes, the body.
+/// Adds Confluent's framing: a zero byte, the schema's id in four bytes, the body.
 pub(crate) fn framed(schema_id: u32, body: &[u8]) -> Vec<u8> {
     let mut value = vec![0];
     value.extend_from_slice(&schema_id.to_be_bytes());
@@ -190,7 +190,7 @@ pub(crate) fn framed(schema_id: u32, body: &[u8]) -> Vec<u8> {
     value
 }
 
-/// An order of 100.00 that was sent, in JSON.
+/// Returns a sent order of 100.00 in JSON.
 pub(crate) fn good_json(key: &str) -> NewRecord {
     NewRecord::new(
         key,
@@ -198,8 +198,8 @@ pub(crate) fn good_json(key: &str) -> NewRecord {
     )
 }
 
-/// Registers writers' schemas, each once, each under a subject of its own: a system's other writers
-/// are not bound to the contract's compatibility.
+/// Registers each writer's schema once, under a subject of its own, because third-party writers are not
+/// bound to the compatibility rules of the contract.
 pub(crate) struct WriterSchemas<'s> {
     system: &'s TestSystem,
     ids: HashMap<String, u32>,
@@ -213,7 +213,7 @@ impl<'s> WriterSchemas<'s> {
         }
     }
 
-    /// The id of a schema's text; without a registry it is any number.
+    /// Returns the id of a schema; any number if there is no registry.
     pub(crate) async fn id(&mut self, schema: &str) -> Result<u32> {
         if !self.system.has_registry() {
             return Ok(1);

@@ -1,4 +1,4 @@
-//! Dead letters are tried again when their cause is mended.
+//! Dead letters are redriven once their cause is corrected.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::dead_letters::{bury, letter, sent};
 use crate::record::{encode, framed, good_json};
 
-/// Its id tells which one the next schema will get.
+/// A schema that is registered only to learn the id that the next one will get.
 pub(crate) const PROBE: &str = r#"{"type":"record","name":"Probe","fields":[]}"#;
 
 pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
@@ -35,7 +35,8 @@ pub(crate) fn late(key: &str, total: i32, id: u32) -> Result<NewRecord> {
     Ok(NewRecord::new(key, framed(id, &body)))
 }
 
-/// The same with the id in a header, as Confluent's serializers can write it.
+/// Returns the record of [`late`] with the schema's id in a header, as Confluent's serializers can write
+/// it.
 fn late_by_header(key: &str, total: i32, id: u32) -> Result<NewRecord> {
     let record = late(key, total, id)?;
     let value = record.value.unwrap_or_default();
@@ -47,7 +48,7 @@ fn late_by_header(key: &str, total: i32, id: u32) -> Result<NewRecord> {
     })
 }
 
-/// The sources of all vouchers, each with how often it issued one.
+/// Returns the source record of each voucher, with the number of its vouchers.
 async fn sources(system: &TestSystem) -> Result<BTreeMap<String, usize>> {
     let mut sources = BTreeMap::new();
     for record in system.voucher_records().await? {
@@ -59,7 +60,7 @@ async fn sources(system: &TestSystem) -> Result<BTreeMap<String, usize>> {
 }
 
 #[tokio::test]
-async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_vouchers()
+async fn dead_letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_vouchers()
 -> Result<()> {
     let backends = Arc::new(own_registry("redrive").await);
     let system = TestSystem::on(Arc::clone(&backends), true).await?;
@@ -67,8 +68,8 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let _sink = system.sink().await?;
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
-    // 17 is sent and not readable; 18 earns nothing; 19 has a voucher of a newer status already;
-    // 20 is as 17.
+    // 17 and 20 are sent and cannot be read yet; 18 earns nothing; 19 has a voucher of a newer status
+    // already.
     let newer = good_json("19");
     let records = vec![
         late("17", 100, id)?,
@@ -83,7 +84,8 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     assert_eq!(system.vouchers().await?.len(), 1);
     let before = system.vouchers_of("19").await?;
 
-    // Not mended yet: an attempt. A registry that is away: none.
+    // A redrive before the schema is registered counts as an attempt. A redrive whose registry is down does
+    // not.
     let failed = system.run_processor(&["redrive", "--json"], &[]);
     let nowhere = [("SCHEMA_REGISTRY_URL", "http://127.0.0.1:9")];
     let away = system.run_processor(&["redrive", "--json"], &nowhere);
@@ -101,12 +103,12 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
     let dry = ["redrive", "--json", "--dry-run"];
     let table = [("DATABASE_URL", system.vouchers_url.as_str())];
     let dry = system.run_processor(&dry, &table).await?.json()?;
-    // 19 has its voucher: its dead letter's is an echo.
+    // 19 has its voucher already, so its dead letter gives an echo.
     assert_eq!(
         dry["existing"],
         json!({"new": 2, "existing": 1, "different": 0})
     );
-    // Another number than the preview's: nothing is written.
+    // With another number than the preview's the command writes nothing.
     let surprised = ["redrive", "--expect", "3"];
     let surprised = system.run_processor(&surprised, &[]).await?;
     assert_eq!(surprised.code, 2, "{}", surprised.stderr);
@@ -155,7 +157,7 @@ async fn letters_of_a_schema_that_is_registered_late_become_exactly_the_missing_
         .filter(|v| v.header("source.run").as_deref() == run);
     assert_eq!(of_run.count(), 3);
 
-    // Nothing was republished: the newest status of 19 is the one that was.
+    // The redrive wrote nothing to the topic: the newest status of 19 is the same as before.
     let orders = system.order_records().await?;
     assert_eq!(orders.len(), 5);
     let newest = orders.iter().rfind(|record| record.key_text() == "19");
@@ -169,7 +171,8 @@ async fn a_redrive_that_is_killed_and_repeated_issues_nothing_twice() -> Result<
     let system = TestSystem::open_json().await?;
     let letters = (0..LETTERS).map(|offset| letter(&system, offset, "x", sent(offset, "100")));
     bury(&system, letters.collect()).await?;
-    // How far nobody has read: what there is, transactions' markers included.
+    // The lag of a group without offsets is the number of offsets in the topic, transaction markers
+    // included.
     let written = || async {
         let lag = topic::lag(system.brokers(), "nobody", &system.topics.vouchers).await;
         lag.unwrap_or_default()
@@ -198,7 +201,7 @@ async fn a_redrive_that_is_killed_and_repeated_issues_nothing_twice() -> Result<
 }
 
 #[tokio::test]
-async fn letters_are_redriven_with_todays_rule_those_that_are_meant_and_no_others() -> Result<()> {
+async fn only_selected_dead_letters_are_redriven_and_by_todays_rule() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let letters = vec![
         letter(&system, 1, "unknown_status", sent(1, "80")),

@@ -1,4 +1,4 @@
-//! Schemas that refer to types of other subjects, as writers register them that share types.
+//! Schemas that refer to types of other subjects, as writers that share types register them.
 
 use anyhow::{Context, Result};
 use apache_avro::types::Value;
@@ -14,13 +14,13 @@ const MONEY: &str = r#"{"type":"fixed","name":"Money","namespace":"shop.types","
 const COUNTRY: &str = r#"{"type":"enum","name":"Country","namespace":"shop.types",
     "symbols":["AT","DE","CH"]}"#;
 
-/// Refers to the country.
+/// Refers to `COUNTRY` and `MONEY`.
 const CUSTOMER: &str = r#"{"type":"record","name":"Customer","namespace":"shop.types","fields":[
     {"name":"order_id","type":"string"},
     {"name":"country","type":"Country"},
     {"name":"spent","type":["null","Money"]}]}"#;
 
-/// Refers to the customer and, beside it, to money.
+/// Refers to `CUSTOMER`, and directly to `MONEY` and `COUNTRY`.
 const ORDER: &str = r#"{"type":"record","name":"OrderStatus","namespace":"shop","fields":[
     {"name":"customer","type":"shop.types.Customer"},
     {"name":"status","type":"string"},
@@ -28,7 +28,7 @@ const ORDER: &str = r#"{"type":"record","name":"OrderStatus","namespace":"shop",
     {"name":"order_id","type":"string"},
     {"name":"sold_in","type":["null","shop.types.Country"]}]}"#;
 
-/// The order's schema as one text, for the library that writes the bytes.
+/// Returns the order's schema as one text, for the library that writes the bytes.
 fn inlined() -> String {
     let customer = CUSTOMER
         .replace("\"Country\"", COUNTRY)
@@ -61,7 +61,8 @@ fn order(id: &str, unscaled: i64) -> Value {
     ])
 }
 
-/// Registers a schema that refers to these: names and subjects, in their first version.
+/// Registers a schema that refers to the first versions of these subjects; `references` are type names and
+/// subjects.
 async fn register(
     system: &TestSystem,
     subject: &str,
@@ -97,7 +98,7 @@ async fn a_schema_is_read_with_all_that_it_refers_to() -> Result<()> {
     register(&system, "customer", CUSTOMER, &[country, money]).await?;
     let references = [customer, money, country];
     let id = register(&system, "order", ORDER, &references).await?;
-    // The same record, as one type of a topic that has several.
+    // The same record as one branch of a union, for a topic with several types.
     let of_union = r#"["null","shop.OrderStatus"]"#;
     let union = register(
         &system,

@@ -1,4 +1,4 @@
-//! The registry as firms run it: several addresses, users, tokens, an authority of their own, client
+//! The registry as companies run it: several addresses, users, tokens, a private authority, client
 //! certificates.
 
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use stack::{Port, Service};
 
 use crate::record::{encode, framed};
 
-/// As firms make them: it has to be encoded in a URL.
+/// A password that must be percent-encoded in a URL.
 const PASSWORD: &str = "pa/ss+w@rd%41";
 
 const BASIC: &str = "Basic bWU6cGEvc3Mrd0ByZCU0MQ==";
 
-/// Variables of a service.
+/// Environment variables of a service.
 type Variables<'a> = [(&'a str, &'a str)];
 
-/// A record whose schema no process knows yet.
+/// Returns a record with a newly registered schema, which no process has cached.
 async fn new_record(system: &TestSystem, key: &str) -> Result<NewRecord> {
     let schema = json!({"type": "record", "name": "OrderStatus", "fields": [
         {"name": "order_id", "type": "string"},
@@ -94,7 +94,8 @@ async fn waits_because(system: &TestSystem, service: &Service, key: &str, why: &
     Ok(())
 }
 
-/// The level and the sentence of each verdict of `processor check` on the registry and its schemas.
+/// Returns subject, level and sentence of each verdict of `processor check` on the registry and its
+/// schemas.
 async fn checked(
     system: &TestSystem,
     variables: &Variables<'_>,
@@ -116,7 +117,7 @@ async fn checked(
         .collect())
 }
 
-/// `processor check` fails on the registry, and says this.
+/// Asserts that `processor check` fails on the registry and gives this reason.
 #[track_caller]
 fn fails_because(found: &[(String, String, String)], why: &str) {
     assert!(!found.is_empty());
@@ -198,7 +199,7 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
     let url = proxy.url();
     let with_user = |user: &str| url.replace("http://", &format!("http://{user}@"));
 
-    // The URL with the password as it is: exit code 2 and what to write.
+    // A URL with the unencoded password is refused with exit code 2 and says what to write.
     let raw = with_user(&format!("me:{PASSWORD}"));
     let refused = system
         .run_processor(&["run"], &[("SCHEMA_REGISTRY_URL", &raw)])
@@ -246,7 +247,7 @@ async fn a_user_and_a_password_of_any_characters_are_let_in() -> Result<()> {
         no_secret_is_in_the_log(&processor)?;
     }
 
-    // The relay asks for the id that it writes.
+    // The relay looks up the id of the schema that it writes.
     let producer = system.producer_command("1").await?;
     let producer = ready(producer.env("SCHEMA_REGISTRY_URL", &encoded)).await?;
     let order = json!({"order_id": "of-relay", "total": "100"});
@@ -304,7 +305,7 @@ async fn a_private_authority_and_client_certificates_are_believed() -> Result<()
     let certificates = Certificates::make("registry-tls")?;
     let path = |name: &str| certificates.path(name);
     let (ca, stranger, certificate) = (path("ca.pem"), path("stranger.pem"), path("sink.pem"));
-    // As cert-manager writes keys: PKCS #1.
+    // cert-manager writes keys as PKCS #1.
     let key = certificates.traditional_key("sink")?;
     let registry = system.backends.schema_registry_url();
     let tls = RegistryProxy::open(registry, Protocol::Tls(&certificates)).await?;
@@ -364,7 +365,7 @@ async fn a_private_authority_and_client_certificates_are_believed() -> Result<()
     Ok(())
 }
 
-/// A key with a passphrase would be asked for on a terminal: it is exit code 2.
+/// OpenSSL would ask for the passphrase on a terminal, so the setting is refused with exit code 2.
 #[tokio::test]
 async fn a_key_with_a_passphrase_is_refused_with_what_to_do() -> Result<()> {
     let system = TestSystem::open().await?;

@@ -1,4 +1,4 @@
-//! A 2xx means durable, and the topic never goes back: whatever happens to the producer.
+//! A 2xx means durable, and versions in the topic never go back, whatever happens to the producer.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{PgPool, Row};
 use stack::Service;
 
-/// What the client was promised: the highest acknowledged version of each order.
+/// The acknowledged promises: the highest acknowledged version of each order.
 pub(crate) type Journal = Mutex<BTreeMap<String, i64>>;
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_relay_that_slept_past_its_lock_can_not_put_an_old_version_last() -> R
     assert_promises_kept(&system, &journal.into_inner()?).await
 }
 
-/// Rows that Postgres has not analyzed yet look to its planner like a table that is best scanned, for
-/// every batch that is deleted.
+/// Until Postgres has analyzed new rows, its planner prefers a sequential scan, which would be repeated for
+/// every deleted batch.
 #[tokio::test]
 async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
     const ROWS: i64 = 100_000;
@@ -104,7 +104,7 @@ async fn a_backlog_is_not_scanned_for_every_batch() -> Result<()> {
     .bind(ROWS)
     .execute(system.orders())
     .await?;
-    // A session tells what it deleted and what it scanned for that together.
+    // A session reports its deleted and its scanned rows at the same time.
     let told = || async {
         sqlx::query_as::<_, (i64, i64)>(
             "SELECT n_tup_del, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'outbox'",
@@ -134,7 +134,7 @@ async fn active_and_standby<'a>(one: &'a Service, two: &'a Service) -> (&'a Serv
     if first { (one, two) } else { (two, one) }
 }
 
-/// Creates orders and sends them until told to stop. Only what was answered with 2xx is a promise.
+/// Creates and sends orders until `stop` is set. Only requests that are answered with 2xx are promises.
 pub(crate) async fn place_orders(
     client: u32,
     address: &Mutex<Vec<String>>,
@@ -188,7 +188,8 @@ async fn assert_promises_kept(system: &TestSystem, journal: &BTreeMap<String, i6
     assert_promises_kept_in(system, system.orders(), journal).await
 }
 
-/// The same, with the orders in another database than the system's own.
+/// Asserts the promises as [`assert_promises_kept`] does, with the orders in another database than the
+/// system's own.
 pub(crate) async fn assert_promises_kept_in(
     system: &TestSystem,
     orders: &PgPool,

@@ -1,4 +1,4 @@
-//! Each command with just the rights that docs/access-rights.md lists for it, and with none.
+//! Each command runs with exactly the rights that docs/access-rights.md lists for it, and without any.
 
 mod table;
 
@@ -21,7 +21,7 @@ use table::{COMMANDS, Granted, NOBODY, READS, SEES};
 const PASSWORD: &str = "of-all-of-them";
 
 impl Resource {
-    /// As kafka-acls takes it.
+    /// Returns the arguments of kafka-acls for this resource.
     fn arguments(self, system: &TestSystem) -> Vec<String> {
         let topics = &system.topics;
         let group = |service: &str| format!("{service}-{}", system.name);
@@ -156,7 +156,7 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
 -> Result<()> {
     let port = Port::free()?;
     let system = secured(&port).await;
-    // Something to look at in every topic, and the tables.
+    // Writes records to every topic, and creates the tables.
     let producer = system.producer().await?;
     let processor = system.processor().await?;
     let sink = system.sink().await?;
@@ -182,7 +182,7 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
         "{fixed:?}"
     );
 
-    // Without a right, or without the right to read: each command says what it lacks.
+    // Without any right, or without the right to read, each command names the right that it lacks.
     grant(&system).await?;
     let address = port.address();
     for granted in COMMANDS {
@@ -204,7 +204,8 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
             let answer = run(&system, granted, SEES.user, &address).await?;
             assert_eq!(answer.code, 1, "{granted:?}: {answer:?}");
             let said = answer.stdout + &answer.stderr;
-            // What a transaction may not do is told by another part of the client.
+            // The refusal of a transaction is reported by another part of the client, with another
+            // sentence.
             let words = [
                 "does not allow User:sees to ",
                 "allow this user Write and Describe on the transactional id",
@@ -227,7 +228,7 @@ async fn each_command_works_with_its_documented_rights_and_names_the_one_that_is
         );
     }
 
-    // A backfill goes on beside groups that it may not see.
+    // A backfill runs without watching the groups that it may not describe.
     let answer = run(&system, &READS, READS.user, &address).await?;
     assert_eq!(answer.code, 0, "{answer:?}");
     let group = system.sink_group();

@@ -1,8 +1,8 @@
 //! A rolling update of all three services under load, to the next version and back.
 //!
-//! The schema is that of the next version before the first service is: a migration that adds columns is
-//! applied beside the running services. By default both versions are the binaries under test, so that
-//! what is tested is the restart, and the work beside a newer schema. With another version's binaries:
+//! The database schema is updated before the services: a migration that adds columns is applied while they
+//! run. By default both versions are the binaries under test, so that the test covers the restarts and work
+//! with a newer schema. With another version's binaries:
 //!
 //! ```sh
 //! CHECKOUT_PREVIOUS_BIN_DIR=/path/to/release CHECKOUT_ROLLING_P99_MS=1000 \
@@ -37,8 +37,9 @@ const SHUTDOWN_DELAY: &str = "2";
 /// Instances of each service.
 const INSTANCES: [&str; 2] = ["a", "b"];
 
-/// What the next version's migrations do, each in a transaction of its own: one that held the lock of one
-/// table and waited for that of another could meet a service that has them the other way round.
+/// The migrations of the next version, each in a transaction of its own: a migration that holds the lock of
+/// one table and waits for that of another could deadlock with a service that locks them in the opposite
+/// order.
 const EXPAND_ORDERS: [&str; 3] = [
     "ALTER TABLE orders ADD COLUMN of_the_next_version text",
     "ALTER TABLE outbox ADD COLUMN of_the_next_version text",
@@ -133,7 +134,8 @@ impl<'a> Fleet<'a> {
         Ok(version.of(command, "producer"))
     }
 
-    /// The name of a processor stays, since it is what Kafka knows it by.
+    /// Returns the command of a processor, which keeps its name over the update, because Kafka identifies
+    /// it by that.
     async fn processor(&self, instance: &str, version: &Version) -> Result<ServiceCommand> {
         let command = self.system.processor_command(instance).await?;
         Ok(version.of(command, "processor"))
@@ -216,12 +218,12 @@ async fn a_rolling_update_and_its_rollback_show_no_error_and_lose_and_repeat_not
     load.goes_on(50).await;
 
     expand(&system).await?;
-    // Whoever reads is updated before whoever writes.
+    // Readers are updated before writers.
     fleet.roll_sinks(&next).await?;
     fleet.roll_processors(&next).await?;
     fleet.roll_producers(&next).await?;
     load.goes_on(50).await;
-    // The way back, with the schema as it is.
+    // The rollback, with the updated schema.
     fleet.roll_producers(&previous).await?;
     fleet.roll_processors(&previous).await?;
     fleet.roll_sinks(&previous).await?;

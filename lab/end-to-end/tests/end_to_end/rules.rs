@@ -1,11 +1,11 @@
-//! The rules of "one record's verdict" that are of fields: the same in JSON and in Avro.
+//! Rules about the fields of a record, which are the same in JSON and in Avro.
 
 use crate::record::{Field, ID, sent, sent_without};
 use crate::table::{Case, Expected, VOUCHER, WRITTEN_AT, dead};
 
 use Expected::{Dead, Skip, Voucher};
 
-/// All of them.
+/// Returns all cases.
 pub(crate) fn cases() -> Vec<Case> {
     [
         ids(),
@@ -413,7 +413,8 @@ fn times() -> Vec<Case> {
     cases
 }
 
-/// Well formed comes before the rule, whatever the rule would say; then the first reason.
+/// Returns cases of the order of reasons: a malformed record is a dead letter whatever the rule would say,
+/// and of several reasons the first one is reported.
 fn orders_of_reasons() -> Vec<Case> {
     let pending = || Field::text("status", "PENDING");
     let dollars = || Field::text("currency", "USD");

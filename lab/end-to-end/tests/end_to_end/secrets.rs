@@ -1,5 +1,5 @@
-//! Secrets that would be known again wherever they showed: through what goes well and what goes
-//! wrong, none is in a log, an answer, a metric, an error, a help text or a command line.
+//! Secrets with recognizable values: neither in normal operation nor after faults does one appear in a log,
+//! an answer, a metric, an error, a help text or a command line.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ const SIGNING_BYTES: &str = "canary-signing-key";
 const DATABASE: &str = "canary-database-password";
 const KAFKA: &str = "canary-kafka-password";
 const API_KEY: &str = "canary-api-key-0123456789";
-/// What is no key, and shows as little: it may be one of somewhere else.
+/// A wrong secret, which must not appear either: it may be the secret of another system.
 const WRONG: &str = "canary-wrong-word";
 const IMPORTED: &str = "CANARY-IMPORTED-CODE";
 
-/// All that was said, with its source.
+/// All collected output, with its source.
 #[derive(Default)]
 struct Said(Vec<(String, String)>);
 
@@ -42,7 +42,7 @@ impl Said {
         answer.code
     }
 
-    /// What a running service shows to whoever asks.
+    /// Collects what a running service shows over HTTP and on its command line.
     async fn look_at(&mut self, service: &Service) -> Result<()> {
         for path in ["/metrics", "/readyz", "/livez", "/openapi.json"] {
             let text = reqwest::get(service.url(path)).await?.text().await?;
@@ -73,7 +73,7 @@ impl Said {
     }
 }
 
-/// A service that cannot get what it needs; it says so, not ready.
+/// Starts a service that lacks something, and waits until `/readyz` gives the reason.
 async fn waiting(command: ServiceCommand) -> Result<Service> {
     let service = command.start().await?;
     wait::until(
@@ -155,7 +155,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     };
     let mut said = Said::default();
 
-    // What goes well, and bad data in it.
+    // Normal operation, with unusable records.
     let producer = dress(system.producer_command("good").await?, "json", &orders);
     let processor = dress(system.processor_command("good").await?, "json", "");
     let sink = dress(system.sink_command("good").await?, "text", &vouchers);
@@ -186,7 +186,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
     )
     .await;
     let code = row.first().context("a row")?.code.clone();
-    // A code that is taken: Postgres's own message quotes it.
+    // A code that is taken, which Postgres quotes in its own message.
     let twice = [voucher("1", IMPORTED), voucher("2", IMPORTED)];
     let broken = NewRecord::new("3", format!(r#"{{"code":"{IMPORTED}","amount":"x"}}"#));
     for record in twice.into_iter().chain([broken]) {
@@ -205,7 +205,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         said.look_at(service).await?;
     }
 
-    // What goes wrong: passwords, hosts.
+    // Faults: wrong passwords and unreachable hosts.
     let nowhere = format!("postgres://checkout:{DATABASE}@127.0.0.1:1/nowhere");
     let wrong = with_password(&system.vouchers_url, WRONG);
     let unreachable = dress(system.producer_command("bad").await?, "text", &nowhere);
@@ -218,7 +218,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         said.look_at(service).await?;
     }
 
-    // Commands: good and bad ones, and settings that are none.
+    // Commands that succeed and fail, and invalid settings.
     let mut environment: Vec<(&str, &str)> = secrets
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -276,7 +276,7 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
             .await?;
         let source = format!("{service} {command} with a wrong {name}");
         if name == "HTTP_ADDR" {
-            // No secret is written there; clap repeats the word.
+            // This argument is no place for a secret, and clap repeats it.
             assert!(
                 answer.stderr.contains(WRONG),
                 "the search itself finds nothing"
@@ -299,10 +299,10 @@ async fn no_secret_shows_whatever_goes_well_or_wrong() -> Result<()> {
         &code,
     ];
     said.holds_none_of(&all);
-    // A code's first half would be half the secret.
+    // Half of a code must not appear either.
     let half = code.get(..9).context("a code of four groups")?;
     said.holds_none_of(&[half]);
-    // Only who asks for it sees a code.
+    // Codes are shown only with `--reveal`.
     let revealed = ["explain", "17", "--json", "--reveal"];
     let revealed = system
         .run_service("processor", &revealed, &environment)

@@ -1,4 +1,4 @@
-//! What systemd hears of a service whose unit has `Type=notify`.
+//! The messages that systemd receives from a service whose unit has `Type=notify`.
 
 use std::path::PathBuf;
 
@@ -56,12 +56,12 @@ async fn the_start_the_work_and_the_stop_are_reported() -> Result<()> {
     let producer = command
         .env("NOTIFY_SOCKET", manager.path.display().to_string())
         .env("WATCHDOG_USEC", "200000")
-        // Long enough to hear that it still works while it stops.
+        // Long enough to receive a watchdog message while it stops.
         .env("HTTP_SHUTDOWN_DELAY", "600")
         .start()
         .await?;
     assert_eq!(manager.next().await?, "READY=1\n");
-    // It listens, whatever else it waits for.
+    // The HTTP server listens even while the service waits for something else.
     let live = reqwest::get(producer.url("/livez")).await?;
     assert_eq!(live.status(), 200);
     for _ in 0..3 {

@@ -1,15 +1,16 @@
-//! Settings that are wrong: exit code 2 and what to write instead, before anything is connected to.
+//! Invalid settings: the services end with exit code 2 and say what to write instead, before they connect
+//! to anything.
 
 use anyhow::{Context, Result};
 use end_to_end::command::run_alone;
 use end_to_end::system::{SIGNING_KEY, TestSystem};
 
-/// `processor` with these arguments and variables alone: its exit code and what it said.
+/// Runs `processor` with only these arguments and variables; returns its exit code and output.
 async fn processor(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(i32, String)> {
     service("processor", arguments, environment).await
 }
 
-/// The same of any service.
+/// Runs a service with only these arguments and variables; returns its exit code and output.
 async fn service(
     name: &str,
     arguments: &[&str],
@@ -212,7 +213,7 @@ async fn a_wrong_setting_ends_with_code_2_and_says_what_to_write() -> Result<()>
     Ok(())
 }
 
-/// The URL of a database that nobody asks.
+/// The URL of a database that no command connects to.
 const DATABASE: &str = "postgres://u:hunter2@h/d";
 
 #[tokio::test]
@@ -325,7 +326,7 @@ async fn the_other_services_refuse_what_they_could_not_do() -> Result<()> {
     Ok(())
 }
 
-/// As `FOO=` in a Compose file is meant.
+/// `FOO=` in a Compose file means an unset variable.
 #[tokio::test]
 async fn an_empty_variable_counts_as_unset() -> Result<()> {
     for (name, missing) in [
@@ -344,7 +345,7 @@ async fn an_empty_variable_counts_as_unset() -> Result<()> {
     Ok(())
 }
 
-/// Of all services.
+/// Variables of all services.
 const VARIABLES: &[&str] = &[
     "API_KEYS_FILE",
     "API_KEY_BURST",

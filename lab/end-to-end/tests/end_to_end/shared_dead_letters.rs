@@ -1,5 +1,5 @@
-//! Two campaigns share a dead letter topic, and a topic may be made anew: what closes a dead letter
-//! closes that one, for that campaign, and no other.
+//! Two campaigns share a dead letter topic, and a topic may be deleted and created again: an outcome closes
+//! one dead letter for one campaign, and no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const SCHEMA: &str = r#"{"type":"record","name":"OrderStatus","fields":[
     {"name":"total","type":"int"},
     {"name":"sent_at","type":"string"}]}"#;
 
-/// An order in Avro of [`SCHEMA`] under this id.
+/// Returns an order in Avro with [`SCHEMA`] under this id.
 fn avro(key: &str, sent_at: &str, id: u32) -> Result<NewRecord> {
     let fields = [
         ("order_id", Avro::String(key.to_owned())),
@@ -40,13 +40,13 @@ fn avro(key: &str, sent_at: &str, id: u32) -> Result<NewRecord> {
     Ok(NewRecord::new(key, framed(id, &body)))
 }
 
-/// An order that was sent in May; its id is the dead letter's offset.
+/// Returns an order that was sent in May, whose id is the offset of its dead letter.
 fn sent(offset: i64, total: &str) -> String {
     json!({"order_id": offset, "status": "SENT", "total": total, "sent_at": MAY}).to_string()
 }
 
-/// As docs/planned-changes.md advises for another amount: a second group with its own campaign, and the
-/// first one ends when it begins.
+/// When the first campaign ends and the second begins. docs/planned-changes.md advises a second group with
+/// its own campaign to change the amount.
 const CHANGE: &str = "2026-06-01T00:00:00Z";
 
 /// The settings of one of the two campaigns.
@@ -97,7 +97,7 @@ impl Campaign {
     }
 }
 
-/// Which campaign issued a voucher to which order, and how often.
+/// Returns the number of vouchers by campaign and order.
 async fn issued(system: &TestSystem) -> Result<BTreeMap<(String, String), usize>> {
     let mut issued = BTreeMap::new();
     for record in system.voucher_records().await? {
@@ -124,7 +124,7 @@ async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<
     );
     let id = u32::try_from(backends.register_schema("probe", PROBE).await?)? + 1;
 
-    // 17 was sent in the first campaign's time, 18 in the second's; neither can be read yet.
+    // 17 was sent during the first campaign, 18 during the second; neither can be read yet.
     system
         .write_orders(vec![avro("17", MAY, id)?, avro("18", JULY, id)?])
         .await?;
@@ -176,7 +176,7 @@ async fn what_one_campaigns_redrive_closes_stays_open_for_the_other() -> Result<
 async fn a_discard_and_the_settings_of_another_campaign_close_nothing_of_this_one() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let (first, second) = (Campaign::first(&system), Campaign::second(&system));
-    // Written by the first released version, which did not say whose they are: everybody's.
+    // Dead letters of the first released version, which did not name their group, belong to every group.
     let letters = (1..=2).map(|offset| letter(&system, offset, "x", sent(offset, "100")));
     bury(&system, letters.collect()).await?;
     let discard = ["dead-letters", "discard", "--key", "1", "--note", "a test"];
@@ -185,7 +185,7 @@ async fn a_discard_and_the_settings_of_another_campaign_close_nothing_of_this_on
         json!([place(&system, 1)])
     );
 
-    // The second campaign's settings, but the first one's group.
+    // The second campaign's settings with the first one's group.
     let mut mixed = second.variables.clone();
     mixed.push(("PROCESSOR_GROUP", first.group.as_str()));
     let mixed = system.run_processor(&["redrive", "--json"], &mixed).await?;
@@ -209,7 +209,7 @@ fn states_topic(system: &TestSystem) -> String {
     format!("{}.state", system.topics.order_status_dead_letters())
 }
 
-/// A state as the first released version wrote it.
+/// Returns a state as the first released version wrote it.
 fn released(system: &TestSystem, offset: i64, outcome: &Value) -> NewRecord {
     let mut state = json!({"attempts": 2, "at": "2099-01-01T00:00:00Z", "run": "redrive/x"});
     if let (Value::Object(state), Value::Object(outcome)) = (&mut state, outcome) {
@@ -248,7 +248,7 @@ async fn states_of_the_released_version_close_what_they_were_decided_on() -> Res
     ];
     topic::write(system.brokers(), &states_topic(&system), states).await?;
 
-    // 2 was skipped by a campaign that nobody knows any more.
+    // The state of 2 does not say which campaign skipped it, so it closes nothing.
     let (first, second) = (Campaign::first(&system), Campaign::second(&system));
     for (campaign, open) in [(&first, ["2", "5"].as_slice()), (&second, &["1", "2", "5"])] {
         let listed = campaign.json(&system, &["dead-letters"]).await?;
@@ -268,7 +268,8 @@ async fn states_of_the_released_version_close_what_they_were_decided_on() -> Res
 #[tokio::test]
 async fn dead_letters_of_a_topic_that_was_made_anew_are_letters_of_their_own() -> Result<()> {
     let system = TestSystem::open_json().await?;
-    // The same places; other records: one of each pair was read from the topic before.
+    // The same partitions and offsets with other records: one record of each pair is from the deleted
+    // topic.
     let other = |offset: i64| letter(&system, offset, "x", sent(offset, "250"));
     bury(
         &system,

@@ -1,4 +1,4 @@
-//! What clients and balancers see of a service that stops.
+//! What clients and load balancers see of a service that stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use stack::Service;
 use crate::balancer::Balancer;
 use crate::http_load::HttpLoad;
 
-/// Long enough to look around before the producer closes its port.
+/// Longer than the test needs for its checks before the producer closes its port.
 const DELAY: &str = "600";
 
 fn signal(service: &Service, signal: Signal) -> Result<()> {
@@ -58,7 +58,7 @@ async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
         assert_eq!(meanwhile.status(), 201, "{order_id}");
         assert_eq!(meanwhile.headers()["connection"], "close", "{order_id}");
     }
-    // All of it is published before anything is closed.
+    // Everything is published before the port is closed.
     let published = || async { system.order_records().await.unwrap_or_default().len() };
     wait::until("three records", published, |count| *count == 3).await;
 
@@ -68,7 +68,7 @@ async fn a_producer_that_will_stop_says_so_and_serves_on() -> Result<()> {
     Ok(())
 }
 
-/// With a delay of zero the requests to the closed port are errors until the balancer asks again.
+/// With a delay of zero, requests to the closed port would fail until the balancer's next probe.
 #[tokio::test]
 async fn a_balancer_that_watches_readyz_shows_no_error_while_a_producer_stops() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -141,7 +141,7 @@ impl Connection {
         Ok(self.0.write_all(words.as_bytes()).await?)
     }
 
-    /// A whole request and its whole answer.
+    /// Sends a whole request and reads its whole answer.
     async fn asks(&mut self) -> Result<()> {
         use tokio::io::AsyncReadExt;
         self.says("GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n")
@@ -154,7 +154,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the service to end it.
+    /// Waits until the service closes the connection.
     async fn ended(&mut self) -> Result<()> {
         use tokio::io::AsyncReadExt;
         let read = self.0.read(&mut [0; 1]).await.unwrap_or(0);

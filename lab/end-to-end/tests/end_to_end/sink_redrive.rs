@@ -1,4 +1,4 @@
-//! The sink's dead letters become rows when their cause is mended.
+//! The sink's dead letters become rows once their cause is corrected.
 
 use anyhow::Result;
 use end_to_end::system::TestSystem;

@@ -1,4 +1,4 @@
-//! Whichever statement the sink's table tries first, the rows and what it tells of them are the same.
+//! The rows, and the reported outcomes, do not depend on which statement the sink's table tries first.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use sink::decide::{Decision, decide};
 use sink::ports::{Table as _, VoucherIdentity, WriteError, Written};
 use sink::target::postgres::{Database, PostgresTable};
 
-/// Rows of a statement, enough for the one that fails when a row is there.
+/// Rows of a statement, enough for the table to try the statement that fails if a row exists.
 const ROWS: usize = 500;
 
-/// Statements, enough to expect new rows for ever.
+/// Statements, enough for the table to expect new rows from then on.
 const LONG: usize = 9;
 
-/// The vouchers here are JSON.
+/// A registry without schemas: the vouchers are JSON.
 struct NoSchemas;
 
 impl SchemaSource for NoSchemas {
@@ -32,7 +32,7 @@ impl SchemaSource for NoSchemas {
     }
 }
 
-/// A voucher whose id sorts as its number does.
+/// Returns a voucher whose order id sorts as its number does.
 fn voucher(number: usize, code: &str, amount: &str) -> OwnedRecord {
     let id = format!("{number:06}");
     let value = format!(
@@ -65,7 +65,7 @@ fn write(
     table.start(columns);
     let mut looks = 0;
     loop {
-        // A look first, as the loop does that reads on meanwhile.
+        // The first poll does not wait, as in the loop, which prefetches meanwhile.
         let patience = if looks == 0 { 0 } else { 1000 };
         if let Some((_, result)) = table.poll(Duration::from_millis(patience)) {
             return Ok(result);
@@ -95,14 +95,14 @@ fn a_backlog_a_replay_and_both(url: &str) -> Result<()> {
         Ok(next)
     };
 
-    // Half of the rows are there, one of them with another amount.
+    // Half of the rows exist already, one of them with another code and amount.
     let end = backlog(&mut table)?;
     let mut mixed = vouchers(end - ROWS / 2..end + ROWS / 2);
     mixed[7] = voucher(end - ROWS / 2 + 7, "OTHER", "7.50");
     assert_eq!(write(&mut table, &mixed)?, written(ROWS / 2, &[7]));
     assert_eq!(write(&mut table, &mixed)?, written(0, &[7]));
 
-    // A replay: by itself, and after a backlog.
+    // Replays of existing rows, and of half existing rows after a backlog.
     for _ in 0..3 {
         assert_eq!(write(&mut table, &vouchers(0..ROWS))?, written(0, &[]));
     }
@@ -127,7 +127,7 @@ fn a_code_of_another_order_in_a_backlog(url: &str) -> Result<()> {
     rows[3] = voucher(from + 3, &format!("CODE-{first}"), "5.00");
     let refused = write(&mut table, &rows)?;
     assert_eq!(refused, Err(WriteError::CodeClash { holder: None }));
-    // Nothing of it was written; alone, the row tells who has the code.
+    // No row of the statement was written. Written alone, the row's error names the holder of the code.
     let holder = VoucherIdentity {
         campaign: "order-reward".to_owned(),
         order_id: format!("{first:06}"),
@@ -141,9 +141,9 @@ fn a_code_of_another_order_in_a_backlog(url: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_expected_of_the_rows_changes_nothing_but_the_time() -> Result<()> {
+async fn rows_are_the_same_whichever_statement_is_tried_first() -> Result<()> {
     let system = TestSystem::open().await?;
-    // Makes the table.
+    // A sink creates the table.
     system.sink().await?.terminate(STOP).await?;
     let url = system.vouchers_url.clone();
     tokio::task::spawn_blocking(move || {

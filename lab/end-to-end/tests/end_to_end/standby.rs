@@ -1,5 +1,5 @@
-//! A standby beside the primary: nobody publishes from it, after its promotion the flow goes on, and
-//! the old primary may come back as a standby.
+//! A standby of the primary: no relay publishes from it, the flow continues after its promotion, and the
+//! old primary may come back as a standby.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,18 @@ use stack::{PostgresServer, Service};
 
 use crate::relay::{Journal, assert_promises_kept_in, is_active, place_orders};
 
-/// Enough that a relay on the standby would have something old to publish.
+/// Enough orders that a relay on the standby would publish old versions.
 const ORDERS: usize = 150;
 
-/// A standby that is two seconds behind.
+/// Starts a standby that is two seconds behind.
 async fn standby_of(system: &TestSystem, name: &str) -> Result<PostgresServer> {
     let primary = system.backends.database_url();
     let delay = ["recovery_min_apply_delay=2s"];
     PostgresServer::standby(primary, &directory(name), &delay).await
 }
 
-/// Writes orders through these producers, by clients from this number on, while `until` lasts.
+/// Places orders through these producers until `until` completes. The numbers of the clients begin at
+/// `first_client`.
 async fn load<T>(
     through: &[&Service],
     first_client: u32,
@@ -129,14 +130,14 @@ async fn nobody_publishes_from_a_standby_and_the_promoted_one_is_used() -> Resul
     let before = journal.lock().expect("no panic").clone();
     assert_promises_kept_in(&system, system.orders(), &before).await?;
 
-    // A clean switchover: the primary hands over all that it has before it ends.
+    // A clean switchover: the primary replicates everything before it ends.
     let switchover = async {
         many_orders(&journal, before.len() + 20, &on_standby).await;
         let old_primary = will_follow(&system, &server).await?;
         system.backends.postgres().stop().await?;
         server.promote().await?;
         either.wait_ready(START).await?;
-        // The one that was on the standby is on the primary now, and may be the active one.
+        // The producer of the standby is now connected to the primary, and its relay may be the active one.
         on_standby.wait_ready(START).await?;
         let more = acknowledged(&journal) + 20;
         wait::until(

@@ -1,4 +1,5 @@
-//! Tables of records with their outcomes: written in one go, and every outcome looked at.
+//! Tables of records with their expected outcomes. All records are written at once, and every outcome is
+//! checked.
 
 use std::collections::BTreeMap;
 
@@ -13,32 +14,32 @@ use stack::Service;
 use crate::record::{self, Field, ID, WriterSchemas, as_avro, as_json, framed, with_key};
 use crate::voucher;
 
-/// When the records say that they were written: 2026-05-01T12:00:00Z.
+/// The timestamp of the records: 2026-05-01T12:00:00Z.
 pub(crate) const WRITTEN_AT: (i64, &str) = (1_777_636_800_000, "2026-05-01T12:00:00Z");
 
-/// The header that names a record's case; readers of order statuses don't know it.
+/// The header that names a record's case. Readers of order statuses ignore it.
 const CASE: &str = "case";
 
-/// What becomes of a record.
+/// The expected outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// A voucher of the default campaign, issued at this time.
     Voucher(&'static str),
-    /// Nothing, for this reason.
+    /// A skip with this reason.
     Skip(&'static str),
-    /// A dead letter: its reason, and a part of its message.
+    /// A dead letter with this reason, whose message contains this text.
     Dead(&'static str, &'static str),
 }
 
 /// A voucher, issued when the record was written.
 pub(crate) const VOUCHER: Expected = Expected::Voucher(WRITTEN_AT.1);
 
-/// A dead letter, whatever its message.
+/// Expects a dead letter with any message.
 pub(crate) const fn dead(reason: &'static str) -> Expected {
     Expected::Dead(reason, "")
 }
 
-/// One record, in every format that its fields are there in.
+/// One record, in every format that can represent its fields.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     name: String,
@@ -52,13 +53,13 @@ pub(crate) struct Case {
 #[derive(Debug, Clone)]
 enum Content {
     Fields(Vec<Field>),
-    /// As it is, but for [`ID`](crate::record::ID).
+    /// A text in which [`ID`](crate::record::ID) stands for the key.
     Text(String),
-    /// As it is.
+    /// The bytes of the value.
     Value(Option<Vec<u8>>),
-    /// A writer's schema and a record, but for [`ID`](crate::record::ID).
+    /// A writer's schema and a record in which [`ID`](crate::record::ID) stands for the key.
     Avro(String, Value),
-    /// A writer's schema and what follows the framing.
+    /// A writer's schema and the bytes after the framing.
     Framed(String, Vec<u8>),
 }
 
@@ -74,17 +75,17 @@ impl Case {
         }
     }
 
-    /// In JSON and in Avro, where both can say it.
+    /// Creates a case of these fields, in JSON and in Avro if both can represent them.
     pub(crate) fn fields(name: impl Into<String>, fields: Vec<Field>, expected: Expected) -> Self {
         Self::new(name, Content::Fields(fields), expected)
     }
 
-    /// A value that a person types; [`ID`](crate::record::ID) stands for the key.
+    /// Creates a case of a typed value; [`ID`](crate::record::ID) stands for the key.
     pub(crate) fn text(name: impl Into<String>, text: &str, expected: Expected) -> Self {
         Self::new(name, Content::Text(text.to_owned()), expected)
     }
 
-    /// Any bytes.
+    /// Creates a case of any bytes.
     pub(crate) fn bytes(
         name: impl Into<String>,
         value: impl Into<Vec<u8>>,
@@ -97,7 +98,7 @@ impl Case {
         Self::new(name, Content::Value(None), Expected::Skip("tombstone"))
     }
 
-    /// A record of a writer's schema; [`ID`](crate::record::ID) stands for the key.
+    /// Creates a case of a record of a writer's schema; [`ID`](crate::record::ID) stands for the key.
     pub(crate) fn avro(
         name: impl Into<String>,
         schema: impl Into<String>,
@@ -107,7 +108,7 @@ impl Case {
         Self::new(name, Content::Avro(schema.into(), value), expected)
     }
 
-    /// Any bytes, framed under a writer's schema.
+    /// Creates a case of any bytes, framed with the id of a writer's schema.
     pub(crate) fn framed(
         name: impl Into<String>,
         schema: impl Into<String>,
@@ -117,7 +118,7 @@ impl Case {
         Self::new(name, Content::Framed(schema.into(), body), expected)
     }
 
-    /// Another key than one made up.
+    /// Sets the key, instead of a generated one.
     pub(crate) fn key(self, key: impl Into<Vec<u8>>) -> Self {
         Self {
             key: Some(key.into()),
@@ -146,7 +147,8 @@ struct Written {
     expected: Expected,
 }
 
-/// The records of a case. The fields' order differs from case to case: it must not matter.
+/// Encodes a case in each format. The order of the fields varies from case to case, because it must not
+/// matter.
 async fn encode(
     case: Case,
     number: usize,
@@ -207,7 +209,7 @@ async fn encode(
     Ok(records.collect())
 }
 
-/// Writes the cases to a system whose processor has seen nothing else, and looks at every outcome.
+/// Writes the cases to a system whose processor has read nothing else, and checks every outcome.
 pub(crate) async fn check(
     system: &TestSystem,
     processor: &Service,
@@ -253,7 +255,7 @@ pub(crate) async fn check(
 
 type Position = (i32, i64);
 
-/// All that the processor wrote, by the record that it was written for.
+/// The vouchers and dead letters of the processor, by the position of their source record.
 struct Outcomes {
     vouchers: BTreeMap<Position, Vec<Record>>,
     letters: BTreeMap<Position, Vec<Record>>,
@@ -284,7 +286,7 @@ impl Outcomes {
         self.vouchers.is_empty() && self.letters.is_empty()
     }
 
-    /// Takes out what was written for `input`, and compares it.
+    /// Removes the outcome of `input`, and compares it with the expected one.
     fn take(&mut self, system: &TestSystem, input: &Record, expected: Expected) -> Result<()> {
         let position = (input.partition, input.offset);
         let vouchers = self.vouchers.remove(&position).unwrap_or_default();
@@ -365,7 +367,7 @@ fn check_voucher(
     Ok(())
 }
 
-/// The original byte for byte, then why and where from.
+/// Checks that a dead letter has the original's bytes, and then the headers with reason and source.
 fn check_letter(
     system: &TestSystem,
     input: &Record,
@@ -411,7 +413,7 @@ fn check_letter(
     Ok(())
 }
 
-/// What is skipped leaves no record: only the counters tell.
+/// Checks the counters, because a skip leaves no record.
 async fn check_counts(processor: &Service, all: impl Iterator<Item = Expected>) -> Result<()> {
     let mut expected = BTreeMap::<(&str, String), u64>::new();
     let mut count = |metric, label: &str, value: &str| {
@@ -441,7 +443,7 @@ async fn check_counts(processor: &Service, all: impl Iterator<Item = Expected>) 
         counted
     };
     let all = |counts: &BTreeMap<(&str, String), u64>| -> u64 { counts.values().sum() };
-    // The last transaction is counted after it was committed.
+    // A transaction is counted only after its commit.
     let counted = wait::until("all outcomes to be counted", counted, |counted| {
         all(counted) >= all(&expected)
     })

@@ -1,4 +1,4 @@
-//! Whoever takes over its transactional ids leaves alone what is not theirs.
+//! A takeover of transactional ids leaves the transactions of other producers alone.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use runtime::kafka::{
 };
 use runtime::record::Positions;
 
-/// A transaction of our own that lost its markers in a restart of the broker cannot be had at will
-/// (`lab/chaos` meets it once in a hundred restarts): `hanging_transactions/tests.rs` has it.
+/// A hanging transaction, whose markers were lost in a restart of the broker, cannot be produced at will
+/// (`lab/chaos` sees one in a hundred restarts). `hanging_transactions/tests.rs` covers that case.
 #[tokio::test]
 async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     let cluster = three_brokers().await;
@@ -69,7 +69,7 @@ async fn a_takeover_beside_a_busy_sibling_writes_nothing() -> Result<()> {
     let nobody: BaseConsumer = config.create()?;
     let nobody = nobody.group_metadata().context("no group")?;
     let mut of_sibling = id("sibling")?;
-    // Longer than all of this takes.
+    // Longer than the test takes.
     of_sibling.set("transaction.timeout.ms", "60000");
     let sibling = Producer::new(&of_sibling)?;
     done(sibling.init(wait::DEADLINE))?;

@@ -1,15 +1,15 @@
-//! The rules of "one record's verdict" that are of the bytes: JSON's syntax, framing, headers.
+//! Rules about the bytes of a record: JSON's syntax, framing, headers.
 
 use crate::table::{Case, Expected, VOUCHER, dead};
 
 use Expected::Dead;
 
-/// All of them.
+/// Returns all cases.
 pub(crate) fn cases() -> Vec<Case> {
     [json(), not_json(), framing(), headers()].concat()
 }
 
-/// A good record's members, with more behind it.
+/// Returns the JSON of a valid record with further members at its end.
 fn good(more: &str) -> String {
     format!(r#"{{"order_id":"ID","status":"SENT","total":100{more}}}"#)
 }

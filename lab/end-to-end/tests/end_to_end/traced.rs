@@ -135,7 +135,7 @@ fn check(spans: &[ReceivedSpan], system: &TestSystem, trace: &str) -> Result<()>
         ensure!(consumed.attributes.contains_key("messaging.kafka.offset"));
     }
 
-    // What is done for many at once links to each.
+    // A span of work for many orders links to the span of each.
     linking(spans, "INSERT orders", placed)?;
     linking(spans, "UPDATE orders", request)?;
     let sent = linking(spans, &format!("send {statuses}"), status)?;
@@ -182,7 +182,7 @@ async fn one_order_is_one_trace_from_the_request_to_the_row() -> Result<()> {
     send_order(&producer, "traced", Some(&header)).await?;
     let spans = arrived(&collector, &system, &trace).await;
 
-    // Neither a code nor an order's id is anywhere.
+    // Spans contain neither codes nor order ids.
     let rows = system.vouchers().await?;
     let row = rows.first().context("no row")?;
     let printed = format!("{spans:?}");
@@ -209,7 +209,7 @@ async fn of_an_order_that_is_not_sampled_no_span_is_recorded() -> Result<()> {
     let system = TestSystem::open_json().await?;
     let collector = Collector::open().await?;
     let command = collector.of(system.producer_command("1").await?);
-    // Only what a caller has sampled.
+    // Only traces that a caller has sampled are recorded.
     let command = command.env("OTEL_TRACES_SAMPLER", "parentbased_always_off");
     let producer = ready(command).await?;
     let _processor = ready(collector.of(system.processor_command("1").await?)).await?;
@@ -233,14 +233,14 @@ async fn of_an_order_that_is_not_sampled_no_span_is_recorded() -> Result<()> {
 #[tokio::test]
 async fn a_collector_that_is_away_or_hangs_delays_no_order_and_no_stop() -> Result<()> {
     let system = TestSystem::open_json().await?;
-    // Nobody listens on the one; nobody answers on the other.
+    // Nothing listens on the first port; the second accepts connections and never answers.
     let (away, hanging) = (Port::free()?, Port::free()?);
     let _listener = TcpListener::bind(hanging.address()).await?;
     let away = format!("http://{}", away.address());
     let hanging = format!("http://{}", hanging.address());
     let command = exporting(system.producer_command("1").await?, &away);
     let producer = ready(command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")).await?;
-    // Longer than a stop may take.
+    // A timeout that is longer than a stop may take.
     let patient = |command| exporting(command, &hanging).env("OTEL_EXPORTER_OTLP_TIMEOUT", "60000");
     let processor = ready(patient(system.processor_command("1").await?)).await?;
     let sink = ready(patient(system.sink_command("1").await?)).await?;

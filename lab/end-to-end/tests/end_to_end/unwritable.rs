@@ -1,4 +1,5 @@
-//! A database that answers and takes no writes: told at once, with the reason, until it takes them.
+//! A database that answers and refuses writes: the services report the reason at once, and continue when it
+//! accepts writes again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +15,10 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use stack::Service;
 
-/// Far below the five seconds for which a change waits for a database that is away.
+/// Far below the five seconds for which a change waits for a database that is down.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// A way in which a database takes no writes.
+/// A reason for which a database refuses writes.
 struct Trouble {
     breaks: &'static [&'static str],
     mends: &'static [&'static str],
@@ -34,7 +35,7 @@ const TROUBLES: [Trouble; 3] = [
         detail: "may not write",
         sentence: "permission denied for table orders",
     },
-    // Filling a disk takes a file system of one's own; the server's word is the same.
+    // Filling a disk would need a separate file system; a trigger raises the same error.
     Trouble {
         breaks: &[
             "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -75,9 +76,9 @@ async fn place(producer: &Service, order_id: &str) -> Result<(u16, Value)> {
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-/// Orders are refused at once with the reason, and `/readyz` and `check` say it.
+/// Checks that orders are refused at once with the reason, and that `/readyz` and `check` report it.
 async fn is_refused(system: &TestSystem, producer: &Service, trouble: &Trouble) -> Result<()> {
-    // An idle service may not have heard of it yet, and a write in that moment be done.
+    // An idle service may not have noticed the trouble yet, so a first write may still succeed.
     let refused = |answer: &Result<(Duration, u16, Value)>| {
         answer.as_ref().is_ok_and(|(_, code, _)| *code == 503)
     };
@@ -109,14 +110,14 @@ async fn is_refused(system: &TestSystem, producer: &Service, trouble: &Trouble) 
     Ok(())
 }
 
-/// A new order, its answer, and how long that took.
+/// Places a new order; returns the time until the answer, and the answer.
 async fn timed_place(producer: &Service) -> Result<(Duration, u16, Value)> {
     let begun = Instant::now();
     let (code, answer) = place(producer, &uuid::Uuid::now_v7().to_string()).await?;
     Ok((begun.elapsed(), code, answer))
 }
 
-/// As the role that owns the tables and may lose its rights to them.
+/// Returns the URL for the role that owns the tables and may lose its rights to them.
 fn producer_url(system: &TestSystem) -> String {
     system.orders_url.replacen("postgres@", "shop@", 1)
 }
@@ -163,7 +164,7 @@ async fn a_database_that_takes_no_writes_is_told_at_once_and_used_again_once_it_
     Ok(())
 }
 
-/// The same for the sink: nothing becomes a dead letter, and what waited is written afterwards.
+/// No voucher becomes a dead letter meanwhile, and the waiting ones are written afterwards.
 #[tokio::test]
 async fn a_sink_whose_database_takes_no_writes_says_so_and_goes_on_once_it_does() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -227,7 +228,7 @@ async fn a_sink_whose_database_takes_no_writes_says_so_and_goes_on_once_it_does(
     Ok(())
 }
 
-/// A way in which the sink's database takes no writes of its role.
+/// A reason for which the sink's database refuses writes of the sink's role.
 struct SinkTrouble {
     breaks: Vec<String>,
     mends: Vec<String>,
@@ -236,7 +237,7 @@ struct SinkTrouble {
 }
 
 fn sink_troubles(role: &str) -> [SinkTrouble; 3] {
-    // A role's setting concerns new sessions only.
+    // A role's setting applies to new sessions only, so the existing ones are ended.
     let sessions_end =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
     [
@@ -264,8 +265,8 @@ fn sink_troubles(role: &str) -> [SinkTrouble; 3] {
     ]
 }
 
-/// Has inserts into a table fail with the server's error for a full disk. Filling a real one takes a
-/// file system of one's own.
+/// Returns statements that make inserts into a table fail with the server's error for a full disk. Filling
+/// a real disk would need a separate file system.
 fn no_room_in(table: &str) -> Vec<String> {
     vec![
         "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -276,7 +277,7 @@ fn no_room_in(table: &str) -> Vec<String> {
     ]
 }
 
-/// Readers who have all connections of their pool must not make the database look away.
+/// The database must not count as down when readers use all connections of their pool.
 #[tokio::test]
 async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
     let system = TestSystem::open_json().await?;
@@ -285,7 +286,7 @@ async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
     sqlx::raw_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *locked)
         .await?;
-    // One client: making one takes longer than the service may be seen as not ready.
+    // One client for all requests: creating one takes longer than the service might be not ready.
     let http = reqwest::Client::new();
     let stop = AtomicBool::new(false);
     let reader = || async {
@@ -298,7 +299,7 @@ async fn readers_who_wait_do_not_close_the_gate_for_writers() -> Result<()> {
     };
     let readers = futures::future::join_all((0..16).map(|_| reader()));
     let watch = async {
-        // Longer than a change waits for a database that is away.
+        // Longer than a change waits for a database that is down.
         let end = Instant::now() + Duration::from_secs(8);
         while Instant::now() < end {
             let answer = http.get(producer.url("/readyz")).send().await?;

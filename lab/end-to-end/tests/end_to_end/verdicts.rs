@@ -1,4 +1,4 @@
-//! Each rule of "one record's verdict", good and bad, in JSON and in Avro.
+//! Each rule that decides what becomes of a record, with valid and invalid records, in JSON and in Avro.
 
 use anyhow::Result;
 use end_to_end::system::{TestSystem, ready};

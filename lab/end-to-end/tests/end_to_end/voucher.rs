@@ -1,4 +1,4 @@
-//! Voucher records as anybody may read them: JSON, or Avro by the Avro library's own decoder.
+//! Voucher records as third parties read them: JSON, or Avro by the Avro library's own decoder.
 
 use anyhow::{Context, Result, ensure};
 use apache_avro::Schema;

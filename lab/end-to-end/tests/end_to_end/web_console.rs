@@ -1,4 +1,4 @@
-//! The console: what a browser gets from it, with all services behind it.
+//! The console as a browser sees it, with all services running.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 const ANNS: &str = "ann-0123456789abcdef";
 const BOBS: &str = "bob-0123456789abcdef";
 
-/// A person's browser.
+/// A browser, with the cookie of its session once it is signed in.
 #[derive(Debug)]
 struct Browser<'a> {
     console: &'a Service,
@@ -157,7 +157,7 @@ async fn an_order_is_placed_and_followed_in_the_browser() -> Result<()> {
         "the code is masked"
     );
 
-    // A service that stops is seen, with its reason.
+    // The console shows that a service has stopped, and why.
     processor.terminate(end_to_end::system::STOP).await?;
     loop {
         let flow = next_event(&mut stream, "flow").await?;
@@ -220,7 +220,7 @@ async fn a_dead_letter_is_found_previewed_and_redriven() -> Result<()> {
     Ok(())
 }
 
-/// The file of keys, of this test alone.
+/// The file of keys of one test.
 struct Keys(PathBuf);
 
 impl Keys {

@@ -49,14 +49,14 @@ impl InputRecord for Read {
     }
 }
 
-/// The client. Its group reads the topic of the same number.
+/// A consumer. The group with index `group` reads the topic with the same index.
 #[derive(Debug)]
 pub struct Consumer {
     id: ProcessId,
     group: usize,
     instance: String,
     member: Option<MemberId>,
-    /// Where each partition is read next; none: from the committed offset, once that is known.
+    /// The next offset of each partition. `None`: the committed offset, once no transaction holds it back.
     positions: BTreeMap<Partition, Option<Offset>>,
     exact: Positions,
     changes: Vec<AssignmentChange>,
@@ -95,7 +95,7 @@ impl Consumer {
         }
     }
 
-    /// Does what the background thread does while the process runs.
+    /// Sends the heartbeat that librdkafka's background thread sends while the process runs.
     pub fn heartbeat(&self, world: &mut World) {
         let Some(member) = self.member else { return };
         if !world.lives[self.id].dead {
@@ -167,7 +167,7 @@ impl Consumer {
             Ok(true) => return Polled::Nothing,
             Ok(false) => {}
         }
-        // A fetch's end is anywhere.
+        // One poll in ten returns nothing, because a fetch may end before any record.
         if !world.random.per_mille(100)
             && let Some(read) = self.next(world)
         {
@@ -180,7 +180,8 @@ impl Consumer {
         Polled::Nothing
     }
 
-    /// Returns a record that has been fetched already, or nothing, whatever there is to read.
+    /// Returns a record that was fetched already. Returns nothing in one call of five, even if records are
+    /// left.
     pub fn poll_fetched(&mut self, world: &mut World) -> Polled<Read> {
         if world.lives[self.id].dead || world.random.per_mille(200) {
             return Polled::Nothing;
@@ -196,12 +197,12 @@ impl Consumer {
         }
     }
 
-    /// The process of the client.
+    /// Returns the process of the client.
     pub const fn id(&self) -> ProcessId {
         self.id
     }
 
-    /// The number of its group and of its topic.
+    /// Returns the index of its group, which is also that of its topic.
     pub const fn group(&self) -> usize {
         self.group
     }
@@ -250,14 +251,14 @@ impl Consumer {
         if fault == Fault::Refused || world.lives[self.id].dead {
             return;
         }
-        // A fenced member learns it at its next poll.
+        // A fenced member learns at its next poll that it is fenced.
         let _ = self.serve(world);
         if world.has(Mutation::WaitingLosesRecord) {
             let _ = self.next(world);
         }
     }
 
-    /// Goes back to the group's committed offsets.
+    /// Rewinds every partition to the group's committed offset.
     ///
     /// # Errors
     /// A fault, or offsets that a transaction holds back.
@@ -320,8 +321,8 @@ impl Consumer {
     }
 }
 
-/// Returns where a partition is read from; `None` while the group's offset is out of range: the client
-/// does not choose another one, and the partition waits for a person.
+/// Returns the offset to read from, or `None` while the group's offset is out of range: the client chooses
+/// no other offset, and the partition stays blocked until a person resets it.
 fn in_range(world: &World, log: &PartitionLog, offset: Offset) -> Option<Offset> {
     if offset <= log.end() {
         return Some(offset);
@@ -329,7 +330,7 @@ fn in_range(world: &World, log: &PartitionLog, offset: Offset) -> Option<Offset>
     world.has(Mutation::OutOfRangeResets).then_some(0)
 }
 
-/// Returns the offsets, or what a planted bug makes of them.
+/// Returns the offsets, raised by one if the bug `OffByOne` is planted.
 pub fn shifted(world: &World, positions: &Positions) -> Positions {
     let by = Offset::from(world.has(Mutation::OffByOne));
     positions

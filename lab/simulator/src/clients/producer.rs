@@ -1,4 +1,4 @@
-//! A transactional producer's client: its state, and what it makes of the broker's answers.
+//! A transactional producer: its state, and the errors that it derives from the broker's answers.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ enum State {
     New,
     Ready,
     Open,
-    /// The end is under way; its answer is asked for under this ticket.
+    /// The commit or abort was sent; this ticket identifies its answer.
     Ending(Ticket),
-    /// Nothing works any more.
+    /// Every further call fails.
     Broken,
 }
 
-/// The client.
+/// A producer.
 #[derive(Debug)]
 pub struct Producer {
     id: ProcessId,
     name: String,
-    /// Without transactions records are simply written.
+    /// Whether records are written in transactions.
     pub in_transactions: bool,
     identity: Option<ProducerIdentity>,
     state: State,
@@ -58,7 +58,7 @@ impl Producer {
         }
     }
 
-    /// Replaces the client by a new one. What was queued may have been sent.
+    /// Replaces the client by a new one. Queued records may have been sent before.
     pub fn reopen(&mut self, world: &mut World) {
         if self.state == State::Ready && world.has(Mutation::ProducerKept) {
             return;
@@ -113,7 +113,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Checks after a complete takeover that no id that begins with this one's has an open transaction.
+    /// Reports a violation if a transactional id that begins with this one has an open transaction. Called
+    /// after a complete takeover.
     pub fn has_taken_over(&self, world: &mut World) {
         if world.broker.transactions.is_open(&self.name) {
             let name = &self.name;
@@ -121,7 +122,7 @@ impl Producer {
         }
     }
 
-    /// Ends the transactions of this id that the broker forgot to end.
+    /// Aborts the hanging transactions of this transactional id.
     pub fn end_hanging(&self, world: &mut World) {
         if let Some(identity) = self.identity {
             let group_wide = world.has(Mutation::HangingOfAnybody);
@@ -161,7 +162,7 @@ impl Producer {
                     .collect(),
             },
         ));
-        // The client sends when it likes.
+        // The client may send a batch at any time.
         if world.random.per_mille(200) && !world.lives[self.id].dead {
             return self.flush(world);
         }
@@ -210,7 +211,8 @@ impl Producer {
                 world.spend(self.id, timeout);
                 retriable("not acknowledged yet")
             }
-            // Acknowledgements are asked for again.
+            // The records are written, but their acknowledgements are lost; the caller waits for them
+            // again.
             Fault::AnswerLost => {
                 self.flush(world)?;
                 world.spend(self.id, timeout);
@@ -221,7 +223,7 @@ impl Producer {
                 retriable("the broker is away")
             }
             Fault::Refused => {
-                // Some of it is in the log.
+                // Only some of the records were written.
                 let kept = world.random.place(self.queue.len());
                 self.queue.truncate(kept);
                 if !world.lives[self.id].dead {
@@ -258,7 +260,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Commits or aborts. Called again, it goes on asking for the answer.
+    /// Commits or aborts the transaction. Called again, it waits for the answer to the same request.
     pub fn end(&mut self, world: &mut World, commit: bool, timeout: Duration) -> Answer {
         let identity = match (&self.state, self.identity) {
             (State::Ending(ticket), Some(_)) => {
@@ -273,7 +275,7 @@ impl Producer {
         let fault = world.call(self.id, Service::Kafka, name);
         let commit = commit || world.has(Mutation::AbortCommits);
         if world.lives[self.id].dead && fault == Fault::Refused {
-            // Killed; the request may be on its way.
+            // The process was killed, but its request may still arrive.
             if world.random.per_mille(300) {
                 let delay = Duration::from_millis(world.random.below(12_000));
                 world.send_later(self.id, delay, Request::End { identity, commit });
@@ -292,8 +294,8 @@ impl Producer {
                 if let Err(refused) = world.broker.end(identity, commit) {
                     return self.refused(refused);
                 }
-                // As when the connection breaks with the answer in it: the client asks again, and
-                // that request is a straggler when the client is gone meanwhile.
+                // The connection broke before the answer arrived, so the client sends the request again. It
+                // may arrive after the client has ended.
                 self.go_on_asking(world, identity, commit)
             }
             Fault::Refused if world.random.per_mille(300) => self.fatal("the client gave up"),
@@ -317,7 +319,7 @@ impl Producer {
         let delay = Duration::from_millis(world.random.below(20_000));
         let ticket = world.send_later(self.id, delay, Request::End { identity, commit });
         if world.random.per_mille(500) {
-            // It was sent twice, and the second one takes its time.
+            // The request was sent twice, and the second one arrives later.
             let delay = delay + Duration::from_millis(world.random.below(20_000));
             world.send_later(self.id, delay, Request::End { identity, commit });
         }

@@ -35,7 +35,8 @@ impl Producers {
         self.taken_over = 0;
     }
 
-    /// Takes over both ids. Called again, it goes on where it was.
+    /// Takes over both transactional ids. Called again after an error, it continues with the id that
+    /// failed.
     pub fn init(&mut self, world: &mut World, timeout: Duration) -> Answer {
         let in_one_go = self.taken_over == 0;
         while let Some(next) = self.all.get_mut(self.taken_over) {
@@ -45,8 +46,8 @@ impl Producers {
         for producer in &self.all {
             producer.end_hanging(world);
         }
-        // With a pause between the two a successor may have come and gone, and left a transaction
-        // open. The offsets' generation or the relay's lock fences that one.
+        // After an error between the two takeovers a successor may have started, and left a transaction
+        // open, meanwhile. The offsets' generation or the relay's lock fences that successor.
         if in_one_go {
             self.all[0].has_taken_over(world);
         }
@@ -59,7 +60,7 @@ impl Producers {
         self.current().begin()
     }
 
-    /// The producer whose turn it is.
+    /// Returns the producer whose turn it is.
     pub const fn current(&mut self) -> &mut Producer {
         &mut self.all[self.turn]
     }

@@ -1,4 +1,4 @@
-//! The port through which a loop reads, over the model.
+//! The consumer port of the loops, over the model.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::mutation::Mutation;
 use crate::world::kafka::VOUCHERS;
 use crate::world::{ProcessId, Shared, World};
 
-/// The group member, with the bugs that are planted in it.
+/// A group member, with its planted bugs.
 #[derive(Debug)]
 pub struct Member {
     pub(super) world: Shared,
@@ -19,7 +19,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Builds a member that joins at its first poll. Its group reads the topic of the same number.
+    /// Builds a member that joins at its first poll. The group with index `group` reads the topic with the
+    /// same index.
     pub(super) fn new(world: &Shared, id: ProcessId, group: usize, instance: String) -> Self {
         Self {
             world: Shared::clone(world),
@@ -27,7 +28,7 @@ impl Member {
         }
     }
 
-    /// Returns whether this is a sink's member and has this bug.
+    /// Returns whether this is a sink's member and this bug is planted.
     fn has_sinks(&self, world: &World, mutation: Mutation) -> bool {
         self.consumer.group() == VOUCHERS && world.has(mutation)
     }

@@ -75,17 +75,17 @@ pub fn start(
             records: FULL_BATCH,
             ..BatchLimits::default()
         },
-        // The workload has as many dead letters as it likes.
+        // The workload may contain any share of dead letters.
         breaker: CircuitBreakerSettings::NEVER,
         transactional_id,
     };
     Driver::new(Task::new(ports, settings))
 }
 
-/// So few that a backlog is one soon.
+/// Records of a full batch. So few that a short workload fills batches, as a backlog does.
 const FULL_BATCH: usize = 4;
 
-/// A transaction that is finished beside the loop.
+/// A transaction that is finished while the loop prefetches the next batch.
 #[derive(Debug)]
 struct Beside {
     positions: Positions,
@@ -93,12 +93,12 @@ struct Beside {
     stage: Stage,
 }
 
-/// The port.
+/// The processor's log: its consumer and its producers.
 #[derive(Debug)]
 pub struct SimulatedLog {
     member: Member,
     producers: Producers,
-    /// A planted bug's offsets, to be committed after the transaction.
+    /// Offsets that the bug `OffsetsOutsideTransaction` commits after the transaction.
     late: Option<Positions>,
     beside: Option<Beside>,
 }
@@ -203,7 +203,8 @@ impl Log for SimulatedLog {
         true
     }
 
-    /// A stage now and then: the loop reads on, or dies, between two of them.
+    /// Executes at most one stage, and in half of the calls none, so that the loop prefetches, or its
+    /// process is killed, between two stages.
     fn poll_finish(&mut self, timeout: Duration) -> Option<Result<(), Unfinished>> {
         {
             let world = &mut self.member.world.borrow_mut();
@@ -249,7 +250,7 @@ impl Log for SimulatedLog {
     }
 }
 
-/// The registry: one schema, when it is there.
+/// The registry, which knows one schema. While it is down, lookups are pending.
 #[derive(Debug)]
 pub struct Schemas {
     clock: ProcessClock,

@@ -21,7 +21,7 @@ use crate::world::{Fault, ProcessClock, ProcessId, Service, Shared};
 /// A relay of the model.
 pub type RelayTask = Driver<Relay<SimulatedOutbox, SimulatedTopic, ProcessClock, Silent>>;
 
-/// The name that fences: all relays of a shard have the same.
+/// All relays of an outbox have the same transactional id, so that each takeover fences the others.
 const TRANSACTIONAL_ID: &str = "relay/0";
 
 /// Starts a relay.
@@ -60,7 +60,7 @@ pub fn start(world: &Shared, id: ProcessId) -> RelayTask {
     Driver::new(Relay::new(ports, settings))
 }
 
-/// The session.
+/// The relay's outbox over a database session.
 #[derive(Debug)]
 pub struct SimulatedOutbox {
     world: Shared,
@@ -69,7 +69,8 @@ pub struct SimulatedOutbox {
 }
 
 impl SimulatedOutbox {
-    /// Opens a session unless there is one. While things go wrong a name may lead to a standby.
+    /// Opens a session unless one is open. While faults are injected, the database's host name may resolve
+    /// to a standby.
     fn connect(&mut self) {
         if self.session.is_some() {
             return;
@@ -110,7 +111,7 @@ impl SimulatedOutbox {
             Fault::AnswerLost => {
                 work(&mut world.outbox, session);
                 self.session = None;
-                // The server may notice later than the client.
+                // The server may notice the broken connection later than the client.
                 if world.random.per_mille(500) {
                     world.outbox.disconnect(session);
                 }
@@ -140,7 +141,7 @@ impl Outbox for SimulatedOutbox {
         let locked = self.call("lock", |outbox, session| {
             (anywhere || outbox.is_on_primary(session)).then(|| outbox.try_lock(session) || all)
         })?;
-        // A lock of a standby keeps nobody out.
+        // A standby's advisory lock does not exclude a relay on the primary.
         locked.ok_or_else(|| {
             self.close();
             OutboxError::Lost("the server is a standby".to_owned())
@@ -205,7 +206,7 @@ impl Outbox for SimulatedOutbox {
         }
         let deleted = deleted.map(|_| ());
         if deleted.is_err() {
-            // It may be done all the same, when nobody waits for it any more.
+            // The statement may still be executed after the relay has stopped waiting for it.
             let world = &mut self.world.borrow_mut();
             if world.random.per_mille(300) {
                 let delay = Duration::from_millis(world.random.below(20_000));
@@ -216,7 +217,7 @@ impl Outbox for SimulatedOutbox {
     }
 }
 
-/// The topic.
+/// The topic that the relay publishes to.
 #[derive(Debug)]
 pub struct SimulatedTopic {
     world: Shared,
@@ -245,7 +246,7 @@ impl Topic for SimulatedTopic {
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
         let world = &mut self.world.borrow_mut();
-        // Read once here, so that the model does not parse the topic at every commit.
+        // The version is parsed here, so that the model need not parse the topic at every commit.
         let value = record.value.unwrap_or_default();
         let Ok(status) = OrderStatus::read(record.key, value, ValueFormat::Json, Currency::EUR)
         else {

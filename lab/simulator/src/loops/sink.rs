@@ -49,13 +49,13 @@ pub fn start(world: &Shared, id: ProcessId) -> SinkTask {
     };
     let settings = Settings {
         topic: "vouchers".to_owned(),
-        // The workload has as many dead letters as it likes.
+        // The workload may contain any share of dead letters.
         breaker: CircuitBreakerSettings::NEVER,
     };
     Driver::new(Task::new(ports, settings))
 }
 
-/// The connection.
+/// The sink's table over a database connection.
 #[derive(Debug)]
 pub struct SimulatedTable {
     world: Shared,
@@ -98,7 +98,7 @@ impl Table for SimulatedTable {
                 0 => Err(WriteError::Conflict("a deadlock".to_owned())),
                 1 => Err(WriteError::CodeClash { holder: None }),
                 2 => {
-                    // The connection is gone, the statement is not: it is done when nobody waits.
+                    // The connection is lost, but the server still executes the statement later.
                     let delay = Duration::from_millis(world.random.below(30_000));
                     world.send_later(self.id, delay, Request::Insert(rows));
                     away("the connection is gone")
@@ -180,7 +180,7 @@ impl DeadLetters for SimulatedDeadLetters {
     }
 }
 
-/// Vouchers are JSON here.
+/// A registry without schemas: the vouchers of the model are JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct NoSchemas;
 

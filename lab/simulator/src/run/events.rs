@@ -1,4 +1,5 @@
-//! What the world does by itself: outages, compaction, mistakes of people, and the workload.
+//! Events that happen independently of the processes: outages, compaction, offsets out of range, forgotten
+//! markers, and the workload.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use crate::world::World;
 use crate::world::kafka::ORDER_STATUS;
 use crate::world::workload::Workload;
 
-/// Lets one event happen; an outage ends by `faults_end`. Returns the pause before the next event.
+/// Executes one random event; an outage ends by `faults_end`. Returns the pause before the next event.
 pub(super) fn happen(world: &mut World, workload: &mut Workload, faults_end: Duration) -> Duration {
     let pause = Duration::from_millis(world.random.below(2500));
     let away = world.now + Duration::from_millis(world.random.between(100, 25_000));

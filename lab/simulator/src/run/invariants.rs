@@ -20,8 +20,8 @@ pub(super) const CAMPAIGN: &str = "order-reward";
 
 type Place = (Partition, Offset);
 
-/// Returns whether nothing is left to be done: both groups have read everything, and no transaction is
-/// open.
+/// Returns whether everything is drained: both groups have committed past the last record of every
+/// partition, no transaction is open, and the outbox is empty.
 pub(super) fn is_drained(world: &World) -> bool {
     let broker = &world.broker;
     let read = [ORDER_STATUS, VOUCHERS].into_iter().all(|topic| {
@@ -49,8 +49,8 @@ pub(super) fn check(world: &World, workload: &Workload) -> Result<(), String> {
     junk(&world.broker, workload)
 }
 
-/// Every order status has exactly one outcome: voucher, skip or dead letter. (Under at-least-once
-/// its record may be repeated.)
+/// Checks that every order status has exactly one outcome: voucher, skip or dead letter. Under
+/// at-least-once a voucher or dead letter may be repeated.
 fn outcomes(world: &World, workload: &Workload) -> Result<(), String> {
     let broker = &world.broker;
     let vouchers = places(broker, VOUCHERS, "source.partition", "source.offset");
@@ -74,7 +74,7 @@ fn outcomes(world: &World, workload: &Workload) -> Result<(), String> {
             Expected::Skip => (0, 0),
             Expected::Dead => (0, 1),
         };
-        // The cleaner may have been quicker than the processor.
+        // Compaction may have removed the record before the processor read it.
         let compacted = original.is_none() && found == (0, 0);
         let whole = if repeats {
             (found.0.min(1), found.1.min(1))
@@ -119,7 +119,7 @@ fn count(all: &BTreeMap<Place, Vec<&Record>>, place: Place) -> usize {
     all.get(&place).map_or(0, Vec::len)
 }
 
-/// Committed records by the place that their headers name.
+/// Returns the committed records of a topic by the partition and offset that their headers name.
 fn places<'a>(
     broker: &'a Broker,
     topic: usize,
@@ -139,8 +139,8 @@ fn places<'a>(
     all
 }
 
-/// The table is the vouchers topic, folded: the first record of an identity is its row. And every
-/// eligible order has one.
+/// Checks that the table is the fold of the vouchers topic, in which the first record of an identity is its
+/// row, and that the eligible orders and no others have a row.
 fn rows(world: &World, workload: &Workload) -> Result<(), String> {
     let mut expected = BTreeMap::new();
     for (_, record) in world
@@ -189,7 +189,7 @@ fn rows(world: &World, workload: &Workload) -> Result<(), String> {
     })
 }
 
-/// Junk among the vouchers is in the dead letters, at least once.
+/// Checks that every unusable voucher record has at least one dead letter.
 fn junk(broker: &Broker, workload: &Workload) -> Result<(), String> {
     let dead_letters: BTreeSet<&[u8]> = broker
         .topic(VOUCHERS_DLQ)
@@ -209,7 +209,7 @@ fn junk(broker: &Broker, workload: &Workload) -> Result<(), String> {
     }
 }
 
-/// Every change of every order was relayed.
+/// Checks that the last relayed version of each order is its newest version.
 fn relayed(world: &World) -> Result<(), String> {
     let mut newest = BTreeMap::<String, i64>::new();
     for (_, record) in world

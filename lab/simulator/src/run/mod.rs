@@ -25,10 +25,10 @@ use crate::world::schedule::{Keep, Schedule};
 use crate::world::workload::Workload;
 use crate::world::{FaultCounts, Shared, World};
 
-/// After the last fault everything must be done within this virtual time.
+/// Everything must be drained within this virtual time after the last fault.
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
 
-/// What happened in a run in which everything held.
+/// The statistics of a run in which every invariant held.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
     /// The number of faults.
@@ -71,8 +71,8 @@ impl Simulator {
         }
     }
 
-    /// Runs one seed. Returns what happened, or what does not hold; and the schedule, as far as it is
-    /// kept.
+    /// Runs one seed. Returns its statistics or the broken invariant, and the events of the schedule that
+    /// `keep` keeps.
     pub fn run(
         &self,
         seed: u64,
@@ -81,7 +81,7 @@ impl Simulator {
     ) -> (Result<Done, String>, Vec<String>) {
         runtime::backoff::repeat_jitter(seed);
         let mut run = Run::new(&self.constants, seed, mutation, keep);
-        // A loop's own assertion finds a bug as well as an invariant does.
+        // A failed assertion in a loop is a found bug, as a broken invariant is.
         let verdict = catch_unwind(AssertUnwindSafe(|| run.finish())).unwrap_or_else(|panic| {
             let message = message_of(&*panic);
             Err(format!("a loop panicked: {message}"))
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs until everything is drained after the last fault, and checks what must hold.
+    /// Runs until everything is drained after the last fault, and checks the invariants.
     fn finish(&mut self) -> Result<(), String> {
         loop {
             let Some(place) = (0..self.slots.len()).min_by_key(|place| self.slots[*place].due)

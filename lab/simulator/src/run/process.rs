@@ -1,4 +1,4 @@
-//! Processes: each drives one loop, dies, sleeps, and is started again.
+//! Processes: each drives one loop, and is killed, paused and restarted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,19 +44,19 @@ impl Loop {
     }
 }
 
-/// A process, or the place of one that is to be started.
+/// A process that runs, or that is to be started.
 pub(super) struct ProcessSlot {
     kind: Kind,
     instance: String,
     running: Option<(ProcessId, Loop)>,
-    /// When its next step is.
+    /// The time of its next step.
     pub(super) due: Duration,
-    /// When it is killed for good, because it was replaced.
+    /// When it is killed without a restart, because a successor has replaced it.
     pub(super) ends: Option<Duration>,
 }
 
 impl ProcessSlot {
-    /// The place of a process that is to be started at `due`.
+    /// Describes a process that is to be started at `due`.
     pub(super) const fn new(kind: Kind, instance: String, due: Duration) -> Self {
         Self {
             kind,
@@ -67,8 +67,8 @@ impl ProcessSlot {
         }
     }
 
-    /// Takes one step of the process, or starts it. Returns the place of a successor, if one is started
-    /// beside it.
+    /// Executes one step of the process, or starts it. Returns a successor, if one is to be started beside
+    /// it.
     pub(super) fn step(&mut self, world: &Shared, constants: &Constants) -> Option<Self> {
         let Some((id, running)) = &mut self.running else {
             self.start(world, constants);
@@ -93,7 +93,8 @@ impl ProcessSlot {
         if !seems_gone || !world.random.per_mille(400) {
             return None;
         }
-        // Another is started in its place, and lives beside it when it wakes up.
+        // The process is paused for so long that it seems dead: a successor with the same name is started,
+        // and both run for a while once the process resumes.
         let due = now + spent + Duration::from_millis(world.random.below(5000));
         self.ends = Some(self.due + Duration::from_millis(world.random.below(10_000)));
         Some(Self::new(self.kind, self.instance.clone(), due))

@@ -1,4 +1,4 @@
-//! A model of the vouchers table: statements are whole or nothing, identities and codes are unique.
+//! A model of the vouchers table: statements are atomic, identities and codes are unique.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use rust_decimal::Decimal;
 use sink::columns::Columns;
 use sink::ports::{VoucherIdentity, WriteError, Written};
 
-/// One row's values, as a statement brings them.
+/// The values of one row of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Primary key.
     pub identity: VoucherIdentity,
     /// Unique.
     pub code: String,
-    /// What it is worth.
+    /// The amount of the voucher.
     pub amount: Decimal,
 }
 
-/// The rows of a statement, copied: it may be done after its sender is gone.
+/// Copies the rows of a statement, because it may be executed after its process has ended.
 pub fn rows_of(columns: &Columns) -> Vec<Row> {
     (0..columns.len())
         .map(|place| Row {
@@ -39,17 +39,17 @@ pub struct Database {
 }
 
 impl Database {
-    /// All rows: identity, code, amount.
+    /// Returns all rows: identity, code, amount.
     pub fn rows(&self) -> impl Iterator<Item = (&VoucherIdentity, &str, Decimal)> {
         self.rows
             .iter()
             .map(|(identity, (code, amount))| (identity, code.as_str(), *amount))
     }
 
-    /// `INSERT .. ON CONFLICT (campaign, order_id) DO NOTHING`.
+    /// Executes `INSERT .. ON CONFLICT (campaign, order_id) DO NOTHING`.
     ///
     /// # Errors
-    /// A code that another row has; nothing is written then.
+    /// When another row has one of the codes; nothing is written then.
     pub fn insert(&mut self, rows: &[Row]) -> Result<Written, WriteError> {
         let mut written = Written::default();
         let mut fresh: Vec<&Row> = Vec::new();
@@ -77,7 +77,7 @@ impl Database {
         Ok(written)
     }
 
-    /// A planted bug: rows that are there are replaced.
+    /// Overwrites rows that exist, as an upsert does: a planted bug.
     pub fn replace(&mut self, rows: &[Row]) {
         for row in rows {
             if let Some((old, _)) = self.rows.remove(&row.identity) {

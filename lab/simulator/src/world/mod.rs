@@ -1,4 +1,4 @@
-//! All that is outside of the loops: time, faults, the network, Kafka, the tables, and the workload.
+//! Everything outside of the loops: time, faults, the network, Kafka, the tables, and the workload.
 
 pub mod database;
 pub mod kafka;
@@ -24,20 +24,20 @@ use self::schedule::Schedule;
 use crate::mutation::Mutation;
 use crate::random::Random;
 
-/// What a call meets.
+/// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// It succeeds.
     None,
-    /// It is not done, and the answer says so or there is none.
+    /// It has no effect; the caller gets an error or no answer.
     Refused,
-    /// It is done, but the answer is lost.
+    /// It has its effect, but the answer is lost.
     AnswerLost,
-    /// It takes longer than its sender waits, and is done then.
+    /// It takes longer than the caller waits, and may have its effect later.
     Slow,
 }
 
-/// Which service a call needs.
+/// The service that a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// The broker.
@@ -46,17 +46,17 @@ pub enum Service {
     Postgres,
 }
 
-/// A process's number. A restart has a new one.
+/// The number of a process. A restarted process gets a new one.
 pub type ProcessId = usize;
 
-/// What the world knows of a process.
+/// The state of a process.
 #[derive(Debug, Clone, Default)]
 pub struct Life {
-    /// Killed: its calls have no effect any more.
+    /// Whether it was killed: its calls have no effect any more.
     pub dead: bool,
-    /// How far its step is ahead of the world's time.
+    /// The time that its current step has taken so far, in addition to the world's time.
     pub spent: Duration,
-    /// It is stopped for so long after this step.
+    /// How long it is paused after this step.
     pub sleep: Duration,
 }
 
@@ -65,9 +65,9 @@ pub struct Life {
 pub struct FaultCounts {
     /// All faults of calls.
     pub faults: u64,
-    /// Of them: the process was killed.
+    /// Faults in which the process was killed.
     pub killed: u64,
-    /// Of them: it was stopped for longer than the session's and the transaction's timeout.
+    /// Faults in which it was paused for longer than the session and transaction timeouts.
     pub zombies: u64,
 }
 
@@ -82,43 +82,43 @@ impl std::ops::AddAssign for FaultCounts {
 /// Everything outside of the loops.
 #[derive(Debug)]
 pub struct World {
-    /// Virtual time.
+    /// The virtual time.
     pub now: Duration,
-    /// Chance.
+    /// The random numbers of the seed.
     pub random: Random,
-    /// Kafka.
+    /// The model of Kafka.
     pub broker: Broker,
-    /// Postgres.
+    /// The model of the sink's table.
     pub database: Database,
-    /// Postgres, the producer's.
+    /// The model of the producer's outbox.
     pub outbox: OutboxTable,
-    /// What the processors promise of a voucher's record.
+    /// The delivery guarantee of the processors.
     pub guarantee: Guarantee,
     /// The planted bug.
     pub mutation: Option<Mutation>,
-    /// How many of a thousand calls meet a fault.
+    /// The number of faults in a thousand calls.
     pub fault_rate: u64,
-    /// The broker is away until then.
+    /// The broker is down until this time.
     pub broker_away: Duration,
-    /// The database is away until then.
+    /// The database is down until this time.
     pub database_away: Duration,
-    /// The registry is away until then.
+    /// The registry is down until this time.
     pub registry_away: Duration,
-    /// A person puts right what went astray by then.
+    /// When a person resets offsets that are out of range and writes forgotten markers.
     pub put_right: Duration,
-    /// All processes that ever were.
+    /// All processes, ended ones too.
     pub lives: Vec<Life>,
-    /// The first thing that must never happen and did.
+    /// The first broken invariant.
     pub violation: Option<String>,
-    /// What calls met.
+    /// The number of faults so far.
     pub met: FaultCounts,
-    /// What happened.
+    /// The events of the run.
     pub schedule: Schedule,
     network: Network,
 }
 
 impl World {
-    /// A quiet world.
+    /// Creates a world without faults.
     pub fn new(random: Random, broker: Broker, mutation: Option<Mutation>) -> Self {
         Self {
             now: Duration::ZERO,
@@ -152,7 +152,7 @@ impl World {
         self.lives.len() - 1
     }
 
-    /// Returns the process's time: its step may be ahead of the others.
+    /// Returns the time of a process, which is ahead of the world's by what its current step has taken.
     pub fn time_of(&self, id: ProcessId) -> Duration {
         self.now + self.lives[id].spent
     }
@@ -167,14 +167,15 @@ impl World {
         self.schedule.add(self.now, who, what);
     }
 
-    /// Notes that something happened that never may.
+    /// Records the first broken invariant.
     pub fn violate(&mut self, what: impl FnOnce() -> String) {
         if self.violation.is_none() {
             self.violation = Some(what());
         }
     }
 
-    /// Begins a call of a process, and returns what it meets. A dead process's calls are refused.
+    /// Begins a call of a process, and returns what happens to it. The calls of a killed process are
+    /// refused.
     pub fn call(&mut self, id: ProcessId, service: Service, what: &str) -> Fault {
         if self.lives[id].dead {
             return Fault::Refused;
@@ -245,18 +246,19 @@ impl World {
         }
     }
 
-    /// Sends a request that arrives after `delay`, whatever becomes of its sender.
+    /// Sends a request that arrives after `delay`, even if its sender has ended by then.
     pub fn send_later(&mut self, id: ProcessId, delay: Duration, request: Request) -> Ticket {
         let due = self.time_of(id) + delay;
         self.network.send(due, request)
     }
 
-    /// Returns the answer to a request, once it arrived.
+    /// Returns the answer to a request, once the request has arrived.
     pub fn answer(&self, ticket: Ticket) -> Option<Result<(), Refused>> {
         self.network.answer_to(ticket)
     }
 
-    /// Moves time on: requests that are due arrive, sessions and transactions that are too old expire.
+    /// Advances the time to `to`: requests that are due arrive, and sessions and transactions past their
+    /// timeouts expire.
     pub fn advance(&mut self, to: Duration) {
         self.now = self.now.max(to);
         let now = self.now;
@@ -292,10 +294,10 @@ impl World {
     }
 }
 
-/// One handle for all ports of all processes.
+/// The world, which all ports of all processes share.
 pub type Shared = Rc<RefCell<World>>;
 
-/// The time of a process.
+/// The clock of a process.
 #[derive(Debug, Clone)]
 pub struct ProcessClock {
     /// The world.

@@ -1,4 +1,4 @@
-//! Requests that are still in the network when their sender has given up.
+//! Requests that arrive after their sender has stopped waiting for the answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use super::database::Row;
 use super::kafka::transactions::{ProducerIdentity, Refused};
 
-/// A request's number, to ask for its answer.
+/// The number of a request, by which its answer is looked up.
 pub type Ticket = u64;
 
 /// A request that may arrive late.
 #[derive(Debug, Clone)]
 pub enum Request {
-    /// The end of a transaction.
+    /// Ends a transaction.
     End {
-        /// Under which epoch.
+        /// The producer and the epoch of the request.
         identity: ProducerIdentity,
         /// Whether it commits or aborts.
         commit: bool,
     },
-    /// A statement.
+    /// Inserts these rows into the vouchers table.
     Insert(Vec<Row>),
-    /// The deletion of the outbox's rows of these ids.
+    /// Deletes the rows of these ids from the outbox.
     Delete(Vec<i64>),
 }
 
-/// All requests in flight, and the answers to those that arrived.
+/// The requests in flight, and the answers to those that have arrived.
 #[derive(Debug, Default)]
 pub struct Network {
     in_flight: Vec<(Duration, Ticket, Request)>,
@@ -53,12 +53,12 @@ impl Network {
         Some((ticket, request))
     }
 
-    /// Keeps the answer to a request that arrived.
+    /// Keeps the answer to a request that has arrived.
     pub fn answer(&mut self, ticket: Ticket, answer: Result<(), Refused>) {
         self.answers.insert(ticket, answer);
     }
 
-    /// Returns the answer to a request, once it arrived.
+    /// Returns the answer to a request, once the request has arrived.
     pub fn answer_to(&self, ticket: Ticket) -> Option<Result<(), Refused>> {
         self.answers.get(&ticket).copied()
     }

@@ -1,5 +1,5 @@
-//! A model of the producer's outbox: rows that turn up late, sessions that hold the lock, and a
-//! standby that replays the table later.
+//! A model of the producer's outbox: rows that become visible late, sessions that hold the lock, and a
+//! standby that lags behind the primary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use schemas::{Currency, Status, Timestamp};
 use super::kafka::log::TIMESTAMP_MILLIS;
 use crate::random::Random;
 
-/// The server ends a session that sends nothing for so long.
+/// The server ends a session that sends nothing for this long.
 pub const IDLE_SESSION: Duration = Duration::from_secs(6);
 
-/// A session's number.
+/// The number of a session.
 pub type SessionId = u64;
 
-/// The server that a session is with.
+/// The server that a session is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
-    /// Takes writes.
+    /// Accepts writes.
     Primary,
-    /// Shows the table as it was, takes no writes, and grants advisory locks of its own.
+    /// Shows an older state of the table, refuses writes, and grants advisory locks of its own.
     Standby,
 }
 
@@ -34,11 +34,11 @@ struct Session {
     backlog: Vec<Row>,
 }
 
-/// Orders, their outbox, and who has the lock.
+/// The versions of the orders, their outbox, and the holder of the lock.
 #[derive(Debug, Default)]
 pub struct OutboxTable {
     rows: BTreeMap<i64, Row>,
-    /// Their ids are taken, their transactions still open: one at most per order.
+    /// Rows of open transactions, whose ids are taken already: at most one for each order.
     uncommitted: Vec<Row>,
     next_id: i64,
     versions: BTreeMap<String, i64>,
@@ -50,8 +50,8 @@ pub struct OutboxTable {
 }
 
 impl OutboxTable {
-    /// Some orders change; some of their transactions stay open. The standby has replayed what was
-    /// there before, or not even that.
+    /// Changes some orders, and commits some of the open transactions. In half of the calls the standby
+    /// first replays all committed rows.
     pub fn change(&mut self, random: &mut Random) {
         if random.per_mille(500) {
             self.replayed.clone_from(&self.rows);
@@ -93,7 +93,7 @@ impl OutboxTable {
         }
     }
 
-    /// The highest version of each order.
+    /// Returns the highest version of each order.
     pub const fn versions(&self) -> &BTreeMap<String, i64> {
         &self.versions
     }
@@ -103,7 +103,7 @@ impl OutboxTable {
         self.rows.is_empty() && self.uncommitted.is_empty()
     }
 
-    /// A new session.
+    /// Opens a session.
     pub fn connect(&mut self, server: Server, now: Duration) -> SessionId {
         self.next_session += 1;
         self.sessions.insert(
@@ -117,13 +117,13 @@ impl OutboxTable {
         self.next_session
     }
 
-    /// Ends a session, and with it its lock.
+    /// Ends a session and releases its lock.
     pub fn disconnect(&mut self, session: SessionId) {
         self.sessions.remove(&session);
         self.release();
     }
 
-    /// Releases the locks whose sessions are gone.
+    /// Releases the locks whose sessions have ended.
     fn release(&mut self) {
         let Self {
             sessions,
@@ -136,14 +136,14 @@ impl OutboxTable {
         }
     }
 
-    /// Whether a session is with a server that takes writes (`pg_is_in_recovery()`).
+    /// Returns whether a session is connected to the primary (`pg_is_in_recovery()` is false).
     pub fn is_on_primary(&self, session: SessionId) -> bool {
         self.sessions
             .get(&session)
             .is_some_and(|one| one.server == Server::Primary)
     }
 
-    /// Notes that a session sent something. Returns false when the server has ended it.
+    /// Records that a session sent something. Returns false if the server has ended the session.
     pub fn hear(&mut self, session: SessionId, now: Duration) -> bool {
         self.sessions
             .retain(|_, one| now.saturating_sub(one.heard) < IDLE_SESSION);
@@ -154,7 +154,8 @@ impl OutboxTable {
             .is_some()
     }
 
-    /// Takes the lock of the session's server if nobody has it.
+    /// Takes the lock of the session's server, unless another session holds it. Returns whether this
+    /// session holds the lock.
     pub fn try_lock(&mut self, session: SessionId) -> bool {
         let lock = if self.is_on_primary(session) {
             &mut self.lock
@@ -173,19 +174,19 @@ impl OutboxTable {
         }
     }
 
-    /// The first rows by id, from this one on.
+    /// Returns the first `max` rows whose ids are `from` or higher.
     pub fn read(&self, session: SessionId, from: i64, max: usize) -> Vec<Row> {
         let rows = self.shown_to(session).range(from..).take(max);
         rows.map(|(_, row)| row.clone()).collect()
     }
 
-    /// The transactions that are still open; each has the name of its row.
+    /// Returns the open transactions. Each is named after the id of its row.
     pub fn writers(&self) -> Writers {
         let open = self.uncommitted.iter();
         open.map(|row| row.id.to_string()).collect()
     }
 
-    /// Keeps a snapshot for the session, order by order.
+    /// Keeps a snapshot of the rows for the session, sorted by order and id.
     pub fn open_backlog(&mut self, session: SessionId) {
         let mut rows: Vec<_> = self.shown_to(session).values().cloned().collect();
         rows.sort_by(|a, b| (&a.order_id, a.id).cmp(&(&b.order_id, b.id)));
@@ -194,7 +195,7 @@ impl OutboxTable {
         }
     }
 
-    /// The snapshot's next rows.
+    /// Returns the next rows of the snapshot.
     pub fn read_backlog(&mut self, session: SessionId, max: usize) -> Vec<Row> {
         let Some(session) = self.sessions.get_mut(&session) else {
             return Vec::new();
@@ -203,7 +204,7 @@ impl OutboxTable {
         session.backlog.drain(..count).collect()
     }
 
-    /// Deletes those of these rows that are there.
+    /// Deletes the rows of these ids; ids without a row are ignored.
     pub fn delete(&mut self, ids: &[i64]) {
         self.rows.retain(|id, _| !ids.contains(id));
     }

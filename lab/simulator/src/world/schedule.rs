@@ -1,13 +1,13 @@
-//! What happened in a run, line by line.
+//! The schedule of a run: its events, one line each.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// How much of the schedule is kept.
+/// Which events of the schedule are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
-    /// Nothing.
+    /// No events.
     #[default]
     Nothing,
     /// The last events.
@@ -41,7 +41,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// The events of a run, as far as they are kept.
+/// The events of a run that are kept.
 #[derive(Debug, Default)]
 pub struct Schedule {
     keep: Keep,
@@ -49,7 +49,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// An empty schedule.
+    /// Creates an empty schedule.
     pub fn new(keep: Keep) -> Self {
         Self {
             keep,

@@ -1,5 +1,5 @@
-//! Order statuses and vouchers of every kind, each with what is expected of it, which is written
-//! down when it is made and never computed by the code under test.
+//! Order statuses and vouchers of every kind. The expected outcome of each is recorded when it is written,
+//! and not computed by the code under test.
 
 use std::collections::BTreeSet;
 
@@ -13,25 +13,25 @@ use crate::random::Random;
 /// The one schema that is registered.
 pub const SCHEMA_ID: u32 = 7;
 
-/// What an order status must become.
+/// The expected outcome of an order status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// A voucher.
     Voucher,
-    /// Nothing.
+    /// A skip.
     Skip,
     /// A dead letter.
     Dead,
 }
 
-/// All that was written, as the invariants need it.
+/// The records that were written, as the invariants need them.
 #[derive(Debug, Default)]
 pub struct Workload {
-    /// Every committed order status: its place, and what it must become.
+    /// Every committed order status: its partition and offset, and its expected outcome.
     pub written: Vec<(Partition, Offset, Expected)>,
     /// Orders that earn a voucher.
     pub eligible: BTreeSet<String>,
-    /// Junk among the vouchers: keys, each its own.
+    /// The keys of unusable voucher records; each key occurs once.
     pub junk: BTreeSet<Vec<u8>>,
     orders: u64,
 }
@@ -73,13 +73,13 @@ fn avro(key: &str, schema_id: u32) -> Record {
 }
 
 impl Workload {
-    /// Writes something.
+    /// Writes records of a random kind.
     pub fn write(&mut self, broker: &mut Broker, random: &mut Random) {
         match random.below(20) {
             0 => self.write_junk_voucher(broker),
             1 => self.write_imported_vouchers(broker, random),
             2 => {
-                // Aborted: nobody ever reads it.
+                // The transaction is aborted, so no consumer receives its record.
                 let key = self.new_key("aborted");
                 broker.append_in_transaction(vec![json(&key, "SENT", "500", "EUR", true)], false);
             }
@@ -97,7 +97,7 @@ impl Workload {
         format!("{kind}-{}", self.orders)
     }
 
-    /// One order's records.
+    /// Returns the records of a new order of a random kind.
     fn order(&mut self, random: &mut Random) -> Vec<(Record, Expected)> {
         use Expected::{Dead, Skip, Voucher};
         match random.below(12) {
@@ -181,7 +181,8 @@ impl Workload {
         broker.append(VOUCHERS, record(&key, Some(b"not a voucher".to_vec())));
     }
 
-    /// Another system's: one identity twice, the first is the voucher.
+    /// Writes up to three contradicting vouchers of one identity, as another system might import them. The
+    /// first is the voucher.
     fn write_imported_vouchers(&mut self, broker: &mut Broker, random: &mut Random) {
         let key = self.new_key("imported");
         for copy in 0..random.between(1, 3) {

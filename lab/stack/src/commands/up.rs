@@ -26,7 +26,7 @@ pub(super) async fn run(options: Options, with_services: bool) -> Result<()> {
     progress.line("Stopping");
     let stopped = tokio::select! {
         stopped = running.stop(keep) => stopped,
-        // A second signal: at once.
+        // A second signal ends the process at once.
         () = signals.next() => Ok(()),
     };
     ended.and(stopped)

@@ -53,7 +53,7 @@ impl Services {
             command("sink", &binaries.sink).env("DATABASE_URL", &environment.vouchers_database_url);
         let (producer, processor, sink) =
             tokio::try_join!(producer.start(), processor.start(), sink.start())?;
-        // Its commands have the environment of the services whose commands they are.
+        // The commands that the console runs need the environment of the services that they belong to.
         let console = command("console", &binaries.console)
             .address_variable("CONSOLE_HTTP_ADDR")
             .env("DATABASE_URL", &environment.vouchers_database_url)
@@ -87,8 +87,8 @@ impl Services {
         Ok(services)
     }
 
-    /// In the order in which they stop: the console, whose commands use the others, and then in the
-    /// direction of the data flow, so that each drains into the next.
+    /// Returns the services in the order in which they stop: first the console, whose commands use the
+    /// others, and then in the direction of the data flow, so that each drains into the next.
     fn all(&self) -> [&Service; 4] {
         [&self.console, &self.producer, &self.processor, &self.sink]
     }

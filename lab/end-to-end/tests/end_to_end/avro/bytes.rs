@@ -56,9 +56,9 @@ pub(super) fn top_levels() -> Result<Vec<Case>> {
     ])
 }
 
-/// Names that the registry accepts and the specification does not. The bytes are encoded with ASCII names,
-/// because the library takes no others. This registry refuses a hyphen and `$`, others accept them: see
-/// the tests of the plan in `schemas`.
+/// Returns cases of names that the registry accepts and Avro's specification does not. The bytes are
+/// encoded with ASCII names, because the library accepts no others. This registry refuses a hyphen and `$`,
+/// which other registries accept: the tests of the plan in `schemas` cover those.
 pub(super) fn names() -> Result<Vec<Case>> {
     let schema = |namespace: &str, name: &str, kind: &str, field: &str| {
         json!({
@@ -89,7 +89,7 @@ pub(super) fn names() -> Result<Vec<Case>> {
     Ok(vec![Case::framed(name, text, body(key)?, VOUCHER).key(key)])
 }
 
-/// Bytes that don't follow the schema that their framing names. The key is 17.
+/// Returns cases of bytes that do not follow the schema that their framing names. The key is 17.
 pub(super) fn broken_bytes() -> Result<Vec<Case>> {
     // 4 17, 8 SENT, 200 (zigzag of 100 in two bytes), branch 0
     let good = b"\x0417\x08SENT\xc8\x01\x00".to_vec();
@@ -137,7 +137,7 @@ pub(super) fn broken_bytes() -> Result<Vec<Case>> {
             dead("invalid_avro"),
         ));
     }
-    // The block's count says 2^40 items of no bytes.
+    // The block claims 2^40 items of zero bytes each.
     let nulls = r#"{"type":"record","name":"OrderStatus","fields":[
         {"name":"many","type":{"type":"array","items":"null"}}]}"#;
     let count = [0x80, 0x80, 0x80, 0x80, 0x80, 0x40, 0];
@@ -150,7 +150,7 @@ pub(super) fn broken_bytes() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// What a registry holds beside Avro schemas.
+/// Returns cases of schemas in the registry that are not Avro.
 pub(super) async fn other_kinds_of_schema(system: &TestSystem) -> Result<Vec<Case>> {
     let subject = |what: &str| format!("{what}-{}", system.name);
     let kinds = [
@@ -173,7 +173,7 @@ pub(super) async fn other_kinds_of_schema(system: &TestSystem) -> Result<Vec<Cas
         let answer = reqwest::Client::new().post(url).json(&body).send().await?;
         let answer: serde_json::Value = answer.error_for_status()?.json().await?;
         let id = answer["id"].as_u64().context("an id")?;
-        // The bytes are no JSON either.
+        // The bytes are not JSON either.
         let reason = match name {
             "JSON Schema" => "invalid_json",
             _ => "unsupported_schema",

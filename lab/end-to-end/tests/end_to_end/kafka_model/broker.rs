@@ -21,17 +21,17 @@ use super::script::{self, Kafka, Name, Step, Topic};
 
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Longer than a question takes that no transaction holds back.
+/// Longer than any request takes whose answer no transaction holds back.
 const ANSWER: Duration = Duration::from_secs(3);
 
 struct Member {
     subscription: Subscription,
-    /// As a process that is stopped then goes on thinking.
+    /// The group's metadata as of the join, which a paused process would still believe.
     known: Arc<ConsumerGroupMetadata>,
     fatal: bool,
 }
 
-/// Topics of its own.
+/// A real broker, with topics for one history.
 pub(super) struct RealBroker {
     settings: KafkaSettings,
     transaction: Duration,
@@ -41,7 +41,7 @@ pub(super) struct RealBroker {
 }
 
 impl RealBroker {
-    /// `transaction`: how long one may take.
+    /// Creates the topics of a history. `transaction` is the transaction timeout.
     pub(super) async fn open(brokers: &str, transaction: Duration) -> Result<Self> {
         let one = Self {
             settings: KafkaSettings {
@@ -56,7 +56,7 @@ impl RealBroker {
         };
         let admin: AdminClient<DefaultClientContext> = one.client().create()?;
         let (statuses, vouchers) = (one.topic(Topic::Statuses), one.topic(Topic::Vouchers));
-        // A segment per record, since the cleaner leaves out the newest.
+        // One segment for each record, because the cleaner does not compact the active segment.
         let statuses = NewTopic::new(&statuses, 1, TopicReplication::Fixed(1))
             .set("cleanup.policy", "compact")
             .set("segment.ms", "1")
@@ -88,7 +88,7 @@ impl RealBroker {
     fn init(&mut self, name: Name, id: &str) -> Result<String> {
         let id = format!("{}/{id}", self.name);
         let mut config = self.settings.transactional_producer(&id)?;
-        // Users may set a shorter one only.
+        // The settings accept only a shorter timeout from users, so it is set here.
         for timeout in ["transaction.timeout.ms", "message.timeout.ms"] {
             config.set(timeout, self.transaction.as_millis().to_string());
         }
@@ -116,7 +116,8 @@ impl RealBroker {
         Ok(script::word(sent.and_then(|()| producer.drain(DEADLINE))))
     }
 
-    /// Polls all, as services do, until the new one has its part: it may be empty.
+    /// Joins a group, and polls all members, as services do, until the new one has its assignment, which
+    /// may be empty.
     fn join(&mut self, name: Name, topic: Topic, instance: &str) -> Result<String> {
         let mut config = self.settings.consumer(&self.group(topic))?;
         config.set("group.instance.id", instance);
@@ -184,7 +185,7 @@ impl RealBroker {
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     let position = consumer.position()?;
                     let position = position.find_partition(&topic, 0).context("no position")?;
-                    // A client that was given nothing at all has no position yet.
+                    // A client that has received nothing has no position yet.
                     let position = position.offset().to_raw().unwrap_or(0).max(0);
                     return Ok(script::lines(records, position));
                 }
@@ -208,7 +209,7 @@ impl RealBroker {
         Ok(script::offset(stable))
     }
 
-    /// Until the broker has written the marker of an abort.
+    /// Waits until the broker has written the marker of an abort.
     fn time_out(&self) -> Result<String> {
         let observer: BaseConsumer = self.client().create()?;
         let topic = self.topic(Topic::Vouchers);
@@ -259,7 +260,7 @@ impl RealBroker {
     }
 }
 
-/// Looks until it sees what is expected; in the end what it saw last.
+/// Calls `look` until it returns `expected` or the deadline passes; returns its last result.
 fn eventually(expected: &str, mut look: impl FnMut() -> Result<String>) -> String {
     let end = Instant::now() + DEADLINE;
     loop {

@@ -13,7 +13,8 @@ use simulator::world::kafka::{Broker, ORDER_STATUS, TOPICS, VOUCHERS};
 
 use super::script::{self, Kafka, Name, Step, Topic};
 
-/// A fetch's end is anywhere: more polls than the whole history needs.
+/// More polls than a history needs, because the model's polls sometimes return nothing although records are
+/// left.
 const POLLS: usize = 100;
 const A_WHILE: Duration = Duration::from_millis(10);
 
@@ -24,7 +25,7 @@ const fn number(topic: Topic) -> usize {
     }
 }
 
-/// A quiet world: no call meets a fault.
+/// The model without faults.
 pub(super) struct Model {
     world: World,
     producers: BTreeMap<Name, Producer>,

@@ -1,11 +1,11 @@
-//! The language of histories, and the two that play them.
+//! The steps of histories, and the trait of those that play them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use runtime::kafka::{CommitError, TransactionError};
 
-/// A producer or a group member, by the history's own name for it.
+/// The name of a producer or a group member in a history.
 pub(super) type Name = &'static str;
 
 /// A topic of one partition, and the group that reads it.
@@ -13,11 +13,11 @@ pub(super) type Name = &'static str;
 pub(super) enum Topic {
     /// Compacted.
     Statuses,
-    /// Kept.
+    /// Not compacted.
     Vouchers,
 }
 
-/// One thing that is done, or looked at.
+/// A step of a history: an operation or an observation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     /// A new client takes over a transactional id.
@@ -26,47 +26,47 @@ pub(super) enum Step {
     Begin(Name),
     /// Sends key and value in the transaction and waits for the acknowledgement.
     Send(Name, Topic, Option<&'static str>, &'static str),
-    /// Adds to the transaction the offset of a member, as it knew the group when it had joined.
+    /// Adds an offset of a member to the transaction, with the group metadata as of the member's join.
     Offsets(Name, Name, i64),
     /// Ends the transaction.
     Commit(Name),
     /// Ends the transaction.
     Abort(Name),
-    /// Nobody does anything for longer than a transaction may take.
+    /// Waits for longer than the transaction timeout.
     TimeOut,
     /// Writes key and value outside of transactions.
     Append(Topic, Option<&'static str>, &'static str),
     /// Joins the topic's group under an instance id.
     Join(Name, Topic, &'static str),
-    /// Polls until the client says that it cannot go on.
+    /// Polls until the client reports a fatal error.
     PollsFatal(Name),
     /// Polls to the end of the partition.
     Polls(Name),
     /// Commits an offset outside of transactions.
     CommitOffset(Name, i64),
-    /// Reads all from the start, with committed records only.
+    /// Reads the topic from its beginning with `read_committed`.
     Read(Topic),
-    /// Reads all from the start, whatever became of the transactions.
+    /// Reads the topic from its beginning with `read_uncommitted`.
     ReadUncommitted(Topic),
-    /// The group's committed offset.
+    /// Returns the group's committed offset.
     Offset(Topic),
-    /// The cleaner does its work; then as `ReadUncommitted`.
+    /// Compacts the topic; then reads as `ReadUncommitted`.
     Compact(Topic),
 }
 
-/// One that plays histories.
+/// An implementation of Kafka that plays histories.
 pub(super) trait Kafka {
-    /// Does one step and tells what came of it. What becomes true only after a while (the markers
-    /// of a transaction follow its commit) is looked at until it is as `expected`, or for too long.
+    /// Executes one step and returns its result. Effects that follow later (the markers of a transaction
+    /// follow its commit) are polled until the result is `expected` or a deadline passes.
     fn play(&mut self, step: &Step, expected: &str) -> String;
 }
 
-/// The producer or member of this name, which the history must have brought in before.
+/// Returns the producer or member of this name, which an earlier step must have created.
 pub(super) fn known<T>(all: &mut BTreeMap<Name, T>, name: Name) -> &mut T {
     all.get_mut(name).unwrap_or_else(|| panic!("no {name} yet"))
 }
 
-/// A call's answer in a word; why is told beside it.
+/// Returns the result of a call as a word, and prints the error.
 pub(super) fn word(answer: Result<(), TransactionError>) -> String {
     use TransactionError::{Abortable, Fatal, Fenced, Retriable};
     told(answer, |error| match error {
@@ -77,7 +77,7 @@ pub(super) fn word(answer: Result<(), TransactionError>) -> String {
     })
 }
 
-/// The same of a commit of offsets.
+/// Returns the result of a commit of offsets as a word, and prints the error.
 pub(super) fn commit_word(answer: Result<(), CommitError>) -> String {
     told(answer, |error| match error {
         CommitError::NotOwner(_) => "not owner",
@@ -95,7 +95,7 @@ fn told<E: Debug>(answer: Result<(), E>, word: impl Fn(&E) -> &'static str) -> S
     }
 }
 
-/// A record as it was read.
+/// Formats a record.
 pub(super) fn line(offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
     let text = |bytes: Option<&[u8]>| {
         bytes.map_or("null".into(), |bytes| {
@@ -105,13 +105,13 @@ pub(super) fn line(offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Str
     format!("{offset}:{}={}", text(key), text(value))
 }
 
-/// What was read, and where the reader stands then.
+/// Formats the records that were read, and the reader's position after them.
 pub(super) fn lines(mut records: Vec<String>, position: i64) -> String {
     records.push(format!("end {position}"));
     records.join(" ")
 }
 
-/// A committed offset, or that a transaction holds it back.
+/// Formats a committed offset, or that a transaction holds it back.
 pub(super) fn offset(stable: Option<i64>) -> String {
     stable.map_or("held back".to_owned(), |offset| offset.to_string())
 }

@@ -3,14 +3,14 @@
 /// A command, and the rights that it needs.
 #[derive(Debug)]
 pub(super) struct Granted {
-    /// Who runs it, with these rights and no others.
+    /// The Kafka user that runs it, which has these rights and no others.
     pub(super) user: &'static str,
     pub(super) service: &'static str,
     pub(super) arguments: &'static [&'static str],
     pub(super) rights: &'static [Right],
 }
 
-/// Operations on resources. Kafka takes Describe as granted with Read and with Write.
+/// An operation on resources. In Kafka, Read and Write imply Describe.
 pub(super) type Right = (Operation, &'static [Resource]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ use Resource::{
 
 const REDRIVE: &[&str] = &["redrive", "--by=ana", "--why=a test"];
 
-/// Its note says why.
+/// `--note` serves as the reason, so `--why` is not needed.
 const DISCARD: &[&str] = &[
     "dead-letters",
     "discard",
@@ -57,7 +57,7 @@ const DISCARD: &[&str] = &[
     "--by=ana",
 ];
 
-/// The table of docs/access-rights.md, but for `run`, which `access.rs` has.
+/// The table of docs/access-rights.md without `run`, which `access.rs` covers.
 pub(super) const COMMANDS: &[Granted] = &[
     Granted {
         user: "producer-check",
@@ -254,7 +254,7 @@ pub(super) const COMMANDS: &[Granted] = &[
     },
 ];
 
-/// May see the topics and the group, and read nothing.
+/// May describe the topics, and read nothing.
 pub(super) const SEES: Granted = Granted {
     user: "sees",
     service: "",
@@ -272,7 +272,7 @@ pub(super) const SEES: Granted = Granted {
     )],
 };
 
-/// May preview a backfill, and not see the live groups that it gives way to.
+/// May preview a backfill, but not describe the live groups that it gives way to.
 pub(super) const READS: Granted = Granted {
     user: "reads",
     service: "processor",
@@ -280,5 +280,5 @@ pub(super) const READS: Granted = Granted {
     rights: &[(Read, &[OrderStatus, Vouchers])],
 };
 
-/// May do nothing.
+/// Has no rights.
 pub(super) const NOBODY: &str = "nobody";

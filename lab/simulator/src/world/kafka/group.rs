@@ -9,18 +9,18 @@ use runtime::record::{Partition, Positions};
 use super::log::ProducerId;
 use crate::random::Random;
 
-/// The number of a member; a process that joins anew has a new one.
+/// The number of a member. A process that joins again gets a new one.
 pub type MemberId = u64;
 
-/// A member that sends nothing for so long is removed.
+/// A member that sends no heartbeat for this long is removed.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the coordinator does not know a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotMember {
-    /// It was silent for too long.
+    /// Its session has expired.
     Expired,
-    /// Another process joined with its instance id.
+    /// Another member joined with its instance id.
     Fenced,
 }
 
@@ -41,19 +41,19 @@ pub struct Group {
     members: BTreeMap<MemberId, Member>,
     target: BTreeMap<Partition, MemberId>,
     committed: Positions,
-    /// Offsets of transactions that have no end yet.
+    /// Offsets of open transactions.
     pending: BTreeMap<ProducerId, Positions>,
-    /// Offsets beyond the end of the log, as after a truncation, until a person puts them right.
+    /// Offsets beyond the end of the log, as after a truncation, until a person resets them.
     astray: Positions,
-    /// A committed offset that went back: none may.
+    /// Describes a committed offset that moved backwards, which must never happen.
     pub went_back: Option<String>,
 }
 
-/// So far beyond the end that no record ever gets there.
+/// Added to an offset to place it beyond any offset that the log reaches.
 const ASTRAY: i64 = 1_000_000;
 
 impl Group {
-    /// A group without members, of a topic with `partitions` partitions.
+    /// Creates a group without members for a topic with `partitions` partitions.
     pub fn new(partitions: Partition) -> Self {
         Self {
             partitions,
@@ -68,7 +68,7 @@ impl Group {
         }
     }
 
-    /// Adds a member. One with a known instance id takes its predecessor's place without a
+    /// Adds a member. A member with a known instance id takes over its predecessor's partitions without a
     /// rebalance, and fences it.
     pub fn join(&mut self, instance: &str, now: Duration, random: &mut Random) -> MemberId {
         self.next_member += 1;
@@ -129,8 +129,8 @@ impl Group {
         }
     }
 
-    /// Begins a new generation. Mostly sticky; a partition that moves is free once its owner has learned
-    /// of the generation.
+    /// Begins a new generation. About half of the partitions stay with their owners. A partition that moves
+    /// is assigned to its new owner only after its old owner has polled.
     pub fn rebalance(&mut self, random: &mut Random) {
         self.generation += 1;
         let ids: Vec<_> = self.members.keys().copied().collect();
@@ -163,7 +163,8 @@ impl Group {
         }
     }
 
-    /// Does what a poll does: learns the generation, gives up what moves, takes what is free.
+    /// Applies the current generation to a member that polls: revokes the partitions that move, and assigns
+    /// those that are free.
     ///
     /// # Errors
     /// See [`NotMember`].
@@ -233,7 +234,7 @@ impl Group {
             .is_some_and(|member| member.generation == self.generation)
     }
 
-    /// Commits offsets outside of a transaction; the caller asked [`accepts`](Self::accepts).
+    /// Commits offsets outside of a transaction. The caller has checked [`accepts`](Self::accepts).
     pub fn commit(&mut self, positions: &Positions) {
         for (partition, offset) in positions {
             self.astray.remove(partition);
@@ -253,18 +254,18 @@ impl Group {
         );
     }
 
-    /// The log no longer reaches to the group's offset.
+    /// Moves the group's offset of a partition beyond the end of the log.
     pub fn lead_astray(&mut self, partition: Partition) {
         self.astray
             .insert(partition, self.committed_offset(partition) + ASTRAY);
     }
 
-    /// A person puts the offsets right that are beyond the end of the log.
+    /// Resets the offsets that are beyond the end of the log, as a person would.
     pub fn put_right(&mut self) {
         self.astray.clear();
     }
 
-    /// The producer's transaction ended.
+    /// Commits or drops the pending offsets of a producer's transaction, which has ended.
     pub fn settle(&mut self, producer: ProducerId, commit: bool) {
         if let Some(positions) = self.pending.remove(&producer)
             && commit
@@ -273,25 +274,26 @@ impl Group {
         }
     }
 
-    /// The producer's transaction gets no marker here: its offsets stay pending as those of
-    /// `hanging`.
+    /// Keeps the offsets of a producer's transaction pending under the id `hanging`, because the group gets
+    /// no marker of that transaction.
     pub fn hang(&mut self, producer: ProducerId, hanging: ProducerId) {
         if let Some(positions) = self.pending.remove(&producer) {
             self.add_pending(hanging, &positions);
         }
     }
 
-    /// Whether offsets of this producer's transaction are pending.
+    /// Returns whether offsets of this producer's transaction are pending.
     pub fn is_pending(&self, producer: ProducerId) -> bool {
         self.pending.contains_key(&producer)
     }
 
-    /// Whether offsets of any transaction are pending.
+    /// Returns whether offsets of any transaction are pending.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// The committed offset (0: none yet); none while a transaction holds one back.
+    /// Returns the committed offset, 0 if none was ever committed, or `None` while an open transaction
+    /// holds it back.
     pub fn stable_offset(&self, partition: Partition) -> Option<i64> {
         let unstable = self
             .pending
@@ -304,7 +306,7 @@ impl Group {
         (!unstable).then(offset)
     }
 
-    /// The committed offset, whatever is under way.
+    /// Returns the committed offset, even while an open transaction holds a newer one back.
     pub fn committed_offset(&self, partition: Partition) -> i64 {
         self.committed.get(&partition).copied().unwrap_or(0)
     }

@@ -1,11 +1,11 @@
-//! A partition's log: offsets with gaps, records, control records, what is visible to whom.
+//! A partition's log: offsets with gaps, records, control records, and which readers see them.
 
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use runtime::record::{Header, Offset};
 
-/// The number that the broker gave a transactional producer.
+/// The producer id that the broker gave a transactional producer.
 pub type ProducerId = u64;
 
 /// Every record's timestamp. No expectation of the workload depends on it.
@@ -14,7 +14,7 @@ pub const TIMESTAMP_MILLIS: i64 = 1_780_000_000_000;
 /// A record that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The key; null is not empty.
+    /// The key. A null key differs from an empty one.
     pub key: Option<Vec<u8>>,
     /// The value; null is a tombstone.
     pub value: Option<Vec<u8>>,
@@ -23,7 +23,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The last value of the header `name`, as text.
+    /// Returns the last value of the header `name` as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .headers
@@ -38,10 +38,10 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Visibility {
     Committed,
-    /// Its transaction has no end yet: nobody reads it, nor anything behind it.
+    /// Its transaction is open: a `read_committed` reader sees neither this entry nor any after it.
     Open(ProducerId),
     Aborted,
-    /// A marker: takes an offset, is never handed out.
+    /// A transaction marker: it has an offset, and no reader receives it.
     Control,
 }
 
@@ -60,7 +60,7 @@ pub struct PartitionLog {
 }
 
 impl PartitionLog {
-    /// Appends a record; in the transaction of `producer`, or outside of any.
+    /// Appends a record in the transaction of `producer`, or outside of any transaction.
     pub fn append(&mut self, record: Record, producer: Option<ProducerId>) -> Offset {
         let visibility = producer.map_or(Visibility::Committed, Visibility::Open);
         self.push(visibility, Some(Rc::new(record)))
@@ -77,7 +77,7 @@ impl PartitionLog {
         offset
     }
 
-    /// Ends the transaction of `producer` here, with a control record.
+    /// Ends the transaction of `producer` in this partition by a marker.
     pub fn mark(&mut self, producer: ProducerId, commit: bool) {
         for entry in &mut self.entries {
             if entry.visibility == Visibility::Open(producer) {
@@ -91,7 +91,8 @@ impl PartitionLog {
         self.push(Visibility::Control, None);
     }
 
-    /// The transaction of `producer` gets no marker here: it stays open as `hanging`.
+    /// Keeps the transaction of `producer` open under the id `hanging`, because this partition gets no
+    /// marker of it.
     pub fn hang(&mut self, producer: ProducerId, hanging: ProducerId) {
         for entry in &mut self.entries {
             if entry.visibility == Visibility::Open(producer) {
@@ -100,7 +101,7 @@ impl PartitionLog {
         }
     }
 
-    /// Up to where a reader of committed records comes: the first open transaction, or the end.
+    /// Returns the last stable offset: that of the first open transaction, or the end.
     pub fn stable_end(&self) -> Offset {
         self.entries
             .iter()
@@ -108,7 +109,7 @@ impl PartitionLog {
             .map_or(self.end, |entry| entry.offset)
     }
 
-    /// The first committed record at `from` or behind it.
+    /// Returns the first committed record at or after `from`, unless an open transaction precedes it.
     pub fn read(&self, from: Offset) -> Option<(Offset, Rc<Record>)> {
         let first = self.entries.partition_point(|entry| entry.offset < from);
         for entry in &self.entries[first..] {
@@ -123,7 +124,7 @@ impl PartitionLog {
         None
     }
 
-    /// As [`read`](Self::read), for a reader that does not care about transactions.
+    /// Returns the first record at or after `from`, as a `read_uncommitted` reader sees it.
     pub fn read_uncommitted(&self, from: Offset) -> Option<(Offset, Rc<Record>)> {
         let first = self.entries.partition_point(|entry| entry.offset < from);
         self.entries[first..]
@@ -131,7 +132,7 @@ impl PartitionLog {
             .find_map(|entry| Some((entry.offset, Rc::clone(entry.record.as_ref()?))))
     }
 
-    /// All committed records.
+    /// Returns all committed records.
     pub fn committed(&self) -> impl Iterator<Item = (Offset, &Record)> {
         self.entries
             .iter()
@@ -139,17 +140,18 @@ impl PartitionLog {
             .filter_map(|entry| Some((entry.offset, entry.record.as_deref()?)))
     }
 
-    /// The offset behind the last record.
+    /// Returns the offset after the last record.
     pub const fn end(&self) -> Offset {
         self.end
     }
 
-    /// Whether a transaction is open here.
+    /// Returns whether a transaction is open in this partition.
     pub fn has_open_transaction(&self) -> bool {
         self.stable_end() < self.end
     }
 
-    /// The cleaner's work: of each key only the last stable record stays. Offsets don't move.
+    /// Compacts the log: keeps only the last committed record of each key below the last stable offset, and
+    /// removes aborted records. Offsets do not change.
     pub fn compact(&mut self) {
         let stable = self.stable_end();
         let mut seen = HashSet::new();

@@ -1,4 +1,4 @@
-//! A model of Kafka: what of it the promises rest on, and no more.
+//! A model of the parts of Kafka that the promises rest on.
 
 pub mod group;
 pub mod log;
@@ -14,7 +14,7 @@ use group::Group;
 use log::{PartitionLog, ProducerId, Record};
 use transactions::{Coordinator, Ending, ProducerIdentity, Refused};
 
-/// The topics, by number.
+/// The topics, by index.
 pub const TOPICS: [&str; 5] = [
     "order-status",
     "vouchers",
@@ -30,30 +30,30 @@ pub const VOUCHERS: usize = 1;
 pub const ORDER_STATUS_DLQ: usize = 2;
 /// `vouchers.dlq`.
 pub const VOUCHERS_DLQ: usize = 3;
-/// What the relay publishes: an `order-status` of its own, since what the processor reads has its
-/// expectations written down place by place.
+/// The topic that the relay publishes to. It is not `order-status`, because the workload keeps an expected
+/// outcome for every offset of that one.
 pub const RELAYED: usize = 4;
-/// Those that are compacted: they take no record without a key.
+/// The compacted topics, which refuse a record without a key.
 pub const COMPACTED: [usize; 2] = [ORDER_STATUS, RELAYED];
 
 /// The broker: topics, two groups, one transaction coordinator.
 #[derive(Debug)]
 pub struct Broker {
     topics: [Vec<PartitionLog>; 5],
-    /// The processor's group and the sink's, by the number of the topic that they read.
+    /// The processor's and the sink's groups, by the index of the topic that they read.
     pub groups: [Group; 2],
-    /// All transactional ids.
+    /// The transaction coordinator.
     pub transactions: Coordinator,
-    /// The broker forgets markers: those of the processors' transactions, now and then.
+    /// Whether the broker forgets markers of the processors' transactions at present.
     pub forgets_markers: bool,
     hanging: Vec<Hanging>,
     forgotten: ProducerId,
-    /// A relayed order whose newest record is not its highest version: none may be.
+    /// Describes a relayed order whose newest record is not its highest version, which must never happen.
     pub regression: Option<String>,
 }
 
 impl Broker {
-    /// Empty topics with `partitions` partitions each.
+    /// Creates empty topics with `partitions` partitions each.
     pub fn new(partitions: Partition) -> Self {
         let topic = || (0..partitions).map(|_| PartitionLog::default()).collect();
         Self {
@@ -67,22 +67,22 @@ impl Broker {
         }
     }
 
-    /// A topic's partitions.
+    /// Returns the partitions of a topic.
     pub fn topic(&self, topic: usize) -> &[PartitionLog] {
         &self.topics[topic]
     }
 
-    /// One partition.
+    /// Returns one partition.
     pub fn log(&self, topic: usize, partition: Partition) -> &PartitionLog {
         &self.topics[topic][index(partition)]
     }
 
-    /// One partition, to be written.
+    /// Returns one partition to write to.
     pub fn log_mut(&mut self, topic: usize, partition: Partition) -> &mut PartitionLog {
         &mut self.topics[topic][index(partition)]
     }
 
-    /// The partition of a key, the same for every producer.
+    /// Returns the partition of a key, which is the same for every producer.
     pub fn partition_of(&self, key: Option<&[u8]>) -> Partition {
         let hash = key.unwrap_or_default().iter().fold(7_u32, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(u32::from(*byte))
@@ -123,7 +123,8 @@ impl Broker {
         identity
     }
 
-    /// Adds a group's offsets to the producer's transaction; the caller checked the member.
+    /// Adds a group's offsets to the producer's transaction. The caller has checked the member's
+    /// generation.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -145,14 +146,15 @@ impl Broker {
     /// See [`Refused`].
     pub fn end(&mut self, identity: ProducerIdentity, commit: bool) -> Result<(), Refused> {
         match self.transactions.end(identity, commit)? {
-            // Of what its owner aborts nothing is forgotten: it would not take over its id then.
+            // The markers of an abort by the owner are not forgotten: the owner does not take over its id
+            // after it, so nothing would end the hanging transaction.
             Some(ending) if !commit => self.finish(ending),
             ending => self.finish_for(ending),
         }
         Ok(())
     }
 
-    /// What time does: silent members are put out, old transactions aborted.
+    /// Removes members whose sessions have expired, and aborts transactions past their timeout.
     pub fn expire(&mut self, now: Duration, random: &mut Random) {
         for group in &mut self.groups {
             group.expire(now, random);
@@ -162,7 +164,7 @@ impl Broker {
         }
     }
 
-    /// A person looks after what went astray: offsets, and markers that were forgotten.
+    /// Resets offsets that are out of range and writes the forgotten markers, as a person would.
     pub fn put_right(&mut self) {
         self.forgets_markers = false;
         for one in std::mem::take(&mut self.hanging) {
@@ -174,10 +176,9 @@ impl Broker {
         }
     }
 
-    /// What whoever has taken over a producer's id does: a transaction of it that holds back
-    /// offsets of the group is aborted wherever it hangs. Where its offsets count, what hangs of it
-    /// in a topic is left alone. `group_wide` is a planted bug: offsets that anybody's transaction
-    /// holds back are taken for its own.
+    /// Aborts the hanging transactions of a producer that hold back offsets of the group, as its client
+    /// does after a takeover. Hanging transactions whose offsets are committed stay as they are. With
+    /// `group_wide`, a planted bug, offsets that any producer's transaction holds back count as its own.
     pub fn end_hanging(&mut self, identity: ProducerIdentity, group_wide: bool) {
         let group = &self.groups[ORDER_STATUS];
         let (ours, others) = std::mem::take(&mut self.hanging)
@@ -199,8 +200,8 @@ impl Broker {
         self.groups[ORDER_STATUS].settle(one.id, commit);
     }
 
-    /// Forgets markers of a processor's transaction: of an abort all, the offsets' included; of a
-    /// commit the one of one partition, while the offsets count.
+    /// Forgets markers of a processor's transaction: of an abort all of them, the offsets' included; of a
+    /// commit that of one partition, while its offsets are committed.
     fn forget(&mut self, ending: &mut Ending) {
         let group = &mut self.groups[ORDER_STATUS];
         if !group.is_pending(ending.producer) {
@@ -225,7 +226,7 @@ impl Broker {
         });
     }
 
-    /// Ends a transaction that its owner did not end itself.
+    /// Ends a transaction whose markers the broker may forget: one that it aborts itself, or a commit.
     fn finish_for(&mut self, ending: Option<Ending>) {
         let Some(mut ending) = ending else { return };
         if self.forgets_markers {
@@ -252,7 +253,7 @@ impl Broker {
         }
     }
 
-    /// A batch of another producer's transaction, in one go (the relay's).
+    /// Appends a whole transaction of a relay to `order-status`, and commits or aborts it.
     pub fn append_in_transaction(&mut self, records: Vec<Record>, commit: bool) {
         const RELAY: ProducerId = 0;
         let mut touched = std::collections::BTreeSet::new();
@@ -268,22 +269,22 @@ impl Broker {
     }
 }
 
-/// A transaction without markers in some places. Kafka ends it with the next marker of the same
-/// producer, whichever that is; the model keeps it apart from later ones, as if a person wrote the
-/// marker before.
+/// A hanging transaction: some partitions have no marker of it. In Kafka the next marker of the same
+/// producer ends it too. The model keeps it apart from later transactions, as if a person had written its
+/// marker before them.
 #[derive(Debug)]
 struct Hanging {
     owner: ProducerId,
-    /// The producer that it belongs to from now on.
+    /// The producer id under which its records and offsets are kept.
     id: ProducerId,
     commit: bool,
     places: Vec<(usize, Partition)>,
 }
 
-/// Above the ids of all producers.
+/// Above the ids of all real producers.
 const FIRST_HANGING: ProducerId = 1_000_000;
 
-/// A partition's place in its topic.
+/// Returns a partition's index in its topic.
 fn index(partition: Partition) -> usize {
     usize::try_from(partition).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What the relay publishes: versions of orders, which never go back.
+//! The records that the relay publishes: versions of orders, which must not move backwards.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub fn version_of(record: &Record) -> i64 {
     version.unwrap_or_default()
 }
 
-/// Checks that an order's last record is the highest version that was ever published of it, and that
-/// versions appear first in their order. Returns what breaks this, if anything does.
+/// Checks that the last record of each order has its highest published version, and that versions first
+/// appear in ascending order. Returns a sentence that describes the first violation.
 pub fn regression(log: &PartitionLog) -> Option<String> {
     let mut orders = BTreeMap::<&[u8], (i64, i64)>::new();
     for (_, record) in log.committed() {

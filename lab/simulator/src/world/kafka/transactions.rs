@@ -1,5 +1,5 @@
-//! The transaction coordinator: epochs, fencing, timeouts. Protocol version 1, librdkafka's: one
-//! epoch for many transactions.
+//! The transaction coordinator: epochs, fencing, timeouts. It follows version 1 of the transaction
+//! protocol, which librdkafka uses: a producer keeps its epoch over many transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,21 +9,21 @@ use runtime::record::Partition;
 
 use super::log::ProducerId;
 
-/// Who a producer is to the broker.
+/// The identity by which the broker knows a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerIdentity {
-    /// Stays with the transactional id.
+    /// The producer id, which belongs to the transactional id.
     pub producer: ProducerId,
-    /// Grows with every takeover.
+    /// The epoch, which every takeover raises.
     pub epoch: i16,
 }
 
-/// Why the coordinator refuses.
+/// Why the coordinator refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// A newer epoch is there.
+    /// The producer id has a newer epoch.
     Fenced,
-    /// There is no such transaction.
+    /// The last transaction ended the other way.
     InvalidState,
 }
 
@@ -35,26 +35,26 @@ struct Transactional {
     last_end: Option<bool>,
 }
 
-/// A transaction that is to be ended in its partitions and in the groups.
+/// A transaction whose end must be written to its partitions and groups.
 #[derive(Debug)]
 pub struct Ending {
-    /// Whose.
+    /// The id of its producer.
     pub producer: ProducerId,
-    /// How.
+    /// Whether it is committed, and not aborted.
     pub commit: bool,
-    /// Where markers go: topic and partition.
+    /// The topics and partitions that get a marker.
     pub partitions: BTreeSet<(usize, Partition)>,
 }
 
-/// All transactional ids.
+/// The coordinator of all transactional ids.
 #[derive(Debug, Default)]
 pub struct Coordinator {
     ids: BTreeMap<String, Transactional>,
 }
 
 impl Coordinator {
-    /// Takes over the id. What a predecessor left open is aborted, unless `fences` is false (a
-    /// planted bug: then the old epoch stays good).
+    /// Takes over the id, and aborts the transaction that a predecessor left open. With `fences` false, a
+    /// planted bug, the predecessor's epoch stays valid.
     pub fn init(&mut self, id: &str, fences: bool) -> (ProducerIdentity, Option<Ending>) {
         let producer = self.ids.len() as ProducerId + 1;
         let one = self.ids.entry(id.to_owned()).or_insert(Transactional {
@@ -75,7 +75,7 @@ impl Coordinator {
         (one.identity, ending)
     }
 
-    /// A write, or offsets, of a transaction; opens it. `to` is the partition that is written.
+    /// Adds a partition (`to`) or offsets to the transaction, and opens it if necessary.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -92,7 +92,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Ends the transaction that is open now, whichever that is.
+    /// Ends the transaction that is open at this moment, which may be a later one than the sender meant.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -103,7 +103,7 @@ impl Coordinator {
     ) -> Result<Option<Ending>, Refused> {
         let one = self.get(identity)?;
         if one.open_since.is_none() {
-            // A repeated request has the same answer again; an empty transaction has no end.
+            // A repeated request gets the same answer again; an empty transaction needs no end.
             return match one.last_end {
                 Some(last) if last != commit => Err(Refused::InvalidState),
                 _ => Ok(None),
@@ -113,7 +113,7 @@ impl Coordinator {
         Ok(one.close(commit))
     }
 
-    /// Aborts what is open for too long, and fences its producer.
+    /// Aborts transactions past their timeout, and fences their producers.
     pub fn expire(&mut self, now: Duration) -> Vec<Ending> {
         let mut endings = Vec::new();
         for one in self.ids.values_mut() {
@@ -128,7 +128,7 @@ impl Coordinator {
         endings
     }
 
-    /// Whether a transaction of an id that begins so is open.
+    /// Returns whether a transactional id that begins with `prefix` has an open transaction.
     pub fn is_open(&self, prefix: &str) -> bool {
         self.ids
             .iter()
