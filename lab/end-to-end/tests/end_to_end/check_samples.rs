@@ -27,8 +27,8 @@ fn sample(command: &str) -> Result<Vec<String>> {
 /// The level and the name of a check, a mark for advice, and other lines as they are.
 fn shape(line: &str) -> String {
     const LEVELS: [&str; 4] = ["ok    ", "warn  ", "FAIL  ", "made  "];
-    let of_level = |level: &&str| Some((level.trim_end(), line.strip_prefix(*level)?));
-    match LEVELS.iter().find_map(of_level) {
+    let of_level = |level: &'static str| Some((level.trim_end(), line.strip_prefix(level)?));
+    match LEVELS.into_iter().find_map(of_level) {
         Some((level, rest)) => {
             let (name, _) = rest.split_once("  ").unwrap_or((rest, ""));
             format!("{level} {name}")
