@@ -31,9 +31,7 @@ pub trait Log {
     fn open_producer(&mut self) -> Result<(), Failure>;
 
     /// Returns whether the consumer was fenced: the group has given its name to another member.
-    fn is_fenced(&self) -> bool {
-        true
-    }
+    fn is_fenced(&self) -> bool;
 
     /// Returns how long the group keeps a member that sends no heartbeat.
     fn session_timeout(&self) -> Duration {

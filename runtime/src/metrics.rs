@@ -131,8 +131,8 @@ metrics! {
     SINK_BATCH_SECONDS Seconds "checkout_sink_batch_seconds"
         "Time from the start of a batch's statement to its commit in Postgres.";
     SINK_WRITE_ERRORS Counter "checkout_sink_write_errors_total"
-        [cause: Known(&["unavailable", "data"])]
-        "Statements that failed and were retried: in smaller parts because of their data, or unchanged because the database was not available.";
+        [cause: Known(&["unavailable", "conflict", "data"])]
+        "Statements that failed and were retried: in smaller parts because of their data, or unchanged because the database was unavailable or another transaction was in conflict.";
     SINK_REFUSED Counter "checkout_sink_refused_dead_letters_total"
         [outcome: Known(&["reduced", "blocked"])]
         "Dead letters that the broker refused: reduced (too large: written again without the parts that do not fit) or blocked (retried every 30 s at most).";

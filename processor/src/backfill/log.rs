@@ -175,6 +175,11 @@ impl Log for RangeLog {
         self.producers.open()
     }
 
+    /// A range is read without a group.
+    fn is_fenced(&self) -> bool {
+        false
+    }
+
     fn init(&mut self, timeout: Duration) -> Result<(), TransactionError> {
         self.producers.init(timeout)
     }

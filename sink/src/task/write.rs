@@ -193,7 +193,10 @@ where
     }
 
     fn write_again(&mut self, bisection: Bisection, class: RetryClass) -> State {
-        self.count_failure("unavailable");
+        self.count_failure(match class {
+            RetryClass::Conflict => "conflict",
+            _ => "unavailable",
+        });
         State::WaitingForDatabase {
             bisection,
             until: self.pause_ends(class),

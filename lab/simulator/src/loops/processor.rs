@@ -115,6 +115,11 @@ impl Log for SimulatedLog {
         Ok(())
     }
 
+    /// The only reason for which this consumer cannot go on.
+    fn is_fenced(&self) -> bool {
+        true
+    }
+
     fn session_timeout(&self) -> Duration {
         SESSION_TIMEOUT
     }

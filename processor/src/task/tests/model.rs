@@ -255,6 +255,11 @@ impl Log for Kafka {
         Ok(())
     }
 
+    /// The only reason for which this consumer cannot go on.
+    fn is_fenced(&self) -> bool {
+        true
+    }
+
     fn session_timeout(&self) -> Duration {
         SESSION_TIMEOUT
     }
