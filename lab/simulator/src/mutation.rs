@@ -15,6 +15,12 @@ pub enum Mutation {
     NewTransactionalId,
     /// After an interrupted call the producer is kept with its epoch, instead of replaced.
     ProducerKept,
+    /// After an interrupted call that added offsets the producer is kept with its epoch.
+    LateOffsetsKeepProducer,
+    /// A commit that is refused because of a newer epoch counts as done.
+    FencedIsCommitted,
+    /// After a commit of offsets without an answer the same member goes on, beside transactions.
+    LateCommitKeepsMember,
     /// Taking over a transactional id does not fence.
     NoFencing,
     /// A task aborts its own hanging transactions when any owner's transaction holds offsets back.

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use processor::task::Guarantee;
 use runtime::record::Positions;
+use simulator::random::Random;
+use simulator::world::kafka::group::{GroupOffsets, MemberId};
 use simulator::world::kafka::log::Record;
 use simulator::world::kafka::transactions::Refused;
 use simulator::world::kafka::{Broker, ORDER_STATUS, VOUCHERS};
+use simulator::world::network::Request;
+use simulator::world::{ProcessId, World};
 
 fn record(key: &str) -> Record {
     Record {
@@ -16,6 +21,40 @@ fn record(key: &str) -> Record {
 }
 
 const NOW: Duration = Duration::ZERO;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A world without faults, and a process whose requests arrive late.
+fn world() -> (World, ProcessId) {
+    let mut world = World::new(Random::new(1), Broker::new(1), None);
+    let process = world.start_process();
+    (world, process)
+}
+
+fn join(world: &mut World, instance: &str) -> MemberId {
+    let World {
+        broker,
+        random,
+        now,
+        ..
+    } = world;
+    let group = &mut broker.groups[ORDER_STATUS];
+    let member = group.join(instance, *now, random);
+    group.sync(member, instance, *now).unwrap();
+    member
+}
+
+/// Returns an offset as this member sends it now.
+fn offsets(world: &World, member: MemberId, offset: i64) -> GroupOffsets {
+    GroupOffsets {
+        group: ORDER_STATUS,
+        member: Some(world.broker.groups[ORDER_STATUS].identity(member)),
+        positions: Positions::from([(0, offset)]),
+    }
+}
+
+fn stable_offset(world: &World) -> Option<i64> {
+    world.broker.groups[ORDER_STATUS].stable_offset(0)
+}
 
 #[test]
 fn a_record_is_read_once_its_transaction_is_committed_and_the_marker_takes_an_offset() {
@@ -64,10 +103,12 @@ fn offsets_in_a_transaction_are_held_back_and_come_with_its_commit() {
     let mut broker = Broker::new(1);
     let one = broker.init("one", true);
     for (commit, offset, then) in [(false, 5, 0), (true, 7, 7)] {
-        let positions = Positions::from([(0, offset)]);
-        broker
-            .add_offsets(one, ORDER_STATUS, &positions, NOW)
-            .unwrap();
+        let offsets = GroupOffsets {
+            group: ORDER_STATUS,
+            member: None,
+            positions: Positions::from([(0, offset)]),
+        };
+        broker.add_offsets(one, &offsets, NOW).unwrap();
         assert_eq!(broker.groups[ORDER_STATUS].stable_offset(0), None);
         broker.end(one, commit).unwrap();
         assert_eq!(broker.groups[ORDER_STATUS].stable_offset(0), Some(then));
@@ -102,4 +143,99 @@ fn compaction_keeps_the_last_stable_record_of_a_key_at_its_offset() {
         .map(|(at, _)| at)
         .collect();
     assert_eq!(kept, [1, 2]);
+}
+
+#[test]
+fn a_late_commit_of_offsets_is_accepted_from_the_same_member() {
+    let (mut world, process) = world();
+    let member = join(&mut world, "a");
+    let late = Request::CommitOffsets(offsets(&world, member, 5));
+    world.send_later(process, SECOND, late);
+    assert_eq!(stable_offset(&world), Some(0));
+    world.advance(SECOND);
+    assert_eq!(stable_offset(&world), Some(5));
+}
+
+#[test]
+fn a_late_commit_of_offsets_is_refused_once_another_member_has_its_instance_id() {
+    let (mut world, process) = world();
+    let old = join(&mut world, "a");
+    let late = Request::CommitOffsets(offsets(&world, old, 5));
+    world.send_later(process, SECOND, late);
+    let new = join(&mut world, "a");
+    world.advance(SECOND);
+    assert_eq!(stable_offset(&world), Some(0));
+    assert!(world.broker.accepts(&offsets(&world, new, 5)));
+}
+
+#[test]
+fn a_late_commit_of_offsets_is_refused_in_a_later_generation() {
+    let (mut world, process) = world();
+    let member = join(&mut world, "a");
+    let late = Request::CommitOffsets(offsets(&world, member, 5));
+    world.send_later(process, SECOND, late);
+    join(&mut world, "b");
+    world.advance(SECOND);
+    assert_eq!(stable_offset(&world), Some(0));
+}
+
+#[test]
+fn a_late_commit_may_set_a_group_back_only_where_no_transaction_commits_offsets() {
+    for (guarantee, is_violation) in [
+        (Guarantee::ExactlyOnce, true),
+        (Guarantee::AtLeastOnce, false),
+    ] {
+        let (mut world, process) = world();
+        world.guarantee = guarantee;
+        let member = join(&mut world, "a");
+        let late = Request::CommitOffsets(offsets(&world, member, 5));
+        world.send_later(process, SECOND, late);
+        let newer = Positions::from([(0, 9)]);
+        world.broker.groups[ORDER_STATUS].commit(&newer);
+        world.advance(SECOND);
+        assert_eq!(stable_offset(&world), Some(5));
+        assert_eq!(world.broker.groups[ORDER_STATUS].highest_offset(0), 9);
+        assert_eq!(world.violation.is_some(), is_violation, "{guarantee:?}");
+    }
+}
+
+#[test]
+fn a_late_takeover_aborts_what_is_open_and_fences_its_successor() {
+    let (mut world, process) = world();
+    world.send_later(process, SECOND, Request::TakeOver("one".to_owned()));
+    let one = world.broker.init("one", true);
+    world
+        .broker
+        .produce(one, VOUCHERS, record("a"), NOW)
+        .unwrap();
+    world.advance(SECOND);
+    assert_eq!(world.broker.end(one, true), Err(Refused::Fenced));
+    let log = world.broker.log(VOUCHERS, 0);
+    assert!(!log.has_open_transaction() && log.read(0).is_none());
+}
+
+#[test]
+fn late_offsets_are_added_to_what_their_epoch_has_open_and_refused_after_a_takeover() {
+    let (mut world, process) = world();
+    let member = join(&mut world, "a");
+    let one = world.broker.init("one", true);
+    let late = Request::AddOffsets {
+        identity: one,
+        offsets: offsets(&world, member, 5),
+    };
+    world.send_later(process, SECOND, late.clone());
+    world.send_later(process, SECOND * 2, late.clone());
+    world.send_later(process, SECOND * 3, late);
+    // The next transaction of the same epoch has newer offsets.
+    let newer = offsets(&world, member, 7);
+    world.broker.add_offsets(one, &newer, NOW).unwrap();
+    world.advance(SECOND);
+    world.broker.end(one, true).unwrap();
+    assert_eq!(stable_offset(&world), Some(5), "and replace its own");
+    world.advance(SECOND * 2);
+    assert_eq!(stable_offset(&world), None, "they open a transaction");
+    world.broker.init("one", true);
+    assert_eq!(stable_offset(&world), Some(5));
+    world.advance(SECOND * 3);
+    assert_eq!(stable_offset(&world), Some(5), "refused");
 }

@@ -7,8 +7,10 @@ use simulator::seeds::{Seeds, run};
 /// Returns the number of seeds within which a bug must be found.
 const fn within(mutation: Mutation) -> u64 {
     match mutation {
-        Mutation::ProducerKept => 5_000,
+        Mutation::ProducerKept | Mutation::LateOffsetsKeepProducer => 5_000,
         Mutation::NoGeneration
+        | Mutation::FencedIsCommitted
+        | Mutation::LateCommitKeepsMember
         | Mutation::RelayWithoutLock
         | Mutation::LockOfAStandby
         | Mutation::OutOfRangeResets

@@ -9,9 +9,13 @@ use runtime::kafka::{AssignmentChange, CommitError, Membership, Polled};
 use runtime::record::{InputRecord, Offset, Partition, Positions};
 
 use crate::mutation::Mutation;
-use crate::world::kafka::group::{MemberId, NotMember};
+use crate::world::kafka::group::{GroupOffsets, MemberId, NotMember};
 use crate::world::kafka::log::{PartitionLog, Record, TIMESTAMP_MILLIS};
+use crate::world::network::Request;
 use crate::world::{Fault, ProcessId, Service, World};
+
+/// A commit of offsets that is not answered within this time is given up (ADR 0016).
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A record as the loop sees it.
 #[derive(Debug, Clone)]
@@ -60,6 +64,10 @@ pub struct Consumer {
     positions: BTreeMap<Partition, Option<Offset>>,
     exact: Positions,
     changes: Vec<AssignmentChange>,
+    /// Another member has joined with this instance id.
+    is_fenced: bool,
+    /// A commit of offsets was not answered, and the next poll says that this client cannot go on.
+    has_failed: bool,
 }
 
 impl Consumer {
@@ -73,6 +81,8 @@ impl Consumer {
             positions: BTreeMap::new(),
             exact: Positions::new(),
             changes: Vec::new(),
+            is_fenced: false,
+            has_failed: false,
         }
     }
 
@@ -130,7 +140,10 @@ impl Consumer {
                 self.member = None;
                 Ok(true)
             }
-            Err(NotMember::Fenced) => Err("another member has this instance id".to_owned()),
+            Err(NotMember::Fenced) => {
+                self.is_fenced = true;
+                Err("another member has this instance id".to_owned())
+            }
         }
     }
 
@@ -153,8 +166,16 @@ impl Consumer {
         self.changes.push(change);
     }
 
+    /// Returns whether another member has joined with this member's instance id.
+    pub const fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
     /// Returns the next record. A rebalance may happen here.
     pub fn poll(&mut self, world: &mut World, timeout: Duration) -> Polled<Read> {
+        if self.has_failed {
+            return Polled::Fatal("a commit of offsets was not answered".to_owned());
+        }
         match world.call(self.id, Service::Kafka, "poll") {
             Fault::None | Fault::AnswerLost if !world.lives[self.id].dead => {}
             _ => {
@@ -263,6 +284,11 @@ impl Consumer {
     /// # Errors
     /// A fault, or offsets that a transaction holds back.
     pub fn rewind(&mut self, world: &mut World) -> Result<(), String> {
+        if self.has_failed {
+            // The caller gets on to the poll that returns the failure.
+            self.exact.clear();
+            return Ok(());
+        }
         self.heartbeat(world);
         match world.call(self.id, Service::Kafka, "rewind") {
             Fault::None => {}
@@ -291,33 +317,56 @@ impl Consumer {
     ///
     /// # Errors
     /// A fault, or a generation that is not accepted.
-    pub fn commit(&self, world: &mut World, positions: &Positions) -> Result<(), CommitError> {
+    pub fn commit(&mut self, world: &mut World, positions: &Positions) -> Result<(), CommitError> {
         if positions.is_empty() {
             return Ok(());
         }
         self.heartbeat(world);
+        let offsets = self.offsets(world, positions);
         let fault = world.call(self.id, Service::Kafka, "commit offsets");
-        if matches!(fault, Fault::Refused | Fault::Slow) {
-            return Err(CommitError::Unavailable(KafkaError::Canceled));
+        match fault {
+            Fault::Refused => return Err(CommitError::Unavailable(KafkaError::Canceled)),
+            Fault::Slow => {
+                let error = self.give_up_commit(world);
+                world.arrive_late(self.id, Request::CommitOffsets(offsets));
+                return Err(error);
+            }
+            Fault::None | Fault::AnswerLost => {}
         }
-        if !self.is_accepted(world) {
+        if !world.broker.accepts(&offsets) {
             return Err(CommitError::NotOwner(KafkaError::Canceled));
         }
         world.note(&format!("process {}", self.id), || {
             format!("offsets {positions:?}")
         });
-        let positions = shifted(world, positions);
-        world.broker.groups[self.group].commit(&positions);
+        world.broker.groups[self.group].commit(&offsets.positions);
         if fault == Fault::AnswerLost {
-            return Err(CommitError::Unavailable(KafkaError::Canceled));
+            return Err(self.give_up_commit(world));
         }
         Ok(())
     }
 
-    /// Returns whether the coordinator accepts this member's generation.
-    pub fn is_accepted(&self, world: &World) -> bool {
-        self.member
-            .is_some_and(|member| world.broker.groups[self.group].accepts(member))
+    /// Waits in vain for the answer to a commit, and returns the error, as `Subscription` does. The request
+    /// may still arrive, and beside transactions set the group back behind what they have committed since.
+    /// There this client cannot go on: once its successor has joined, the coordinator refuses the request.
+    /// A client that is not beside transactions keeps its member and commits again.
+    fn give_up_commit(&mut self, world: &mut World) -> CommitError {
+        world.spend(self.id, COMMIT_TIMEOUT);
+        if !world.is_beside_transactions(self.group) || world.has(Mutation::LateCommitKeepsMember) {
+            return CommitError::Unavailable(KafkaError::Canceled);
+        }
+        self.has_failed = true;
+        CommitError::NotOwner(KafkaError::Canceled)
+    }
+
+    /// Returns offsets of this group, with the member and the generation of this moment.
+    pub fn offsets(&self, world: &World, positions: &Positions) -> GroupOffsets {
+        let member = self.member.unwrap_or_default();
+        GroupOffsets {
+            group: self.group,
+            member: Some(world.broker.groups[self.group].identity(member)),
+            positions: shifted(world, positions),
+        }
     }
 }
 
@@ -331,7 +380,7 @@ fn in_range(world: &World, log: &PartitionLog, offset: Offset) -> Option<Offset>
 }
 
 /// Returns the offsets, raised by one if the bug `OffByOne` is planted.
-pub fn shifted(world: &World, positions: &Positions) -> Positions {
+fn shifted(world: &World, positions: &Positions) -> Positions {
     let by = Offset::from(world.has(Mutation::OffByOne));
     positions
         .iter()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use runtime::kafka::{Outgoing, TransactionError};
 
 use crate::mutation::Mutation;
+use crate::world::kafka::group::GroupOffsets;
 use crate::world::kafka::log::Record;
 use crate::world::kafka::transactions::{ProducerIdentity, Refused};
 use crate::world::kafka::{COMPACTED, TOPICS};
@@ -32,6 +33,8 @@ pub struct Producer {
     identity: Option<ProducerIdentity>,
     state: State,
     queue: Vec<(usize, Record)>,
+    /// Offsets of this client may still arrive after it has stopped waiting for them.
+    has_late_offsets: bool,
 }
 
 /// A port's answer.
@@ -55,12 +58,13 @@ impl Producer {
             identity: None,
             state: State::New,
             queue: Vec::new(),
+            has_late_offsets: false,
         }
     }
 
     /// Replaces the client by a new one. Queued records may have been sent before.
     pub fn reopen(&mut self, world: &mut World) {
-        if self.state == State::Ready && world.has(Mutation::ProducerKept) {
+        if self.is_kept(world) {
             return;
         }
         if world.random.per_mille(500) && !world.lives[self.id].dead {
@@ -70,6 +74,29 @@ impl Producer {
             in_transactions: self.in_transactions,
             ..Self::new(self.id, std::mem::take(&mut self.name))
         };
+    }
+
+    /// Returns whether a planted bug keeps this client and its epoch instead of replacing it.
+    fn is_kept(&self, world: &World) -> bool {
+        let is_kept = world.has(Mutation::ProducerKept)
+            || self.has_late_offsets && world.has(Mutation::LateOffsetsKeepProducer);
+        is_kept && self.state == State::Ready
+    }
+
+    /// Returns the answer to a call that takes longer than its caller waits, and whose request arrives
+    /// later.
+    ///
+    /// The real client waits for the same answer when the call is repeated. But it also sends the request
+    /// again when a connection breaks, as does the client that replaces it once the call is abandoned
+    /// (ADR 0015). So in the model a repeated call is a new request, and the first one arrives whenever it
+    /// does.
+    fn slow(&mut self, world: &mut World, timeout: Duration, request: Request) -> Answer {
+        world.spend(self.id, timeout);
+        world.arrive_late(self.id, request);
+        if world.random.per_mille(300) {
+            return self.fatal("the call has not returned and is abandoned");
+        }
+        retriable("no answer")
     }
 
     fn fatal(&mut self, why: &str) -> Answer {
@@ -87,16 +114,24 @@ impl Producer {
 
     /// Takes over the transactional id.
     pub fn init(&mut self, world: &mut World, timeout: Duration) -> Answer {
-        if self.state == State::Ready && world.has(Mutation::ProducerKept) {
+        if self.is_kept(world) {
             return Ok(());
         }
         if self.state != State::New {
             return self.fatal("init twice");
         }
         let fault = world.call(self.id, Service::Kafka, "init");
-        if matches!(fault, Fault::Refused | Fault::Slow) {
-            world.spend(self.id, timeout);
-            return retriable("no answer");
+        match fault {
+            Fault::Refused => {
+                world.spend(self.id, timeout);
+                return retriable("no answer");
+            }
+            // It fences whoever has the id by then: a successor, or this client's repeated call.
+            Fault::Slow => {
+                let request = Request::TakeOver(self.name.clone());
+                return self.slow(world, timeout, request);
+            }
+            Fault::None | Fault::AnswerLost => {}
         }
         let identity = if world.has(Mutation::NewTransactionalId) {
             let name = format!("{}/{}", self.name, world.random.next());
@@ -234,22 +269,42 @@ impl Producer {
         }
     }
 
-    /// Adds offsets to the transaction, by calling `add`.
+    /// Adds offsets to the transaction.
     pub fn send_offsets(
         &mut self,
         world: &mut World,
+        offsets: GroupOffsets,
         timeout: Duration,
-        add: impl FnOnce(&mut World, ProducerIdentity) -> Result<bool, Refused>,
     ) -> Answer {
         let (State::Open, Some(identity)) = (&self.state, self.identity) else {
             return self.fatal("offsets without a transaction");
         };
         let fault = world.call(self.id, Service::Kafka, "send offsets");
-        if matches!(fault, Fault::Refused | Fault::Slow) {
-            world.spend(self.id, timeout);
-            return retriable("no answer");
+        match fault {
+            Fault::Refused => {
+                world.spend(self.id, timeout);
+                return retriable("no answer");
+            }
+            // They are added to what this epoch has open by then: this transaction, in which they change
+            // nothing, or, unless the client is replaced, one of its next transactions.
+            Fault::Slow => {
+                self.has_late_offsets = true;
+                let request = Request::AddOffsets { identity, offsets };
+                return self.slow(world, timeout, request);
+            }
+            Fault::None | Fault::AnswerLost => {}
         }
-        match add(world, identity) {
+        let added = if world.has(Mutation::OffsetsBeforeVouchers) {
+            let is_accepted = world.broker.accepts(&offsets);
+            if is_accepted {
+                world.broker.groups[offsets.group].commit(&offsets.positions);
+            }
+            Ok(is_accepted)
+        } else {
+            let now = world.now;
+            world.broker.add_offsets(identity, &offsets, now)
+        };
+        match added {
             Err(refused) => return self.refused(refused),
             Ok(false) => return abortable("illegal generation"),
             Ok(true) => {}
@@ -284,6 +339,10 @@ impl Producer {
         }
         match fault {
             Fault::None => match world.broker.end(identity, commit) {
+                Err(Refused::Fenced) if commit && world.has(Mutation::FencedIsCommitted) => {
+                    self.state = State::Ready;
+                    Ok(())
+                }
                 Ok(()) => {
                     self.state = State::Ready;
                     Ok(())

@@ -18,7 +18,6 @@ use schemas::{Malformed, OrderStatusPlan, Reason, SchemaId, ValueFormat};
 
 use super::member::Member;
 use super::silent::Silent;
-use crate::clients::consumer::shifted;
 use crate::clients::producers::Producers;
 use crate::mutation::Mutation;
 use crate::world::kafka::ORDER_STATUS;
@@ -115,9 +114,8 @@ impl Log for SimulatedLog {
         Ok(())
     }
 
-    /// The only reason for which this consumer cannot go on.
     fn is_fenced(&self) -> bool {
-        true
+        self.member.consumer.is_fenced()
     }
 
     fn session_timeout(&self) -> Duration {
@@ -163,24 +161,12 @@ impl Log for SimulatedLog {
             self.late = Some(positions.clone());
             return Ok(());
         }
-        let consumer = &self.member.consumer;
-        self.producers
-            .current()
-            .send_offsets(world, timeout, |world, identity| {
-                if !world.has(Mutation::NoGeneration) && !consumer.is_accepted(world) {
-                    return Ok(false);
-                }
-                let positions = shifted(world, positions);
-                if world.has(Mutation::OffsetsBeforeVouchers) {
-                    world.broker.groups[ORDER_STATUS].commit(&positions);
-                    return Ok(true);
-                }
-                let time = world.now;
-                world
-                    .broker
-                    .add_offsets(identity, ORDER_STATUS, &positions, time)
-                    .map(|()| true)
-            })
+        let mut offsets = self.member.consumer.offsets(world, positions);
+        if world.has(Mutation::NoGeneration) {
+            offsets.member = None;
+        }
+        let producer = self.producers.current();
+        producer.send_offsets(world, offsets, timeout)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<(), TransactionError> {

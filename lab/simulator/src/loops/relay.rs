@@ -209,8 +209,7 @@ impl Outbox for SimulatedOutbox {
             // The statement may still be executed after the relay has stopped waiting for it.
             let world = &mut self.world.borrow_mut();
             if world.random.per_mille(300) {
-                let delay = Duration::from_millis(world.random.below(20_000));
-                world.send_later(self.id, delay, Request::Delete(ids.to_vec()));
+                world.arrive_late(self.id, Request::Delete(ids.to_vec()));
             }
         }
         deleted

@@ -15,9 +15,9 @@ use processor::task::Guarantee;
 use runtime::clock::Clock;
 
 use self::database::Database;
-use self::kafka::Broker;
-use self::kafka::group::SESSION_TIMEOUT;
+use self::kafka::group::{GroupOffsets, SESSION_TIMEOUT};
 use self::kafka::transactions::Refused;
+use self::kafka::{Broker, ORDER_STATUS};
 use self::network::{Network, Request, Ticket};
 use self::outbox::OutboxTable;
 use self::schedule::Schedule;
@@ -252,6 +252,18 @@ impl World {
         self.network.send(due, request)
     }
 
+    /// Sends a request that arrives after its sender has stopped waiting for the answer.
+    pub fn arrive_late(&mut self, id: ProcessId, request: Request) {
+        let delay = Duration::from_millis(self.random.below(20_000));
+        self.send_later(id, delay, request);
+    }
+
+    /// Returns whether transactions commit offsets of this group too. Where they do not, records may be
+    /// processed again: by the sink, whose table ignores it, and at least once.
+    pub fn is_beside_transactions(&self, group: usize) -> bool {
+        group == ORDER_STATUS && self.guarantee == Guarantee::ExactlyOnce
+    }
+
     /// Returns the answer to a request, once the request has arrived.
     pub fn answer(&self, ticket: Ticket) -> Option<Result<(), Refused>> {
         self.network.answer_to(ticket)
@@ -266,6 +278,19 @@ impl World {
             self.note("network", || format!("{request:?}"));
             let answer = match request {
                 Request::End { identity, commit } => self.broker.end(identity, commit),
+                Request::TakeOver(id) => {
+                    let fences = !self.has(Mutation::NoFencing);
+                    self.broker.init(&id, fences);
+                    Ok(())
+                }
+                Request::AddOffsets { identity, offsets } => {
+                    let added = self.broker.add_offsets(identity, &offsets, now);
+                    added.map(|_| ())
+                }
+                Request::CommitOffsets(offsets) => {
+                    self.commit_late(&offsets);
+                    Ok(())
+                }
                 Request::Delete(ids) => {
                     self.outbox.delete(&ids);
                     Ok(())
@@ -290,6 +315,21 @@ impl World {
                 self.violation
                     .get_or_insert(format!("a committed offset went back: {what}"));
             }
+        }
+    }
+
+    /// Commits offsets whose sender has stopped waiting, if it is a member of the current generation. They
+    /// may set the group back unless it is beside transactions.
+    fn commit_late(&mut self, offsets: &GroupOffsets) {
+        if !self.broker.accepts(offsets) {
+            return;
+        }
+        let may_go_back = !self.is_beside_transactions(offsets.group);
+        let group = &mut self.broker.groups[offsets.group];
+        if may_go_back {
+            group.overwrite(&offsets.positions);
+        } else {
+            group.commit(&offsets.positions);
         }
     }
 }

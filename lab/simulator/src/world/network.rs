@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::database::Row;
+use super::kafka::group::GroupOffsets;
 use super::kafka::transactions::{ProducerIdentity, Refused};
 
 /// The number of a request, by which its answer is looked up.
@@ -19,6 +20,17 @@ pub enum Request {
         /// Whether it commits or aborts.
         commit: bool,
     },
+    /// Takes over this transactional id.
+    TakeOver(String),
+    /// Adds offsets to a transaction.
+    AddOffsets {
+        /// The producer and the epoch of the request.
+        identity: ProducerIdentity,
+        /// The offsets and their sender.
+        offsets: GroupOffsets,
+    },
+    /// Commits offsets outside of a transaction.
+    CommitOffsets(GroupOffsets),
     /// Inserts these rows into the vouchers table.
     Insert(Vec<Row>),
     /// Deletes the rows of these ids from the outbox.

@@ -29,7 +29,7 @@ const fn number(topic: Topic) -> usize {
 pub(super) struct Model {
     world: World,
     producers: BTreeMap<Name, Producer>,
-    members: BTreeMap<Name, (usize, Consumer)>,
+    members: BTreeMap<Name, Consumer>,
 }
 
 impl Model {
@@ -46,10 +46,7 @@ impl Model {
     }
 
     fn member(&mut self, name: Name) -> (&mut World, &mut Consumer) {
-        (
-            &mut self.world,
-            &mut script::known(&mut self.members, name).1,
-        )
+        (&mut self.world, script::known(&mut self.members, name))
     }
 
     fn append(&mut self, topic: Topic, key: Option<&str>, value: &str) -> Answer {
@@ -61,16 +58,9 @@ impl Model {
 
     fn offsets(&mut self, producer: Name, member: Name, offset: i64) -> Answer {
         let producer = script::known(&mut self.producers, producer);
-        let (group, member) = &self.members[member];
-        let positions = Positions::from([(0, offset)]);
-        producer.send_offsets(&mut self.world, A_WHILE, |world, identity| {
-            if !member.is_accepted(world) {
-                return Ok(false);
-            }
-            let now = world.now;
-            let added = world.broker.add_offsets(identity, *group, &positions, now);
-            added.map(|()| true)
-        })
+        let member = &self.members[member];
+        let offsets = member.offsets(&self.world, &Positions::from([(0, offset)]));
+        producer.send_offsets(&mut self.world, offsets, A_WHILE)
     }
 
     fn read(&self, topic: Topic, committed: bool) -> String {
@@ -160,9 +150,8 @@ impl Kafka for Model {
             Step::Append(topic, key, value) => script::word(self.append(topic, key, value)),
             Step::Join(name, topic, instance) => {
                 let process = self.world.start_process();
-                let group = number(topic);
-                let consumer = Consumer::new(process, group, instance.to_owned());
-                self.members.insert(name, (group, consumer));
+                let consumer = Consumer::new(process, number(topic), instance.to_owned());
+                self.members.insert(name, consumer);
                 let (world, member) = self.member(name);
                 match member.poll(world, A_WHILE) {
                     Polled::Fatal(why) => why,

@@ -12,6 +12,27 @@ use crate::random::Random;
 /// The number of a member. A process that joins again gets a new one.
 pub type MemberId = u64;
 
+/// The identity with which a member sends offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberIdentity {
+    /// The member. A client that has never joined sends 0, which no member has.
+    pub member: MemberId,
+    /// The generation that the member knew when it sent the request.
+    pub generation: i32,
+}
+
+/// Offsets of a group, as a request has them.
+#[derive(Debug, Clone)]
+pub struct GroupOffsets {
+    /// The index of the group.
+    pub group: usize,
+    /// The sender, which the coordinator checks when the request arrives. Without one, which is a planted
+    /// bug, nothing is checked.
+    pub member: Option<MemberIdentity>,
+    /// The next offset of each partition.
+    pub positions: Positions,
+}
+
 /// A member that sends no heartbeat for this long is removed.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,6 +62,8 @@ pub struct Group {
     members: BTreeMap<MemberId, Member>,
     target: BTreeMap<Partition, MemberId>,
     committed: Positions,
+    /// The highest offset that was ever committed of each partition.
+    highest: Positions,
     /// Offsets of open transactions.
     pending: BTreeMap<ProducerId, Positions>,
     /// Offsets beyond the end of the log, as after a truncation, until a person resets them.
@@ -62,6 +85,7 @@ impl Group {
             members: BTreeMap::new(),
             target: BTreeMap::new(),
             committed: Positions::new(),
+            highest: Positions::new(),
             pending: BTreeMap::new(),
             astray: Positions::new(),
             went_back: None,
@@ -227,21 +251,40 @@ impl Group {
         })
     }
 
-    /// Returns whether the coordinator accepts offsets from this member now.
-    pub fn accepts(&self, id: MemberId) -> bool {
-        self.members
-            .get(&id)
-            .is_some_and(|member| member.generation == self.generation)
+    /// Returns the identity with which this member sends offsets now. A member that was removed has no
+    /// generation.
+    pub fn identity(&self, id: MemberId) -> MemberIdentity {
+        let member = self.members.get(&id);
+        MemberIdentity {
+            member: id,
+            generation: member.map_or(-1, |member| member.generation),
+        }
     }
 
-    /// Commits offsets outside of a transaction. The caller has checked [`accepts`](Self::accepts).
+    /// Returns whether the coordinator accepts offsets from this sender now: only from a member, and only
+    /// of the current generation. A static member that was replaced is no member any more.
+    pub fn accepts(&self, sender: MemberIdentity) -> bool {
+        self.members.contains_key(&sender.member) && sender.generation == self.generation
+    }
+
+    /// Commits offsets. The caller has checked [`accepts`](Self::accepts).
     pub fn commit(&mut self, positions: &Positions) {
         for (partition, offset) in positions {
-            self.astray.remove(partition);
-            let before = self.committed.insert(*partition, *offset).unwrap_or(0);
+            let before = self.committed_offset(*partition);
             if *offset < before {
                 self.went_back = Some(format!("partition {partition}: {before} to {offset}"));
             }
+        }
+        self.overwrite(positions);
+    }
+
+    /// Commits offsets, and allows them to set the group back.
+    pub fn overwrite(&mut self, positions: &Positions) {
+        for (partition, offset) in positions {
+            self.astray.remove(partition);
+            self.committed.insert(*partition, *offset);
+            let highest = self.highest.entry(*partition).or_default();
+            *highest = (*highest).max(*offset);
         }
     }
 
@@ -309,5 +352,10 @@ impl Group {
     /// Returns the committed offset, even while an open transaction holds a newer one back.
     pub fn committed_offset(&self, partition: Partition) -> i64 {
         self.committed.get(&partition).copied().unwrap_or(0)
+    }
+
+    /// Returns the highest offset that was ever committed, 0 if none was.
+    pub fn highest_offset(&self, partition: Partition) -> i64 {
+        self.highest.get(&partition).copied().unwrap_or(0)
     }
 }

@@ -7,10 +7,10 @@ pub mod transactions;
 
 use std::time::Duration;
 
-use runtime::record::{Partition, Positions};
+use runtime::record::Partition;
 
 use crate::random::Random;
-use group::Group;
+use group::{Group, GroupOffsets};
 use log::{PartitionLog, ProducerId, Record};
 use transactions::{Coordinator, Ending, ProducerIdentity, Refused};
 
@@ -123,21 +123,32 @@ impl Broker {
         identity
     }
 
-    /// Adds a group's offsets to the producer's transaction. The caller has checked the member's
-    /// generation.
+    /// Returns whether the group's coordinator accepts these offsets now.
+    pub fn accepts(&self, offsets: &GroupOffsets) -> bool {
+        let group = &self.groups[offsets.group];
+        offsets.member.is_none_or(|sender| group.accepts(sender))
+    }
+
+    /// Adds a group's offsets to the transaction that the producer has open at this moment, and opens one
+    /// if there is none. Returns whether the group's coordinator accepts their sender.
+    ///
+    /// In Kafka these are two requests, one to each coordinator. The model makes them one, which may open a
+    /// transaction even when it arrives late. Kafka refuses the second request then (KIP-890).
     ///
     /// # Errors
     /// See [`Refused`].
     pub fn add_offsets(
         &mut self,
         identity: ProducerIdentity,
-        group: usize,
-        positions: &Positions,
+        offsets: &GroupOffsets,
         now: Duration,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
+        if !self.accepts(offsets) {
+            return Ok(false);
+        }
         self.transactions.add(identity, None, now)?;
-        self.groups[group].add_pending(identity.producer, positions);
-        Ok(())
+        self.groups[offsets.group].add_pending(identity.producer, &offsets.positions);
+        Ok(true)
     }
 
     /// Ends a transaction.
