@@ -174,7 +174,10 @@ const PAUSE_MILLIS = 500;
 
 async function loadOtherViews() {
   try {
-    for (const { load } of ROUTES) await load();
+    for (const { load } of ROUTES) {
+      const { loadRest } = await load();
+      await loadRest?.();
+    }
   } catch {
     // A browser may not fetch a module again that failed, so the others are left until they are asked for.
   }

@@ -67,6 +67,11 @@ export function uniqueId(prefix) {
   return `${prefix}-${ids}`;
 }
 
+/** Calls `work` once the page was painted as it is now. */
+export function afterPaint(work) {
+  requestAnimationFrame(() => setTimeout(work));
+}
+
 const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'indeterminate']);
 
 function fill(element, props, children) {

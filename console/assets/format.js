@@ -6,19 +6,16 @@
 /** Stands for a value that is not known, or not applicable. */
 export const NONE = '–';
 
-const INTEGER = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
-const ONE_DIGIT = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
-
 /** 1234 -> "1,234" */
 export function number(value) {
-  return isNumber(value) ? INTEGER.format(value) : NONE;
+  return isNumber(value) ? integer(value) : NONE;
 }
 
 /** 1234 -> "1,234", 12345 -> "12.3k", 1234567 -> "1.2M": at most six characters. */
 export function compact(value) {
   if (!isNumber(value)) return NONE;
   const size = Math.abs(value);
-  if (size < 9_999.5) return INTEGER.format(value);
+  if (size < 9_999.5) return integer(value);
   for (const [unit, name] of [
     [1e3, 'k'],
     [1e6, 'M'],
@@ -28,7 +25,7 @@ export function compact(value) {
     // 999.95k would be written as 1,000k.
     if (scaled < 999.5) return `${significant(value / unit)}${name}`;
   }
-  return `${INTEGER.format(value / 1e12)}T`;
+  return `${integer(value / 1e12)}T`;
 }
 
 /** 3.42 -> "3.4/s", 1234 -> "1,234/s" */
@@ -36,7 +33,7 @@ export function rate(value) {
   if (!isNumber(value)) return NONE;
   if (value === 0) return '0/s';
   if (value < 0.1) return '<0.1/s';
-  if (value < 9.95) return `${ONE_DIGIT.format(value)}/s`;
+  if (value < 9.95) return `${oneDigit(value)}/s`;
   return `${compact(value)}/s`;
 }
 
@@ -47,7 +44,7 @@ export function percent(ratio) {
   // 0 % and 100 % must be exact, so values close to them are not rounded to them.
   if (value > 0 && value < 1) return '<1 %';
   if (value < 100 && value > 99) return '>99 %';
-  return `${INTEGER.format(value)} %`;
+  return `${integer(value)} %`;
 }
 
 /** 12.3 -> "12 ms", 4700 -> "4.7 s", 200000 -> "3 min 20 s", 273600000 -> "3 d 4 h" */
@@ -58,7 +55,7 @@ export function millis(value) {
   if (value < 1) return '<1 ms';
   if (value < 999.5) return `${Math.round(value)} ms`;
   const seconds = value / 1000;
-  if (seconds < 9.95) return `${ONE_DIGIT.format(seconds)} s`;
+  if (seconds < 9.95) return `${oneDigit(seconds)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return two(Math.floor(whole / 60), 'min', whole % 60, 's');
@@ -114,7 +111,7 @@ export function amounts(text) {
 /** (1, "order", "orders") -> "1 order" */
 export function plural(count, one, many) {
   if (!isNumber(count)) return `${NONE} ${many}`;
-  return `${INTEGER.format(count)} ${count === 1 ? one : many}`;
+  return `${integer(count)} ${count === 1 ? one : many}`;
 }
 
 /** "no record yet" -> "No record yet." The details of problems and hops are written like that. */
@@ -165,13 +162,25 @@ export function toDate(instant) {
   return Number.isNaN(date.getTime()) ? null : date;
 }
 
+const integer = rounded(0);
+const oneDigit = rounded(1);
+
+// The first formatter of a page takes tens of milliseconds, so none is built before a number is shown.
+function rounded(digits) {
+  let format = null;
+  return (value) => {
+    format ??= new Intl.NumberFormat('en', { maximumFractionDigits: digits });
+    return format.format(value);
+  };
+}
+
 function isNumber(value) {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
 /** 1.234 -> "1.2", 12.34 -> "12.3", 123.4 -> "123" */
 function significant(value) {
-  return Math.abs(value) < 99.95 ? ONE_DIGIT.format(value) : INTEGER.format(value);
+  return Math.abs(value) < 99.95 ? oneDigit(value) : integer(value);
 }
 
 function two(first, firstUnit, second, secondUnit) {

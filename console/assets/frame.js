@@ -3,7 +3,7 @@
 import { remove } from './api.js';
 import { icon } from './components/icons.js';
 import { stateBadge } from './components/state-badge.js';
-import { append, h, replace, setAttribute, setText } from './dom.js';
+import { afterPaint, append, h, replace, setAttribute, setText } from './dom.js';
 import { goToLogin } from './navigate.js';
 import { NAVIGATION } from './routes.js';
 import { forgetSession, session } from './session.js';
@@ -69,7 +69,7 @@ export function buildHeader(element) {
 export function buildFooter(element) {
   const version = h('span');
   const campaign = h('span');
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'this browser';
+  const zone = h('span');
   append(
     element,
     h(
@@ -77,9 +77,11 @@ export function buildFooter(element) {
       { class: 'footer-inner' },
       version,
       campaign,
-      h('span', null, zone === 'UTC' ? 'Times are in UTC.' : `Times are those of ${zone}; hover over one for UTC.`),
+      zone,
     ),
   );
+  // The first question about zones takes tens of milliseconds, in which the page can be there already.
+  afterPaint(() => setText(zone, sentenceOnZone()));
   return {
     update() {
       const who = session();
@@ -88,6 +90,11 @@ export function buildFooter(element) {
       campaign.hidden = !who?.campaign;
     },
   };
+}
+
+function sentenceOnZone() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'this browser';
+  return zone === 'UTC' ? 'Times are in UTC.' : `Times are those of ${zone}; hover over one for UTC.`;
 }
 
 function buildLive() {

@@ -1,5 +1,6 @@
 // Every view has an address. A module of a view exports `tag`, the name of its custom element (a `View`),
-// and `title(params)`, the document's title.
+// and `title(params)`, the document's title. `loadRest()`, where a view has it, loads the modules that the view
+// takes when it was shown.
 
 export const ROUTES = [
   { pattern: '/flow', nav: 'flow', load: () => import('./views/flow.js') },

@@ -1,14 +1,11 @@
 // The whole path, live: what flows, how late it is, what is wrong, and the last 15 minutes.
 
-import { get, isAborted } from '../api.js';
+import { get, isAborted, loadModule } from '../api.js';
 import { problemBox } from '../components/problem.js';
 import { View } from '../components/view.js';
-import { h, replace, setText, uniqueId } from '../dom.js';
-import { flowCharts } from '../flow/charts.js';
-import { nodeDetail } from '../flow/detail.js';
+import { afterPaint, append, h, replace, setText, uniqueId } from '../dom.js';
 import { History } from '../flow/history.js';
 import { flowMap } from '../flow/map.js';
-import { flowTable } from '../flow/table.js';
 import { warningStrip } from '../flow/warnings.js';
 import { clock, utc } from '../format.js';
 import { stream } from '../stream.js';
@@ -19,10 +16,16 @@ export function title() {
   return 'Flow';
 }
 
+/** Loads what comes once the drawing was painted: the charts, the table, and an open node. */
+export function loadRest() {
+  return import('../flow/rest.js');
+}
+
 class FlowView extends View {
   #history = new History();
   #flow = null;
   #open = null;
+  #isLoading = false;
 
   build() {
     const detailId = uniqueId('node');
@@ -31,10 +34,7 @@ class FlowView extends View {
     this.failure = h('div');
     this.warnings = warningStrip({ onOpen: (id) => this.#show(id, { focus: true }) });
     this.map = flowMap({ onOpen, detailId, signal: this.signal });
-    this.table = flowTable({ onOpen, detailId });
-    this.detail = nodeDetail({ id: detailId, onClose: () => this.#close() });
-    this.charts = flowCharts();
-    this.picture = h('div', { class: 'card picture' }, this.map, this.table);
+    this.picture = h('div', { class: 'card picture' }, this.map);
     replace(
       this,
       h(
@@ -46,8 +46,6 @@ class FlowView extends View {
       this.failure,
       this.warnings,
       this.picture,
-      this.detail,
-      this.charts,
     );
     this.#showTwin(this.query.get('as') === 'table');
     this.#show(this.query.get('node'));
@@ -56,18 +54,37 @@ class FlowView extends View {
     this.listen(stream, 'opened', () => this.#load());
     this.listen(stream, 'lost', () => this.#lose());
     this.#load();
+    afterPaint(() => this.#addRest({ onOpen, detailId }));
+  }
+
+  async #addRest({ onOpen, detailId }) {
+    const { flowCharts, flowTable, nodeDetail } = await loadModule(loadRest);
+    if (this.signal.aborted) return;
+    this.table = flowTable({ onOpen, detailId });
+    this.detail = nodeDetail({ id: detailId, onClose: () => this.#close() });
+    this.charts = flowCharts();
+    append(this.picture, this.table);
+    append(this, this.detail, this.charts);
+    this.charts.update(this.#history);
+    this.#showTwin(this.map.hidden);
+    this.#show(this.#open);
   }
 
   async #load() {
+    // The stream of a page that has just been opened opens while the first answer is on its way.
+    if (this.#isLoading) return;
+    this.#isLoading = true;
     try {
       const { flow, history } = await get('/api/flow', { signal: this.signal });
       replace(this.failure);
       this.#history.replace(history);
       this.#receive(flow);
-      this.charts.update(this.#history);
+      this.charts?.update(this.#history);
     } catch (error) {
       if (isAborted(error) || this.#flow) return;
       replace(this.failure, problemBox(error, { retry: () => this.#load() }));
+    } finally {
+      this.#isLoading = false;
     }
   }
 
@@ -90,15 +107,15 @@ class FlowView extends View {
     this.#flow = flow;
     this.#showAge(flow.at, Boolean(flow.stale));
     this.#updatePicture();
-    this.detail.update(flow);
-    if (this.#history.append(flow)) this.charts.update(this.#history);
+    this.detail?.update(flow);
+    if (this.#history.append(flow)) this.charts?.update(this.#history);
     this.warnings.update(flow, { quiet: this.#isQuiet() });
   }
 
   // Of the drawing and the table, only the visible one is updated.
   #updatePicture() {
-    const shown = this.table.hidden ? this.map : this.table;
-    shown.update(this.#flow);
+    const shown = this.map.hidden ? this.table : this.map;
+    shown?.update(this.#flow);
   }
 
   #isQuiet() {
@@ -121,7 +138,7 @@ class FlowView extends View {
 
   #showTwin(table) {
     this.map.hidden = table;
-    this.table.hidden = !table;
+    if (this.table) this.table.hidden = !table;
     for (const [at, button] of this.twins.entries()) {
       button.setAttribute('aria-pressed', String((at === 1) === table));
     }
@@ -135,10 +152,11 @@ class FlowView extends View {
   #show(id, { focus = false } = {}) {
     this.#open = id;
     this.map.setOpen(id);
+    this.setQuery({ node: id });
+    if (!this.detail) return;
     this.table.setOpen(id);
     this.detail.show(id);
     this.detail.update(this.#flow);
-    this.setQuery({ node: id });
     if (!id) return;
     this.detail.scrollIntoView({ block: 'nearest' });
     if (focus) this.detail.querySelector('button')?.focus({ preventScroll: true });

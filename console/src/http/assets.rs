@@ -24,6 +24,9 @@ struct Assets;
 /// The page; its script shows the view that the path names.
 const PAGE: &str = "index.html";
 
+/// The module of the one view that needs no session.
+const LOGIN: &str = "views/login.js";
+
 /// The paths of the views with their modules, as `routes.js` has them. A word in braces is one segment of
 /// any text.
 const VIEWS: [(&str, &str); 11] = [
@@ -37,7 +40,7 @@ const VIEWS: [(&str, &str); 11] = [
     ("/replay", "views/replay.js"),
     ("/runs", "views/runs.js"),
     ("/runs/{id}", "views/run.js"),
-    ("/login", "views/login.js"),
+    ("/login", LOGIN),
 ];
 
 /// The modules that the page names, by the module of its view; [`SCRIPT`] stands for no view. They are found
@@ -145,7 +148,7 @@ impl File {
     /// Returns the page that shows the view of this module.
     fn page(view: &str) -> Option<Self> {
         let folder = KEPT_FILES.as_deref().unwrap_or(FILES);
-        let page = page::page(&text(PAGE)?, MODULES.get(view)?, folder);
+        let page = page::page(&text(PAGE)?, MODULES.get(view)?, view != LOGIN, folder);
         Some(Self::made(PAGE, page))
     }
 
@@ -300,11 +303,30 @@ mod tests {
         }
         assert!(has("views/flow.js", "flow/map.js") && !has("views/login.js", "flow/map.js"));
         assert!(!has("views/flow.js", "views/try.js"));
+        assert!(
+            !has("views/flow.js", "flow/charts.js"),
+            "the view loads them later"
+        );
         assert!(!has(SCRIPT, "components/view.js"));
-        let page = File::page("views/login.js").unwrap().bytes.into_owned();
+        let page = File::page(LOGIN).unwrap().bytes.into_owned();
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("/views/login.js\">"), "{page}");
         assert!(!page.contains("<!--"), "{page}");
+    }
+
+    /// An answer that the script does not take over would be taken over by its question after the sign-in.
+    #[test]
+    fn the_page_names_the_session_where_the_router_begins_with_it() {
+        let routes = text("routes.js").unwrap();
+        for view in VIEWS.map(|(_, module)| module).into_iter().chain([SCRIPT]) {
+            let page = File::page(view).unwrap().bytes.into_owned();
+            let page = String::from_utf8(page).unwrap();
+            let import = format!("import('./{view}')");
+            let open = routes
+                .lines()
+                .any(|line| line.contains(&import) && line.contains("open: true"));
+            assert_eq!(page.contains("href=\"/api/session\""), !open, "{view}");
+        }
     }
 
     #[test]

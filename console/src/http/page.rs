@@ -2,7 +2,8 @@
 //! them at once: pure.
 //!
 //! Without a list the browser would learn of each module from the one that imports it, a round trip for
-//! each level. The page names the modules of its view; those of the others are loaded after it was shown.
+//! each level. The page names the modules of its view; those of the others are loaded after it was shown. It
+//! also names the session, which the script would only ask for once all of its modules are there.
 
 /// The path below which the page says that its files are.
 pub(super) const FILES: &str = "/assets/";
@@ -27,15 +28,21 @@ pub(super) const STYLES: [&str; 10] = [
 /// The script of the page.
 pub(super) const SCRIPT: &str = "app.js";
 
-/// Stands where the page names its modules.
+/// Stands where the page names what its script needs.
 const PLACE: &str = "<!-- modules -->";
 
-/// Returns the page with the names of its modules, and with its files below `folder`.
-pub(super) fn page(template: &str, modules: &[String], folder: &str) -> String {
-    let names: Vec<_> = modules
+/// Lets the browser ask for the session at once. A script's `fetch` takes the answer over when its mode and
+/// its credentials are the same: `crossorigin` stands for "cors" and "same-origin", as in `api.js`.
+const SESSION: &str = "<link rel=\"preload\" as=\"fetch\" crossorigin href=\"/api/session\">";
+
+/// Returns the page with the names of its modules, with its files below `folder`, and, when its script begins
+/// with the session, with that.
+pub(super) fn page(template: &str, modules: &[String], session: bool, folder: &str) -> String {
+    let session = session.then(|| SESSION.to_owned());
+    let modules = modules
         .iter()
-        .map(|module| format!("<link rel=\"modulepreload\" href=\"{FILES}{module}\">"))
-        .collect();
+        .map(|module| format!("<link rel=\"modulepreload\" href=\"{FILES}{module}\">"));
+    let names: Vec<_> = session.into_iter().chain(modules).collect();
     template
         .replace(PLACE, &names.join("\n    "))
         .replace(FILES, folder)
@@ -129,10 +136,19 @@ mod tests {
             "<head>\n    <!-- modules -->\n    <script src=\"/assets/app.js\"></script>\n</head>";
         let modules = ["app.js".to_owned(), "parts/b.js".to_owned()];
         assert_eq!(
-            page(template, &modules, "/assets/0db4/"),
+            page(template, &modules, false, "/assets/0db4/"),
             "<head>\n    <link rel=\"modulepreload\" href=\"/assets/0db4/app.js\">\n    \
              <link rel=\"modulepreload\" href=\"/assets/0db4/parts/b.js\">\n    \
              <script src=\"/assets/0db4/app.js\"></script>\n</head>"
+        );
+    }
+
+    #[test]
+    fn the_session_is_named_before_the_modules() {
+        assert_eq!(
+            page(PLACE, &["app.js".to_owned()], true, "/assets/0db4/"),
+            "<link rel=\"preload\" as=\"fetch\" crossorigin href=\"/api/session\">\n    \
+             <link rel=\"modulepreload\" href=\"/assets/0db4/app.js\">"
         );
     }
 

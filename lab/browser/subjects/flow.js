@@ -57,6 +57,30 @@ holds('the first view of a browser that has nothing yet is timed', async ({ open
   }
 });
 
+holds('the session is asked for once and beside the modules, and the charts after the first view', async ({ open }) => {
+  const page = await open('/flow');
+  await page.getByRole('heading', { name: 'The last 15 minutes' }).waitFor();
+  const { sessions, modules, charts } = await page.evaluate(() => {
+    const of = (end) => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith(end));
+    return {
+      sessions: of('/api/session').map(({ startTime }) => startTime),
+      modules: Math.max(...of('/flow/map.js').map(({ responseEnd }) => responseEnd)),
+      charts: Math.min(...of('/flow/charts.js').map(({ startTime }) => startTime)),
+    };
+  });
+  assert.equal(sessions.length, 1, 'the script takes over the answer that the page has asked for');
+  assert.ok(sessions[0] < modules, `the session was asked for after ${sessions[0]} ms, its view came after ${modules}`);
+  assert.ok(charts > modules, `the charts were asked for after ${charts} ms, the drawing came after ${modules}`);
+});
+
+holds('an open node and the table are there from their address on', async ({ open }) => {
+  const page = await open('/flow?node=sink&as=table');
+  await openPlace(page).getByRole('heading', { name: 'Sink', exact: true }).waitFor();
+  await page.getByRole('table', { name: 'Edges' }).waitFor();
+  assert.match(page.url(), /node=sink/);
+  assert.match(page.url(), /as=table/);
+});
+
 holds('a service that is killed is unreachable and comes first among what is wrong, until it is back', async ({
   open,
 }) => {

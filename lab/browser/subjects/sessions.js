@@ -94,7 +94,6 @@ holds('a page says that the console is away, in every view, and that it is back'
     const nothing = page.getByRole('heading', { name: 'Nothing was run yet' });
     await nothing.waitFor();
     const goTo = (name) => page.getByRole('link', { name, exact: true }).click();
-    await goTo('Flow');
     await page.getByText('Live', { exact: true }).first().waitFor();
     await hasEveryView(page);
     await fresh.stop();
@@ -104,7 +103,10 @@ holds('a page says that the console is away, in every view, and that it is back'
     const problem = page.getByRole('alert').filter({ hasText: 'The console does not answer' });
     await goTo('Runs');
     await problem.waitFor();
-    // A view that was not looked at before.
+    // Views that were not looked at before.
+    await goTo('Flow');
+    await problem.waitFor();
+    await page.getByRole('heading', { name: 'The last 15 minutes' }).waitFor();
     await goTo('Replay');
     await page.getByRole('button', { name: 'Preview', exact: true }).click();
     await problem.waitFor();
