@@ -472,7 +472,10 @@ impl GroupConsumer for Subscription {
                 // The next poll returns it. A loop that waits for its commit would never poll.
                 | RDKafkaErrorCode::Fatal,
             ) => Err(CommitError::NotOwner(error)),
-            Some(RDKafkaErrorCode::OperationTimedOut) if self.is_beside_transactions => {
+            // The broker may still have the request, also when the connection was lost after it was sent.
+            Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
+                if self.is_beside_transactions =>
+            {
                 self.fail("a commit of offsets was not answered");
                 Err(CommitError::NotOwner(error))
             }
