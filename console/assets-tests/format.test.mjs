@@ -153,3 +153,23 @@ test('a fragment becomes a sentence, and a name keeps its letters', () => {
   assert.equal(sentence('Is it running?'), 'Is it running?');
   assert.equal(sentence(null), '');
 });
+
+test('no formatter is built before a number is shown, and then one', async () => {
+  const { NumberFormat } = Intl;
+  let built = 0;
+  Intl.NumberFormat = class extends NumberFormat {
+    constructor(...options) {
+      super(...options);
+      built += 1;
+    }
+  };
+  try {
+    const fresh = await import('../assets/format.js?fresh');
+    assert.equal(fresh.number(null), NONE);
+    assert.equal(built, 0);
+    for (const value of [1_234, 5]) fresh.number(value);
+    assert.equal(built, 1);
+  } finally {
+    Intl.NumberFormat = NumberFormat;
+  }
+});

@@ -80,14 +80,14 @@ export function buildFooter(element) {
       zone,
     ),
   );
-  // The first question about zones takes tens of milliseconds, in which the page can be there already.
-  afterPaint(() => setText(zone, sentenceOnZone()));
   return {
     update() {
       const who = session();
       setText(version, who?.version ? `checkout ${who.version}` : 'checkout');
       setText(campaign, who?.campaign ? `Campaign ${who.campaign}` : '');
       campaign.hidden = !who?.campaign;
+      // A browser's first question about zones takes tens of milliseconds, which the view need not wait for.
+      afterPaint(() => setText(zone, sentenceOnZone()));
     },
   };
 }

@@ -16,6 +16,9 @@ export function title() {
   return 'Flow';
 }
 
+// Between two samples of the charts.
+const STEP_MILLIS = 1000;
+
 /** Loads what comes once the drawing was painted: the charts, the table, and an open node. */
 export function loadRest() {
   return import('../flow/rest.js');
@@ -25,7 +28,7 @@ class FlowView extends View {
   #history = new History();
   #flow = null;
   #open = null;
-  #isLoading = false;
+  #askedAt = -Infinity;
 
   build() {
     const detailId = uniqueId('node');
@@ -50,8 +53,7 @@ class FlowView extends View {
     this.#showTwin(this.query.get('as') === 'table');
     this.#show(this.query.get('node'));
     stream.subscribe('flow', (flow) => this.#receive(flow), { signal: this.signal });
-    // After a pause the charts have a gap, which the console can fill if another page was open meanwhile.
-    this.listen(stream, 'opened', () => this.#load());
+    this.listen(stream, 'opened', () => this.#fillGap());
     this.listen(stream, 'lost', () => this.#lose());
     this.#load();
     afterPaint(() => this.#addRest({ onOpen, detailId }));
@@ -71,9 +73,7 @@ class FlowView extends View {
   }
 
   async #load() {
-    // The stream of a page that has just been opened opens while the first answer is on its way.
-    if (this.#isLoading) return;
-    this.#isLoading = true;
+    this.#askedAt = performance.now();
     try {
       const { flow, history } = await get('/api/flow', { signal: this.signal });
       replace(this.failure);
@@ -81,11 +81,16 @@ class FlowView extends View {
       this.#receive(flow);
       this.charts?.update(this.#history);
     } catch (error) {
+      this.#askedAt = -Infinity;
       if (isAborted(error) || this.#flow) return;
       replace(this.failure, problemBox(error, { retry: () => this.#load() }));
-    } finally {
-      this.#isLoading = false;
     }
+  }
+
+  // After a pause the charts have a gap, which the console can fill if another page was open meanwhile. A page
+  // that was just opened has asked a moment before its stream opens, so nothing is missing.
+  #fillGap() {
+    if (performance.now() - this.#askedAt > STEP_MILLIS) this.#load();
   }
 
   // No newer flow arrives, so the numbers must not look current.

@@ -48,19 +48,20 @@ pub(super) fn page(template: &str, modules: &[String], session: bool, folder: &s
         .replace(FILES, folder)
 }
 
-/// Returns these modules and all that they import by statements, those that are nearer first. What is
-/// imported by a call, as the views are, is left out. `source` returns the text of a module.
+/// Returns these modules and all that they import by statements: first those of the first one, so that it can
+/// run while the others come, and of each those that are nearer first. What is imported by a call, as the views
+/// are, is left out. `source` returns the text of a module.
 pub(super) fn modules(entries: &[&str], source: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut found = Vec::new();
     for entry in entries {
+        let mut at = found.len();
         add(&mut found, (*entry).to_owned());
-    }
-    let mut at = 0;
-    while let Some(module) = found.get(at).cloned() {
-        for path in imports(&source(&module).unwrap_or_default()) {
-            add(&mut found, named_by(&module, path));
+        while let Some(module) = found.get(at).cloned() {
+            for path in imports(&source(&module).unwrap_or_default()) {
+                add(&mut found, named_by(&module, path));
+            }
+            at += 1;
         }
-        at += 1;
     }
     found
 }
@@ -116,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_named_once_and_after_the_first_that_imports_it() {
+    fn a_module_is_named_once_after_the_first_that_imports_it_and_before_the_next_entry() {
         assert_eq!(
             modules(&["app.js", "views/flow.js"], source),
             [
                 "app.js",
-                "views/flow.js",
                 "a.js",
                 "parts/b.js",
-                "parts/c.js"
+                "parts/c.js",
+                "views/flow.js"
             ]
         );
         assert_eq!(modules(&["app.js", "app.js"], source).len(), 4);
