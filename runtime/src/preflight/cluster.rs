@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::check_result::CheckResult;
 use super::connection::LastFailure;
 use super::group::{GroupFacts, Unread};
+use crate::backoff::Backoff;
 use crate::duration::human_duration;
 use crate::kafka::{
     FirstRecord, KafkaSettings, RangeEvent, RangeReader, Right, TopicRange, committed_offsets,
@@ -27,6 +28,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a group's coordinator may take to return its offsets.
 const OFFSETS: Duration = TIMEOUT;
+
+/// How long the partitions of a topic that was just created may be without a leader.
+const LEADER_ELECTION: Duration = Duration::from_secs(5);
 
 /// A cluster that does not answer the first request within this time is unavailable.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -184,7 +188,7 @@ impl Cluster {
             let mut unread = Vec::new();
             for element in committed.elements() {
                 let partition = element.partition();
-                let (first, end) = member.fetch_watermarks(&name, partition, TIMEOUT)?;
+                let (first, end) = log_range(member, &name, partition)?;
                 let committed = match element.offset() {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
@@ -373,6 +377,37 @@ enum Unanswered {
     Refused(RDKafkaErrorCode),
     /// The client's error.
     Other(String),
+}
+
+/// Returns the first offset of a partition's log, and the offset after its last committed record. Asks
+/// again while the partition has no leader, as one that `check --fix` has just created. Blocks its thread.
+fn log_range<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+) -> Result<(i64, i64), KafkaError> {
+    let give_up = Instant::now() + LEADER_ELECTION;
+    let mut backoff = Backoff::outside();
+    loop {
+        match client.fetch_watermarks(topic, partition, TIMEOUT) {
+            Err(error) if is_leader_missing(&error) && Instant::now() < give_up => {
+                std::thread::sleep(backoff.next_pause());
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_leader_missing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
 }
 
 /// Makes a request on a thread that may block, as librdkafka's requests do.
