@@ -15,6 +15,7 @@ class Workloads(unittest.TestCase):
         processor = workload(objects("minimal"), "processor")
         self.assertEqual(processor["kind"], "StatefulSet")
         self.assertEqual(processor["spec"]["podManagementPolicy"], "Parallel")
+        self.assertEqual(processor["spec"]["minReadySeconds"], 5)
         names = [one["metadata"]["name"] for one in of_kind(objects("minimal"), "Service", "processor")]
         self.assertIn(processor["spec"]["serviceName"], names)
 

@@ -91,11 +91,6 @@ impl KafkaLog {
         })
     }
 
-    fn has_other_instances(&self) -> bool {
-        MembershipObserver::new(&self.settings, &self.group)
-            .is_ok_and(|observer| observer.has_other_instances(&self.instance, HAND_OVER))
-    }
-
     /// Returns offsets with the generation of this moment: after a rebalance the broker refuses an
     /// earlier one.
     fn group_offsets(&self, positions: &Positions) -> Result<GroupOffsets, TransactionError> {
@@ -143,8 +138,10 @@ impl Log for KafkaLog {
 
     fn hand_over(&mut self) {
         // A fenced task has no place in the group to give up: its successor has it.
-        if !self.subscription.is_fenced() && self.has_other_instances() {
-            self.subscription.leave_on_close();
+        let subscription = &mut self.subscription;
+        if !subscription.is_fenced() && subscription.has_other_instances(&self.instance, HAND_OVER)
+        {
+            subscription.leave_on_close();
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext};
 
 use crate::kafka::KafkaSettings;
 use crate::kafka::config::create_client;
@@ -45,7 +45,7 @@ impl MembershipObserver {
 
     /// Returns whether the group has a member with this `group.instance.id`. Waits up to `timeout`.
     pub fn membership_of(&self, member: &str, timeout: Duration) -> Membership {
-        match self.members(timeout) {
+        match members(&self.client, &self.group, timeout) {
             Some((state, members)) => {
                 let has_member = members.iter().any(|id| is_named(id, member));
                 membership(&state, has_member)
@@ -53,34 +53,39 @@ impl MembershipObserver {
             None => Membership::Unknown,
         }
     }
+}
 
-    /// Returns whether the group has a member of another instance than this one, whose members are named
-    /// `<instance>-<number>`. Returns `false` when the group's coordinator does not answer within
-    /// `timeout`.
-    pub fn has_other_instances(&self, instance: &str, timeout: Duration) -> bool {
-        let members = self.members(timeout);
-        members.is_some_and(|(_, members)| members.iter().any(|id| !is_of_instance(id, instance)))
-    }
+/// Returns whether the group has a member of another instance than this one, whose members are named
+/// `<instance>-<number>`. Returns `false` when the group's coordinator does not answer within `timeout`.
+pub(in crate::kafka) fn has_other_instances<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    group: &str,
+    instance: &str,
+    timeout: Duration,
+) -> bool {
+    members(client, group, timeout)
+        .is_some_and(|(_, members)| members.iter().any(|id| !is_of_instance(id, instance)))
+}
 
-    /// Returns the group's state as the broker writes it, and the ids of its members; none when the
-    /// brokers do not answer.
-    fn members(&self, timeout: Duration) -> Option<(String, Vec<String>)> {
-        let client = self.client.client();
-        let groups = match client.fetch_group_list(Some(&self.group), timeout) {
-            Ok(groups) => groups,
-            Err(error) => {
-                tracing::debug!(%error, group = self.group, "cannot get the members of the group");
-                return None;
-            }
-        };
-        let mut groups = groups.groups().iter();
-        let Some(group) = groups.find(|one| one.name() == self.group) else {
-            return Some((NO_GROUP.to_owned(), Vec::new()));
-        };
-        let members = group.members().iter();
-        let ids = members.map(|member| member.id().to_owned()).collect();
-        Some((group.state().to_owned(), ids))
-    }
+/// Returns the group's state as the broker writes it, and the ids of its members; none when the brokers do
+/// not answer.
+fn members<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    group: &str,
+    timeout: Duration,
+) -> Option<(String, Vec<String>)> {
+    let groups = match client.client().fetch_group_list(Some(group), timeout) {
+        Ok(groups) => groups,
+        Err(error) => {
+            tracing::debug!(%error, group, "cannot get the members of the group");
+            return None;
+        }
+    };
+    let Some(found) = groups.groups().iter().find(|one| one.name() == group) else {
+        return Some((NO_GROUP.to_owned(), Vec::new()));
+    };
+    let ids = found.members().iter().map(|member| member.id().to_owned());
+    Some((found.state().to_owned(), ids.collect()))
 }
 
 /// The state that brokers write of a group that does not exist.

@@ -17,6 +17,7 @@ mod log_ends;
 pub(super) use access_control::explained;
 pub use access_control::{Right, committed_offsets, is_refusal};
 pub use broker_probe::BrokerProbe;
+pub(in crate::kafka) use group_members::has_other_instances;
 pub use group_members::{Membership, MembershipObserver};
 pub use group_progress::GroupProgress;
 pub(super) use log_ends::{ends_of, log_ends};

@@ -73,7 +73,8 @@ pub(super) const MAX_RESTART_PAUSE: Duration = Duration::from_secs(64);
 /// A member that is in no group for this long is reported. A usual rejoin takes less.
 pub(super) const MEMBERSHIP_LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// Interval between two checks for blocked partitions. Bounds how late `/readyz` sees a change.
+/// Interval between two checks for blocked partitions. Bounds how late `/readyz` sees a change, and how
+/// late a heartbeat is sent.
 pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
 // Records and events.

@@ -32,6 +32,7 @@ use super::stalled::{StallDetector, StallReport, Stalled};
 use super::start_offsets::StartOffsets;
 use super::unsettled_offsets::UnsettledOffsets;
 use crate::clock::unix_millis;
+use crate::kafka::admin::has_other_instances;
 use crate::kafka::config::{create_client, session_timeout};
 use crate::kafka::partition_list;
 use crate::lifecycle::Failure;
@@ -276,6 +277,9 @@ impl Subscription {
             return;
         }
         self.next_health_check = now + HEALTH_INTERVAL;
+        // Wakes the client's main thread, which sends due heartbeats only when it is awake: a member that
+        // has nothing to do would learn of a rebalance a second late, and all members wait for the last one.
+        drop(self.group_metadata());
         match self.context().membership_lost_since() {
             Some(since) if since.elapsed() >= MEMBERSHIP_LOST_AFTER => {
                 self.report_all_blocked(Cause::NotAMember);
@@ -366,6 +370,13 @@ impl Subscription {
     /// Returns how long the group keeps a member of this configuration that sends no heartbeat.
     pub fn session_timeout(&self) -> Duration {
         session_timeout(&self.config)
+    }
+
+    /// Returns whether the group has a member of another instance than this one, whose members are named
+    /// `<instance>-<number>`. Returns `false` when there is no answer within `timeout`.
+    pub fn has_other_instances(&self, instance: &str, timeout: Duration) -> bool {
+        let group = self.config.get("group.id").unwrap_or_default();
+        has_other_instances(self.queue.client(), group, instance, timeout)
     }
 
     /// Returns offsets of this topic as a transaction takes them.
