@@ -11,7 +11,7 @@ pub fn human_duration(duration: Duration) -> String {
     match (millis, tenths) {
         (0, _) => "0 s".to_owned(),
         (1..1000, _) => format!("{millis} ms"),
-        (_, ..600) if tenths % 10 > 0 => format!("{}.{} s", tenths / 10, tenths % 10),
+        (_, ..600) if !tenths.is_multiple_of(10) => format!("{}.{} s", tenths / 10, tenths % 10),
         _ => two_largest_units((millis + 500) / 1000),
     }
 }

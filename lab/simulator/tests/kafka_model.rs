@@ -39,7 +39,9 @@ fn join(world: &mut World, instance: &str) -> MemberId {
     } = world;
     let group = &mut broker.groups[ORDER_STATUS];
     let member = group.join(instance, *now, random);
-    group.sync(member, instance, *now).unwrap();
+    group
+        .sync(member, instance, *now)
+        .expect("the member is known");
     member
 }
 
