@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::runs::request::Kind;
-use crate::runs::{self, DeadLetterList, Query, RunId, Runs};
+use crate::runs::{self, CommandFailed, DeadLetterList, Query, RunId, Runs};
 use crate::scrape::{self, Live};
 
 const SERVICES: [runs::Service; 2] = [runs::Service::Processor, runs::Service::Sink];
@@ -83,15 +83,14 @@ async fn count_again_and_again(live: &Live, runs: &Runs) {
                 continue;
             }
             schedule.has_changed = false;
-            let open = count(runs, *service).await;
-            if let Some(open) = open {
+            let counted = count(runs, *service).await;
+            if let Ok(open) = counted {
                 live.note_open_dead_letters((*service).into(), open);
             }
             schedule.last = Some(Count {
                 ended: Instant::now(),
-                // A command that failed has waited, and not worked.
-                took: open.map_or(Duration::ZERO, |_| began.elapsed()),
-                is_short_lived: come || open.is_none(),
+                took: worked(&counted, began.elapsed()),
+                is_short_lived: come || counted.is_err(),
             });
         }
         tokio::select! {
@@ -105,21 +104,34 @@ async fn count_again_and_again(live: &Live, runs: &Runs) {
     }
 }
 
-/// Returns how many dead letters of a service are open; `None` when they cannot be counted, which its own
-/// view explains.
-async fn count(runs: &Runs, service: runs::Service) -> Option<u64> {
+/// Returns how many dead letters of a service are open.
+///
+/// # Errors
+/// Why they cannot be counted, which the view of the dead letters explains.
+async fn count(runs: &Runs, service: runs::Service) -> Result<u64, CommandFailed> {
     let all = DeadLetterList {
         service,
         reason: None,
         limit: 0,
         all: false,
     };
-    match runs.query(&Query::dead_letters(all).ok()?).await {
-        Ok(found) => found["open"].as_u64(),
-        Err(why) => {
+    let counted = match Query::dead_letters(all) {
+        Ok(query) => runs.query(&query).await,
+        Err(why) => Err(CommandFailed::Failed(why.to_string())),
+    };
+    counted
+        .map(|found| found["open"].as_u64().unwrap_or_default())
+        .inspect_err(|why| {
             tracing::debug!(service = service.as_str(), %why, "open dead letters are not counted");
-            None
-        }
+        })
+}
+
+/// Returns how long a count has read, of the time that it `took`. One that was ended after a time limit has
+/// read all the while, and one that failed has waited.
+fn worked(counted: &Result<u64, CommandFailed>, took: Duration) -> Duration {
+    match counted {
+        Ok(_) | Err(CommandFailed::TimedOut(_)) => took,
+        Err(_) => Duration::ZERO,
     }
 }
 
@@ -181,6 +193,16 @@ mod tests {
         shutdown.request();
         scraping.await.unwrap();
         counting.await.unwrap();
+    }
+
+    #[test]
+    fn a_count_that_does_not_end_is_seldom_repeated() {
+        let minute = Duration::from_secs(60);
+        let timed_out = Err(CommandFailed::TimedOut(minute));
+        assert_eq!(worked(&timed_out, minute), minute);
+        assert_eq!(worked(&Ok(3), minute), minute);
+        let refused = Err(CommandFailed::Failed("no broker answers".to_owned()));
+        assert_eq!(worked(&refused, minute), Duration::ZERO);
     }
 
     #[test]

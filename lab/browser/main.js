@@ -14,6 +14,7 @@ const ORDER = [
   'replay',
   'runs',
   'dead-letters',
+  'open-dead-letters',
   'hostile-texts',
   'redrive',
   'sessions',
@@ -28,7 +29,7 @@ const ORDER = [
 ];
 
 // The longest subjects, which the short form leaves out.
-const LONG = ['runs', 'day', 'pictures', 'outages'];
+const LONG = ['runs', 'open-dead-letters', 'day', 'pictures', 'outages'];
 
 const words = process.argv.slice(2);
 const known = readdirSync(new URL('subjects', import.meta.url)).map((name) => name.replace(/\.js$/, ''));

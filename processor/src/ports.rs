@@ -46,9 +46,9 @@ pub trait Log {
         Membership::Absent
     }
 
-    /// Prepares the end of an orderly stop: has the other instances of the group take over this task's
-    /// partitions as soon as the consumer is closed. Where there is no other instance the task keeps its
-    /// place for a successor of its name. Takes a bounded time.
+    /// Prepares the end of the task: has the other instances of the group take over its partitions as soon
+    /// as the consumer is closed. Where there is no other instance the task keeps its place for a successor
+    /// of its name. Takes a bounded time.
     fn hand_over(&mut self) {}
 
     /// Takes over the transactional id: ends the transaction that a predecessor left open, and fences the

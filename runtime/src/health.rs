@@ -48,9 +48,10 @@ impl Condition {
     fn log(&self, part: &str, is_starting: bool) {
         match self {
             Self::Ready => tracing::info!(%part, "ready"),
-            Self::NotReady(reason) | Self::Degraded(reason) if is_starting => {
+            Self::NotReady(reason) if is_starting => {
                 tracing::info!(%part, reason, "not ready yet");
             }
+            Self::Degraded(reason) if is_starting => tracing::info!(%part, reason, "degraded"),
             Self::NotReady(reason) => tracing::warn!(%part, reason, "not ready"),
             Self::Degraded(reason) => tracing::warn!(%part, reason, "degraded"),
         }

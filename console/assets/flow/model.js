@@ -1,7 +1,7 @@
 // The path of an order as the page draws it: which nodes and edges there are, what their figures mean,
 // and how an edge looks. Pure: a Flow of the API in, values out.
 
-import { clock, compact, millis, millisShort, NONE, number, rate, seconds } from '../format.js';
+import { NONE, clock, compact, dateTime, millis, millisShort, number, rate, seconds, toDate } from '../format.js';
 
 /** From how many seconds of lag on an edge is drawn as one that holds the flow up. */
 export const BEHIND_SECONDS = 5;
@@ -103,7 +103,10 @@ export function edgeWidth(edge) {
 
 /** Returns since when nothing is known of a node, in words, or null: its last figures are no figures of now. */
 export function silence(node) {
-  return node.no_data_since ? `no data since ${clock(node.no_data_since)}` : null;
+  const since = toDate(node.no_data_since);
+  if (!since) return null;
+  const isOfToday = since.toDateString() === new Date().toDateString();
+  return `no data since ${isOfToday ? clock(since) : dateTime(since)}`;
 }
 
 /** Returns what a node's card says below its name: its first figure, or null. */

@@ -28,6 +28,7 @@ class FlowView extends View {
   #history = new History();
   #flow = null;
   #open = null;
+  #wantsFocus = false;
   #askedAt = -Infinity;
 
   build() {
@@ -59,9 +60,19 @@ class FlowView extends View {
     afterPaint(() => this.#addRest({ onOpen, detailId }));
   }
 
-  async #addRest({ onOpen, detailId }) {
-    const { flowCharts, flowTable, nodeDetail } = await loadModule(loadRest);
-    if (this.signal.aborted) return;
+  async #addRest(parts) {
+    try {
+      const modules = await loadModule(loadRest);
+      // The reader may have gone on to another view, which has the address by now.
+      if (!this.signal.aborted) this.#buildRest(modules, parts);
+    } catch (error) {
+      if (this.signal.aborted) return;
+      // A browser may not fetch a module again that failed.
+      replace(this.failure, problemBox(error, { retry: () => location.reload() }));
+    }
+  }
+
+  #buildRest({ flowCharts, flowTable, nodeDetail }, { onOpen, detailId }) {
     this.table = flowTable({ onOpen, detailId });
     this.detail = nodeDetail({ id: detailId, onClose: () => this.#close() });
     this.charts = flowCharts();
@@ -69,7 +80,7 @@ class FlowView extends View {
     append(this, this.detail, this.charts);
     this.charts.update(this.#history);
     this.#showTwin(this.map.hidden);
-    this.#show(this.#open);
+    this.#showDetail();
   }
 
   async #load() {
@@ -156,15 +167,21 @@ class FlowView extends View {
 
   #show(id, { focus = false } = {}) {
     this.#open = id;
+    this.#wantsFocus = focus;
     this.map.setOpen(id);
     this.setQuery({ node: id });
-    if (!this.detail) return;
+    if (this.detail) this.#showDetail();
+  }
+
+  // Leaves the address as it is: the view of another one may be on its way.
+  #showDetail() {
+    const id = this.#open;
     this.table.setOpen(id);
     this.detail.show(id);
     this.detail.update(this.#flow);
     if (!id) return;
     this.detail.scrollIntoView({ block: 'nearest' });
-    if (focus) this.detail.querySelector('button')?.focus({ preventScroll: true });
+    if (this.#wantsFocus) this.detail.querySelector('button')?.focus({ preventScroll: true });
   }
 
   // The focus goes back to what opened the panel.

@@ -20,6 +20,9 @@ const RATE_WINDOW: Duration = Duration::from_millis(10_500);
 /// How much later than asked for the first round of a time may be.
 const TOLERANCE: Duration = Duration::from_millis(1500);
 
+/// How old the last numbers of a service may be: a busy instance misses a round now and then.
+const ONE_ROUND_MISSED: Duration = Duration::from_millis(1500);
+
 /// The rounds of the last minute, service by service.
 pub(super) struct Recent<'a> {
     pub(super) window: &'a Window,
@@ -42,10 +45,12 @@ impl<'a> Recent<'a> {
         }
     }
 
-    /// Returns whether an instance of a service gave numbers in the last round. What it did within the last
-    /// minute is no figure of now while none does.
+    /// Returns whether an instance of a service gave numbers in one of the last two rounds. What it did within
+    /// the last minute is no current figure while none does.
     pub(super) fn has_data(&self, service: Service) -> bool {
-        self.window.latest(service).next().is_some()
+        let since = self.window.now().saturating_sub(ONE_ROUND_MISSED);
+        let mut rounds = self.window.rounds(service, since);
+        rounds.any(|(_, numbers)| !numbers.is_empty())
     }
 
     /// Returns when an instance of a service last gave numbers, while none does.

@@ -32,7 +32,8 @@ pub(super) const SCRIPT: &str = "app.js";
 const PLACE: &str = "<!-- modules -->";
 
 /// Lets the browser ask for the session at once. A script's `fetch` takes the answer over when its mode and
-/// its credentials are the same: `crossorigin` stands for "cors" and "same-origin", as in `api.js`.
+/// its credentials are the same: `crossorigin` stands for "cors" and "same-origin", as in `api.js`. Chromium
+/// does so; Firefox compares the redirect mode as well and asks once more.
 const SESSION: &str = "<link rel=\"preload\" as=\"fetch\" crossorigin href=\"/api/session\">";
 
 /// Returns the page with the names of its modules, with its files below `folder`, and, when its script begins

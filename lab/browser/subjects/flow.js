@@ -63,13 +63,15 @@ holds('the session is asked for once and beside the modules, and the charts afte
   const { sessions, modules, charts } = await page.evaluate(() => {
     const of = (end) => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith(end));
     return {
-      sessions: of('/api/session').map(({ startTime }) => startTime),
+      sessions: of('/api/session').map(({ startTime, initiatorType }) => [startTime, initiatorType]),
       modules: Math.max(...of('/flow/map.js').map(({ responseEnd }) => responseEnd)),
       charts: Math.min(...of('/flow/charts.js').map(({ startTime }) => startTime)),
     };
   });
   assert.equal(sessions.length, 1, 'the script takes over the answer that the page has asked for');
-  assert.ok(sessions[0] < modules, `the session was asked for after ${sessions[0]} ms, its view came after ${modules}`);
+  const [[asked, by]] = sessions;
+  assert.equal(by, 'link', 'the page asks for the session, not the script');
+  assert.ok(asked < modules, `the session was asked for after ${asked} ms, its view came after ${modules}`);
   assert.ok(charts > modules, `the charts were asked for after ${charts} ms, the drawing came after ${modules}`);
 });
 

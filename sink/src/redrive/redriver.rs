@@ -24,13 +24,15 @@ const SLICE: Duration = Duration::from_millis(500);
 /// command.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a preview repeats a statement. It leaves nothing half done that a longer wait would finish.
+/// How long a preview waits for a database that is away. It leaves nothing half done that a longer wait would
+/// finish.
 const PREVIEW_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Redrives dead letters of the vouchers.
 pub(super) struct Redriver<S, T> {
     schemas: S,
     table: T,
+    /// How long a database that is away is waited for.
     patience: Duration,
     /// The sum of the new rows' amounts, by currency.
     sums: BTreeMap<Currency, Decimal>,
@@ -96,10 +98,11 @@ impl<S, T: Table> Redriver<S, T> {
     /// Writes the one row of the batch. Repeats the statement for a while when the row is not at
     /// fault.
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
-        let deadline = Instant::now() + self.patience;
+        let started = Instant::now();
         let mut backoff = Backoff::outside();
         let mut doubted = 0;
         loop {
+            let mut patience = PATIENCE;
             let why = match insert(&mut self.table, batch) {
                 Ok(Written { different, .. }) if !different.is_empty() => {
                     return Ok(row_differs(batch));
@@ -131,9 +134,13 @@ impl<S, T: Table> Redriver<S, T> {
                         "the database has to be repaired: {why}; this was no attempt on the dead letter"
                     )));
                 }
-                Err(WriteError::Conflict(why) | WriteError::Unavailable(why)) => why,
+                Err(WriteError::Conflict(why)) => why,
+                Err(WriteError::Unavailable(why)) => {
+                    patience = self.patience;
+                    why
+                }
             };
-            if Instant::now() >= deadline {
+            if started.elapsed() >= patience {
                 return Err(Failure::failed(format!(
                     "the database accepts no row: {why}; run this command again when it does (what was \
                      committed is not repeated, and this was no attempt on the dead letter)"

@@ -56,7 +56,8 @@ impl MembershipObserver {
 }
 
 /// Returns whether the group has a member of another instance than this one, whose members are named
-/// `<instance>-<number>`. Returns `false` when the group's coordinator does not answer within `timeout`.
+/// `<instance>-<number>`. Returns `false` when a broker does not answer within `timeout`: the client asks all of
+/// them.
 pub(in crate::kafka) fn has_other_instances<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     group: &str,

@@ -373,7 +373,7 @@ impl Subscription {
     }
 
     /// Returns whether the group has a member of another instance than this one, whose members are named
-    /// `<instance>-<number>`. Returns `false` when there is no answer within `timeout`.
+    /// `<instance>-<number>`. Returns `false` when a broker does not answer within `timeout`.
     pub fn has_other_instances(&self, instance: &str, timeout: Duration) -> bool {
         let group = self.config.get("group.id").unwrap_or_default();
         has_other_instances(self.queue.client(), group, instance, timeout)
