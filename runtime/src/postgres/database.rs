@@ -381,6 +381,6 @@ mod tests {
             None,
             "the primary may be unreachable"
         );
-        assert!(message_of(&one_unreachable).contains("b:2: no answer within 1s"));
+        assert!(message_of(&one_unreachable).contains("b:2: no answer within 1 s"));
     }
 }
