@@ -36,8 +36,8 @@ holds('while Postgres is away it is named first, no order is accepted, and all g
     await replay.getByText(/cannot connect to Postgres/).first().waitFor();
     const took = Date.now() - asked;
     note(`a preview said that Postgres is away after ${took} ms`);
-    // A refused connection used to be repeated for 10 s, after what Kafka takes.
-    assert.ok(took < 10_000, `a preview without Postgres took ${took} ms to say so`);
+    // Most of that is Kafka's: the refused connection itself is no wait.
+    assert.ok(took < 8000, `a preview without Postgres took ${took} ms to say so`);
     const form = await open('/try');
     await form.getByRole('button', { name: 'Place the order' }).click();
     const problem = form.getByRole('alert');
