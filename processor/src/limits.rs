@@ -72,9 +72,10 @@ pub(crate) const SCHEMA_POLL: Duration = Duration::from_millis(20);
 /// How long a step of a longer pause waits. Bounds how late a stop is noticed.
 pub(crate) const PAUSE_STEP: Duration = Duration::from_millis(100);
 
-/// Failed transactions in a row, without a commit between them, that leave the task ready. A single
-/// failure is part of every rebalance and broker restart.
-pub(crate) const MAX_QUIET_FAILURES: u32 = 1;
+/// Failed transactions in a row, without a commit between them, after which the batch is simply written
+/// again. A rebalance fails one or two. After more the task is not ready, and reads the batch again: its
+/// consumer may have been replaced, which only reading shows.
+pub(crate) const MAX_QUIET_FAILURES: u32 = 3;
 
 /// How long the group's offsets may be unstable before hanging transactions are searched for. A live
 /// transaction keeps offsets unstable for its timeout at most. The interval doubles after each search, up

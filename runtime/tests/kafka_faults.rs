@@ -196,7 +196,7 @@ fn beside_transactions_a_commit_without_an_answer_makes_the_member_unusable() {
     let mut member = cluster.member().beside_transactions();
     let (committed, _) = commit_without_an_answer(&cluster, &mut member);
     assert!(
-        matches!(committed, Err(CommitError::NotOwner(_))),
+        matches!(committed, Err(CommitError::ReadAgain(_))),
         "{committed:?}"
     );
     assert_eq!(
@@ -205,6 +205,49 @@ fn beside_transactions_a_commit_without_an_answer_makes_the_member_unusable() {
         "a loop gets past its rewind to the poll that returns the failure"
     );
     assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
+}
+
+/// The client keeps the partitions without a word, and joins again with a newer generation.
+#[test]
+fn a_member_that_was_removed_during_a_rebalance_cannot_go_on() {
+    let cluster = Cluster::start();
+    cluster.write(0, 1);
+    cluster.write(1, 1);
+    let mut member = cluster.member();
+    read_until(&mut member, "both records", |read, _| read.len() == 2);
+    assert!(member.is_same_member());
+    let mock = &cluster.0;
+    mock.request_errors(
+        RDKafkaApiKey::JoinGroup,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
+    );
+    mock.request_errors(
+        RDKafkaApiKey::Heartbeat,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS],
+    );
+    let end = Instant::now() + DEADLINE;
+    while member.is_same_member() {
+        assert!(Instant::now() < end, "waited for a new member id");
+        std::thread::sleep(SLICE);
+    }
+    let committed = member.commit_offsets(&Positions::from([(0, 1)]));
+    assert!(
+        matches!(committed, Err(CommitError::NotOwner(_))),
+        "{committed:?}"
+    );
+    loop {
+        match member.poll(SLICE) {
+            Polled::Fatal(why) => break assert!(why.contains("removed this member"), "{why}"),
+            Polled::Record(_) | Polled::Nothing => {
+                assert!(Instant::now() < end, "waited for the end of this client");
+                assert_eq!(
+                    member.take_changes(),
+                    [],
+                    "the client says what it has lost"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -149,10 +149,10 @@ impl GroupConsumer for RangeLog {
                 self.input.committed(&pending);
                 Ok(())
             }
-            // The loop rewinds, and its next transaction shows whether this producer still works.
+            // The loop reads again, and its next transaction shows whether this producer still works.
             Err(error) => {
                 tracing::warn!(%error, "the offsets were not committed; their records are read again");
-                Err(CommitError::NotOwner(KafkaError::ConsumerCommit(
+                Err(CommitError::ReadAgain(KafkaError::ConsumerCommit(
                     RDKafkaErrorCode::InvalidTransactionalState,
                 )))
             }

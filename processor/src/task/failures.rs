@@ -1,6 +1,6 @@
 //! Failures that keep batches from being committed, from the first one until there is progress.
 //!
-//! A transaction that fails is aborted, and its records are read again. For a transient fault this
+//! A transaction that fails is aborted, and its records are written again. For a transient fault this
 //! is enough. A record that the broker refuses would be refused again, and each abort would leave
 //! the vouchers of its batch behind in a topic that keeps aborted records for ever. So:
 //!
@@ -98,7 +98,8 @@ impl TaskFailures {
         Some(self.backoff.next_pause())
     }
 
-    /// Returns whether the task is not ready until there is progress.
+    /// Returns whether the task is not ready until there is progress, and reads again what it has failed to
+    /// write.
     pub(super) const fn are_serious(&self) -> bool {
         self.blocked.is_some() || self.failures > MAX_QUIET_FAILURES
     }

@@ -5,8 +5,10 @@
 //!                           │           ┌── Finishing: one job of the producer's thread ───┤
 //! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ SendingOffsets ▶ Draining ▶ Committing
 //!    ▲                        ▲          │  ▲                    │            │            │  │
-//!    │ fatal, fenced,         │ aborted  │  └────────────────────│────────────│── done ────│──┘
-//!    │ outcome unknown        └──────────│───────────────────── Aborting ◀────┴────────────┘
+//!    │ fatal, fenced,         │ cannot   │  └────────────────────│────────────│── done ────│──┘
+//!    │ outcome unknown        │ repeat   │          ▲            │            │            │
+//!    │                        │          │          └── repeat ── Aborting ◀──┴────────────┘
+//!    │                        └──────────│────────────────────────┘
 //!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: no record is taken, still polling
 //! ```
 //!
@@ -20,8 +22,12 @@
 //!   poll the group.
 //! - **Offsets carry the member's generation** of that moment, so the broker refuses a zombie's
 //!   transaction.
-//! - **After an abort, and whenever an outcome is unknown, nothing is kept in memory**: every
-//!   partition is read again from the group's committed offsets, which are the only truth.
+//! - **After an abort that the broker has confirmed, the batch is written again**, without the partitions
+//!   that were revoked meanwhile. Most aborts are those of rebalances, and the group does not return
+//!   its offsets before a rebalance has ended.
+//! - **Whenever an outcome is unknown, nothing is kept in memory**: every partition is read again from
+//!   the group's committed offsets, which are the only truth. The same is done when a batch cannot be
+//!   written again as it is, or has failed several times.
 //! - **After an interrupted call the producer is replaced** before the next transaction: a late end of
 //!   the old transaction would otherwise end the new one (librdkafka's protocol versions have no epoch
 //!   for each transaction).
@@ -161,6 +167,11 @@ pub enum State {
         /// When the pause ends.
         until: Duration,
     },
+    /// A pause after an abort, in which a rebalance may end. The batch is then written again.
+    WaitingToRepeat {
+        /// When the pause ends.
+        until: Duration,
+    },
     /// A pause after a failure that left the producer usable.
     WaitingToRewind {
         /// When the pause ends.
@@ -199,6 +210,8 @@ pub struct Task<L, S, C, O> {
     settling: Option<Duration>,
     /// Whether a call of the open transaction had to be repeated.
     interrupted: bool,
+    /// Whether the batch cannot be written again as it is: outputs are missing, or have to be made anew.
+    must_read_again: bool,
 
     breaker: CircuitBreaker,
     /// The breaker before the current batch. A batch that is read again starts from it, so that each record
@@ -246,6 +259,7 @@ where
             State::WaitingForSchema { schema_id } => Ok(self.wait_for_schema(schema_id)),
             State::CircuitOpen { until } => Ok(self.wait(state, until, State::Rewinding)),
             State::WaitingToOpen { until } => Ok(self.wait(state, until, State::Opening)),
+            State::WaitingToRepeat { until } => Ok(self.wait_to_repeat(until)),
             State::WaitingToRewind { until } => Ok(self.wait(state, until, State::Rewinding)),
             State::LookingForAnother { until } => self.look_for_another(until),
         };
@@ -255,7 +269,7 @@ where
 
     fn is_idle(&self, state: &State) -> bool {
         match state {
-            State::Reading => self.deferred.is_empty(),
+            State::Reading | State::WaitingToRepeat { .. } => self.deferred.is_empty(),
             State::Producing
             | State::Finishing
             | State::SendingOffsets
@@ -304,6 +318,7 @@ where
             deadline: Duration::ZERO,
             settling: None,
             interrupted: false,
+            must_read_again: false,
             breaker_before: breaker.clone(),
             breaker,
             assignment: Assignment::default(),

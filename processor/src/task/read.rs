@@ -103,7 +103,7 @@ where
 
     /// Returns the state that writes the batch, commits its offsets, or waits for the schema that ended
     /// it.
-    fn end_batch(&mut self, missing_schema: Option<SchemaId>) -> State {
+    pub(super) fn end_batch(&mut self, missing_schema: Option<SchemaId>) -> State {
         if missing_schema.is_none() {
             self.report_health();
         }

@@ -39,6 +39,23 @@ where
         state
     }
 
+    /// Returns whether the batch, of which nothing was committed, can be written again as it is.
+    pub(super) fn can_repeat(&self) -> bool {
+        // Records that were prefetched are read again with the batch that they follow.
+        let is_alone = self.next.batch.is_empty() && self.next.end.is_none();
+        let is_whole = !self.interrupted && !self.must_read_again;
+        is_alone && is_whole && !self.failures.are_serious()
+    }
+
+    /// Begins the pause before the batch is written again.
+    pub(super) fn begin_to_repeat(&mut self) -> State {
+        // What a revocation has emptied.
+        self.next.clear();
+        State::WaitingToRepeat {
+            until: self.now() + self.pause_for_broker(),
+        }
+    }
+
     /// Returns the state that follows an error in `state`.
     pub(super) fn recover(&mut self, state: State, error: TransactionError) -> State {
         tracing::warn!(%error, ?state, "a transaction failed; nothing is lost");
@@ -104,6 +121,7 @@ where
         self.batch.clear();
         self.next.clear();
         self.held = None;
+        self.must_read_again = false;
         self.breaker = self.breaker_before.clone();
     }
 
@@ -112,12 +130,14 @@ where
     pub(super) fn forget_refusals(&mut self) {
         drop(self.ports.log.take_refused());
         self.batch.clear_outputs();
+        self.must_read_again = true;
     }
 
     /// Learns which records the broker refused, since it would refuse them again. Reports what is done
     /// about them, and returns whether a record is blocked.
     pub(super) fn learn_refusals(&mut self) -> bool {
         let refused = self.ports.log.take_refused();
+        self.must_read_again |= !refused.is_empty();
         let remedies = self.failures.learn(&self.batch, &refused);
         let topics = self.batch.topics();
         let source = &topics.source;

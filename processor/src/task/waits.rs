@@ -53,6 +53,17 @@ where
         waiting
     }
 
+    /// Waits until `until`, and then writes what the rebalances meanwhile have left of the batch.
+    pub(super) fn wait_to_repeat(&mut self, until: Duration) -> State {
+        let left = until.saturating_sub(self.now());
+        // Polls at least once, however late it is: the poll says what was revoked.
+        self.stay_in_group(left.min(PAUSE_STEP));
+        if self.now() < until {
+            return State::WaitingToRepeat { until };
+        }
+        self.end_batch(None)
+    }
+
     /// Polls the group without taking records. Returns whether a partition of the current batch was
     /// revoked.
     pub(super) fn stay_in_group(&mut self, time: Duration) -> bool {

@@ -65,6 +65,7 @@ where
 
     /// Settles an acknowledged batch (at least once). Its offsets are committed later.
     fn defer_offsets(&mut self) -> State {
+        self.interrupted = false;
         let now = self.now();
         let positions = self.batch.positions();
         self.deferred.add(&positions, now);
@@ -119,14 +120,25 @@ where
         match self.ports.log.consumer().commit_offsets(&positions) {
             Ok(()) => {
                 self.assignment.note_committed(&self.deferred.take());
+                self.failures.note_progress(&positions);
+                self.backoff.reset();
                 if !self.batch.is_empty() {
                     self.settle_batch();
                 }
                 State::Reading
             }
             Err(CommitError::NotOwner(error)) => {
-                // The new owner reads the same records and comes to the same outcomes.
+                // If a partition has a new owner, that one comes to the same outcomes.
                 tracing::debug!(%error, "offsets not committed: the group moved on");
+                self.failures.note_failure();
+                if self.can_repeat() {
+                    return self.begin_to_repeat();
+                }
+                self.forget_batches();
+                State::Rewinding
+            }
+            Err(CommitError::ReadAgain(error)) => {
+                tracing::debug!(%error, "offsets may not be committed; their records are read again");
                 self.forget_batches();
                 State::Rewinding
             }
@@ -160,6 +172,9 @@ where
         match self.ports.log.abort(BROKER_CALL) {
             Ok(()) => {
                 self.count_transaction("aborted");
+                if self.can_repeat() {
+                    return self.begin_to_repeat();
+                }
                 let until = self.back_off();
                 if self.interrupted {
                     State::WaitingToOpen { until }

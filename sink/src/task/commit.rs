@@ -90,7 +90,7 @@ where
             }
             // The new owner of a partition processes the records again, which is idempotent. Offsets of
             // partitions that stay here are committed with later records, or once all records are read.
-            Err(CommitError::NotOwner(error)) => {
+            Err(CommitError::NotOwner(error) | CommitError::ReadAgain(error)) => {
                 tracing::debug!(%error, "offsets not committed: the group moved on");
                 self.deferred.clear();
             }

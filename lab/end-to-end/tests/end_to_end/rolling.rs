@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,6 +97,13 @@ struct Fleet<'a> {
     producers: Vec<Service>,
     processors: Vec<Service>,
     sinks: Vec<Service>,
+    phases: Vec<Phase>,
+}
+
+/// A part of the update, which lasts until the next one begins.
+struct Phase {
+    name: String,
+    began: SystemTime,
 }
 
 impl<'a> Fleet<'a> {
@@ -106,6 +114,7 @@ impl<'a> Fleet<'a> {
             producers: Vec::new(),
             processors: Vec::new(),
             sinks: Vec::new(),
+            phases: Vec::new(),
         };
         for instance in INSTANCES {
             // The first ones create the tables.
@@ -123,6 +132,13 @@ impl<'a> Fleet<'a> {
             fleet.sinks.push(sink);
         }
         Ok(fleet)
+    }
+
+    fn begin(&mut self, phase: &str, instance: &str) {
+        self.phases.push(Phase {
+            name: format!("{phase} {instance}"),
+            began: SystemTime::now(),
+        });
     }
 
     async fn producer(&self, instance: &str, version: &Version) -> Result<ServiceCommand> {
@@ -150,9 +166,11 @@ impl<'a> Fleet<'a> {
     /// Starts each new producer before an old one is stopped.
     async fn roll_producers(&mut self, version: &Version) -> Result<()> {
         for (at, instance) in INSTANCES.into_iter().enumerate() {
+            self.begin("start of producer", instance);
             let new = ready(self.producer(instance, version).await?).await?;
             self.balancer.add(&new.url("")).await;
             let old = std::mem::replace(&mut self.producers[at], new);
+            self.begin("stop of producer", instance);
             stop(&old).await?;
             self.balancer.remove(&old.url(""));
         }
@@ -163,7 +181,9 @@ impl<'a> Fleet<'a> {
     /// once the successor has got its partitions back, for which an operator leaves some seconds.
     async fn roll_processors(&mut self, version: &Version) -> Result<()> {
         for (at, instance) in INSTANCES.into_iter().enumerate() {
+            self.begin("stop of processor", instance);
             stop(&self.processors[at]).await?;
+            self.begin("start of processor", instance);
             let new = ready(self.processor(instance, version).await?).await?;
             has_partitions(&new).await;
             self.processors[at] = new;
@@ -174,8 +194,10 @@ impl<'a> Fleet<'a> {
     /// Starts each new sink before an old one is stopped.
     async fn roll_sinks(&mut self, version: &Version) -> Result<()> {
         for (at, instance) in INSTANCES.into_iter().enumerate() {
+            self.begin("start of sink", instance);
             let new = ready(self.sink(instance, version).await?).await?;
             let old = std::mem::replace(&mut self.sinks[at], new);
+            self.begin("stop of sink", instance);
             stop(&old).await?;
         }
         Ok(())
@@ -233,25 +255,27 @@ async fn a_rolling_update_and_its_rollback_show_no_error_and_lose_and_repeat_not
     let load = HttpLoad::start(Arc::clone(&fleet.balancer));
     // The first transactions of brokers that have just started take seconds.
     load.goes_on(300).await;
-    let began = SystemTime::now();
 
+    fleet.begin("migrations of", "the next version");
     expand(&system).await?;
     // Readers are updated before writers.
     fleet.roll_sinks(&next).await?;
     fleet.roll_processors(&next).await?;
     fleet.roll_producers(&next).await?;
+    fleet.begin("before", "the rollback");
     load.goes_on(50).await;
     // The rollback, with the updated schema.
     fleet.roll_producers(&previous).await?;
     fleet.roll_processors(&previous).await?;
     fleet.roll_sinks(&previous).await?;
+    fleet.begin("after", "the rollback");
     load.goes_on(50).await;
 
     let seen = load.stop().await?;
-    judge(&system, &seen, began).await
+    judge(&system, &seen, &fleet.phases).await
 }
 
-async fn judge(system: &TestSystem, seen: &Seen, began: SystemTime) -> Result<()> {
+async fn judge(system: &TestSystem, seen: &Seen, phases: &[Phase]) -> Result<()> {
     let few: Vec<_> = seen.wrong.iter().take(5).collect();
     assert!(
         seen.wrong.is_empty(),
@@ -283,24 +307,45 @@ async fn judge(system: &TestSystem, seen: &Seen, began: SystemTime) -> Result<()
     records.retain(|_, count| *count != 1);
     assert!(records.is_empty(), "written more than once: {records:?}");
     assert!(system.dead_letters().await?.is_empty());
-    latencies(pool, seen, began).await
+    latencies(pool, seen, phases).await
 }
 
-/// Reports the latencies since the update began, and judges them where a limit is set.
-async fn latencies(pool: &PgPool, seen: &Seen, began: SystemTime) -> Result<()> {
-    let row: i64 = sqlx::query_scalar(
-        "SELECT (extract(epoch FROM percentile_disc(0.99)
-                 WITHIN GROUP (ORDER BY created_at - issued_at)) * 1000)::bigint
-         FROM vouchers WHERE issued_at >= to_timestamp($1)",
+/// Reports the latencies since the update began, as a whole and by phase, and judges them where a limit is
+/// set.
+async fn latencies(pool: &PgPool, seen: &Seen, phases: &[Phase]) -> Result<()> {
+    let began = millis_of(phases.first().context("the update has phases")?)?;
+    let mut rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT (extract(epoch FROM issued_at) * 1000)::bigint,
+                (extract(epoch FROM created_at - issued_at) * 1000)::bigint
+         FROM vouchers WHERE issued_at >= to_timestamp($1 / 1000.0)",
     )
-    .bind(began.duration_since(UNIX_EPOCH)?.as_secs_f64())
-    .fetch_one(pool)
+    .bind(began)
+    .fetch_all(pool)
     .await?;
+    let mut lines = String::new();
+    for (at, phase) in phases.iter().enumerate() {
+        let from = millis_of(phase)?;
+        let next = phases.get(at + 1).map(millis_of).transpose()?;
+        let until = next.unwrap_or(i64::MAX);
+        let sent = rows.iter().filter(|(at, _)| (from..until).contains(at));
+        let times: Vec<_> = sent.map(|(_, time)| *time).collect();
+        let longest = times.iter().max().copied().unwrap_or_default();
+        let slow = times.iter().filter(|time| **time > 1000).count();
+        writeln!(
+            lines,
+            "  after {:6} ms, {}: {} sent orders, {slow} took over 1 s, longest {longest} ms",
+            from - began,
+            phase.name,
+            times.len()
+        )?;
+    }
+    rows.sort_unstable_by_key(|(_, time)| *time);
+    let row = rows.get(rows.len() * 99 / 100).map_or(0, |(_, time)| *time);
     let row = Duration::from_millis(u64::try_from(row)?);
     let request = seen.p99();
     println!(
         "rolling: {} requests, none failed; 99th percentile of a request {} ms, from the sent order to \
-         the row {} ms",
+         the row {} ms\n{lines}",
         seen.times.len(),
         request.as_millis(),
         row.as_millis()
@@ -314,6 +359,11 @@ async fn latencies(pool: &PgPool, seen: &Seen, began: SystemTime) -> Result<()> 
         assert!(row <= limit, "a row took {row:?}");
     }
     Ok(())
+}
+
+fn millis_of(phase: &Phase) -> Result<i64> {
+    let since_epoch = phase.began.duration_since(UNIX_EPOCH)?;
+    Ok(i64::try_from(since_epoch.as_millis())?)
 }
 
 async fn count(pool: &PgPool, query: &'static str) -> Result<i64> {

@@ -356,7 +356,7 @@ impl Consumer {
             return CommitError::Unavailable(KafkaError::Canceled);
         }
         self.has_failed = true;
-        CommitError::NotOwner(KafkaError::Canceled)
+        CommitError::ReadAgain(KafkaError::Canceled)
     }
 
     /// Returns offsets of this group, with the member and the generation of this moment.

@@ -22,7 +22,7 @@ use schemas::ValueFormat;
 use super::{Guarantee, Ports, Settings, Task};
 use crate::batch::{Batch, Topics};
 use crate::evaluate::Evaluator;
-use crate::limits::BatchLimits;
+use crate::limits::{BatchLimits, MAX_QUIET_FAILURES};
 use crate::rule::Rule;
 use crate::signing_keys::SigningKeys;
 use model::{Fault, Hangs, Kafka, ModelClock, Schemas, Written};
@@ -188,6 +188,50 @@ proptest! {
     }
 }
 
+/// The group does not return its offsets before a rebalance has ended.
+#[test]
+fn a_batch_that_a_rebalance_aborts_is_written_again_without_the_groups_offsets() {
+    let mut aborted = 0;
+    for calls in 0..20 {
+        let mut faults = vec![Fault::None; calls];
+        faults.push(Fault::Rebalance);
+        let inputs = vec![sent(0, 0, 150), sent(1, 0, 150), sent(1, 1, 20)];
+        let (kafka, watch) = run(kafka(inputs, faults), Guarantee::ExactlyOnce);
+        let mut written = kafka.written.clone();
+        written.sort();
+        assert_eq!(written, expected(&kafka), "{calls}");
+        assert_eq!(kafka.rewinds, 0, "{calls}");
+        assert_eq!(watch.records, 3, "{calls}");
+        aborted += kafka.aborted.len();
+    }
+    assert!(
+        aborted > 0,
+        "some of the rebalances come within the transaction"
+    );
+}
+
+#[test]
+fn offsets_that_a_rebalance_refuses_are_committed_after_it_without_reading_again() {
+    for calls in 0..10 {
+        let mut faults = vec![Fault::None; calls];
+        faults.push(Fault::Rebalance);
+        let inputs = vec![sent(0, 0, 20), sent(1, 0, 20)];
+        let (kafka, _) = run(kafka(inputs, faults), Guarantee::ExactlyOnce);
+        assert_eq!(kafka.rewinds, 0, "{calls}");
+    }
+}
+
+/// The consumer may have been replaced, and only a poll says so.
+#[test]
+fn a_batch_that_fails_again_and_again_is_read_again() {
+    let mut faults = vec![Fault::None; 5];
+    for _ in 0..=MAX_QUIET_FAILURES {
+        faults.extend([Fault::Abortable, Fault::None, Fault::None]);
+    }
+    let (kafka, _) = run(kafka(vec![sent(0, 0, 150)], faults), Guarantee::ExactlyOnce);
+    assert_eq!((kafka.rewinds, kafka.written.len()), (1, 1));
+}
+
 #[test]
 fn records_that_earn_nothing_need_no_transaction() {
     let (kafka, watch) = run(
@@ -300,7 +344,10 @@ fn offsets_that_stay_held_back_make_the_task_take_over_its_ids_again() {
     for hangs in [Hangs::Rewinding, Hangs::Placing] {
         for calls in 0..12 {
             let mut faults = vec![Fault::None; calls];
-            faults.push(Fault::Abortable);
+            // After each failure the transaction is drained and aborted, and the next one is begun.
+            for _ in 0..=MAX_QUIET_FAILURES {
+                faults.extend([Fault::Abortable, Fault::None, Fault::None]);
+            }
             let mut kafka = kafka(vec![sent(0, 0, 150)], faults);
             kafka.hangs = Some(hangs);
             let (kafka, _) = run(kafka, Guarantee::ExactlyOnce);

@@ -70,6 +70,8 @@ pub(super) struct Kafka {
     pub(super) answers: VecDeque<Membership>,
     pub(super) hangs: Option<Hangs>,
     pub(super) inits: usize,
+    /// How often the task has read its partitions again from the committed offsets.
+    pub(super) rewinds: usize,
     /// Records of more bytes are refused.
     pub(super) max_bytes: Option<usize>,
     /// The number of dead letters that are refused, however small they are, one after the other.
@@ -206,6 +208,7 @@ impl GroupConsumer for Kafka {
         if self.fault() != Fault::None || self.hangs(Hangs::Rewinding) {
             return Err("scripted".to_owned());
         }
+        self.rewinds += 1;
         for (partition, position) in &mut self.positions {
             *position = self.committed.get(partition).copied().unwrap_or(0);
         }

@@ -24,7 +24,7 @@ pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Interval of the heartbeats. A member learns of a rebalance with the next one, so a short interval
 /// makes rebalances short.
-pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Kafka's settings, the same for every service.
 #[derive(Debug, Clone, Args)]

@@ -119,24 +119,25 @@ fn leave_group<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let deadline = Instant::now() + LEAVE_TIMEOUT;
     // The request is sent once `poll` has revoked the partitions.
-    while is_member(consumer) && Instant::now() < deadline {
+    while member_id(consumer).is_some() && Instant::now() < deadline {
         drop(consumer.poll(Duration::from_millis(5)));
     }
 }
 
-/// Returns whether the consumer has a member id, which it drops as it leaves its group.
-fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+/// Returns the consumer's member id. It has none before it has joined its group, and drops it when it leaves
+/// or was removed.
+fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<String> {
     let handle = consumer.client().native_ptr();
     // SAFETY: the handle belongs to a live consumer. The result is null or a text that ends with a zero
     // byte and that we own.
     unsafe {
         let id = native::rd_kafka_memberid(handle);
         if id.is_null() {
-            return false;
+            return None;
         }
-        let is_member = !CStr::from_ptr(id).is_empty();
+        let text = CStr::from_ptr(id).to_string_lossy().into_owned();
         native::rd_kafka_mem_free(handle, id.cast());
-        is_member
+        (!text.is_empty()).then_some(text)
     }
 }
 
@@ -171,6 +172,11 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
     /// Makes the consumer leave its group when it is closed, even as a static member.
     pub(super) const fn leave_on_close(&mut self) {
         self.consumer.leaves_group = true;
+    }
+
+    /// Returns the consumer's member id, once it has one. Asks the client's main thread.
+    pub(super) fn member_id(&self) -> Option<String> {
+        member_id(self.client())
     }
 
     /// Returns the consumer, for its events, its offsets and its assignment. Its `poll` returns no

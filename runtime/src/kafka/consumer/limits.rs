@@ -75,7 +75,7 @@ pub(super) const MEMBERSHIP_LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Interval between two checks for blocked partitions. Bounds how late `/readyz` sees a change, and how
 /// late a heartbeat is sent.
-pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
 // Records and events.
 

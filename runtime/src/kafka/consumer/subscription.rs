@@ -61,8 +61,10 @@ enum Event {
 /// Why offsets were not committed. Nothing is lost: the records are processed again.
 #[derive(Debug, Clone)]
 pub enum CommitError {
-    /// The group has rebalanced: the partitions may belong to another member.
+    /// The group has rebalanced: the partitions may belong to another member, which a poll shows.
     NotOwner(KafkaError),
+    /// The client cannot go on, or nobody knows whether they were committed: the records are read again.
+    ReadAgain(KafkaError),
     /// The broker did not answer. A later commit includes these offsets.
     Unavailable(KafkaError),
 }
@@ -85,6 +87,8 @@ pub struct Subscription {
     pub(super) stalls: StallDetector,
     pub(super) lag: ConsumerLag,
     changes: Vec<AssignmentChange>,
+    /// The member id under which the partitions were assigned; `None` without any partition.
+    member: Option<String>,
     next_health_check: Instant,
     /// The client's events are polled after this many records.
     records_until_events: u32,
@@ -128,6 +132,7 @@ impl Subscription {
             blocked: BlockedPartitions::default(),
             stalls: StallDetector::default(),
             changes: Vec::new(),
+            member: None,
             next_health_check: Instant::now(),
             records_until_events: 0,
             failure: None,
@@ -194,7 +199,7 @@ impl Subscription {
     /// Serves the client's events, above all rebalances, waiting for one up to `timeout`.
     fn serve_events(&mut self, timeout: Duration) -> Event {
         // In this order a partition that is restarted is assigned again at once.
-        self.check_health();
+        let is_removed = self.check_health();
         self.start_pending_partitions();
         let event = self.queue.client().poll(timeout);
         let event = event.map(|polled| polled.map(drop));
@@ -203,6 +208,11 @@ impl Subscription {
             return Event::Handled;
         }
         match event {
+            // The client revokes the partitions of a member that was removed, but not if it learns of that
+            // during a rebalance. A new client has none.
+            None if is_removed => {
+                Event::Fatal("the group removed this member and kept its partitions".to_owned())
+            }
             None => Event::None,
             // Every fetched partition is forwarded to the queue of records. If one is not, its record
             // must not be lost: a new client reads everything again.
@@ -242,6 +252,9 @@ impl Subscription {
                     for partition in partitions {
                         self.lag.note_assigned(*partition);
                     }
+                    if self.member.is_none() && !partitions.is_empty() {
+                        self.member = self.queue.member_id();
+                    }
                 }
                 AssignmentChange::Revoked(partitions) => {
                     for partition in partitions {
@@ -255,6 +268,9 @@ impl Subscription {
                     }
                 }
             }
+        }
+        if !self.has_partitions() {
+            self.member = None;
         }
         if self.positions.fetched.is_empty() {
             // Log ends are no longer requested, so no answer would clear it.
@@ -270,16 +286,32 @@ impl Subscription {
         tracing::debug!(%error, topic = self.topic, "poll");
     }
 
-    /// Brings [`blocked`](Self::blocked) up to date, and restarts stalled partitions.
-    fn check_health(&mut self) {
+    fn has_partitions(&self) -> bool {
+        !self.positions.fetched.is_empty()
+            || self.context().has_pending()
+            || !self.halted.is_empty()
+    }
+
+    /// Returns whether this is still the member to which the partitions were assigned. Otherwise they may
+    /// belong to another member, although this one has the group's generation: the client joins again
+    /// under a new id, which the group never gives twice.
+    pub fn is_same_member(&self) -> bool {
+        self.member.is_none() || self.member == self.queue.member_id()
+    }
+
+    /// Brings [`blocked`](Self::blocked) up to date, and restarts stalled partitions. Returns whether the
+    /// group is known to have removed this member.
+    fn check_health(&mut self) -> bool {
         let now = Instant::now();
         if now < self.next_health_check {
-            return;
+            return false;
         }
         self.next_health_check = now + HEALTH_INTERVAL;
-        // Wakes the client's main thread, which sends due heartbeats only when it is awake: a member that
-        // has nothing to do would learn of a rebalance a second late, and all members wait for the last one.
-        drop(self.group_metadata());
+        // The question also wakes the client's main thread, which sends due heartbeats only when it is
+        // awake: a member that has nothing to do would learn of a rebalance a second late, and all members
+        // wait for the last one.
+        let member = self.queue.member_id();
+        let is_removed = self.member.is_some() && self.member != member;
         match self.context().membership_lost_since() {
             Some(since) if since.elapsed() >= MEMBERSHIP_LOST_AFTER => {
                 self.report_all_blocked(Cause::NotAMember);
@@ -303,6 +335,7 @@ impl Subscription {
         if let Some(report) = report {
             self.report_stalls(report);
         }
+        is_removed
     }
 
     fn report_stalls(&mut self, report: StallReport) {
@@ -471,6 +504,10 @@ impl GroupConsumer for Subscription {
             return Ok(());
         }
         let list = self.list(positions).map_err(CommitError::Unavailable)?;
+        if !self.is_same_member() {
+            let error = KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownMemberId);
+            return Err(CommitError::NotOwner(error));
+        }
         let Err(error) = self.queue.commit(&list, COMMIT_TIMEOUT) else {
             return Ok(());
         };
@@ -478,17 +515,18 @@ impl GroupConsumer for Subscription {
             Some(
                 RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::RebalanceInProgress
-                | RDKafkaErrorCode::FencedInstanceId
-                // The next poll returns it. A loop that waits for its commit would never poll.
-                | RDKafkaErrorCode::Fatal,
+                | RDKafkaErrorCode::RebalanceInProgress,
             ) => Err(CommitError::NotOwner(error)),
+            // The next poll returns it. A loop that waits for its commit would never poll.
+            Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fatal) => {
+                Err(CommitError::ReadAgain(error))
+            }
             // The broker may still have the request, also when the connection was lost after it was sent.
-            Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
-                if self.is_beside_transactions =>
-            {
+            Some(
+                RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
+            ) if self.is_beside_transactions => {
                 self.fail("a commit of offsets was not answered");
-                Err(CommitError::NotOwner(error))
+                Err(CommitError::ReadAgain(error))
             }
             _ => Err(CommitError::Unavailable(error)),
         }

@@ -11,6 +11,9 @@
 //! Until a rate is found that is too much, the rate grows much faster, and so would be far beyond it
 //! by the time that this is seen. So the first growth ends at a smaller delay, at once, and begins again
 //! half as fast: a slow window that had another cause costs some seconds and not the rate.
+//!
+//! After a rate that was too much the replay stands nearly still until the queue that it has made is worked
+//! off. A rate that is only lower leaves a queue for much longer, and every live order in it waits.
 
 use std::time::Duration;
 
@@ -23,8 +26,8 @@ pub(super) const WINDOW: Duration = Duration::from_millis(300);
 /// written. A replay always ends.
 const LEAST: u64 = 5_000;
 
-/// The first rate.
-const FIRST: u64 = 10_000;
+/// The first rate: 3,000 records that are written, a fraction of what a sink writes.
+const FIRST: u64 = 30_000;
 
 /// The largest rate, beyond what any machine reads.
 const MOST: u64 = 1_000_000_000;
@@ -38,8 +41,9 @@ const CLOSE: Duration = Duration::from_millis(15);
 /// From this delay on the rate is halved.
 const FAR: Duration = Duration::from_millis(100);
 
-/// At first a rate grows by this part of itself: tenfold in six seconds.
-const FIRST_STEP: u64 = 8;
+/// At first a rate grows by this part of itself: tenfold in fifteen seconds. Until a delay is seen the rate has
+/// grown two or three times more, and what is beyond the right rate by then becomes a queue.
+const FIRST_STEP: u64 = 20;
 
 /// A rate grows by this part of the last one that was too much, until it is near it.
 const STEP: u64 = 64;
@@ -52,7 +56,8 @@ const STEP_NEAR_LIMIT: u64 = 640;
 /// any more.
 const WINDOWS_UNTIL_FAST: u32 = 200;
 
-/// How long a lower rate may take to have its effect.
+/// How long the replay stands nearly still at most. A delay that lasts for longer has another cause, or the
+/// rate is still too much.
 const MAX_SETTLING: Duration = Duration::from_secs(2);
 
 /// What became of the rate.
@@ -89,8 +94,9 @@ pub(super) struct RateController {
     quick: u32,
     /// Whether a group was held up in the last window.
     was_held_up: bool,
-    /// Until then delays are those of the earlier, higher rate.
-    settled_at: Duration,
+    /// Until when the queue that a higher rate has left is worked off at most. Delays are still those of that
+    /// rate.
+    settling_until: Option<Duration>,
 }
 
 impl RateController {
@@ -102,13 +108,16 @@ impl RateController {
             limit: FIRST,
             quick: 0,
             was_held_up: false,
-            settled_at: Duration::ZERO,
+            settling_until: None,
         }
     }
 
     /// Returns the rate, in units of work a second.
     pub(super) const fn rate(&self) -> u64 {
-        self.rate
+        match self.settling_until {
+            Some(_) => LEAST,
+            None => self.rate,
+        }
     }
 
     /// Returns whether such a delay is more than a live record may have.
@@ -123,14 +132,20 @@ impl RateController {
     /// `delay` is how much longer than alone the records of the slowest live group waited, none when
     /// that is not known.
     pub(super) fn decide(&mut self, now: Duration, used: u64, delay: Option<Duration>) -> Decision {
+        if let Some(until) = self.settling_until {
+            if delay.is_some_and(|delay| delay <= CLOSE) || now >= until {
+                self.settling_until = None;
+                self.was_held_up = false;
+            }
+            return Decision::Kept;
+        }
         let Some(delay) = delay else {
             return Decision::Kept;
         };
-        let is_settled = now >= self.settled_at;
         if self.is_held_up(delay) {
             self.quick = 0;
             let again = std::mem::replace(&mut self.was_held_up, true);
-            if !is_settled || !(again || self.growth != Growth::Careful) {
+            if !(again || self.growth != Growth::Careful) {
                 return Decision::Kept;
             }
             self.give_way(now, used, delay);
@@ -142,7 +157,7 @@ impl RateController {
             return Decision::Kept;
         }
         // A rate that the replay does not use is not known to be harmless.
-        if !is_settled || used < self.rate / 2 {
+        if used < self.rate / 2 {
             return Decision::Kept;
         }
         self.quick += 1;
@@ -169,7 +184,7 @@ impl RateController {
             Growth::First { parts } if parts < STEP / 2 => Growth::First { parts: parts * 2 },
             _ => Growth::Careful,
         };
-        self.settled_at = now + delay.clamp(WINDOW, MAX_SETTLING);
+        self.settling_until = Some(now + MAX_SETTLING);
     }
 }
 
@@ -222,7 +237,7 @@ mod tests {
     fn the_rate_converges_to_what_the_flow_bears() {
         for capacity in [8_000, 60_000, 500_000, 3_000_000] {
             let mut flow = Flow::new();
-            flow.run(60, capacity);
+            flow.run(150, capacity);
             let ran = flow.run(200, capacity);
             let mean = ran.iter().map(|(rate, _)| rate).sum::<u64>() / 200;
             assert!(
@@ -237,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_seconds_find_a_high_rate_without_a_long_delay() {
-        for capacity in [30_000, 500_000, 3_000_000] {
-            let ran = Flow::new().run(60, capacity);
+    fn the_first_half_minute_finds_a_high_rate_without_a_long_delay() {
+        for capacity in [50_000, 500_000, 3_000_000] {
+            let ran = Flow::new().run(100, capacity);
             let high = capacity * 7 / 10;
             assert!(ran.iter().any(|(rate, _)| *rate > high), "{ran:?}");
             assert!(ran.iter().all(|(_, delay)| *delay < 50), "{ran:?}");
@@ -312,8 +327,9 @@ mod tests {
     #[test]
     fn a_single_slow_window_changes_nothing_once_the_rate_is_found() {
         let mut flow = Flow::new();
-        flow.run(60, 60_000);
+        flow.run(100, 60_000);
         let controller = &mut flow.controller;
+        assert_eq!(controller.settling_until, None);
         let mut decide = |windows: u32, delay: u64| {
             let (now, used) = (flow.now + windows * WINDOW, controller.rate());
             controller.decide(now, used, Some(Duration::from_millis(delay)))

@@ -81,6 +81,7 @@ pub(super) fn word(answer: Result<(), TransactionError>) -> String {
 pub(super) fn commit_word(answer: Result<(), CommitError>) -> String {
     told(answer, |error| match error {
         CommitError::NotOwner(_) => "not owner",
+        CommitError::ReadAgain(_) => "read again",
         CommitError::Unavailable(_) => "unavailable",
     })
 }

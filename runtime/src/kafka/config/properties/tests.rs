@@ -157,7 +157,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("topic.metadata.refresh.interval.ms=-1", &["never be read"]),
     ("fetch.wait.max.ms=300000", &["0 to 5000", "blocked"]),
     ("retry.backoff.max.ms=300000", &["abandoned"]),
-    ("session.timeout.ms=200", &["heartbeat.interval.ms (250)"]),
+    ("session.timeout.ms=80", &["heartbeat.interval.ms (100)"]),
     (
         "heartbeat.interval.ms=12000",
         &["session.timeout.ms (6000)"],
