@@ -15,7 +15,6 @@ class Workloads(unittest.TestCase):
         processor = workload(objects("minimal"), "processor")
         self.assertEqual(processor["kind"], "StatefulSet")
         self.assertEqual(processor["spec"]["podManagementPolicy"], "Parallel")
-        self.assertEqual(processor["spec"]["minReadySeconds"], 5)
         names = [one["metadata"]["name"] for one in of_kind(objects("minimal"), "Service", "processor")]
         self.assertIn(processor["spec"]["serviceName"], names)
 
@@ -29,6 +28,10 @@ class Workloads(unittest.TestCase):
             self.assertEqual(workload(objects("minimal"), component)["kind"], "Deployment")
         strategy = workload(objects("minimal"), "producer")["spec"]["strategy"]["rollingUpdate"]
         self.assertEqual(strategy["maxUnavailable"], 0)
+
+    def test_members_of_a_group_are_replaced_seconds_apart(self):
+        for component in ("processor", "sink"):
+            self.assertEqual(workload(objects("minimal"), component)["spec"]["minReadySeconds"], 5)
 
     def test_one_console_and_only_when_it_is_wanted(self):
         self.assertEqual(of_kind(objects("minimal"), "Deployment", "console"), [])

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::gauge;
@@ -22,7 +23,7 @@ use crate::metrics::{self, Exposition, READY};
 use crate::registry::RegistrySettings;
 use crate::service_manager;
 use crate::settings::TopicSettings;
-use crate::stepping::{DRAIN, StateMachine, drive};
+use crate::stepping::{DRAIN, StateMachine, StopTogether, drive_with};
 use crate::traces::Tracer;
 
 /// How long the last spans may take to reach the collector. Shorter than the time that the last parts of
@@ -241,11 +242,13 @@ pub async fn run_tasks<T: StateMachine + Send + 'static>(
     count: u16,
     mut task: impl FnMut(u16) -> Result<T, Failure>,
 ) -> Result<(), Failure> {
+    let together = Arc::new(StopTogether::new(usize::from(count)));
     for number in 0..count {
         let task = task(number)?;
         let shutdown = parts.shutdown().clone();
+        let together = Arc::clone(&together);
         parts.thread(format!("task-{number}"), move || {
-            drive(task, || false, &shutdown)
+            drive_with(task, || false, &shutdown, &together)
         })?;
     }
     parts.run(DRAIN).await

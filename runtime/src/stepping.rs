@@ -1,5 +1,6 @@
 //! Driving a loop that is written as a state machine.
 
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::lifecycle::{Failure, Shutdown};
@@ -7,6 +8,9 @@ use crate::lifecycle::{Failure, Shutdown};
 /// How long a stop waits for work that is half done. Work that takes longer is undone, or done again, at
 /// the next start.
 pub const DRAIN: Duration = Duration::from_secs(15);
+
+/// How long a loop that has stopped waits for those that stop with it. All of them poll for a shorter time.
+const STOP_TOGETHER: Duration = Duration::from_millis(300);
 
 /// A loop as a state machine. The services drive each on a thread of its own; tests and the simulator
 /// drive many of them on one.
@@ -69,6 +73,37 @@ impl<M: StateMachine> Driver<M> {
     }
 }
 
+/// Loops that stop at the same moment. Members that leave a consumer group one after the other cost it a
+/// rebalance each, and a client asks to join only once a second.
+#[derive(Debug)]
+pub struct StopTogether {
+    running: Mutex<usize>,
+    stopped: Condvar,
+}
+
+impl StopTogether {
+    /// Expects so many loops.
+    pub const fn new(loops: usize) -> Self {
+        Self {
+            running: Mutex::new(loops),
+            stopped: Condvar::new(),
+        }
+    }
+
+    /// Waits until all loops have called this, or for a short time: another loop may have more to finish.
+    pub fn wait(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_sub(1);
+        self.stopped.notify_all();
+        let others = |running: &mut usize| *running > 0;
+        // Whether all have stopped or not, this one goes on.
+        drop(
+            self.stopped
+                .wait_timeout_while(running, STOP_TOGETHER, others),
+        );
+    }
+}
+
 /// Steps until nothing is half done and either `is_complete` or a stop is requested, but for no longer
 /// than [`DRAIN`] after that request.
 ///
@@ -79,8 +114,22 @@ pub fn drive(
     is_complete: impl Fn() -> bool,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
+    drive_with(machine, is_complete, shutdown, &StopTogether::new(1))
+}
+
+/// Steps like [`drive`], and stops at the same moment as the other loops.
+///
+/// # Errors
+/// The machine's own.
+pub fn drive_with(
+    machine: impl StateMachine,
+    is_complete: impl Fn() -> bool,
+    shutdown: &Shutdown,
+    together: &StopTogether,
+) -> Result<(), Failure> {
     let mut driver = Driver::new(machine);
     let ended = step_until_stopped(&mut driver, is_complete, shutdown);
+    together.wait();
     driver.stop();
     ended
 }
@@ -143,6 +192,20 @@ mod tests {
         fn release(&mut self) {
             self.released.set(true);
         }
+    }
+
+    #[test]
+    fn loops_that_stop_together_wait_for_each_other_but_not_for_long() {
+        let together = StopTogether::new(2);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| together.wait());
+            together.wait();
+        });
+        assert_eq!(*together.running.lock().unwrap(), 0);
+        let alone = StopTogether::new(2);
+        alone.wait();
+        assert!(began.elapsed() >= STOP_TOGETHER);
     }
 
     #[test]

@@ -15,11 +15,7 @@ use tokio::time::MissedTickBehavior;
 use crate::balancer::Balancer;
 
 /// Clients, each with one request at a time.
-const CLIENTS: u64 = 4;
-
-/// Each client places and sends an order in this time, if the service is quick enough: about 80 orders
-/// and 160 requests a second for all of them.
-const PERIOD: Duration = Duration::from_millis(50);
+const CLIENTS: u32 = 4;
 
 /// What the clients have seen.
 #[derive(Debug, Default)]
@@ -58,15 +54,17 @@ pub(crate) struct HttpLoad {
 }
 
 impl HttpLoad {
-    /// Starts the clients.
-    pub(crate) fn start(balancer: Arc<Balancer>) -> Self {
+    /// Starts the clients. Together they place and send so many orders a second, if the service is quick
+    /// enough: two requests for each.
+    pub(crate) fn start(balancer: Arc<Balancer>, orders_a_second: u32) -> Self {
+        let period = Duration::from_secs(1) * CLIENTS / orders_a_second;
         let shared = Arc::new(Shared {
             balancer,
             seen: Mutex::default(),
             next: AtomicU64::new(1),
             stop: AtomicBool::new(false),
         });
-        let client = |_| tokio::spawn(client(Arc::clone(&shared)));
+        let client = |_| tokio::spawn(client(Arc::clone(&shared), period));
         let clients = (0..CLIENTS).map(client).collect();
         Self { shared, clients }
     }
@@ -122,8 +120,8 @@ impl Shared {
     }
 }
 
-async fn client(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(PERIOD);
+async fn client(shared: Arc<Shared>, period: Duration) {
+    let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !shared.stop.load(Ordering::Relaxed) {
         ticks.tick().await;

@@ -80,7 +80,7 @@ async fn a_balancer_that_watches_readyz_shows_no_error_while_a_producer_stops() 
         balancer.add(&producer.url("")).await;
         producers.push(producer);
     }
-    let load = HttpLoad::start(balancer);
+    let load = HttpLoad::start(balancer, 80);
     load.goes_on(20).await;
     assert!(producers[0].terminate(STOP).await?.success());
     load.goes_on(20).await;
