@@ -216,6 +216,7 @@ fn a_member_that_was_removed_during_a_rebalance_cannot_go_on() {
     let mut member = cluster.member();
     read_until(&mut member, "both records", |read, _| read.len() == 2);
     assert!(member.is_same_member());
+    assert_eq!(member.take_changes().len(), 1, "the assignment");
     let mock = &cluster.0;
     mock.request_errors(
         RDKafkaApiKey::JoinGroup,

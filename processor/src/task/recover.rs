@@ -41,10 +41,12 @@ where
 
     /// Returns whether the batch, of which nothing was committed, can be written again as it is.
     pub(super) fn can_repeat(&self) -> bool {
-        // Records that were prefetched are read again with the batch that they follow.
+        // Records that were forgotten have to be read again.
+        let is_there = !self.batch.is_empty() || !self.deferred.is_empty();
+        // So have those that were prefetched, with the batch that they follow.
         let is_alone = self.next.batch.is_empty() && self.next.end.is_none();
         let is_whole = !self.interrupted && !self.must_read_again;
-        is_alone && is_whole && !self.failures.are_serious()
+        is_there && is_alone && is_whole && !self.failures.are_serious()
     }
 
     /// Begins the pause before the batch is written again.
