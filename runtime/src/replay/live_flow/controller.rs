@@ -10,7 +10,7 @@
 //!
 //! Until a rate is found that is too much, the rate grows much faster, and so would be far beyond it
 //! by the time that this is seen. So the first growth ends at a smaller delay, at once, and begins again
-//! half as fast: a slow window that had another cause costs some time and not the rate.
+//! half as fast: a slow window that had another cause costs some seconds and not the rate.
 //!
 //! After a rate that was too much the replay stands nearly still until the queue that it has made is worked
 //! off. A rate that is only lower leaves a queue for much longer, and every live order in it waits.
@@ -26,14 +26,8 @@ pub(super) const WINDOW: Duration = Duration::from_millis(300);
 /// written. A replay always ends.
 const LEAST: u64 = 5_000;
 
-/// The first rate.
-const FIRST: u64 = 20_000;
-
-/// Up to this rate, 6,000 records that are written, a first growth is faster: most sinks write more.
-const USUAL: u64 = 60_000;
-
-/// Up to [`USUAL`] a rate grows by this part of itself.
-const STEP_TO_USUAL: u64 = 8;
+/// The first rate: 3,000 records that are written, a fraction of what a sink writes.
+const FIRST: u64 = 30_000;
 
 /// The largest rate, beyond what any machine reads.
 const MOST: u64 = 1_000_000_000;
@@ -47,9 +41,9 @@ const CLOSE: Duration = Duration::from_millis(15);
 /// From this delay on the rate is halved.
 const FAR: Duration = Duration::from_millis(100);
 
-/// At first a rate grows by this part of itself: threefold in eleven seconds. Until a delay is seen the rate
-/// has grown two or three times more, and what is beyond the right rate by then becomes a queue.
-const FIRST_STEP: u64 = 32;
+/// At first a rate grows by this part of itself: tenfold in fifteen seconds. Until a delay is seen the rate has
+/// grown two or three times more, and what is beyond the right rate by then becomes a queue.
+const FIRST_STEP: u64 = 20;
 
 /// A rate grows by this part of the last one that was too much, until it is near it.
 const STEP: u64 = 64;
@@ -171,7 +165,6 @@ impl RateController {
             self.growth = Growth::Again;
         }
         let growth = match self.growth {
-            Growth::First { .. } if self.rate < USUAL => self.rate / STEP_TO_USUAL,
             Growth::First { parts } => self.rate / parts,
             Growth::Again => self.rate / STEP,
             Growth::Careful if self.rate < self.limit / 100 * 85 => self.limit / STEP,
@@ -188,7 +181,7 @@ impl RateController {
         self.limit = too_much;
         self.growth = match self.growth {
             _ if self.rate == LEAST => Growth::First { parts: FIRST_STEP },
-            Growth::First { parts } if parts < STEP => Growth::First { parts: parts * 2 },
+            Growth::First { parts } if parts < STEP / 2 => Growth::First { parts: parts * 2 },
             _ => Growth::Careful,
         };
         self.settling_until = Some(now + MAX_SETTLING);
@@ -259,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_minute_finds_a_high_rate_without_a_long_delay() {
-        for capacity in [100_000, 500_000, 3_000_000] {
-            let ran = Flow::new().run(150, capacity);
+    fn the_first_half_minute_finds_a_high_rate_without_a_long_delay() {
+        for capacity in [50_000, 500_000, 3_000_000] {
+            let ran = Flow::new().run(100, capacity);
             let high = capacity * 7 / 10;
             assert!(ran.iter().any(|(rate, _)| *rate > high), "{ran:?}");
             assert!(ran.iter().all(|(_, delay)| *delay < 50), "{ran:?}");
@@ -276,20 +269,20 @@ mod tests {
             controller.decide(WINDOW, rate, Some(Duration::from_millis(delay)));
             controller.rate() - rate
         };
-        assert_eq!(grown(0), FIRST / STEP_TO_USUAL);
-        assert_eq!(grown(6), FIRST / STEP_TO_USUAL * 3 / 5);
+        assert_eq!(grown(0), FIRST / FIRST_STEP);
+        assert_eq!(grown(5), FIRST / FIRST_STEP * 2 / 3);
         assert_eq!(grown(15), 0);
     }
 
     #[test]
-    fn a_slow_window_at_the_beginning_costs_time_and_not_the_rate() {
+    fn a_slow_window_at_the_beginning_costs_seconds_and_not_the_rate() {
         let mut flow = Flow::new();
         flow.run(10, 500_000);
         let controller = &mut flow.controller;
         let slow = Duration::from_millis(80);
         let decision = controller.decide(flow.now + WINDOW, controller.rate(), Some(slow));
         assert_eq!(decision, Decision::GaveWay);
-        let ran = flow.run(160, 500_000);
+        let ran = flow.run(100, 500_000);
         assert!(ran.iter().any(|(rate, _)| *rate > 350_000), "{ran:?}");
     }
 
