@@ -19,6 +19,8 @@ const EDGES = [
   'vouchers to Sink',
   'Sink to Postgres',
 ];
+// A browser that has something else to do shows one of them late.
+const FIRST_VIEWS = 7;
 const TIMED = ['Ingress to Outbox', 'Processor to vouchers', 'Sink to Postgres'];
 
 holds('every place of the path is ready, and orders are figures on every edge', async ({ open }) => {
@@ -48,12 +50,19 @@ holds('every place of the path is ready, and orders are figures on every edge', 
 holds('the first view of a browser that has nothing yet is timed', async ({ open, note }) => {
   // Measured and not asserted: a machine that has something else to do is no fault of the console.
   for (const [address, as] of [['/login', null], ['/flow', 'ann']]) {
-    const page = await open(address, { as });
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    const painted = await until('the first paint', () =>
-      page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime),
-    );
-    note(`${address}: the first view was painted after ${Math.round(painted)} ms`);
+    const times = [];
+    for (let time = 0; time < FIRST_VIEWS; time += 1) {
+      const page = await open(address, { as, watched: false });
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      const painted = await until('the first paint', () =>
+        page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime),
+      );
+      times.push(Math.round(painted));
+      await page.close();
+    }
+    const inOrder = times.toSorted((one, other) => one - other);
+    const median = inOrder[Math.floor(FIRST_VIEWS / 2)];
+    note(`${address}: the first view was painted after ${median} ms, the median of ${times.join(', ')}`);
   }
 });
 
