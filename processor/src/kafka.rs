@@ -101,7 +101,7 @@ impl KafkaLog {
         let group = self.subscription.group_metadata().ok_or_else(|| {
             TransactionError::Abortable("this consumer is in no group".to_owned())
         })?;
-        // After the generation was taken: it is that of the same member.
+        // Checked after the generation was taken, so that both belong to the same member.
         if !self.subscription.is_same_member() {
             let why = "the group has removed this consumer, whose partitions may have a new owner";
             return Err(TransactionError::Abortable(why.to_owned()));

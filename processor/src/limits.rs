@@ -72,9 +72,9 @@ pub(crate) const SCHEMA_POLL: Duration = Duration::from_millis(20);
 /// How long a step of a longer pause waits. Bounds how late a stop is noticed.
 pub(crate) const PAUSE_STEP: Duration = Duration::from_millis(100);
 
-/// Failed transactions in a row, without a commit between them, after which the batch is simply written
-/// again. A rebalance fails one or two. After more the task is not ready, and reads the batch again: its
-/// consumer may have been replaced, which only reading shows.
+/// Failed transactions or commits of offsets in a row after which the task still counts as ready and writes
+/// its batch again. A rebalance causes one or two. From the next failure on the task is not ready and reads
+/// its records again: its member may have been fenced or removed, which the loop learns only when it reads.
 pub(crate) const MAX_QUIET_FAILURES: u32 = 3;
 
 /// How long the group's offsets may be unstable before hanging transactions are searched for. A live

@@ -1,6 +1,6 @@
 //! Driving a loop that is written as a state machine.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::lifecycle::{Failure, Shutdown};
@@ -9,7 +9,7 @@ use crate::lifecycle::{Failure, Shutdown};
 /// the next start.
 pub const DRAIN: Duration = Duration::from_secs(15);
 
-/// How long a loop that has stopped waits for those that stop with it. All of them poll for a shorter time.
+/// How long a loop that has stopped waits for those that stop with it. Longer than the longest poll of a loop.
 const STOP_TOGETHER: Duration = Duration::from_millis(300);
 
 /// A loop as a state machine. The services drive each on a thread of its own; tests and the simulator
@@ -92,15 +92,21 @@ impl StopTogether {
 
     /// Waits until all loops have called this, or for a short time: another loop may have more to finish.
     pub fn wait(&self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        *running = running.saturating_sub(1);
-        self.stopped.notify_all();
+        let running = self.note_stopped();
         let others = |running: &mut usize| *running > 0;
         // Whether all have stopped or not, this one goes on.
         drop(
             self.stopped
                 .wait_timeout_while(running, STOP_TOGETHER, others),
         );
+    }
+
+    /// Notes that this loop has stopped, without waiting for the others.
+    fn note_stopped(&self) -> MutexGuard<'_, usize> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_sub(1);
+        self.stopped.notify_all();
+        running
     }
 }
 
@@ -129,7 +135,11 @@ pub fn drive_with(
 ) -> Result<(), Failure> {
     let mut driver = Driver::new(machine);
     let ended = step_until_stopped(&mut driver, is_complete, shutdown);
-    together.wait();
+    match ended {
+        Ok(()) => together.wait(),
+        // The others do not know yet that they will be stopped.
+        Err(_) => drop(together.note_stopped()),
+    }
     driver.stop();
     ended
 }

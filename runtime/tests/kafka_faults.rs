@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use runtime::kafka::rdkafka;
 use runtime::kafka::{
-    Blocked, CommitError, GroupConsumer as _, KafkaSettings, Polled, Subscription,
+    AssignmentChange, Blocked, CommitError, GroupConsumer as _, KafkaSettings, Polled, Subscription,
 };
 use runtime::record::{InputRecord as _, Offset, Partition, Positions};
 
@@ -205,6 +205,47 @@ fn beside_transactions_a_commit_without_an_answer_makes_the_member_unusable() {
         "a loop gets past its rewind to the poll that returns the failure"
     );
     assert!(matches!(member.poll(Duration::ZERO), Polled::Fatal(_)));
+}
+
+/// Polls until the changes of the assignment that were seen meanwhile satisfy `done`.
+fn poll_until(
+    member: &mut Subscription,
+    what: &str,
+    done: impl Fn(&[AssignmentChange]) -> bool,
+) -> Vec<AssignmentChange> {
+    let end = Instant::now() + DEADLINE;
+    let mut changes = Vec::new();
+    while !done(&changes) {
+        assert!(Instant::now() < end, "waited for {what}: {changes:?}");
+        if let Polled::Fatal(why) = member.poll(SLICE) {
+            panic!("waiting for {what}: {why}");
+        }
+        changes.extend(member.take_changes());
+    }
+    changes
+}
+
+#[test]
+fn a_member_that_was_removed_and_has_lost_its_partitions_goes_on() {
+    let cluster = Cluster::start();
+    let mut member = cluster.member();
+    let assigned = |partitions: &[Partition]| AssignmentChange::Assigned(partitions.to_vec());
+    poll_until(&mut member, "the assignment", |changes| {
+        changes == [assigned(&[0, 1])]
+    });
+    let heartbeat_fails = |error| {
+        cluster.0.request_errors(RDKafkaApiKey::Heartbeat, &[error]);
+    };
+    heartbeat_fails(RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS);
+    poll_until(&mut member, "a rebalance that changes nothing", |changes| {
+        changes == [assigned(&[])]
+    });
+    heartbeat_fails(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+    let changes = poll_until(&mut member, "its partitions", |changes| {
+        changes.last() == Some(&assigned(&[0, 1]))
+    });
+    assert_eq!(changes[0], AssignmentChange::Revoked(vec![0, 1]));
+    assert!(member.is_same_member());
 }
 
 /// The client keeps the partitions without a word, and joins again with a newer generation.

@@ -19,7 +19,7 @@ const EDGES = [
   'vouchers to Sink',
   'Sink to Postgres',
 ];
-// A browser that has something else to do shows one of them late.
+// First views of each address. A busy browser paints some of them late, so the median is reported.
 const FIRST_VIEWS = 7;
 const TIMED = ['Ingress to Outbox', 'Processor to vouchers', 'Sink to Postgres'];
 

@@ -7,7 +7,7 @@ pub enum Mutation {
     OffsetsBeforeVouchers,
     /// The offsets are not in the vouchers' transaction, but come after it.
     OffsetsOutsideTransaction,
-    /// After an abort the consumer is not rewound.
+    /// A rewind leaves the consumer where it was, so what was forgotten is skipped.
     NoRewind,
     /// Offsets are sent without the member's generation.
     NoGeneration,

@@ -31,7 +31,7 @@ pub(super) struct TaskFailures {
     extents: BTreeMap<(Partition, Offset), Extent>,
     /// The record whose output the broker refuses even at its smallest extent.
     blocked: Option<(Partition, Offset)>,
-    /// Transactions that failed since the last progress.
+    /// Transactions and commits of offsets that failed since the last progress.
     failures: u32,
     /// Between attempts at the blocked record.
     backoff: Backoff,
@@ -47,7 +47,7 @@ impl TaskFailures {
         }
     }
 
-    /// Notes that a transaction failed.
+    /// Notes that a transaction or a commit of offsets failed.
     pub(super) const fn note_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }

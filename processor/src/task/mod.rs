@@ -4,11 +4,10 @@
 //!                           ┌───────────────── nothing to write ──▶ CommittingOffsets ─┐
 //!                           │           ┌── Finishing: one job of the producer's thread ───┤
 //! Opening ▶ Initializing ▶ Rewinding ▶ Reading ▶ Producing ▶ SendingOffsets ▶ Draining ▶ Committing
-//!    ▲                        ▲          │  ▲                    │            │            │  │
-//!    │ fatal, fenced,         │ cannot   │  └────────────────────│────────────│── done ────│──┘
-//!    │ outcome unknown        │ repeat   │          ▲            │            │            │
-//!    │                        │          │          └── repeat ── Aborting ◀──┴────────────┘
-//!    │                        └──────────│────────────────────────┘
+//!    ▲                        ▲          │  ▲         ▲          │            │            │  │
+//!    │ fatal, fenced,         │ read     │  └─────────│──────────│────────────│── done ────│──┘
+//!    │ outcome unknown        │ again    │            │ again    │            │            │
+//!    │                        └──────────│────────────┴─ Aborting ◀────────────┴────────────┘
 //!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: no record is taken, still polling
 //! ```
 //!
@@ -23,8 +22,8 @@
 //! - **Offsets carry the member's generation** of that moment, so the broker refuses a zombie's
 //!   transaction.
 //! - **After an abort that the broker has confirmed, the batch is written again**, without the partitions
-//!   that were revoked meanwhile. Most aborts are those of rebalances, and the group does not return
-//!   its offsets before a rebalance has ended.
+//!   that were revoked meanwhile. Most aborts are those of rebalances, and a member that has asked to
+//!   join gets no offsets before the rebalance has ended.
 //! - **Whenever an outcome is unknown, nothing is kept in memory**: every partition is read again from
 //!   the group's committed offsets, which are the only truth. The same is done when a batch cannot be
 //!   written again as it is, or has failed several times.

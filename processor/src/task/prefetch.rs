@@ -5,7 +5,7 @@
 //! next batch is begun meanwhile. It takes only records that the client has already fetched and does
 //! not poll the group, so no rebalance happens while the transaction is open. None of these records is
 //! written before the transaction is committed. If it is not committed, both batches are forgotten and
-//! read again. Without a backlog nothing is prefetched: the loop sleeps until the outcome wakes it.
+//! read again, or the one batch is written again if nothing was prefetched. Without a backlog nothing is prefetched: the loop sleeps until the outcome wakes it.
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ where
 
     /// Begins the pause before the batch is written again.
     pub(super) fn begin_to_repeat(&mut self) -> State {
-        // What a revocation has emptied.
+        // A revocation may have emptied the prefetched batch: drops what is left of it.
         self.next.clear();
         State::WaitingToRepeat {
             until: self.now() + self.pause_for_broker(),

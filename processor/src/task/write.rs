@@ -138,9 +138,10 @@ where
                 State::Rewinding
             }
             Err(CommitError::ReadAgain(error)) => {
-                tracing::debug!(%error, "offsets may not be committed; their records are read again");
-                self.forget_batches();
-                State::Rewinding
+                tracing::debug!(%error, "it is not certain that the offsets were committed; their records are read again");
+                State::WaitingToOpen {
+                    until: self.back_off(),
+                }
             }
             Err(CommitError::Unavailable(error)) => {
                 tracing::debug!(%error, "offsets not committed yet");

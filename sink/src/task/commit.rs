@@ -89,9 +89,10 @@ where
                 self.report_commit(since);
             }
             // The new owner of a partition processes the records again, which is idempotent. Offsets of
-            // partitions that stay here are committed with later records, or once all records are read.
+            // partitions that stay here are committed with later records, or once all records are read. A consumer that cannot go on is
+            // replaced at the next poll.
             Err(CommitError::NotOwner(error) | CommitError::ReadAgain(error)) => {
-                tracing::debug!(%error, "offsets not committed: the group moved on");
+                tracing::debug!(%error, "offsets not committed; their records may be processed again");
                 self.deferred.clear();
             }
             Err(CommitError::Unavailable(error)) => {

@@ -211,7 +211,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Stops each sink before its successor is started, which would be a surplus member otherwise.
+    /// Stops each sink before its successor starts. Both together would be one member too many.
     async fn roll_sinks(&mut self, version: &Version) -> Result<()> {
         for (at, instance) in INSTANCES.into_iter().enumerate() {
             self.begin("stop of sink", instance);

@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// The group does not return its offsets before a rebalance has ended.
+/// A member that has asked to join gets no offsets before the rebalance has ended.
 #[test]
 fn a_batch_that_a_rebalance_aborts_is_written_again_without_the_groups_offsets() {
     let mut aborted = 0;
@@ -221,7 +221,7 @@ fn offsets_that_a_rebalance_refuses_are_committed_after_it_without_reading_again
     }
 }
 
-/// The consumer may have been replaced, and only a poll says so.
+/// The member may have been removed, and only reading shows it.
 #[test]
 fn a_batch_that_fails_again_and_again_is_read_again() {
     let mut faults = vec![Fault::None; 5];

@@ -175,7 +175,8 @@ fn failures_in_a_row_without_a_commit_make_the_task_not_ready() {
     let aborts = |times| {
         let mut faults = vec![Fault::None; 5];
         for _ in 0..times {
-            // Begin, send, offsets and the abort; then the rewind and the records again.
+            // Begin, send, offsets and the abort. The batch is then written again, and from the fourth failure
+            // on it is read again.
             faults.extend([Fault::Abortable, Fault::None, Fault::None, Fault::None]);
         }
         faults

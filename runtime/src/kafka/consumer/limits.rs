@@ -74,8 +74,12 @@ pub(super) const MAX_RESTART_PAUSE: Duration = Duration::from_secs(64);
 pub(super) const MEMBERSHIP_LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Interval between two checks for blocked partitions. Bounds how late `/readyz` sees a change, and how
-/// late a heartbeat is sent.
+/// late a heartbeat is sent. A loop that has nothing to read polls less often.
 pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a poll waits for the revocations of a member that was removed. The client has queued them before
+/// it drops the member id.
+pub(super) const REVOCATIONS_OF_REMOVED: Duration = Duration::from_millis(20);
 
 // Records and events.
 

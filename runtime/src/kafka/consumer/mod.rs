@@ -15,7 +15,7 @@
 //!  └─ takes the next record
 //!      ├─ fetch_queue       librdkafka's queue of records
 //!      └─ read_positions    the next offset of each partition
-//! Subscription::rewind        back to the committed offsets, after a transaction was aborted
+//! Subscription::rewind        back to the committed offsets, when a batch is not written again
 //! Subscription::blocked       what the others found, as sentences (`blocked`)
 //! Subscription::unread_since  how far the subscription is behind in time (`lag`)
 //! ```

@@ -76,18 +76,27 @@ impl RebalanceContext {
             since: Instant::now(),
         };
         let new = partitions.into_iter().map(|one| (one, assignment));
-        lock(&self.pending).extend(new);
-        self.has_pending.store(true, Ordering::Release);
+        self.change_pending(|pending| pending.extend(new));
+    }
+
+    fn change_pending<T>(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<Partition, Assignment>) -> T,
+    ) -> T {
+        let mut pending = lock(&self.pending);
+        let changed = change(&mut pending);
+        self.has_pending
+            .store(!pending.is_empty(), Ordering::Release);
+        changed
     }
 
     /// Notes that the client fetches these partitions now.
     pub(super) fn set_fetched(&self, partitions: impl Iterator<Item = Partition>) {
-        let mut pending = lock(&self.pending);
-        for partition in partitions {
-            pending.remove(&partition);
-        }
-        self.has_pending
-            .store(!pending.is_empty(), Ordering::Release);
+        self.change_pending(|pending| {
+            for partition in partitions {
+                pending.remove(&partition);
+            }
+        });
     }
 
     /// Returns a number that changes with each change of what the client fetches.
@@ -164,7 +173,9 @@ impl ConsumerContext for RebalanceContext {
             // The client refuses to unassign what it does not fetch.
             let mut fetched = TopicPartitionList::new();
             for element in elements {
-                if lock(&self.pending).remove(&element.partition()).is_none() {
+                let partition = element.partition();
+                let was_pending = self.change_pending(|pending| pending.remove(&partition));
+                if was_pending.is_none() {
                     fetched.add_partition(element.topic(), element.partition());
                 }
             }

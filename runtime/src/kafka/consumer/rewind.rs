@@ -1,5 +1,5 @@
-//! Reads again from the committed offsets: after an aborted transaction, and whenever it is not known
-//! whether one was committed.
+//! Reads again from the committed offsets: when a batch cannot be written again, and whenever it is not known
+//! whether a transaction was committed.
 
 use std::time::{Duration, Instant};
 

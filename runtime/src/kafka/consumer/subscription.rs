@@ -23,7 +23,7 @@ use super::halted::Halted;
 use super::lag::ConsumerLag;
 use super::limits::{
     COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, QUICK_AFTER_OUTAGE,
-    RECORDS_PER_EVENT_POLL,
+    RECORDS_PER_EVENT_POLL, REVOCATIONS_OF_REMOVED,
 };
 use super::read_positions::ReadPositions;
 use super::rebalance::{AssignmentChange, RebalanceContext};
@@ -201,6 +201,13 @@ impl Subscription {
         // In this order a partition that is restarted is assigned again at once.
         let is_removed = self.check_health();
         self.start_pending_partitions();
+        // What the client has logged comes before the revocations of a member that was removed, and a poll
+        // that does not wait takes only one of them.
+        let timeout = if is_removed {
+            timeout.max(REVOCATIONS_OF_REMOVED)
+        } else {
+            timeout
+        };
         let event = self.queue.client().poll(timeout);
         let event = event.map(|polled| polled.map(drop));
         self.sample_lag();
@@ -210,9 +217,9 @@ impl Subscription {
         match event {
             // The client revokes the partitions of a member that was removed, but not if it learns of that
             // during a rebalance. A new client has none.
-            None if is_removed => {
-                Event::Fatal("the group removed this member and kept its partitions".to_owned())
-            }
+            None if is_removed => Event::Fatal(
+                "the group removed this member, which still has its partitions".to_owned(),
+            ),
             None => Event::None,
             // Every fetched partition is forwarded to the queue of records. If one is not, its record
             // must not be lost: a new client reads everything again.
@@ -253,7 +260,8 @@ impl Subscription {
                         self.lag.note_assigned(*partition);
                     }
                     if self.member.is_none() && !partitions.is_empty() {
-                        self.member = self.queue.member_id();
+                        // Without an id it was removed meanwhile, and is not the same any more.
+                        self.member = Some(self.queue.member_id().unwrap_or_default());
                     }
                 }
                 AssignmentChange::Revoked(partitions) => {
