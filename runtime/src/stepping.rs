@@ -207,13 +207,13 @@ mod tests {
     #[test]
     fn loops_that_stop_together_wait_for_each_other_but_not_for_long() {
         let together = StopTogether::new(2);
-        let began = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| together.wait());
             together.wait();
         });
         assert_eq!(*together.running.lock().unwrap(), 0);
         let alone = StopTogether::new(2);
+        let began = Instant::now();
         alone.wait();
         assert!(began.elapsed() >= STOP_TOGETHER);
     }

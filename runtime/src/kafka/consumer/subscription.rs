@@ -304,7 +304,8 @@ impl Subscription {
     /// belong to another member, although this one has the group's generation: the client joins again
     /// under a new id, which the group never gives twice.
     pub fn is_same_member(&self) -> bool {
-        self.member.is_none() || self.member == self.queue.member_id()
+        let member = self.queue.member_id();
+        self.member.is_none() || self.member == member
     }
 
     /// Brings [`blocked`](Self::blocked) up to date, and restarts stalled partitions. Returns whether the
@@ -318,8 +319,7 @@ impl Subscription {
         // The question also wakes the client's main thread, which sends due heartbeats only when it is
         // awake: a member that has nothing to do would learn of a rebalance a second late, and all members
         // wait for the last one.
-        let member = self.queue.member_id();
-        let is_removed = self.member.is_some() && self.member != member;
+        let is_removed = !self.is_same_member();
         match self.context().membership_lost_since() {
             Some(since) if since.elapsed() >= MEMBERSHIP_LOST_AFTER => {
                 self.report_all_blocked(Cause::NotAMember);
