@@ -13,7 +13,7 @@ use end_to_end::wait;
 use reqwest::Client;
 use schemas::Reason;
 use serde_json::json;
-use stack::Service;
+use stack::{Port, Service};
 
 const RECORDS: &str = "checkout_consumer_lag_records";
 const SECONDS: &str = "checkout_consumer_lag_seconds";
@@ -90,6 +90,23 @@ async fn every_reason_of_a_dead_letter_is_counted_from_zero_on() -> Result<()> {
             assert!(metrics.lines().any(|one| one == line), "no {line}");
         }
     }
+    Ok(())
+}
+
+/// A lag of 0 would silence the alerts about a service that waits since it was started.
+#[tokio::test]
+async fn a_processor_that_waits_for_the_registry_is_behind_since_its_start() -> Result<()> {
+    let system = TestSystem::open_json().await?;
+    let nobody = Port::free()?;
+    let processor = system.processor_command("1").await?;
+    let url = format!("http://{}", nobody.address());
+    let processor = processor.env("SCHEMA_REGISTRY_URL", &url).start().await?;
+    let lag = || async {
+        let seconds = series(&processor, SECONDS).await.ok()?;
+        seconds.values().next().copied()
+    };
+    let begun = wait::until("a lag", lag, |lag| lag.is_some_and(|lag| lag > 0.0)).await;
+    wait::until("a lag that grows", lag, |lag| *lag > begun).await;
     Ok(())
 }
 

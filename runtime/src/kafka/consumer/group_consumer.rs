@@ -39,9 +39,9 @@ pub trait GroupConsumer {
         Vec::new()
     }
 
-    /// Returns about when the oldest unread record of the assigned partitions was written, in
-    /// milliseconds since the epoch; `None` when every partition was read to its end, as far as is
-    /// known.
+    /// Returns about when the oldest unread record of the assigned partitions was written, or since when
+    /// nothing is assigned, in milliseconds since the epoch; `None` when every assigned partition was
+    /// read to its end, as far as is known.
     fn unread_since(&self) -> Option<i64> {
         None
     }

@@ -6,6 +6,9 @@
 //!
 //! The timestamp of an unread record is not known. The record is about as old as the record before it,
 //! and no older than the moment at which the partition was last at its end.
+//!
+//! A consumer without an assignment, even an empty one, may have any records to read: it is behind since
+//! it has been without one.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +23,8 @@ pub(super) struct ConsumerLag {
     group: String,
     topic: String,
     partitions: BTreeMap<Partition, PartitionLag>,
+    /// Since when the group has assigned nothing; `None` after an assignment, even of no partition.
+    unassigned_since: Option<i64>,
     /// The time of day when the client's events were last polled, so that no record needs a read of the
     /// clock.
     now: i64,
@@ -59,11 +64,13 @@ impl PartitionLag {
 
 impl ConsumerLag {
     pub(super) fn new(group: &str, topic: &str) -> Self {
+        let now = unix_millis();
         Self {
             group: group.to_owned(),
             topic: topic.to_owned(),
             partitions: BTreeMap::new(),
-            now: unix_millis(),
+            unassigned_since: Some(now),
+            now,
         }
     }
 
@@ -72,10 +79,13 @@ impl ConsumerLag {
         self.now = now;
     }
 
-    /// Notes that a partition was assigned.
-    pub(super) fn note_assigned(&mut self, partition: Partition) {
-        self.partitions
-            .insert(partition, PartitionLag::begin(self.now));
+    /// Notes that partitions were assigned, or that the member has joined and none is for it.
+    pub(super) fn note_assigned(&mut self, partitions: &[Partition]) {
+        self.unassigned_since = None;
+        for partition in partitions {
+            self.partitions
+                .insert(*partition, PartitionLag::begin(self.now));
+        }
     }
 
     /// Notes that a partition is read again from its committed offset. Whether it is at its end is not
@@ -165,13 +175,17 @@ impl ConsumerLag {
         {
             gauge.set(0);
         }
+        if self.partitions.is_empty() {
+            self.unassigned_since = self.unassigned_since.or(Some(self.now));
+        }
     }
 
-    /// Returns about when the oldest unread record was written; `None` when every partition was read to
-    /// its end.
+    /// Returns about when the oldest unread record was written, or since when nothing is assigned; `None`
+    /// when every assigned partition was read to its end.
     pub(super) fn unread_since(&self) -> Option<i64> {
         let behind = self.partitions.values().filter(|lag| lag.is_behind);
-        behind.map(PartitionLag::unread_since).min()
+        let unread = behind.map(PartitionLag::unread_since);
+        unread.chain(self.unassigned_since).min()
     }
 }
 
@@ -203,8 +217,7 @@ mod tests {
     fn lag() -> ConsumerLag {
         let mut lag = ConsumerLag::new("processor", "order-status");
         lag.set_time(100);
-        lag.note_assigned(0);
-        lag.note_assigned(1);
+        lag.note_assigned(&[0, 1]);
         lag
     }
 
@@ -261,6 +274,27 @@ mod tests {
             drop(lag);
             assert_shown(metrics, &series(1, 0));
         });
+    }
+
+    #[test]
+    fn a_consumer_without_an_assignment_is_behind_since_it_has_none() {
+        let mut lag = ConsumerLag::new("processor", "order-status");
+        lag.unassigned_since = Some(70);
+        lag.set_time(90);
+        assert_eq!(lag.unread_since(), Some(70), "it has not joined yet");
+        lag.note_assigned(&[]);
+        assert_eq!(lag.unread_since(), None, "no partition is for it");
+        lag.note_assigned(&[0, 1]);
+        lag.note_end(0);
+        lag.note_end(1);
+        lag.set_time(120);
+        lag.forget(0);
+        assert_eq!(lag.unread_since(), None);
+        lag.forget(1);
+        lag.set_time(150);
+        assert_eq!(lag.unread_since(), Some(120), "its membership was lost");
+        lag.note_assigned(&[]);
+        assert_eq!(lag.unread_since(), None);
     }
 
     #[test]

@@ -256,9 +256,7 @@ impl Subscription {
         for change in &changes {
             match change {
                 AssignmentChange::Assigned(partitions) => {
-                    for partition in partitions {
-                        self.lag.note_assigned(*partition);
-                    }
+                    self.lag.note_assigned(partitions);
                     if self.member.is_none() && !partitions.is_empty() {
                         // Without an id it was removed meanwhile, and is not the same any more.
                         self.member = Some(self.queue.member_id().unwrap_or_default());
