@@ -14,7 +14,7 @@ use schemas::{Currency, Malformed, VoucherPlan, decimal};
 use crate::batch::Batch;
 use crate::columns::Columns;
 use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected, without_codes};
-use crate::limits::MAX_LONE_FAILURES;
+use crate::lone_failures::LoneFailures;
 use crate::ports::{Table, WriteError, Written};
 
 /// How long one call may wait for the database.
@@ -100,7 +100,7 @@ impl<S, T: Table> Redriver<S, T> {
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let mut backoff = Backoff::outside();
-        let mut doubted = 0;
+        let mut failures = LoneFailures::default();
         loop {
             let mut patience = PATIENCE;
             let why = match insert(&mut self.table, batch) {
@@ -123,8 +123,7 @@ impl<S, T: Table> Redriver<S, T> {
                     }
                 }
                 Err(WriteError::Ambiguous { why, others_pass }) => {
-                    doubted += 1;
-                    if others_pass && doubted >= MAX_LONE_FAILURES {
+                    if failures.note_failure(others_pass) {
                         return Ok(failed(&rejected(&why)));
                     }
                     why
@@ -330,6 +329,28 @@ mod tests {
         let broken = Err(WriteError::NeedsPerson("SECRET: no such table".to_owned()));
         let failure = redriven(Some(GOOD), [broken]).unwrap_err().to_string();
         assert!(failure.contains("****: no such table"), "{failure}");
+    }
+
+    #[test]
+    fn a_row_is_at_fault_only_after_three_failures_in_a_row_while_others_passed() {
+        let ambiguous = |others_pass| {
+            Err(WriteError::Ambiguous {
+                why: "statement timeout".to_owned(),
+                others_pass,
+            })
+        };
+        // An outage of the table comes to an end meanwhile: its failures are not the row's.
+        let outage = [
+            ambiguous(false),
+            ambiguous(false),
+            ambiguous(true),
+            written(1),
+        ];
+        let outcome = redriven(Some(GOOD), outage).unwrap();
+        assert_eq!(outcome, Outcome::Row { existed: false });
+        let at_fault = [ambiguous(true), ambiguous(true), ambiguous(true)];
+        let outcome = redriven(Some(GOOD), at_fault).unwrap().to_string();
+        assert!(outcome.contains("rejected_by_database"), "{outcome}");
     }
 
     #[test]
