@@ -18,6 +18,7 @@ pub use count::{Count, RetryClass};
 pub use definition::{Kind, Label, Metric, SERVICES, Values};
 pub use recorder::{Exposition, install};
 
+use crate::kafka::Cause;
 use Values::{Known, Open, OwnService, Reasons};
 
 /// Defines the constants of the metrics, and [`ALL`] of them.
@@ -116,7 +117,7 @@ metrics! {
     PROCESSOR_BLOCKED Gauge "checkout_processor_partition_blocked"
         [topic: Open("a topic")]
         [partition: Open("a partition, or all")]
-        [reason: Known(BLOCKED_REASONS)]
+        [reason: Known(Cause::NAMES)]
         "1 while an assigned partition is blocked.";
     PROCESSOR_BLOCKED_OFFSET Gauge "checkout_processor_partition_blocked_offset"
         [topic: Open("a topic")]
@@ -145,7 +146,7 @@ metrics! {
     SINK_BLOCKED Gauge "checkout_sink_partition_blocked"
         [topic: Open("a topic")]
         [partition: Open("a partition, or all")]
-        [reason: Known(BLOCKED_REASONS)]
+        [reason: Known(Cause::NAMES)]
         "1 while an assigned partition is blocked.";
     SINK_BLOCKED_OFFSET Gauge "checkout_sink_partition_blocked_offset"
         [topic: Open("a topic")]
@@ -230,18 +231,6 @@ metrics! {
 
 /// Methods that are labels; others are counted as `other`, so that a client cannot make up labels.
 const METHODS: &[&str] = &["GET", "POST", "PATCH", "HEAD", "OPTIONS", "other"];
-
-/// Why a partition is blocked, as `kafka::Cause` names it.
-const BLOCKED_REASONS: &[&str] = &[
-    "offset_unknown",
-    "out_of_range",
-    "unreadable",
-    "refused",
-    "fetch_failed",
-    "no_progress",
-    "end_unknown",
-    "not_a_member",
-];
 
 #[cfg(test)]
 mod tests;

@@ -22,15 +22,16 @@ pub(super) const API_KEYS: &str = "docs/http.md#api-keys";
 pub(super) const WATCH: &str = "docs/monitoring.md#what-to-watch";
 pub(super) const READY: &str = "docs/monitoring.md#ready-and-alive";
 
-/// Returns the section on what blocks a partition, by the metrics' reason.
-pub(super) fn of_blocked(reason: &str) -> Option<&'static str> {
-    Some(match reason {
+/// Returns the section on what blocks a partition, by the metrics' reason. A reason without a section of
+/// its own leads to what a part that is not ready means.
+pub(super) fn of_blocked(reason: &str) -> &'static str {
+    match reason {
         "out_of_range" => OUT_OF_RANGE,
         "unreadable" => UNREADABLE_BATCH,
         "refused" => READ_RIGHTS,
         "offset_unknown" | "no_progress" => HANGING_TRANSACTION,
-        _ => return None,
-    })
+        _ => READY,
+    }
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ fn described(recent: &Recent<'_>, faults: &[Fault<'_>]) -> Warning {
                 format!("{name} is paused: {why}"),
                 Some(help::CIRCUIT),
             ),
-            None => at_service(of_state, says, help_of_task(&sentence, reason)),
+            None => at_service(of_state, says, Some(help_of_task(&sentence, reason))),
         },
         Kind::Kafka => at(
             of_state,
@@ -316,12 +316,12 @@ fn described(recent: &Recent<'_>, faults: &[Fault<'_>]) -> Warning {
 
 /// Returns the section on what a task says: on its blocked partition, or on the record that the broker
 /// refuses.
-fn help_of_task(sentence: &str, reason: Option<&str>) -> Option<&'static str> {
+fn help_of_task(sentence: &str, reason: Option<&str>) -> &'static str {
     let refuses = ["does not accept what", "is refused: "];
     if refuses.iter().any(|words| sentence.contains(words)) {
-        return Some(help::REFUSED_RECORD);
+        return help::REFUSED_RECORD;
     }
-    reason.map_or(Some(help::READY), help::of_blocked)
+    reason.map_or(help::READY, help::of_blocked)
 }
 
 const fn topic_of(consumer: Service) -> NodeId {

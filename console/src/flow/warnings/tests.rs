@@ -1,5 +1,7 @@
 //! Warnings, from the texts that the services answer.
 
+use runtime::kafka::Cause;
+
 use super::super::testing::{Address, OTHER_PROCESSOR, PROCESSOR, PRODUCER, Rounds, SINK};
 use super::super::{Flow, NodeId, Severity, Warning};
 use super::help;
@@ -217,6 +219,21 @@ fn a_blocked_partition_is_named_by_its_sentence_and_leads_to_its_section() {
         text.ends_with("partition 3 of order-status is blocked: out_of_range"),
         "{text}"
     );
+}
+
+#[test]
+fn whatever_blocks_a_partition_the_warning_leads_to_a_section() {
+    for reason in Cause::NAMES {
+        let blocked = format!(
+            "checkout_sink_partition_blocked{{topic=\"vouchers\",partition=\"3\",reason=\"{reason}\"}} 1\n"
+        );
+        let mut rounds = Rounds::default();
+        rounds.ready(PRODUCER, "checkout_producer_relay_active 1\n");
+        rounds.ready(PROCESSOR, "").ready(SINK, &blocked);
+        let warning = only(&mut rounds);
+        assert!(warning.text.ends_with(reason), "{}", warning.text);
+        assert!(warning.help.is_some(), "{}", warning.text);
+    }
 }
 
 #[test]

@@ -63,6 +63,18 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The names of all causes.
+    pub const NAMES: &'static [&'static str] = &[
+        "offset_unknown",
+        "out_of_range",
+        "unreadable",
+        "refused",
+        "fetch_failed",
+        "no_progress",
+        "end_unknown",
+        "not_a_member",
+    ];
+
     /// Returns the cause that an error stands for which the client reported for one partition.
     pub(crate) fn of(code: RDKafkaErrorCode, why: &str) -> Self {
         let why = if why.is_empty() {
@@ -92,7 +104,7 @@ impl Cause {
         !matches!(self, Self::OutOfRange { .. })
     }
 
-    /// Returns the name that metrics use as a label.
+    /// Returns the name that metrics use as a label, one of [`NAMES`](Self::NAMES).
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::NotAMember => "not_a_member",
@@ -274,6 +286,36 @@ mod tests {
         for part in ["offset 17 is not in its log", "from 0 to before 12"] {
             assert!(sentence.contains(part), "{sentence}");
         }
+    }
+
+    #[test]
+    fn the_names_are_those_of_all_causes() {
+        let why = String::new;
+        let all = [
+            Cause::OffsetUnknown { why: None },
+            Cause::OutOfRange { held: None },
+            Cause::Unreadable { why: why() },
+            Cause::Refused { why: why() },
+            Cause::FetchFailed { why: why() },
+            Cause::NoProgress { end: 0 },
+            Cause::EndUnknown { why: why() },
+            Cause::NotAMember,
+        ];
+        let names: Vec<_> = all
+            .iter()
+            .map(|cause| match cause {
+                // A new variant is missing here, and then in the list above.
+                Cause::OffsetUnknown { .. }
+                | Cause::OutOfRange { .. }
+                | Cause::Unreadable { .. }
+                | Cause::Refused { .. }
+                | Cause::FetchFailed { .. }
+                | Cause::NoProgress { .. }
+                | Cause::EndUnknown { .. }
+                | Cause::NotAMember => cause.as_str(),
+            })
+            .collect();
+        assert_eq!(names, Cause::NAMES);
     }
 
     #[test]
