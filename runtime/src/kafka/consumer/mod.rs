@@ -6,12 +6,14 @@
 //! ```text
 //! Subscription::poll
 //!  ├─ serves events, when there is no record and at least every 500 records
+//!  │   ├─ health            what is blocked, and whether the group has removed this member
+//!  │   │   ├─ member              the id under which the partitions were assigned
+//!  │   │   └─ stalled             compares positions with the ends of the logs
 //!  │   ├─ rebalance         callbacks of the client: partitions are assigned and revoked
 //!  │   ├─ start_offsets     begins to fetch the assigned partitions whose offsets are known
 //!  │   │   ├─ committed_offsets   asks the group coordinator, without blocking
 //!  │   │   └─ unsettled_offsets   distrusts its answer shortly after an outage
-//!  │   ├─ halted            takes a partition from the client, and fetches it again
-//!  │   └─ stalled           compares positions with the ends of the logs
+//!  │   └─ halted            takes a partition from the client, and fetches it again
 //!  └─ takes the next record
 //!      ├─ fetch_queue       librdkafka's queue of records
 //!      └─ read_positions    the next offset of each partition
@@ -33,8 +35,10 @@ mod fetch_queue;
 mod first_record;
 mod group_consumer;
 mod halted;
+mod health;
 mod lag;
 mod limits;
+mod member;
 mod read_positions;
 mod rebalance;
 mod rewind;

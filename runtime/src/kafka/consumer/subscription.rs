@@ -16,19 +16,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
-use super::blocked::{Blocked, BlockedPartitions, Cause};
+use super::blocked::{Blocked, BlockedPartitions};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::group_consumer::GroupConsumer;
 use super::halted::Halted;
 use super::lag::ConsumerLag;
-use super::limits::{
-    COMMIT_TIMEOUT, HEALTH_INTERVAL, MEMBERSHIP_LOST_AFTER, QUICK_AFTER_OUTAGE,
-    RECORDS_PER_EVENT_POLL, REVOCATIONS_OF_REMOVED,
-};
+use super::limits::{COMMIT_TIMEOUT, RECORDS_PER_EVENT_POLL, REVOCATIONS_OF_REMOVED};
+use super::member::AssignedMember;
 use super::read_positions::ReadPositions;
 use super::rebalance::{AssignmentChange, RebalanceContext};
 use super::rewind::Rewind;
-use super::stalled::{StallDetector, StallReport, Stalled};
+use super::stalled::StallDetector;
 use super::start_offsets::StartOffsets;
 use super::unsettled_offsets::UnsettledOffsets;
 use crate::clock::unix_millis;
@@ -87,9 +85,8 @@ pub struct Subscription {
     pub(super) stalls: StallDetector,
     pub(super) lag: ConsumerLag,
     changes: Vec<AssignmentChange>,
-    /// The member id under which the partitions were assigned; `None` without any partition.
-    member: Option<String>,
-    next_health_check: Instant,
+    member: AssignedMember,
+    pub(super) next_health_check: Instant,
     /// The client's events are polled after this many records.
     records_until_events: u32,
     /// Why the client cannot go on. The next poll returns it.
@@ -132,7 +129,7 @@ impl Subscription {
             blocked: BlockedPartitions::default(),
             stalls: StallDetector::default(),
             changes: Vec::new(),
-            member: None,
+            member: AssignedMember::None,
             next_health_check: Instant::now(),
             records_until_events: 0,
             failure: None,
@@ -257,9 +254,8 @@ impl Subscription {
             match change {
                 AssignmentChange::Assigned(partitions) => {
                     self.lag.note_assigned(partitions);
-                    if self.member.is_none() && !partitions.is_empty() {
-                        // Without an id it was removed meanwhile, and is not the same any more.
-                        self.member = Some(self.queue.member_id().unwrap_or_default());
+                    if !partitions.is_empty() {
+                        self.member.note_assigned(|| self.queue.member_id());
                     }
                 }
                 AssignmentChange::Revoked(partitions) => {
@@ -276,7 +272,7 @@ impl Subscription {
             }
         }
         if !self.has_partitions() {
-            self.member = None;
+            self.member.forget();
         }
         if self.positions.fetched.is_empty() {
             // Log ends are no longer requested, so no answer would clear it.
@@ -302,89 +298,9 @@ impl Subscription {
     /// belong to another member, although this one has the group's generation: the client joins again
     /// under a new id, which the group never gives twice.
     pub fn is_same_member(&self) -> bool {
-        let member = self.queue.member_id();
-        self.member.is_none() || self.member == member
-    }
-
-    /// Brings [`blocked`](Self::blocked) up to date, and restarts stalled partitions. Returns whether the
-    /// group is known to have removed this member.
-    fn check_health(&mut self) -> bool {
-        let now = Instant::now();
-        if now < self.next_health_check {
-            return false;
-        }
-        self.next_health_check = now + HEALTH_INTERVAL;
-        // The question also wakes the client's main thread, which sends due heartbeats only when it is
-        // awake: a member that has nothing to do would learn of a rebalance a second late, and all members
-        // wait for the last one.
-        let is_removed = !self.is_same_member();
-        match self.context().membership_lost_since() {
-            Some(since) if since.elapsed() >= MEMBERSHIP_LOST_AFTER => {
-                self.report_all_blocked(Cause::NotAMember);
-            }
-            Some(_) => {}
-            None => self
-                .blocked
-                .clear_if(None, |cause| matches!(cause, Cause::NotAMember)),
-        }
-        for (partition, offset) in self.blocked.offsets() {
-            let next = self.positions.next_offset(partition);
-            if next.is_some_and(|next| next > offset) {
-                self.mark_healthy(partition);
-            }
-        }
-        let after_outage = self.context().connection_lost_within(QUICK_AFTER_OUTAGE);
-        let (client, positions) = (self.queue.client(), &self.positions);
-        let report = self
-            .stalls
-            .check(client, &self.topic, after_outage, || positions.of_fetched());
-        if let Some(report) = report {
-            self.report_stalls(report);
-        }
-        is_removed
-    }
-
-    fn report_stalls(&mut self, report: StallReport) {
-        match report.ends_unknown {
-            Some(why) => self.report_all_blocked(Cause::EndUnknown { why }),
-            None => self.clear_unknown_ends(),
-        }
-        let positions = self.positions.of_fetched();
-        if let Some(ends) = &report.ends {
-            self.lag.compare(ends, &positions);
-        }
-        for Stalled {
-            partition,
-            end,
-            restart,
-        } in report.stalled
-        {
-            if self.blocked.get(partition).is_none() {
-                self.blocked.report(Blocked {
-                    topic: self.topic.clone(),
-                    partition: Some(partition),
-                    offset: positions.get(&partition).copied(),
-                    cause: Cause::NoProgress { end },
-                });
-            }
-            if restart {
-                self.restart(partition);
-            }
-        }
-    }
-
-    fn clear_unknown_ends(&mut self) {
-        self.blocked
-            .clear_if(None, |cause| matches!(cause, Cause::EndUnknown { .. }));
-    }
-
-    fn report_all_blocked(&mut self, cause: Cause) {
-        self.blocked.report(Blocked {
-            topic: self.topic.clone(),
-            partition: None,
-            offset: None,
-            cause,
-        });
+        // Asked without a partition too, because the question wakes the client's main thread.
+        let id = self.queue.member_id();
+        self.member.is(id.as_deref())
     }
 
     /// Declares this client unusable. The next poll returns [`Polled::Fatal`] with this reason.
