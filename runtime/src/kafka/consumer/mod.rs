@@ -17,9 +17,10 @@
 //!  └─ takes the next record
 //!      ├─ fetch_queue       librdkafka's queue of records
 //!      └─ read_positions    the next offset of each partition
-//! Subscription::rewind        back to the committed offsets, when a batch is not written again
-//! Subscription::blocked       what the others found, as sentences (`blocked`)
-//! Subscription::unread_since  how far the subscription is behind in time (`lag`)
+//! Subscription::rewind          back to the committed offsets, when a batch is not written again
+//! Subscription::commit_offsets  the offsets of settled records, or why not (`commit_error`)
+//! Subscription::blocked         what the others found, as sentences (`blocked`)
+//! Subscription::unread_since    how far the subscription is behind in time (`lag`)
 //! ```
 //!
 //! An *assigned* partition belongs to this member. It is *fetched* once the client was given a start
@@ -30,6 +31,7 @@
 //! timeout. `limits` has all timeouts and bounds.
 
 mod blocked;
+mod commit_error;
 mod committed_offsets;
 mod fetch_queue;
 mod first_record;
@@ -48,9 +50,10 @@ mod subscription;
 mod unsettled_offsets;
 
 pub use blocked::{Blocked, Cause};
+pub use commit_error::CommitError;
 pub use fetch_queue::FetchedRecord;
 pub(super) use fetch_queue::{FetchError, FetchQueue, Fetched};
 pub use first_record::{FirstRecord, first_records};
 pub use group_consumer::GroupConsumer;
 pub use rebalance::AssignmentChange;
-pub use subscription::{CommitError, Polled, Subscription};
+pub use subscription::{Polled, Subscription};

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 
 use super::blocked::{Blocked, BlockedPartitions};
+use super::commit_error::{CommitError, is_unanswered};
 use super::fetch_queue::{FetchQueue, Fetched, FetchedRecord};
 use super::group_consumer::GroupConsumer;
 use super::halted::Halted;
@@ -54,17 +55,6 @@ enum Event {
     Handled,
     /// The client cannot go on.
     Fatal(String),
-}
-
-/// Why offsets were not committed. Nothing is lost: the records are processed again.
-#[derive(Debug, Clone)]
-pub enum CommitError {
-    /// The group has rebalanced: the partitions may belong to another member, which a poll shows.
-    NotOwner(KafkaError),
-    /// The client cannot go on, or nobody knows whether they were committed: the records are read again.
-    ReadAgain(KafkaError),
-    /// The broker did not answer. A later commit includes these offsets.
-    Unavailable(KafkaError),
 }
 
 /// A group member's connection to its topic.
@@ -433,25 +423,11 @@ impl GroupConsumer for Subscription {
         let Err(error) = self.queue.commit(&list, COMMIT_TIMEOUT) else {
             return Ok(());
         };
-        match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::RebalanceInProgress,
-            ) => Err(CommitError::NotOwner(error)),
-            // The next poll returns it. A loop that waits for its commit would never poll.
-            Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fatal) => {
-                Err(CommitError::ReadAgain(error))
-            }
-            // The broker may still have the request, also when the connection was lost after it was sent.
-            Some(
-                RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
-            ) if self.is_beside_transactions => {
-                self.fail("a commit of offsets was not answered");
-                Err(CommitError::ReadAgain(error))
-            }
-            _ => Err(CommitError::Unavailable(error)),
+        if self.is_beside_transactions && is_unanswered(&error) {
+            self.fail("a commit of offsets was not answered");
+            return Err(CommitError::ReadAgain(error));
         }
+        Err(CommitError::of(error))
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
