@@ -32,9 +32,8 @@ pub(crate) const WAIT_STEP: Duration = Duration::from_millis(50);
 /// How long a rewind may wait for the group's offsets.
 pub(crate) const REWIND: Duration = Duration::from_millis(500);
 
-/// A statement that takes longer is not quick: prefetching stops, and the group is polled instead.
-/// Polling the group without taking records drops what the client has fetched, which a quick statement
-/// isn't worth.
+/// A statement that takes longer is not quick. Prefetching stops, and each step polls the group instead, so
+/// that the task stays a member.
 pub(crate) const QUICK_STATEMENT: Duration = Duration::from_secs(1);
 
 /// A statement that takes longer makes the task not ready.

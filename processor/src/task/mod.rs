@@ -9,6 +9,10 @@
 //!    │ outcome unknown        │ again    │            │ again    │            │            │
 //!    │                        └──────────│────────────┴─ Aborting ◀────────────┴────────────┘
 //!    └───────────────────────────────────┴ WaitingForSchema, CircuitOpen: no record is taken, still polling
+//!
+//! Aborting, CommittingOffsets ──▶ WaitingToRepeat ──▶ the same batch, without what was revoked
+//! before Rewinding or Opening: WaitingToRewind or WaitingToOpen, the pause after a failure
+//! Reading ── fenced several times ──▶ LookingForAnother ──▶ WaitingToOpen, or the process ends
 //! ```
 //!
 //! One transaction holds the vouchers, the dead letters and the offsets of one batch. Exactly once

@@ -10,6 +10,8 @@
 //!  │ │ └─ WaitingForSchema: the record is held
 //!  │ └──▶ CircuitOpen ──▶ Rewinding ─┐
 //!  └─────────────────────────────────┘
+//!
+//! Reading, Rewinding ── the consumer cannot go on ──▶ Rejoining ──▶ Reading
 //! ```
 //!
 //! While a statement is in flight the next batch is prefetched: read and decoded, but not written. There

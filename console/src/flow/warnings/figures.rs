@@ -97,7 +97,8 @@ fn no_relay(recent: &Recent<'_>) -> Option<Warning> {
     })
 }
 
-/// The outbox has more rows now than half a minute ago, and had more then than a minute ago.
+/// The outbox has more rows now than in the middle of the known part of the last minute, and had more then
+/// than at its beginning. Says nothing until 30 s are known.
 fn outbox_grows(recent: &Recent<'_>) -> Option<Warning> {
     let course = recent.course(Service::Producer, Gauge::OutboxRows);
     let (&(begin, first), &(end, now)) = (course.first()?, course.last()?);

@@ -128,7 +128,7 @@ impl RebalanceContext {
 
     /// Takes what rebalances did since the last call, in order.
     pub(super) fn take_changes(&self) -> Vec<AssignmentChange> {
-        // Called for every record: a load is cheaper than a swap.
+        // Most calls find no change, and a load is cheaper than the lock.
         if !self.has_changes.load(Ordering::Acquire) {
             return Vec::new();
         }

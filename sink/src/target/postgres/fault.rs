@@ -68,6 +68,13 @@ pub(super) fn is_denied(error: &Error) -> bool {
         .is_some_and(|code| code == "42501")
 }
 
+/// Returns whether a row exists already, by its identity or by its code.
+pub(super) fn is_unique_violation(error: &Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation())
+}
+
 fn by_code(code: &str, constraint: Option<&str>) -> Fault {
     match code {
         "23505" if constraint == Some(CODE_CONSTRAINT) => Fault::CodeClash,

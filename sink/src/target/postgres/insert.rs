@@ -7,7 +7,7 @@ use sqlx::postgres::{PgArguments, PgBindIterExt as _};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Error, PgConnection, Postgres, Row as _};
 
-use super::fault::ignored;
+use super::fault::{ignored, is_unique_violation};
 use crate::columns::Columns;
 use crate::limits::{
     ANSWER_TIMEOUT, MAX_COMPARISONS, MIN_ROWS_TO_EXPECT_NEW, MIN_STATEMENTS_TO_EXPECT_NEW,
@@ -133,7 +133,7 @@ pub(super) async fn insert(
             }
             // Both the identity and the code are unique, and the error names only the first clash. The
             // statements below tell an existing row from a code of another voucher.
-            Err(error) if is_there(&error) => {}
+            Err(error) if is_unique_violation(&error) => {}
             Err(error) => return Err(error),
         }
     } else if expectation.mostly_new {
@@ -184,12 +184,6 @@ pub(super) async fn insert_and_roll_back(
     }
     let rolled_back = within(ANSWER_TIMEOUT, transaction.rollback()).await;
     written.and_then(|written| rolled_back.map(|()| written))
-}
-
-fn is_there(error: &Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.is_unique_violation())
 }
 
 /// Executes a statement that inserts. Returns how many rows it inserted.
