@@ -5,12 +5,14 @@
 //! | `recent` | rates, increases, latencies and gauges of a service, over all of its instances |
 //! | `latency` | percentiles from buckets |
 //! | `nodes`, `edges` | how each place is, and what moves between them |
+//! | `chart` | the series that charts show |
 //! | `open` | how many dead letters are open, which no metric says |
 //! | `warnings` | what is wrong, worst first, and each cause once |
 //! | `text` | numbers and lists in sentences |
 //!
 //! Nothing is invented: a number that is not known is `None`, and not 0.
 
+mod chart;
 mod edges;
 mod latency;
 mod nodes;
@@ -21,14 +23,14 @@ mod testing;
 mod text;
 mod warnings;
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::scrape::{Service, Window};
 use recent::Recent;
 
+pub use chart::History;
+pub(crate) use chart::{ChartValues, series_names};
 pub(crate) use open::OpenDeadLetters;
 
 /// The flow at one time.
@@ -205,37 +207,6 @@ pub struct Warning {
     pub help: Option<&'static str>,
 }
 
-/// The last minutes of what charts show.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct History {
-    /// Time between two values of a series.
-    pub step_seconds: u32,
-    /// The time of the last value of each series.
-    #[serde(serialize_with = "rfc3339")]
-    pub until: DateTime<Utc>,
-    /// Values by the name of the series, oldest first, all of one length; `None` is a gap.
-    pub series: BTreeMap<&'static str, Vec<Option<f32>>>,
-}
-
-/// The series of a [`History`], in the order of [`ChartValues`].
-pub(crate) const SERIES: [&str; 12] = [
-    "ingress-outbox.rate",
-    "order-status-processor.rate",
-    "order-status-processor.lag_records",
-    "order-status-processor.lag_seconds",
-    "vouchers-sink.rate",
-    "vouchers-sink.lag_records",
-    "vouchers-sink.lag_seconds",
-    "ingress.p99_millis",
-    "processor.p99_millis",
-    "sink.p99_millis",
-    "dead_letters.rate",
-    "outbox.rows",
-];
-
-/// One value of each series. Single precision is enough for a chart.
-pub(crate) type ChartValues = [Option<f32>; SERIES.len()];
-
 impl Flow {
     /// Returns the flow at `at`, the time of the last round of `window`. `services` are those whose
     /// instances are known to the console.
@@ -253,30 +224,6 @@ impl Flow {
             edges: edges::edges(&recent),
             warnings: warnings::warnings(&recent, services, open),
         }
-    }
-
-    /// Returns what charts show of this flow.
-    pub(crate) fn chart_values(&self) -> ChartValues {
-        let edge = |id: &str| self.edges.iter().find(|edge| edge.id == id);
-        let rate = |id| edge(id)?.rate_per_second;
-        let records = |id| edge(id)?.lag_records.map(|records| records as f64);
-        let seconds = |id| edge(id)?.lag_seconds;
-        let p99 = |id| edge(id)?.p99_millis;
-        [
-            rate("ingress-outbox"),
-            rate("order-status-processor"),
-            records("order-status-processor"),
-            seconds("order-status-processor"),
-            rate("vouchers-sink"),
-            records("vouchers-sink"),
-            seconds("vouchers-sink"),
-            p99("ingress-outbox"),
-            p99("processor-vouchers"),
-            p99("sink-postgres"),
-            recent::sum([rate("processor-dlq"), rate("sink-dlq")]),
-            records("outbox-order-status"),
-        ]
-        .map(|value| value.map(|value| value as f32))
     }
 }
 
@@ -343,7 +290,7 @@ mod tests {
         assert_eq!((flow.nodes.len(), flow.edges.len()), (9, 8));
         assert!(flow.nodes.iter().all(|node| node.state == State::Unknown));
         assert!(flow.edges.iter().all(|edge| edge.rate_per_second.is_none()));
-        assert_eq!(flow.chart_values(), [None; SERIES.len()]);
+        assert!(flow.chart_values().iter().all(Option::is_none));
     }
 
     #[test]
@@ -443,39 +390,5 @@ mod tests {
         assert_eq!(json["nodes"][6]["no_data_since"], serde_json::Value::Null);
         assert!(of(&flow, "sink-postgres").rate_per_second.is_some());
         assert_eq!(flow.chart_values()[1], None, "a gap, and no slow end");
-    }
-
-    #[test]
-    fn charts_show_what_the_edges_say() {
-        let mut rounds = Rounds::default();
-        rounds.ready(
-            PROCESSOR,
-            "checkout_processor_records_total{outcome=\"dead_letter\"} 1\n",
-        );
-        rounds.end_round().ready(
-            PROCESSOR,
-            "checkout_processor_records_total{outcome=\"dead_letter\"} 4\n",
-        );
-        let values = rounds.flow().chart_values();
-        let value = |name: &str| values[SERIES.iter().position(|known| *known == name).unwrap()];
-        assert_eq!(value("order-status-processor.rate"), Some(3.0));
-        assert_eq!(value("dead_letters.rate"), Some(3.0));
-        assert_eq!(value("vouchers-sink.rate"), None);
-    }
-
-    #[test]
-    fn a_history_is_json_with_gaps() {
-        let history = History {
-            step_seconds: 1,
-            until: DateTime::UNIX_EPOCH,
-            series: BTreeMap::from([("outbox.rows", vec![None, Some(2.5)])]),
-        };
-        assert_eq!(
-            serde_json::to_value(history).unwrap(),
-            json!({
-                "step_seconds": 1, "until": "1970-01-01T00:00:00.000Z",
-                "series": {"outbox.rows": [null, 2.5]},
-            })
-        );
     }
 }

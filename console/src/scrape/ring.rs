@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::DateTime;
 
-use crate::flow::{ChartValues, History, SERIES};
+use crate::flow::{ChartValues, History, series_names};
 
 /// How many seconds are kept. An entry is 104 bytes, so the ring takes 94 KB however many instances
 /// there are.
@@ -67,7 +67,7 @@ impl Ring {
         };
         let length = entries().next().map_or(0, |first| until - first.second + 1);
         let length = usize::try_from(length).unwrap_or_default();
-        let mut series: Vec<_> = SERIES.iter().map(|_| vec![None; length]).collect();
+        let mut series = series_names().map(|_| vec![None; length]);
         for entry in entries() {
             let from_end = usize::try_from(until - entry.second).unwrap_or_default();
             for (series, value) in series.iter_mut().zip(entry.values) {
@@ -79,7 +79,10 @@ impl Ring {
         History {
             step_seconds: 1,
             until: DateTime::from_timestamp(until, 0).unwrap_or_default(),
-            series: SERIES.into_iter().zip(series).collect::<BTreeMap<_, _>>(),
+            series: series_names()
+                .into_iter()
+                .zip(series)
+                .collect::<BTreeMap<_, _>>(),
         }
     }
 }
@@ -91,7 +94,7 @@ mod tests {
     const NOW: i64 = 1_790_000_000;
 
     fn values(value: f32) -> ChartValues {
-        [Some(value); SERIES.len()]
+        series_names().map(|_| Some(value))
     }
 
     fn ring(entries: impl IntoIterator<Item = (i64, f32)>) -> Ring {
@@ -103,14 +106,14 @@ mod tests {
     }
 
     fn first_series(history: &History) -> &[Option<f32>] {
-        &history.series[SERIES[0]]
+        &history.series[series_names()[0]]
     }
 
     #[test]
     fn a_history_without_samples_is_empty_and_ends_now() {
         let history = ring([]).history(NOW);
         assert_eq!(history.until.timestamp(), NOW);
-        assert_eq!(history.series.len(), SERIES.len());
+        assert_eq!(history.series.len(), series_names().len());
         assert!(first_series(&history).is_empty());
     }
 
