@@ -104,80 +104,97 @@ fn add(figures: &mut Vec<Figure>, new: Vec<Figure>) {
     figures.extend(new);
 }
 
+/// Returns the legs that a leg stands for, in the order in which they are measured.
+fn chosen(leg: Leg) -> Vec<Leg> {
+    if leg != Leg::All {
+        return vec![leg];
+    }
+    // Kafka Streams is no part of the system, and needs a JDK and Maven.
+    let others = [Leg::All, Leg::BesideStreams];
+    let legs = Leg::value_variants().iter().copied();
+    legs.filter(|leg| !others.contains(leg)).collect()
+}
+
 fn run(arguments: &Arguments, figures: &mut Vec<Figure>) -> Result<()> {
-    let wanted = |leg| arguments.leg == Leg::All || arguments.leg == leg;
-    if wanted(Leg::Decode) {
+    let mut legs = chosen(arguments.leg);
+    if legs.contains(&Leg::Decode) {
         add(figures, decode::run(arguments.quick).context("decode")?);
     }
-    if arguments.leg != Leg::Decode {
-        on_the_stack(arguments, wanted, figures)?;
+    legs.retain(|leg| *leg != Leg::Decode);
+    if legs.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    on_the_stack(arguments, &legs, figures)
 }
 
 #[tokio::main]
 async fn on_the_stack(
     arguments: &Arguments,
-    wanted: impl Fn(Leg) -> bool,
+    legs: &[Leg],
     figures: &mut Vec<Figure>,
 ) -> Result<()> {
     let rig = Rig::start(arguments.quick, arguments.brokers).await;
-    if wanted(Leg::Processor) {
-        add(figures, processor::drain(&rig).await.context("processor")?);
-    }
-    if wanted(Leg::Sink) {
-        add(figures, sink::drain(&rig).await.context("sink")?);
-    }
-    if wanted(Leg::Latency) {
-        add(figures, sink::latency(&rig).await.context("sink")?);
-        add(
-            figures,
-            processor::latency(&rig).await.context("processor")?,
-        );
-    }
-    if wanted(Leg::Ingress) {
-        add(figures, ingress::run(&rig).await.context("ingress")?);
-    }
-    if wanted(Leg::Relay) {
-        add(figures, relay::backlog(&rig).await.context("relay")?);
-        add(
-            figures,
-            relay::beside_the_ingress(&rig).await.context("relay")?,
-        );
-    }
-    if wanted(Leg::EndToEnd) {
-        add(figures, end_to_end::run(&rig).await.context("end to end")?);
-    }
-    if wanted(Leg::Backfill) {
-        add(figures, backfill::dry_run(&rig).await.context("backfill")?);
-    }
-    if wanted(Leg::BesideABackfill) {
-        let beside = beside_a_backfill::run(&rig).await;
-        add(figures, beside.context("beside a backfill")?);
-    }
-    // `all` leaves this leg out, because Kafka Streams is no part of the system and needs a JDK and Maven.
-    if arguments.leg == Leg::BesideStreams {
-        let beside = beside_streams::run(&rig).await;
-        add(figures, beside.context("beside Kafka Streams")?);
-    }
-    if wanted(Leg::Explain) {
-        add(figures, explain::run(&rig).await.context("explain")?);
-    }
-    if wanted(Leg::Traces) {
-        add(figures, traces::run(&rig).await.context("traces")?);
-    }
-    if wanted(Leg::Idle) {
-        add(figures, idle::run(&rig).await.context("idle")?);
-    }
-    if wanted(Leg::Console) {
-        add(figures, console::run(&rig).await.context("console")?);
-    }
-    if wanted(Leg::Curves) {
-        add(figures, curves::processor(&rig).await.context("processor")?);
-        add(figures, curves::sink(&rig).await.context("sink")?);
-    }
-    if wanted(Leg::Memory) {
-        add(figures, memory::run(&rig).await.context("memory")?);
+    for leg in legs {
+        measure(*leg, &rig, figures).await?;
     }
     Ok(())
+}
+
+async fn measure(leg: Leg, rig: &Rig, figures: &mut Vec<Figure>) -> Result<()> {
+    match leg {
+        // One stands for the others, and one needs no stack.
+        Leg::All | Leg::Decode => {}
+        Leg::Processor => add(figures, processor::drain(rig).await.context("processor")?),
+        Leg::Sink => add(figures, sink::drain(rig).await.context("sink")?),
+        Leg::Latency => {
+            add(figures, sink::latency(rig).await.context("sink")?);
+            add(figures, processor::latency(rig).await.context("processor")?);
+        }
+        Leg::Ingress => add(figures, ingress::run(rig).await.context("ingress")?),
+        Leg::Relay => {
+            add(figures, relay::backlog(rig).await.context("relay")?);
+            add(
+                figures,
+                relay::beside_the_ingress(rig).await.context("relay")?,
+            );
+        }
+        Leg::EndToEnd => add(figures, end_to_end::run(rig).await.context("end to end")?),
+        Leg::Backfill => add(figures, backfill::dry_run(rig).await.context("backfill")?),
+        Leg::BesideABackfill => {
+            let beside = beside_a_backfill::run(rig).await;
+            add(figures, beside.context("beside a backfill")?);
+        }
+        Leg::BesideStreams => {
+            let beside = beside_streams::run(rig).await;
+            add(figures, beside.context("beside Kafka Streams")?);
+        }
+        Leg::Explain => add(figures, explain::run(rig).await.context("explain")?),
+        Leg::Traces => add(figures, traces::run(rig).await.context("traces")?),
+        Leg::Idle => add(figures, idle::run(rig).await.context("idle")?),
+        Leg::Console => add(figures, console::run(rig).await.context("console")?),
+        Leg::Curves => {
+            add(figures, curves::processor(rig).await.context("processor")?);
+            add(figures, curves::sink(rig).await.context("sink")?);
+        }
+        Leg::Memory => add(figures, memory::run(rig).await.context("memory")?),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_legs_but_kafka_streams_are_measured_in_their_order() {
+        let mut legs = chosen(Leg::All);
+        assert!(!legs.contains(&Leg::BesideStreams));
+        let place = Leg::value_variants()
+            .iter()
+            .position(|leg| *leg == Leg::BesideStreams);
+        legs.insert(0, Leg::All);
+        legs.insert(place.unwrap(), Leg::BesideStreams);
+        assert_eq!(legs, Leg::value_variants());
+        assert_eq!(chosen(Leg::BesideStreams), [Leg::BesideStreams]);
+    }
 }
