@@ -17,6 +17,7 @@
 //! | [`columns`], [`string_column`] | the rows of one statement, column by column |
 //! | [`bisection`] | which part of a batch is written next, after a refusal |
 //! | [`lone_failures`] | whether a row that fails alone is at fault, or the database |
+//! | [`rejection`] | why a row that the database rejects is a dead letter, without its code |
 //! | [`limits`] | every bound and interval of the loop and its statements, and the reason for each |
 //! | [`tally`] | how many records had which outcome |
 //! | [`kafka`] | the ports over librdkafka, thin |
@@ -77,6 +78,7 @@ pub mod lone_failures;
 pub mod observer;
 pub mod ports;
 pub mod redrive;
+pub mod rejection;
 pub mod service;
 pub mod settings;
 pub mod string_column;

@@ -13,9 +13,10 @@ use schemas::{Currency, Malformed, VoucherPlan, decimal};
 
 use crate::batch::Batch;
 use crate::columns::Columns;
-use crate::decide::{Decision, TOMBSTONE, code_taken, decide, rejected, without_codes};
+use crate::decide::{Decision, TOMBSTONE, decide};
 use crate::lone_failures::LoneFailures;
 use crate::ports::{Table, WriteError, Written};
+use crate::rejection::{code_taken, rejected, without_codes};
 
 /// How long one call may wait for the database.
 const SLICE: Duration = Duration::from_millis(500);

@@ -13,9 +13,9 @@ use schemas::{Malformed, VoucherPlan};
 use super::read::Filled;
 use super::{State, Task};
 use crate::bisection::Bisection;
-use crate::decide::{code_taken, rejected, without_codes};
 use crate::limits::{PREFETCHED_PER_STEP, QUICK_STATEMENT, SLOW_STATEMENT, WAIT_STEP};
 use crate::ports::{DeadLetters, Observer, Table, WriteError, Written};
+use crate::rejection::{code_taken, rejected, without_codes};
 
 impl<K, T, D, S, C, O> Task<K, T, D, S, C, O>
 where
