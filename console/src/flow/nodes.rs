@@ -406,7 +406,7 @@ mod tests {
         rounds.not_ready(PROCESSOR, DOWN, "");
         rounds.not_ready(
             SINK,
-            r#"{"kafka":"ready","postgres":"not ready: the database does not answer: refused"}"#,
+            r#"{"kafka":"ready","postgres":"not ready: Postgres does not answer: refused; start it, or correct DATABASE_URL"}"#,
             "",
         );
         rounds.degraded(
@@ -421,7 +421,7 @@ mod tests {
         let kafka = "Kafka at k:9092 does not answer: refused";
         check(NodeId::OrderStatus, State::NotReady, Some(kafka));
         check(NodeId::Vouchers, State::Ready, None);
-        let database = "the database does not answer: refused";
+        let database = "Postgres does not answer: refused; start it, or correct DATABASE_URL";
         check(NodeId::Postgres, State::NotReady, Some(database));
         check(NodeId::Outbox, State::Degraded, Some("waiting for Kafka"));
     }

@@ -11,7 +11,9 @@ use runtime::clock::{age_of, unix_millis};
 use runtime::health::Part;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::{DB_POOL_CONNECTIONS, OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS};
-use runtime::postgres::{Database, MigrationError, Unwritable, message_of, within};
+use runtime::postgres::{
+    Database, MigrationError, Unwritable, message_of, outage_sentence, within,
+};
 use sqlx::{Error, PgConnection, PgPool};
 
 use super::gate::Gate;
@@ -132,16 +134,10 @@ impl Maintenance {
     fn report(&self, error: &Error, long: bool) {
         // A crash may bring deleted rows back.
         self.low_water.forget();
-        let message = message_of(error);
+        self.postgres.not_ready(outage_sentence(error));
         if let Some(why) = Unwritable::of(error) {
-            self.postgres
-                .not_ready(format!("the database takes no writes: {message}"));
             self.gate.close_for(why);
-            return;
-        }
-        self.postgres
-            .not_ready(format!("Postgres does not answer: {message}"));
-        if long {
+        } else if long {
             self.gate.close();
         }
     }

@@ -6,7 +6,7 @@
 //! | `url_parameters` | the URL's parameters and libpq's environment variables: supported or refused |
 //! | `database` | connections: session settings, and the proof that the server is a primary |
 //! | `pooler` | the proof that a session is not shared with other clients |
-//! | `unwritable` | errors that mean that a database takes no writes at all |
+//! | `unwritable` | errors that mean that a database takes no writes at all, and what `/readyz` says then |
 //! | `write_probe` | the proof that a service's tables take its writes |
 //! | `migrations` | bringing the schema up to date; which newer schemas this version works with |
 //! | `migrate` | the command that does only that, and the setting that leaves it to the command |
@@ -28,5 +28,5 @@ pub use database::{Database, Timeouts, within};
 pub use migrate::{MigrateSettings, MigrateTimeout, StartMigrations};
 pub(crate) use migrations::list;
 pub use migrations::{Applied, MigrationError, Migrations, MissingMigrations};
-pub use unwritable::{ConnectionRefusal, Unwritable, message_of};
+pub use unwritable::{ConnectionRefusal, Unwritable, message_of, outage_sentence};
 pub use write_probe::WriteProbe;

@@ -122,6 +122,15 @@ pub fn message_of(error: &Error) -> String {
     }
 }
 
+/// Returns what `/readyz` says while a database does not answer or takes no writes, with what to do.
+pub fn outage_sentence(error: &Error) -> String {
+    let message = message_of(error);
+    if Unwritable::of(error).is_some() {
+        return format!("Postgres takes no writes: {message}; the command check says what to do");
+    }
+    format!("Postgres does not answer: {message}; start it, or correct DATABASE_URL")
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -148,6 +157,24 @@ mod tests {
                 && message.contains("refused"),
             "{message}"
         );
+        let sentence = outage_sentence(&error);
+        let expected = "Postgres does not answer: cannot connect to Postgres at ";
+        assert!(sentence.starts_with(expected), "{sentence}");
+        let advice = "; start it, or correct DATABASE_URL";
+        assert!(sentence.ends_with(advice), "{sentence}");
         assert!(message_of(&Error::PoolTimedOut).contains("does not answer"));
+    }
+
+    #[test]
+    fn a_database_that_answers_and_takes_no_writes_is_no_database_that_is_away() {
+        let refusal = ConnectionRefusal {
+            server: "db:5432".to_owned(),
+            why: Unwritable::DiskFull,
+        };
+        assert_eq!(
+            outage_sentence(&refusal.into()),
+            "Postgres takes no writes: the database server's disk is full at db:5432; the command check \
+             says what to do"
+        );
     }
 }

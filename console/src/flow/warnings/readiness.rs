@@ -164,16 +164,13 @@ fn postgres_away(faults: &mut Vec<Fault<'_>>) -> Vec<Warning> {
     databases.into_iter().map(warning).collect()
 }
 
-/// Returns a database's state in one form, because the services have two: `Postgres does not answer: ...`
-/// and `the database does not answer: ...`.
+/// Returns what a service says of its database as a sentence about Postgres.
 fn database_says(sentence: &str) -> String {
-    let rest = ["the database ", "Postgres "]
-        .into_iter()
-        .find_map(|start| sentence.strip_prefix(start));
-    rest.map_or_else(
-        || format!("Postgres: {sentence}"),
-        |rest| format!("Postgres {rest}"),
-    )
+    if sentence.starts_with("Postgres ") {
+        sentence.to_owned()
+    } else {
+        format!("Postgres: {sentence}")
+    }
 }
 
 /// Returns one warning for each service of which something starts.

@@ -6,7 +6,7 @@ mod migrate;
 mod table;
 
 use runtime::lifecycle::Failure;
-use runtime::postgres::{self, Timeouts, Unwritable, message_of, within};
+use runtime::postgres::{self, Timeouts, outage_sentence, within};
 use runtime::settings::Secret;
 use sqlx::{Error, PgConnection};
 
@@ -83,13 +83,8 @@ impl WriteTest {
     /// # Errors
     /// Why rows cannot be written, as a sentence about the database.
     pub async fn run(&mut self, is_known: bool) -> Result<(), String> {
-        self.ask(is_known).await.map_err(|error| {
-            let what = match Unwritable::of(&error) {
-                Some(_) => "takes no writes",
-                None => "does not answer",
-            };
-            format!("the database {what}: {}", message_of(&error))
-        })
+        let answer = self.ask(is_known).await;
+        answer.map_err(|error| outage_sentence(&error))
     }
 
     async fn ask(&mut self, is_known: bool) -> Result<(), Error> {

@@ -47,15 +47,13 @@ fn brokers_that_are_away_are_named_once_with_everybody_concerned() {
 
 #[test]
 fn a_database_that_two_services_have_is_named_once() {
-    let refused = "connection refused (os error 111)";
+    let away = "Postgres does not answer: connection refused (os error 111); start it, or correct \
+                DATABASE_URL";
     let mut rounds = Rounds::default();
     rounds.not_ready(
         PRODUCER,
         &parts(&[
-            (
-                "postgres",
-                &format!("not ready: Postgres does not answer: {refused}"),
-            ),
+            ("postgres", &not_ready(away)),
             ("relay", "degraded: Postgres: connection refused"),
         ]),
         "",
@@ -63,18 +61,14 @@ fn a_database_that_two_services_have_is_named_once() {
     rounds.ready(PROCESSOR, "").not_ready(
         SINK,
         &parts(&[
-            (
-                "postgres",
-                &format!("not ready: the database does not answer: {refused}"),
-            ),
+            ("postgres", &not_ready(away)),
             ("task-0", &not_ready("waiting for the database: refused")),
         ]),
         "",
     );
     let warning = only(&mut rounds);
     assert_eq!(warning.node, NodeId::Postgres);
-    let expected =
-        format!("Postgres does not answer: {refused}. It concerns the ingress and the sink.");
+    let expected = format!("{away}. It concerns the ingress and the sink.");
     assert_eq!(warning.text, expected);
 }
 
@@ -82,10 +76,7 @@ fn a_database_that_two_services_have_is_named_once() {
 fn two_databases_are_two_causes() {
     let mut rounds = Rounds::default();
     let of_producer = ("postgres", "not ready: Postgres does not answer: refused");
-    let of_sink = (
-        "postgres",
-        "not ready: the database takes no writes: disk full",
-    );
+    let of_sink = ("postgres", "not ready: Postgres takes no writes: disk full");
     rounds.not_ready(PRODUCER, &parts(&[of_producer]), "");
     rounds.ready(PROCESSOR, "");
     rounds.not_ready(SINK, &parts(&[of_sink]), "");
@@ -96,6 +87,18 @@ fn two_databases_are_two_causes() {
         (NodeId::Outbox, NodeId::Postgres)
     );
     assert_eq!(all[1].help, Some(help::REFUSED_WRITES));
+}
+
+#[test]
+fn what_a_database_says_is_said_of_postgres() {
+    let mut rounds = Rounds::default();
+    let refused = ("postgres", "not ready: a write does not succeed: time-out");
+    rounds.not_ready(PRODUCER, &parts(&[refused]), "");
+    rounds.ready(PROCESSOR, "").ready(SINK, "");
+    assert_eq!(
+        only(&mut rounds).text,
+        "Postgres: a write does not succeed: time-out. It concerns the ingress."
+    );
 }
 
 #[test]
