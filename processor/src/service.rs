@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::clock::MonotonicClock;
 use runtime::group_lag::GroupLag;
-use runtime::health::Health;
+use runtime::health::{Health, starting};
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
 use runtime::registry::{KnownSchemas, Registry, SchemaCache, value_format};
@@ -104,7 +104,9 @@ impl Flow {
     /// Returns the format of vouchers: Avro with the id of the registered schema, or JSON without a
     /// registry. Waits until the registry answers.
     async fn voucher_format(&self) -> ValueFormat {
-        let part = self.health.part("voucher-schema", "asking the registry");
+        let part = self
+            .health
+            .part("voucher-schema", starting::ASKING_REGISTRY);
         let topic = &self.settings.shared.topics.vouchers_topic;
         let registry = self.registry.as_ref();
         let format = value_format(registry, topic, VOUCHER_AVSC, |why| part.not_ready(why)).await;
@@ -124,11 +126,13 @@ impl Flow {
             guarantee,
             &transactional_id,
         )?;
-        let registry_part = self.health.part(format!("registry-{number}"), "starting");
+        let registry_part = self
+            .health
+            .part(format!("registry-{number}"), starting::STARTING);
         let schemas = SchemaCache::new(self.registry.clone(), self.schemas.clone(), registry_part);
         let part = self
             .health
-            .part(format!("task-{number}"), "joining the group");
+            .part(format!("task-{number}"), starting::JOINING_GROUP);
         let clock = MonotonicClock::new();
         let tracer = BatchTracer::new(self.tracer.clone(), clock, &topics.source, group);
         let ports = Ports {

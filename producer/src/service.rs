@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
+use runtime::health::starting;
 use runtime::http;
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::metrics::API_KEYS;
@@ -37,8 +38,8 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let address = settings.address();
     shutdown.announce_for(Duration::from_secs(settings.ingress.http_shutdown_delay));
     let mut service = Service::with_traces("producer", shutdown.clone())?;
-    let postgres = service.health.part("postgres", "connecting");
-    let backlog = service.health.part("backlog", "not measured yet");
+    let postgres = service.health.part("postgres", starting::CONNECTING);
+    let backlog = service.health.part("backlog", starting::NOT_MEASURED);
 
     let gate = Arc::new(Gate::default());
     let queue = Queue::new(MAX_QUEUED_CHANGES);
@@ -123,7 +124,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
         }
         Ok(())
     });
-    let relay_part = service.health.part("relay", "starting");
+    let relay_part = service.health.part("relay", starting::STARTING);
     relay::spawn(
         &mut service.supervisor,
         RelaySettings {

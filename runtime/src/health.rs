@@ -1,6 +1,7 @@
 //! The health of the parts of a service, the routes that report it, and the command that asks them.
 
 pub mod command;
+pub mod starting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,7 +15,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::group_lag::GroupLags;
-use crate::health::{self, Health, NORMAL_START};
+use crate::health::{self, Health, NORMAL_START, starting};
 use crate::http::{self, ConnectionLimits};
 use crate::kafka::{BrokerProbe, KafkaSettings};
 use crate::lifecycle::{Failure, Shutdown, Supervisor};
@@ -169,7 +169,7 @@ impl Service {
     /// # Errors
     /// Exit code 2 for Kafka settings that cannot work; 1 when no thread can be started.
     pub fn probe_brokers(&mut self, kafka: &KafkaSettings, topic: &str) -> Result<(), Failure> {
-        let part = self.health.part("kafka", "connecting");
+        let part = self.health.part("kafka", starting::CONNECTING);
         let probe = BrokerProbe::new(kafka, topic, part)?;
         let shutdown = self.shutdown();
         self.supervisor.thread("broker-probe", move || {
@@ -182,7 +182,7 @@ impl Service {
     pub fn expect_tasks(&self, count: u16) {
         for number in 0..count {
             self.health
-                .part(format!("task-{number}"), "waiting for topics");
+                .part(format!("task-{number}"), starting::WAITING_FOR_TOPICS);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use runtime::clock::MonotonicClock;
 use runtime::group_lag::GroupLag;
-use runtime::health::{Health, Part};
+use runtime::health::{Health, Part, starting};
 use runtime::kafka::Subscription;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::preflight;
@@ -29,7 +29,7 @@ pub async fn run(settings: RunSettings, shutdown: Shutdown) -> Result<(), Failur
     let shared = &settings.shared;
     let mut service = Service::with_traces("sink", shutdown.clone())?;
     service.expect_tasks(settings.flow.tasks);
-    let postgres = service.health.part("postgres", "connecting");
+    let postgres = service.health.part("postgres", starting::CONNECTING);
     service.probe_brokers(&shared.kafka, &shared.topics.vouchers_topic)?;
     service
         .serve_health(settings.http.address(DEFAULT_PORT))
@@ -99,10 +99,12 @@ impl Flow {
         let shared = &self.settings.shared;
         let topic = &shared.topics.vouchers_topic;
         let group = &self.settings.group.sink_group;
-        let registry_part = self.health.part(format!("registry-{number}"), "starting");
+        let registry_part = self
+            .health
+            .part(format!("registry-{number}"), starting::STARTING);
         let part = self
             .health
-            .part(format!("task-{number}"), "joining the group");
+            .part(format!("task-{number}"), starting::JOINING_GROUP);
         let clock = MonotonicClock::new();
         let tracer = BatchTracer::new(self.tracer.clone(), clock, topic, group);
         let ports = Ports {

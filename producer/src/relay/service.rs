@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::health::Part;
+use runtime::health::{Part, starting};
 use runtime::kafka::KafkaSettings;
 use runtime::lifecycle::{Failure, Shutdown, Supervisor};
 use runtime::postgres::Database;
@@ -67,7 +67,7 @@ pub fn spawn(
     wake: Arc<Notify>,
     part: Part,
 ) -> Result<(), Failure> {
-    part.degraded("starting");
+    part.degraded(starting::STARTING);
     let outbox = settings.outbox_name.as_ref();
     let topic = KafkaTopic::new(&settings.kafka, &settings.topic, outbox)?;
     let runtime = Handle::current();
@@ -117,7 +117,7 @@ pub fn spawn(
 /// Waits until the topic exists. The relay does not create it, because its configuration is part of
 /// what the service guarantees.
 fn wait_for_topic(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) {
-    part.degraded("waiting for Kafka");
+    part.degraded(starting::WAITING_FOR_KAFKA);
     while let Err(failure) =
         preflight::topics_exist_blocking(&settings.kafka, &[&settings.topic], shutdown)
     {
@@ -139,7 +139,7 @@ async fn format(settings: &RelaySettings, part: &Part, shutdown: &Shutdown) -> O
     }
     let registry = settings.registry.as_ref();
     if registry.is_some() {
-        part.degraded("asking the registry for the schema's id");
+        part.degraded(starting::ASKING_FOR_SCHEMA_ID);
     }
     let format = value_format(registry, &settings.topic, ORDER_STATUS_AVSC, |why| {
         part.degraded(why);

@@ -15,7 +15,7 @@ use runtime::circuit_breaker::CircuitBreakerSettings;
 use runtime::clock::MonotonicClock;
 use runtime::duration::human_duration;
 use runtime::flow::FlowObserver;
-use runtime::health::Health;
+use runtime::health::{Health, starting};
 use runtime::kafka::{GroupConsumer as _, RangeSettings};
 use runtime::lifecycle::{Failure, Shutdown};
 use runtime::output;
@@ -100,7 +100,7 @@ pub async fn run(settings: BackfillSettings, shutdown: Shutdown) -> Result<(), F
             .await?;
     }
     let health = Health::new();
-    let postgres = health.part("postgres", "connecting");
+    let postgres = health.part("postgres", starting::CONNECTING);
     migrate(&database, MissingMigrations::Apply, &postgres, &shutdown).await?;
 
     let totals = Totals::default();

@@ -10,18 +10,6 @@ use super::faults::{Fault, Kind, faults};
 use super::help;
 use crate::scrape::{Found, Gauge, Service};
 
-/// What parts say while a service starts. It passes by itself.
-const STARTING: &[&str] = &[
-    "starting",
-    "connecting",
-    "joining the group",
-    "waiting for topics",
-    "waiting for Kafka",
-    "not measured yet",
-    "asking the registry",
-    "asking the registry for the schema's id",
-];
-
 /// How many instances or tasks a sentence names.
 const NAMED: usize = 3;
 
@@ -194,7 +182,7 @@ fn starting(recent: &Recent<'_>, faults: &mut Vec<Fault<'_>>) -> Vec<Warning> {
 }
 
 fn is_starting(sentence: &str) -> bool {
-    STARTING.contains(&sentence)
+    runtime::health::starting::ALL.contains(&sentence)
 }
 
 /// Returns a warning for each of the other causes. Tasks and instances that say the same have one.

@@ -1,5 +1,6 @@
 //! What readiness says.
 
+use runtime::health::starting;
 use runtime::kafka::Cause;
 
 use super::super::super::testing::{OTHER_PROCESSOR, PROCESSOR, PRODUCER, Rounds, SINK};
@@ -222,6 +223,23 @@ fn a_service_that_starts_is_no_failure() {
         warning.text,
         "The processor is starting (kafka: connecting)."
     );
+}
+
+#[test]
+fn whatever_a_start_waits_for_is_no_failure() {
+    for sentence in starting::ALL {
+        let mut rounds = Rounds::default();
+        rounds
+            .ready(PRODUCER, "checkout_producer_relay_active 1\n")
+            .ready(SINK, "");
+        rounds.not_ready(PROCESSOR, &parts(&[("task-0", &not_ready(sentence))]), "");
+        let warning = only(&mut rounds);
+        assert_eq!(warning.severity, Severity::Warning);
+        assert_eq!(
+            warning.text,
+            format!("The processor is starting (task-0: {sentence}).")
+        );
+    }
 }
 
 #[test]
