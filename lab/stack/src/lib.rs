@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `commands` | the command line: `stack demo`, `stack up`, `stack tool` |
-//! | `services` | the product's services and its console: built, started on the backends, watched |
+//! | `services` | the product's services and its console: built, started on the backends, watched, started again |
 //! | `backends` | Kafka, the registry and Postgres: one of each, or a cluster, a standby, a pooler |
 //! | `install` | the programs that must be installed, and what is downloaded |
 //! | `process` | processes that do not outlive this one, and free ports |

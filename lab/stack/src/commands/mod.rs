@@ -1,5 +1,6 @@
 //! The command line: `stack demo`, `stack up`, `stack tool`.
 
+mod breaking;
 mod demo;
 mod running;
 mod signals;
@@ -102,7 +103,7 @@ struct DemoArguments {
 
 #[derive(Debug, Args)]
 struct UpArguments {
-    /// Also build and start producer, processor, sink and console
+    /// Also build and start producer, processor, sink and console; one that ends is started again
     #[arg(long)]
     services: bool,
     #[command(flatten)]

@@ -9,6 +9,8 @@ use crate::backends::{Backends, Options, Topics};
 use crate::services::environment::{Environment, EnvironmentFile};
 use crate::services::{AUDIT_TOPIC, ServiceBinaries, Services};
 
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Everything that runs. Dropping it ends every process.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -60,24 +62,31 @@ impl Running {
 
     /// Returns, with an error, when a process has ended by itself.
     pub(super) async fn wait_for_an_end(&self) -> Result<()> {
-        let backends = &self.backends;
-        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
         loop {
             ticks.tick().await;
-            let others = [backends.registry(), backends.postgres()];
-            for backend in backends.brokers().iter().chain(others) {
-                if let Some(status) = backend.exit_status() {
-                    bail!(
-                        "{} ended ({status}); its log: {}",
-                        backend.name(),
-                        backend.log().display()
-                    );
-                }
-            }
+            check(&self.backends)?;
             if let Some(services) = &self.services {
                 services.check()?;
             }
         }
+    }
+
+    /// Starts services again that end. Returns, with an error, when a backend has ended by itself:
+    /// without it the services can only wait.
+    pub(super) async fn supervise(&mut self) -> Result<()> {
+        let Self {
+            backends, services, ..
+        } = self;
+        let progress = backends.progress().clone();
+        let supervised = async {
+            if let Some(services) = services {
+                services.supervise(&progress).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::try_join!(wait_for_a_backends_end(backends), supervised)?;
+        Ok(())
     }
 
     /// Stops everything: the services drain, and the backends stop in an orderly way if their data
@@ -103,6 +112,29 @@ impl Running {
     pub(super) fn logs(&self) -> String {
         relative(&self.backends.directory().join("logs"))
     }
+}
+
+async fn wait_for_a_backends_end(backends: &Backends) -> Result<()> {
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
+    loop {
+        ticks.tick().await;
+        check(backends)?;
+    }
+}
+
+/// Fails when a backend has ended by itself.
+fn check(backends: &Backends) -> Result<()> {
+    let others = [backends.registry(), backends.postgres()];
+    for backend in backends.brokers().iter().chain(others) {
+        if let Some(status) = backend.exit_status() {
+            bail!(
+                "{} ended ({status}); its log: {}",
+                backend.name(),
+                backend.log().display()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn relative(path: &Path) -> String {

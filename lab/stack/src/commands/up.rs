@@ -3,22 +3,23 @@
 use anyhow::Result;
 use runtime::output;
 
+use super::breaking;
 use super::running::Running;
 use super::signals::StopSignals;
 use crate::backends::Options;
 
-/// Runs until Ctrl-C, or until a process ends by itself.
+/// Runs until Ctrl-C, or until a backend ends by itself. A service that ends is started again.
 pub(super) async fn run(options: Options, with_services: bool) -> Result<()> {
     let mut signals = StopSignals::listen()?;
     let keep = options.keep;
     let progress = options.progress.clone();
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = Running::start(options, with_services) => running?,
         () = signals.next() => return Ok(()),
     };
     let ended = match output::print_line(&what_next(&running)) {
         Ok(()) => tokio::select! {
-            ended = running.wait_for_an_end() => ended,
+            ended = running.supervise() => ended,
             () = signals.next() => Ok(()),
         },
         Err(failure) => Err(failure.into()),
@@ -43,8 +44,9 @@ fn what_next(running: &Running) -> String {
     );
     match &running.services {
         Some(services) => text.push_str(&format!(
-            "\nOrders are accepted at {} (documentation: /docs)\n",
-            services.producer.url("")
+            "\nOrders are accepted at {} (documentation: /docs)\n{}",
+            services.producer.url(""),
+            breaking::invitation(services)
         )),
         None => text.push_str(
             "  DATABASE_URL=\"$ORDERS_DATABASE_URL\" cargo run --bin producer -- run\n  cargo run --bin processor -- run\n  DATABASE_URL=\"$VOUCHERS_DATABASE_URL\" cargo run --bin sink -- run\n",

@@ -13,4 +13,4 @@ pub(crate) use child::Child;
 pub(crate) use command::{output, run, spawn_with_log};
 pub use port::Port;
 pub use tree::is_alive;
-pub(crate) use wait::{pause, wait_until_ready};
+pub(crate) use wait::{last_line, pause, wait_until_ready};

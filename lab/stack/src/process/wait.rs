@@ -44,10 +44,15 @@ pub(crate) async fn wait_until_ready(
     }
 }
 
+/// Returns the last line of a log that is not blank, or nothing where there is none.
+pub(crate) fn last_line(log: &Path) -> String {
+    last_lines(log, 1)
+}
+
 fn last_lines(log: &Path, count: usize) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.trim_end().lines().collect();
     let first = lines.len().saturating_sub(count);
     lines.get(first..).unwrap_or_default().join("\n")
 }

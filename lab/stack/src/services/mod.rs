@@ -3,6 +3,7 @@
 mod binaries;
 pub(crate) mod environment;
 mod service;
+mod supervisor;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use environment::Environment;
 
 pub use binaries::{BINARIES_VARIABLE, ServiceBinaries};
 pub use service::{Service, ServiceCommand};
+pub(crate) use supervisor::RESTART_PAUSE;
 
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -28,6 +30,8 @@ pub(crate) struct Services {
     pub(crate) processor: Service,
     pub(crate) sink: Service,
     pub(crate) console: Service,
+    /// Whether ends were reported when they happened.
+    supervised: bool,
 }
 
 impl Services {
@@ -72,6 +76,7 @@ impl Services {
             processor,
             sink,
             console,
+            supervised: false,
         };
         let ready = services
             .all()
@@ -118,9 +123,36 @@ impl Services {
         Ok(())
     }
 
+    /// Reports each end of a service, and starts the service again after [`RESTART_PAUSE`]. Returns when
+    /// none is left that could be started.
+    pub(crate) async fn supervise(&mut self, progress: &Progress) {
+        self.supervised = true;
+        let flow = self.console.url("/flow");
+        let missing = format!("until then {flow} shows what is missing");
+        let no_console = "until then an open page of it says that it does not answer";
+        let report = |line: &str| progress.line(line);
+        let Self {
+            producer,
+            processor,
+            sink,
+            console,
+            ..
+        } = self;
+        tokio::join!(
+            supervisor::supervise(producer, RESTART_PAUSE, &missing, &report),
+            supervisor::supervise(processor, RESTART_PAUSE, &missing, &report),
+            supervisor::supervise(sink, RESTART_PAUSE, &missing, &report),
+            supervisor::supervise(console, RESTART_PAUSE, no_console, &report),
+        );
+    }
+
     /// Stops the services, one after the other.
     pub(crate) async fn stop(self) -> Result<()> {
         for service in self.all() {
+            // Stopped while it is missing, or given up.
+            if self.supervised && service.exit_status().is_some() {
+                continue;
+            }
             let status = service.terminate(STOP_DEADLINE).await?;
             if !status.success() {
                 bail!(

@@ -228,6 +228,11 @@ impl Service {
             .with_context(|| format!("{} still runs after {} s", self.name(), deadline.as_secs()))
     }
 
+    /// Waits until it has ended, however long it runs.
+    pub(crate) async fn wait_for_end(&self) -> Result<ExitStatus> {
+        Ok(self.child.wait().await?)
+    }
+
     /// Sends SIGKILL and waits until it has ended.
     ///
     /// # Errors

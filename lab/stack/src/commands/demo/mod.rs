@@ -18,10 +18,10 @@ use runtime::lifecycle::Failure;
 use runtime::output;
 use sqlx::postgres::PgPoolOptions;
 
+use super::breaking;
 use super::running::Running;
 use super::signals::StopSignals;
 use crate::backends::Options;
-use crate::services::Services;
 use latency::Latency;
 use orders::{Ingress, Placed};
 use report::Report;
@@ -38,11 +38,12 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    /// Runs to the report and then, unless `once`, until Ctrl-C.
+    /// Runs to the report and then, unless `once`, until Ctrl-C. A service that ends before the report
+    /// is a failure, because the report is about all of them; later it is started again.
     pub(crate) async fn run(self, options: Options) -> Result<ExitCode> {
         let mut signals = StopSignals::listen()?;
         let (keep, progress) = (options.keep, options.progress.clone());
-        let running = tokio::select! {
+        let mut running = tokio::select! {
             running = Running::start(options, true) => running?,
             () = signals.next() => bail!("interrupted before everything had started"),
         };
@@ -58,7 +59,7 @@ impl Demo {
                 printed = self.print(&report, &running);
                 if printed.is_ok() && !self.once {
                     tokio::select! {
-                        ended = running.wait_for_an_end() => ended?,
+                        ended = running.supervise() => ended?,
                         () = signals.next() => {}
                     }
                 }
@@ -214,13 +215,10 @@ impl Demo {
 
 /// Returns lines to paste into another shell.
 fn to_play_with(running: &Running) -> String {
-    let Some(Services {
-        producer, console, ..
-    }) = &running.services
-    else {
+    let Some(services) = &running.services else {
         return String::new();
     };
-    let (producer, console) = (producer.http_addr(), console.http_addr());
+    let (producer, console) = (services.producer.http_addr(), services.console.http_addr());
     format!(
         "\n  console      http://{console}   see the flow, place an order, mend a dead letter\n\
          \n  to play with, in another shell\n\
@@ -231,9 +229,11 @@ fn to_play_with(running: &Running) -> String {
          \x20   psql \"$VOUCHERS_DATABASE_URL\" -c 'SELECT order_id, amount, currency, created_at FROM vouchers ORDER BY created_at DESC LIMIT 5'\n\
          \x20   printf '42\\t{{\"id\":42,\"status\":\"SENT\",\"total\":150}}\\n' | cargo stack tool kafka-console-producer -- --topic order-status --reader-property parse.key=true\n\
          \x20   cargo stack tool kafka-console-consumer -- --topic order-status.dlq --from-beginning --formatter-property print.headers=true\n\
+         {breaking}\
          \n  API documentation: http://{producer}/docs   logs: {logs}\n\
          \n  Ctrl-C stops everything.\n",
         env = running.environment_file(),
+        breaking = breaking::invitation(services),
         logs = running.logs(),
     )
 }
