@@ -24,6 +24,7 @@ SETS = {
     "config-file": [VALUES / "config-file.yaml"],
     "example": [EXAMPLES / "values.yaml"],
     "another-outbox": [EXAMPLES / "another-outbox.yaml"],
+    "example-config-file": [EXAMPLES / "config-file.yaml"],
 }
 COMPONENTS = ("producer", "processor", "sink", "console")
 
@@ -41,9 +42,9 @@ def helm(*arguments):
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def template(files, values=None, chart=CHART):
-    """Renders the chart as an installation of `shop` into the namespace `orders`."""
-    arguments = ["template", "shop", chart, "--namespace", "orders"]
+def template(files, values=None, chart=CHART, release="shop"):
+    """Renders the chart as an installation of a release into the namespace `orders`."""
+    arguments = ["template", release, chart, "--namespace", "orders"]
     for file in files:
         arguments += ["--values", file]
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as more:
@@ -66,9 +67,9 @@ def parse(output):
     return [document for document in yaml.load_all(output, loader) if document]
 
 
-def rendered(files, values=None, chart=CHART):
+def rendered(files, values=None, chart=CHART, release="shop"):
     """Returns the objects of files of values with further values."""
-    code, output, errors = template(files, values, chart)
+    code, output, errors = template(files, values, chart, release)
     if code != 0:
         raise AssertionError(errors)
     return parse(output)

@@ -1,5 +1,7 @@
 """The objects around the pods: migrations, disruption budgets, network policies, scaling, metrics."""
 
+import json
+import re
 import shutil
 import tempfile
 import unittest
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from chart import COMPONENTS, SETS, containers, environment, objects, of_kind, rendered, selects, workload
+from chart import COMPONENTS, SETS, containers, environment, objects, of_kind, pods, rendered, selects, workload
 from copies import CHART
 from settings import PROJECT
 
@@ -49,6 +51,24 @@ class Migrations(unittest.TestCase):
         self.assertEqual(same, job)
         (other,) = of_kind(rendered(files, {"image": {"tag": "9.9.9"}}), "Job")
         self.assertNotEqual(other["metadata"]["name"], job["metadata"]["name"])
+
+    def test_a_component_that_is_disabled_needs_no_secret(self):
+        for component, unset in [
+            ("producer", {"database": {"existingSecret": ""}, "insecure": False}),
+            ("processor", {"signingKeys": {"existingSecret": ""}}),
+            ("sink", {"database": {"existingSecret": ""}}),
+        ]:
+            found = rendered(SETS["minimal"], {component: {"enabled": False, **unset}})
+            (job,) = of_kind(found, "Job")
+            steps = [one["command"][0] for one in containers(job["spec"]["template"])]
+            self.assertEqual(steps, [one for one in ("processor", "producer", "sink") if one != component])
+            for pod, template in pods(found):
+                for volume in template["spec"].get("volumes", []):
+                    self.assertNotEqual(volume.get("secret", {}).get("secretName"), "", f"{component}: {pod}")
+
+    def test_no_job_when_no_component_has_a_step(self):
+        values = {component: {"enabled": False} for component in ("producer", "processor", "sink")}
+        self.assertEqual(rendered(SETS["plain-migrations"], {**values, "serviceAccount": {"create": False}}), [])
 
     def test_no_job_when_they_are_off(self):
         self.assertEqual(of_kind(objects("no-migrations"), "Job"), [])
@@ -211,12 +231,37 @@ class Metrics(unittest.TestCase):
             labels = workload(everything, component)["spec"]["template"]["metadata"]["labels"]
             self.assertLessEqual(service["spec"]["selector"].items(), labels.items())
 
-    def test_jobs_are_named_as_the_rules_expect_them(self):
-        (monitor,) = of_kind(objects("everything"), "ServiceMonitor")
+    def jobs(self, name, release="shop"):
+        """Returns the jobs that Prometheus derives from the ServiceMonitor of a release."""
+        found = rendered(SETS[name], {"metrics": {"serviceMonitor": {"enabled": True}}}, release=release)
+        (monitor,) = of_kind(found, "ServiceMonitor")
         (relabeling,) = monitor["spec"]["endpoints"][0]["relabelings"]
         label = "__meta_kubernetes_service_label_app_kubernetes_io_component"
-        self.assertEqual(relabeling["sourceLabels"], [label])
-        self.assertEqual((relabeling["targetLabel"], relabeling["replacement"]), ("job", "checkout-$1"))
+        self.assertEqual((relabeling["sourceLabels"], relabeling["targetLabel"]), ([label], "job"))
+        services = [one["metadata"]["labels"] for one in of_kind(found, "Service")]
+        return {
+            relabeling["replacement"].replace("$1", labels["app.kubernetes.io/component"])
+            for labels in services
+            if selects(monitor["spec"]["selector"], labels)
+        }
+
+    def test_jobs_are_named_as_the_rules_expect_them(self):
+        services = ("producer", "processor", "sink")
+        self.assertEqual(self.jobs("minimal", "checkout"), {f"checkout-{one}" for one in services})
+        self.assertEqual(self.jobs("minimal"), {f"shop-checkout-{one}" for one in services})
+        # Its names do not contain "checkout".
+        self.assertEqual(self.jobs("everything"), {f"shop-vouchers-checkout-{one}" for one in COMPONENTS})
+        rules = "".join(file.read_text() for file in (CHART / "files/rules").glob("*.yml"))
+        selectors = re.findall(r'job=~"([^"]+)"', rules)
+        self.assertTrue(selectors)
+        for selector in selectors:
+            for job in self.jobs("everything"):
+                self.assertRegex(job, f"^(?:{selector})$")
+
+    def test_two_outboxes_in_one_namespace_are_two_jobs(self):
+        other = self.jobs("another-outbox", "outbox-b")
+        self.assertEqual(other, {"outbox-b-checkout-producer"})
+        self.assertFalse(other & self.jobs("minimal"))
 
     def test_instances_that_are_not_ready_are_scraped_too(self):
         for component in ("producer", "processor", "sink"):
@@ -246,6 +291,20 @@ class Metrics(unittest.TestCase):
             self.assertEqual(yaml.safe_load(text), yaml.safe_load(dashboards[name]))
         for one in maps:
             self.assertEqual(one["metadata"]["labels"]["grafana_dashboard"], "1")
+
+    def test_links_of_the_dashboard_lead_where_the_user_keeps_the_runbooks(self):
+        values = {
+            "metrics": {
+                "prometheusRule": {"runbooksUrl": "https://wiki.example.com/runbooks/"},
+                "grafanaDashboard": {"enabled": True},
+            }
+        }
+        (dashboard,) = of_kind(rendered(SETS["minimal"], values), "ConfigMap")
+        (text,) = dashboard["data"].values()
+        (link,) = json.loads(text)["links"]
+        self.assertEqual(link["url"], "https://wiki.example.com/runbooks/README.md")
+        self.assertIn("https://wiki.example.com/runbooks/CheckoutConsumerBehind.md", text)
+        self.assertNotIn("checkout.example", text)
 
     def test_templates_of_alerts_are_kept_and_their_links_lead_where_the_user_says(self):
         rules = """groups:

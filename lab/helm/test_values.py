@@ -81,6 +81,27 @@ class Values(unittest.TestCase):
         values["producer"]["terminationGracePeriodSeconds"] = 55
         self.assertEqual(template(MINIMAL, values)[0], 0)
 
+    def test_the_grace_period_of_each_component_is_checked(self):
+        # HTTP_SHUTDOWN_DELAY is 10 in these values.
+        for component, sleep, needed in [
+            ("producer", 10, 45),
+            ("processor", 10, 35),
+            ("sink", 6, 31),
+            ("console", 10, 35),
+        ]:
+            with self.subTest(component):
+                values = {component: {"preStopSleepSeconds": sleep, "terminationGracePeriodSeconds": needed - 1}}
+                sentence = f"{component}.terminationGracePeriodSeconds is too short"
+                self.refused(values, sentence, f"are {needed} s", files=SETS["everything"])
+                values[component]["terminationGracePeriodSeconds"] = needed
+                self.assertEqual(template(SETS["everything"], values)[0], 0)
+
+    def test_a_delay_of_all_components_is_the_producers_alone(self):
+        values = {"settings": {"HTTP_SHUTDOWN_DELAY": 20}}
+        self.refused(values, "producer.terminationGracePeriodSeconds is too short", "are 55 s")
+        values["producer"] = {"terminationGracePeriodSeconds": 55}
+        self.assertEqual(template(MINIMAL, values)[0], 0)
+
     def test_steps_of_the_migrations_cannot_mount_two_secrets_at_one_path(self):
         values = {"sink": {"kafka": {"existingSecret": "sink"}}, "kafka": {"existingSecret": "all"}}
         self.refused(values, "the volume secret-kafka is another Secret in another step")

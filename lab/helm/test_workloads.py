@@ -152,6 +152,21 @@ class Secrets(unittest.TestCase):
         volumes = workload(objects("config-file"), "sink")["spec"]["template"]["spec"]["volumes"]
         self.assertEqual([one["secret"]["secretName"] for one in volumes], ["sink-config"])
 
+    def test_the_example_of_configuration_files_gives_each_pod_its_own(self):
+        secrets = {
+            "producer": "producer-config",
+            "processor": None,
+            "sink": "sink-config",
+            "migrations": "owner-config",
+        }
+        for pod, template in pods(objects("example-config-file")):
+            volumes = {one["name"]: one.get("secret", {}) for one in template["spec"].get("volumes", [])}
+            component = template["metadata"]["labels"]["app.kubernetes.io/component"]
+            self.assertEqual(volumes.get("secret-config", {}).get("secretName"), secrets.pop(component), pod)
+            for container in containers(template):
+                self.assertFalse([one for one in environment(container) if SECRET.fullmatch(one)], pod)
+        self.assertEqual(secrets, {})
+
     def test_every_file_that_a_variable_names_is_mounted_from_a_secret(self):
         files = 0
         for name in SETS:

@@ -15,6 +15,15 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+What the jobs in Prometheus begin with. It contains "checkout", by which the rules find them, and it is the
+release's own: CheckoutRelayAbsent takes all producers of a job for those of one outbox.
+*/}}
+{{- define "checkout.job" -}}
+{{- $name := include "checkout.fullname" . -}}
+{{- contains "checkout" $name | ternary $name (printf "%s-checkout" $name) -}}
+{{- end -}}
+
 {{/* Labels that select the pods of a component. They never change: selectors are immutable. */}}
 {{- define "checkout.selector" -}}
 app.kubernetes.io/name: {{ include "checkout.name" .root }}

@@ -30,9 +30,24 @@ httpGet:
 {{- end }}
 {{- end -}}
 
+{{/* Fails if Kubernetes would kill a pod before its service has ended. HTTP_SHUTDOWN_DELAY is the producer's alone. */}}
+{{- define "checkout.requireGrace" -}}
+{{- $values := index .root.Values .component -}}
+{{- $parts := "preStopSleepSeconds and 25 s" -}}
+{{- $needed := add $values.preStopSleepSeconds 25 -}}
+{{- if eq .component "producer" -}}
+{{- $parts = "preStopSleepSeconds, HTTP_SHUTDOWN_DELAY and 25 s" -}}
+{{- $needed = add $needed (dig "HTTP_SHUTDOWN_DELAY" 5 (fromYaml (include "checkout.settings" .)) | int) -}}
+{{- end -}}
+{{- if lt (int $values.terminationGracePeriodSeconds) (int $needed) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds is too short: %s are %d s" .component $parts (int $needed)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "checkout.pod" -}}
 {{- $root := .root -}}
 {{- $values := index $root.Values .component -}}
+{{- include "checkout.requireGrace" . -}}
 metadata:
   labels:
     {{- include "checkout.podLabels" . | nindent 4 }}
