@@ -1,5 +1,6 @@
 //! The known positions of an order's records, and which offsets near them are read. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime::kafka::Span;
@@ -44,6 +45,28 @@ pub(super) fn near(
     let parts = parts.into_iter();
     parts
         .map(|(partition, spans)| (partition, spans.iter().collect()))
+        .collect()
+}
+
+/// Returns the newest of these offsets: about `offsets` in all, the same number of each partition.
+pub(super) fn newest(parts: Parts, offsets: u64) -> Parts {
+    let count = u64::try_from(parts.len()).unwrap_or(u64::MAX).max(1);
+    let share = offsets / count;
+    let newest_of = |mut spans: Vec<Span>| {
+        spans.sort_unstable_by_key(|span| Reverse(span.to));
+        let mut left = share;
+        spans.retain_mut(|span| {
+            let taken = span.offsets().min(left);
+            left -= taken;
+            let back = i64::try_from(taken).unwrap_or(i64::MAX);
+            span.from = span.from.max(span.to.saturating_sub(back));
+            taken > 0
+        });
+        spans
+    };
+    let parts = parts.into_iter();
+    parts
+        .map(|(partition, spans)| (partition, newest_of(spans)))
         .collect()
 }
 
@@ -98,6 +121,31 @@ mod tests {
         ] {
             assert_eq!(parts_near(anchors, offsets), expected, "{anchors:?}");
         }
+    }
+
+    #[test]
+    fn of_a_long_topic_the_newest_offsets_are_read_and_of_a_short_one_all() {
+        let span = |from, to| Span { from, to };
+        let parts = || {
+            Parts::from([
+                (0, vec![span(0, 40), span(60, 100)]),
+                (1, vec![span(90, 95)]),
+            ])
+        };
+        for (offsets, of_first, of_second) in [
+            (0, vec![], vec![]),
+            (8, vec![span(96, 100)], vec![span(91, 95)]),
+            (100, vec![span(60, 100), span(30, 40)], vec![span(90, 95)]),
+            (
+                u64::MAX,
+                vec![span(60, 100), span(0, 40)],
+                vec![span(90, 95)],
+            ),
+        ] {
+            let expected = Parts::from([(0, of_first), (1, of_second)]);
+            assert_eq!(newest(parts(), offsets), expected, "{offsets}");
+        }
+        assert_eq!(newest(Parts::new(), 100), Parts::new());
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl OrderTrace {
                 "letter": dead_letter.id.origin.to_string(),
                 "digest": dead_letter.id.digest.to_string(),
                 "group": dead_letter.group,
+                "own": self.owns(dead_letter),
                 "reason": dead_letter.reason,
                 "message": dead_letter.message,
                 "written": dead_letter
@@ -216,7 +217,15 @@ mod tests {
             original: OwnedRecord::default(),
             omitted: None,
         };
-        trace.dead_letters.push((dead_letter, None));
+        let of_another = DeadLetter {
+            group: Some("other".to_owned()),
+            ..dead_letter.clone()
+        };
+        trace
+            .dead_letters
+            .extend([(dead_letter, None), (of_another, None)]);
+        let own = ("order-status".to_owned(), "processor".to_owned());
+        trace.groups = BTreeMap::from([own]);
         trace.ingress = Some(IngressOrder {
             status: "SENT".to_owned(),
             version: 2,
@@ -233,6 +242,8 @@ mod tests {
             json["dead_letters"][0]["written"],
             "2026-11-23T09:30:00.100Z"
         );
+        let owns = |number: usize| json["dead_letters"][number]["own"].clone();
+        assert_eq!((owns(0), owns(1)), (json!(true), json!(false)));
         assert_eq!(json["ingress"]["version"], 2);
         assert_eq!(json["ingress"]["created_at"], "2026-11-23T09:29:59Z");
         assert_eq!(json["ingress"]["sent_at"], Value::Null);

@@ -60,6 +60,11 @@ pub struct ExplainSettings {
     #[arg(long)]
     pub scan: bool,
 
+    /// Read no whole partitions unless they are short: only near what a row, the ingress or a dead
+    /// letter says, or else the newest offsets of the order's partitions (--nearby).
+    #[arg(long, conflicts_with_all = ["all_partitions", "scan", "since"])]
+    pub no_scan: bool,
+
     /// Read the topics from this time on, and nothing from before: RFC 3339, or relative to now (2h,
     /// 7d).
     #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
@@ -169,6 +174,7 @@ pub async fn run(settings: ExplainSettings) -> Result<(), Failure> {
         reach: Reach {
             all_partitions: settings.all_partitions,
             scan: settings.scan,
+            no_scan: settings.no_scan,
             since: settings.since,
             nearby: settings.nearby,
         },

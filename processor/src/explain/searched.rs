@@ -48,6 +48,8 @@ pub(super) enum How {
     Times,
     /// `--since`.
     Since(Timestamp),
+    /// `--no-scan`: nothing is known, and the newest offsets were read.
+    Newest,
     /// Partitions were read from their beginning to their end.
     Whole,
 }
@@ -60,6 +62,7 @@ impl fmt::Display for How {
             Self::DeadLetter => f.write_str("by the dead letter"),
             Self::Times => f.write_str("by the order's times"),
             Self::Since(time) => write!(f, "from {time}"),
+            Self::Newest => f.write_str("in the newest offsets"),
             Self::Whole => f.write_str("whole partitions"),
         }
     }

@@ -7,7 +7,7 @@ use runtime::dead_letter::{DeadLetter, DeadLetterState, Origin};
 use runtime::record::{Offset, Partition};
 use schemas::{KeyForm, Timestamp};
 
-use super::searched::SearchedTopic;
+use super::searched::{How, SearchedTopic};
 use crate::explainer::Explanation;
 
 /// Everything that was found about an order.
@@ -20,6 +20,8 @@ pub(super) struct OrderTrace {
     pub(super) vouchers: Vec<VoucherRecord>,
     /// The dead letters of the order statuses, then those of the vouchers.
     pub(super) dead_letters: Vec<(DeadLetter, Option<DeadLetterState>)>,
+    /// The consumer group of each topic whose dead letters this command shows and redrives.
+    pub(super) groups: BTreeMap<String, String>,
     /// The dead letter topics that were read, with the number of their records.
     pub(super) dead_letter_topics: Vec<(String, u64)>,
     /// The rows of the vouchers table; `None` if no database is set, or if it could not be read.
@@ -231,7 +233,7 @@ impl OrderTrace {
     }
 
     /// Returns the error for an order about which nothing was found. All partitions of the order
-    /// statuses are read by then.
+    /// statuses are read by then, unless `--no-scan` forbids it.
     pub(super) fn not_found(&self) -> String {
         let SearchedTopic {
             name,
@@ -240,6 +242,15 @@ impl OrderTrace {
             ..
         } = &self.order_status;
         let vouchers = &self.vouchers_topic;
+        if self.order_status.how.contains(&How::Newest) {
+            return format!(
+                "order {} is not in the newest offsets of {name} and {}, nor in the dead letter \
+                 topics; without --no-scan older offsets are read too{}",
+                self.order_id,
+                vouchers.name,
+                self.gaps_at_the_end()
+            );
+        }
         let (since, advice) = match since {
             Some(since) => (
                 format!(" from {} on", since.time),
@@ -256,9 +267,22 @@ impl OrderTrace {
              or the dead letter topics{advice}{}",
             self.order_id,
             vouchers.name,
-            self.gap_note()
-                .map_or_else(String::new, |gaps| format!("; {gaps}"))
+            self.gaps_at_the_end()
         )
+    }
+
+    /// Returns what could not be read, as the end of a sentence.
+    fn gaps_at_the_end(&self) -> String {
+        self.gap_note()
+            .map_or_else(String::new, |gaps| format!("; {gaps}"))
+    }
+
+    /// Returns whether the service of this environment has a dead letter in its list. Those of the first
+    /// released version name no group, and belong to every group.
+    pub(super) fn owns(&self, dead_letter: &DeadLetter) -> bool {
+        let own = self.groups.get(&dead_letter.id.origin.topic);
+        let group = dead_letter.group.as_ref();
+        group.is_none_or(|group| Some(group) == own)
     }
 
     /// Returns what could not be read, as part of a sentence; `None` if everything was read.
@@ -454,5 +478,9 @@ mod tests {
         let gap = "not read: the vouchers' table, because the server is away";
         assert_eq!(trace.gap_note().as_deref(), Some(gap));
         assert!(trace.not_found().ends_with(gap));
+        trace.order_status.how.insert(How::Newest);
+        let not_found = trace.not_found();
+        assert!(not_found.contains("without --no-scan"), "{not_found}");
+        assert!(not_found.ends_with(gap), "{not_found}");
     }
 }

@@ -195,6 +195,13 @@ async fn an_order_of_which_nothing_is_known_is_searched_everywhere_or_from_a_tim
     let read = |found: &Value| found["records_read"].as_u64();
     assert!(read(&bounded) < read(&whole), "{bounded:#}");
 
+    let newest = explained(&system, &["mine", "--no-scan", "--nearby", "12"], &[]).await?;
+    assert_eq!(newest["found"], true, "{newest:#}");
+    let how = &newest["searched"][0]["how"];
+    assert_eq!(how, &json!(["in the newest offsets"]));
+    assert_eq!(newest["complete"], false);
+    assert!(read(&newest) < read(&whole), "{newest:#}");
+
     let past = ["explain", "past", "--since", "-30m"];
     let past = system.run_processor(&past, &[]).await?;
     assert_eq!(past.code, 1);

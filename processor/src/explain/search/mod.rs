@@ -17,15 +17,19 @@ mod reading;
 mod statuses;
 mod vouchers;
 
+use std::collections::BTreeSet;
+
 use runtime::dead_letter::DeadLetterTopic;
 use runtime::kafka::{KafkaSettings, TopicRange};
 use runtime::lifecycle::Failure;
-use runtime::record::{InputRecord, Offset};
+use runtime::record::{InputRecord, Offset, Partition};
 use runtime::registry::SchemaCache;
 use runtime::trace_context::{TRACEPARENT, TraceParent};
 use schemas::{Timestamp, VoucherPlan};
 
+use super::anchor::newest;
 use super::searched::{How, SearchedTopic, Since};
+use super::spans::Parts;
 use super::trace::{Gap, OrderTrace, RecordPosition};
 use crate::explainer::Explainer;
 
@@ -53,6 +57,8 @@ pub(super) struct Reach {
     pub(super) all_partitions: bool,
     /// Reads the partitions of the order's key from beginning to end.
     pub(super) scan: bool,
+    /// Reads no whole partitions unless they are short.
+    pub(super) no_scan: bool,
     /// Reads nothing from before this time.
     pub(super) since: Option<Timestamp>,
     /// How many offsets of a topic are read near the known records.
@@ -90,6 +96,10 @@ impl Search {
                 .map(|topic| scope.spawn(move || dead_letters::find(topic, order_id)));
             trace.order_status = self.open(&self.order_status, order_id)?;
             trace.vouchers_topic.name.clone_from(&self.vouchers);
+            trace.groups = topics
+                .iter()
+                .map(|topic| (topic.source().to_owned(), topic.owner().group.clone()))
+                .collect();
             if let Err(failure) = self.find_vouchers(&mut trace) {
                 trace.gaps.push(gap(&self.vouchers, &failure));
             }
@@ -125,6 +135,23 @@ impl Search {
         let topic = SearchedTopic::new(whole, order_id)
             .ok_or_else(|| Failure::failed(format!("{name} has no partitions")))?;
         Ok(SearchedTopic { since, ..topic })
+    }
+
+    /// Returns what is read of these partitions when nothing says where the order's records are:
+    /// everything, or with `--no-scan` the newest offsets of long partitions.
+    fn unguided(&self, topic: &mut SearchedTopic, partitions: &BTreeSet<Partition>) -> Parts {
+        let rest = topic.rest(partitions);
+        if self.reach.no_scan && !self.is_short(topic, partitions) {
+            topic.how.insert(How::Newest);
+            return newest(rest, self.reach.nearby);
+        }
+        topic.how.insert(self.reach.how());
+        rest
+    }
+
+    /// Returns whether these partitions are read completely in any case.
+    fn is_short(&self, topic: &SearchedTopic, partitions: &BTreeSet<Partition>) -> bool {
+        topic.offsets(partitions) <= self.reach.nearby
     }
 
     /// Returns where records that are not older than these times begin in the partition of the order's

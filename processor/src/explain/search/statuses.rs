@@ -12,7 +12,7 @@ use schemas::KeyForm;
 
 use super::reading::read;
 use super::{Search, at};
-use crate::explain::anchor::{Anchor, near};
+use crate::explain::anchor::{Anchor, near, newest};
 use crate::explain::searched::{How, SearchedTopic};
 use crate::explain::spans::Parts;
 use crate::explain::trace::{OrderTrace, StatusRecord};
@@ -46,7 +46,7 @@ impl Search {
         let mut likely = topic.homes(&trace.order_id);
         likely.extend(sources.iter().map(|(partition, _)| *partition));
         likely.retain(|partition| topic.held.contains_key(partition));
-        let is_short = topic.offsets(&likely) <= self.reach.nearby;
+        let is_short = self.is_short(topic, &likely);
         if !self.reach.is_wide() && !is_short && self.read_near(topic, trace, sources)? {
             return Ok(());
         }
@@ -73,11 +73,11 @@ impl Search {
                 }
             }
         }
-        let mut newest = None;
+        let mut last_change = None;
         if let Some(ingress) = &trace.ingress {
             topic.how.insert(How::Times);
             let starts = self.starts(topic, &ingress.changes())?;
-            newest = starts.last().map(|start| (ingress.version, *start));
+            last_change = starts.last().map(|start| (ingress.version, *start));
             anchors.extend(starts.into_iter().map(|at| Anchor::From(topic.home, at)));
         }
         if anchors.is_empty() {
@@ -87,10 +87,14 @@ impl Search {
         self.read_statuses(topic, trace, sources, &parts, |_| false)?;
         // The relay publishes every change of the ingress, possibly late: the record of the newest change
         // is after the change's time, unless it is not published yet.
-        if let Some((version, start)) = newest
+        if let Some((version, start)) = last_change
             && !trace.has_version(version)
         {
-            let parts = topic.rest_behind(topic.home, start);
+            let behind = topic.rest_behind(topic.home, start);
+            let parts = match self.reach.no_scan {
+                true => newest(behind, self.reach.nearby),
+                false => behind,
+            };
             let is_found = |trace: &OrderTrace| trace.has_version(version);
             self.read_statuses(topic, trace, sources, &parts, is_found)?;
         }
@@ -107,7 +111,7 @@ impl Search {
 
     /// Reads the partitions in which the order is likely to be. Reads all others too when nothing was
     /// found, or when a key in a registry's framing was found: the partition of such a key depends on
-    /// a schema id.
+    /// a schema id. With `--no-scan` that is done only in a short topic.
     fn read_whole(
         &mut self,
         topic: &mut SearchedTopic,
@@ -115,10 +119,11 @@ impl Search {
         sources: &BTreeSet<(Partition, Offset)>,
         likely: &BTreeSet<Partition>,
     ) -> Result<(), Failure> {
-        topic.how.insert(self.reach.how());
-        let parts = topic.rest(likely);
+        let parts = self.unguided(topic, likely);
         let sees_framed = self.read_statuses(topic, trace, sources, &parts, |_| false)?;
-        if self.reach.all_partitions || sees_framed || trace.statuses.is_empty() {
+        let may_be_elsewhere = sees_framed || trace.statuses.is_empty();
+        let is_allowed = !self.reach.no_scan || self.is_short(topic, &topic.all());
+        if self.reach.all_partitions || (may_be_elsewhere && is_allowed) {
             let parts = topic.rest(&topic.all());
             self.read_statuses(topic, trace, sources, &parts, |_| false)?;
         }

@@ -49,13 +49,12 @@ impl Search {
             true => topic.all(),
             false => topic.homes(&trace.order_id),
         };
-        let anchors = match self.reach.is_wide() || topic.offsets(&expected) <= self.reach.nearby {
+        let anchors = match self.reach.is_wide() || self.is_short(topic, &expected) {
             true => BTreeSet::new(),
             false => self.voucher_anchors(topic, trace)?,
         };
         if anchors.is_empty() {
-            topic.how.insert(self.reach.how());
-            let parts = topic.rest(&expected);
+            let parts = self.unguided(topic, &expected);
             return self.read_vouchers(topic, trace, &parts, Until::End);
         }
         let parts = near(&topic.held, &anchors, self.reach.nearby);
@@ -63,8 +62,7 @@ impl Search {
         // A row proves that a record was written, but it is neither at the row's position nor near the
         // order's times.
         if trace.lacks_record_of_row() {
-            topic.how.insert(self.reach.how());
-            let parts = topic.rest(&expected);
+            let parts = self.unguided(topic, &expected);
             self.read_vouchers(topic, trace, &parts, Until::RecordsOfRows)?;
         }
         Ok(())
