@@ -1,12 +1,11 @@
 //! The settings of `console run`.
 
-use std::fmt;
+mod urls;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use reqwest::Url;
 use runtime::configuration;
 use runtime::health::command::HealthQuestion;
 use runtime::key_file::KeyFile;
@@ -16,6 +15,8 @@ use serde::Serialize;
 
 use crate::http::keys::ConsoleKeys;
 use crate::http::session::Access;
+
+pub use urls::{BaseUrl, TraceUrl};
 
 /// The default port, beside those of the processor and the sink.
 const DEFAULT_PORT: u16 = 9466;
@@ -153,6 +154,11 @@ pub struct OrdersSettings {
     /// File with the API key with which the console sends orders to the ingress.
     #[arg(long, env = "CONSOLE_ORDERS_KEY_FILE", requires = "console_orders_url")]
     pub console_orders_key_file: Option<PathBuf>,
+
+    /// URL of a trace in a viewer of traces, with {trace_id} where its id belongs, such as
+    /// https://jaeger.example.com/trace/{trace_id} [default: traces have no link].
+    #[arg(long, env = "CONSOLE_TRACE_URL", value_name = "URL")]
+    pub console_trace_url: Option<TraceUrl>,
 }
 
 /// What somebody may do.
@@ -173,61 +179,6 @@ impl Role {
             Self::Operator => "operator",
         }
     }
-}
-
-/// The URL below which a service answers, without a slash at its end.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BaseUrl(Url);
-
-impl BaseUrl {
-    /// Returns the URL itself.
-    pub const fn url(&self) -> &Url {
-        &self.0
-    }
-
-    /// Returns the URL with `segments` appended to its path, each escaped.
-    pub fn join<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
-        let mut url = self.0.clone();
-        // Never fails: `from_str` accepts only http and https URLs, which have a path.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
-    }
-}
-
-impl fmt::Debug for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match has_credentials(&self.0) {
-            true => f.write_str("(a URL with a user or password)"),
-            false => write!(f, "{:?}", self.0.as_str()),
-        }
-    }
-}
-
-impl FromStr for BaseUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXAMPLE: &str = "write a URL such as http://127.0.0.1:54322";
-        let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {EXAMPLE}"))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(EXAMPLE.to_owned());
-        }
-        let is_refused_later = has_credentials(&url);
-        if !is_refused_later && (url.query().is_some() || url.fragment().is_some()) {
-            return Err(format!(
-                "a query or fragment is not supported here; {EXAMPLE}"
-            ));
-        }
-        Ok(Self(url))
-    }
-}
-
-/// Returns whether a URL has a user or a password. [`RunSettings::check`] refuses such a URL, because
-/// the error of the flag parser would show the password.
-fn has_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
 }
 
 /// What the settings of `console run` describe.
@@ -274,14 +225,21 @@ impl RunSettings {
             ),
         ];
         for (variable, urls) in lists {
-            if urls.iter().any(|url| has_credentials(url.url())) {
-                return Err(Failure::bad_setting(format!(
-                    "{variable}: a user or password in the URL is not supported; leave it out"
-                )));
+            if urls.iter().any(|url| url.has_credentials()) {
+                return Err(has_password(variable));
             }
         }
-        Ok(())
+        match &self.orders.console_trace_url {
+            Some(url) if url.has_credentials() => Err(has_password("CONSOLE_TRACE_URL")),
+            _ => Ok(()),
+        }
     }
+}
+
+fn has_password(variable: &str) -> Failure {
+    Failure::bad_setting(format!(
+        "{variable}: a user or password in the URL is not supported; leave it out"
+    ))
 }
 
 impl AccessSettings {
@@ -475,7 +433,11 @@ mod tests {
     #[test]
     fn a_password_in_a_url_is_refused_and_not_shown() {
         assert!(parse(&[]).unwrap().check().is_ok());
-        for flag in ["--console-sink-urls", "--console-orders-url"] {
+        for flag in [
+            "--console-sink-urls",
+            "--console-orders-url",
+            "--console-trace-url",
+        ] {
             let settings = parse(&[flag, "http://user:hunter2@host/"]).unwrap();
             let message = settings.check().unwrap_err().to_string();
             assert!(message.starts_with("CONSOLE_"), "{message}");

@@ -17,7 +17,7 @@ use super::{ask, parse, with_command};
 use crate::Console;
 use crate::http::problem::Problem;
 use crate::http::session::{Identity, Operator};
-use crate::runs::{Query, Reason};
+use crate::runs::{Query, Reach, Reason};
 
 /// How long the ingress may take to answer. Normally it answers within a second; it takes longer while
 /// it waits for its database.
@@ -29,12 +29,30 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// The headers of a page's request that the ingress gets too.
 const FORWARDED: [&str; 2] = ["idempotency-key", "traceparent"];
 
-/// How to search for an order.
+/// How far to search for an order: at most one of these.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct ExplainParameters {
-    #[serde(default)]
+    /// No whole partitions of a long topic.
+    no_scan: bool,
+    /// The partitions of the order's key, from beginning to end.
+    scan: bool,
+    /// All partitions.
     all_partitions: bool,
+}
+
+impl ExplainParameters {
+    fn reach(&self) -> Result<Reach, Problem> {
+        match (self.no_scan, self.scan, self.all_partitions) {
+            (false, false, false) => Ok(Reach::Usual),
+            (true, false, false) => Ok(Reach::NoScan),
+            (false, true, false) => Ok(Reach::Scan),
+            (false, false, true) => Ok(Reach::AllPartitions),
+            _ => Err(Problem::bad_request(
+                "no_scan, scan and all_partitions exclude each other: leave two of them out",
+            )),
+        }
+    }
 }
 
 /// The reason for revealing codes.
@@ -68,7 +86,7 @@ pub(super) async fn explain(
     Path(id): Path<String>,
     Parameters(how): Parameters<ExplainParameters>,
 ) -> Result<Json<Value>, Problem> {
-    let query = Query::explain(&id, how.all_partitions).map_err(Problem::bad_request)?;
+    let query = Query::explain(&id, how.reach()?).map_err(Problem::bad_request)?;
     let found = ask(&console.runs, &query).await?;
     explained(&id, found, &query)
 }
@@ -78,6 +96,7 @@ pub(super) async fn reveal(
     State(console): State<Console>,
     Operator(who): Operator,
     Path(id): Path<String>,
+    Parameters(how): Parameters<ExplainParameters>,
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let RevealBody { why } = parse(&body)?;
@@ -85,8 +104,14 @@ pub(super) async fn reveal(
         by: &who.name,
         why: why.as_deref(),
     };
-    let query = Query::reveal(&id, reason).map_err(Problem::bad_request)?;
-    tracing::info!(by = who.name, order_id = id, "codes are revealed");
+    let query = Query::reveal(&id, how.reach()?, reason).map_err(Problem::bad_request)?;
+    // Without an audit topic this line is the only record of it.
+    tracing::info!(
+        by = who.name,
+        why = reason.why,
+        order_id = id,
+        "codes are revealed"
+    );
     let found = ask(&console.runs, &query).await?;
     explained(&id, found, &query)
 }
@@ -96,8 +121,9 @@ pub(super) async fn path(
     State(console): State<Console>,
     _: Identity,
     Path(id): Path<String>,
+    Parameters(how): Parameters<ExplainParameters>,
 ) -> Result<Json<OrderPath>, Problem> {
-    let query = Query::explain(&id, false).map_err(Problem::bad_request)?;
+    let query = Query::explain(&id, how.reach()?).map_err(Problem::bad_request)?;
     let found = ask(&console.runs, &query).await?;
     path::of(&id, found).map(Json).map_err(|error| {
         tracing::error!(%error, "the JSON of explain is not as expected");

@@ -69,6 +69,16 @@ struct Explained {
     rows: Option<Vec<Row>>,
     dead_letters: Vec<DeadLetter>,
     not_looked_at: Vec<Gap>,
+    ingress: Option<AtIngress>,
+}
+
+/// The order as the ingress has it.
+#[derive(Debug, Deserialize)]
+struct AtIngress {
+    status: String,
+    /// Grows by one with each change, and is part of each record.
+    version: i64,
+    updated_at: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,14 +145,49 @@ pub(super) fn of(order_id: &str, found: Value) -> Result<OrderPath, serde_json::
 impl Explained {
     fn hops(&self) -> Vec<Hop> {
         let voucher = self.vouchers.iter().find(|record| record.role == "voucher");
-        let record = self.record(voucher);
-        vec![
-            ingress(record),
-            self.order_status(record),
+        let unpublished = self.unpublished();
+        // The records of earlier changes say nothing about the change that is on its way.
+        let record = match unpublished {
+            Some(_) => None,
+            None => self.record(voucher),
+        };
+        let mut hops = vec![ingress(record, self.ingress.as_ref())];
+        hops.extend(unpublished.map(|change| self.outbox(change)));
+        hops.extend([
+            self.order_status(record, voucher),
             self.voucher(record, voucher),
             self.row(record, voucher),
             self.dead_letter(record),
-        ]
+        ]);
+        hops
+    }
+
+    /// Returns the newest change at the ingress while nothing shows that its record was written.
+    fn unpublished(&self) -> Option<&AtIngress> {
+        let change = self.ingress.as_ref()?;
+        let is_before = |record: &Record| {
+            let version = record.version();
+            version.is_some_and(|version| version < change.version)
+        };
+        let has_row = self.rows.iter().flatten().next().is_some();
+        let has_effects = has_row || !self.vouchers.is_empty() || !self.dead_letters.is_empty();
+        (!has_effects && self.records.iter().all(is_before)).then_some(change)
+    }
+
+    /// Returns the hop of a change that the ingress has accepted and whose record was not found.
+    fn outbox(&self, change: &AtIngress) -> Hop {
+        let text = match self.records.is_empty() {
+            // Retention removes the oldest records first, so not this one alone.
+            false => format!(
+                "version {} is not published to {} yet",
+                change.version, self.topic
+            ),
+            true => format!(
+                "accepted, and not published to {} yet (or retention has removed its record)",
+                self.topic
+            ),
+        };
+        Hop::waiting("outbox", text)
     }
 
     /// Returns the record that earned the voucher, or else the newest.
@@ -161,9 +206,21 @@ impl Explained {
         format!("{}/{}/{}", self.topic, record.partition, record.offset)
     }
 
-    fn order_status(&self, record: Option<&Record>) -> Hop {
+    fn order_status(&self, record: Option<&Record>, voucher: Option<&VoucherRecord>) -> Hop {
+        const NAME: &str = "order-status";
+        let topic = &self.topic;
         let Some(record) = record else {
-            return Hop::waiting("order-status", format!("no record in {} yet", self.topic));
+            return match voucher {
+                // There was one, so there is nothing to wait for.
+                Some(_) => Hop::none(NAME, format!("no record was found in {topic} any more")),
+                None if self.records.is_empty() => {
+                    Hop::waiting(NAME, format!("no record in {topic} yet"))
+                }
+                None => {
+                    let text = format!("no record of the newest change in {topic} yet");
+                    Hop::waiting(NAME, text)
+                }
+            };
         };
         let field = |name| record.fields.get(name).map_or("?", String::as_str);
         let text = match record.fields.is_empty() {
@@ -175,7 +232,7 @@ impl Explained {
                 amounts(field("total"))
             ),
         };
-        Hop::done("order-status", record.written.clone(), text)
+        Hop::done(NAME, record.written.clone(), text)
     }
 
     fn voucher(&self, record: Option<&Record>, voucher: Option<&VoucherRecord>) -> Hop {
@@ -287,6 +344,11 @@ impl Record {
         }
     }
 
+    /// Returns the version of the order at the ingress, which other writers leave out.
+    fn version(&self) -> Option<i64> {
+        self.fields.get("version")?.parse().ok()
+    }
+
     /// Returns whether the order can still be sent.
     fn is_pending(&self) -> bool {
         self.verdict == "skipped"
@@ -297,14 +359,18 @@ impl Record {
     }
 }
 
-fn ingress(record: Option<&Record>) -> Hop {
+fn ingress(record: Option<&Record>, order: Option<&AtIngress>) -> Hop {
     const NAME: &str = "ingress";
-    let Some(record) = record else {
-        return Hop::none(NAME, "not known before its record is there");
-    };
-    match record.fields.get("occurred_at") {
-        Some(at) => Hop::done(NAME, Some(at.clone()), "the order changed"),
-        None => Hop::none(NAME, "the record does not say when the order changed"),
+    match (record, order) {
+        (Some(record), _) => match record.fields.get("occurred_at") {
+            Some(at) => Hop::done(NAME, Some(at.clone()), "the order changed"),
+            None => Hop::none(NAME, "the record does not say when the order changed"),
+        },
+        (None, Some(order)) => {
+            let text = format!("accepted as {}, version {}", order.status, order.version);
+            Hop::done(NAME, Some(order.updated_at.clone()), text)
+        }
+        (None, None) => Hop::none(NAME, "not known before its record is there"),
     }
 }
 

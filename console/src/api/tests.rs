@@ -1,7 +1,7 @@
 //! Tests of the API with a shell in place of the commands, and a small server in place of the ingress.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -12,6 +12,8 @@ use http_body_util::BodyExt;
 use runtime::lifecycle::Shutdown;
 use runtime::settings::Secret;
 use tower::ServiceExt;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::*;
 use crate::http::session::Sessions;
@@ -77,6 +79,16 @@ async fn what_a_command_finds_is_answered_with_its_command_line() {
             "/api/orders/a%2Fb%20c",
             "processor explain --json a/b c",
             "processor explain 'a/b c'",
+        ),
+        (
+            "/api/orders/17?scan=true",
+            "processor explain --scan --json 17",
+            "processor explain --scan 17",
+        ),
+        (
+            "/api/orders/17?all_partitions=true",
+            "processor explain --all-partitions --json 17",
+            "processor explain --all-partitions 17",
         ),
         (
             "/api/dead-letters?service=sink&reason=code_taken&limit=5",
@@ -149,6 +161,60 @@ async fn codes_are_revealed_to_operators_who_say_why() {
     );
     let (status, _) = submit(&operator, path, json!({})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+/// Collects the fields of events.
+#[derive(Clone, Default)]
+struct Fields(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Fields {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+#[tokio::test]
+async fn codes_are_revealed_of_what_was_searched_and_the_log_says_why() {
+    let fields = Fields::default();
+    let subscriber = tracing_subscriber::registry().with(fields.clone());
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let operator = console(Role::Operator, WORDS, &[]);
+    let path = "/api/orders/17/reveal?all_partitions=true";
+    let (status, body) = submit(&operator, path, json!({"why": "a customer asks"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        body["command"],
+        "processor explain --all-partitions --reveal --by anyone --why 'a customer asks' 17"
+    );
+    let events = fields.0.lock().unwrap().clone();
+    let revealed = events
+        .iter()
+        .find(|event| event.contains("codes are revealed"))
+        .unwrap();
+    for word in ["anyone", "a customer asks", "17"] {
+        assert!(revealed.contains(word), "{revealed}");
+    }
+}
+
+#[tokio::test]
+async fn the_path_of_an_order_is_searched_as_far_as_the_request_says() {
+    // Answers only a command with this flag.
+    let script = |flag: &str| {
+        let found = r#"{"found":false,"topic":"t","records":[],"vouchers":[],"rows":null,
+            "dead_letters":[],"not_looked_at":[]}"#;
+        format!("case \"$*\" in *{flag}*) echo '{found}';; *) exit 1;; esac")
+    };
+    for name in ["no_scan", "scan", "all_partitions"] {
+        let flag = format!("--{}", name.replace('_', "-"));
+        let console = console(Role::Viewer, &script(&flag), &[]);
+        let path = format!("/api/orders/17/path?{name}=true");
+        let (status, body) = fetch(&console, &path).await;
+        assert_eq!(status, StatusCode::OK, "{name}: {body}");
+        assert_eq!(body["found"], false);
+    }
+    let console = console(Role::Viewer, &script(""), &[]);
+    let both = "/api/orders/17/path?no_scan=true&all_partitions=true";
+    assert_eq!(fetch(&console, both).await.0, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

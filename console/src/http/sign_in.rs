@@ -29,6 +29,8 @@ pub(super) struct SessionAnswer {
     signed_in: bool,
     audit_topic: Option<String>,
     campaign: Option<String>,
+    /// Where a browser finds a trace, with `{trace_id}` in place of its id.
+    trace_url: Option<String>,
     version: &'static str,
 }
 
@@ -37,12 +39,15 @@ pub(super) async fn show(
     State(console): State<Console>,
     identity: Identity,
 ) -> Json<SessionAnswer> {
-    let has_ingress = console.settings.orders.console_orders_url.is_some();
+    let orders = &console.settings.orders;
+    let has_ingress = orders.console_orders_url.is_some();
+    let trace_url = orders.console_trace_url.as_ref();
     Json(SessionAnswer {
         can_place_orders: has_ingress && identity.role >= Role::Operator,
         signed_in: console.sessions.need_a_key(),
         audit_topic: console.inherited.audit_topic.clone(),
         campaign: console.inherited.campaign.clone(),
+        trace_url: trace_url.map(|url| url.template().to_owned()),
         version: VERSION,
         identity,
     })

@@ -57,7 +57,7 @@ use crate::settings::Role;
 
 pub use child::Launcher;
 pub use command::Service;
-pub use query::{CommandFailed, DeadLetterList, Query, Reason};
+pub use query::{CommandFailed, DeadLetterList, Query, Reach, Reason};
 pub use registry::{Refusal, StopRefused};
 pub use request::RunRequest;
 pub use run::{RunId, RunSummary, RunView};

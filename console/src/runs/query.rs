@@ -16,6 +16,30 @@ pub struct Reason<'a> {
     pub why: Option<&'a str>,
 }
 
+/// How far the topics are searched for an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Near the known records. Whole partitions if none is known, and all if nothing is found there.
+    Usual,
+    /// No whole partitions of a long topic, for a question that is asked again and again.
+    NoScan,
+    /// The partitions of the order's key, from beginning to end.
+    Scan,
+    /// All partitions, from beginning to end.
+    AllPartitions,
+}
+
+impl Reach {
+    const fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Usual => None,
+            Self::NoScan => Some("--no-scan"),
+            Self::Scan => Some("--scan"),
+            Self::AllPartitions => Some("--all-partitions"),
+        }
+    }
+}
+
 /// A read-only command with checked values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query(CommandLine);
@@ -38,11 +62,11 @@ impl Query {
     ///
     /// # Errors
     /// What to write instead.
-    pub fn explain(order_id: &str, all_partitions: bool) -> Result<Self, String> {
+    pub fn explain(order_id: &str, reach: Reach) -> Result<Self, String> {
         let mut line =
             CommandLine::new(Service::Processor, &["explain"]).about(values::order_id(order_id)?);
-        if all_partitions {
-            line.flag("--all-partitions");
+        if let Some(flag) = reach.flag() {
+            line.flag(flag);
         }
         Ok(Self(line))
     }
@@ -52,8 +76,8 @@ impl Query {
     ///
     /// # Errors
     /// What to write instead.
-    pub fn reveal(order_id: &str, reason: Reason<'_>) -> Result<Self, String> {
-        let Self(mut line) = Self::explain(order_id, false)?;
+    pub fn reveal(order_id: &str, reach: Reach, reason: Reason<'_>) -> Result<Self, String> {
+        let Self(mut line) = Self::explain(order_id, reach)?;
         line.flag("--reveal");
         audit(&mut line, reason.by, values::why(reason.why)?);
         Ok(Self(line))
@@ -144,23 +168,37 @@ mod tests {
 
     #[test]
     fn an_order_is_explained_whatever_its_id() {
-        let line = |id| Query::explain(id, false).unwrap().command().to_string();
+        let line = |id| {
+            let query = Query::explain(id, Reach::Usual).unwrap();
+            query.command().to_string()
+        };
         assert_eq!(line("17"), "processor explain 17");
         assert_eq!(line("--reveal"), "processor explain -- --reveal");
-        assert!(Query::explain("", false).is_err());
+        assert!(Query::explain("", Reach::Usual).is_err());
+    }
+
+    #[test]
+    fn codes_are_revealed_of_what_was_searched_for_a_reason() {
         let reason = Reason {
             by: "ann",
             why: Some("a customer asks"),
         };
-        assert_eq!(
-            Query::reveal("17", reason).unwrap().command().to_string(),
-            "processor explain --reveal --by ann --why 'a customer asks' 17"
-        );
+        for (reach, flag) in [
+            (Reach::Usual, ""),
+            (Reach::Scan, " --scan"),
+            (Reach::AllPartitions, " --all-partitions"),
+        ] {
+            let query = Query::reveal("17", reach, reason).unwrap();
+            assert_eq!(
+                query.command().to_string(),
+                format!("processor explain{flag} --reveal --by ann --why 'a customer asks' 17")
+            );
+        }
         let reason = Reason {
             why: None,
             ..reason
         };
-        assert!(Query::reveal("17", reason).is_err());
+        assert!(Query::reveal("17", Reach::Usual, reason).is_err());
     }
 
     #[test]
@@ -176,8 +214,10 @@ mod tests {
             why: Some("w"),
         };
         for query in [
-            Query::explain("--help", true),
-            Query::reveal("17", reason),
+            Query::explain("--help", Reach::AllPartitions),
+            Query::explain("17", Reach::Scan),
+            Query::explain("17", Reach::NoScan),
+            Query::reveal("17", Reach::AllPartitions, reason),
             Query::dead_letters(list),
             Query::dead_letters(DeadLetterList {
                 service: Service::Processor,

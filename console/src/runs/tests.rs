@@ -162,7 +162,7 @@ async fn a_program_that_cannot_be_started_is_a_failed_run() {
 
 #[tokio::test]
 async fn a_query_is_answered_with_what_the_command_found() {
-    let query = Query::explain("17", false).unwrap();
+    let query = Query::explain("17", Reach::Usual).unwrap();
     let answer = async |script: &str| runs(script).query(&query).await;
     let found = answer(r#"echo '{"found":false}'; echo "error: not found" >&2; exit 1"#).await;
     assert_eq!(found.unwrap()["found"], false);

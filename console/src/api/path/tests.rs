@@ -121,6 +121,76 @@ fn nothing_is_known_before_the_first_record() {
     assert_eq!(states(&path), [Never, Waiting, Waiting, Waiting, Never]);
 }
 
+/// The ingress's order after this many changes.
+fn at_ingress(status: &str, version: i64) -> Value {
+    json!({
+        "status": status, "version": version, "created_at": "2026-11-23T09:29:58Z",
+        "sent_at": null, "updated_at": "2026-11-23T09:30:00.000500Z",
+    })
+}
+
+/// Returns the names of the hops with their states.
+fn named(path: &OrderPath) -> Vec<(&'static str, HopState)> {
+    path.hops.iter().map(|hop| (hop.name, hop.state)).collect()
+}
+
+#[test]
+fn an_order_that_the_ingress_has_accepted_waits_in_its_outbox() {
+    let path = changed(|found| {
+        for name in ["rows", "vouchers", "records"] {
+            found[name] = json!([]);
+        }
+        found["ingress"] = at_ingress("SENT", 2);
+    });
+    assert!(path.found && !path.complete);
+    let expected = [
+        ("ingress", Done),
+        ("outbox", Waiting),
+        ("order-status", Waiting),
+        ("voucher", Waiting),
+        ("row", Waiting),
+        ("dead-letter", Never),
+    ];
+    assert_eq!(named(&path), expected);
+    assert_eq!(path.hops[0].text, "accepted as SENT, version 2");
+    let at = path.hops[0].at.as_deref();
+    assert_eq!(at, Some("2026-11-23T09:30:00.000500Z"));
+    assert_eq!(waits(&path)[1], "services");
+}
+
+#[test]
+fn a_change_whose_record_is_missing_is_not_taken_for_the_one_before() {
+    let pending_and = |version: i64, fields: Value| {
+        changed(|found| {
+            (found["rows"], found["vouchers"]) = (json!([]), json!([]));
+            found["records"].as_array_mut().unwrap().truncate(1);
+            found["records"][0]["fields"] = fields;
+            found["ingress"] = at_ingress("SENT", version);
+        })
+    };
+    let first = json!({"status": "PENDING", "total": "150.00 EUR", "version": "1"});
+    let path = pending_and(2, first.clone());
+    assert_eq!(
+        path.hops[1].text,
+        "version 2 is not published to order-status yet"
+    );
+    assert_eq!(waits(&path)[3], "services", "the shop has sent it");
+    // The newest change is there, or its records have no version.
+    assert_eq!(waits(&pending_and(1, first))[2], "shop");
+    let of_another_writer = json!({"status": "PENDING", "total": "150.00 EUR"});
+    assert_eq!(waits(&pending_and(2, of_another_writer))[2], "shop");
+}
+
+#[test]
+fn an_order_with_its_voucher_is_published_whatever_the_ingress_says() {
+    let path = changed(|found| {
+        found["ingress"] = at_ingress("DELIVERED", 3);
+        found["records"] = json!([]);
+    });
+    assert_eq!(states(&path), [Done, Never, Done, Done, Never]);
+    assert!(path.complete, "nothing more is to come");
+}
+
 #[test]
 fn a_pending_order_waits_to_be_sent_and_a_cancelled_one_for_nothing() {
     let of_status = |status: &str| {

@@ -22,6 +22,7 @@ async fn a_key_is_exchanged_for_a_session_that_ends() {
         "no ingress is set"
     );
     assert_eq!(session.json()["audit_topic"], Value::Null);
+    assert_eq!(session.json()["trace_url"], Value::Null);
 
     let sign_out = with(request("DELETE", "/api/session", ""), COOKIE, &cookie);
     let ended = ask(&console, sign_out).await;
@@ -118,6 +119,15 @@ async fn an_operator_may_place_orders_where_there_is_an_ingress() {
         let session = ask(&console, get_path("/api/session")).await.json();
         assert_eq!(session["can_place_orders"], can, "{role:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_knows_where_traces_are_shown() {
+    let url = "https://jaeger.example.com/trace/{trace_id}";
+    let flags = ["--console-trace-url", url];
+    let console = console(Sessions::of_anyone(Role::Viewer), &flags);
+    let session = ask(&console, get_path("/api/session")).await.json();
+    assert_eq!(session["trace_url"], url);
 }
 
 #[tokio::test]

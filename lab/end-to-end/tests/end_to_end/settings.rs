@@ -307,6 +307,12 @@ async fn the_other_services_refuse_what_they_could_not_do() -> Result<()> {
         ),
         (
             "console",
+            "CONSOLE_TRACE_URL",
+            "javascript:alert({trace_id})",
+            "write a URL such as https://",
+        ),
+        (
+            "console",
             "CONSOLE_ORDERS_KEY_FILE",
             "/nowhere/key",
             "--console-orders-url",
@@ -356,6 +362,7 @@ const VARIABLES: &[&str] = &[
     "CONSOLE_KEYS_FILE",
     "CONSOLE_ORDERS_URL",
     "CONSOLE_SINK_URLS",
+    "CONSOLE_TRACE_URL",
     "CONSOLE_WITHOUT_KEYS",
     "DATABASE_POOL",
     "DATABASE_URL",
