@@ -50,6 +50,12 @@ test('queries have their commands too', () => {
     revealCommand('17', 'ann', 'lost mail'),
     "processor explain --reveal --by ann --why 'lost mail' 17",
   );
+  assert.equal(explainCommand('17', { scan: true }), 'processor explain --scan 17');
+  // The same line as in the tests of src/runs/query.rs.
+  assert.equal(
+    revealCommand('17', 'ann', 'lost mail', { allPartitions: true }),
+    "processor explain --all-partitions --reveal --by ann --why 'lost mail' 17",
+  );
   assert.equal(listCommand('sink'), 'sink dead-letters');
   assert.equal(
     listCommand('processor', { reason: 'invalid_total', all: true, limit: 500 }),

@@ -13,7 +13,6 @@ import {
 } from '../assets/models/dead-letters.js';
 import { daysInWords, daysOf, partsOf } from '../assets/models/days.js';
 import { difference, sum } from '../assets/models/decimals.js';
-import { decisionOf, decisive, extentText, inOrderOfTime, sentence, storyOf } from '../assets/models/order-story.js';
 import { decisionsOf, extentOf, obstacleTo, rowsOf, whatIfOf } from '../assets/models/preview.js';
 import {
   EMPTY,
@@ -220,77 +219,6 @@ test('each outcome is a sentence', () => {
   assert.equal(outcomeText(failed, 'no total'), 'Tried again in vain, invalid_total, for the same fault.');
   assert.equal(outcomeText({ outcome: 'discarded', note: 'a test' }), 'Discarded: a test');
   assert.equal(outcomeText({ outcome: 'of_tomorrow' }), 'of_tomorrow');
-});
-
-function order(change) {
-  return {
-    topic: 'order-status',
-    partitions: 12,
-    partition: 3,
-    partitions_read: [3],
-    records: [],
-    vouchers: [],
-    rows: [],
-    dead_letters: [],
-    ...change,
-  };
-}
-
-const VOUCHER = { role: 'voucher', voucher: { amount: '5.00 EUR' } };
-
-test('the story of an order says whether it has its voucher', () => {
-  const title = (change) => storyOf(order(change)).title;
-  assert.equal(title({ vouchers: [VOUCHER], rows: [{}] }), 'It has its voucher of 5.00 EUR');
-  assert.equal(title({ vouchers: [VOUCHER], rows: null }), 'Its voucher of 5.00 EUR is issued');
-  assert.equal(title({ vouchers: [VOUCHER] }), 'Its voucher is issued, and has no row yet');
-  assert.equal(
-    title({ vouchers: [VOUCHER], dead_letters: [{ open: true, message: 'taken' }] }),
-    'Its voucher is issued, and has no row',
-  );
-  assert.equal(title({ rows: [{}] }), 'It has a row and no voucher record');
-  assert.equal(
-    title({ dead_letters: [{ open: true, message: 'x' }] }),
-    'No voucher: a record could not be used',
-  );
-  assert.equal(title({ records: [{ verdict: 'eligible' }] }), 'It earns a voucher that is not issued yet');
-});
-
-test('amounts of an order are written like all others', () => {
-  const voucher = { ...VOUCHER, voucher: { amount: '4550.00 EUR' } };
-  assert.equal(storyOf(order({ vouchers: [voucher], rows: [{}] })).title, 'It has its voucher of 4,550.00 EUR');
-  const words = 'total 4550.00 EUR is below 5000.00';
-  const record = { partition: 0, offset: 1, verdict: 'skipped', reason: 'threshold', words };
-  assert.equal(storyOf(order({ records: [record] })).text, 'Total 4,550.00 EUR is below 5,000.00.');
-  assert.equal(decisionOf({ verdict: 'dead', words: 'it has "4550.00"' }), 'It has "4550.00".', 'as it was found');
-  assert.equal(verdictOfToday(`skipped, threshold: ${words}`).message, 'total 4,550.00 EUR is below 5,000.00');
-  const state = { outcome: 'skipped', reason: 'threshold', message: words };
-  assert.match(outcomeText(state), /4,550\.00 EUR is below 5,000\.00/);
-});
-
-test('without a voucher the sent record explains why', () => {
-  const records = [
-    { partition: 0, offset: 1, reason: 'threshold', words: 'total 99.99 EUR is below 100.00' },
-    { partition: 0, offset: 0, reason: 'status', words: 'status is PENDING' },
-    { partition: 0, offset: 2, reason: 'status', words: 'status is CANCELLED' },
-  ];
-  assert.equal(decisive(records).reason, 'threshold');
-  assert.equal(storyOf(order({ records })).text, 'Total 99.99 EUR is below 100.00.');
-  assert.deepEqual(
-    inOrderOfTime(records).map(({ offset }) => offset),
-    [0, 1, 2],
-  );
-});
-
-test('texts become sentences', () => {
-  assert.equal(sentence(' it failed '), 'It failed.');
-  assert.equal(sentence('Why?'), 'Why?');
-  assert.equal(sentence(null), '');
-});
-
-test('what was read is said', () => {
-  assert.equal(extentText(order({})), 'Partition 3 of the 12 of order-status was read: that of the key.');
-  assert.match(extentText(order({ partitions_read: [0, 3, 7] })), /other forms of the key: 0, 7/);
-  assert.match(extentText(order({ partitions: 1, partition: 0, partitions_read: [0] })), /^All partitions/);
 });
 
 const LETTERS = {

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 
 import { longestMillis, millisWaiting, totalMillis, verdict } from '../assets/try/hops.js';
+import { isPermanent, pauseMillis } from '../assets/try/pace.js';
 import { bodyOf, DEFAULTS, faults, formCommands, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
 
 test('the sum is exact', () => {
@@ -62,6 +63,26 @@ test('the verdict follows the hops', () => {
   assert.match(verdict(path(true, hop('voucher', 'none'), hop('row', 'none'))), /no voucher/);
   assert.match(verdict(path(true, hop('voucher', 'none'), hop('dead-letter', 'done'))), /dead letter/);
   assert.match(verdict(path(false, hop('voucher', 'waiting'))), /Waiting: Voucher/);
+});
+
+test('an order that waits in the outbox is accepted', () => {
+  const hops = [hop('ingress', 'done', '2026-11-23T12:00:00.000Z'), hop('outbox', 'waiting'), hop('voucher', 'waiting')];
+  assert.match(verdict({ found: true, complete: false, hops }), /^The ingress has accepted it\./);
+  const now = Date.parse('2026-11-23T12:00:45.000Z');
+  assert.equal(millisWaiting(hops, now), 45_000);
+});
+
+test('an order that nobody knows is asked for less and less often', () => {
+  const pauses = [0, 1, 2, 3, 4, 5, 6, 100].map((quiet) => pauseMillis(quiet, false));
+  assert.deepEqual(pauses, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+  assert.equal(pauseMillis(0, true), 1000);
+  assert.equal(pauseMillis(9, true), 1000);
+  assert.equal(pauseMillis(10, true), 5000, 'an order that does not move');
+});
+
+test('a question that is wrong is not repeated', () => {
+  for (const status of [400, 401, 403, 404, 422]) assert.ok(isPermanent(status), status);
+  for (const status of [0, 408, 429, 500, 502, 503, 504, undefined]) assert.ok(!isPermanent(status), status);
 });
 
 test('a wait is counted from the last hop that is done', () => {

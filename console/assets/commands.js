@@ -20,17 +20,17 @@ export function commandOf(request, by) {
   return line(words);
 }
 
-/** Returns the command that explains an order. */
-export function explainCommand(orderId, { allPartitions = false } = {}) {
-  const flags = allPartitions ? ['--all-partitions'] : [];
-  return line(['processor', 'explain', ...flags, ...subject(orderId)]);
+/** Returns the command that explains an order. `scan` and `allPartitions` search further. */
+export function explainCommand(orderId, options = {}) {
+  return line(['processor', 'explain', ...reachFlags(options), ...subject(orderId)]);
 }
 
-/** Returns the command that explains an order and shows its codes. */
-export function revealCommand(orderId, by, why) {
+/** Returns the command that explains an order, searched as far, and shows its codes. */
+export function revealCommand(orderId, by, why, options = {}) {
   return line([
     'processor',
     'explain',
+    ...reachFlags(options),
     '--reveal',
     ...flag('--by', by),
     ...flag('--why', why),
@@ -55,6 +55,11 @@ export function showCommand(service, id, { reveal = false } = {}) {
 /** Returns the words of a command as a POSIX shell reads them back. */
 export function line(words) {
   return words.map(quoted).join(' ');
+}
+
+function reachFlags({ scan = false, allPartitions = false }) {
+  if (allPartitions) return ['--all-partitions'];
+  return scan ? ['--scan'] : [];
 }
 
 function deadLetters({ kind, service, ids, reason, why, confirm, dry_run: dryRun }) {

@@ -7,8 +7,8 @@ let controller = null;
 const listeners = [];
 
 /**
- * Returns the session (`{name, role, can_place_orders, signed_in, audit_topic, version, campaign}`), or null.
- * `signed_in` is false for everybody where the console needs no keys.
+ * Returns the session (`{name, role, can_place_orders, signed_in, audit_topic, version, campaign,
+ * trace_url}`), or null. `signed_in` is false for everybody where the console needs no keys.
  */
 export function session() {
   return current;

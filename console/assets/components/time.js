@@ -1,13 +1,13 @@
 // Instants: in the reader's zone, with UTC in the title.
 
 import { h, setText } from '../dom.js';
-import { ago, clockMillis, dateTime, toDate, utc } from '../format.js';
+import { ago, clock, clockMillis, dateTime, toDate, utc } from '../format.js';
 
-const SHAPES = { dateTime, clockMillis, ago };
+const SHAPES = { dateTime, clock, clockMillis, ago };
 
 /**
  * @param {string|null} instant RFC 3339
- * @param {'dateTime'|'clockMillis'|'ago'} [shape] ages are renewed twice a minute while they are shown
+ * @param {'dateTime'|'clock'|'clockMillis'|'ago'} [shape] ages are renewed twice a minute while they are shown
  * @returns {HTMLElement}
  */
 export function timeElement(instant, shape = 'dateTime') {

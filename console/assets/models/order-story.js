@@ -1,5 +1,6 @@
 // What `processor explain --json` found about an order, in one sentence: pure.
 
+import { path } from '../api.js';
 import { amounts } from '../format.js';
 
 /**
@@ -62,9 +63,14 @@ function issued({ rows }, vouchers, open) {
   };
 }
 
-function notIssued({ records }) {
+function notIssued(found) {
+  const { records } = found;
+  if (isUnpublished(found)) return unpublished(found);
   if (records.length === 0) {
-    return { tone: 'muted', title: 'No voucher', text: 'No record of the order is left in the topic.' };
+    const text = isStatusSearched(found)
+      ? 'No record of the order is left in the topic.'
+      : 'No record of the order was found in what was searched.';
+    return { tone: 'muted', title: 'No voucher', text };
   }
   if (records.some((record) => record.verdict === 'eligible')) {
     return {
@@ -75,6 +81,41 @@ function notIssued({ records }) {
     };
   }
   return { tone: 'muted', title: 'No voucher', text: decisionOf(decisive(records)) };
+}
+
+function unpublished({ ingress, records, topic }) {
+  const removed = records.length === 0 ? ', or retention has removed its record' : '';
+  return {
+    tone: 'info',
+    title: `Accepted at the ingress, and not in ${topic}`,
+    text:
+      `The ingress has it as ${ingress.status}, version ${ingress.version}. It waits in the outbox to be ` +
+      `published${removed}. The flow shows what holds it up.`,
+    isLate: true,
+  };
+}
+
+/**
+ * Returns whether the newest change at the ingress has no record, and nothing else shows that it was
+ * published. The path of the order has a hop for it then (src/api/path.rs).
+ */
+export function isUnpublished({ ingress, records, vouchers, rows, dead_letters: letters }) {
+  if (!ingress) return false;
+  if (vouchers.length > 0 || (rows ?? []).length > 0 || letters.length > 0) return false;
+  // Records of other writers have no version.
+  return records.every(({ fields }) => Number.parseInt(fields?.version, 10) < ingress.version);
+}
+
+/** Returns whether the partitions in which the order's records belong were read completely. */
+export function isStatusSearched({ searched, topic }) {
+  return (searched ?? []).find((one) => one.topic === topic)?.complete !== false;
+}
+
+/** Returns the address of a dead letter's page; null for one of another group, which has none. */
+export function deadLetterAddress({ letter, own }, orderStatus) {
+  if (own === false) return null;
+  const service = letter.startsWith(`${orderStatus}/`) ? 'processor' : 'sink';
+  return path`/dead-letters/${service}/${letter}`;
 }
 
 /** Returns the decision on a record as a sentence. What cannot be used is quoted as it is. */
@@ -109,14 +150,4 @@ export function sentence(text) {
   if (words === '') return '';
   const start = /^[a-z]+[ ,]/.test(words) ? words[0].toUpperCase() + words.slice(1) : words;
   return /[.!?]$/.test(start) ? start : `${start}.`;
-}
-
-/** Returns the partitions that were read, in words. */
-export function extentText(found) {
-  const others = found.partitions_read.filter((partition) => partition !== found.partition);
-  const home = `Partition ${found.partition} of the ${found.partitions} of ${found.topic}`;
-  if (found.partitions_read.length >= found.partitions)
-    return `All partitions of ${found.topic} were read (${found.partitions}).`;
-  if (others.length === 0) return `${home} was read: that of the key.`;
-  return `${home} was read, that of the key, and for other forms of the key: ${others.join(', ')}.`;
 }

@@ -1,13 +1,13 @@
 // What was found about an order, in tables.
 
-import { path } from '../api.js';
 import { dataTable } from '../components/data-table.js';
 import { facts } from '../components/facts.js';
 import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
+import { traceLink } from '../components/trace-link.js';
 import { h } from '../dom.js';
 import { amounts, NONE, number, plural } from '../format.js';
-import { decisionOf, inOrderOfTime } from '../models/order-story.js';
+import { deadLetterAddress, decisionOf, inOrderOfTime, isStatusSearched } from '../models/order-story.js';
 import { outcomeText } from '../models/redriven.js';
 
 // verdict -> [state of the badge, word]
@@ -36,7 +36,9 @@ export function recordsCard(found) {
       empty: h(
         'p',
         { class: 'muted' },
-        'There is none. Compaction keeps the newest record of a key, and retention none of a deleted one.',
+        isStatusSearched(found)
+          ? 'There is none. Compaction keeps the newest record of a key, and retention none of a deleted one.'
+          : 'None was found in what was searched.',
       ),
       columns: [
         { label: 'Record', header: true, cell: (record) => place(found.topic, record) },
@@ -63,15 +65,16 @@ function decision(record) {
 
 function more({ fields, key_form: keyForm, trace_id: traceId }) {
   const { order_id: id, status, total, ...others } = fields;
-  const pairs = Object.entries(others);
-  if (keyForm !== 'plain') pairs.push(['key', keyForm]);
-  if (traceId) pairs.push(['trace', traceId]);
+  const text = (value) => h('span', { class: 'mono' }, value);
+  const pairs = Object.entries(others).map(([name, value]) => [name, text(value)]);
+  if (keyForm !== 'plain') pairs.push(['key', text(keyForm)]);
+  if (traceId) pairs.push(['trace', traceLink(traceId)]);
   if (pairs.length === 0) return h('span', { class: 'muted' }, NONE);
   return h(
     'details',
     { class: 'details' },
     h('summary', null, pairs.map(([name]) => name).join(', ')),
-    facts(pairs.map(([name, value]) => [name, h('span', { class: 'mono' }, value)])),
+    facts(pairs),
   );
 }
 
@@ -122,8 +125,25 @@ function voucherFacts({ voucher, fault, written, source, run, trace_id: traceId 
     ['Written', timeElement(written)],
     ['From the record', source ? h('span', { class: 'mono' }, source) : null],
     ['By the run', run ? h('span', { class: 'mono' }, run) : null],
-    ['Trace', traceId ? h('span', { class: 'mono' }, traceId) : null],
+    ['Trace', traceId ? traceLink(traceId) : null],
   ]);
+}
+
+/** Shows the order as the ingress has it; nothing when it was not asked, or does not know the order. */
+export function ingressCard({ ingress }) {
+  if (!ingress) return null;
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', null, 'At the ingress'),
+    facts([
+      ['Status', ingress.status],
+      ['Version', number(ingress.version)],
+      ['Placed', timeElement(ingress.created_at)],
+      ['Sent', ingress.sent_at ? timeElement(ingress.sent_at) : null],
+      ['Last changed', timeElement(ingress.updated_at)],
+    ]),
+  );
 }
 
 /** Shows the rows of the table; null rows were not asked for. */
@@ -193,9 +213,15 @@ export function deadLettersCard(found) {
   );
 }
 
-function deadLetterLink({ letter }, orderStatus) {
-  const service = letter.startsWith(`${orderStatus}/`) ? 'processor' : 'sink';
-  return h('a', { class: 'mono', href: path`/dead-letters/${service}/${letter}` }, letter);
+function deadLetterLink(deadLetter, orderStatus) {
+  const href = deadLetterAddress(deadLetter, orderStatus);
+  if (href) return h('a', { class: 'mono', href }, deadLetter.letter);
+  return h(
+    'span',
+    null,
+    h('span', { class: 'mono' }, deadLetter.letter),
+    h('span', { class: 'muted small' }, ' of another group, whose dead letters this console does not show'),
+  );
 }
 
 /** Says what could not be read; nothing when everything was. */

@@ -7,14 +7,14 @@ import { millis } from '../format.js';
 import { hopItem } from '../try/follow.js';
 import { longestMillis, totalMillis } from '../try/hops.js';
 
-/** Fetches and shows the path of an order once. */
-export function pathCard(orderId, { signal }) {
+/** Fetches and shows the path of an order once. `search` is the query of the API that says how far to search. */
+export function pathCard(orderId, { signal, search = '' }) {
   const body = h('div', { class: 'section' }, loading('Timing its hops'));
   const element = h('section', { class: 'card' }, h('h2', null, 'Path, hop by hop'), body);
 
   async function load() {
     try {
-      const { hops, complete } = await get(path`/api/orders/${orderId}/path`, { signal });
+      const { hops, complete } = await get(path`/api/orders/${orderId}/path` + search, { signal });
       const total = totalMillis(hops);
       const longest = longestMillis(hops);
       replace(

@@ -1,4 +1,5 @@
-// An order followed hop by hop: each second until it has arrived.
+// An order followed hop by hop until it has arrived. The console searches no whole partitions for it: that
+// takes long, and would be repeated.
 
 import { get, isAborted, path } from '../api.js';
 import { announce } from '../components/announce.js';
@@ -8,8 +9,8 @@ import { timeElement } from '../components/time.js';
 import { h, replace, setText } from '../dom.js';
 import { millis, sentence as sentenceOf } from '../format.js';
 import { hopLabel, longestMillis, millisWaiting, totalMillis, verdict } from './hops.js';
+import { isPermanent, pauseMillis } from './pace.js';
 
-const POLL_MILLIS = 1000;
 // An order that has not arrived by then waits for something that the flow view shows better.
 const GIVE_UP_MILLIS = 10 * 60 * 1000;
 // An order arrives in well under a second. After this something holds it up, and the flow view names it.
@@ -29,44 +30,74 @@ export function followOrder(orderId, { signal }) {
   const list = h('ol', { class: 'hops' });
   const failure = h('div');
   const flow = h('a', { class: 'button', href: '/flow', hidden: true }, 'See what holds it up');
-  const more = h('div', { class: 'actions' }, h('a', { class: 'button', href: path`/orders/${orderId}` }, 'Explain this order'), flow);
+  const resume = h('button', { type: 'button', class: 'button', hidden: true, onclick: () => element.look() }, 'Follow it further');
+  const explain = h('a', { class: 'button', href: path`/orders/${orderId}` }, 'Explain this order');
+  const more = h('div', { class: 'actions' }, explain, flow, resume);
   const element = h('div', { class: 'follow' }, h('div', { class: 'view-head' }, heading, badge), sentence, failure, list, more);
-  const started = Date.now();
+  let started = 0;
   let timer = 0;
   let asking = false;
+  let ended = false;
+  let isKnown = false;
+  let failed = false;
+  let quiet = 0;
+  let seen = '';
   let said = '';
 
   element.look = () => {
     clearTimeout(timer);
+    started = Date.now();
+    [ended, quiet, resume.hidden] = [false, 0, true];
     ask();
   };
   signal.addEventListener('abort', () => clearTimeout(timer));
-  document.addEventListener('visibilitychange', () => !document.hidden && timer === 0 && element.look(), { signal });
-  ask();
+  document.addEventListener('visibilitychange', () => timer === 0 && !ended && ask(), { signal });
+  element.look();
   return element;
 
   async function ask() {
     timer = 0;
     if (asking || signal.aborted || document.hidden) return;
     asking = true;
-    let again = true;
     try {
-      const answer = await get(path`/api/orders/${orderId}/path`, { signal });
+      const answer = await get(path`/api/orders/${orderId}/path?no_scan=true`, { signal });
       replace(failure);
-      again = !answer.complete;
+      note(answer);
       show(answer);
     } catch (error) {
       if (isAborted(error)) return;
-      again = fail(error);
+      fail(error);
     } finally {
       asking = false;
     }
-    if (again && Date.now() - started > GIVE_UP_MILLIS) {
-      badge.update('stopped', 'No longer followed');
-      setText(sentence, 'It has not arrived in 10 minutes. The flow shows what holds it up.');
-    } else if (again && !signal.aborted) {
-      timer = setTimeout(ask, POLL_MILLIS);
-    }
+    if (!ended && !signal.aborted) next();
+  }
+
+  // Counts the answers that brought nothing new.
+  function note(answer) {
+    const hops = JSON.stringify(answer.hops);
+    quiet = hops === seen ? quiet + 1 : 0;
+    seen = hops;
+    isKnown = answer.found !== false;
+    failed = false;
+    ended = answer.complete;
+  }
+
+  function next() {
+    if (Date.now() - started > GIVE_UP_MILLIS) giveUp();
+    else timer = setTimeout(ask, pauseMillis(quiet, isKnown && !failed));
+  }
+
+  function giveUp() {
+    [ended, resume.hidden] = [true, false];
+    badge.update('stopped', 'No longer followed');
+    setText(sentence, whyGivenUp());
+  }
+
+  function whyGivenUp() {
+    if (failed) return 'It could not be read any more, and is not asked for again by itself.';
+    if (isKnown) return 'It has not arrived in 10 minutes. The flow shows what holds it up.';
+    return 'It was not found among the newest records in 10 minutes. “Explain this order” searches all of them.';
   }
 
   function show(answer) {
@@ -84,12 +115,19 @@ export function followOrder(orderId, { signal }) {
     replace(list, answer.hops.map((hop) => hopItem(hop, longest)));
   }
 
-  // Returns whether to ask again.
   function fail(error) {
     const { status } = error.problem ?? {};
-    if (status === 401) return false;
-    replace(failure, problemBox(error, { level: 3, hint: 'It is asked again by itself.' }));
-    return true;
+    ended = isPermanent(status);
+    quiet += 1;
+    failed = true;
+    // The page for signing in is shown then.
+    if (status === 401) return;
+    if (ended) {
+      badge.update('stopped', 'Not followed');
+      setText(sentence, 'This order cannot be followed.');
+    }
+    const hint = ended ? null : 'It is asked again by itself, less and less often.';
+    replace(failure, problemBox(error, { level: 3, hint }));
   }
 }
 

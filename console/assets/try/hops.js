@@ -2,6 +2,7 @@
 
 const LABELS = {
   'ingress': 'Ingress',
+  'outbox': 'Outbox',
   'order-status': 'order-status',
   'voucher': 'Voucher',
   'row': 'Row in Postgres',
@@ -56,13 +57,14 @@ function isWaitingFor(hops, which, whom) {
 /** Returns a sentence on where an order is, for the heading and for screen readers. */
 export function verdict(path) {
   const { hops, complete, found } = path;
-  if (found === false) return 'Nothing knows this order yet. It is looked for each second.';
+  if (found === false) return 'Nothing knows this order yet. It is looked for among the newest records, less and less often.';
   const state = (name) => hops.find((hop) => hop.name === name)?.state;
   if (state('row') === 'done') return 'The voucher is in Postgres.';
   if (complete && state('dead-letter') === 'done') return 'The record is a dead letter.';
   if (complete && state('voucher') === 'done') return 'The voucher is issued.';
   if (complete) return 'The order earns no voucher.';
   const waiting = hops.find((hop) => hop.state === 'waiting');
+  if (waiting?.name === 'outbox') return 'The ingress has accepted it. It waits in the outbox to be published.';
   if (isUnread(hops)) return 'Whether it has its row is not known: the table cannot be read.';
   if (isUnsent(hops)) return 'It is not sent yet. Only a sent order earns a voucher.';
   return waiting ? `Waiting: ${hopLabel(waiting.name)}.` : 'On its way.';

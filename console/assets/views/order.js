@@ -9,14 +9,16 @@ import { emptyState } from '../components/empty-state.js';
 import { field } from '../components/field.js';
 import { icon } from '../components/icons.js';
 import { loading, problemBox } from '../components/problem.js';
+import { timeElement } from '../components/time.js';
 import { View } from '../components/view.js';
 import { explainCommand, revealCommand } from '../commands.js';
 import { h, replace } from '../dom.js';
-import { clock } from '../format.js';
-import { extentText, sentence, storyOf } from '../models/order-story.js';
+import { commandOptions, parametersOf, reachOf } from '../models/order-search.js';
+import { sentence, storyOf } from '../models/order-story.js';
 import { navigate } from '../navigate.js';
 import { pathCard } from '../order/path-card.js';
-import { deadLettersCard, gapsCard, recordsCard, rowsCard, vouchersCard } from '../order/cards.js';
+import { deadLettersCard, gapsCard, ingressCard, recordsCard, rowsCard, vouchersCard } from '../order/cards.js';
+import { searchCard, searchFoot } from '../order/search-card.js';
 
 export const tag = 'view-order';
 
@@ -34,7 +36,7 @@ class OrderView extends View {
         'div',
         { class: 'view-head' },
         h('h1', null, id === undefined ? 'Orders' : ['Order ', h('span', { class: 'mono' }, id)]),
-        this.#search(id),
+        this.#searchForm(id),
       ),
       this.body,
     );
@@ -42,7 +44,7 @@ class OrderView extends View {
     else this.#load();
   }
 
-  #search(id) {
+  #searchForm(id) {
     const order = field({
       label: 'Order id',
       input: h('input', {
@@ -84,13 +86,21 @@ class OrderView extends View {
     );
   }
 
+  get #reach() {
+    return reachOf(this.query);
+  }
+
+  // What one search found, another one may not find: everything on the page is searched equally far.
+  get #search() {
+    return query(parametersOf(this.#reach));
+  }
+
   async #load() {
     const { id } = this.params;
     replace(this.body, loading(`Reading the records of ${id}`));
     try {
-      const all = query({ all_partitions: this.query.get('all') });
-      const found = await get(path`/api/orders/${id}` + all, { signal: this.signal });
-      this.path = pathCard(id, { signal: this.signal });
+      const found = await get(path`/api/orders/${id}` + this.#search, { signal: this.signal });
+      this.path = pathCard(id, { signal: this.signal, search: this.#search });
       this.#show(found);
     } catch (error) {
       if (isAborted(error)) return;
@@ -100,35 +110,40 @@ class OrderView extends View {
 
   #notFound(error) {
     const { id } = this.params;
-    const all = this.query.get('all') === 'true';
+    const reach = this.#reach;
     return [
       emptyState({
         title: `Order ${id} was not found`,
         text: sentence(error.problem.detail),
         actions: [
           h('button', { type: 'button', class: 'button', onclick: () => this.#load() }, 'Look again'),
-          all
+          reach === 'all'
             ? null
             : h(
                 'button',
-                { type: 'button', class: 'button', onclick: () => this.#searchAll() },
+                { type: 'button', class: 'button', onclick: () => this.#searchFurther('all') },
                 'Search every partition',
               ),
           h('a', { class: 'button', href: `/try?order=${encodeURIComponent(id)}` }, 'Wait for it'),
         ],
       }),
-      commandLine(explainCommand(id, { allPartitions: all })),
+      commandLine(explainCommand(id, commandOptions(reach))),
     ];
   }
 
-  // Another partitioner may have placed its records elsewhere than its key belongs to.
-  #searchAll() {
-    this.setQuery({ all: 'true' });
+  // The records may be in a part that was not read, or where another partitioner has placed them.
+  #searchFurther(reach) {
+    this.setQuery({ scan: null, all: null, [reach]: 'true' });
     this.#load();
   }
 
   #failed(error) {
-    return [problemBox(error, { retry: () => this.#load() }), commandLine(explainCommand(this.params.id))];
+    const isSlow = error.problem?.status === 504;
+    const hint = isSlow ? 'Long topics take longer to read than a page waits. The command has no such limit.' : null;
+    return [
+      problemBox(error, { retry: () => this.#load(), hint }),
+      commandLine(explainCommand(this.params.id, commandOptions(this.#reach))),
+    ];
   }
 
   #show(found, { revealed = false } = {}) {
@@ -136,7 +151,9 @@ class OrderView extends View {
       this.body,
       this.#story(found, revealed),
       gapsCard(found.not_looked_at),
+      searchCard(found, this.#searching()),
       h('div', { class: 'columns' }, this.path, vouchersCard(found)),
+      ingressCard(found),
       recordsCard(found),
       rowsCard(found),
       deadLettersCard(found),
@@ -151,17 +168,24 @@ class OrderView extends View {
   }
 
   #foot(found, revealed) {
-    const command = found.command ?? explainCommand(this.params.id);
+    const command = found.command ?? explainCommand(this.params.id, commandOptions(this.#reach));
     return h(
       'div',
       { class: 'section-foot' },
       commandLine(command),
+      searchFoot(found, this.#searching()),
       h(
         'span',
         { class: 'muted small' },
-        `${extentText(found)} Read at ${clock(Date.now())}${revealed ? ', with codes' : ''}. Decisions are those of today’s rule.`,
+        'Read at ',
+        timeElement(new Date().toISOString(), 'clock'),
+        `${revealed ? ', with codes' : ''}. Decisions are those of today’s rule.`,
       ),
     );
+  }
+
+  #searching() {
+    return { reach: this.#reach, onSearch: (reach) => this.#searchFurther(reach) };
   }
 
   #actions(found, revealed) {
@@ -194,8 +218,8 @@ class OrderView extends View {
       ],
       confirmLabel: 'Reveal',
       why: true,
-      command: (why) => revealCommand(id, this.session.name, why),
-      action: ({ why }) => post(path`/api/orders/${id}/reveal`, { why }, { signal: this.signal }),
+      command: (why) => revealCommand(id, this.session.name, why, commandOptions(this.#reach)),
+      action: ({ why }) => post(path`/api/orders/${id}/reveal` + this.#search, { why }, { signal: this.signal }),
     });
     if (!answer) return;
     this.#show(answer.result, { revealed: true });
