@@ -132,6 +132,13 @@ class Settings(unittest.TestCase):
             host, port = url.removeprefix("http://").split(":")
             self.assertIn(int(port), ports[host], variable)
 
+    def test_the_console_knows_the_orders_and_the_viewer_of_traces(self):
+        (console,) = workload(objects("everything"), "console")["spec"]["template"]["spec"]["containers"]
+        variables = environment(console)
+        secret = variables["ORDERS_DATABASE_URL"]["valueFrom"]["secretKeyRef"]
+        self.assertEqual(secret, {"name": "orders-reader", "key": "uri"})
+        self.assertEqual(variables["CONSOLE_TRACE_URL"]["value"], "https://traces.example.com/{trace_id}")
+
 
 class Secrets(unittest.TestCase):
     def test_secrets_are_files_and_the_only_other_one_comes_from_a_secret(self):
@@ -140,7 +147,7 @@ class Secrets(unittest.TestCase):
                 for container in containers(template):
                     for variable, entry in environment(container).items():
                         if SECRET.fullmatch(variable):
-                            self.assertEqual(variable, "DATABASE_URL", f"{name}, {pod}")
+                            self.assertIn(variable, {"DATABASE_URL", "ORDERS_DATABASE_URL"}, f"{name}, {pod}")
                             self.assertIn("secretKeyRef", entry["valueFrom"], f"{name}, {pod}")
 
     def test_a_configuration_file_keeps_the_environment_free_of_secrets(self):

@@ -30,6 +30,8 @@ holds('an eligible order is explained: each record, the voucher, the row, the co
   await page.getByRole('heading', { name: 'Path, hop by hop' }).waitFor();
   const time = page.getByRole('time').first();
   assert.match(await time.getAttribute('title'), / UTC/, 'UTC on hover');
+  const read = page.getByText(/^Read at /).getByRole('time');
+  assert.match(await read.getAttribute('title'), / UTC/, 'UTC on hover of when it was read');
   assert.equal(await page.title(), `Order ${id} · checkout`);
 });
 
@@ -77,6 +79,27 @@ holds('a code is masked until an operator reveals it, which is recorded', async 
   await confirm(dialog, 'Reveal');
   await rows(page).getByText(code).waitFor();
   await recorded(why);
+});
+
+holds('what every partition was searched for stays searched when codes are revealed', async ({ open }) => {
+  const id = await placeOrder();
+  await hasRow(id);
+  const page = await open(`/orders/${id}`);
+  await rows(page).waitFor();
+  await page.getByText('Search further').click();
+  await page.getByText(`processor explain --all-partitions ${id}`, { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Search every partition' }).click();
+  await page.getByText(/^All partitions of order-status were read/).waitFor();
+  assert.equal(new URL(page.url()).searchParams.get('all'), 'true', 'the search has an address');
+  await page.getByRole('button', { name: 'Reveal codes …' }).click();
+  const dialog = page.getByRole('dialog', { name: `Reveal the codes of order ${id}?` });
+  const why = `the shop of ${id} asks`;
+  await dialog.getByLabel('Why', { exact: true }).fill(why);
+  const command = `processor explain --all-partitions --reveal --by ann --why '${why}' ${id}`;
+  await dialog.getByText(command, { exact: true }).waitFor();
+  await confirm(dialog, 'Reveal');
+  await page.getByText('with codes').waitFor();
+  await page.getByText(/^All partitions of order-status were read/).waitFor();
 });
 
 holds('a viewer sees no code and has no button to reveal it', async ({ open }) => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { newOrderId } from '../lab/orders.js';
 import { write } from '../lab/kafka.js';
 import { codesOf } from '../lab/rows.js';
+import { until } from '../lab/wait.js';
 import { holds } from '../page/case.js';
 
 const form = (page) => page.getByRole('form', { name: 'A new order' });
@@ -67,6 +68,32 @@ holds('an order of anybody is followed by its id, also before it is there', asyn
   await followed(page).getByRole('heading', { name: `Order ${id}` }).waitFor();
   await write([{ key: id, value: JSON.stringify({ order_id: id, status: 'SENT', total: '150.00' }) }]);
   await followed(page).getByText('The voucher is in Postgres.').waitFor();
+});
+
+holds('an order that nothing knows is asked for less and less often, and never in whole partitions', async ({ open }) => {
+  const page = await open('/try');
+  const asked = [];
+  page.on('request', (request) => {
+    const { pathname, search } = new URL(request.url());
+    if (pathname.endsWith('/path')) asked.push({ search, at: Date.now() });
+  });
+  await page.getByRole('searchbox', { name: 'Follow any order' }).fill(newOrderId('never'));
+  await page.getByRole('button', { name: 'Follow', exact: true }).click();
+  await followed(page).getByText(/^Nothing knows this order yet/).waitFor();
+  await until('the order to be asked for four times', () => asked.length >= 4);
+  const pauses = asked.slice(1, 4).map(({ at }, number) => at - asked[number].at);
+  [1000, 2000, 4000].forEach((least, number) => assert.ok(pauses[number] >= least, `pauses of ${pauses} ms`));
+  assert.ok(asked.every(({ search }) => search === '?no_scan=true'));
+});
+
+holds('an order that cannot be followed is not asked for again', async ({ open }) => {
+  const page = await open('/try');
+  await page.getByRole('searchbox', { name: 'Follow any order' }).fill('x'.repeat(200));
+  await page.getByRole('button', { name: 'Follow', exact: true }).click();
+  await followed(page).getByText('This order cannot be followed.').waitFor();
+  await followed(page).getByText('Not followed').waitFor();
+  assert.match(await followed(page).getByRole('alert').innerText(), /128/, 'what is wrong');
+  assert.equal(await page.getByText('It is asked again by itself').count(), 0);
 });
 
 holds('a form with a fault says what to write, and places nothing', async ({ open }) => {

@@ -114,6 +114,14 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- else if has $component (list "producer" "sink") }}
 {{- include "checkout.require" (list $config.existingSecret (printf "%s.database.existingSecret" $component) "name a Secret with the URL of its database, or a configuration file with it in configFile.existingSecret") }}
 {{- end }}
+{{- if and (eq $component "console") $values.ordersDatabase.existingSecret }}
+{{- include "checkout.require" (list (or $database.existingSecret $config.existingSecret) "console.database.existingSecret" "console.ordersDatabase needs it too, with the TLS settings of both") }}
+- name: ORDERS_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $values.ordersDatabase.existingSecret }}
+      key: {{ $values.ordersDatabase.existingSecretKey }}
+{{- end }}
 {{- $address := printf "%s:8080" $root.Values.listenAddress }}
 - name: {{ eq $component "console" | ternary "CONSOLE_HTTP_ADDR" "HTTP_ADDR" }}
   value: {{ $address | quote }}
@@ -142,6 +150,10 @@ Environment, files and volumes of a component. Each takes a dict:
 {{- $name := include "checkout.fullname" $root }}
 - name: CONSOLE_HOSTS
   value: {{ prepend $values.hosts (printf "%s-console" $name) | join "," | quote }}
+{{- with $values.traceUrl }}
+- name: CONSOLE_TRACE_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- if $root.Values.producer.enabled }}
 - name: CONSOLE_PRODUCER_URLS
   value: http://{{ $name }}-producer-instances:8080
