@@ -86,9 +86,10 @@ pub(super) async fn explain(
     Path(id): Path<String>,
     Parameters(how): Parameters<ExplainParameters>,
 ) -> Result<Json<Value>, Problem> {
-    let query = Query::explain(&id, how.reach()?).map_err(Problem::bad_request)?;
+    let reach = how.reach()?;
+    let query = Query::explain(&id, reach).map_err(Problem::bad_request)?;
     let found = ask(&console.runs, &query).await?;
-    explained(&id, found, &query)
+    explained(&id, reach, found, &query)
 }
 
 /// `POST /api/orders/{id}/reveal`
@@ -104,7 +105,8 @@ pub(super) async fn reveal(
         by: &who.name,
         why: why.as_deref(),
     };
-    let query = Query::reveal(&id, how.reach()?, reason).map_err(Problem::bad_request)?;
+    let reach = how.reach()?;
+    let query = Query::reveal(&id, reach, reason).map_err(Problem::bad_request)?;
     // Without an audit topic this line is the only record of it.
     tracing::info!(
         by = who.name,
@@ -113,7 +115,7 @@ pub(super) async fn reveal(
         "codes are revealed"
     );
     let found = ask(&console.runs, &query).await?;
-    explained(&id, found, &query)
+    explained(&id, reach, found, &query)
 }
 
 /// `GET /api/orders/{id}/path`
@@ -177,19 +179,25 @@ pub(super) async fn set_status(
 }
 
 /// Answers with the result of `explain`.
-fn explained(id: &str, found: Value, query: &Query) -> Result<Json<Value>, Problem> {
+fn explained(id: &str, reach: Reach, found: Value, query: &Query) -> Result<Json<Value>, Problem> {
     if found["found"] == false {
-        return Err(Problem::not_found(not_found(id, &found)));
+        return Err(Problem::not_found(not_found(id, reach, &found)));
     }
     Ok(Json(with_command(found, query)))
 }
 
-fn not_found(id: &str, found: &Value) -> String {
+fn not_found(id: &str, reach: Reach, found: &Value) -> String {
     let topic = found["topic"]
         .as_str()
         .unwrap_or("the topic of order statuses");
+    // All partitions of the order statuses are read when nothing is found, but not those of the vouchers.
+    let (place, voucher) = match reach {
+        Reach::NoScan => ("the newest records of ", "no voucher there"),
+        Reach::Usual | Reach::Scan => ("", "no voucher in the partitions of its key"),
+        Reach::AllPartitions => ("", "no voucher"),
+    };
     let mut sentence = format!(
-        "order {} is not in {topic}, and has no voucher and no dead letter",
+        "order {} is not in {place}{topic}, and has no dead letter and {voucher}",
         schemas::printable(id)
     );
     for gap in found["not_looked_at"].as_array().into_iter().flatten() {

@@ -122,8 +122,15 @@ async fn what_does_not_exist_is_not_found_and_what_is_away_is_unavailable() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(
         body["detail"],
-        "order 17 is not in order-status, and has no voucher and no dead letter; not read: vouchers, \
-         because no rights"
+        "order 17 is not in order-status, and has no dead letter and no voucher in the partitions of its \
+         key; not read: vouchers, because no rights"
+    );
+    let (_, body) = fetch(&console, "/api/orders/17?all_partitions=true").await;
+    let detail = body["detail"].as_str().unwrap();
+    assert!(
+        detail
+            .starts_with("order 17 is not in order-status, and has no dead letter and no voucher;"),
+        "{detail}"
     );
     let (status, _) = fetch(&console, "/api/dead-letters/sink/vouchers%2F3%2F41").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
