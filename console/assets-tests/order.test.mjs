@@ -131,6 +131,20 @@ test('a part of a partition is not called the partition', () => {
   assert.equal(storyOf(found).text, 'No record of the order was found in what was searched.');
 });
 
+test('a voucher that was not searched for everywhere is not called missing', () => {
+  const eligible = (rows, complete) =>
+    storyOf(
+      order({
+        rows,
+        records: [{ partition: 3, offset: 1, verdict: 'eligible' }],
+        searched: [searched('vouchers', complete, ["by the order's times"], read(0, [0, 20])), DLQ],
+      }),
+    ).title;
+  assert.equal(eligible(null, false), 'It earns a voucher, and none was found');
+  assert.equal(eligible(null, true), 'It earns a voucher that is not issued yet');
+  assert.equal(eligible([], false), 'It earns a voucher that is not issued yet');
+});
+
 test('a record that is named and gone is said', () => {
   const missing = [
     { record: 'vouchers/3/40', why: 'removed' },

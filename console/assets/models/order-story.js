@@ -73,6 +73,14 @@ function notIssued(found) {
     return { tone: 'muted', title: 'No voucher', text };
   }
   if (records.some((record) => record.verdict === 'eligible')) {
+    // A row would have led to its voucher record, wherever that is.
+    if (!found.rows && !areVouchersSearched(found)) {
+      return {
+        tone: 'info',
+        title: 'It earns a voucher, and none was found',
+        text: 'Only a part of the voucher records was searched, and the table was not read.',
+      };
+    }
     return {
       tone: 'info',
       title: 'It earns a voucher that is not issued yet',
@@ -109,6 +117,10 @@ export function isUnpublished({ ingress, records, vouchers, rows, dead_letters: 
 /** Returns whether the partitions in which the order's records belong were read completely. */
 export function isStatusSearched({ searched, topic }) {
   return (searched ?? []).find((one) => one.topic === topic)?.complete !== false;
+}
+
+function areVouchersSearched({ searched, topic }) {
+  return (searched ?? []).every((one) => one.topic === topic || one.complete);
 }
 
 /** Returns the address of a dead letter's page; null for one of another group, which has none. */
