@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import {
   keyText,
   lettersOf,
+  offersActions,
   openIds,
   orderOfKey,
   othersOf,
@@ -250,6 +251,16 @@ test('dead letters are listed the newest first, all or those of a reason', () =>
   );
   assert.deepEqual(openIds(lettersOf(LETTERS, 'x')), ['a/0/1']);
   assert.equal(othersOf(LETTERS).length, 2);
+});
+
+test('a selection has its actions unless an open redrive is of just this selection', () => {
+  const of = (...ids) => new Set(ids);
+  assert.equal(offersActions(of(), null), false, 'nothing is selected');
+  assert.equal(offersActions(of('a'), null), true);
+  assert.equal(offersActions(of('a', 'b'), of('b', 'a')), false, 'the panel has the buttons');
+  assert.equal(offersActions(of('a', 'c'), of('a', 'b')), true, 'another one was selected since');
+  assert.equal(offersActions(of('a'), of('a', 'b')), true, 'one was unselected since');
+  assert.equal(offersActions(of('a'), of()), true, 'the redrive was of a reason');
 });
 
 test('a key is an order only when it can be an id', () => {

@@ -1,10 +1,12 @@
 // Discards dead letters that will never be used, with a note.
 
 import { newIdempotencyKey, post } from '../api.js';
+import { closablePanel } from '../components/closable-panel.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
 import { commandOf } from '../commands.js';
 import { h } from '../dom.js';
 import { plural } from '../format.js';
+import { runPanel } from '../runs/run-panel.js';
 
 /**
  * Asks for the note, then starts the run.
@@ -36,4 +38,21 @@ export async function discard(service, ids, session) {
     action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
   });
   return answer?.result.id ?? null;
+}
+
+/**
+ * Shows the run that discards dead letters.
+ *
+ * @param {object} options
+ * @param {string} options.id of the run
+ * @param {number} options.count
+ * @param {AbortSignal} options.signal
+ * @param {object} options.session
+ * @param {function(object)} options.onEnd is called with the RunView that has ended
+ * @param {function()} options.onClose is called when the reader closes the panel
+ * @returns {HTMLElement} with `focusTitle()`
+ */
+export function discardPanel({ id, count, signal, session, onEnd, onClose }) {
+  const title = `Discard of ${plural(count, 'dead letter', 'dead letters')}`;
+  return closablePanel({ title, onClose }, runPanel(id, { signal, session, label: 'Discard', onEnd }));
 }

@@ -3,10 +3,11 @@
 
 import { newIdempotencyKey, path, post } from '../api.js';
 import { callout } from '../components/callout.js';
+import { closablePanel } from '../components/closable-panel.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
 import { problemBox } from '../components/problem.js';
 import { commandOf } from '../commands.js';
-import { append, h, replace, uniqueId } from '../dom.js';
+import { append, h, replace } from '../dom.js';
 import { money, plural } from '../format.js';
 import { selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
 import { runPanel } from '../runs/run-panel.js';
@@ -25,19 +26,8 @@ import { redriveFigures } from './redrive-figures.js';
  * @returns {HTMLElement}
  */
 export function redrivePanel({ selection, title, signal, session, onDone, onClose }) {
-  const headingId = uniqueId('redrive');
   const steps = h('div', { class: 'section' });
-  const element = h(
-    'section',
-    { class: 'card panel', 'aria-labelledby': headingId },
-    h(
-      'div',
-      { class: 'view-head' },
-      h('h2', { id: headingId, tabindex: '-1' }, title),
-      h('button', { type: 'button', class: 'button quiet small', onclick: onClose }, 'Close'),
-    ),
-    steps,
-  );
+  const element = closablePanel({ title, onClose }, steps);
 
   async function preview() {
     replace(
@@ -122,7 +112,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
 
   preview();
   // The panel is in the document only after it is returned.
-  queueMicrotask(() => element.querySelector('h2').focus());
+  queueMicrotask(element.focusTitle);
   return element;
 }
 

@@ -9,9 +9,8 @@ import { loading, problemBox } from '../components/problem.js';
 import { listCommand } from '../commands.js';
 import { h, replace, setText, uniqueId } from '../dom.js';
 import { clock, number, plural } from '../format.js';
-import { MAX_IDS, lettersOf, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
-import { runPanel } from '../runs/run-panel.js';
-import { discard } from './discard.js';
+import { MAX_IDS, lettersOf, offersActions, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
+import { discard, discardPanel } from './discard.js';
 import { lettersTable } from './letters-table.js';
 import { reasonsTable } from './reasons-table.js';
 import { redrivePanel } from './redrive-panel.js';
@@ -44,6 +43,8 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   let list = null;
   let tables = [];
   let showAll = all;
+  // What was selected when the redrive began whose panel is open; null without one.
+  let covered = null;
 
   const element = h(
     'section',
@@ -193,8 +194,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     return {
       element: bar,
       update() {
-        // An open redrive panel already covers the selection, and the bar would hide its buttons.
-        bar.hidden = selected.size === 0 || panel.childElementCount > 0;
+        bar.hidden = !offersActions(selected, covered);
         setText(text, `${number(selected.size)} selected`);
         const tooMany = selected.size > MAX_IDS;
         setText(note, tooMany ? `At most ${MAX_IDS} at once; more are redriven by their reason.` : '');
@@ -209,6 +209,11 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     bar.update();
   }
 
+  /** Unselects what a run was about. What was selected since stays selected. */
+  function unselect(ids) {
+    for (const id of ids) selected.delete(id);
+  }
+
   function clearSelection() {
     selected.clear();
     showSelection();
@@ -221,29 +226,39 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   }
 
   function openRedrive(selection, title) {
+    const begun = new Set(selected);
     const onDone = () => {
-      selected.clear();
+      unselect(begun);
+      // Another one may have been opened since.
+      if (covered === begun) covered = null;
       element.load();
     };
-    const onClose = () => {
-      replace(panel);
-      bar.update();
-      element.querySelector('h2').focus();
-    };
-    replace(panel, redrivePanel({ selection, title, signal, session, onDone, onClose }));
+    covered = begun;
+    replace(panel, redrivePanel({ selection, title, signal, session, onDone, onClose: closePanel }));
     bar.update();
   }
 
+  function closePanel() {
+    covered = null;
+    replace(panel);
+    bar.update();
+    element.querySelector('h2').focus();
+  }
+
   async function discardSelected() {
-    const id = await discard(service, [...selected], session);
+    const ids = [...selected];
+    const id = await discard(service, ids, session);
     if (id === null) return;
     const onEnd = (run) => {
-      if (run.state === 'done') selected.clear();
+      if (run.state === 'done') unselect(ids);
       element.load();
     };
-    replace(panel, runPanel(id, { signal, session, label: 'Discard', onEnd }));
+    covered = null;
+    const shown = discardPanel({ id, count: ids.length, signal, session, onEnd, onClose: closePanel });
+    replace(panel, shown);
+    bar.update();
     // The bar with the button goes away with the selection.
-    element.querySelector('h2').focus();
+    shown.focusTitle();
   }
 
   element.querySelector('h2').tabIndex = -1;

@@ -53,6 +53,18 @@ export function openIds(letters) {
   return letters.filter(({ state }) => isOpen(state)).map(({ letter }) => letter);
 }
 
+/**
+ * Returns whether the page offers what can be done with the selected dead letters. It does not while a redrive
+ * of just this selection is open: its panel has the buttons, and the bar would hide them.
+ *
+ * @param {Set<string>} selected
+ * @param {Set<string>|null} covered what was selected when the open redrive began; null without one
+ */
+export function offersActions(selected, covered) {
+  if (selected.size === 0) return false;
+  return covered === null || covered.size !== selected.size || [...selected].some((id) => !covered.has(id));
+}
+
 /** Returns what else is in the topic, as sentences. */
 export function othersOf(list) {
   const sentences = [];

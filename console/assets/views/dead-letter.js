@@ -11,7 +11,7 @@ import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { View } from '../components/view.js';
 import { showCommand } from '../commands.js';
-import { discard } from '../dead-letters/discard.js';
+import { discard, discardPanel } from '../dead-letters/discard.js';
 import { orderLink } from '../dead-letters/letters-table.js';
 import { redrivePanel } from '../dead-letters/redrive-panel.js';
 import { valueSection } from '../dead-letters/value-section.js';
@@ -21,7 +21,6 @@ import { keyText, verdictOfToday } from '../models/dead-letters.js';
 import { sentence } from '../models/order-story.js';
 import { reasonAdvice, reasonSentence } from '../models/reasons.js';
 import { outcomeText } from '../models/redriven.js';
-import { runPanel } from '../runs/run-panel.js';
 
 export const tag = 'view-dead-letter';
 
@@ -145,10 +144,7 @@ class DeadLetterView extends View {
         signal: this.signal,
         session: this.session,
         onDone: () => this.#load(),
-        onClose: () => {
-          replace(this.panel);
-          this.querySelector('h1').focus();
-        },
+        onClose: () => this.#closePanel(),
       }),
     );
   }
@@ -158,11 +154,20 @@ class DeadLetterView extends View {
     const run = await discard(service, [id], this.session);
     if (run === null) return;
     announce('The dead letter is being discarded.');
-    const onEnd = () => this.#load();
-    replace(
-      this.panel,
-      runPanel(run, { signal: this.signal, session: this.session, label: 'Discard', onEnd }),
-    );
+    const shown = discardPanel({
+      id: run,
+      count: 1,
+      signal: this.signal,
+      session: this.session,
+      onEnd: () => this.#load(),
+      onClose: () => this.#closePanel(),
+    });
+    replace(this.panel, shown);
+    shown.focusTitle();
+  }
+
+  #closePanel() {
+    replace(this.panel);
     this.querySelector('h1').focus();
   }
 }

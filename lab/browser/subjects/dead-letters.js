@@ -77,6 +77,26 @@ holds('all of a reason are selected at once, discarded by their typed number, an
   assert.match(page.url(), /closed=true/, 'what is listed has an address');
 });
 
+holds('after a discard another dead letter is selected and discarded, and its panel is closed', async ({ open }) => {
+  const ids = [newOrderId('first'), newOrderId('second')];
+  await write(ids.map((id) => ({ key: id, value: `{"order_id":"${id}","status":"GONE","total":1}` })));
+  const page = await open('/dead-letters');
+  for (const id of ids) await untilListed(page, id);
+  const panel = section(page, 'processor').getByRole('region', { name: 'Discard of 1 dead letter' });
+  for (const id of ids) {
+    const bar = await select(page, id);
+    await bar.getByText('1 selected').waitFor();
+    await bar.getByRole('button', { name: 'Discard …' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Discard 1 dead letter?' });
+    await dialog.getByLabel('Why', { exact: true }).fill('GONE is no status');
+    await confirm(dialog, 'Discard');
+    await panel.getByText('Discard: done').waitFor();
+    await rowOf(page, id).waitFor({ state: 'detached' });
+  }
+  await panel.getByRole('button', { name: 'Close' }).click();
+  await panel.waitFor({ state: 'detached' });
+});
+
 holds('the dead letters of one reason are listed alone, under an address', async ({ open }) => {
   const ids = [newOrderId('alone'), newOrderId('alone')];
   await write([
