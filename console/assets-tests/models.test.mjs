@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import {
+  isWhole,
   keyText,
   lettersOf,
+  listedText,
   offersActions,
   openIds,
   orderOfKey,
@@ -251,6 +253,13 @@ test('dead letters are listed the newest first, all or those of a reason', () =>
   );
   assert.deepEqual(openIds(lettersOf(LETTERS, 'x')), ['a/0/1']);
   assert.equal(othersOf(LETTERS).length, 2);
+});
+
+test('a list that is not whole says how many it has, of how many', () => {
+  assert.equal(listedText({ letters: [1, 2], selected: 2 }), null);
+  const part = { letters: Array(500), selected: 1234, open: 400, all: 1234 };
+  assert.equal(isWhole(part), false, 'closed ones are listed too');
+  assert.equal(listedText(part), 'The newest 500 of 1,234 are listed, all are counted.');
 });
 
 test('a selection has its actions unless an open redrive is of just this selection', () => {

@@ -58,7 +58,7 @@ export function reasonsTable({
       },
       { label: 'Closed', numeric: true, cell: ({ closed }) => h('span', { class: 'muted' }, number(closed)) },
       { label: 'Oldest open', cell: ({ oldest, isPartial }) => h('div', null, age(oldest, isPartial)) },
-      { label: 'Newest open', cell: ({ newest, isPartial }) => h('div', null, age(newest, isPartial)) },
+      { label: 'Newest open', cell: ({ newest }) => h('div', null, age(newest)) },
       {
         label: 'Action',
         hidden: true,
@@ -115,8 +115,8 @@ function reasonCell(reason, only, onOnly) {
   );
 }
 
-// The ages are of those that are listed: with more than these, the true ones may be older or newer.
-function age(instant, isPartial) {
+// Those that are listed are the newest, so the oldest of them may not be the oldest of all.
+function age(instant, isPartial = false) {
   const element = h('span', { class: 'age' }, timeElement(instant, 'ago'));
   return isPartial && instant ? [element, h('div', { class: 'muted small' }, 'of those listed')] : element;
 }

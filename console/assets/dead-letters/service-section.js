@@ -9,7 +9,7 @@ import { loading, problemBox } from '../components/problem.js';
 import { listCommand } from '../commands.js';
 import { h, replace, setText, uniqueId } from '../dom.js';
 import { clock, number, plural } from '../format.js';
-import { MAX_IDS, lettersOf, offersActions, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
+import { MAX_IDS, isWhole, lettersOf, listedText, offersActions, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
 import { discard, discardPanel } from './discard.js';
 import { lettersTable } from './letters-table.js';
 import { reasonsTable } from './reasons-table.js';
@@ -41,6 +41,8 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   const bar = selectionBar();
   const shell = commandLine(listCommand(service));
   let list = null;
+  // Whether there are dead letters that one request does not list.
+  let hasOthers = false;
   let tables = [];
   let showAll = all;
   // What was selected when the redrive began whose panel is open; null without one.
@@ -76,9 +78,10 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     const parameters = { service, limit: MAX_IDS, all: showAll ? 'true' : null };
     const everything = await get(`/api/dead-letters${query(parameters)}`, { signal });
     shell.update(everything.command ?? listCommand(service, { all: showAll, limit: MAX_IDS }));
-    if (only === null || everything.open <= everything.letters.length) return everything;
-    const ofReason = await get(`/api/dead-letters${query({ ...parameters, reason: only })}`, { signal });
-    return { ...everything, letters: ofReason.letters };
+    hasOthers = !isWhole(everything);
+    if (only === null || !hasOthers) return everything;
+    const { letters, selected: count } = await get(`/api/dead-letters${query({ ...parameters, reason: only })}`, { signal });
+    return { ...everything, letters, selected: count };
   }
 
   function render() {
@@ -121,9 +124,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
             { type: 'button', class: 'button small', onclick: () => choose(null) },
             'List all reasons',
           ),
-      list.open > list.letters.length && letters.length >= MAX_IDS
-        ? h('p', { class: 'muted small' }, `The first ${MAX_IDS} are listed, all are counted.`)
-        : null,
+      isWhole(list) ? null : h('p', { class: 'muted small' }, listedText(list)),
     );
   }
 
@@ -159,7 +160,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   function choose(reason) {
     only = reason;
     onOnly(reason);
-    if (list.open > list.letters.length) element.load();
+    if (hasOthers) element.load();
     else keepFocus(body, render);
     announce(reason === null ? 'All reasons are listed.' : `Only ${reason} is listed.`);
   }

@@ -1,6 +1,6 @@
 // The JSON of `SERVICE dead-letters`, arranged for a page: pure.
 
-import { amounts } from '../format.js';
+import { amounts, number } from '../format.js';
 import { isOpen } from './redriven.js';
 
 /** The maximum number of dead letters that one request names; see MAX_IDS of src/runs/request.rs. */
@@ -10,7 +10,8 @@ export const MAX_IDS = 500;
  * Returns the reasons with their counts and the ages of their open dead letters, those with the most open
  * ones first.
  *
- * Counts are of all dead letters, ages of those that are listed: `isPartial` says that there are more.
+ * Counts are of all dead letters, ages of those that are listed, which are the newest: `isPartial` says that there
+ * are older ones.
  *
  * @returns {Array<{reason: string, open: number, closed: number, oldest: string|null, newest: string|null,
  *   ids: string[], isPartial: boolean}>}
@@ -46,6 +47,17 @@ export function reasonsOf(list) {
 export function lettersOf(list, reason) {
   const letters = list.letters.filter((letter) => reason === null || letter.reason === reason);
   return letters.sort((a, b) => String(b.written ?? '').localeCompare(String(a.written ?? '')));
+}
+
+/** Returns whether every dead letter that was asked for is listed. */
+export function isWhole(list) {
+  return (list.selected ?? 0) <= list.letters.length;
+}
+
+/** Returns how many are listed, of how many, as a sentence; null when all are. */
+export function listedText(list) {
+  if (isWhole(list)) return null;
+  return `The newest ${number(list.letters.length)} of ${number(list.selected)} are listed, all are counted.`;
 }
 
 /** Returns the ids of the open dead letters. */

@@ -83,7 +83,7 @@ impl Query {
         Ok(Self(line))
     }
 
-    /// Asks for the counts of dead letters by reason, and lists the first dead letters.
+    /// Asks for the counts of dead letters by reason, and lists the newest.
     ///
     /// # Errors
     /// What to write instead.

@@ -1,4 +1,6 @@
-//! `dead-letters`: counts the dead letters by reason and lists them.
+//! `dead-letters`: counts the dead letters by reason and lists the newest.
+
+use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use crate::dead_letter::{
 };
 use crate::lifecycle::Failure;
 use crate::plural::count;
+use crate::record::{Offset, Partition};
 use crate::text_table::aligned;
 
 /// Which dead letters are listed.
@@ -23,7 +26,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub all: bool,
 
-    /// Number of dead letters that are listed. All of them are counted.
+    /// Number of dead letters that are listed, the newest of them. All of them are counted.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
 
@@ -32,15 +35,14 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-/// Prints the counts and the first dead letters.
+/// Prints the counts and the newest dead letters.
 ///
 /// # Errors
 /// Exit code 1 when the topics cannot be read.
 pub fn list(topic: &DeadLetterTopic, args: &ListArgs) -> Result<(), Failure> {
     let mut states = topic.states()?;
     let mut counts = Counts::default();
-    let mut listed = 0_usize;
-    let mut rows = Vec::new();
+    let mut newest = Newest::new(args.limit);
     topic.for_each_own(
         &mut states,
         &args.filter,
@@ -50,18 +52,55 @@ pub fn list(topic: &DeadLetterTopic, args: &ListArgs) -> Result<(), Failure> {
                 return Ok(());
             }
             if args.all || dead_letter.is_open(state) {
-                listed += 1;
-                if rows.len() < args.limit {
-                    rows.push(Row::of(&dead_letter, state));
-                }
+                newest.note(&dead_letter, state);
             }
             Ok(())
         },
     )?;
     if args.json {
-        print_json(&as_json(topic, &counts, &rows))
+        print_json(&as_json(topic, &counts, &newest))
     } else {
-        print(&as_text(topic, &counts, listed, &rows))
+        print(&as_text(topic, &counts, &newest))
+    }
+}
+
+/// When a dead letter was written, and its place in the dead letter topic, which orders those of one
+/// millisecond.
+type Age = (Option<i64>, (Partition, Offset));
+
+/// The newest dead letters, the oldest of them first. The topic is read one partition after the other, so
+/// the newest are not those that were read last.
+struct Newest {
+    limit: usize,
+    rows: BTreeMap<Age, Row>,
+    /// The number of dead letters of which these are the newest.
+    selected: u64,
+}
+
+impl Newest {
+    const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            rows: BTreeMap::new(),
+            selected: 0,
+        }
+    }
+
+    fn note(&mut self, dead_letter: &DeadLetter, state: Option<&DeadLetterState>) {
+        self.selected += 1;
+        let age = (dead_letter.written_millis, dead_letter.place);
+        if self.rows.len() >= self.limit {
+            let oldest = self.rows.first_key_value();
+            if oldest.is_none_or(|(oldest, _)| *oldest > age) {
+                return;
+            }
+            self.rows.pop_first();
+        }
+        self.rows.insert(age, Row::of(dead_letter, state));
+    }
+
+    fn rows(&self) -> impl ExactSizeIterator<Item = &Row> {
+        self.rows.values()
     }
 }
 
@@ -117,7 +156,7 @@ impl Row {
     }
 }
 
-fn as_json(topic: &DeadLetterTopic, counts: &Counts, rows: &[Row]) -> Value {
+fn as_json(topic: &DeadLetterTopic, counts: &Counts, newest: &Newest) -> Value {
     json!({
         "topic": topic.name(),
         "group": topic.owner().group,
@@ -127,11 +166,12 @@ fn as_json(topic: &DeadLetterTopic, counts: &Counts, rows: &[Row]) -> Value {
         "strangers": counts.foreign(),
         "of_other_groups": counts.other_groups(),
         "reasons": counts.reasons(),
-        "letters": rows.iter().map(|row| row.json(counts)).collect::<Vec<_>>(),
+        "selected": newest.selected,
+        "letters": newest.rows().map(|row| row.json(counts)).collect::<Vec<_>>(),
     })
 }
 
-fn as_text(topic: &DeadLetterTopic, counts: &Counts, listed: usize, rows: &[Row]) -> String {
+fn as_text(topic: &DeadLetterTopic, counts: &Counts, newest: &Newest) -> String {
     let total = counts.total();
     let mut text = format!(
         "{}: {} open, {} in all",
@@ -163,8 +203,9 @@ fn as_text(topic: &DeadLetterTopic, counts: &Counts, listed: usize, rows: &[Row]
         text.push('\n');
         text += &aligned(&["reason", "open", "all"], rows);
     }
-    if !rows.is_empty() {
-        let rows = rows.iter().map(|row| {
+    let listed = newest.rows().len();
+    if listed > 0 {
+        let rows = newest.rows().map(|row| {
             vec![
                 counts.name(&row.id),
                 row.key.to_string(),
@@ -176,8 +217,50 @@ fn as_text(topic: &DeadLetterTopic, counts: &Counts, listed: usize, rows: &[Row]
         text.push('\n');
         text += &aligned(&["letter", "key", "attempts", "written", "why"], rows);
     }
-    if listed > rows.len() {
-        text += &format!("... and {} more (--limit)\n", listed - rows.len());
+    let older = newest.selected - listed as u64;
+    if older > 0 {
+        text += &format!("... and {older} older (--limit)\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a dead letter at this place of the topic, written at this time.
+    fn dead_letter(partition: Partition, offset: Offset, written_millis: i64) -> DeadLetter {
+        let id = format!("a/{partition}/{offset}@0000000000000000");
+        DeadLetter {
+            place: (partition, offset),
+            written_millis: Some(written_millis),
+            ..DeadLetter::sample(id.parse().unwrap())
+        }
+    }
+
+    fn listed(limit: usize, letters: &[(Partition, Offset, i64)]) -> (Vec<String>, u64) {
+        let mut newest = Newest::new(limit);
+        for &(partition, offset, written) in letters {
+            newest.note(&dead_letter(partition, offset, written), None);
+            assert!(newest.rows().len() <= limit, "the memory is bounded");
+        }
+        let rows = newest.rows().map(|row| row.id.origin.to_string());
+        (rows.collect(), newest.selected)
+    }
+
+    #[test]
+    fn the_newest_are_listed_whatever_partition_they_are_in() {
+        let letters = [(0, 0, 10), (0, 1, 40), (1, 0, 20), (1, 1, 30), (2, 0, 5)];
+        let (rows, selected) = listed(2, &letters);
+        assert_eq!(rows, ["a/1/1", "a/0/1"], "the newest is the last");
+        assert_eq!(selected, 5, "all of them are counted");
+        assert_eq!(listed(9, &letters).0.len(), 5);
+        assert_eq!(listed(0, &letters), (Vec::new(), 5));
+    }
+
+    #[test]
+    fn dead_letters_of_one_millisecond_are_in_the_order_of_the_topic() {
+        let letters = [(0, 7, 10), (0, 8, 10), (1, 3, 10)];
+        assert_eq!(listed(2, &letters).0, ["a/0/8", "a/1/3"]);
+    }
 }
