@@ -1,6 +1,9 @@
 //! The cookie of a session.
 
-use axum::http::header::COOKIE;
+use std::net::IpAddr;
+
+use axum::http::header::{COOKIE, HOST};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue};
 
 use super::session::{LIFETIME, Token};
@@ -9,12 +12,17 @@ use super::session::{LIFETIME, Token};
 /// `Secure`.
 const SECURE: &str = "__Host-checkout";
 
-/// The name over plain HTTP, where a browser refuses `Secure`: on loopback, or behind a tunnel.
+/// The name over plain HTTP, where a browser refuses `Secure`: on loopback, or behind a tunnel. Pages of
+/// sibling domains can set such a cookie for the console as well.
 const PLAIN: &str = "checkout-session";
 
-/// Returns the `Set-Cookie` of a new session.
-pub(super) fn set(token: &Token, secure: bool) -> HeaderValue {
-    value(token.as_str(), LIFETIME.as_secs(), secure)
+/// Returns the `Set-Cookie`s of a new session: its own, and one that removes the cookie under the other
+/// name, which would stand for an earlier session.
+pub(super) fn set(token: &Token, secure: bool) -> [HeaderValue; 2] {
+    [
+        value(token.as_str(), LIFETIME.as_secs(), secure),
+        value("", 0, !secure),
+    ]
 }
 
 /// Returns the `Set-Cookie`s that remove the cookie under either name.
@@ -34,17 +42,49 @@ fn value(token: &str, seconds: u64, secure: bool) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Returns the tokens that a request sends. There may be two if the browser has used the console both
-/// over TLS and over plain HTTP.
+/// Returns the tokens that count in a request. Over TLS only the cookie counts that no other host can have
+/// set. Where it is sent it counts alone, because browsers send it only over TLS and to loopback.
 pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let is_over_tls = is_secure(headers) || cookies(headers).any(|(name, _)| name == SECURE);
+    let accepted = if is_over_tls { SECURE } else { PLAIN };
+    cookies(headers)
+        .filter(move |(name, _)| *name == accepted)
+        .map(|(_, token)| token)
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| [SECURE, PLAIN].contains(name))
-        .map(|(_, token)| token)
+}
+
+/// Returns whether a request came over TLS, which a proxy terminates in front of the console, so that its
+/// cookie can be `Secure` and must be. Not every proxy says so, but browsers send `Sec-Fetch-Site` only over
+/// TLS and to loopback. A client that sends these headers over plain HTTP gets a cookie that its browser
+/// refuses.
+pub(super) fn is_secure(headers: &HeaderMap) -> bool {
+    let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    value("origin").is_some_and(|origin| origin.starts_with(b"https://"))
+        || value("x-forwarded-proto") == Some(b"https".as_slice())
+        || (value("sec-fetch-site").is_some() && !may_be_to_loopback(headers))
+}
+
+/// Returns whether the host may be this machine, which browsers trust over plain HTTP as well.
+fn may_be_to_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    let Some(host) = host.and_then(|host| Authority::try_from(host).ok()) else {
+        return true;
+    };
+    let name = host.host().trim_end_matches('.').to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -54,10 +94,20 @@ mod tests {
     #[test]
     fn tokens_are_found_among_other_cookies() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("a=b; __Host-checkout=one"));
+        headers.append(
+            COOKIE,
+            HeaderValue::from_static("a=b; checkout-session=one"),
+        );
         headers.append(COOKIE, HeaderValue::from_static("checkout-session=two;c"));
         headers.append(COOKIE, HeaderValue::from_static("xcheckout-session=three"));
         assert_eq!(tokens(&headers).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn the_cookie_that_no_other_host_can_set_counts_alone() {
+        let both = "checkout-session=theirs; __Host-checkout=own";
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(both))]);
+        assert_eq!(tokens(&headers).collect::<Vec<_>>(), ["own"]);
     }
 
     #[test]

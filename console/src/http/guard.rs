@@ -4,6 +4,7 @@
 //! |---|---|
 //! | DNS rebinding: a hostile name that leads to the console's address | only known names are accepted in `Host` |
 //! | a request that another site's page makes (CSRF) | `Sec-Fetch-Site`, or else `Origin`; `SameSite=Strict`; only JSON bodies, which need a preflight |
+//! | somebody else's session, in a cookie that a sibling domain sets | over TLS only `__Host-checkout` counts |
 //! | script in a page (XSS) | the content security policy, trusted types, `nosniff` |
 //! | the page in another site's frame | `frame-ancestors`, `X-Frame-Options` |
 //! | a body without an end | 64 KiB within 10 s |

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics::{counter, gauge};
@@ -305,15 +305,6 @@ fn network(peer: IpAddr) -> IpAddr {
         }
         v4 => v4,
     }
-}
-
-/// Returns whether the cookie can be `Secure`: the page came over TLS, which a proxy terminates in
-/// front of the console. A client that sends these headers over plain HTTP gets a cookie that its
-/// browser refuses.
-pub(super) fn is_secure(headers: &HeaderMap) -> bool {
-    let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    value("origin").is_some_and(|origin| origin.starts_with(b"https://"))
-        || value("x-forwarded-proto") == Some(b"https".as_slice())
 }
 
 impl FromRequestParts<Console> for Visitor {

@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::cookie;
+use super::cookie::{self, is_secure};
 use super::problem::Problem;
-use super::session::{Identity, is_secure};
+use super::session::Identity;
 use crate::Console;
 use crate::settings::Role;
 
@@ -82,8 +82,8 @@ pub(super) async fn sign_in(
     let Some(token) = console.sessions.sign_in(peer, key.as_bytes())? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let set = [(SET_COOKIE, cookie::set(&token, secure))];
-    Ok((StatusCode::NO_CONTENT, set).into_response())
+    let set = cookie::set(&token, secure).map(|value| (SET_COOKIE, value));
+    Ok((StatusCode::NO_CONTENT, AppendHeaders(set)).into_response())
 }
 
 /// `DELETE /api/session`

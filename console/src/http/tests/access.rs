@@ -51,9 +51,33 @@ async fn over_tls_the_cookie_is_of_this_host_alone() {
     ] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
+    let others = answer.headers.get_all(SET_COOKIE).iter().skip(1);
+    let removed: Vec<_> = others.map(|other| other.to_str().unwrap()).collect();
+    assert!(removed[0].starts_with("checkout-session=; Path=/; Max-Age=0"));
     let pair = cookie.split(';').next().unwrap();
     let session = ask(&console, with(get_path("/api/session"), COOKIE, pair)).await;
     assert_eq!(session.json()["name"], "ann");
+}
+
+#[tokio::test]
+async fn over_tls_a_cookie_that_a_sibling_domain_can_set_is_no_session() {
+    let console = with_keys();
+    let plain = sign_in(&console, ANNS).await;
+    let mine = || with(get_path("/api/session"), COOKIE, &plain);
+    assert_eq!(ask(&console, mine()).await.status, StatusCode::OK);
+    let on_loopback = with(mine(), "sec-fetch-site", "same-origin");
+    assert_eq!(ask(&console, on_loopback).await.status, StatusCode::OK);
+    let elsewhere = with(mine(), HOST, "192.0.2.7:9466");
+    for over_tls in [
+        with(mine(), "x-forwarded-proto", "https"),
+        with(mine(), ORIGIN, "https://localhost:9466"),
+        with(elsewhere, "sec-fetch-site", "same-origin"),
+        with(mine(), COOKIE, &format!("{plain}; __Host-checkout=old")),
+    ] {
+        ask(&console, over_tls)
+            .await
+            .assert_problem(401, "unauthorized");
+    }
 }
 
 #[tokio::test]
