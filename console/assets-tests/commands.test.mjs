@@ -26,6 +26,12 @@ test('a request is the line that the console runs', () => {
     commandOf(ids, 'ann'),
     "sink redrive --letter vouchers/3/7 --letter 3/8 --expect 2 --by ann --why 'it'\\''s mended'",
   );
+  const selection = '1f8b5a09c3d7e642';
+  const all = { kind: 'redrive', service: 'processor', reason: 'invalid_total', why: 'w', confirm: 2, selection };
+  assert.equal(
+    commandOf(all, 'ann'),
+    'processor redrive --reason invalid_total --expect 2@1f8b5a09c3d7e642 --by ann --why w',
+  );
   const discard = { kind: 'discard', service: 'processor', ids: ['3/7'], why: 'test' };
   assert.equal(
     commandOf(discard, 'ann'),

@@ -62,12 +62,12 @@ function reachFlags({ scan = false, allPartitions = false }) {
   return scan ? ['--scan'] : [];
 }
 
-function deadLetters({ kind, service, ids, reason, why, confirm, dry_run: dryRun }) {
+function deadLetters({ kind, service, ids, reason, why, confirm, selection, dry_run: dryRun }) {
   const words = kind === 'discard' ? [service, 'dead-letters', 'discard'] : [service, kind];
   for (const id of ids ?? []) words.push(...flag('--letter', id));
   words.push(...flag('--reason', reason));
   if (kind === 'discard') words.push(...flag('--note', why));
-  else if (!dryRun) words.push(...flag('--expect', confirm));
+  else if (!dryRun) words.push(...flag('--expect', selection ? `${confirm}@${selection}` : confirm));
   return words;
 }
 

@@ -71,14 +71,16 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
 
   async function redrive(result, count, actions) {
     const key = newIdempotencyKey();
+    const { selection: previewed } = result;
+    const run = (why) => request({ confirm: count, selection: previewed, why });
     const answer = await confirmDialog({
       title: `Redrive ${plural(count, 'dead letter', 'dead letters')}?`,
       body: consequence(result, selection.service),
       confirmLabel: 'Redrive',
       count: count > 1 ? count : undefined,
       why: true,
-      command: (why) => commandOf(request({ confirm: count, why }), session.name),
-      action: ({ why }) => post('/api/runs', request({ confirm: count, why }), { idempotencyKey: key }),
+      command: (why) => commandOf(run(why), session.name),
+      action: ({ why }) => post('/api/runs', run(why), { idempotencyKey: key }),
     });
     if (!answer) return;
     const panel = runPanel(answer.result.id, {
@@ -142,6 +144,10 @@ function consequence(result, service) {
       null,
       `As of the preview: ${what}; ${plural(result.closed, 'is', 'are')} closed, ${plural(result.still_open, 'stays', 'stay')} open.`,
     ),
-    h('p', null, 'If another number is open by then, because somebody else was faster, nothing is written.'),
+    h(
+      'p',
+      null,
+      'If others are open by then, because somebody else was faster or more have arrived, nothing is written.',
+    ),
   ];
 }

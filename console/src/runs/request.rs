@@ -3,6 +3,7 @@
 //! ```json
 //! {"kind":"redrive","service":"processor","dry_run":true,"reason":"invalid_total"}
 //! {"kind":"redrive","service":"processor","ids":["order-status/3/41"],"why":"schema registered","confirm":1}
+//! {"kind":"redrive","service":"sink","reason":"code_taken","why":"mended","confirm":2,"selection":"1f8b5a09c3d7e642"}
 //! {"kind":"discard","service":"sink","ids":["vouchers/3/7"],"why":"issued twice by the import"}
 //! {"kind":"backfill","dry_run":true,"from":"-7d","rule":{"min_total":"80.00"}}
 //! {"kind":"backfill","name":"may","from":"2026-05-01T00:00:00Z","why":"lost partition","rate":"500"}
@@ -54,6 +55,10 @@ pub struct Redrive {
     /// typed it; required unless it is a preview. The command refuses when another number is open.
     #[serde(default)]
     pub confirm: Option<u64>,
+    /// The digest of these dead letters, which the preview returned as its `selection`; required unless it is
+    /// a preview or names them. The command refuses when others are open.
+    #[serde(default)]
+    pub selection: Option<String>,
 }
 
 /// Closes dead letters that will never be used.
@@ -195,7 +200,20 @@ impl Redrive {
         let confirmed = self.confirm.ok_or(
             "confirm: write the number of dead letters that the preview selected; nothing was run",
         )?;
-        line.value("--expect", confirmed);
+        match &self.selection {
+            Some(selection) => {
+                let selection = values::selection(selection)?;
+                line.value("--expect", format_args!("{confirmed}@{selection}"));
+            }
+            None if self.ids.is_some() => line.value("--expect", confirmed),
+            None => {
+                return Err(
+                    "selection: write what the preview returned under this name, so that just those \
+                     dead letters are redriven; nothing was run"
+                        .to_owned(),
+                );
+            }
+        }
         audit(&mut line, by, values::why(self.why.as_deref())?);
         Ok(line)
     }
@@ -338,10 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn a_redrive_by_reason_is_bound_to_what_its_preview_selected() {
+        let run = json!({
+            "kind": "redrive", "service": "processor", "reason": "invalid_total", "why": "w",
+            "confirm": 2, "selection": "1f8b5a09c3d7e642",
+        });
+        assert_eq!(
+            line(run),
+            "processor redrive --reason invalid_total --expect 2@1f8b5a09c3d7e642 --by ann --why w"
+        );
+    }
+
+    #[test]
     fn nothing_runs_without_confirmation_reason_or_selection() {
-        let base = json!({"kind": "redrive", "service": "sink", "why": "w", "confirm": 2});
+        let base = json!({
+            "kind": "redrive", "service": "sink", "why": "w", "confirm": 2,
+            "selection": "1f8b5a09c3d7e642",
+        });
         assert!(command(base.clone()).is_ok());
         for (field, value, word) in [
+            ("selection", json!(null), "selection: "),
+            ("selection", json!("2 --every"), "selection: "),
             ("confirm", json!(null), "confirm: "),
             ("why", json!(""), "why: "),
             ("ids", json!([]), "ids: "),
@@ -410,7 +445,8 @@ mod tests {
     fn the_commands_take_every_line() {
         for request in [
             json!({"kind": "redrive", "service": "processor", "dry_run": true, "ids": ["a/3/41@0db467891ad02df3"]}),
-            json!({"kind": "redrive", "service": "processor", "reason": "x", "why": "-w", "confirm": 0}),
+            json!({"kind": "redrive", "service": "processor", "reason": "x", "why": "-w", "confirm": 0,
+                "selection": "1f8b5a09c3d7e642"}),
             json!({"kind": "discard", "service": "processor", "ids": ["3/7"], "why": "--every"}),
             json!({"kind": "discard", "service": "sink", "ids": ["3/7"], "why": "w"}),
             json!({"kind": "backfill", "dry_run": true, "name": "-n", "from": "-7d", "to": "latest",

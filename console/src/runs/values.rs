@@ -53,6 +53,15 @@ pub(super) fn dead_letter(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
+/// Checks the digest of what a preview selected.
+pub(super) fn selection(text: &str) -> Result<&str, String> {
+    let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != 16 || !text.bytes().all(is_hex) {
+        return Err("selection: write the 16 hex digits that the preview returned".to_owned());
+    }
+    Ok(text)
+}
+
 /// Checks a bound of a range.
 pub(super) fn bound<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
     Bound::parse(text)

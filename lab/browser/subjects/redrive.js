@@ -33,7 +33,7 @@ holds('once its schema is registered a selection is previewed in euros, redriven
   assert.deepEqual(await codesOf(ids[0]), [], 'a preview writes nothing');
 
   const dialog = await fillRedrive(page, panel, { count: 3, why: 'the shop has registered its schema' });
-  await dialog.getByText(/^processor redrive --letter .* --expect 3 --by ann --why 'the shop has/).waitFor();
+  await dialog.getByText(/^processor redrive --letter .* --expect 3@[0-9a-f]{16} --by ann --why 'the shop has/).waitFor();
   await confirm(dialog, 'Redrive');
   await panel.getByText('Redrive: done').waitFor();
   await panel.getByText('vouchers were issued').waitFor();
@@ -42,6 +42,32 @@ holds('once its schema is registered a selection is previewed in euros, redriven
   await rowOf(page, 'mended-').first().waitFor({ state: 'detached' });
   await panel.getByRole('link', { name: /^The run goes on when this page is closed/ }).click();
   await page.getByText('the shop has registered its schema', { exact: true }).waitFor();
+});
+
+holds('a redrive of a reason runs on what was previewed, and not on as many others', async ({ open }) => {
+  const [closed, late] = [newOrderId('closed'), newOrderId('late')];
+  const garbage = (id) => ({ key: id, value: `{"order_id":"${id}","status":"SENT","total":1,"currency":"E"}` });
+  await write([garbage(closed)]);
+  const page = await open('/dead-letters');
+  const row = await untilListed(page, closed);
+  const letter = await row.getByRole('link', { name: /^order-status\// }).innerText();
+  await page.getByRole('button', { name: 'Redrive all open dead letters of invalid_currency' }).click();
+  const panel = page.getByRole('region', { name: 'Redrive all open dead letters of invalid_currency' });
+  await panel.getByText('Preview: done').waitFor();
+  const count = Number(/Redrive (\d+) dead/.exec(await panel.getByRole('button', { name: /^Redrive \d/ }).innerText())[1]);
+
+  const other = await open(`/dead-letters/processor/${encodeURIComponent(letter)}`, { as: 'otto' });
+  await other.getByRole('button', { name: 'Discard …' }).click();
+  const discard = other.getByRole('dialog', { name: 'Discard 1 dead letter?' });
+  await discard.getByLabel('Why', { exact: true }).fill('E is no currency');
+  await confirm(discard, 'Discard');
+  await other.getByText('Discard: done').waitFor();
+  await write([garbage(late)]);
+  await untilListed(page, late);
+
+  await confirm(await fillRedrive(page, panel, { count, why: 'it was previewed' }), 'Redrive');
+  await panel.getByText('Redrive: failed').waitFor();
+  await panel.getByText(/as many dead letters are open and selected as --expect says, but others/i).first().waitFor();
 });
 
 holds('two operators redrive the same dead letters at once, and it has one effect', async ({ open }) => {

@@ -114,7 +114,19 @@ async fn dead_letters_of_a_schema_that_is_registered_late_become_exactly_the_mis
     assert_eq!(surprised.code, 2, "{}", surprised.stderr);
     assert!(surprised.stderr.contains("4 dead letters are open"));
     assert!(surprised.stderr.contains("nothing was written"));
-    let agreed = ["redrive", "--json", "--expect", "4", "--progress", "json"];
+    let others = ["redrive", "--expect", "4@0000000000000000"];
+    let others = system.run_processor(&others, &[]).await?;
+    assert_eq!(others.code, 2, "{}", others.stderr);
+    assert!(others.stderr.contains("but others"), "{}", others.stderr);
+    let previewed = format!("4@{}", dry["selection"].as_str().unwrap_or_default());
+    let agreed = [
+        "redrive",
+        "--json",
+        "--expect",
+        &previewed,
+        "--progress",
+        "json",
+    ];
     let agreed = system.run_processor(&agreed, &[]).await?;
     let mut lines = agreed.stderr.lines();
     let progress = lines.rfind(|line| line.starts_with("{\"progress\""));

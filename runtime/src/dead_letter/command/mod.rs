@@ -8,6 +8,7 @@ mod settings;
 mod show;
 
 pub use discard::{DiscardArgs, discard};
+pub use expected::Expected;
 pub use list::{ListArgs, list};
 pub use redrive::{Redrive, RedriveArgs, Redriven, redrive};
 pub use settings::{DeadLettersSettings, OwnerFlags, ReaderFlags};

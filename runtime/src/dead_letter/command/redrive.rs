@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::expected::{Expected, digest_of, expected, parse};
 use super::{print, print_json, trail};
 use crate::audit::{Audit, AuditSettings, run_name};
 use crate::dead_letter::{
@@ -29,10 +30,10 @@ pub struct RedriveArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Number of open dead letters that are selected, as --dry-run counted them. Write nothing if
-    /// there are more or fewer.
-    #[arg(long, value_name = "COUNT", conflicts_with = "dry_run")]
-    pub expect: Option<u64>,
+    /// Number of open dead letters that are selected, as --dry-run counted them, or COUNT@DIGEST for
+    /// just those that it selected. Write nothing if others are open.
+    #[arg(long, value_name = "COUNT", value_parser = parse, conflicts_with = "dry_run")]
+    pub expect: Option<Expected>,
 
     /// How progress is reported.
     #[command(flatten)]
@@ -126,7 +127,7 @@ fn redrive_all(
     // The writer is opened before the states are read, because this ends the transaction that a killed
     // redrive left open. `--expect` is checked before that, because opening the writer also fences a
     // redrive that is still running.
-    let expected = super::expected::expected(topic, args)?;
+    let expected = expected(topic, args)?;
     let writer = match args.dry_run {
         true => None,
         false => Some(topic.state_writer(audit)?),
@@ -135,7 +136,9 @@ fn redrive_all(
     let mut report = RedriveReport::default();
     let mut transaction = Transaction::default();
     let mut counts = Counts::default();
-    let mut progress = Progress::of(&args.progress, args.expect);
+    let mut previewed = Vec::new();
+    let total = args.expect.as_ref().map(|expected| expected.count);
+    let mut progress = Progress::of(&args.progress, total);
     topic.for_each_own(
         &mut states,
         &args.filter,
@@ -166,11 +169,13 @@ fn redrive_all(
             let attempts = dead_letter.attempts_now(state).saturating_add(1);
             report.note(&dead_letter, &redriven.outcome, attempts, args.limit);
             progress.note(report.total());
-            if let Some(writer) = &writer {
-                transaction.push(dead_letter.id, attempts, redriven, &run);
-                if transaction.is_full() {
-                    transaction.write(writer)?;
-                }
+            let Some(writer) = &writer else {
+                previewed.push(dead_letter.id);
+                return Ok(());
+            };
+            transaction.push(dead_letter.id, attempts, redriven, &run);
+            if transaction.is_full() {
+                transaction.write(writer)?;
             }
             Ok(())
         },
@@ -179,15 +184,19 @@ fn redrive_all(
         transaction.write(writer)?;
     }
     progress.end(report.total());
+    let selection = args.dry_run.then(|| digest_of(&previewed));
     if args.json {
         let mut json = report.json(&run, args.dry_run, topic, &counts);
         json["sums"] = json!(service.sums());
+        if let Some(selection) = selection {
+            json["selection"] = json!(selection);
+        }
         if let Some(rows) = service.rows() {
             json["existing"] = rows.json();
         }
         print_json(&json)
     } else {
-        print(&report.text(args.dry_run, topic, &counts, service.rows()))
+        print(&report.text(selection.as_deref(), topic, &counts, service.rows()))
     }
 }
 
@@ -323,9 +332,10 @@ impl RedriveReport {
         })
     }
 
+    /// Returns the report for a person. A preview has the digest of what it selected.
     fn text(
         &self,
-        dry_run: bool,
+        selection: Option<&str>,
         topic: &DeadLetterTopic,
         counts: &Counts,
         table_rows: Option<RowCounts>,
@@ -360,14 +370,17 @@ impl RedriveReport {
         if let Some(rows) = table_rows {
             text += &format!("\nof the vouchers {rows}\n");
         }
-        let (closed, written) = match dry_run {
-            true => ("would close", "; nothing was written (--dry-run)"),
-            false => ("closed", ""),
+        let (closed, written) = match selection {
+            Some(_) => ("would close", "; nothing was written (--dry-run)"),
+            None => ("closed", ""),
         };
         text += &format!(
             "\n{closed} {}, still open {}{written}{others}\n",
             self.closed, self.open
         );
+        if let Some(selection) = selection {
+            text += &format!("just these: --expect {total}@{selection}\n");
+        }
         text
     }
 }
