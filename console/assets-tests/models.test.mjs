@@ -32,6 +32,7 @@ import {
   endingOf,
   mayStop,
   progressOf,
+  recordedText,
   shownState,
   titleOf,
 } from '../assets/models/run-words.js';
@@ -392,6 +393,14 @@ test('what is wrong with a form is said field by field', () => {
 
 test('a run without a name gets one that the command takes', () => {
   assert.equal(nameFor(new Date('2026-11-30T08:05:09Z')), 'replay-2026-11-30-080509');
+});
+
+test('a dialog says where who and why are recorded', () => {
+  assert.equal(
+    recordedText({ audit_topic: 'audit' }),
+    'Recorded in audit with your name, for whoever asks later.',
+  );
+  for (const session of [{ audit_topic: null }, null]) assert.match(recordedText(session), /only the console’s log/);
 });
 
 test('a backfill that was stopped is paused, other runs are stopped', () => {

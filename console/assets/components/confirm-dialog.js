@@ -14,8 +14,8 @@ import { problemBox } from './problem.js';
  * @param {string} options.confirmLabel the button's text: the verb, such as "Redrive"
  * @param {boolean} [options.danger] draws the button as dangerous
  * @param {number} [options.count] must be typed before the button does anything
- * @param {boolean} [options.why] asks for a reason, which is recorded
- * @param {string} [options.whyHint]
+ * @param {boolean} [options.why] asks for a reason
+ * @param {string} [options.whyHint] says where the reason is recorded
  * @param {function(string): string} [options.command] the command line for a reason
  * @param {function({why: string}): Promise} [options.action] is run while the dialog is open: a failure
  *   is shown in it, and its result is returned as `result`
@@ -91,7 +91,7 @@ export function confirmDialog(options) {
 function whyField(hint) {
   return field({
     label: 'Why',
-    hint: hint ?? 'Recorded with your name, for whoever asks later.',
+    hint,
     input: h('input', { type: 'text', name: 'why', required: true, maxlength: '500', autocomplete: 'off' }),
   });
 }

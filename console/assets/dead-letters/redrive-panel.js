@@ -10,6 +10,7 @@ import { commandOf } from '../commands.js';
 import { append, h, replace } from '../dom.js';
 import { money, plural } from '../format.js';
 import { selectedBy, sumsOf, vouchersOf } from '../models/redriven.js';
+import { recordedText } from '../models/run-words.js';
 import { runPanel } from '../runs/run-panel.js';
 import { redriveFigures } from './redrive-figures.js';
 
@@ -79,6 +80,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
       confirmLabel: 'Redrive',
       count: count > 1 ? count : undefined,
       why: true,
+      whyHint: recordedText(session),
       command: (why) => commandOf(run(why), session.name),
       action: ({ why }) => post('/api/runs', run(why), { idempotencyKey: key }),
     });

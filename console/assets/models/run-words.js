@@ -34,6 +34,13 @@ export function shownState(run) {
   return run.state === 'stopped' && canContinue(run) ? 'paused' : run.state;
 }
 
+/** Returns where it is recorded who does something, and why. */
+export function recordedText(session) {
+  return session?.audit_topic
+    ? `Recorded in ${session.audit_topic} with your name, for whoever asks later.`
+    : 'No audit topic is set, so only the console’s log keeps it, with your name.';
+}
+
 /** Returns how a run ended, for a screen reader. */
 export function endingOf(run) {
   const endings = { done: 'is done', failed: 'failed', stopped: 'was stopped', paused: 'is paused' };

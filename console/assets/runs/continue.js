@@ -4,7 +4,7 @@ import { newIdempotencyKey, path, post } from '../api.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
 import { commandOf } from '../commands.js';
 import { h } from '../dom.js';
-import { canContinue } from '../models/run-words.js';
+import { canContinue, recordedText } from '../models/run-words.js';
 import { navigate } from '../navigate.js';
 
 /** Returns a button that continues a run, or null when it can't be continued by this reader. */
@@ -26,6 +26,7 @@ async function continueRun(run, session) {
     body: 'It goes on where it ended, with its own range and the same rule and keys. What it had issued is not issued again.',
     confirmLabel: 'Continue',
     why: true,
+    whyHint: recordedText(session),
     command: (why) => commandOf(request(why), session.name),
     action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
   });

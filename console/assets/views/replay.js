@@ -10,6 +10,7 @@ import { append, h, replace } from '../dom.js';
 import { money, plural } from '../format.js';
 import { obstacleTo } from '../models/preview.js';
 import { formOf, formOfRequest, nameFor, queryOf, requestOf, runOf } from '../models/replay-form.js';
+import { recordedText } from '../models/run-words.js';
 import { backfillFigures } from '../replay/figures.js';
 import { replayForm } from '../replay/form.js';
 import { continueButton } from '../runs/continue.js';
@@ -136,6 +137,7 @@ class ReplayView extends View {
       confirmLabel: 'Run',
       count: vouchers,
       why: true,
+      whyHint: recordedText(this.session),
       command: (why) => commandOf(request(why), this.session.name),
       action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
     });
