@@ -59,7 +59,8 @@ impl From<CommandFailed> for Problem {
     fn from(failed: CommandFailed) -> Self {
         let why = failed.to_string();
         match failed {
-            CommandFailed::Refused(_) => Self::bad_request(why),
+            // The values of the request were checked before.
+            CommandFailed::Refused(_) => Self::misconfigured(&why),
             CommandFailed::Failed(_) | CommandFailed::NotStarted(_) => Self::unavailable(why),
             CommandFailed::TimedOut(_) => Self::timed_out(why),
         }

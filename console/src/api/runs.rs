@@ -87,6 +87,7 @@ impl From<Refusal> for Problem {
         let why = refusal.to_string();
         match refusal {
             Refusal::Invalid(_) => Self::bad_request(why),
+            Refusal::Misconfigured(_) => Self::misconfigured(&why),
             Refusal::TooMany(_) | Refusal::KeyReused => Self::conflict(why),
             Refusal::Stopping => Self::unavailable(why),
         }

@@ -139,8 +139,13 @@ async fn what_does_not_exist_is_not_found_and_what_is_away_is_unavailable() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(body["detail"], "no broker answers");
     let refused = r#"echo "error: VOUCHER_AMOUNT: no" >&2; exit 2"#;
-    let (status, _) = fetch(&self::console(Role::Viewer, refused, &[]), "/api/orders/17").await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, body) = fetch(&self::console(Role::Viewer, refused, &[]), "/api/orders/17").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(body["title"], "A setting of the console is wrong");
+    assert_eq!(
+        body["detail"],
+        "VOUCHER_AMOUNT: no; correct the console's environment or its configuration file, and restart it"
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ struct ProblemDetails<'a> {
 }
 
 impl Problem {
-    /// 400: the request is malformed, or asks for something that a command refuses.
+    /// 400: the request is malformed, or asks for something that a command does not do.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::BAD_REQUEST, detail)
     }
@@ -106,6 +106,21 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "the console's log says more",
         )
+    }
+
+    /// 500: a setting of the console, with which its commands run, is wrong or missing.
+    pub fn misconfigured(why: &str) -> Self {
+        Self {
+            name: "wrong-setting",
+            title: "A setting of the console is wrong",
+            ..Self::of(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!(
+                    "{}; correct the console's environment or its configuration file, and restart it",
+                    why.trim_end_matches('.')
+                ),
+            )
+        }
     }
 
     /// 502: a service that the console asked did not answer, or not as expected.

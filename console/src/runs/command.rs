@@ -110,11 +110,11 @@ impl CommandLine {
         }
     }
 
-    /// Parses the words as the command will, without running it.
+    /// Parses the words and the settings as the command will, without running it.
     ///
     /// # Errors
     /// The sentence with which the command would end with exit code 2.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         let command = match self.service {
             Service::Processor => processor::cli::Cli::command(),
             Service::Sink => sink::cli::Cli::command(),
@@ -122,8 +122,37 @@ impl CommandLine {
         let words = self.words().into_iter().map(OsString::from).collect();
         configuration::parse(command, words)
             .map(drop)
-            .map_err(|text| error_of(&text).unwrap_or(text))
+            .map_err(|text| {
+                let why = error_of(&text).unwrap_or(text);
+                match self.has_flag_named_in(&why) {
+                    true => Fault::OfRequest(why),
+                    false => Fault::OfSettings(why),
+                }
+            })
     }
+
+    /// Returns whether a sentence names one of the flags: it is wrong then, and not a variable.
+    fn has_flag_named_in(&self, sentence: &str) -> bool {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        self.words
+            .iter()
+            .map(|word| word.split_once('=').map_or(word.as_str(), |(flag, _)| flag))
+            .filter(|word| word.starts_with("--"))
+            .any(|flag| {
+                sentence
+                    .split(|c: char| !is_part(c))
+                    .any(|word| word == flag)
+            })
+    }
+}
+
+/// Why a command would refuse to run, by who can correct it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A value of the request is wrong.
+    OfRequest(String),
+    /// A variable of the console, or a value in the configuration file, is wrong or missing.
+    OfSettings(String),
 }
 
 /// Formats the line that a person would type: without the output flags, and with quotes around every
@@ -239,11 +268,39 @@ mod tests {
         line.flag("--dry-run");
         assert_eq!(line.check(), Ok(()));
         line.value("--from", "yesterday");
-        let why = line.check().unwrap_err();
+        let Err(Fault::OfRequest(why)) = line.check() else {
+            panic!("{:?}", line.check());
+        };
         assert!(
             why.starts_with("invalid value 'yesterday' for '--from <FROM>': write a time"),
             "{why}"
         );
         assert!(!why.contains("--help"), "{why}");
+    }
+
+    #[test]
+    fn a_fault_is_of_the_request_only_if_it_names_a_flag_of_it() {
+        let mut line = CommandLine::new(Service::Processor, &["backfill"]);
+        line.value("--voucher-amount", "-5");
+        line.value("--from", "2026-12-01T00:00:00Z");
+        for (sentence, is_of_request) in [
+            (
+                "invalid value '-5' for '--voucher-amount <AMOUNT>': no",
+                true,
+            ),
+            ("the argument '--from' cannot be used with '--all'", true),
+            (
+                "invalid value 'x' for '--voucher-currency <CURRENCY>': no",
+                false,
+            ),
+            ("invalid value 'x' for '--from-file <FILE>': no", false),
+            ("KAFKA_PROPERTIES: the backfill of a group needs one", false),
+        ] {
+            assert_eq!(
+                line.has_flag_named_in(sentence),
+                is_of_request,
+                "{sentence}"
+            );
+        }
     }
 }

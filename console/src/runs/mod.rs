@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::child::{Ended, Life, STOP_GRACE, attend};
-use self::command::CommandLine;
+use self::command::{CommandLine, Fault};
 use self::output::Log;
 use self::query::answer;
 use self::registry::{Entered, Key, Registry};
@@ -124,7 +124,7 @@ impl Runs {
     ) -> Result<RunId, Refusal> {
         let now = Utc::now();
         let line = request.command(&who.name, now).map_err(Refusal::Invalid)?;
-        line.check().map_err(Refusal::Invalid)?;
+        line.check()?;
         let run = Run::new(request, &who.name, line.to_string(), now);
         let stop = run.stop.clone();
         let key = key.map(|key| Key {
@@ -281,6 +281,15 @@ impl Runs {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         let registry = self.shared.registry.lock();
         registry.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::OfRequest(why) => Self::Invalid(why),
+            Fault::OfSettings(why) => Self::Misconfigured(why),
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Query {
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandFailed {
-    /// It refused its flags or settings (exit code 2).
+    /// It refused its settings (exit code 2): its flags were checked before.
     #[error("{0}")]
     Refused(String),
     /// It failed (exit code 1), and said why.

@@ -13,6 +13,9 @@ pub enum Refusal {
     /// The request is not valid, or the command would refuse it.
     #[error("{0}")]
     Invalid(String),
+    /// The command would refuse the settings of the console.
+    #[error("{0}")]
+    Misconfigured(String),
     /// The maximum number of commands is running.
     #[error("{0} commands run already: wait until one has ended, or stop one")]
     TooMany(usize),
