@@ -5,7 +5,7 @@ import { extent, niceMax, niceSeconds, paths, sampleAt } from '../assets/chart-g
 import { route } from '../assets/flow/geometry.js';
 import { clock, dateTime } from '../assets/format.js';
 import { History, MAX_SAMPLES } from '../assets/flow/history.js';
-import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, silence, unknownServices } from '../assets/flow/model.js';
+import { cardFigure, edgeLook, EDGES, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, silence, silenceInUtc, unknownServices } from '../assets/flow/model.js';
 
 const EDGE = { rate_per_second: null, lag_records: null, lag_seconds: null, p50_millis: null, p99_millis: null };
 
@@ -70,6 +70,8 @@ test('a node that nothing is known of says since when, and shows no figure', () 
   assert.equal(silence({ no_data_since: since }), words);
   const longAgo = '2025-11-23T12:03:04.000Z';
   assert.equal(silence({ no_data_since: longAgo }), `no data since ${dateTime(longAgo)}`);
+  assert.equal(silenceInUtc({ no_data_since: longAgo }), '2025-11-23 12:03:04.000 UTC');
+  assert.equal(silenceInUtc({ no_data_since: null }), null);
   assert.equal(silence({ no_data_since: null }), null);
   assert.equal(silence(nodesOf(null).get('sink')), null, 'it was never heard');
   const figures = [{ label: 'vouchers in the last minute', value: '25,140' }];

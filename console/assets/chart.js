@@ -3,7 +3,7 @@
 
 import { extent, HEIGHT, niceMax, paths, sampleAt, WIDTH } from './chart-geometry.js';
 import { h, setAttribute, setText, svg, uniqueId } from './dom.js';
-import { clock, NONE } from './format.js';
+import { clock, NONE, utc } from './format.js';
 
 /**
  * @param {object} options
@@ -79,12 +79,16 @@ export function sparkline({ title, format, capacity = 900, stepSeconds = 1, leas
     if (at === null) {
       setText(now, format(last));
       setText(when, 'now');
+      setAttribute(element, 'title', null);
       return;
     }
     const x = Math.round(pointer * WIDTH);
     setAttribute(cursor, 'd', `M${x} 0V${HEIGHT}`);
     setText(now, format(shown[at]));
-    setText(when, shownUntil === null ? '' : clock(shownUntil - (shown.length - 1 - at) * stepSeconds * 1000));
+    const instant = shownUntil === null ? null : shownUntil - (shown.length - 1 - at) * stepSeconds * 1000;
+    setText(when, instant === null ? '' : clock(instant));
+    // The pointer is on the line and not on the time, so the whole chart has the time in UTC.
+    setAttribute(element, 'title', instant === null ? null : utc(instant));
   }
 
   plot.addEventListener('pointermove', (event) => {

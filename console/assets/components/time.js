@@ -6,7 +6,7 @@ import { ago, clock, clockMillis, dateTime, toDate, utc } from '../format.js';
 const SHAPES = { dateTime, clock, clockMillis, ago };
 
 /**
- * @param {string|null} instant RFC 3339
+ * @param {string|number|null} instant RFC 3339, or milliseconds
  * @param {'dateTime'|'clock'|'clockMillis'|'ago'} [shape] ages are renewed twice a minute while they are shown
  * @returns {HTMLElement}
  */

@@ -6,9 +6,10 @@ import { commandLine } from '../components/command-line.js';
 import { keepFocus } from '../components/keep-focus.js';
 import { emptyState } from '../components/empty-state.js';
 import { loading, problemBox } from '../components/problem.js';
+import { timeElement } from '../components/time.js';
 import { listCommand } from '../commands.js';
 import { h, replace, setText, uniqueId } from '../dom.js';
-import { clock, number, plural } from '../format.js';
+import { number, plural } from '../format.js';
 import { MAX_IDS, isWhole, lettersOf, listedText, offersActions, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
 import { discard, discardPanel } from './discard.js';
 import { lettersTable } from './letters-table.js';
@@ -86,7 +87,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
 
   function render() {
     setText(counts, `${number(list.open)} open, ${number(list.all - list.open)} closed`);
-    setText(readAt, `Read at ${clock(Date.now())}`);
+    replace(readAt, 'Read at ', timeElement(Date.now(), 'clock'));
     const present = new Set(openIds(list.letters));
     for (const id of selected) if (!present.has(id)) selected.delete(id);
     const letters = lettersOf(list, only);

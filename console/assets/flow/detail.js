@@ -6,7 +6,7 @@ import { keepFocus } from '../components/keep-focus.js';
 import { stateBadge } from '../components/state-badge.js';
 import { h, replace, setText } from '../dom.js';
 import { plural, sentence } from '../format.js';
-import { LISTS, nodesOf, silence } from './model.js';
+import { LISTS, nodesOf, silence, silenceInUtc } from './model.js';
 
 // What a node is, and where a reader goes on from it.
 const ABOUT = {
@@ -94,7 +94,7 @@ function content(node, figures, onClose) {
     ),
     about.text ? h('p', { class: 'muted' }, about.text) : null,
     node.sentence ? h('p', { class: 'detail-sentence' }, sentence(node.sentence)) : null,
-    silent ? h('p', { class: 'muted' }, sentence(silent)) : null,
+    silent ? h('p', { class: 'muted', title: silenceInUtc(node) }, sentence(silent)) : null,
     figures.length > 0 ? facts(node.figures.map(({ label }, at) => [capital(label), figures[at]])) : null,
     node.kind === 'service' ? instances(node) : null,
     about.links

@@ -8,7 +8,7 @@ import { icon } from '../components/icons.js';
 import { toneOf, wordOf, stateIcon } from '../components/state-badge.js';
 import { h, replace, setAttribute, setText, svg } from '../dom.js';
 import { plural } from '../format.js';
-import { BEHIND_SECONDS, cardFigure, EDGES, edgeLook, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf } from './model.js';
+import { BEHIND_SECONDS, cardFigure, EDGES, edgeLook, edgesOf, edgeTexts, edgeWidth, NODES, nodesOf, silenceInUtc } from './model.js';
 import { route } from './geometry.js';
 
 const LINES = 4;
@@ -111,6 +111,7 @@ function card(node, onOpen, detailId) {
       const figure = cardFigure(next);
       setText(value, figure?.value ?? '');
       setText(name, figure?.label ?? '');
+      setAttribute(name, 'title', silenceInUtc(next));
       element.classList.toggle('silent', Boolean(next.no_data_since));
     },
   };

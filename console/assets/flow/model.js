@@ -1,7 +1,7 @@
 // The path of an order as the page draws it: which nodes and edges there are, what their figures mean,
 // and how an edge looks. Pure: a Flow of the API in, values out.
 
-import { NONE, clock, compact, dateTime, millis, millisShort, number, rate, seconds, toDate } from '../format.js';
+import { NONE, clock, compact, dateTime, millis, millisShort, number, rate, seconds, toDate, utc } from '../format.js';
 
 /** From how many seconds of lag on an edge is drawn as one that holds the flow up. */
 export const BEHIND_SECONDS = 5;
@@ -107,6 +107,11 @@ export function silence(node) {
   if (!since) return null;
   const isOfToday = since.toDateString() === new Date().toDateString();
   return `no data since ${isOfToday ? clock(since) : dateTime(since)}`;
+}
+
+/** Returns the same instant in UTC, for the title beside these words; null without it. */
+export function silenceInUtc(node) {
+  return toDate(node.no_data_since) ? utc(node.no_data_since) : null;
 }
 
 /** Returns what a node's card says below its name: its first figure, or null. */

@@ -5,7 +5,7 @@ import { stateBadge } from '../components/state-badge.js';
 import { tableFrame } from '../components/table-frame.js';
 import { h, replace, setAttribute, setText } from '../dom.js';
 import { NONE, sentence } from '../format.js';
-import { edgeCells, edgeSentence, edgesOf, nodesOf, silence } from './model.js';
+import { edgeCells, edgeSentence, edgesOf, nodesOf, silence, silenceInUtc } from './model.js';
 
 const NODE_COLUMNS = ['Node', 'State', 'What it says', 'Figures'];
 const EDGE_COLUMNS = ['From and to', 'Rate', 'Lag in records', 'Lag in time', 'p50', 'p99', 'Percentiles of'];
@@ -95,6 +95,7 @@ function nodeRow(node, onOpen, detailId) {
         : (next.figures ?? []).map(({ label, value }) => `${value} ${label}`);
       if (figures.childElementCount !== texts.length) replace(figures, texts.map(() => h('li')));
       for (const [at, text] of texts.entries()) setText(figures.children[at], text);
+      setAttribute(figures, 'title', silenceInUtc(next));
     },
   };
 }

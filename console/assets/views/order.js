@@ -178,7 +178,7 @@ class OrderView extends View {
         'span',
         { class: 'muted small' },
         'Read at ',
-        timeElement(new Date().toISOString(), 'clock'),
+        timeElement(Date.now(), 'clock'),
         `${revealed ? ', with codes' : ''}. Decisions are those of today’s rule.`,
       ),
     );
