@@ -23,8 +23,9 @@ const PERIOD: Duration = Duration::from_secs(5 * 60);
 /// How long it is while dead letters come, and after a count that failed.
 const SHORT_PERIOD: Duration = Duration::from_secs(60);
 
-/// A count of many dead letters takes long. The next one begins after this many times as long.
-const REST: u32 = 20;
+/// A count of many dead letters takes long. The next one begins after this many times as long, so that counting
+/// takes less than 1 % of a core. The longest rest is 100 minutes, because no count takes more than a minute.
+const REST: u32 = 100;
 
 /// The time between two looks at what may have changed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -210,24 +211,26 @@ mod tests {
         let now = Instant::now() + PERIOD;
         let mut schedule = Schedule::default();
         assert!(schedule.is_due(now, false), "the first one");
-        let counted = |ago: u64, took: u64, is_short_lived| {
+        let counted = |ago: u64, took_millis: u64, is_short_lived| {
             Some(Count {
                 ended: now - Duration::from_secs(ago),
-                took: Duration::from_secs(took),
+                took: Duration::from_millis(took_millis),
                 is_short_lived,
             })
         };
-        schedule.last = counted(120, 1, false);
+        schedule.last = counted(120, 200, false);
         assert!(!schedule.is_due(now, false));
         assert!(schedule.is_due(now, true), "dead letters come");
-        schedule.last = counted(120, 1, true);
+        schedule.last = counted(120, 200, true);
         assert!(schedule.is_due(now, false), "they came until then");
-        schedule.last = counted(300, 1, false);
+        schedule.last = counted(300, 200, false);
         assert!(schedule.is_due(now, false), "it is old");
-        schedule.last = counted(30, 1, false);
+        schedule.last = counted(30, 200, false);
         schedule.has_changed = true;
         assert!(schedule.is_due(now, false), "after a redrive");
-        schedule.last = counted(30, 2, false);
+        schedule.last = counted(199, 2_000, false);
         assert!(!schedule.is_due(now, true), "counting takes its time");
+        schedule.last = counted(200, 2_000, false);
+        assert!(schedule.is_due(now, true), "1 % of the time");
     }
 }

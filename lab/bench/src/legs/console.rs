@@ -1,9 +1,11 @@
-//! What the console costs: itself, and the services and back ends that it asks.
+//! What the console costs: itself with the commands that it starts, and the services and back ends that it
+//! asks.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use end_to_end::system::{STOP, TestSystem, ready};
+use end_to_end::topic::{self, NewRecord};
 use stack::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,6 +16,9 @@ use crate::rig::{self, Rig};
 use crate::usage;
 
 const LEG: &str = "console";
+
+/// Open dead letters of the processor, which the console counts while a page is open.
+const OPEN_DEAD_LETTERS: i32 = 5_000;
 
 /// The parts whose CPU time is measured.
 const PARTS: [&str; 6] = [
@@ -31,6 +36,7 @@ const PARTS: [&str; 6] = [
 /// When a service does not start, or the page's stream ends.
 pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     let (system, _) = rig.system(true).await?;
+    bury(&system).await?;
     let producer = ready(system.producer_command("console").await?).await?;
     let processor = ready(system.processor_command("console").await?).await?;
     let sink = ready(system.sink_command("console").await?).await?;
@@ -63,7 +69,7 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     for service in services {
         service.terminate(STOP).await?;
     }
-    let mut figures = Vec::new();
+    let mut figures = vec![count_of_dead_letters(rig, &system).await?];
     for ((part, without), with) in PARTS.into_iter().zip(&without).zip(&with) {
         let figure = |what, runs: &[f64]| Figure::new(LEG, part, what, "%", runs);
         let more: Vec<f64> = with
@@ -79,6 +85,52 @@ pub async fn run(rig: &Rig) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Writes the dead letters.
+async fn bury(system: &TestSystem) -> Result<()> {
+    let source = &system.topics.order_status;
+    let letters = (0..OPEN_DEAD_LETTERS).map(|offset| dead_letter(source, offset));
+    let to = system.topics.order_status_dead_letters();
+    topic::write(system.brokers(), &to, letters.collect()).await
+}
+
+/// Returns a dead letter of every group.
+fn dead_letter(source: &str, offset: i32) -> NewRecord {
+    let offset = offset.to_string();
+    let headers = [
+        ("dlq.reason", "invalid_json"),
+        ("dlq.message", "expected value at line 1 column 1"),
+        ("dlq.topic", source),
+        ("dlq.partition", "0"),
+        ("dlq.offset", offset.as_str()),
+        ("dlq.service", "processor"),
+        ("dlq.attempts", "1"),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())));
+    NewRecord {
+        headers: headers.into(),
+        ..NewRecord::new(offset.as_bytes(), "not json")
+    }
+}
+
+/// Measures one count of the open dead letters by the command that the console starts for it. A measured
+/// share of a core may contain none, because they are counted once a minute at most.
+async fn count_of_dead_letters(rig: &Rig, system: &TestSystem) -> Result<Figure> {
+    let ended_children = || anyhow::Ok(usage::of(std::process::id())?.children_cpu);
+    let mut counts = Vec::new();
+    for _ in 0..rig.runs() {
+        let before = ended_children()?;
+        let count = ["dead-letters", "--limit", "0", "--json"];
+        let counted = system.run_processor(&count, &[]).await?.json()?;
+        ensure!(counted["open"] == OPEN_DEAD_LETTERS, "it counted {counted}");
+        let used = ended_children()?.saturating_sub(before);
+        counts.push(used.as_secs_f64() * 1000.0);
+    }
+    let case = format!("count of {OPEN_DEAD_LETTERS} open dead letters");
+    // In a minute this is 1 % of a core.
+    let most = Target::AtMost(600.0);
+    Ok(Figure::new(LEG, case, "CPU", "ms", &counts).should(most))
+}
+
 /// Returns how much of a core each part uses within this time, in percent.
 async fn shares(
     system: &TestSystem,
@@ -87,7 +139,11 @@ async fn shares(
 ) -> Result<[f64; PARTS.len()]> {
     let cpu = || -> Result<[Duration; PARTS.len()]> {
         let [console, producer, processor, sink] = services;
-        let of = |service: &Service| anyhow::Ok(usage::of(service.pid())?.cpu);
+        // With the commands that have ended: the console counts dead letters in processes of their own.
+        let of = |service: &Service| {
+            let used = usage::of(service.pid())?;
+            anyhow::Ok(used.cpu + used.children_cpu)
+        };
         Ok([
             of(console)?,
             of(producer)?,
