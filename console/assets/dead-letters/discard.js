@@ -19,7 +19,7 @@ import { runPanel } from '../runs/run-panel.js';
  */
 export async function discard(service, ids, session) {
   const key = newIdempotencyKey();
-  const request = (why) => ({ kind: 'discard', service, ids, why });
+  const request = (why) => ({ kind: 'discard', service, ids, why, confirm: ids.length });
   const answer = await confirmDialog({
     title: `Discard ${plural(ids.length, 'dead letter', 'dead letters')}?`,
     body: [

@@ -127,7 +127,7 @@ class ReplayView extends View {
     const { vouchers, sum, currency, existing } = preview.result;
     const name = nameFor();
     const key = newIdempotencyKey();
-    const request = (why) => runOf(preview.request, { name, why });
+    const request = (why) => ({ ...runOf(preview.request, { name, why }), preview: preview.id, confirm: vouchers });
     const answer = await confirmDialog({
       title: `Issue ${plural(vouchers, 'voucher', 'vouchers')}?`,
       body: [

@@ -88,7 +88,9 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Invalid(_) => Self::bad_request(why),
             Refusal::Misconfigured(_) => Self::misconfigured(&why),
-            Refusal::TooMany(_) | Refusal::KeyReused => Self::conflict(why),
+            Refusal::NotPreviewed(_) | Refusal::TooMany(_) | Refusal::KeyReused => {
+                Self::conflict(why)
+            }
             Refusal::Stopping => Self::unavailable(why),
         }
     }

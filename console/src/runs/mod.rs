@@ -12,6 +12,7 @@
 //! | here | [`Runs`]: starts, stops and awaits commands |
 //! | [`request`] | the bodies of `POST /api/runs`, and the command that each asks for: pure |
 //! | [`query`] | the short, read-only commands that answer a request: pure |
+//! | `previewed` | whether a backfill was previewed before it runs: pure |
 //! | `values` | checks values by their type: pure |
 //! | [`command`] | a command line as words, and as a person types it: pure |
 //! | `child` | a command as a child process |
@@ -26,6 +27,7 @@
 mod child;
 pub mod command;
 mod output;
+mod previewed;
 pub mod query;
 pub mod registry;
 pub mod request;
@@ -51,6 +53,7 @@ use self::command::{CommandLine, Fault};
 use self::output::Log;
 use self::query::answer;
 use self::registry::{Entered, Key, Registry};
+use self::request::Backfill;
 use self::run::{Noted, Run, RunState};
 use crate::http::session::Identity;
 use crate::settings::Role;
@@ -125,6 +128,10 @@ impl Runs {
         let now = Utc::now();
         let line = request.command(&who.name, now).map_err(Refusal::Invalid)?;
         line.check()?;
+        if let RunRequest::Backfill(backfill) = &request {
+            let preview = self.preview_of(backfill);
+            previewed::check(backfill, preview.as_ref()).map_err(Refusal::NotPreviewed)?;
+        }
         let run = Run::new(request, &who.name, line.to_string(), now);
         let stop = run.stop.clone();
         let key = key.map(|key| Key {
@@ -142,6 +149,12 @@ impl Runs {
             runs.attend(id, &line, &stop).await;
         });
         Ok(id)
+    }
+
+    /// Returns the run that previewed a backfill, if it is known.
+    fn preview_of(&self, backfill: &Backfill) -> Option<RunView> {
+        let id = backfill.preview.as_ref()?.parse().ok()?;
+        self.get(id)
     }
 
     /// Runs the command of `id` until it ends.

@@ -16,6 +16,9 @@ pub enum Refusal {
     /// The command would refuse the settings of the console.
     #[error("{0}")]
     Misconfigured(String),
+    /// The backfill was not previewed, or not as it is confirmed.
+    #[error("{0}")]
+    NotPreviewed(String),
     /// The maximum number of commands is running.
     #[error("{0} commands run already: wait until one has ended, or stop one")]
     TooMany(usize),

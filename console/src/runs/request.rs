@@ -6,7 +6,7 @@
 //! {"kind":"redrive","service":"sink","reason":"code_taken","why":"mended","confirm":2,"selection":"1f8b5a09c3d7e642"}
 //! {"kind":"discard","service":"sink","ids":["vouchers/3/7"],"why":"issued twice by the import"}
 //! {"kind":"backfill","dry_run":true,"from":"-7d","rule":{"min_total":"80.00"}}
-//! {"kind":"backfill","name":"may","from":"2026-05-01T00:00:00Z","why":"lost partition","rate":"500"}
+//! {"kind":"backfill","name":"may","from":"-7d","why":"lost partition","preview":"0198c1a0-...","confirm":17}
 //! ```
 //!
 //! A field that is null equals an absent field; an unknown field is refused. A request that is not a
@@ -71,6 +71,9 @@ pub struct Discard {
     pub ids: Vec<String>,
     /// Why. Each discarded dead letter keeps it as its note, too.
     pub why: Option<String>,
+    /// The number of these dead letters, as the person typed it; required for more than one.
+    #[serde(default)]
+    pub confirm: Option<u64>,
 }
 
 /// Evaluates a range of the order statuses again.
@@ -98,6 +101,12 @@ pub struct Backfill {
     /// Why; required unless it is a preview.
     #[serde(default)]
     pub why: Option<String>,
+    /// The id of the run that previewed this range; required unless it is a preview.
+    #[serde(default)]
+    pub preview: Option<String>,
+    /// The number of vouchers that this preview counted, as the person typed it; required with it.
+    #[serde(default)]
+    pub confirm: Option<u64>,
 }
 
 /// The values in which a rule differs from the one in the settings. Money is text.
@@ -223,6 +232,12 @@ impl Discard {
     fn command(&self, by: &str) -> Result<CommandLine, String> {
         let mut line = CommandLine::new(self.service, &["dead-letters", "discard"]);
         select(&mut line, &self.ids)?;
+        let named = self.ids.len();
+        if named > 1 && self.confirm != Some(named as u64) {
+            return Err(format!(
+                "confirm: write {named}, the number of dead letters that are named; nothing was run"
+            ));
+        }
         let why = values::why(self.why.as_deref())?;
         line.value("--note", why);
         audit(&mut line, by, why);
@@ -401,6 +416,20 @@ mod tests {
         );
         let request = json!({"kind": "discard", "service": "processor", "ids": ["3/7"]});
         assert!(command(request).is_err());
+    }
+
+    #[test]
+    fn a_discard_of_many_is_confirmed_by_their_number() {
+        let mut request = json!({
+            "kind": "discard", "service": "sink", "ids": ["3/7", "3/8"], "why": "w",
+        });
+        for confirm in [json!(null), json!(1)] {
+            request["confirm"] = confirm;
+            let why = command(request.clone()).unwrap_err();
+            assert!(why.starts_with("confirm: write 2, "), "{why}");
+        }
+        request["confirm"] = json!(2);
+        assert!(command(request).is_ok());
     }
 
     #[test]

@@ -83,6 +83,40 @@ async fn a_run_has_its_result_its_log_and_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_backfill_runs_only_as_it_was_previewed() {
+    let runs = runs(r#"echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}'"#);
+    let request = |request| serde_json::from_value::<RunRequest>(request).unwrap();
+    let preview = json!({"kind": "backfill", "dry_run": true, "from": "-7d"});
+    let preview = runs.start(request(preview), &ann(), None).unwrap();
+    end_of(&runs, preview).await;
+    let what_if =
+        json!({"kind": "backfill", "dry_run": true, "from": "-7d", "rule": {"min_total": "80"}});
+    let what_if = runs.start(request(what_if), &ann(), None).unwrap();
+    end_of(&runs, what_if).await;
+    let run = json!({
+        "kind": "backfill", "from": "-7d", "why": "w", "rate": "500",
+        "preview": preview.to_string(), "confirm": 3,
+    });
+    for (field, value) in [
+        ("preview", json!(null)),
+        ("preview", json!("0192f0c1-2345-7000-8000-000000000000")),
+        ("preview", json!(what_if.to_string())),
+        ("confirm", json!(null)),
+        ("confirm", json!(4)),
+        ("from", json!("-8d")),
+    ] {
+        let mut other = run.clone();
+        other[field] = value;
+        let refused = runs.start(request(other.clone()), &ann(), None);
+        assert!(
+            matches!(&refused, Err(Refusal::NotPreviewed(_))),
+            "{other}: {refused:?}"
+        );
+    }
+    assert!(runs.start(request(run), &ann(), None).is_ok());
+}
+
+#[tokio::test]
 async fn a_run_that_is_stopped_ends_in_its_own_time() {
     let runs = runs(UNTIL_STOPPED);
     let id = runs.start(preview(), &ann(), None).unwrap();

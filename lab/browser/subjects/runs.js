@@ -60,9 +60,18 @@ holds('a page that is closed does not stop its run, and everybody sees who start
 
 holds('a run shows its progress, is paused by an operator and by no viewer, and goes on', async ({ open }) => {
   const page = await open('/replay');
-  // Its preview would take as long, so it is started without one.
+  // A preview at this rate would take as long, so it is started after one without a rate.
   const rate = await slowRate(page, 60);
-  const request = { kind: 'backfill', name: `browser-${process.pid}`, rate: String(rate), why: 'it will be paused' };
+  const preview = new URL(page.url()).searchParams.get('preview');
+  const { result } = await page.evaluate(async (id) => (await fetch(`/api/runs/${id}`)).json(), preview);
+  const request = {
+    kind: 'backfill',
+    name: `browser-${process.pid}`,
+    rate: String(rate),
+    why: 'it will be paused',
+    preview,
+    confirm: result.vouchers,
+  };
   const path = await page.evaluate(async (body) => {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch('/api/runs', { method: 'POST', headers, body: JSON.stringify(body) });
