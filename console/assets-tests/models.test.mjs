@@ -34,6 +34,7 @@ import {
   progressOf,
   recordedText,
   shownState,
+  stopFromShell,
   titleOf,
 } from '../assets/models/run-words.js';
 import { reasonAdvice, reasonSentence, skipWords } from '../assets/models/reasons.js';
@@ -393,6 +394,12 @@ test('what is wrong with a form is said field by field', () => {
 
 test('a run without a name gets one that the command takes', () => {
   assert.equal(nameFor(new Date('2026-11-30T08:05:09Z')), 'replay-2026-11-30-080509');
+});
+
+test('a stop is what Ctrl-C does, and a backfill has a name to go on under', () => {
+  assert.match(stopFromShell({ kind: 'redrive', dry_run: false }), /^From a shell, Ctrl-C .* of the process\.$/);
+  assert.match(stopFromShell({ kind: 'backfill', dry_run: false }), /the same --name continues it\.$/);
+  assert.doesNotMatch(stopFromShell({ kind: 'backfill', dry_run: true }), /--name/);
 });
 
 test('a dialog says where who and why are recorded', () => {

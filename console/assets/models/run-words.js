@@ -34,6 +34,13 @@ export function shownState(run) {
   return run.state === 'stopped' && canContinue(run) ? 'paused' : run.state;
 }
 
+/** Returns how the command of a run is stopped where it was started from a shell, and continued. */
+export function stopFromShell(run) {
+  const stop = 'From a shell, Ctrl-C does the same, or kill -INT with the number of the process.';
+  const isContinued = run.kind === 'backfill' && !run.dry_run;
+  return isContinued ? `${stop} The same command with the same --name continues it.` : stop;
+}
+
 /** Returns where it is recorded who does something, and why. */
 export function recordedText(session) {
   return session?.audit_topic

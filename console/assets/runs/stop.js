@@ -2,6 +2,8 @@
 
 import { path, remove } from '../api.js';
 import { confirmDialog } from '../components/confirm-dialog.js';
+import { h } from '../dom.js';
+import { stopFromShell } from '../models/run-words.js';
 
 /** Returns what the button says: a backfill goes on later where it ended. */
 export function stopLabel(run) {
@@ -12,7 +14,7 @@ export function stopLabel(run) {
 export async function stopRun(run) {
   const answer = await confirmDialog({
     title: `${stopLabel(run)} this run?`,
-    body: consequence(run),
+    body: [h('p', null, consequence(run)), h('p', { class: 'muted small' }, stopFromShell(run))],
     confirmLabel: `${stopLabel(run)} it`,
     danger: !run.dry_run,
     action: () => remove(path`/api/runs/${run.id}`),
