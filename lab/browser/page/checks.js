@@ -24,9 +24,9 @@ export async function axeFindsNothing(page, where) {
   assert.deepEqual(findings, [], `axe found something in ${where}`);
 }
 
-/** Fails when the page can be scrolled sideways, or something sticks out of it. */
+/** Fails when the page or an open dialog can be scrolled sideways, or something sticks out of it. */
 export async function fitsItsWidth(page, where) {
-  const { content, width, wide } = await page.evaluate(() => {
+  const { content, width, wide, dialogs } = await page.evaluate(() => {
     const root = document.scrollingElement;
     const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
     // Elements inside a box that scrolls by itself, such as a block of hex, do not widen the page.
@@ -37,7 +37,10 @@ export async function fitsItsWidth(page, where) {
       return true;
     };
     const wide = [...document.querySelectorAll('body *')].filter((one) => sticksOut(one) && isOwn(one));
+    // A dialog scrolls by itself, but only down.
+    const dialogs = [...document.querySelectorAll('dialog[open]')].filter((one) => one.scrollWidth > one.clientWidth);
     return {
+      dialogs: dialogs.map((dialog) => `${dialog.scrollWidth} px in ${dialog.clientWidth} px`),
       content: root.scrollWidth,
       width: root.clientWidth,
       wide: wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 120)),
@@ -45,6 +48,7 @@ export async function fitsItsWidth(page, where) {
   });
   assert.ok(content <= width, `${where} is ${content} px wide in ${width} px`);
   assert.deepEqual(wide, [], `something sticks out of ${where}`);
+  assert.deepEqual(dialogs, [], `the dialog of ${where} is too wide`);
 }
 
 /** Fails when something in the page moves by itself. */

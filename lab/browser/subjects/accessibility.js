@@ -74,6 +74,36 @@ holds('axe finds nothing in any view at 320 px', async ({ open }) => {
   }
 }, { minutes: 8 });
 
+holds('open panels and dialogs fit 320 px, and axe finds nothing in them', async ({ open }) => {
+  await everyView(open);
+  const check = async (page, where) => {
+    await fitsItsWidth(page, `${where} at 320 px`);
+    await axeFindsNothing(page, `${where} at 320 px`);
+  };
+  const cancel = (page) => page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  const letters = await open('/dead-letters', { viewport: NARROW });
+  await untilListed(letters, 'unusable-');
+  const bar = await select(letters, 'unusable-');
+  await check(letters, 'a selection of dead letters');
+  await bar.getByRole('button', { name: 'Discard …' }).click();
+  await letters.getByRole('dialog').waitFor();
+  await check(letters, 'the dialog of a discard');
+  await cancel(letters);
+  const panel = await previewRedrive(letters, bar, /^Redrive \d+ dead letters?$/);
+  await check(letters, 'a preview of a redrive');
+  await panel.getByRole('button', { name: /^Redrive \d/ }).click();
+  await letters.getByRole('dialog').waitFor();
+  await check(letters, 'the dialog of a redrive');
+  await cancel(letters);
+
+  const replay = await open('/replay', { viewport: NARROW });
+  await preview(replay);
+  await check(replay, 'a preview of a replay');
+  await runButton(replay).click();
+  await replay.getByRole('dialog').waitFor();
+  await check(replay, 'the dialog of a replay');
+}, { minutes: 8 });
+
 holds('nothing moves for somebody who wants no motion', async ({ open }) => {
   for (const { name, path, as, isThere } of await everyView(open)) {
     const page = await open(path, { as, reducedMotion: 'reduce' });
