@@ -10,7 +10,16 @@ import { timeElement } from '../components/time.js';
 import { listCommand } from '../commands.js';
 import { h, replace, setText, uniqueId } from '../dom.js';
 import { number, plural } from '../format.js';
-import { MAX_IDS, isWhole, lettersOf, listedText, offersActions, openIds, othersOf, reasonsOf } from '../models/dead-letters.js';
+import {
+  MAX_IDS,
+  isWhole,
+  lettersOf,
+  listedText,
+  offersActions,
+  openIds,
+  othersOf,
+  reasonsOf,
+} from '../models/dead-letters.js';
 import { discard, discardPanel } from './discard.js';
 import { lettersTable } from './letters-table.js';
 import { reasonsTable } from './reasons-table.js';
@@ -81,8 +90,8 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
     shell.update(everything.command ?? listCommand(service, { all: showAll, limit: MAX_IDS }));
     hasOthers = !isWhole(everything);
     if (only === null || !hasOthers) return everything;
-    const { letters, selected: count } = await get(`/api/dead-letters${query({ ...parameters, reason: only })}`, { signal });
-    return { ...everything, letters, selected: count };
+    const ofReason = await get(`/api/dead-letters${query({ ...parameters, reason: only })}`, { signal });
+    return { ...everything, letters: ofReason.letters, selected: ofReason.selected };
   }
 
   function render() {

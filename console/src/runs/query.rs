@@ -83,7 +83,7 @@ impl Query {
         Ok(Self(line))
     }
 
-    /// Asks for the counts of dead letters by reason, and lists the newest.
+    /// Asks for the counts of dead letters by reason, and lists the first dead letters.
     ///
     /// # Errors
     /// What to write instead.
@@ -119,7 +119,7 @@ impl Query {
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandFailed {
-    /// It refused its settings (exit code 2): its flags were checked before.
+    /// It refused its flags or settings (exit code 2).
     #[error("{0}")]
     Refused(String),
     /// It failed (exit code 1), and said why.

@@ -105,8 +105,11 @@ impl FromStr for TraceUrl {
         }
         let is_refused_later = has_credentials(&example);
         let behind_the_host = [Some(example.path()), example.query(), example.fragment()];
-        let mut parts = behind_the_host.into_iter().flatten();
-        if !is_refused_later && !parts.any(|part| part.contains(SOME_TRACE)) {
+        let has_place = behind_the_host
+            .into_iter()
+            .flatten()
+            .any(|part| part.contains(SOME_TRACE));
+        if !is_refused_later && !has_place {
             return Err(format!("{{trace_id}} is missing behind the host; {ADVICE}"));
         }
         Ok(Self { template, example })

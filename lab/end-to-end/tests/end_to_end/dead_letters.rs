@@ -68,6 +68,14 @@ async fn dead_letters_are_counted_by_reason_shown_in_full_and_closed_with_a_note
         (&json!(1), &json!(1))
     );
 
+    let newest = ["dead-letters", "--json", "--limit", "1"];
+    let newest = system.run_processor(&newest, &[]).await?.json()?;
+    assert_eq!(newest["letters"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&newest["open"], &newest["selected"]),
+        (&json!(3), &json!(3))
+    );
+
     let show = ["dead-letters", "show", "0/2", "--json"];
     let shown = system.run_processor(&show, &[]).await?.json()?;
     assert_eq!(shown["original"]["value"], json!({"hex": "ff00"}));
