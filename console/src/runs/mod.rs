@@ -153,7 +153,7 @@ impl Runs {
 
     /// Returns the run that previewed a backfill, if it is known.
     fn preview_of(&self, backfill: &Backfill) -> Option<RunView> {
-        let id = backfill.preview.as_ref()?.parse().ok()?;
+        let id: RunId = backfill.preview.as_ref()?.parse().ok()?;
         self.get(id)
     }
 

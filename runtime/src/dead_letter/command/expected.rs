@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Expected, String> {
         Some((number, digest)) => (number, Some(digest)),
         None => (text, None),
     };
-    let count = number.parse().map_err(|_| ADVICE.to_owned())?;
+    let count: u64 = number.parse().map_err(|_| ADVICE.to_owned())?;
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return Err(ADVICE.to_owned());
     }
