@@ -46,7 +46,7 @@ pub fn rejected(sentence: &str) -> Malformed {
 
 #[cfg(test)]
 mod tests {
-    use runtime::record::OwnedRecord;
+    use runtime::record::{InputRecord as _, OwnedRecord};
     use schemas::{ValueFormat, Voucher};
 
     use super::*;

@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// The lag that even a group without any may seem to have: the offsets and the ends are requested every
 /// few milliseconds, one after the other.
-const LEAST_ALONE: Duration = Duration::from_millis(20);
+const LEAST_ALONE: Duration = Duration::from_millis(5);
 
 /// The largest lag that counts as a group's own. A group that is further behind has a backlog, to which a
 /// replay gives way until it is gone.
