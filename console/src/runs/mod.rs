@@ -129,8 +129,7 @@ impl Runs {
         let line = request.command(&who.name, now).map_err(Refusal::Invalid)?;
         line.check()?;
         if let RunRequest::Backfill(backfill) = &request {
-            let preview = self.preview_of(backfill);
-            previewed::check(backfill, preview.as_ref()).map_err(Refusal::NotPreviewed)?;
+            self.check_previewed(backfill)?;
         }
         let run = Run::new(request, &who.name, line.to_string(), now);
         let stop = run.stop.clone();
@@ -149,6 +148,15 @@ impl Runs {
             runs.attend(id, &line, &stop).await;
         });
         Ok(id)
+    }
+
+    /// Checks that a backfill was previewed, or goes on with one that was.
+    fn check_previewed(&self, backfill: &Backfill) -> Result<(), Refusal> {
+        if self.registry().has_checked(backfill) {
+            return Ok(());
+        }
+        let preview = self.preview_of(backfill);
+        previewed::check(backfill, preview.as_ref()).map_err(Refusal::NotPreviewed)
     }
 
     /// Returns the run that previewed a backfill, if it is known.

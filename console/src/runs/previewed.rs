@@ -1,5 +1,7 @@
 //! Whether a backfill was previewed before it runs: pure.
 
+use runtime::kafka::Bound;
+
 use super::request::{Backfill, RunRequest};
 use super::run::{RunState, RunView};
 
@@ -11,6 +13,14 @@ use super::run::{RunState, RunView};
 pub(super) fn check(backfill: &Backfill, preview: Option<&RunView>) -> Result<(), String> {
     if backfill.dry_run {
         return Ok(());
+    }
+    for (field, bound) in [("from", &backfill.from), ("to", &backfill.to)] {
+        if is_relative(bound.as_deref()) {
+            return Err(format!(
+                "{field}: write a time, because `-7d` is another range now than it was for the preview; \
+                 nothing was run"
+            ));
+        }
     }
     let Some(preview) = preview else {
         return Err(
@@ -37,16 +47,43 @@ pub(super) fn check(backfill: &Backfill, preview: Option<&RunView>) -> Result<()
     }
 }
 
+/// Returns whether `backfill` goes on with `earlier`, which was checked when it was started. Its preview may
+/// be forgotten by now.
+pub(super) fn continues(earlier: &RunRequest, backfill: &Backfill) -> bool {
+    let RunRequest::Backfill(earlier) = earlier else {
+        return false;
+    };
+    let is_same = |of: fn(&Backfill) -> &Option<String>| of(earlier) == of(backfill);
+    !earlier.dry_run
+        && earlier.name.is_some()
+        && is_same(|one| &one.name)
+        && is_same(|one| &one.preview)
+        && has_same_range(earlier, backfill)
+        && earlier.confirm == backfill.confirm
+}
+
 /// Returns whether the vouchers that were counted are those that the backfill issues. The pace of a preview
 /// changes nothing.
 fn is_of_the_same(previewed: &RunRequest, backfill: &Backfill) -> bool {
     match previewed {
         RunRequest::Backfill(preview) => {
-            preview.dry_run
-                && preview.rule.is_none()
-                && preview.from == backfill.from
-                && preview.to == backfill.to
+            preview.dry_run && preview.rule.is_none() && has_same_range(preview, backfill)
         }
         RunRequest::Redrive(_) | RunRequest::Discard(_) => false,
     }
+}
+
+fn has_same_range(one: &Backfill, other: &Backfill) -> bool {
+    let range = |of: &Backfill| {
+        let bound = |bound: &Option<String>, default: &str| {
+            bound.clone().unwrap_or_else(|| default.to_owned())
+        };
+        (bound(&of.from, "earliest"), bound(&of.to, "latest"))
+    };
+    range(one) == range(other)
+}
+
+/// Returns whether a bound stands for another time whenever it is read.
+fn is_relative(bound: Option<&str>) -> bool {
+    bound.is_some_and(|bound| matches!(Bound::parse(bound), Ok(Bound::Ago(_))))
 }

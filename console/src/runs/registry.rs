@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::previewed;
+use super::request::Backfill;
 use super::run::{Run, RunId, RunSummary};
 
 /// The maximum number of ended runs that are remembered.
@@ -116,6 +118,12 @@ impl Registry {
     /// Returns the run.
     pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
         self.runs.iter_mut().find(|run| run.summary.id == id)
+    }
+
+    /// Returns whether a run is remembered that this backfill goes on with.
+    pub(super) fn has_checked(&self, backfill: &Backfill) -> bool {
+        let mut runs = self.runs.iter();
+        runs.any(|run| previewed::continues(&run.request, backfill))
     }
 
     /// Returns all runs, the newest first.

@@ -6,7 +6,7 @@
 //! {"kind":"redrive","service":"sink","reason":"code_taken","why":"mended","confirm":2,"selection":"1f8b5a09c3d7e642"}
 //! {"kind":"discard","service":"sink","ids":["vouchers/3/7"],"why":"issued twice by the import"}
 //! {"kind":"backfill","dry_run":true,"from":"-7d","rule":{"min_total":"80.00"}}
-//! {"kind":"backfill","name":"may","from":"-7d","why":"lost partition","preview":"0198c1a0-...","confirm":17}
+//! {"kind":"backfill","name":"may","from":"2026-05-01T00:00:00Z","why":"lost partition","preview":"0198c1a0-...","confirm":17}
 //! ```
 //!
 //! A field that is null equals an absent field; an unknown field is refused. A request that is not a
@@ -86,10 +86,10 @@ pub struct Backfill {
     /// Its name, under which it continues after it was stopped. A run without one is named by its time.
     #[serde(default)]
     pub name: Option<String>,
-    /// The start of the range: `earliest` (which null means), a time, or `-7d`.
+    /// The start of the range: `earliest` (which null means), a time, or, for a preview alone, `-7d`.
     #[serde(default)]
     pub from: Option<String>,
-    /// The end of the range: `latest` (which null means), a time, or `-7d`.
+    /// The end of the range: `latest` (which null means), a time, or, for a preview alone, `-7d`.
     #[serde(default)]
     pub to: Option<String>,
     /// Another rule, for a preview alone.

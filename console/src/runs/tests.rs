@@ -86,24 +86,36 @@ async fn a_run_has_its_result_its_log_and_one_sentence() {
 async fn a_backfill_runs_only_as_it_was_previewed() {
     let runs = runs(r#"echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}'"#);
     let request = |request| serde_json::from_value::<RunRequest>(request).unwrap();
-    let preview = json!({"kind": "backfill", "dry_run": true, "from": "-7d"});
+    const FROM: &str = "2026-11-01T00:00:00Z";
+    let preview = json!({"kind": "backfill", "dry_run": true, "from": FROM});
     let preview = runs.start(request(preview), &ann(), None).unwrap();
     end_of(&runs, preview).await;
     let what_if =
-        json!({"kind": "backfill", "dry_run": true, "from": "-7d", "rule": {"min_total": "80"}});
+        json!({"kind": "backfill", "dry_run": true, "from": FROM, "rule": {"min_total": "80"}});
     let what_if = runs.start(request(what_if), &ann(), None).unwrap();
     end_of(&runs, what_if).await;
-    let run = json!({
-        "kind": "backfill", "from": "-7d", "why": "w", "rate": "500",
+    let mut run = json!({
+        "kind": "backfill", "from": FROM, "why": "w", "rate": "500",
         "preview": preview.to_string(), "confirm": 3,
     });
+    let relative = json!({"kind": "backfill", "dry_run": true, "from": "-7d"});
+    let relative = runs.start(request(relative), &ann(), None).unwrap();
+    end_of(&runs, relative).await;
+    let mut of_another_time = run.clone();
+    of_another_time["from"] = json!("-7d");
+    of_another_time["preview"] = json!(relative.to_string());
+    let refused = runs.start(request(of_another_time), &ann(), None);
+    assert!(
+        matches!(&refused, Err(Refusal::NotPreviewed(why)) if why.starts_with("from: write a time")),
+        "{refused:?}"
+    );
     for (field, value) in [
         ("preview", json!(null)),
         ("preview", json!("0192f0c1-2345-7000-8000-000000000000")),
         ("preview", json!(what_if.to_string())),
         ("confirm", json!(null)),
         ("confirm", json!(4)),
-        ("from", json!("-8d")),
+        ("from", json!("2026-11-02T00:00:00Z")),
     ] {
         let mut other = run.clone();
         other[field] = value;
@@ -113,6 +125,34 @@ async fn a_backfill_runs_only_as_it_was_previewed() {
             "{other}: {refused:?}"
         );
     }
+    run["to"] = json!("latest");
+    assert!(runs.start(request(run), &ann(), None).is_ok());
+}
+
+#[tokio::test]
+async fn a_backfill_continues_after_its_preview_is_forgotten() {
+    let runs = runs(r#"echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}'"#);
+    let request = |request| serde_json::from_value::<RunRequest>(request).unwrap();
+    let preview = || {
+        let preview = request(json!({"kind": "backfill", "dry_run": true}));
+        runs.start(preview, &ann(), None).unwrap()
+    };
+    let first = preview();
+    end_of(&runs, first).await;
+    let run = json!({
+        "kind": "backfill", "name": "may", "why": "w",
+        "preview": first.to_string(), "confirm": 3,
+    });
+    let begun = runs.start(request(run.clone()), &ann(), None).unwrap();
+    end_of(&runs, begun).await;
+    for _ in 1..registry::MAX_ENDED {
+        end_of(&runs, preview()).await;
+    }
+    assert!(runs.get(first).is_none() && runs.get(begun).is_some());
+    let mut other = run.clone();
+    other["name"] = json!("june");
+    let refused = runs.start(request(other), &ann(), None);
+    assert!(matches!(refused, Err(Refusal::NotPreviewed(_))));
     assert!(runs.start(request(run), &ann(), None).is_ok());
 }
 

@@ -35,27 +35,28 @@ pub(super) struct Redriver<S, T> {
     table: T,
     /// How long a database that is away is waited for.
     patience: Duration,
+    /// Of all rows: a table that refuses every row is not taken for many rows at fault.
+    failures: LoneFailures,
     /// The sum of the new rows' amounts, by currency.
     sums: BTreeMap<Currency, Decimal>,
 }
 
 impl<S, T> Redriver<S, T> {
-    pub(super) const fn new(schemas: S, table: T) -> Self {
+    pub(super) fn new(schemas: S, table: T) -> Self {
         Self {
             schemas,
             table,
             patience: PATIENCE,
+            failures: LoneFailures::default(),
             sums: BTreeMap::new(),
         }
     }
 
     /// For a preview: gives up sooner when the database is away.
-    pub(super) const fn of_preview(schemas: S, table: T) -> Self {
+    pub(super) fn of_preview(schemas: S, table: T) -> Self {
         Self {
-            schemas,
-            table,
             patience: PREVIEW_PATIENCE,
-            sums: BTreeMap::new(),
+            ..Self::new(schemas, table)
         }
     }
 }
@@ -101,7 +102,7 @@ impl<S, T: Table> Redriver<S, T> {
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let mut backoff = Backoff::outside();
-        let mut failures = LoneFailures::default();
+        self.failures.forget_row();
         loop {
             let mut patience = PATIENCE;
             let why = match insert(&mut self.table, batch) {
@@ -109,6 +110,7 @@ impl<S, T: Table> Redriver<S, T> {
                     return Ok(row_differs(batch));
                 }
                 Ok(Written { inserted, .. }) => {
+                    self.failures.note_written(inserted);
                     if inserted > 0 {
                         self.add(batch);
                     }
@@ -124,7 +126,7 @@ impl<S, T: Table> Redriver<S, T> {
                     }
                 }
                 Err(WriteError::Ambiguous { why, others_pass }) => {
-                    if failures.note_failure(others_pass) {
+                    if self.failures.note_failure(others_pass) {
                         return Ok(failed(&rejected(&why)));
                     }
                     why
@@ -204,6 +206,7 @@ mod tests {
     use schemas::SchemaId;
 
     use super::*;
+    use crate::limits::MAX_REJECTED_IN_A_ROW;
     use crate::ports::VoucherIdentity;
 
     /// A table with prepared answers.
@@ -219,7 +222,8 @@ mod tests {
 
         fn poll(&mut self, _: Duration) -> Option<(Columns, Result<Written, WriteError>)> {
             let columns = self.under_way.take()?;
-            self.answers.pop_front().map(|answer| (columns, answer))
+            let answer = self.answers.pop_front();
+            Some((columns, answer.expect("one more attempt than was expected")))
         }
     }
 
@@ -355,6 +359,28 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_refuses_every_row_makes_no_row_fail() {
+        let ambiguous = || {
+            Err(WriteError::Ambiguous {
+                why: "statement timeout".to_owned(),
+                others_pass: true,
+            })
+        };
+        let table = PreparedTable {
+            answers: [ambiguous(), ambiguous(), ambiguous(), written(1)].into(),
+            under_way: None,
+        };
+        let mut redriver = Redriver::new(NoRegistry, table);
+        let mut rejected = 0;
+        while rejected < MAX_REJECTED_IN_A_ROW {
+            rejected += u32::from(redriver.failures.note_failure(true));
+        }
+        let redriven = redriver.redrive(&dead_letter(Some(GOOD)), "redrive");
+        let outcome = redriven.unwrap().outcome;
+        assert_eq!(outcome, Outcome::Row { existed: false });
+    }
+
+    #[test]
     fn a_preview_says_soon_that_the_database_is_away() {
         let away = WriteError::Unavailable("connection refused".to_owned());
         let table = PreparedTable {
@@ -363,7 +389,7 @@ mod tests {
         };
         let preview = Redriver::of_preview(NoRegistry, table);
         assert!(preview.patience < PATIENCE);
-        // The second attempt would find no answer.
+        // There is no answer to a second attempt.
         let mut redriver = Redriver {
             patience: Duration::ZERO,
             ..preview

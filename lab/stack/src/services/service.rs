@@ -50,6 +50,7 @@ const SETTINGS: &[&str] = &[
     "DEAD_LETTER_LIMIT",
     "AUDIT_TOPIC",
     "AUDIT_BY",
+    "CONSOLE_TRACE_URL",
     "CONSOLE_HTTP_ADDR",
     "CONSOLE_HOSTS",
     "CONSOLE_KEYS_FILE",

@@ -74,6 +74,11 @@ impl ConsumerLag {
         }
     }
 
+    /// Takes over since when the consumer that this one replaces has been behind.
+    pub(super) fn follow(&mut self, replaced: &Self) {
+        self.unassigned_since = replaced.unread_since().or(self.unassigned_since);
+    }
+
     /// Sets the time of day.
     pub(super) const fn set_time(&mut self, now: i64) {
         self.now = now;
@@ -295,6 +300,20 @@ mod tests {
         assert_eq!(lag.unread_since(), Some(120), "its membership was lost");
         lag.note_assigned(&[]);
         assert_eq!(lag.unread_since(), None);
+    }
+
+    #[test]
+    fn a_consumer_is_behind_since_the_one_that_it_replaces_was() {
+        let mut replaced = lag();
+        let mut lag = ConsumerLag::new("processor", "order-status");
+        lag.follow(&replaced);
+        assert_eq!(lag.unread_since(), Some(100));
+        replaced.note_end(0);
+        replaced.note_end(1);
+        let mut lag = ConsumerLag::new("processor", "order-status");
+        lag.unassigned_since = Some(130);
+        lag.follow(&replaced);
+        assert_eq!(lag.unread_since(), Some(130), "everything was read");
     }
 
     #[test]

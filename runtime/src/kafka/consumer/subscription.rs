@@ -436,6 +436,7 @@ impl GroupConsumer for Subscription {
             new.leave_on_close();
         }
         new.is_beside_transactions = self.is_beside_transactions;
+        new.lag.follow(&self.lag);
         *self = new;
         Ok(())
     }
