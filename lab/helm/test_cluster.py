@@ -188,7 +188,9 @@ class Scaling(unittest.TestCase):
             (scaler,) = of_kind(objects("keda"), "ScaledObject", component)
             (trigger,) = scaler["spec"]["triggers"]
             query = trigger["metadata"]["query"]
-            self.assertEqual(query, f'max(checkout_consumer_lag_seconds{{group="{group}",namespace="orders"}})')
+            lag = f'checkout_consumer_lag_seconds{{group="{group}",namespace="orders"}}'
+            owners = f"sum by (job, instance) (checkout_{component}_partitions) > 0"
+            self.assertEqual(query, f"max({lag} and on (job, instance) {owners}) or max(0 * {lag})")
             self.assertIn("checkout_consumer_lag_seconds", metrics)
             self.assertEqual(trigger["metadata"]["ignoreNullValues"], "false")
             self.assertEqual(trigger["authenticationRef"]["kind"], "ClusterTriggerAuthentication")

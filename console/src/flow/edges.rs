@@ -91,7 +91,7 @@ fn consumed(recent: &Recent<'_>, service: Service, counters: &[Counter], edge: E
     Edge {
         rate_per_second: recent.rate(service, counters),
         lag_records: recent.sum(service, Gauge::LagRecords).map(whole),
-        lag_seconds: recent.max(service, Gauge::LagSeconds).map(rounded),
+        lag_seconds: recent.lag(service).map(rounded),
         ..edge
     }
 }
@@ -211,6 +211,25 @@ mod tests {
         let consumed = of(&edges, "order-status-processor");
         assert_eq!(consumed.lag_records, Some(10));
         assert_eq!(consumed.lag_seconds, Some(1.5));
+    }
+
+    #[test]
+    fn an_instance_that_waits_since_its_start_holds_nobody_up() {
+        let lag = |seconds: u32, partitions: u32| {
+            format!(
+                "checkout_consumer_lag_seconds{{group=\"g\",topic=\"t\"}} {seconds}\n\
+                 checkout_processor_partitions{{task=\"0\"}} {partitions}\n"
+            )
+        };
+        let lag_of = |owned| {
+            let mut rounds = Rounds::default();
+            rounds.ready(PROCESSOR, &lag(1, owned));
+            rounds.ready(OTHER_PROCESSOR, &lag(900, 0));
+            let edges = edges(&Recent::of(rounds.window()));
+            of(&edges, "order-status-processor").lag_seconds
+        };
+        assert_eq!(lag_of(4), Some(1.0));
+        assert_eq!(lag_of(0), Some(900.0), "nobody reads");
     }
 
     #[test]

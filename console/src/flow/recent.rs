@@ -134,6 +134,16 @@ impl<'a> Recent<'a> {
         max(numbers.map(|numbers| numbers.gauge(gauge)))
     }
 
+    /// Returns by how many seconds a consumer is behind: that of its instances with partitions which is
+    /// furthest behind, because others may wait since they were started and hold nobody up. Without such
+    /// an instance all count.
+    pub(super) fn lag(&self, service: Service) -> Option<f64> {
+        let owners = self.window.latest(service);
+        let owners = owners.filter(|numbers| numbers.gauge(Gauge::Partitions) > Some(0.0));
+        max(owners.map(|numbers| numbers.gauge(Gauge::LagSeconds)))
+            .or_else(|| self.max(service, Gauge::LagSeconds))
+    }
+
     /// Returns whether something was true of the instances that answered in every round of the last
     /// `time`; false while there are no rounds for as long.
     pub(super) fn lasts(

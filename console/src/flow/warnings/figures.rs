@@ -181,7 +181,11 @@ pub(super) fn open_dead_letters(recent: &Recent<'_>, open: OpenDeadLetters) -> V
 }
 
 fn behind(recent: &Recent<'_>, service: Service) -> Option<Warning> {
-    let lag = recent.max(service, Gauge::LagSeconds)?;
+    // A service without partitions waits for something, which its readiness says.
+    recent
+        .max(service, Gauge::Partitions)
+        .filter(|owned| *owned > 0.0)?;
+    let lag = recent.lag(service)?;
     let waiting = recent.sum(service, Gauge::LagRecords).map(whole);
     let waiting = waiting.map_or_else(String::new, |count| match count {
         1 => ": 1 record waits".to_owned(),

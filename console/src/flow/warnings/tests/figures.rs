@@ -136,23 +136,25 @@ fn an_outbox_that_grows_and_nobody_who_publishes_are_told_apart() {
 
 #[test]
 fn a_lag_of_more_than_half_a_minute_is_a_warning() {
-    let lag = |seconds: u32| {
+    let lag = |seconds: u32, partitions: u32| {
         format!(
-            "checkout_consumer_lag_seconds{{group=\"g\",topic=\"order-status\"}} {seconds}\n\
+            "checkout_processor_partitions{{task=\"0\"}} {partitions}\n\
+             checkout_consumer_lag_seconds{{group=\"g\",topic=\"order-status\"}} {seconds}\n\
              checkout_consumer_lag_records{{group=\"g\",topic=\"order-status\",partition=\"0\"}} 12345\n"
         )
     };
     let mut rounds = Rounds::default();
-    let mut round = |seconds| {
+    let mut round = |seconds, partitions| {
         rounds
             .ready(PRODUCER, "checkout_producer_relay_active 1\n")
             .ready(SINK, "");
-        rounds.ready(PROCESSOR, &lag(seconds));
+        rounds.ready(PROCESSOR, &lag(seconds, partitions));
         texts(&mut rounds)
     };
-    assert_eq!(round(30), [""; 0]);
+    assert_eq!(round(30, 4), [""; 0]);
+    assert_eq!(round(200, 0), [""; 0], "it waits for something else");
     assert_eq!(
-        round(200),
+        round(200, 4),
         ["The processor is 3 min 20 s behind: 12,345 records wait."]
     );
 }
