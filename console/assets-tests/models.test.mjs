@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import {
   isWhole,
   keyText,
+  coveredBy,
   lettersOf,
   listedText,
   offersActions,
@@ -271,7 +272,9 @@ test('a selection has its actions unless an open redrive is of just this selecti
   assert.equal(offersActions(of('a', 'b'), of('b', 'a')), false, 'the panel has the buttons');
   assert.equal(offersActions(of('a', 'c'), of('a', 'b')), true, 'another one was selected since');
   assert.equal(offersActions(of('a'), of('a', 'b')), true, 'one was unselected since');
-  assert.equal(offersActions(of('a'), of()), true, 'the redrive was of a reason');
+  const ofReason = coveredBy({ service: 'processor', reason: 'invalid_total' });
+  assert.equal(offersActions(of('a'), ofReason), true, 'the redrive is of a reason');
+  assert.equal(offersActions(of('a'), coveredBy({ service: 'processor', ids: ['a'] })), false);
 });
 
 test('a key is an order only when it can be an id', () => {

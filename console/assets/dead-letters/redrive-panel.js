@@ -22,7 +22,7 @@ import { redriveFigures } from './redrive-figures.js';
  * @param {string} options.title such as "Redrive 3 dead letters"
  * @param {AbortSignal} options.signal
  * @param {object} options.session
- * @param {function()} options.onDone is called when a redrive has ended, whatever its outcome
+ * @param {function(object)} options.onDone is called with the RunView of a redrive that has ended, whatever its outcome
  * @param {function()} options.onClose is called when the reader closes the panel
  * @returns {HTMLElement}
  */
@@ -31,6 +31,8 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
   const element = closablePanel({ title, onClose }, steps);
 
   async function preview() {
+    // The button that began it goes away.
+    if (steps.contains(document.activeElement)) element.focusTitle();
     replace(
       steps,
       h('p', { class: 'muted' }, 'A preview evaluates them by today’s code and rule, and writes nothing.'),
@@ -91,7 +93,8 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
       label: 'Redrive',
       onEnd: (run) => {
         if (run.result) append(steps, redriveFigures(run.result, selection.service));
-        onDone();
+        if (run.state !== 'done') append(steps, h('div', { class: 'actions' }, again('Preview again')));
+        onDone(run);
       },
     });
     const link = h(

@@ -12,6 +12,7 @@ import { h, replace, setText, uniqueId } from '../dom.js';
 import { number, plural } from '../format.js';
 import {
   MAX_IDS,
+  coveredBy,
   isWhole,
   lettersOf,
   listedText,
@@ -55,7 +56,7 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   let hasOthers = false;
   let tables = [];
   let showAll = all;
-  // What was selected when the redrive began whose panel is open; null without one.
+  // The ids that the redrive names whose panel is open; null without one.
   let covered = null;
 
   const element = h(
@@ -237,11 +238,14 @@ export function serviceSection({ service, only, all, signal, session, onOnly }) 
   }
 
   function openRedrive(selection, title) {
-    const begun = new Set(selected);
-    const onDone = () => {
-      unselect(begun);
-      // Another one may have been opened since.
-      if (covered === begun) covered = null;
+    const begun = coveredBy(selection);
+    const onDone = (run) => {
+      // The panel of one that failed has a button to preview it again.
+      if (run.state === 'done') {
+        unselect(begun);
+        // Another one may have been opened since.
+        if (covered === begun) covered = null;
+      }
       element.load();
     };
     covered = begun;

@@ -65,12 +65,17 @@ export function openIds(letters) {
   return letters.filter(({ state }) => isOpen(state)).map(({ letter }) => letter);
 }
 
+/** Returns the ids of the selected dead letters that a redrive is about: none when it is of a reason. */
+export function coveredBy({ ids }) {
+  return new Set(ids ?? []);
+}
+
 /**
  * Returns whether the page offers what can be done with the selected dead letters. It does not while a redrive
  * of just this selection is open: its panel has the buttons, and the bar would hide them.
  *
  * @param {Set<string>} selected
- * @param {Set<string>|null} covered what was selected when the open redrive began; null without one
+ * @param {Set<string>|null} covered the ids that the open redrive names (`coveredBy`); null without one
  */
 export function offersActions(selected, covered) {
   if (selected.size === 0) return false;

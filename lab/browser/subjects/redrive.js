@@ -45,29 +45,41 @@ holds('once its schema is registered a selection is previewed in euros, redriven
 });
 
 holds('a redrive of a reason runs on what was previewed, and not on as many others', async ({ open }) => {
-  const [closed, late] = [newOrderId('closed'), newOrderId('late')];
+  const [closed, late, other] = [newOrderId('closed'), newOrderId('late'), newOrderId('other')];
   const garbage = (id) => ({ key: id, value: `{"order_id":"${id}","status":"SENT","total":1,"currency":"E"}` });
-  await write([garbage(closed)]);
+  await write([garbage(closed), { key: other, value: `{"order_id":"${other}","status":"ELSEWHERE","total":1}` }]);
   const page = await open('/dead-letters');
   const row = await untilListed(page, closed);
+  await untilListed(page, other);
+  const bar = await select(page, other);
   const letter = await row.getByRole('link', { name: /^order-status\// }).innerText();
   await page.getByRole('button', { name: 'Redrive all open dead letters of invalid_currency' }).click();
   const panel = page.getByRole('region', { name: 'Redrive all open dead letters of invalid_currency' });
   await panel.getByText('Preview: done').waitFor();
+  await bar.getByText('1 selected').waitFor();
   const count = Number(/Redrive (\d+) dead/.exec(await panel.getByRole('button', { name: /^Redrive \d/ }).innerText())[1]);
 
-  const other = await open(`/dead-letters/processor/${encodeURIComponent(letter)}`, { as: 'otto' });
-  await other.getByRole('button', { name: 'Discard …' }).click();
-  const discard = other.getByRole('dialog', { name: 'Discard 1 dead letter?' });
+  const otto = await open(`/dead-letters/processor/${encodeURIComponent(letter)}`, { as: 'otto' });
+  await otto.getByRole('button', { name: 'Discard …' }).click();
+  const discard = otto.getByRole('dialog', { name: 'Discard 1 dead letter?' });
   await discard.getByLabel('Why', { exact: true }).fill('E is no currency');
   await confirm(discard, 'Discard');
-  await other.getByText('Discard: done').waitFor();
+  await otto.getByText('Discard: done').waitFor();
   await write([garbage(late)]);
   await untilListed(page, late);
 
   await confirm(await fillRedrive(page, panel, { count, why: 'it was previewed' }), 'Redrive');
   await panel.getByText('Redrive: failed').waitFor();
   await panel.getByText(/as many dead letters are open and selected as --expect says, but others/i).first().waitFor();
+
+  await panel.getByRole('button', { name: 'Preview again' }).click();
+  await panel.getByText('Preview: done').waitFor();
+  const listed = page.waitForResponse((response) => response.url().includes('?service=processor'));
+  await confirm(await fillRedrive(page, panel, { count, why: 'it was previewed again' }), 'Redrive');
+  await panel.getByText('Redrive: done').waitFor();
+  await listed;
+  await bar.getByText('1 selected').waitFor();
+  assert.ok(await rowOf(page, other).getByRole('checkbox').isChecked(), 'no redrive was of this one');
 });
 
 holds('two operators redrive the same dead letters at once, and it has one effect', async ({ open }) => {
