@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 
-import { longestMillis, millisWaiting, totalMillis, verdict } from '../assets/try/hops.js';
+import { delayText, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from '../assets/try/hops.js';
 import { isPermanent, pauseMillis } from '../assets/try/pace.js';
 import { bodyOf, DEFAULTS, faults, formCommands, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
 
@@ -70,6 +70,21 @@ test('an order that waits in the outbox is accepted', () => {
   assert.match(verdict({ found: true, complete: false, hops }), /^The ingress has accepted it\./);
   const now = Date.parse('2026-11-23T12:00:45.000Z');
   assert.equal(millisWaiting(hops, now), 45_000);
+});
+
+test('an order that was accepted long ago may have been published', () => {
+  const hops = [hop('ingress', 'done', '2026-08-23T12:00:00.000Z'), hop('outbox', 'waiting'), hop('voucher', 'waiting')];
+  assert.match(verdict({ found: true, complete: false, hops }, true), /its record was not found: .* older ones or gone\./);
+  assert.match(delayText(hops, 45_000), /^It was accepted 45.* ago\.$/);
+  assert.match(delayText([hop('voucher', 'waiting')], 45_000), /^It has waited for 45/);
+});
+
+test('what is no longer followed says why, and names the flow only where it shows something', () => {
+  const known = { hasFailed: false, isKnown: true, isHeldUp: true, said: 'It is not sent yet.' };
+  assert.match(whyGivenUp(known), /The flow shows what holds it up\.$/);
+  assert.equal(whyGivenUp({ ...known, isHeldUp: false }), 'It is not sent yet. It is no longer asked for by itself.');
+  assert.match(whyGivenUp({ ...known, isKnown: false, isHeldUp: false }), /^It was not found among the newest/);
+  assert.match(whyGivenUp({ ...known, hasFailed: true }), /^It could not be read any more/);
 });
 
 test('an order that nobody knows is asked for less and less often', () => {

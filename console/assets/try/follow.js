@@ -8,13 +8,11 @@ import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { h, replace, setText } from '../dom.js';
 import { millis, sentence as sentenceOf } from '../format.js';
-import { hopLabel, longestMillis, millisWaiting, totalMillis, verdict } from './hops.js';
+import { delayText, hopLabel, LATE_MILLIS, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from './hops.js';
 import { isPermanent, pauseMillis } from './pace.js';
 
 // An order that has not arrived by then waits for something that the flow view shows better.
 const GIVE_UP_MILLIS = 10 * 60 * 1000;
-// An order arrives in well under a second. After this something holds it up, and the flow view names it.
-const LATE_MILLIS = 5000;
 
 /**
  * Follows an order until it has arrived or `signal` aborts.
@@ -24,13 +22,13 @@ const LATE_MILLIS = 5000;
  * @returns {HTMLElement} with `look()`, which asks at once
  */
 export function followOrder(orderId, { signal }) {
-  const heading = h('h2', { class: 'follow-title' }, 'Order ', h('span', { class: 'mono' }, orderId));
+  const heading = h('h2', { class: 'follow-title', tabindex: '-1' }, 'Order ', h('span', { class: 'mono' }, orderId));
   const badge = stateBadge('waiting', 'Following');
   const sentence = h('p', { class: 'follow-verdict' }, 'Looking for its records …');
   const list = h('ol', { class: 'hops' });
   const failure = h('div');
   const flow = h('a', { class: 'button', href: '/flow', hidden: true }, 'See what holds it up');
-  const resume = h('button', { type: 'button', class: 'button', hidden: true, onclick: () => element.look() }, 'Follow it further');
+  const resume = h('button', { type: 'button', class: 'button', hidden: true, onclick: followFurther }, 'Follow it further');
   const explain = h('a', { class: 'button', href: path`/orders/${orderId}` }, 'Explain this order');
   const more = h('div', { class: 'actions' }, explain, flow, resume);
   const element = h('div', { class: 'follow' }, h('div', { class: 'view-head' }, heading, badge), sentence, failure, list, more);
@@ -39,7 +37,7 @@ export function followOrder(orderId, { signal }) {
   let asking = false;
   let ended = false;
   let isKnown = false;
-  let failed = false;
+  let lastError = null;
   let quiet = 0;
   let seen = '';
   let said = '';
@@ -47,6 +45,11 @@ export function followOrder(orderId, { signal }) {
   element.look = () => {
     clearTimeout(timer);
     started = Date.now();
+    if (ended) {
+      badge.update('waiting', 'Following');
+      setText(sentence, 'Looking for its records …');
+      replace(failure);
+    }
     [ended, quiet, resume.hidden] = [false, 0, true];
     ask();
   };
@@ -54,6 +57,12 @@ export function followOrder(orderId, { signal }) {
   document.addEventListener('visibilitychange', () => timer === 0 && !ended && ask(), { signal });
   element.look();
   return element;
+
+  function followFurther() {
+    element.look();
+    // The button that had the focus is hidden.
+    heading.focus();
+  }
 
   async function ask() {
     timer = 0;
@@ -79,36 +88,34 @@ export function followOrder(orderId, { signal }) {
     quiet = hops === seen ? quiet + 1 : 0;
     seen = hops;
     isKnown = answer.found !== false;
-    failed = false;
+    lastError = null;
     ended = answer.complete;
   }
 
   function next() {
     if (Date.now() - started > GIVE_UP_MILLIS) giveUp();
-    else timer = setTimeout(ask, pauseMillis(quiet, isKnown && !failed));
+    else timer = setTimeout(ask, pauseMillis(quiet, isKnown && lastError === null));
   }
 
   function giveUp() {
     [ended, resume.hidden] = [true, false];
     badge.update('stopped', 'No longer followed');
-    setText(sentence, whyGivenUp());
-  }
-
-  function whyGivenUp() {
-    if (failed) return 'It could not be read any more, and is not asked for again by itself.';
-    if (isKnown) return 'It has not arrived in 10 minutes. The flow shows what holds it up.';
-    return 'It was not found among the newest records in 10 minutes. “Explain this order” searches all of them.';
+    // The error that is shown says that it is asked again.
+    if (lastError) replace(failure, problemBox(lastError, { level: 3 }));
+    const text = whyGivenUp({ hasFailed: lastError !== null, isKnown, isHeldUp: !flow.hidden, said });
+    setText(sentence, text);
+    announce(text);
   }
 
   function show(answer) {
     const total = totalMillis(answer.hops);
-    const text = verdict(answer);
     const waited = answer.complete ? null : millisWaiting(answer.hops);
     const late = waited !== null && waited >= LATE_MILLIS;
+    const text = verdict(answer, late);
     flow.hidden = !late;
     badge.update(answer.complete ? 'done' : 'waiting', answer.complete ? 'Complete' : 'Following');
     if (answer.complete && total !== null) setText(sentence, `${text} ${millis(total)} from first to last.`);
-    else setText(sentence, late ? `${text} It has waited for ${millis(waited)}.` : text);
+    else setText(sentence, late ? `${text} ${delayText(answer.hops, waited)}` : text);
     if (text !== said && answer.found !== false) announce(text);
     said = text;
     const longest = longestMillis(answer.hops);
@@ -119,13 +126,15 @@ export function followOrder(orderId, { signal }) {
     const { status } = error.problem ?? {};
     ended = isPermanent(status);
     quiet += 1;
-    failed = true;
+    lastError = error;
     // The page for signing in is shown then.
     if (status === 401) return;
     if (ended) {
       badge.update('stopped', 'Not followed');
       setText(sentence, 'This order cannot be followed.');
     }
+    // Shows one alert until the order is read again, because a screen reader reads out every new alert.
+    if (!ended && failure.firstChild) return;
     const hint = ended ? null : 'It is asked again by itself, less and less often.';
     replace(failure, problemBox(error, { level: 3, hint }));
   }

@@ -1,5 +1,10 @@
 // What the hops of an order amount to. Pure.
 
+import { millis } from '../format.js';
+
+/** An order arrives in well under a second. After this something holds it up, and the flow view names it. */
+export const LATE_MILLIS = 5000;
+
 const LABELS = {
   'ingress': 'Ingress',
   'outbox': 'Outbox',
@@ -8,6 +13,11 @@ const LABELS = {
   'row': 'Row in Postgres',
   'dead-letter': 'Dead letter',
 };
+
+// Following reads the newest records alone, and retention removes the oldest.
+const UNPUBLISHED =
+  'The ingress has accepted it, and its record was not found: it waits in the outbox, or its record is among ' +
+  'older ones or gone. “Explain this order” searches further.';
 
 /** Returns a hop's name for people. */
 export function hopLabel(name) {
@@ -54,8 +64,36 @@ function isWaitingFor(hops, which, whom) {
   return hops.some((hop) => hop.name === which && hop.state === 'waiting' && hop.waits_for === whom);
 }
 
-/** Returns a sentence on where an order is, for the heading and for screen readers. */
-export function verdict(path) {
+/** Returns a sentence on how long ago the last hop was that is done, for an order that waits. */
+export function delayText(hops, waited) {
+  return isInOutbox(hops) ? `It was accepted ${millis(waited)} ago.` : `It has waited for ${millis(waited)}.`;
+}
+
+function isInOutbox(hops) {
+  return hops.find((hop) => hop.state === 'waiting')?.name === 'outbox';
+}
+
+/**
+ * Returns why an order is no longer followed.
+ *
+ * @param {object} last
+ * @param {boolean} last.hasFailed whether the last request failed
+ * @param {boolean} last.isKnown whether the last answer knew the order
+ * @param {boolean} last.isHeldUp whether the flow view shows what it waits for
+ * @param {string} last.said the last verdict
+ */
+export function whyGivenUp({ hasFailed, isKnown, isHeldUp, said }) {
+  if (hasFailed) return 'It could not be read any more, and is not asked for again by itself.';
+  if (!isKnown) return 'It was not found among the newest records in 10 minutes. “Explain this order” searches all of them.';
+  if (!isHeldUp) return `${said} It is no longer asked for by itself.`;
+  return 'It has not arrived in 10 minutes. The flow shows what holds it up.';
+}
+
+/**
+ * Returns a sentence on where an order is, for the heading and for screen readers. `isLate` says that it has
+ * waited for longer than the flow takes.
+ */
+export function verdict(path, isLate = false) {
   const { hops, complete, found } = path;
   if (found === false) return 'Nothing knows this order yet. It is looked for among the newest records, less and less often.';
   const state = (name) => hops.find((hop) => hop.name === name)?.state;
@@ -64,7 +102,8 @@ export function verdict(path) {
   if (complete && state('voucher') === 'done') return 'The voucher is issued.';
   if (complete) return 'The order earns no voucher.';
   const waiting = hops.find((hop) => hop.state === 'waiting');
-  if (waiting?.name === 'outbox') return 'The ingress has accepted it. It waits in the outbox to be published.';
+  if (isInOutbox(hops) && isLate) return UNPUBLISHED;
+  if (isInOutbox(hops)) return 'The ingress has accepted it. It waits in the outbox to be published.';
   if (isUnread(hops)) return 'Whether it has its row is not known: the table cannot be read.';
   if (isUnsent(hops)) return 'It is not sent yet. Only a sent order earns a voucher.';
   return waiting ? `Waiting: ${hopLabel(waiting.name)}.` : 'On its way.';
