@@ -69,7 +69,17 @@ struct Explained {
     rows: Option<Vec<Row>>,
     dead_letters: Vec<DeadLetter>,
     not_looked_at: Vec<Gap>,
+    #[serde(default)]
+    searched: Vec<SearchedTopic>,
     ingress: Option<AtIngress>,
+}
+
+/// A topic that was searched.
+#[derive(Debug, Deserialize)]
+struct SearchedTopic {
+    topic: String,
+    /// Whether everything was read in which the order's records are expected.
+    complete: bool,
 }
 
 /// The order as the ingress has it.
@@ -176,18 +186,27 @@ impl Explained {
 
     /// Returns the hop of a change that the ingress has accepted and whose record was not found.
     fn outbox(&self, change: &AtIngress) -> Hop {
-        let text = match self.records.is_empty() {
+        let (topic, version) = (&self.topic, change.version);
+        let text = match (self.records.is_empty(), self.is_searched()) {
             // Retention removes the oldest records first, so not this one alone.
-            false => format!(
-                "version {} is not published to {} yet",
-                change.version, self.topic
+            (false, true) => format!("version {version} is not published to {topic} yet"),
+            (false, false) => {
+                format!("version {version} was not found in what was searched of {topic}")
+            }
+            (true, true) => format!(
+                "accepted, and not published to {topic} yet (or retention has removed its record)"
             ),
-            true => format!(
-                "accepted, and not published to {} yet (or retention has removed its record)",
-                self.topic
-            ),
+            (true, false) => {
+                format!("accepted, and its record was not found in what was searched of {topic}")
+            }
         };
         Hop::waiting("outbox", text)
+    }
+
+    /// Returns whether everything was read in which the order's records are expected.
+    fn is_searched(&self) -> bool {
+        let topic = self.searched.iter().find(|one| one.topic == self.topic);
+        topic.is_none_or(|topic| topic.complete)
     }
 
     /// Returns the record that earned the voucher, or else the newest.

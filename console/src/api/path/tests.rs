@@ -182,6 +182,36 @@ fn a_change_whose_record_is_missing_is_not_taken_for_the_one_before() {
 }
 
 #[test]
+fn a_record_that_was_not_searched_for_everywhere_is_not_called_unpublished() {
+    let of = |records: usize, complete: bool| {
+        changed(|found| {
+            (found["rows"], found["vouchers"]) = (json!([]), json!([]));
+            let earlier = found["records"].as_array_mut().unwrap();
+            earlier.truncate(records);
+            for record in earlier {
+                record["fields"]["version"] = json!("1");
+            }
+            found["ingress"] = at_ingress("SENT", 2);
+            found["searched"] = json!([
+                {"topic": "order-status.dlq", "complete": !complete, "records_read": 0},
+                {"topic": "order-status", "complete": complete, "records_read": 20},
+            ]);
+        })
+    };
+    for records in [0, 1] {
+        let nearby = of(records, false);
+        let text = &nearby.hops[1].text;
+        assert!(
+            text.ends_with("was not found in what was searched of order-status"),
+            "{text}"
+        );
+        assert!(!nearby.complete, "it may be published yet");
+        let text = of(records, true).hops.swap_remove(1).text;
+        assert!(text.contains("not published to order-status yet"), "{text}");
+    }
+}
+
+#[test]
 fn an_order_with_its_voucher_is_published_whatever_the_ingress_says() {
     let path = changed(|found| {
         found["ingress"] = at_ingress("DELIVERED", 3);
