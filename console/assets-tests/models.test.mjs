@@ -30,6 +30,7 @@ import {
 } from '../assets/models/replay-form.js';
 import {
   canContinue,
+  discardRecordedText,
   endingOf,
   mayStop,
   progressOf,
@@ -406,11 +407,20 @@ test('a stop is what Ctrl-C does, and a backfill has a name to go on under', () 
 });
 
 test('a dialog says where who and why are recorded', () => {
+  const session = { audit_topics: { processor: 'audit', sink: null } };
+  assert.equal(recordedText(session, 'processor'), 'Recorded in audit with your name, for whoever asks later.');
+  for (const [whose, service] of [[session, 'sink'], [null, 'processor']]) {
+    assert.match(recordedText(whose, service), /only the console’s log keeps it/);
+  }
+});
+
+test('the note of a discard is kept in any case, the name only in an audit topic', () => {
+  const session = { audit_topics: { processor: 'audit', sink: null } };
+  assert.match(discardRecordedText(session, 'processor'), /^The note is kept .* Recorded in audit with your name/);
   assert.equal(
-    recordedText({ audit_topic: 'audit' }),
-    'Recorded in audit with your name, for whoever asks later.',
+    discardRecordedText(session, 'sink'),
+    'The note is kept with each of them. No audit topic is set, so only the console’s log has your name.',
   );
-  for (const session of [{ audit_topic: null }, null]) assert.match(recordedText(session), /only the console’s log/);
 });
 
 test('a backfill that was stopped is paused, other runs are stopped', () => {

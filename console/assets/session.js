@@ -7,8 +7,9 @@ let controller = null;
 const listeners = [];
 
 /**
- * Returns the session (`{name, role, can_place_orders, signed_in, audit_topic, version, campaign,
- * trace_url}`), or null. `signed_in` is false for everybody where the console needs no keys.
+ * Returns the session (`{name, role, can_place_orders, signed_in, audit_topics, version, campaign,
+ * trace_url}`), or null. `signed_in` is false for everybody where the console needs no keys;
+ * `audit_topics` has one for the `processor` and one for the `sink`, or null.
  */
 export function session() {
   return current;

@@ -305,21 +305,38 @@ impl OrdersSettings {
 /// flags of the console, because flags would not reach the commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inherited {
-    /// `AUDIT_TOPIC`, to which the commands write audit records; `None` if they write none.
-    pub audit_topic: Option<String>,
+    /// To which topics the commands write audit records.
+    pub audit_topics: AuditTopics,
     /// `VOUCHER_CAMPAIGN`.
     pub campaign: Option<String>,
+}
+
+/// `AUDIT_TOPIC` of each service that writes audit records, because the configuration file may name one
+/// for each; `None` if its commands write none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct AuditTopics {
+    /// Of the commands of `processor`.
+    pub processor: Option<String>,
+    /// Of the commands of `sink`.
+    pub sink: Option<String>,
 }
 
 impl Inherited {
     /// Reads the environment, and the configuration file that the commands read too. An empty variable
     /// counts as not set.
     pub fn read() -> Self {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let of = |name| set(name).or_else(|| configuration::active_value("processor", name));
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self::of(|service, name| set(name).or_else(|| configuration::active_value(service, name)))
+    }
+
+    /// Returns the settings whose values `value` returns, by the service and the variable.
+    fn of(value: impl Fn(&str, &str) -> Option<String>) -> Self {
         Self {
-            audit_topic: of("AUDIT_TOPIC"),
-            campaign: of("VOUCHER_CAMPAIGN"),
+            audit_topics: AuditTopics {
+                processor: value("processor", "AUDIT_TOPIC"),
+                sink: value("sink", "AUDIT_TOPIC"),
+            },
+            campaign: value("processor", "VOUCHER_CAMPAIGN"),
         }
     }
 }
@@ -443,6 +460,16 @@ mod tests {
             assert!(message.starts_with("CONSOLE_"), "{message}");
             assert!(!message.contains("hunter2"), "{message}");
         }
+    }
+
+    #[test]
+    fn each_service_has_the_audit_topic_of_its_own_settings() {
+        let inherited = Inherited::of(|service, name| Some(format!("{service} {name}")));
+        let topics = &inherited.audit_topics;
+        assert_eq!(topics.processor.as_deref(), Some("processor AUDIT_TOPIC"));
+        assert_eq!(topics.sink.as_deref(), Some("sink AUDIT_TOPIC"));
+        let campaign = inherited.campaign.as_deref();
+        assert_eq!(campaign, Some("processor VOUCHER_CAMPAIGN"));
     }
 
     #[test]

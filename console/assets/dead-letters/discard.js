@@ -6,7 +6,7 @@ import { confirmDialog } from '../components/confirm-dialog.js';
 import { commandOf } from '../commands.js';
 import { h } from '../dom.js';
 import { plural } from '../format.js';
-import { recordedText } from '../models/run-words.js';
+import { discardRecordedText } from '../models/run-words.js';
 import { runPanel } from '../runs/run-panel.js';
 
 /**
@@ -34,7 +34,7 @@ export async function discard(service, ids, session) {
     danger: true,
     count: ids.length > 1 ? ids.length : undefined,
     why: true,
-    whyHint: `The note is kept with each of them. ${recordedText(session)}`,
+    whyHint: discardRecordedText(session, service),
     command: (why) => commandOf(request(why), session.name),
     action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
   });

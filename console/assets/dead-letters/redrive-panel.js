@@ -82,7 +82,7 @@ export function redrivePanel({ selection, title, signal, session, onDone, onClos
       confirmLabel: 'Redrive',
       count: count > 1 ? count : undefined,
       why: true,
-      whyHint: recordedText(session),
+      whyHint: recordedText(session, selection.service),
       command: (why) => commandOf(run(why), session.name),
       action: ({ why }) => post('/api/runs', run(why), { idempotencyKey: key }),
     });

@@ -41,11 +41,26 @@ export function stopFromShell(run) {
   return isContinued ? `${stop} The same command with the same --name continues it.` : stop;
 }
 
-/** Returns where it is recorded who does something, and why. */
-export function recordedText(session) {
-  return session?.audit_topic
-    ? `Recorded in ${session.audit_topic} with your name, for whoever asks later.`
-    : 'No audit topic is set, so only the console’s log keeps it, with your name.';
+/** Returns the audit topic of the commands of a service, or null when they have none. */
+export function auditTopicOf(session, service) {
+  return session?.audit_topics?.[service] ?? null;
+}
+
+/** Returns where it is recorded who does something with a command of `service`, and why. */
+export function recordedText(session, service) {
+  const topic = auditTopicOf(session, service);
+  return topic === null
+    ? 'No audit topic is set, so only the console’s log keeps it, with your name.'
+    : `Recorded in ${topic} with your name, for whoever asks later.`;
+}
+
+/** Returns where it is recorded who discards dead letters of `service`, and why: their states keep the note. */
+export function discardRecordedText(session, service) {
+  const isAudited = auditTopicOf(session, service) !== null;
+  const recorded = isAudited
+    ? recordedText(session, service)
+    : 'No audit topic is set, so only the console’s log has your name.';
+  return `The note is kept with each of them. ${recorded}`;
 }
 
 /** Returns how a run ended, for a screen reader. */

@@ -26,7 +26,7 @@ async function continueRun(run, session) {
     body: 'It goes on where it ended, with its own range and the same rule and keys. What it had issued is not issued again.',
     confirmLabel: 'Continue',
     why: true,
-    whyHint: recordedText(session),
+    whyHint: recordedText(session, run.service),
     command: (why) => commandOf(request(why), session.name),
     action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
   });

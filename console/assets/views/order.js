@@ -15,6 +15,7 @@ import { explainCommand, revealCommand } from '../commands.js';
 import { h, replace } from '../dom.js';
 import { commandOptions, parametersOf, reachOf } from '../models/order-search.js';
 import { sentence, storyOf } from '../models/order-story.js';
+import { auditTopicOf } from '../models/run-words.js';
 import { navigate } from '../navigate.js';
 import { pathCard } from '../order/path-card.js';
 import { deadLettersCard, gapsCard, ingressCard, recordsCard, rowsCard, vouchersCard } from '../order/cards.js';
@@ -203,7 +204,7 @@ class OrderView extends View {
 
   async #reveal() {
     const { id } = this.params;
-    const topic = this.session.audit_topic;
+    const topic = auditTopicOf(this.session, 'processor');
     const answer = await confirmDialog({
       title: `Reveal the codes of order ${id}?`,
       body: [

@@ -137,7 +137,7 @@ class ReplayView extends View {
       confirmLabel: 'Run',
       count: vouchers,
       why: true,
-      whyHint: recordedText(this.session),
+      whyHint: recordedText(this.session, 'processor'),
       command: (why) => commandOf(request(why), this.session.name),
       action: ({ why }) => post('/api/runs', request(why), { idempotencyKey: key }),
     });

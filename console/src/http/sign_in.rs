@@ -13,7 +13,7 @@ use super::cookie::{self, is_secure};
 use super::problem::Problem;
 use super::session::Identity;
 use crate::Console;
-use crate::settings::Role;
+use crate::settings::{AuditTopics, Role};
 
 /// The version of the console and of its commands.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -27,7 +27,7 @@ pub(super) struct SessionAnswer {
     can_place_orders: bool,
     /// Whether a key was needed, so that a page offers to sign out.
     signed_in: bool,
-    audit_topic: Option<String>,
+    audit_topics: AuditTopics,
     campaign: Option<String>,
     /// Where a browser finds a trace, with `{trace_id}` in place of its id.
     trace_url: Option<String>,
@@ -45,7 +45,7 @@ pub(super) async fn show(
     Json(SessionAnswer {
         can_place_orders: has_ingress && identity.role >= Role::Operator,
         signed_in: console.sessions.need_a_key(),
-        audit_topic: console.inherited.audit_topic.clone(),
+        audit_topics: console.inherited.audit_topics.clone(),
         campaign: console.inherited.campaign.clone(),
         trace_url: trace_url.map(|url| url.template().to_owned()),
         version: VERSION,
