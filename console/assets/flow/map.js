@@ -4,7 +4,6 @@
 // style sheet alone decides between one row, two rows and a list. The lines are one SVG behind them, drawn
 // anew when the layout changes, not when numbers do.
 
-import { icon } from '../components/icons.js';
 import { toneOf, wordOf, stateIcon } from '../components/state-badge.js';
 import { h, replace, setAttribute, setText, svg } from '../dom.js';
 import { plural } from '../format.js';
