@@ -21,10 +21,11 @@ export function searchCard(found, options) {
   const missing = missingTexts(found);
   const texts = isSearched(found) ? missing : [...extentTexts(found), ...missing];
   if (texts.length === 0) return null;
+  const title = isSearched(found) ? 'Records are gone' : 'Not everything was searched';
   return h(
     'section',
-    { class: 'card gaps', 'aria-label': 'What was not searched' },
-    h('h2', null, stateBadge('warning', isSearched(found) ? 'Records are gone' : 'Not everything was searched')),
+    { class: 'card gaps', 'aria-label': title },
+    h('h2', null, stateBadge('warning', title)),
     h(
       'ul',
       null,
