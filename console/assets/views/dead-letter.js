@@ -43,7 +43,7 @@ class DeadLetterView extends View {
           'div',
           null,
           h('p', { class: 'small' }, h('a', { href: '/dead-letters' }, 'Dead letters')),
-          h('h1', null, 'Dead letter ', h('span', { class: 'mono' }, id)),
+          h('h1', { tabindex: '-1' }, 'Dead letter ', h('span', { class: 'mono' }, id)),
         ),
         this.badge,
       ),

@@ -153,6 +153,23 @@ holds('a viewer previews a redrive, and can neither run it nor discard', async (
   }
 });
 
+holds('closing the panel of a dead letter that was opened by its address leaves the focus on its heading', async ({
+  open,
+}) => {
+  const id = newOrderId('direct');
+  await write([{ key: id, value: `{"order_id":"${id}","status":"ASTRAY","total":1}` }]);
+  const list = await open('/dead-letters');
+  const row = await untilListed(list, id);
+  const letter = await row.getByRole('link', { name: /^order-status\// }).innerText();
+  const page = await open(`/dead-letters/processor/${encodeURIComponent(letter)}`);
+  await page.getByRole('button', { name: 'Redrive …' }).click();
+  const panel = page.getByRole('region', { name: 'Redrive this dead letter' });
+  await panel.getByText('Preview: done').waitFor();
+  await panel.getByRole('button', { name: 'Close' }).click();
+  await panel.waitFor({ state: 'detached' });
+  assert.equal(await page.locator(':focus').innerText(), `Dead letter ${letter}`);
+});
+
 holds('a dead letter that is not there is said to be unknown', async ({ open }) => {
   const page = await open('/dead-letters/processor/order-status%2F0%2F999999999');
   const problem = page.getByRole('alert');
