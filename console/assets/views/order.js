@@ -36,7 +36,7 @@ class OrderView extends View {
       h(
         'div',
         { class: 'view-head' },
-        h('h1', null, id === undefined ? 'Orders' : ['Order ', h('span', { class: 'mono' }, id)]),
+        h('h1', { tabindex: '-1' }, id === undefined ? 'Orders' : ['Order ', h('span', { class: 'mono' }, id)]),
         this.#searchForm(id),
       ),
       this.body,
@@ -98,15 +98,28 @@ class OrderView extends View {
 
   async #load() {
     const { id } = this.params;
+    // The button that asked for it goes away.
+    const isAsked = this.body.contains(document.activeElement);
     replace(this.body, loading(`Reading the records of ${id}`));
+    if (isAsked) {
+      this.#focusTitle();
+      announce(`Reading the records of ${id} …`);
+    }
     try {
       const found = await get(path`/api/orders/${id}` + this.#search, { signal: this.signal });
-      this.path = pathCard(id, { signal: this.signal, search: this.#search });
       this.#show(found);
+      if (isAsked) announce('The order was read.');
     } catch (error) {
       if (isAborted(error)) return;
-      replace(this.body, error.problem?.status === 404 ? this.#notFound(error) : this.#failed(error));
+      const isUnknown = error.problem?.status === 404;
+      replace(this.body, isUnknown ? this.#notFound(error) : this.#failed(error));
+      // Every other failure is an alert.
+      if (isAsked && isUnknown) announce('The order was not found.');
     }
+  }
+
+  #focusTitle() {
+    this.querySelector('h1').focus();
   }
 
   #notFound(error) {
@@ -153,7 +166,7 @@ class OrderView extends View {
       this.#story(found, revealed),
       gapsCard(found.not_looked_at),
       searchCard(found, this.#searching()),
-      h('div', { class: 'columns' }, this.path, vouchersCard(found)),
+      h('div', { class: 'columns' }, pathCard(this.params.id, found.path), vouchersCard(found)),
       ingressCard(found),
       recordsCard(found),
       rowsCard(found),
@@ -225,7 +238,7 @@ class OrderView extends View {
     if (!answer) return;
     this.#show(answer.result, { revealed: true });
     announce('The codes are shown.');
-    this.querySelector('h1').focus();
+    this.#focusTitle();
   }
 }
 

@@ -127,10 +127,7 @@ pub(super) async fn path(
 ) -> Result<Json<OrderPath>, Problem> {
     let query = Query::explain(&id, how.reach()?).map_err(Problem::bad_request)?;
     let found = ask(&console.runs, &query).await?;
-    path::of(&id, found).map(Json).map_err(|error| {
-        tracing::error!(%error, "the JSON of explain is not as expected");
-        Problem::internal()
-    })
+    order_path(&id, found).map(Json)
 }
 
 /// `POST /api/orders`
@@ -178,12 +175,30 @@ pub(super) async fn set_status(
     Ok(Json(answer))
 }
 
-/// Answers with the result of `explain`.
-fn explained(id: &str, reach: Reach, found: Value, query: &Query) -> Result<Json<Value>, Problem> {
+/// Answers with the result of `explain` and the path that follows from it, so that a page does not search
+/// the topics a second time for the path. The path is null where it cannot be told from the result.
+fn explained(
+    id: &str,
+    reach: Reach,
+    mut found: Value,
+    query: &Query,
+) -> Result<Json<Value>, Problem> {
     if found["found"] == false {
         return Err(Problem::not_found(not_found(id, reach, &found)));
     }
+    let path = order_path(id, found.clone()).ok();
+    if let Some(fields) = found.as_object_mut() {
+        fields.insert("path".to_owned(), json!(path));
+    }
     Ok(Json(with_command(found, query)))
+}
+
+/// Returns the path of an order from the result of `explain`.
+fn order_path(id: &str, found: Value) -> Result<OrderPath, Problem> {
+    path::of(id, found).map_err(|error| {
+        tracing::error!(%error, "the JSON of explain is not as expected");
+        Problem::internal()
+    })
 }
 
 fn not_found(id: &str, reach: Reach, found: &Value) -> String {

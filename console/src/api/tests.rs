@@ -230,6 +230,24 @@ async fn the_path_of_an_order_is_searched_as_far_as_the_request_says() {
 }
 
 #[tokio::test]
+async fn an_explained_order_has_its_path() {
+    let found = r#"echo '{"found":true,"topic":"t","records":[],"vouchers":[],"rows":[],
+        "dead_letters":[],"not_looked_at":[]}'"#;
+    let operator = console(Role::Operator, found, &[]);
+    let (_, explained) = fetch(&operator, "/api/orders/17").await;
+    let why = json!({"why": "a customer asks"});
+    let (_, revealed) = submit(&operator, "/api/orders/17/reveal", why).await;
+    let (_, path) = fetch(&operator, "/api/orders/17/path").await;
+    assert_eq!(path["hops"][0]["name"], "ingress", "{path}");
+    assert_eq!((&explained["path"], &revealed["path"]), (&path, &path));
+    // An order is explained even where its path cannot be told.
+    let operator = console(Role::Operator, WORDS, &[]);
+    let (status, explained) = fetch(&operator, "/api/orders/17").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(explained["path"], Value::Null);
+}
+
+#[tokio::test]
 async fn viewers_preview_and_operators_run() {
     let preview = || json!({"kind": "redrive", "service": "processor", "dry_run": true});
     let discard = || json!({"kind": "discard", "service": "sink", "ids": ["3/7"], "why": "w"});

@@ -86,11 +86,17 @@ holds('what every partition was searched for stays searched when codes are revea
   await hasRow(id);
   const page = await open(`/orders/${id}`);
   await rows(page).waitFor();
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await page.getByText('Search further').click();
   await page.getByText(`processor explain --all-partitions ${id}`, { exact: true }).waitFor();
   await page.getByRole('button', { name: 'Search every partition' }).click();
   await page.getByText(/^All partitions of order-status were read/).waitFor();
   assert.equal(new URL(page.url()).searchParams.get('all'), 'true', 'the search has an address');
+  await page.getByRole('heading', { name: 'Path, hop by hop' }).waitFor();
+  assert.equal(asked.filter((path) => path.startsWith('/api/orders/')).length, 1, `the topics are read once: ${asked}`);
+  assert.equal(await page.locator(':focus').innerText(), `Order ${id}`, 'the focus is on the heading');
+  await page.getByText('The order was read.').waitFor({ state: 'attached' });
   await page.getByRole('button', { name: 'Reveal codes …' }).click();
   const dialog = page.getByRole('dialog', { name: `Reveal the codes of order ${id}?` });
   const why = `the shop of ${id} asks`;
