@@ -86,6 +86,38 @@ holds('an order that nothing knows is asked for less and less often, and never i
   assert.ok(asked.every(({ search }) => search === '?no_scan=true'));
 });
 
+holds('following that fails has one alert, gives up in one sentence, and is taken up again', async ({ open }) => {
+  const page = await open('/try');
+  const paths = /\/api\/orders\/[^/]+\/path/;
+  const body = JSON.stringify({ title: 'Kafka is away', detail: 'no broker answers', status: 503 });
+  let asked = 0;
+  await page.route(paths, (route) => {
+    asked += 1;
+    return route.fulfill({ status: 503, contentType: 'application/problem+json', body });
+  });
+  await page.getByRole('searchbox', { name: 'Follow any order' }).fill(newOrderId('away'));
+  await page.getByRole('button', { name: 'Follow', exact: true }).click();
+  const alert = followed(page).getByRole('alert');
+  await alert.getByText('It is asked again by itself').waitFor();
+  const first = await alert.elementHandle();
+  await until('the order to be asked for three times', () => asked >= 3);
+  assert.ok(await first.evaluate((element) => element.isConnected), 'a further failure is no further alert');
+
+  await page.evaluate(() => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() + 11 * 60 * 1000;
+  });
+  await followed(page).getByText('It could not be read any more, and is not asked for again by itself.').waitFor();
+  await alert.getByText('No broker answers').waitFor();
+  assert.equal(await page.getByText('It is asked again by itself').count(), 0, 'the alert says nothing else');
+
+  await page.unroute(paths);
+  await followed(page).getByRole('button', { name: 'Follow it further' }).click();
+  assert.match(await page.locator(':focus').innerText(), /^Order /, 'the focus is on the heading');
+  await followed(page).getByText('Following', { exact: true }).waitFor();
+  await followed(page).getByText(/^Nothing knows this order yet/).waitFor();
+});
+
 holds('an order that cannot be followed is not asked for again', async ({ open }) => {
   const page = await open('/try');
   await page.getByRole('searchbox', { name: 'Follow any order' }).fill('x'.repeat(200));
