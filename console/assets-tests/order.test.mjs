@@ -177,6 +177,10 @@ test('an order at the ingress is not called unknown before its record is there',
   const pending = (version) => ({ partition: 3, offset: 1, reason: 'status', words: 'x', fields: { version } });
   const changed = order({ ingress, records: [pending('1')] });
   assert.match(storyOf(changed).text, /to be published\. The flow/);
+  const nearby = storyOf({ ...changed, searched: [searched('order-status', false, [], read(3, [0, 20]))] });
+  assert.equal(nearby.title, 'Accepted at the ingress, and not found in order-status');
+  assert.match(nearby.text, /lies in the rest of the topic\.$/);
+  assert.ok(!nearby.isLate, 'it may have arrived long ago');
   // The newest change is there, the record is another writer's, or the order has had an effect.
   assert.ok(!isUnpublished(order({ ingress, records: [pending('2')] })));
   assert.ok(!isUnpublished(order({ ingress, records: [pending(undefined)] })));

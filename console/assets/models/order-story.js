@@ -91,14 +91,23 @@ function notIssued(found) {
   return { tone: 'muted', title: 'No voucher', text: decisionOf(decisive(records)) };
 }
 
-function unpublished({ ingress, records, topic }) {
+function unpublished(found) {
+  const { ingress, records, topic } = found;
+  const accepted = `The ingress has it as ${ingress.status}, version ${ingress.version}.`;
+  if (!isStatusSearched(found)) {
+    return {
+      tone: 'info',
+      title: `Accepted at the ingress, and not found in ${topic}`,
+      text:
+        `${accepted} The record of this change is not in what was searched: it waits in the outbox to be ` +
+        'published, or lies in the rest of the topic.',
+    };
+  }
   const removed = records.length === 0 ? ', or retention has removed its record' : '';
   return {
     tone: 'info',
     title: `Accepted at the ingress, and not in ${topic}`,
-    text:
-      `The ingress has it as ${ingress.status}, version ${ingress.version}. It waits in the outbox to be ` +
-      `published${removed}. The flow shows what holds it up.`,
+    text: `${accepted} It waits in the outbox to be published${removed}. The flow shows what holds it up.`,
     isLate: true,
   };
 }

@@ -232,6 +232,10 @@ impl Explained {
             return match voucher {
                 // There was one, so there is nothing to wait for.
                 Some(_) => Hop::none(NAME, format!("no record was found in {topic} any more")),
+                None if !self.is_searched() => {
+                    let text = format!("its record was not found in what was searched of {topic}");
+                    Hop::waiting(NAME, text)
+                }
                 None if self.records.is_empty() => {
                     Hop::waiting(NAME, format!("no record in {topic} yet"))
                 }

@@ -200,11 +200,12 @@ fn a_record_that_was_not_searched_for_everywhere_is_not_called_unpublished() {
     };
     for records in [0, 1] {
         let nearby = of(records, false);
-        let text = &nearby.hops[1].text;
-        assert!(
-            text.ends_with("was not found in what was searched of order-status"),
-            "{text}"
-        );
+        for Hop { name, text, .. } in &nearby.hops[1..=2] {
+            assert!(
+                text.ends_with("was not found in what was searched of order-status"),
+                "{name}: {text}"
+            );
+        }
         assert!(!nearby.complete, "it may be published yet");
         let text = of(records, true).hops.swap_remove(1).text;
         assert!(text.contains("not published to order-status yet"), "{text}");
