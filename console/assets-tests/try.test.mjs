@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 
-import { delayText, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from '../assets/try/hops.js';
+import { delayText, isHeldUp, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from '../assets/try/hops.js';
 import { isPermanent, pauseMillis } from '../assets/try/pace.js';
 import { bodyOf, DEFAULTS, faults, formCommands, isMoney, placeCommand, sendCommand, sum } from '../assets/try/order.js';
 
@@ -75,6 +75,8 @@ test('an order that waits in the outbox is accepted', () => {
 test('an order that was accepted long ago may have been published', () => {
   const hops = [hop('ingress', 'done', '2026-08-23T12:00:00.000Z'), hop('outbox', 'waiting'), hop('voucher', 'waiting')];
   assert.match(verdict({ found: true, complete: false, hops }, true), /its record was not found: .* older ones or gone\./);
+  assert.ok(!isHeldUp(hops), 'the flow may have nothing to show');
+  assert.ok(isHeldUp([hop('voucher', 'waiting')]));
   assert.match(delayText(hops, 45_000), /^It was accepted 45.* ago\.$/);
   assert.match(delayText([hop('voucher', 'waiting')], 45_000), /^It has waited for 45/);
 });

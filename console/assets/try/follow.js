@@ -8,7 +8,7 @@ import { stateBadge } from '../components/state-badge.js';
 import { timeElement } from '../components/time.js';
 import { h, replace, setText } from '../dom.js';
 import { millis, sentence as sentenceOf } from '../format.js';
-import { delayText, hopLabel, LATE_MILLIS, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from './hops.js';
+import { delayText, hopLabel, isHeldUp, LATE_MILLIS, longestMillis, millisWaiting, totalMillis, verdict, whyGivenUp } from './hops.js';
 import { isPermanent, pauseMillis } from './pace.js';
 
 // An order that has not arrived by then waits for something that the flow view shows better.
@@ -37,6 +37,7 @@ export function followOrder(orderId, { signal }) {
   let asking = false;
   let ended = false;
   let isKnown = false;
+  let heldUp = false;
   let lastError = null;
   let quiet = 0;
   let seen = '';
@@ -102,7 +103,7 @@ export function followOrder(orderId, { signal }) {
     badge.update('stopped', 'No longer followed');
     // The error that is shown says that it is asked again.
     if (lastError) replace(failure, problemBox(lastError, { level: 3 }));
-    const text = whyGivenUp({ hasFailed: lastError !== null, isKnown, isHeldUp: !flow.hidden, said });
+    const text = whyGivenUp({ hasFailed: lastError !== null, isKnown, isHeldUp: heldUp, said });
     setText(sentence, text);
     announce(text);
   }
@@ -112,6 +113,7 @@ export function followOrder(orderId, { signal }) {
     const waited = answer.complete ? null : millisWaiting(answer.hops);
     const late = waited !== null && waited >= LATE_MILLIS;
     const text = verdict(answer, late);
+    heldUp = late && isHeldUp(answer.hops);
     flow.hidden = !late;
     badge.update(answer.complete ? 'done' : 'waiting', answer.complete ? 'Complete' : 'Following');
     if (answer.complete && total !== null) setText(sentence, `${text} ${millis(total)} from first to last.`);

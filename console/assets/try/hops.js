@@ -69,6 +69,11 @@ export function delayText(hops, waited) {
   return isInOutbox(hops) ? `It was accepted ${millis(waited)} ago.` : `It has waited for ${millis(waited)}.`;
 }
 
+/** Returns whether something surely holds an order up that waits: the record of an accepted one may be elsewhere. */
+export function isHeldUp(hops) {
+  return !isInOutbox(hops);
+}
+
 function isInOutbox(hops) {
   return hops.find((hop) => hop.state === 'waiting')?.name === 'outbox';
 }
@@ -79,7 +84,7 @@ function isInOutbox(hops) {
  * @param {object} last
  * @param {boolean} last.hasFailed whether the last request failed
  * @param {boolean} last.isKnown whether the last answer knew the order
- * @param {boolean} last.isHeldUp whether the flow view shows what it waits for
+ * @param {boolean} last.isHeldUp whether it surely waits for something that the flow view shows
  * @param {string} last.said the last verdict
  */
 export function whyGivenUp({ hasFailed, isKnown, isHeldUp, said }) {
