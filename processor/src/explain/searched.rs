@@ -24,6 +24,8 @@ pub(super) struct SearchedTopic {
     pub(super) read: BTreeMap<Partition, Spans>,
     /// What led to the parts that were read.
     pub(super) how: BTreeSet<How>,
+    /// Whether `--no-scan` left out offsets that a search without it reads.
+    pub(super) left_out: bool,
     pub(super) records_read: u64,
 }
 

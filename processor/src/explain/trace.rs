@@ -7,7 +7,7 @@ use runtime::dead_letter::{DeadLetter, DeadLetterState, Origin};
 use runtime::record::{Offset, Partition};
 use schemas::{KeyForm, Timestamp};
 
-use super::searched::{How, SearchedTopic};
+use super::searched::SearchedTopic;
 use crate::explainer::Explanation;
 
 /// Everything that was found about an order.
@@ -233,7 +233,7 @@ impl OrderTrace {
     }
 
     /// Returns the error for an order about which nothing was found. All partitions of the order
-    /// statuses are read by then, unless `--no-scan` forbids it.
+    /// statuses are read by then, unless `--no-scan` left some out.
     pub(super) fn not_found(&self) -> String {
         let SearchedTopic {
             name,
@@ -242,10 +242,10 @@ impl OrderTrace {
             ..
         } = &self.order_status;
         let vouchers = &self.vouchers_topic;
-        if self.order_status.how.contains(&How::Newest) {
+        if self.order_status.left_out || vouchers.left_out {
             return format!(
-                "order {} is not in the newest offsets of {name} and {}, nor in the dead letter \
-                 topics; without --no-scan older offsets are read too{}",
+                "order {} is not in what --no-scan reads of {name} and {}, nor in the dead letter \
+                 topics; without it older offsets and other partitions are read too{}",
                 self.order_id,
                 vouchers.name,
                 self.gaps_at_the_end()
@@ -478,9 +478,36 @@ mod tests {
         let gap = "not read: the vouchers' table, because the server is away";
         assert_eq!(trace.gap_note().as_deref(), Some(gap));
         assert!(trace.not_found().ends_with(gap));
-        trace.order_status.how.insert(How::Newest);
+    }
+
+    #[test]
+    fn an_order_that_is_not_found_is_only_not_in_what_was_read() {
+        let mut trace = OrderTrace {
+            order_id: "94".to_owned(),
+            ..OrderTrace::default()
+        };
+        trace.order_status.name = "order-status".to_owned();
+        trace.order_status.partitions = 12;
+        trace.vouchers_topic.name = "vouchers".to_owned();
+        let whole = trace.not_found();
+        assert!(whole.contains("in none of the 12 partitions"), "{whole}");
+        for (statuses, vouchers) in [(true, false), (false, true), (true, true)] {
+            trace.order_status.left_out = statuses;
+            trace.vouchers_topic.left_out = vouchers;
+            assert_eq!(
+                trace.not_found(),
+                "order 94 is not in what --no-scan reads of order-status and vouchers, nor in the \
+                 dead letter topics; without it older offsets and other partitions are read too"
+            );
+        }
+        trace.gaps.push(Gap {
+            what: "the vouchers' table".to_owned(),
+            why: "the server is away".to_owned(),
+        });
         let not_found = trace.not_found();
-        assert!(not_found.contains("without --no-scan"), "{not_found}");
-        assert!(not_found.ends_with(gap), "{not_found}");
+        assert!(
+            not_found.ends_with("because the server is away"),
+            "{not_found}"
+        );
     }
 }

@@ -202,6 +202,13 @@ async fn an_order_of_which_nothing_is_known_is_searched_everywhere_or_from_a_tim
     assert_eq!(newest["complete"], false);
     assert!(read(&newest) < read(&whole), "{newest:#}");
 
+    // The partitions of this key are short, and the topic is not: the others are not read.
+    let nobody = ["explain", "nobody", "--no-scan", "--nearby", "420"];
+    let nobody = system.run_processor(&nobody, &[]).await?;
+    assert_eq!(nobody.code, 1);
+    let said = "order nobody is not in what --no-scan reads of ";
+    assert!(nobody.stderr.contains(said), "{}", nobody.stderr);
+
     let past = ["explain", "past", "--since", "-30m"];
     let past = system.run_processor(&past, &[]).await?;
     assert_eq!(past.code, 1);

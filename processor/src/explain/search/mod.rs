@@ -71,6 +71,22 @@ impl Reach {
         self.all_partitions || self.scan || self.since.is_some()
     }
 
+    /// Returns whether these partitions are read completely in any case.
+    fn is_short(&self, topic: &SearchedTopic, partitions: &BTreeSet<Partition>) -> bool {
+        topic.offsets(partitions) <= self.nearby
+    }
+
+    /// Returns whether the partitions in which the order is not likely to be are read too. Notes in the
+    /// topic if only `--no-scan` prevents that.
+    fn reads_all(&self, topic: &mut SearchedTopic, may_be_elsewhere: bool) -> bool {
+        if self.all_partitions || !may_be_elsewhere {
+            return self.all_partitions;
+        }
+        let is_allowed = !self.no_scan || self.is_short(topic, &topic.all());
+        topic.left_out |= !is_allowed;
+        is_allowed
+    }
+
     /// Returns how whole partitions are searched.
     fn how(&self) -> How {
         self.since.map_or(How::Whole, How::Since)
@@ -143,6 +159,7 @@ impl Search {
         let rest = topic.rest(partitions);
         if self.reach.no_scan && !self.is_short(topic, partitions) {
             topic.how.insert(How::Newest);
+            topic.left_out = true;
             return newest(rest, self.reach.nearby);
         }
         topic.how.insert(self.reach.how());
@@ -151,7 +168,7 @@ impl Search {
 
     /// Returns whether these partitions are read completely in any case.
     fn is_short(&self, topic: &SearchedTopic, partitions: &BTreeSet<Partition>) -> bool {
-        topic.offsets(partitions) <= self.reach.nearby
+        self.reach.is_short(topic, partitions)
     }
 
     /// Returns where records that are not older than these times begin in the partition of the order's
@@ -185,5 +202,64 @@ fn at(record: &impl InputRecord) -> RecordPosition {
             .header(TRACEPARENT)
             .and_then(|value| TraceParent::parse(&value))
             .map(TraceParent::trace_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::kafka::{Span, Times};
+
+    use super::*;
+
+    /// A topic of four partitions with 100 offsets each.
+    fn topic() -> SearchedTopic {
+        let whole = TopicRange {
+            topic: "order-status".to_owned(),
+            spans: (0..4)
+                .map(|partition| (partition, Span { from: 0, to: 100 }))
+                .collect(),
+            times: Times::default(),
+        };
+        SearchedTopic::new(whole, "94").unwrap()
+    }
+
+    #[test]
+    fn without_a_scan_the_other_partitions_of_a_long_topic_are_left_out_and_that_is_noted() {
+        let no_scan = Reach {
+            all_partitions: false,
+            scan: false,
+            no_scan: true,
+            since: None,
+            nearby: 399,
+        };
+        assert!(no_scan.is_short(&topic(), &[0, 1].into()));
+        let scan = Reach {
+            no_scan: false,
+            ..no_scan
+        };
+        let of_a_short_topic = Reach {
+            nearby: 400,
+            ..no_scan
+        };
+        let all_partitions = Reach {
+            all_partitions: true,
+            ..scan
+        };
+        for (reach, may_be_elsewhere, reads_all, left_out) in [
+            (no_scan, true, false, true),
+            (no_scan, false, false, false),
+            (of_a_short_topic, true, true, false),
+            (scan, true, true, false),
+            (scan, false, false, false),
+            (all_partitions, false, true, false),
+        ] {
+            let mut topic = topic();
+            let answer = reach.reads_all(&mut topic, may_be_elsewhere);
+            assert_eq!(
+                (answer, topic.left_out),
+                (reads_all, left_out),
+                "{reach:?}, {may_be_elsewhere}"
+            );
+        }
     }
 }

@@ -122,8 +122,7 @@ impl Search {
         let parts = self.unguided(topic, likely);
         let sees_framed = self.read_statuses(topic, trace, sources, &parts, |_| false)?;
         let may_be_elsewhere = sees_framed || trace.statuses.is_empty();
-        let is_allowed = !self.reach.no_scan || self.is_short(topic, &topic.all());
-        if self.reach.all_partitions || (may_be_elsewhere && is_allowed) {
+        if self.reach.reads_all(topic, may_be_elsewhere) {
             let parts = topic.rest(&topic.all());
             self.read_statuses(topic, trace, sources, &parts, |_| false)?;
         }
