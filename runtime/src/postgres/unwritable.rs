@@ -122,22 +122,78 @@ pub fn message_of(error: &Error) -> String {
     }
 }
 
-/// Returns what `/readyz` says while a database does not answer or takes no writes, with what to do.
+/// Returns what `/readyz` says while a database does not answer, refuses, or takes no writes, with what to
+/// do if the error shows that.
 pub fn outage_sentence(error: &Error) -> String {
     let message = message_of(error);
     if Unwritable::of(error).is_some() {
         return format!("Postgres takes no writes: {message}; the command check says what to do");
     }
-    format!("Postgres does not answer: {message}; start it, or correct DATABASE_URL")
+    match error {
+        Error::Database(refusal) => {
+            // Classes 28 and 3D: the server does not know the user, the password or the database.
+            let is_url_wrong = refusal
+                .code()
+                .is_some_and(|code| code.starts_with("28") || code.starts_with("3D"));
+            let advice = match is_url_wrong {
+                true => "; correct DATABASE_URL",
+                false => "",
+            };
+            format!("Postgres refuses: {message}{advice}")
+        }
+        Error::PoolTimedOut => format!("Postgres gives no connection: {message}"),
+        _ => format!("Postgres does not answer: {message}; start it, or correct DATABASE_URL"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::time::Duration;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
 
     use super::super::{Database, Timeouts};
     use super::*;
     use crate::settings::Secret;
+
+    /// An error of the server: its SQLSTATE and its message.
+    #[derive(Debug)]
+    struct Answer(&'static str, &'static str);
+
+    impl fmt::Display for Answer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.1)
+        }
+    }
+
+    impl std::error::Error for Answer {}
+
+    impl DatabaseError for Answer {
+        fn message(&self) -> &str {
+            self.1
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
 
     #[tokio::test]
     async fn a_server_that_refuses_connections_is_named() {
@@ -176,5 +232,78 @@ mod tests {
             "Postgres takes no writes: the database server's disk is full at db:5432; the command check \
              says what to do"
         );
+    }
+
+    #[test]
+    fn a_server_that_answers_is_not_to_be_started() {
+        for (code, message, sentence) in [
+            (
+                "53300",
+                "sorry, too many clients already",
+                "Postgres refuses: sorry, too many clients already (SQLSTATE 53300)",
+            ),
+            (
+                "57014",
+                "canceling statement due to statement timeout",
+                "Postgres refuses: canceling statement due to statement timeout (SQLSTATE 57014)",
+            ),
+            (
+                "55P03",
+                "canceling statement due to lock timeout",
+                "Postgres refuses: canceling statement due to lock timeout (SQLSTATE 55P03)",
+            ),
+            (
+                "57P03",
+                "the database system is starting up",
+                "Postgres refuses: the database system is starting up (SQLSTATE 57P03)",
+            ),
+            (
+                "28P01",
+                "password authentication failed for user \"u\"",
+                "Postgres refuses: password authentication failed for user \"u\" (SQLSTATE 28P01); \
+                 correct DATABASE_URL",
+            ),
+            (
+                "3D000",
+                "database \"d\" does not exist",
+                "Postgres refuses: database \"d\" does not exist (SQLSTATE 3D000); correct \
+                 DATABASE_URL",
+            ),
+            (
+                "53100",
+                "No space left on device",
+                "Postgres takes no writes: No space left on device (SQLSTATE 53100); the command check \
+                 says what to do",
+            ),
+        ] {
+            let error = Error::Database(Box::new(Answer(code, message)));
+            assert_eq!(outage_sentence(&error), sentence);
+        }
+    }
+
+    #[test]
+    fn a_pool_without_a_connection_is_not_to_be_started() {
+        assert_eq!(
+            outage_sentence(&Error::PoolTimedOut),
+            "Postgres gives no connection: no connection within the timeout: the database does not \
+             answer, or all connections are in use"
+        );
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_to_be_started() {
+        let refused = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        for error in [
+            Error::Io(refused),
+            Error::Tls("no certificate".into()),
+            Error::Configuration("no host".into()),
+        ] {
+            let sentence = outage_sentence(&error);
+            assert!(
+                sentence.starts_with("Postgres does not answer: ")
+                    && sentence.ends_with("; start it, or correct DATABASE_URL"),
+                "{sentence}"
+            );
+        }
     }
 }
