@@ -52,6 +52,13 @@ pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(|(_, token)| token)
 }
 
+/// Returns the tokens under either name, whether they count or not.
+pub(super) fn all_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    cookies(headers)
+        .filter(|(name, _)| *name == SECURE || *name == PLAIN)
+        .map(|(_, token)| token)
+}
+
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)

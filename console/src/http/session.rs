@@ -191,9 +191,9 @@ impl Sessions {
         Ok(Some(token))
     }
 
-    /// Ends the session of a request, if it has one.
+    /// Ends every session whose cookie a request has, under either name.
     pub(super) fn sign_out(&self, headers: &HeaderMap) {
-        let ids = cookie::tokens(headers).map(|token| digest(token.as_bytes()));
+        let ids = cookie::all_tokens(headers).map(|token| digest(token.as_bytes()));
         let mut open = self.0.lock();
         let before = open.len();
         for id in ids {

@@ -66,12 +66,13 @@ pub(super) async fn sign_in(
     State(console): State<Console>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let peer = request
-        .extensions()
+    let (parts, body) = request.into_parts();
+    let peer = parts
+        .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let secure = is_secure(request.headers());
-    let body = axum::body::to_bytes(request.into_body(), usize::MAX)
+    let secure = is_secure(&parts.headers);
+    let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .map_err(|_| Problem::bad_request("the body ended early"))?;
     // The parser's message is not passed on, because it could quote a key.
@@ -82,6 +83,8 @@ pub(super) async fn sign_in(
     let Some(token) = console.sessions.sign_in(peer, key.as_bytes())? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
+    // The answer replaces or removes the cookies of earlier sessions, so nobody could sign out of them.
+    console.sessions.sign_out(&parts.headers);
     let set = cookie::set(&token, secure).map(|value| (SET_COOKIE, value));
     Ok((StatusCode::NO_CONTENT, AppendHeaders(set)).into_response())
 }

@@ -84,6 +84,35 @@ async fn over_tls_a_cookie_that_a_sibling_domain_can_set_is_no_session() {
 }
 
 #[tokio::test]
+async fn signing_out_and_signing_in_again_end_the_sessions_of_both_cookies() {
+    let again = format!("{{\"key\":\"{BOBS}\"}}");
+    for (method, body) in [("DELETE", ""), ("POST", again.as_str())] {
+        let console = with_keys();
+        let plain = sign_in(&console, ANNS).await;
+        let key = format!("{{\"key\":\"{ANNS}\"}}");
+        let over_tls = with(
+            request("POST", "/api/session", &key),
+            ORIGIN,
+            "https://localhost:9466",
+        );
+        let answer = ask(&console, over_tls).await;
+        let secure = answer.headers[SET_COOKIE].to_str().unwrap();
+        let secure = secure.split(';').next().unwrap();
+        let has_session = async |cookie: &str| {
+            let answer = ask(&console, with(get_path("/api/session"), COOKIE, cookie)).await;
+            answer.status == StatusCode::OK
+        };
+        assert!(has_session(&plain).await && has_session(secure).await);
+
+        let both = format!("{plain}; {secure}");
+        let ends = with(request(method, "/api/session", body), COOKIE, &both);
+        assert_eq!(ask(&console, ends).await.status, StatusCode::NO_CONTENT);
+        assert!(!has_session(&plain).await, "after {method}");
+        assert!(!has_session(secure).await, "after {method}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_keys_are_refused_and_then_slowed() {
     let console = with_keys();
     let wrong = || request("POST", "/api/session", "{\"key\":\"ann-0123456789abcdeg\"}");
