@@ -44,8 +44,12 @@ fn value(token: &str, seconds: u64, secure: bool) -> HeaderValue {
 
 /// Returns the tokens that count in a request. Over TLS only the cookie counts that no other host can have
 /// set. Where it is sent it counts alone, because browsers send it only over TLS and to loopback.
-pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let is_over_tls = is_secure(headers) || cookies(headers).any(|(name, _)| name == SECURE);
+pub(super) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    in_uri: Option<&Authority>,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let is_over_tls =
+        is_secure(headers, in_uri) || cookies(headers).any(|(name, _)| name == SECURE);
     let accepted = if is_over_tls { SECURE } else { PLAIN };
     cookies(headers)
         .filter(move |(name, _)| *name == accepted)
@@ -71,19 +75,20 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 /// Returns whether a request came over TLS, which a proxy terminates in front of the console, so that its
 /// cookie can be `Secure` and must be. Not every proxy says so, but browsers send `Sec-Fetch-Site` only over
 /// TLS and to loopback. A client that sends these headers over plain HTTP gets a cookie that its browser
-/// refuses.
-pub(super) fn is_secure(headers: &HeaderMap) -> bool {
+/// refuses. `in_uri` is the host in the request's URI.
+pub(super) fn is_secure(headers: &HeaderMap, in_uri: Option<&Authority>) -> bool {
     let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     value("origin").is_some_and(|origin| origin.starts_with(b"https://"))
         || value("x-forwarded-proto") == Some(b"https".as_slice())
-        || (value("sec-fetch-site").is_some() && !may_be_to_loopback(headers))
+        || (value("sec-fetch-site").is_some() && !is_to_loopback(headers, in_uri))
 }
 
-/// Returns whether the host may be this machine, which browsers trust over plain HTTP as well.
-fn may_be_to_loopback(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    let Some(host) = host.and_then(|host| Authority::try_from(host).ok()) else {
-        return true;
+/// Returns whether the host is this machine, which browsers trust over plain HTTP as well. The URI's host
+/// precedes `Host` (RFC 9112, section 3.2.2), which HTTP/2 does without.
+fn is_to_loopback(headers: &HeaderMap, in_uri: Option<&Authority>) -> bool {
+    let in_headers = || Authority::try_from(headers.get(HOST)?.as_bytes()).ok();
+    let Some(host) = in_uri.cloned().or_else(in_headers) else {
+        return false;
     };
     let name = host.host().trim_end_matches('.').to_ascii_lowercase();
     let address = name.trim_start_matches('[').trim_end_matches(']');
@@ -107,14 +112,43 @@ mod tests {
         );
         headers.append(COOKIE, HeaderValue::from_static("checkout-session=two;c"));
         headers.append(COOKIE, HeaderValue::from_static("xcheckout-session=three"));
-        assert_eq!(tokens(&headers).collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(tokens(&headers, None).collect::<Vec<_>>(), ["one", "two"]);
     }
 
     #[test]
     fn the_cookie_that_no_other_host_can_set_counts_alone() {
         let both = "checkout-session=theirs; __Host-checkout=own";
         let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(both))]);
-        assert_eq!(tokens(&headers).collect::<Vec<_>>(), ["own"]);
+        assert_eq!(tokens(&headers, None).collect::<Vec<_>>(), ["own"]);
+    }
+
+    #[test]
+    fn a_browser_that_is_not_on_loopback_uses_tls() {
+        for (host, in_uri, expected) in [
+            (Some("localhost:9466"), None, false),
+            (Some("console.example"), None, true),
+            // HTTP/2 names the host in the URI alone.
+            (None, Some("console.example"), true),
+            (None, Some("[::1]:9466"), false),
+            // The host in the URI precedes the header.
+            (Some("localhost:9466"), Some("console.example"), true),
+            (Some("console.example"), Some("127.0.0.1:9466"), false),
+            // A host that is unknown is not loopback.
+            (None, None, true),
+            (Some("a b"), None, true),
+        ] {
+            let site = HeaderValue::from_static("same-origin");
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", site);
+            if let Some(host) = host {
+                headers.insert(HOST, HeaderValue::from_static(host));
+            }
+            let authority = in_uri.map(Authority::from_static);
+            let secure = is_secure(&headers, authority.as_ref());
+            assert_eq!(secure, expected, "{host:?}, {in_uri:?}");
+            headers.remove("sec-fetch-site");
+            assert!(!is_secure(&headers, authority.as_ref()), "no browser");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics::{counter, gauge};
@@ -207,8 +208,9 @@ impl Sessions {
         }
     }
 
-    /// Returns the person who makes a request, or `None` if nobody is signed in.
-    pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
+    /// Returns the person who makes a request, or `None` if nobody is signed in. `in_uri` is the host in
+    /// the request's URI.
+    fn visitor(&self, headers: &HeaderMap, in_uri: Option<&Authority>) -> Option<Visitor> {
         match &self.0.allowed {
             Allowed::Anyone(role) => Some(Visitor {
                 identity: Identity {
@@ -217,7 +219,7 @@ impl Sessions {
                 },
                 session: None,
             }),
-            Allowed::Keys(keys) => cookie::tokens(headers).find_map(|token| {
+            Allowed::Keys(keys) => cookie::tokens(headers, in_uri).find_map(|token| {
                 let id = digest(token.as_bytes());
                 let session = self.session(&id)?;
                 let identity = keys.borrow().identify(&session.key)?;
@@ -311,7 +313,8 @@ impl FromRequestParts<Console> for Visitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Console) -> Result<Self, Problem> {
-        let visitor = state.sessions.visitor(&parts.headers);
+        let in_uri = parts.uri.authority();
+        let visitor = state.sessions.visitor(&parts.headers, in_uri);
         visitor.ok_or_else(Problem::unauthorized)
     }
 }
@@ -370,14 +373,14 @@ mod tests {
     }
 
     fn name(sessions: &Sessions, headers: &HeaderMap) -> Option<String> {
-        Some(sessions.visitor(headers)?.identity.name)
+        Some(sessions.visitor(headers, None)?.identity.name)
     }
 
     #[tokio::test]
     async fn a_session_ends_when_it_is_too_old() {
         let (_keys, sessions) = sessions();
         let ann = sign_in(&sessions, ANNS);
-        let visitor = sessions.visitor(&ann).unwrap();
+        let visitor = sessions.visitor(&ann, None).unwrap();
         assert_eq!(visitor.identity.role, Role::Operator);
         let id = visitor.session.unwrap();
         let left = sessions.session(&id).unwrap().expires - Instant::now();
@@ -392,7 +395,7 @@ mod tests {
     async fn signing_out_ends_the_session_and_no_other() {
         let (_keys, sessions) = sessions();
         let (ann, bob) = (sign_in(&sessions, ANNS), sign_in(&sessions, BOBS));
-        let visitor = sessions.visitor(&ann).unwrap();
+        let visitor = sessions.visitor(&ann, None).unwrap();
         let waiting = tokio::spawn({
             let sessions = sessions.clone();
             async move { sessions.ended(&visitor).await }
@@ -407,9 +410,12 @@ mod tests {
     async fn a_session_has_what_its_key_has_now() {
         let (sender, sessions) = sessions();
         let ann = sign_in(&sessions, ANNS);
-        let visitor = sessions.visitor(&ann).unwrap();
+        let visitor = sessions.visitor(&ann, None).unwrap();
         sender.send_replace(keys(&format!("ann viewer {ANNS}")));
-        assert_eq!(sessions.visitor(&ann).unwrap().identity.role, Role::Viewer);
+        assert_eq!(
+            sessions.visitor(&ann, None).unwrap().identity.role,
+            Role::Viewer
+        );
         sender.send_replace(keys(&format!("bob viewer {BOBS}")));
         sessions.ended(&visitor).await;
         assert_eq!(name(&sessions, &ann), None);
@@ -469,7 +475,7 @@ mod tests {
     #[test]
     fn where_no_key_is_needed_everybody_has_the_role() {
         let sessions = Sessions::of_anyone(Role::Viewer);
-        let visitor = sessions.visitor(&HeaderMap::new()).unwrap();
+        let visitor = sessions.visitor(&HeaderMap::new(), None).unwrap();
         assert_eq!(visitor.identity.name, "anyone");
         assert!(sessions.sign_in(PEER, b"any").unwrap().is_none());
     }

@@ -71,7 +71,7 @@ pub(super) async fn sign_in(
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let secure = is_secure(&parts.headers);
+    let secure = is_secure(&parts.headers, parts.uri.authority());
     let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .map_err(|_| Problem::bad_request("the body ended early"))?;

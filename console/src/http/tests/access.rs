@@ -71,10 +71,15 @@ async fn over_tls_a_cookie_that_a_sibling_domain_can_set_is_no_session() {
     let on_loopback = with(mine(), "sec-fetch-site", "same-origin");
     assert_eq!(ask(&console, on_loopback).await.status, StatusCode::OK);
     let elsewhere = with(mine(), HOST, "192.0.2.7:9466");
+    // As HTTP/2 names the host.
+    let mut in_uri = mine();
+    in_uri.headers_mut().remove(HOST);
+    *in_uri.uri_mut() = "http://192.0.2.7:9466/api/session".parse().unwrap();
     for over_tls in [
         with(mine(), "x-forwarded-proto", "https"),
         with(mine(), ORIGIN, "https://localhost:9466"),
         with(elsewhere, "sec-fetch-site", "same-origin"),
+        with(in_uri, "sec-fetch-site", "same-origin"),
         with(mine(), COOKIE, &format!("{plain}; __Host-checkout=old")),
     ] {
         ask(&console, over_tls)
