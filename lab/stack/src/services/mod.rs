@@ -5,10 +5,12 @@ pub(crate) mod environment;
 mod service;
 mod supervisor;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use rustix::process::Signal;
 
 use crate::progress::Progress;
 use environment::Environment;
@@ -146,22 +148,94 @@ impl Services {
         );
     }
 
-    /// Stops the services, one after the other.
+    /// Stops the services, one after the other. Returns the first error once all are stopped: the
+    /// services behind one that fails have data to drain as well.
     pub(crate) async fn stop(self) -> Result<()> {
+        let mut stopped = Ok(());
         for service in self.all() {
             // Stopped while it is missing, or given up.
             if self.supervised && service.exit_status().is_some() {
                 continue;
             }
-            let status = service.terminate(STOP_DEADLINE).await?;
-            if !status.success() {
-                bail!(
-                    "{} ended with {status}; its log: {}",
-                    service.name(),
-                    service.log().display()
-                );
-            }
+            let result = self.stop_one(service).await;
+            stopped = stopped.and(result);
         }
-        Ok(())
+        stopped
+    }
+
+    async fn stop_one(&self, service: &Service) -> Result<()> {
+        let status = service.terminate(STOP_DEADLINE).await?;
+        // Stopped just after it was started again, when it did not handle signals yet.
+        let ended_at_start = self.supervised
+            && !service.was_ready()
+            && status.signal() == Some(Signal::TERM.as_raw());
+        if status.success() || ended_at_start {
+            return Ok(());
+        }
+        bail!(
+            "{} ended with {status}; its log: {}",
+            service.name(),
+            service.log().display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::process::{last_line, pause};
+
+    /// Drains when it is told to stop.
+    const DRAINS: &str = "trap 'echo drained; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    const FAILS: &str = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done";
+    /// Handles no signal, as a service that has just been started.
+    const STARTS: &str = "echo up; exec sleep 600";
+
+    /// Starts a shell in place of each service; the processor's is `processor`.
+    async fn services(processor: &str, logs: &Path, supervised: bool) -> Services {
+        let start = async |name: &str, script: &str| {
+            let service = ServiceCommand::new(name, Path::new("/bin/sh"), logs)
+                .arguments(["-c", script])
+                .start()
+                .await
+                .unwrap();
+            let begun = Instant::now();
+            while last_line(service.log()) != "up" {
+                assert!(begun.elapsed() < READY_DEADLINE, "{name} does not start");
+                pause().await;
+            }
+            service
+        };
+        Services {
+            producer: start("producer", DRAINS).await,
+            processor: start("processor", processor).await,
+            sink: start("sink", DRAINS).await,
+            console: start("console", DRAINS).await,
+            supervised,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_services_behind_one_that_fails_drain_as_well() {
+        let logs = tempfile::tempdir().unwrap();
+        let services = services(FAILS, logs.path(), true).await;
+        let error = services.stop().await.unwrap_err().to_string();
+        assert!(error.starts_with("processor ended with "), "{error}");
+        for name in ["console", "producer", "sink"] {
+            let log = logs.path().join(format!("{name}.log"));
+            assert_eq!(last_line(&log), "drained", "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_stopped_just_after_it_was_started_again_is_no_failure() {
+        for supervised in [true, false] {
+            let logs = tempfile::tempdir().unwrap();
+            let services = services(STARTS, logs.path(), supervised).await;
+            let stopped = services.stop().await;
+            assert_eq!(stopped.is_ok(), supervised, "{stopped:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -150,6 +151,7 @@ impl ServiceCommand {
             command: self,
             http_addr,
             child,
+            was_ready: AtomicBool::new(false),
             _port: port,
         })
     }
@@ -178,6 +180,8 @@ pub struct Service {
     command: ServiceCommand,
     http_addr: String,
     child: Child,
+    /// Whether the present process was ready once.
+    was_ready: AtomicBool,
     _port: Option<Port>,
 }
 
@@ -216,6 +220,12 @@ impl Service {
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child.exit_status()
+    }
+
+    /// Returns whether it was ready since it was last started. Until then SIGTERM may end it before it
+    /// handles signals.
+    pub(super) fn was_ready(&self) -> bool {
+        self.was_ready.load(Ordering::Relaxed)
     }
 
     /// Waits until it has ended by itself.
@@ -287,6 +297,7 @@ impl Service {
             bail!("{} still runs", self.name());
         }
         self.child = self.command.spawn(&self.http_addr).await?;
+        *self.was_ready.get_mut() = false;
         Ok(())
     }
 
@@ -302,6 +313,8 @@ impl Service {
             Err(_) => bail!("/readyz does not answer"),
         };
         let has_ended = || self.exit_status().is_some();
-        wait_until_ready(self.name(), Some(self.log()), deadline, has_ended, is_ready).await
+        wait_until_ready(self.name(), Some(self.log()), deadline, has_ended, is_ready).await?;
+        self.was_ready.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
