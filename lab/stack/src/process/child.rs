@@ -16,7 +16,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::sync::{oneshot, watch};
 
-type Job = (Command, oneshot::Sender<io::Result<std::process::Child>>);
+/// The answer has the handle that kills the process, and not the process alone: nobody may wait for the
+/// answer any more.
+type Job = (Command, oneshot::Sender<io::Result<Spawned>>);
 
 /// Returns the queue of the thread that starts all children of this process.
 fn spawner() -> &'static Mutex<mpsc::Sender<Job>> {
@@ -27,7 +29,10 @@ fn spawner() -> &'static Mutex<mpsc::Sender<Job>> {
             .name("spawner".to_owned())
             .spawn(move || {
                 for (mut command, answer) in queue {
-                    let _ = answer.send(spawn_here(&mut command));
+                    if answer.is_closed() {
+                        continue;
+                    }
+                    let _ = answer.send(spawn_here(&mut command).and_then(Spawned::of));
                 }
             })
             .expect("a thread can be started");
@@ -72,7 +77,8 @@ struct Inner {
     signals: Arc<Mutex<()>>,
 }
 
-/// A started child and the pipes that its command asked for.
+/// A started child and the pipes that its command asked for. Dropping it kills the process.
+#[derive(Debug)]
 pub(crate) struct Spawned {
     pub(crate) child: Child,
     pub(crate) stdin: Option<std::process::ChildStdin>,
@@ -80,8 +86,21 @@ pub(crate) struct Spawned {
     pub(crate) stderr: Option<std::process::ChildStderr>,
 }
 
+impl Spawned {
+    fn of(mut child: std::process::Child) -> io::Result<Self> {
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok(Self {
+            child: Child::watch(child)?,
+            stdin,
+            stdout,
+            stderr,
+        })
+    }
+}
+
 impl Child {
-    /// Starts `command` without a stdin.
+    /// Starts `command` without a stdin. If the future is dropped, the process does not outlive it.
     ///
     /// # Errors
     /// As [`Command::spawn`].
@@ -90,27 +109,20 @@ impl Child {
         Ok(Self::spawn_piped(command).await?.child)
     }
 
-    /// Starts `command` with the stdin, stdout and stderr that it sets.
+    /// Starts `command` with the stdin, stdout and stderr that it sets. If the future is dropped, the
+    /// process does not outlive it.
     ///
     /// # Errors
     /// As [`Command::spawn`].
     pub(crate) async fn spawn_piped(command: Command) -> io::Result<Spawned> {
-        let (answer, child) = oneshot::channel();
+        let (answer, spawned) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts processes has ended");
         spawner()
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .send((command, answer))
             .map_err(|_| gone())?;
-        let mut child = child.await.map_err(|_| gone())??;
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        Ok(Spawned {
-            child: Self::watch(child)?,
-            stdin,
-            stdout,
-            stderr,
-        })
+        spawned.await.map_err(|_| gone())?
     }
 
     fn watch(mut child: std::process::Child) -> io::Result<Self> {
@@ -203,5 +215,42 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let _ = self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::process::is_alive;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_process_for_which_nobody_waits_any_more_is_killed() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "echo $$; exec sleep 600"])
+            .stdout(writer);
+        let (answer, spawned) = oneshot::channel();
+        spawner()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send((command, answer))
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line).unwrap();
+        let pid: u32 = line.trim().parse().unwrap();
+
+        // As of a future that is dropped while it waits.
+        drop(spawned);
+        let begun = Instant::now();
+        while is_alive(pid) {
+            assert!(begun.elapsed() < DEADLINE, "process {pid} still runs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
