@@ -182,6 +182,8 @@ test('what speaks against a run is said before it is started', () => {
   assert.match(obstacleTo({ rule: { min_total: '80' } }, { vouchers: 1 }), /what-if/);
   assert.equal(obstacleTo({ rule: { min_total: '' } }, { vouchers: 1 }), null);
   assert.match(obstacleTo({}, { vouchers: 0 }), /nothing to issue/);
+  assert.match(obstacleTo({ from: '-7d' }, { vouchers: 1 }), /relative to now/);
+  assert.equal(obstacleTo({ from: '2026-11-01T00:00:00Z', to: 'latest' }, { vouchers: 1 }), null);
 });
 
 test('the extent of a range counts what is read', () => {
@@ -401,7 +403,7 @@ test('a run without a name gets one that the command takes', () => {
 });
 
 test('a stop is what Ctrl-C does, and a backfill has a name to go on under', () => {
-  assert.match(stopFromShell({ kind: 'redrive', dry_run: false }), /^From a shell, Ctrl-C .* of the process\.$/);
+  assert.match(stopFromShell({ kind: 'redrive', dry_run: false }), /^In a shell, Ctrl-C .* does the same\.$/);
   assert.match(stopFromShell({ kind: 'backfill', dry_run: false }), /the same --name continues it\.$/);
   assert.doesNotMatch(stopFromShell({ kind: 'backfill', dry_run: true }), /--name/);
 });
@@ -410,7 +412,7 @@ test('a dialog says where who and why are recorded', () => {
   const session = { audit_topics: { processor: 'audit', sink: null } };
   assert.equal(recordedText(session, 'processor'), 'Recorded in audit with your name, for whoever asks later.');
   for (const [whose, service] of [[session, 'sink'], [null, 'processor']]) {
-    assert.match(recordedText(whose, service), /only the console’s log keeps it/);
+    assert.match(recordedText(whose, service), /only in the console’s log/);
   }
 });
 

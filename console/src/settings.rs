@@ -155,8 +155,8 @@ pub struct OrdersSettings {
     #[arg(long, env = "CONSOLE_ORDERS_KEY_FILE", requires = "console_orders_url")]
     pub console_orders_key_file: Option<PathBuf>,
 
-    /// URL of a trace in a viewer of traces, with {trace_id} where its id belongs, such as
-    /// https://jaeger.example.com/trace/{trace_id} [default: traces have no link].
+    /// URL of a trace in a viewer of traces, with {trace_id} where the id of the trace belongs
+    /// [default: traces have no link].
     #[arg(long, env = "CONSOLE_TRACE_URL", value_name = "URL")]
     pub console_trace_url: Option<TraceUrl>,
 }

@@ -60,7 +60,7 @@ metrics! {
     CONSUMER_LAG_SECONDS Gauge "checkout_consumer_lag_seconds" in processor sink
         [group: Open("the consumer group")]
         [topic: Open("a topic")]
-        "Age of the oldest record whose outcome is not durable, over all partitions of this instance. Where such a record is still to be read, the age of the record before it, or the time since the partition was last at its end, whichever is less. Where neither is known, the time since the partition was assigned, and without an assignment the time since the start or since the assignment was lost. If no instance of the group has an assignment, the group is behind by that at least. 0 when every partition was read to its end and every outcome is durable.";
+        "Age of the oldest record whose outcome is not durable, over all partitions of this instance. Where such a record is still to be read, the age of the record before it, or the time since the partition was last at its end, whichever is less. Where neither is known, the time since the partition was assigned, and without an assignment the time since the start or since the assignment was lost. If no instance of the group has an assignment, the group is behind by the least of these at least. 0 when every partition was read to its end and every outcome is durable.";
     ORDER_TO_VOUCHER_SECONDS Seconds "checkout_order_to_voucher_seconds" in processor
         "Time from the timestamp of an order status to the commit of its voucher: of the oldest and of the newest order of each batch that earned one. Without backfills and redrives.";
     VOUCHER_TO_ROW_SECONDS Seconds "checkout_voucher_to_row_seconds" in sink

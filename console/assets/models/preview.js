@@ -94,6 +94,9 @@ export function obstacleTo(request, result) {
       "services' settings first."
     );
   }
+  if ([request.from, request.to].some((bound) => bound?.startsWith('-'))) {
+    return 'Its range is relative to now. Preview it from a time to run it.';
+  }
   if (result.vouchers === 0) return 'No order of this range earns a voucher, so there is nothing to issue.';
   return null;
 }

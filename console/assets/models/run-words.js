@@ -36,7 +36,7 @@ export function shownState(run) {
 
 /** Returns how the command of a run is stopped where it was started from a shell, and continued. */
 export function stopFromShell(run) {
-  const stop = 'From a shell, Ctrl-C does the same, or kill -INT with the number of the process.';
+  const stop = 'In a shell, Ctrl-C or kill -INT PID does the same.';
   const isContinued = run.kind === 'backfill' && !run.dry_run;
   return isContinued ? `${stop} The same command with the same --name continues it.` : stop;
 }
@@ -50,7 +50,7 @@ export function auditTopicOf(session, service) {
 export function recordedText(session, service) {
   const topic = auditTopicOf(session, service);
   return topic === null
-    ? 'No audit topic is set, so only the console’s log keeps it, with your name.'
+    ? 'No audit topic is set, so it is recorded only in the console’s log, with your name.'
     : `Recorded in ${topic} with your name, for whoever asks later.`;
 }
 

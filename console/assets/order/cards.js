@@ -37,7 +37,7 @@ export function recordsCard(found) {
         'p',
         { class: 'muted' },
         isStatusSearched(found)
-          ? 'There is none. Compaction keeps the newest record of a key, and retention none of a deleted one.'
+          ? 'No record is left. Compaction keeps only the newest record of a key, and retention removes old records.'
           : 'None was found in what was searched.',
       ),
       columns: [

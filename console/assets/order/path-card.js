@@ -19,7 +19,7 @@ export function pathCard(orderId, path) {
     h(
       'div',
       { class: 'section' },
-      path ? hopList(orderId, path) : h('p', { class: 'muted' }, 'It cannot be told from what was found. The console’s log says why.'),
+      path ? hopList(orderId, path) : h('p', { class: 'muted' }, 'The path cannot be shown. The console’s log says why.'),
     ),
   );
 }

@@ -137,7 +137,7 @@ export function followOrder(orderId, { signal }) {
     }
     // Shows one alert until the order is read again, because a screen reader reads out every new alert.
     if (!ended && failure.firstChild) return;
-    const hint = ended ? null : 'It is asked again by itself, less and less often.';
+    const hint = ended ? null : 'The page tries again, less often over time.';
     replace(failure, problemBox(error, { level: 3, hint }));
   }
 }

@@ -16,8 +16,8 @@ const LABELS = {
 
 // Following reads the newest records alone, and retention removes the oldest.
 const UNPUBLISHED =
-  'The ingress has accepted it, and its record was not found: it waits in the outbox, or its record is among ' +
-  'older ones or gone. “Explain this order” searches further.';
+  'The ingress has accepted it. It may wait in the outbox, or its record may be older than those searched here, ' +
+  'or removed. “Explain this order” searches further.';
 
 /** Returns a hop's name for people. */
 export function hopLabel(name) {
@@ -88,9 +88,9 @@ function isInOutbox(hops) {
  * @param {string} last.said the last verdict
  */
 export function whyGivenUp({ hasFailed, isKnown, isHeldUp, said }) {
-  if (hasFailed) return 'It could not be read any more, and is not asked for again by itself.';
+  if (hasFailed) return 'It could no longer be read, and the page has stopped trying.';
   if (!isKnown) return 'It was not found among the newest records in 10 minutes. “Explain this order” searches all of them.';
-  if (!isHeldUp) return `${said} It is no longer asked for by itself.`;
+  if (!isHeldUp) return `${said} The page has stopped looking.`;
   return 'It has not arrived in 10 minutes. The flow shows what holds it up.';
 }
 
@@ -100,7 +100,7 @@ export function whyGivenUp({ hasFailed, isKnown, isHeldUp, said }) {
  */
 export function verdict(path, isLate = false) {
   const { hops, complete, found } = path;
-  if (found === false) return 'Nothing knows this order yet. It is looked for among the newest records, less and less often.';
+  if (found === false) return 'The order is not known yet. The page keeps looking in the newest records, less often over time.';
   const state = (name) => hops.find((hop) => hop.name === name)?.state;
   if (state('row') === 'done') return 'The voucher is in Postgres.';
   if (complete && state('dead-letter') === 'done') return 'The record is a dead letter.';

@@ -136,12 +136,16 @@ impl<'a> Recent<'a> {
 
     /// Returns by how many seconds a consumer is behind: that of its instances with partitions which is
     /// furthest behind, because others may wait since they were started and hold nobody up. Without such
-    /// an instance all count.
+    /// an instance the least is what is sure.
     pub(super) fn lag(&self, service: Service) -> Option<f64> {
         let owners = self.window.latest(service);
         let owners = owners.filter(|numbers| numbers.gauge(Gauge::Partitions) > Some(0.0));
-        max(owners.map(|numbers| numbers.gauge(Gauge::LagSeconds)))
-            .or_else(|| self.max(service, Gauge::LagSeconds))
+        max(owners.map(|numbers| numbers.gauge(Gauge::LagSeconds))).or_else(|| {
+            min(self
+                .window
+                .latest(service)
+                .map(|numbers| numbers.gauge(Gauge::LagSeconds)))
+        })
     }
 
     /// Returns whether something was true of the instances that answered in every round of the last
@@ -190,6 +194,10 @@ pub(super) fn sum(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> 
 
 fn max(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     values.into_iter().flatten().reduce(f64::max)
+}
+
+fn min(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
+    values.into_iter().flatten().reduce(f64::min)
 }
 
 /// Rounds to two decimals, which is more than a person reads.

@@ -128,15 +128,19 @@ impl Runs {
         let now = Utc::now();
         let line = request.command(&who.name, now).map_err(Refusal::Invalid)?;
         line.check()?;
+        let key = key.map(|key| Key {
+            by: who.name.clone(),
+            key: key.to_owned(),
+        });
+        // Before its preview is looked for, which may be forgotten by now.
+        if let Some(id) = self.registry().known(key.as_ref(), &request)? {
+            return Ok(id);
+        }
         if let RunRequest::Backfill(backfill) = &request {
             self.check_previewed(backfill)?;
         }
         let run = Run::new(request, &who.name, line.to_string(), now);
         let stop = run.stop.clone();
-        let key = key.map(|key| Key {
-            by: who.name.clone(),
-            key: key.to_owned(),
-        });
         let id = match self.registry().enter(run, key)? {
             Entered::Known(id) => return Ok(id),
             Entered::New(id) => id,

@@ -17,22 +17,22 @@ pub(super) fn check(backfill: &Backfill, preview: Option<&RunView>) -> Result<()
     for (field, bound) in [("from", &backfill.from), ("to", &backfill.to)] {
         if is_relative(bound.as_deref()) {
             return Err(format!(
-                "{field}: write a time, because `-7d` is another range now than it was for the preview; \
+                "{field}: write a time, because `-7d` now means another range than in the preview; \
                  nothing was run"
             ));
         }
     }
     let Some(preview) = preview else {
         return Err(
-            "preview: the console does not know the preview of this backfill, because it has run many \
-             others or was started anew since; preview it again; nothing was run"
+            "preview: the console does not know the preview of this backfill, because it was \
+             restarted, or has run many others since; preview the backfill again; nothing was run"
                 .to_owned(),
         );
     };
     if preview.summary.state != RunState::Done || !is_of_the_same(&preview.request, backfill) {
         return Err(format!(
-            "preview: the run {} is no preview of this range by the present rule that is done; preview \
-             it again; nothing was run",
+            "preview: the run {} is not a finished preview of this range with the current rule; \
+             preview the backfill again; nothing was run",
             preview.summary.id
         ));
     }
@@ -67,7 +67,11 @@ pub(super) fn continues(earlier: &RunRequest, backfill: &Backfill) -> bool {
 fn is_of_the_same(previewed: &RunRequest, backfill: &Backfill) -> bool {
     match previewed {
         RunRequest::Backfill(preview) => {
-            preview.dry_run && preview.rule.is_none() && has_same_range(preview, backfill)
+            preview.dry_run
+                && preview.rule.is_none()
+                // A preview under a name counts what is left of the run of that name.
+                && (preview.name.is_none() || preview.name == backfill.name)
+                && has_same_range(preview, backfill)
         }
         RunRequest::Redrive(_) | RunRequest::Discard(_) => false,
     }

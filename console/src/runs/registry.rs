@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::previewed;
-use super::request::Backfill;
-use super::run::{Run, RunId, RunSummary};
+use super::request::{Backfill, RunRequest};
+use super::run::{Run, RunId, RunState, RunSummary};
 
 /// The maximum number of ended runs that are remembered.
 pub(super) const MAX_ENDED: usize = 200;
@@ -89,12 +89,8 @@ impl Registry {
     /// # Errors
     /// When no command may be started.
     pub(super) fn enter(&mut self, run: Run, key: Option<Key>) -> Result<Entered, Refusal> {
-        let known = key.as_ref().and_then(|key| self.keys.get(key));
-        if let Some(known) = known.and_then(|id| self.get(*id)) {
-            return match known.request == run.request {
-                true => Ok(Entered::Known(known.summary.id)),
-                false => Err(Refusal::KeyReused),
-            };
+        if let Some(known) = self.known(key.as_ref(), &run.request)? {
+            return Ok(Entered::Known(known));
         }
         if self.is_closed {
             return Err(Refusal::Stopping);
@@ -110,6 +106,23 @@ impl Registry {
         Ok(Entered::New(id))
     }
 
+    /// Finds the run that the same person started with the same key.
+    ///
+    /// # Errors
+    /// When that was another request.
+    pub(super) fn known(
+        &self,
+        key: Option<&Key>,
+        request: &RunRequest,
+    ) -> Result<Option<RunId>, Refusal> {
+        let known = key.and_then(|key| self.keys.get(key));
+        match known.and_then(|id| self.get(*id)) {
+            Some(known) if known.request == *request => Ok(Some(known.summary.id)),
+            Some(_) => Err(Refusal::KeyReused),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the run.
     pub(super) fn get(&self, id: RunId) -> Option<&Run> {
         self.runs.iter().find(|run| run.summary.id == id)
@@ -120,10 +133,13 @@ impl Registry {
         self.runs.iter_mut().find(|run| run.summary.id == id)
     }
 
-    /// Returns whether a run is remembered that this backfill goes on with.
+    /// Returns whether a run is remembered that ended before it was done and that this backfill goes on with.
     pub(super) fn has_checked(&self, backfill: &Backfill) -> bool {
         let mut runs = self.runs.iter();
-        runs.any(|run| previewed::continues(&run.request, backfill))
+        runs.any(|run| {
+            matches!(run.summary.state, RunState::Failed | RunState::Stopped)
+                && previewed::continues(&run.request, backfill)
+        })
     }
 
     /// Returns all runs, the newest first.

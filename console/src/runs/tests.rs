@@ -131,7 +131,13 @@ async fn a_backfill_runs_only_as_it_was_previewed() {
 
 #[tokio::test]
 async fn a_backfill_continues_after_its_preview_is_forgotten() {
-    let runs = runs(r#"echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}'"#);
+    let runs = runs(
+        r#"case "$*" in
+        *--dry-run*) echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}';;
+        *--name=june*|*"--name june"*) echo '{"vouchers":3,"sum":"15.00","currency":"EUR"}';;
+        *) exit 1;;
+        esac"#,
+    );
     let request = |request| serde_json::from_value::<RunRequest>(request).unwrap();
     let preview = || {
         let preview = request(json!({"kind": "backfill", "dry_run": true}));
@@ -143,16 +149,25 @@ async fn a_backfill_continues_after_its_preview_is_forgotten() {
         "kind": "backfill", "name": "may", "why": "w",
         "preview": first.to_string(), "confirm": 3,
     });
+    let mut other = run.clone();
+    other["name"] = json!("june");
+    let done = runs
+        .start(request(other.clone()), &ann(), Some("k"))
+        .unwrap();
+    end_of(&runs, done).await;
     let begun = runs.start(request(run.clone()), &ann(), None).unwrap();
     end_of(&runs, begun).await;
-    for _ in 1..registry::MAX_ENDED {
+    for _ in 2..registry::MAX_ENDED {
         end_of(&runs, preview()).await;
     }
     assert!(runs.get(first).is_none() && runs.get(begun).is_some());
-    let mut other = run.clone();
-    other["name"] = json!("june");
+    let again = runs.start(request(other.clone()), &ann(), Some("k"));
+    assert_eq!(again, Ok(done), "the same request with the same key");
     let refused = runs.start(request(other), &ann(), None);
-    assert!(matches!(refused, Err(Refusal::NotPreviewed(_))));
+    assert!(
+        matches!(refused, Err(Refusal::NotPreviewed(_))),
+        "it is done: it would begin the next run"
+    );
     assert!(runs.start(request(run), &ann(), None).is_ok());
 }
 

@@ -79,7 +79,7 @@ holds('an order that nothing knows is asked for less and less often, and never i
   });
   await page.getByRole('searchbox', { name: 'Follow any order' }).fill(newOrderId('never'));
   await page.getByRole('button', { name: 'Follow', exact: true }).click();
-  await followed(page).getByText(/^Nothing knows this order yet/).waitFor();
+  await followed(page).getByText(/^The order is not known yet/).waitFor();
   await until('the order to be asked for four times', () => asked.length >= 4);
   const pauses = asked.slice(1, 4).map(({ at }, number) => at - asked[number].at);
   [1000, 2000, 4000].forEach((least, number) => assert.ok(pauses[number] >= least, `pauses of ${pauses} ms`));
@@ -107,7 +107,7 @@ holds('following that fails has one alert, gives up in one sentence, and is take
     const now = Date.now.bind(Date);
     Date.now = () => now() + 11 * 60 * 1000;
   });
-  await followed(page).getByText('It could not be read any more, and is not asked for again by itself.').waitFor();
+  await followed(page).getByText('It could no longer be read, and the page has stopped trying.').waitFor();
   await alert.getByText('No broker answers').waitFor();
   assert.equal(await page.getByText('It is asked again by itself').count(), 0, 'the alert says nothing else');
 
@@ -115,7 +115,7 @@ holds('following that fails has one alert, gives up in one sentence, and is take
   await followed(page).getByRole('button', { name: 'Follow it further' }).click();
   assert.match(await page.locator(':focus').innerText(), /^Order /, 'the focus is on the heading');
   await followed(page).getByText('Following', { exact: true }).waitFor();
-  await followed(page).getByText(/^Nothing knows this order yet/).waitFor();
+  await followed(page).getByText(/^The order is not known yet/).waitFor();
 });
 
 holds('an order that cannot be followed is not asked for again', async ({ open }) => {

@@ -167,7 +167,7 @@ fn a_killed_service_is_missing_and_then_back_and_dies_with_the_stack() {
 
     signal("KILL", before["sink"]);
     let end = format!(
-        "The sink (process {}) was ended by signal 9",
+        "The sink (process {}) was killed by signal 9",
         before["sink"]
     );
     let reported = stack.line_with(&end, DEADLINE);

@@ -127,7 +127,9 @@ pub fn message_of(error: &Error) -> String {
 pub fn outage_sentence(error: &Error) -> String {
     let message = message_of(error);
     if Unwritable::of(error).is_some() {
-        return format!("Postgres takes no writes: {message}; the command check says what to do");
+        return format!(
+            "Postgres takes no writes: {message}; run the command `check`, which says what to do"
+        );
     }
     match error {
         Error::Database(refusal) => {
@@ -141,7 +143,11 @@ pub fn outage_sentence(error: &Error) -> String {
             };
             format!("Postgres refuses: {message}{advice}")
         }
-        Error::PoolTimedOut => format!("Postgres gives no connection: {message}"),
+        Error::PoolTimedOut => {
+            "Postgres gives no connection within the timeout: it does not answer, or all \
+                                connections are in use"
+                .to_owned()
+        }
         _ => format!("Postgres does not answer: {message}; start it, or correct DATABASE_URL"),
     }
 }
@@ -229,8 +235,8 @@ mod tests {
         };
         assert_eq!(
             outage_sentence(&refusal.into()),
-            "Postgres takes no writes: the database server's disk is full at db:5432; the command check \
-             says what to do"
+            "Postgres takes no writes: the database server's disk is full at db:5432; run the command \
+             `check`, which says what to do"
         );
     }
 
@@ -272,8 +278,8 @@ mod tests {
             (
                 "53100",
                 "No space left on device",
-                "Postgres takes no writes: No space left on device (SQLSTATE 53100); the command check \
-                 says what to do",
+                "Postgres takes no writes: No space left on device (SQLSTATE 53100); run the command \
+             `check`, which says what to do",
             ),
         ] {
             let error = Error::Database(Box::new(Answer(code, message)));
@@ -285,8 +291,8 @@ mod tests {
     fn a_pool_without_a_connection_is_not_to_be_started() {
         assert_eq!(
             outage_sentence(&Error::PoolTimedOut),
-            "Postgres gives no connection: no connection within the timeout: the database does not \
-             answer, or all connections are in use"
+            "Postgres gives no connection within the timeout: it does not answer, or all \
+             connections are in use"
         );
     }
 

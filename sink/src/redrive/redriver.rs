@@ -37,6 +37,8 @@ pub(super) struct Redriver<S, T> {
     patience: Duration,
     /// Of all rows: a table that refuses every row is not taken for many rows at fault.
     failures: LoneFailures,
+    /// Whether it makes no attempt, so that rows at fault need not be bounded.
+    is_preview: bool,
     /// The sum of the new rows' amounts, by currency.
     sums: BTreeMap<Currency, Decimal>,
 }
@@ -48,6 +50,7 @@ impl<S, T> Redriver<S, T> {
             table,
             patience: PATIENCE,
             failures: LoneFailures::default(),
+            is_preview: false,
             sums: BTreeMap::new(),
         }
     }
@@ -56,6 +59,7 @@ impl<S, T> Redriver<S, T> {
     pub(super) fn of_preview(schemas: S, table: T) -> Self {
         Self {
             patience: PREVIEW_PATIENCE,
+            is_preview: true,
             ..Self::new(schemas, table)
         }
     }
@@ -102,7 +106,10 @@ impl<S, T: Table> Redriver<S, T> {
     fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let mut backoff = Backoff::outside();
-        self.failures.forget_row();
+        match self.is_preview {
+            true => self.failures = LoneFailures::default(),
+            false => self.failures.forget_row(),
+        }
         loop {
             let mut patience = PATIENCE;
             let why = match insert(&mut self.table, batch) {
@@ -375,9 +382,21 @@ mod tests {
         while rejected < MAX_REJECTED_IN_A_ROW {
             rejected += u32::from(redriver.failures.note_failure(true));
         }
+        let table = |answers: Vec<_>| PreparedTable {
+            answers: answers.into(),
+            under_way: None,
+        };
         let redriven = redriver.redrive(&dead_letter(Some(GOOD)), "redrive");
         let outcome = redriven.unwrap().outcome;
         assert_eq!(outcome, Outcome::Row { existed: false });
+
+        let answers = vec![ambiguous(), ambiguous(), ambiguous()];
+        let failures = redriver.failures;
+        let mut preview = Redriver::of_preview(NoRegistry, table(answers));
+        preview.failures = failures;
+        let redriven = preview.redrive(&dead_letter(Some(GOOD)), "redrive");
+        let outcome = redriven.unwrap().outcome.to_string();
+        assert!(outcome.contains("rejected_by_database"), "{outcome}");
     }
 
     #[test]

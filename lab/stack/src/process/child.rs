@@ -90,8 +90,15 @@ impl Spawned {
     fn of(mut child: std::process::Child) -> io::Result<Self> {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let pid = child.id();
+        let child = Child::watch(child).inspect_err(|_| {
+            // Without its watcher nobody would end it.
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        })?;
         Ok(Self {
-            child: Child::watch(child)?,
+            child,
             stdin,
             stdout,
             stderr,

@@ -102,7 +102,7 @@ pub(super) async fn supervise(
 fn how(status: ExitStatus, last_line: &str) -> String {
     let signal = status.signal();
     let how = match signal {
-        Some(number) => format!("was ended by signal {number}"),
+        Some(number) => format!("was killed by signal {number}"),
         None => format!("ended with exit code {}", status.code().unwrap_or_default()),
     };
     // A service that gets SIGKILL can say nothing about it: its last line is about something else.
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn a_signal_is_named_and_an_exit_code_comes_with_the_last_line() {
         let killed = ExitStatus::from_raw(9);
-        assert_eq!(how(killed, "one batch"), "was ended by signal 9");
+        assert_eq!(how(killed, "one batch"), "was killed by signal 9");
         let aborted = ExitStatus::from_raw(6);
         assert_eq!(
             how(aborted, "stack overflow"),
-            "was ended by signal 6 (the last line of its log: stack overflow)"
+            "was killed by signal 6 (the last line of its log: stack overflow)"
         );
         let failed = ExitStatus::from_raw(2 << 8);
         assert_eq!(how(failed, ""), "ended with exit code 2");

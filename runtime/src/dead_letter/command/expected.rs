@@ -98,7 +98,7 @@ fn difference(open: &HashSet<DeadLetterId>, expected: &Expected) -> Option<Strin
         return None;
     };
     Some(format!(
-        "{what}: somebody else may have redriven some, or others have arrived; nothing was written; \
+        "{what}: somebody else may have redriven some, or new ones have arrived; nothing was written; \
          preview again with --dry-run"
     ))
 }

@@ -379,7 +379,7 @@ impl RedriveReport {
             self.closed, self.open
         );
         if let Some(selection) = selection {
-            text += &format!("just these: --expect {total}@{selection}\n");
+            text += &format!("to redrive exactly these: --expect {total}@{selection}\n");
         }
         text
     }
