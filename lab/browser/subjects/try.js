@@ -98,7 +98,7 @@ holds('following that fails has one alert, gives up in one sentence, and is take
   await page.getByRole('searchbox', { name: 'Follow any order' }).fill(newOrderId('away'));
   await page.getByRole('button', { name: 'Follow', exact: true }).click();
   const alert = followed(page).getByRole('alert');
-  await alert.getByText('It is asked again by itself').waitFor();
+  await alert.getByText('The page tries again').waitFor();
   const first = await alert.elementHandle();
   await until('the order to be asked for three times', () => asked >= 3);
   assert.ok(await first.evaluate((element) => element.isConnected), 'a further failure is no further alert');
@@ -109,7 +109,7 @@ holds('following that fails has one alert, gives up in one sentence, and is take
   });
   await followed(page).getByText('It could no longer be read, and the page has stopped trying.').waitFor();
   await alert.getByText('No broker answers').waitFor();
-  assert.equal(await page.getByText('It is asked again by itself').count(), 0, 'the alert says nothing else');
+  assert.equal(await page.getByText('The page tries again').count(), 0, 'the alert says nothing else');
 
   await page.unroute(paths);
   await followed(page).getByRole('button', { name: 'Follow it further' }).click();
@@ -125,7 +125,7 @@ holds('an order that cannot be followed is not asked for again', async ({ open }
   await followed(page).getByText('This order cannot be followed.').waitFor();
   await followed(page).getByText('Not followed').waitFor();
   assert.match(await followed(page).getByRole('alert').innerText(), /128/, 'what is wrong');
-  assert.equal(await page.getByText('It is asked again by itself').count(), 0);
+  assert.equal(await page.getByText('The page tries again').count(), 0);
 });
 
 holds('a form with a fault says what to write, and places nothing', async ({ open }) => {
