@@ -254,19 +254,23 @@ impl SearchedTopic {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    /// A topic of four partitions, each with the offsets from 10 to 100.
-    fn topic() -> SearchedTopic {
+    /// Returns a topic of four partitions, each with the offsets from `from` to 100.
+    pub(in super::super) fn topic_from(from: Offset) -> SearchedTopic {
         let whole = TopicRange {
             topic: "order-status".to_owned(),
             spans: (0..4)
-                .map(|partition| (partition, Span { from: 10, to: 100 }))
+                .map(|partition| (partition, Span { from, to: 100 }))
                 .collect(),
             times: Times::default(),
         };
         SearchedTopic::new(whole, "94").unwrap()
+    }
+
+    fn topic() -> SearchedTopic {
+        topic_from(10)
     }
 
     #[test]

@@ -207,20 +207,12 @@ fn at(record: &impl InputRecord) -> RecordPosition {
 
 #[cfg(test)]
 mod tests {
-    use runtime::kafka::{Span, Times};
-
     use super::*;
+    use crate::explain::searched::tests::topic_from;
 
     /// A topic of four partitions with 100 offsets each.
     fn topic() -> SearchedTopic {
-        let whole = TopicRange {
-            topic: "order-status".to_owned(),
-            spans: (0..4)
-                .map(|partition| (partition, Span { from: 0, to: 100 }))
-                .collect(),
-            times: Times::default(),
-        };
-        SearchedTopic::new(whole, "94").unwrap()
+        topic_from(0)
     }
 
     #[test]
